@@ -1,0 +1,51 @@
+# One environment in .venv, pinned by constraints.txt; a stamp in it says which set is installed.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+DEFAULT := .venv/.default
+DEV := .venv/.dev
+PINS := pyproject.toml constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test lint install clean
+
+help:
+	@echo "make demo     train and compare small networks on the embedded data, and write a report"
+	@echo "make test     every check that CI makes: lint, then the tests"
+	@echo "make lint     style, format, types and layers"
+	@echo "make install  the package and its development tools in .venv"
+	@echo "make clean    remove .venv and caches; runs/ stays"
+
+demo: $(or $(wildcard $(DEV)),$(DEFAULT))
+	@$(BIN)/resatlas demo
+
+test: export OMP_NUM_THREADS = 1
+test: lint
+	@$(BIN)/pytest -q
+
+lint: $(DEV)
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check
+	@$(BIN)/pyrefly check
+	@$(BIN)/lint-imports --no-logo
+
+install: $(DEV)
+
+clean:
+	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	@find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(DEFAULT): $(PINS) | $(BIN)/pip
+	@echo "installing resatlas in .venv (the first time some gigabytes, for torch)"
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+$(DEV): $(PINS) | $(BIN)/pip
+	@echo "installing resatlas and its development tools in .venv (the first time some gigabytes, for torch)"
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "$(PYTHON) is missing, older than 3.11 or without venv; name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv

@@ -1,0 +1,33 @@
+"""Residual Atlas: every residual image network of five papers, and their crosses, from one description.
+
+    resatlas.list_designs("wrn-*")              names of the catalogue
+    resatlas.plan("wrn-28-10", classes=100)     every number of a network
+    resatlas.cost(plan).parameters
+    resatlas.build("wrn-28-10", classes=100)    the network itself
+
+Nothing is imported before it is used: only `build`, `load_weights` and `train` need torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "list_designs": "resatlas.designs.catalog",
+    "plan": "resatlas.designs.catalog",
+    "build": "resatlas.nets.network",
+    "cost": "resatlas.arch.cost",
+    "path_lengths": "resatlas.arch.paths",
+    "load_weights": "resatlas.nets.weights",
+    "Experiment": "resatlas.runs.experiment",
+    "train": "resatlas.studies.single",
+}
+
+__all__ = [*_PUBLIC, "__version__"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'resatlas' has no attribute {name!r}; it has {', '.join(_PUBLIC)}")
+    return getattr(import_module(_PUBLIC[name]), name)

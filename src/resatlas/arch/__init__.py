@@ -1,0 +1,1 @@
+"""WHAT a network is: ops, unit, widths, streams, blueprint, plan, cost, paths. Standard library only."""

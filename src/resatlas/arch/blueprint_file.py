@@ -1,0 +1,216 @@
+"""Blueprints as TOML files: a cross of the papers' designs, written in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from resatlas.arch.blueprint import Blueprint, Head, Stem
+from resatlas.arch.codec import decode
+from resatlas.arch.ops import Conv, Dropout, MaxPool, Norm, Relu, Shape
+from resatlas.arch.residual import (
+    POST_ACTIVATION,
+    PRE_ACTIVATION,
+    PYRAMIDAL,
+    Absent,
+    Omit,
+    Ordering,
+    Position,
+    Projection,
+    Residual,
+    Rule,
+    Shortcut,
+    ZeroPad,
+    basic,
+    bottleneck,
+)
+from resatlas.arch.streams import MergeAndRun, Single
+from resatlas.arch.toml import read_toml
+from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage, Widths, doubling
+from resatlas.errors import BlueprintError, unknown
+
+SCHEMA = 1
+
+Word = Literal["norm", "relu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedBlueprint:
+    """A blueprint with its name, and the task that describes it where no data set gives one."""
+
+    name: str
+    image: Shape
+    classes: int
+    blueprint: Blueprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Doubling:
+    start: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PerStage:
+    widths: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stem:
+    width: int
+    kernel: int = 3
+    stride: int = 1
+    after: tuple[Word, ...] = ("norm", "relu")
+    pool: Literal["none", "max"] = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Residual:
+    convs: Literal["basic", "bottleneck"] = "basic"
+    kernels: tuple[int, ...] = (3, 3)
+    inner: Fraction = Fraction(1, 4)
+    groups: int = 1
+    strided: Literal["first", "3x3"] = "3x3"
+    order: Literal["post-activation", "pre-activation", "pyramidal"] = "post-activation"
+    shortcut: Literal["projection", "projection-everywhere", "zero-pad", "zero-pad-average", "omit", "absent"] = (
+        "projection"
+    )
+    shares: tuple[Position, ...] | None = None
+    opening: Literal["ordered", "bare"] = "ordered"
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    before: tuple[Word, ...] | None = None
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """The file's tables; `widths` and `streams` are read by their rule."""
+
+    schema: int
+    name: str
+    units: tuple[int, ...]
+    stem: _Stem
+    residual: _Residual = _Residual()
+    head: _Head = _Head()
+    image: Shape = Shape(3, 32, 32)  # noqa: RUF009 - a frozen value
+    classes: int = 10
+
+
+_WIDTHS = {
+    "additive": AdditivePyramid,
+    "multiplicative": MultiplicativePyramid,
+    "doubling": _Doubling,
+    "per-stage": _PerStage,
+}
+_STREAMS = {"single": Single, "merge-and-run": MergeAndRun}
+_ORDERS = {"post-activation": POST_ACTIVATION, "pre-activation": PRE_ACTIVATION, "pyramidal": PYRAMIDAL}
+
+
+def read_blueprint(path: Path) -> NamedBlueprint:
+    """The blueprint of a TOML file.
+
+    Where the file is silent, `order` decides: pre-activated and pyramidal networks end in norm and relu before
+    the pool, and pre-activated ones project without a norm and share what the projection reads.
+    Raises: BlueprintError with the key and the nearest right one; DesignError if the network is impossible.
+    """
+    return parse_blueprint(read_toml(path), where=str(path))
+
+
+def parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
+    """The blueprint of a table, as `read_blueprint`."""
+    if table.get("schema") != SCHEMA:
+        raise BlueprintError(f"{where}: schema = {SCHEMA} is expected, {table.get('schema', 'none')} given")
+    rest = {key: value for key, value in table.items() if key not in ("widths", "streams")}
+    if "widths" not in table:
+        raise BlueprintError(f'{where}: table "widths" is missing')
+    for key in rest:
+        if key not in _File.__dataclass_fields__:
+            raise BlueprintError(f"{where}: {unknown('key', key, [*_File.__dataclass_fields__, 'widths', 'streams'])}")
+    file = decode(_File, rest, where=where)
+    order = _order(file.residual)
+    blueprint = Blueprint(
+        stem=Stem(
+            kernel=file.stem.kernel,
+            width=file.stem.width,
+            stride=file.stem.stride,
+            after=_rules(file.stem.after),
+            pool=MaxPool() if file.stem.pool == "max" else None,
+        ),
+        units=file.units,
+        widths=_widths(_by_rule(_WIDTHS, table["widths"], f"{where}: widths"), len(file.units)),
+        residual=Residual(
+            convs=_convs(file.residual),
+            order=order,
+            shortcut=_shortcut(file.residual),
+            shares=_shares(file.residual),
+            opening=file.residual.opening,
+        ),
+        streams=_by_rule(_STREAMS, table.get("streams", {"rule": "single"}), f"{where}: streams"),
+        head=Head(
+            before=_rules(
+                file.head.before if file.head.before is not None else () if order.after_sum else ("norm", "relu")
+            ),
+            dropout=Dropout(file.head.dropout) if file.head.dropout else None,
+        ),
+    )
+    return NamedBlueprint(name=file.name, image=file.image, classes=file.classes, blueprint=blueprint)
+
+
+def _by_rule(rules: Mapping[str, Any], table: object, where: str) -> Any:  # noqa: ANN401 - one of the rules
+    if not isinstance(table, Mapping) or "rule" not in table:
+        raise BlueprintError(f'{where}: a table with "rule" ({", ".join(rules)}) is expected')
+    rule = str(table["rule"])
+    if rule not in rules:
+        raise BlueprintError(f"{where}: {unknown('rule', rule, rules)}")
+    return decode(rules[rule], {key: value for key, value in table.items() if key != "rule"}, where=where)
+
+
+def _widths(rule: Widths | _Doubling | _PerStage, stages: int) -> Widths:
+    match rule:
+        case _Doubling():
+            return doubling(rule.start, min(stages, 8))
+        case _PerStage():
+            return PerStage(rule.widths)
+        case _:
+            return rule
+
+
+def _rules(words: tuple[Word, ...]) -> tuple[Rule, ...]:
+    ops: dict[Word, Rule] = {"norm": Norm(), "relu": Relu()}
+    return tuple(ops[word] for word in words)
+
+
+def _convs(residual: _Residual) -> tuple[Conv, ...]:
+    if residual.convs == "basic":
+        return tuple(replace(conv, groups=residual.groups) for conv in basic(residual.kernels))
+    return bottleneck(residual.inner, groups=residual.groups, strided=residual.strided)
+
+
+def _order(residual: _Residual) -> Ordering:
+    order = _ORDERS[residual.order]
+    if residual.dropout:
+        return replace(order, between=(*order.between, Dropout(residual.dropout)))
+    return order
+
+
+def _shortcut(residual: _Residual) -> Shortcut:
+    after = () if residual.order == "pre-activation" else (Norm(),)
+    shortcuts: dict[str, Shortcut] = {
+        "projection": Projection(after=after),
+        "projection-everywhere": Projection(after=after, where="everywhere"),
+        "zero-pad": ZeroPad(),
+        "zero-pad-average": ZeroPad(subsample="average"),
+        "omit": Omit(),
+        "absent": Absent(),
+    }
+    return shortcuts[residual.shortcut]
+
+
+def _shares(residual: _Residual) -> tuple[Position, ...]:
+    if residual.shares is not None:
+        return residual.shares
+    return ("network-start", "projected") if residual.order == "pre-activation" else ()

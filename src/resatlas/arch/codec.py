@@ -1,0 +1,170 @@
+"""Frozen dataclasses to plain JSON or TOML values and back, by their annotations alone.
+
+A union of dataclasses is written with its class in "kind"; a Fraction as "3/4"; a tuple as a list.
+Nothing read here can name code: only the classes of the annotation are ever made.
+"""
+
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from resatlas.errors import BlueprintError, quoted, unknown
+
+T = TypeVar("T")
+
+MOST_DIGITS = 24
+
+
+def encode(value: object) -> Any:  # noqa: ANN401 - JSON is what JSON is
+    """The value as JSON values; every dataclass that stands in a union carries its kind."""
+    if is_dataclass(value) and not isinstance(value, type):
+        hints = _hints(type(value))
+        return {name: _encode_as(hint, getattr(value, name)) for name, hint in hints.items()}
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, tuple):
+        return [encode(item) for item in cast("tuple[object, ...]", value)]
+    return value
+
+
+def decode(kind: type[T], data: object, *, where: str) -> T:
+    """The value of that type which the data describe; `where` is said in errors.
+
+    Raises: BlueprintError for a wrong type, an unknown key or a missing one, with the nearest right key.
+    """
+    return _decode(kind, data, where)
+
+
+def decode_text(kind: Any, text: str, *, where: str) -> Any:  # noqa: ANN401 - the type is the caller's
+    """The value of that type which a word of the command line means: 28, 0.3, 3/4, true, none, a name.
+
+    Raises: BlueprintError if the word is not one of the type.
+    """
+    data: object = text
+    members = _members(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    if text == "none" and len(members) < len(get_args(kind)):
+        return None
+    if len(text) <= MOST_DIGITS:
+        for number in (int, float):
+            if number in members:
+                try:
+                    data = number(text)
+                    break
+                except ValueError:
+                    continue
+    if bool in members and text in ("true", "false"):
+        data = text == "true"
+    return _decode(kind, data, where)
+
+
+def kind_of(cls: type) -> str:
+    """The name of a class in files: MergeAndRun is merge-and-run."""
+    letters = [f"-{c.lower()}" if c.isupper() else c for c in cls.__name__]
+    return "".join(letters).removeprefix("-")
+
+
+def _encode_as(hint: Any, value: object) -> Any:  # noqa: ANN401
+    if get_origin(hint) is tuple and not hasattr(hint, "_fields"):
+        item = get_args(hint)[0]
+        return [_encode_as(item, each) for each in value]  # type: ignore[union-attr]
+    encoded = encode(value)
+    if is_dataclass(value) and len(_members(hint)) > 1:
+        return {"kind": kind_of(type(value)), **encoded}
+    return encoded
+
+
+def _decode(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return _decode_union(hint, data, where)
+    if origin is Literal:
+        if data not in get_args(hint):
+            raise BlueprintError(f"{where}: {unknown('value', str(data), map(str, get_args(hint)))}")
+        return data
+    if origin is tuple:
+        item = get_args(hint)[0]
+        return tuple(_decode(item, each, f"{where}[{i}]") for i, each in enumerate(_list(data, where)))
+    if hasattr(hint, "_fields"):
+        items = _list(data, where)
+        if len(items) != len(hint._fields):
+            raise BlueprintError(f"{where}: {len(hint._fields)} numbers ({', '.join(hint._fields)}), not {len(items)}")
+        return hint(*(_decode(int, each, f"{where}[{i}]") for i, each in enumerate(items)))
+    if is_dataclass(hint):
+        return _decode_fields(hint, data, where)
+    return _decode_scalar(hint, data, where)
+
+
+def _decode_union(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
+    if data is None and type(None) in get_args(hint):
+        return None
+    members = _members(hint)
+    if len(members) == 1:
+        return _decode(members[0], data, where)
+    kinds = {kind_of(member): member for member in members}
+    if not isinstance(data, Mapping) or "kind" not in data:
+        raise BlueprintError(f'{where}: a table with "kind" ({", ".join(kinds)}) is expected')
+    kind = str(data["kind"])
+    if kind not in kinds:
+        raise BlueprintError(f"{where}: {unknown('kind', kind, kinds)}")
+    return _decode(kinds[kind], {k: v for k, v in data.items() if k != "kind"}, where)
+
+
+def _decode_fields(cls: Any, data: object, where: str) -> Any:  # noqa: ANN401
+    if not isinstance(data, Mapping):
+        raise BlueprintError(f"{where}: a table is expected, {_kind_name(data)} given")
+    hints = _hints(cls)
+    for key in data:
+        if key not in hints:
+            raise BlueprintError(f"{where}: {unknown('key', str(key), hints)}")
+    for each in fields(cls):
+        if each.default is MISSING and each.default_factory is MISSING and each.name not in data:
+            raise BlueprintError(f'{where}: key "{each.name}" is missing')
+    return cls(**{key: _decode(hints[key], value, f"{where}.{key}") for key, value in data.items()})
+
+
+def _decode_scalar(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
+    if hint is Fraction:
+        return _fraction(data, where)
+    if hint is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if not isinstance(data, hint) or (isinstance(data, bool) and hint is not bool):
+        raise BlueprintError(f"{where}: {_NAMES.get(hint, hint.__name__)} is expected, {_kind_name(data)} given")
+    return data
+
+
+def _fraction(data: object, where: str) -> Fraction:
+    if isinstance(data, str) and len(data) <= MOST_DIGITS and "e" not in data.lower():
+        try:
+            return Fraction(data)
+        except (ValueError, ZeroDivisionError):
+            pass
+    elif isinstance(data, int) and not isinstance(data, bool):
+        return Fraction(data)
+    elif isinstance(data, float) and abs(data) < float("inf"):
+        return Fraction(repr(data))
+    raise BlueprintError(f'{where}: a fraction such as "1/4" or 0.25 is expected, {quoted(str(data))} given')
+
+
+def _list(data: object, where: str) -> list[object]:
+    if isinstance(data, list):
+        return cast("list[object]", data)
+    raise BlueprintError(f"{where}: a list is expected, {_kind_name(data)} given")
+
+
+def _members(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    return tuple(member for member in get_args(hint) if member is not type(None))
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return {name: hint for name, hint in get_type_hints(cls).items() if name in {each.name for each in fields(cls)}}
+
+
+_NAMES: dict[object, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def _kind_name(data: object) -> str:
+    return "nothing" if data is None else _NAMES.get(type(data), f"a {type(data).__name__}")

@@ -1,0 +1,91 @@
+"""What a plan costs: parameters, multiply-adds and activations, in closed form."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from resatlas.arch.ops import (
+    AvgPool,
+    Convolution,
+    Dropout,
+    GlobalPool,
+    Linear,
+    MaxPool,
+    Norm,
+    Relu,
+    Subsample,
+    ZeroChannels,
+)
+from resatlas.arch.plan import Layer, Plan, Unit, layers, unit_layers
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Parameters, multiply-adds of one image, and values that the convolutions and the classifier put out.
+
+    Parameters are trainable ones: weights, normalisation scales and shifts, classifier bias. Multiply-adds are
+    those of convolutions and the classifier, which the papers call FLOPs; counters that report operations count
+    two of them for each.
+    """
+
+    parameters: int = 0
+    multiply_adds: int = 0
+    activations: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.parameters + other.parameters,
+            self.multiply_adds + other.multiply_adds,
+            self.activations + other.activations,
+        )
+
+
+def cost(plan: Plan) -> Cost:
+    """The cost of the whole network."""
+    total = total_cost((*plan.stem, *plan.head))
+    known: dict[int, Cost] = {}  # equal units of a stage are one object
+    for _, unit in plan.units:
+        if id(unit) not in known:
+            known[id(unit)] = unit_cost(unit)
+        total += known[id(unit)]
+    return total
+
+
+def unit_cost(unit: Unit) -> Cost:
+    """The cost of one unit with all its streams."""
+    return total_cost(layer for _, layer in unit_layers(unit))
+
+
+def cost_by_path(plan: Plan) -> dict[str, Cost]:
+    """The cost of every layer that has one, by its path."""
+    every = {path: layer_cost(layer) for path, layer in layers(plan)}
+    return {path: each for path, each in every.items() if each != Cost()}
+
+
+def total_cost(some: Iterable[Layer]) -> Cost:
+    """The cost of some layers together."""
+    costs = [layer_cost(layer) for layer in some]
+    return Cost(
+        sum(each.parameters for each in costs),
+        sum(each.multiply_adds for each in costs),
+        sum(each.activations for each in costs),
+    )
+
+
+def layer_cost(layer: Layer) -> Cost:
+    """The cost of one layer."""
+    out = layer.output
+    match layer.op:
+        case Convolution(kernel=kernel, groups=groups):
+            weights = kernel * kernel * (layer.input.channels // groups) * out.channels
+            pixels = out.height * out.width
+            return Cost(weights, weights * pixels, out.channels * pixels)
+        case Linear():
+            weights = layer.input.channels * out.channels
+            return Cost(weights + out.channels, weights, out.channels)
+        case Norm():
+            return Cost(parameters=2 * out.channels)
+        case Relu() | Dropout() | MaxPool() | AvgPool() | Subsample() | ZeroChannels() | GlobalPool():
+            return Cost()
+        case _:
+            assert_never(layer.op)

@@ -1,0 +1,268 @@
+"""Blueprint -> plan: the one interpreter of the vocabulary, with no case for any paper."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from resatlas.arch.blueprint import Blueprint
+from resatlas.arch.ops import (
+    AvgPool,
+    Conv,
+    Convolution,
+    Dropout,
+    GlobalPool,
+    Linear,
+    MaxPool,
+    Norm,
+    Op,
+    Relu,
+    Shape,
+    Subsample,
+    ZeroChannels,
+    strided,
+)
+from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
+from resatlas.arch.residual import Absent, Omit, Position, Projection, Residual, Rule, ZeroPad
+from resatlas.arch.streams import Join, MergeAndRun, Single
+from resatlas.arch.widths import check_width, unit_widths
+from resatlas.errors import GroupsError, ImageError, WidthError
+
+LARGEST_SIDE = 4096
+MOST_CLASSES = 1_000_000
+
+
+def expand(blueprint: Blueprint, *, image: Shape, classes: int) -> Plan:
+    """The plan of a blueprint for one image shape and number of classes.
+
+    Raises: ImageError if the image is too small for the strides; WidthError, GroupsError if widths do not fit.
+    """
+    _check_task(image, classes)
+    stem = _Tracer(image)
+    stem.add(Convolution(blueprint.stem.kernel, blueprint.stem.stride), blueprint.stem.width)
+    stem.extend(blueprint.stem.after)
+    if blueprint.stem.pool:
+        stem.add(blueprint.stem.pool)
+    stages = _stages(blueprint, stem.shape)
+    last = stages[-1][-1]
+    head = _Tracer(last.output._replace(channels=last.output.channels * last.outcomes))
+    head.extend(blueprint.head.before)
+    head.add(GlobalPool())
+    if blueprint.head.dropout:
+        head.add(blueprint.head.dropout)
+    if classes:
+        head.add(Linear(), classes)
+    return Plan(
+        image=image,
+        classes=classes,
+        stem=tuple(stem.layers),
+        stages=stages,
+        head=tuple(head.layers),
+        initial=blueprint.initial,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Everything that a unit depends on beside its blueprint; equal places share one unit."""
+
+    input: Shape
+    width: int
+    stride: int
+    start: Literal["network-start", "stage-start", "inside"]
+    last: bool
+
+
+def _stages(blueprint: Blueprint, shape: Shape) -> tuple[tuple[Unit, ...], ...]:
+    made: dict[_Place, Unit] = {}
+    stages = []
+    widths = unit_widths(blueprint.widths, blueprint.units)
+    for s, stage_widths in enumerate(widths):
+        stage = []
+        for u, width in enumerate(stage_widths):
+            start = "inside" if u else "stage-start" if s else "network-start"
+            last = s == len(widths) - 1 and u == len(stage_widths) - 1
+            place = _Place(shape, width, 2 if s and not u else 1, start, last)
+            if place not in made:
+                made[place] = _unit(blueprint, place)
+            stage.append(made[place])
+            shape = made[place].output
+        stages.append(tuple(stage))
+    return tuple(stages)
+
+
+def _unit(blueprint: Blueprint, place: _Place) -> Unit:
+    residual = blueprint.residual
+    stream = _stream(residual, place)
+    output = strided(place.input, place.stride)._replace(channels=place.width)
+    skip: Literal["own", "mean"]
+    join: Join | None = None
+    match blueprint.streams:
+        case Single():
+            count, skip = 1, "own"
+        case MergeAndRun(count=count, join=rule):
+            skip = "mean"
+            join = rule if place.last else None
+        case _:
+            assert_never(blueprint.streams)
+    after_sum = _Tracer(output)
+    after_sum.extend(residual.order.after_sum)
+    return Unit(
+        input=place.input,
+        output=output,
+        stride=place.stride,
+        streams=(stream,) * count,
+        skip=skip,
+        join=join,
+        after_sum=tuple(after_sum.layers),
+    )
+
+
+def _stream(residual: Residual, place: _Place) -> Stream:
+    first = _Tracer(place.input)
+    if place.start != "network-start" or residual.opening == "ordered":
+        first.extend(residual.order.first)
+    bodies = (_body(residual, place),) * residual.bodies
+    merged = _Tracer(bodies[0][-1].output)
+    if residual.merge == "concat":
+        merged.shape = merged.shape._replace(channels=merged.shape.channels * residual.bodies)
+    for rule in residual.order.merged:
+        merged.add_rule(rule, place.width, stride=1)
+    if merged.shape.channels != place.width:
+        raise WidthError(
+            f"the bodies of a unit end {merged.shape.channels} channels wide; the unit is {place.width} wide"
+        )
+    shortcut = _shortcut(residual, place)
+    projected = any(isinstance(layer.op, Convolution) for layer in shortcut or ())
+    positions: set[Position | str] = {place.start, "projected" if projected else ""}
+    return Stream(
+        first=tuple(first.layers),
+        bodies=bodies,
+        merge=residual.merge,
+        merged=tuple(merged.layers),
+        shortcut=shortcut,
+        reads="pre-activated" if first.layers and positions & set(residual.shares) else "input",
+    )
+
+
+def _body(residual: Residual, place: _Place) -> Chain:
+    body = _Tracer(place.input, numbered=True)
+    for index, conv in enumerate(residual.convs):
+        if index:
+            body.extend(residual.order.between)
+        body.add_rule(conv, place.width, stride=place.stride)
+    body.extend(residual.order.last)
+    return tuple(body.layers)
+
+
+def _shortcut(residual: Residual, place: _Place) -> Chain | None:
+    shortcut = _Tracer(place.input)
+    resized = place.stride > 1 or place.input.channels != place.width
+    match residual.shortcut:
+        case Absent():
+            return None
+        case Omit():
+            return None if resized else ()
+        case ZeroPad(subsample=subsample):
+            if place.stride > 1:
+                shortcut.add(AvgPool(place.stride) if subsample == "average" else Subsample(place.stride))
+            if place.width < place.input.channels:
+                raise WidthError(
+                    f"zero-padding only adds channels; a unit from {place.input.channels} to {place.width} loses some"
+                )
+            if place.width > place.input.channels:
+                shortcut.add(ZeroChannels(), place.width)
+        case Projection(after=after, where=where):
+            if resized or where == "everywhere":
+                shortcut.add(Convolution(1, place.stride), place.width)
+                shortcut.extend(after)
+        case _:
+            assert_never(residual.shortcut)
+    return tuple(shortcut.layers)
+
+
+class _Tracer:
+    """A chain in the making: gives each operation its role and follows the shape."""
+
+    def __init__(self, shape: Shape, *, numbered: bool = False) -> None:
+        self.shape = shape
+        self.layers: list[Layer] = []
+        self._numbered = numbered
+        self._seen: Counter[str] = Counter()
+
+    def extend(self, rules: Iterable[Rule]) -> None:
+        for rule in rules:
+            self.add(rule)
+
+    def add_rule(self, rule: Rule | Conv, width: int, *, stride: int) -> None:
+        """Add an operation of a unit; a Conv takes its share of `width`, and `stride` if it is strided."""
+        if isinstance(rule, Conv):
+            channels, rest = divmod(width * rule.width.numerator, rule.width.denominator)
+            if rest:
+                raise WidthError(f"a share of {rule.width} of {width} channels is not a whole number of them")
+            self.add(Convolution(rule.kernel, stride if rule.strided else 1, rule.groups), check_width(channels))
+        else:
+            self.add(rule)
+
+    def add(self, op: Op, channels: int | None = None) -> None:
+        """Add an operation that gives `channels`, by default as many as it takes."""
+        role = _role(op)
+        self._seen[role] += 1
+        number = self._seen[role]
+        name = f"{role}{number}" if self._numbered or number > 1 else role
+        output = _reduced(op, self.shape)
+        if channels:
+            output = Shape(channels, output.height, output.width)
+        if isinstance(op, Convolution):
+            _check_groups(op.groups, self.shape.channels, output.channels)
+        self.layers.append(Layer(name, op, self.shape, output))
+        self.shape = output
+
+
+def _role(op: Op) -> str:
+    match op:
+        case Convolution():
+            return "conv"
+        case Norm():
+            return "norm"
+        case Relu():
+            return "relu"
+        case Dropout():
+            return "dropout"
+        case MaxPool() | AvgPool() | GlobalPool():
+            return "pool"
+        case Subsample():
+            return "subsample"
+        case ZeroChannels():
+            return "pad"
+        case Linear():
+            return "linear"
+        case _:
+            assert_never(op)
+
+
+def _reduced(op: Op, shape: Shape) -> Shape:
+    """The shape after the operation, but for its channels."""
+    match op:
+        case Convolution(stride=stride) | MaxPool(stride=stride) | AvgPool(stride) | Subsample(stride):
+            return strided(shape, stride)
+        case GlobalPool():
+            return Shape(shape.channels, 1, 1)
+        case Norm() | Relu() | Dropout() | ZeroChannels() | Linear():
+            return shape
+        case _:
+            assert_never(op)
+
+
+def _check_groups(groups: int, *channels: int) -> None:
+    for count in channels:
+        if count % groups:
+            near = sorted({max(count // groups, 1) * groups, (count // groups + 1) * groups})
+            raise GroupsError(f"{groups} groups do not divide {count} channels (nearest: {', '.join(map(str, near))})")
+
+
+def _check_task(image: Shape, classes: int) -> None:
+    if not (1 <= image.channels <= 1024 and all(1 <= side <= LARGEST_SIDE for side in image[1:])):
+        raise ImageError(f"an image is 1-1024 channels of up to {LARGEST_SIDE}x{LARGEST_SIDE} pixels; {image} is not")
+    if not 0 <= classes <= MOST_CLASSES:
+        raise WidthError(f"a network has 0 (no classifier) to {MOST_CLASSES:,} classes; {classes:,} is outside")

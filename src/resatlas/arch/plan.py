@@ -1,0 +1,164 @@
+"""A plan: every width, stride, path and operation of a network fixed.
+
+It is what gets printed, counted, stored, compared, rewritten and built. The paths of its layers are the
+module names of the built network and the prefixes of its weights.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+from resatlas.arch.blueprint import Initial
+from resatlas.arch.codec import decode, encode
+from resatlas.arch.ops import Linear, Op, Shape
+from resatlas.arch.streams import Join
+from resatlas.errors import BlueprintError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operation in its role, with the shapes that it takes and gives."""
+
+    role: str
+    op: Op
+    input: Shape
+    output: Shape
+
+
+Chain = tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """x -> (merged(merge(body(first(x)), …)), shortcut(x or first(x))).
+
+    An empty `shortcut` is the identity; None is no shortcut at all.
+    """
+
+    first: Chain
+    bodies: tuple[Chain, ...]
+    merge: Literal["sum", "concat"]
+    merged: Chain
+    shortcut: Chain | None
+    reads: Literal["input", "pre-activated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One residual unit of one or more streams.
+
+    `skip` own: each stream adds its own shortcut, and there is one stream; mean: all add the mean of the
+    shortcuts. `join` is set on the last unit of several streams. `input` and `output` are shapes of a stream.
+    """
+
+    input: Shape
+    output: Shape
+    stride: int
+    streams: tuple[Stream, ...]
+    skip: Literal["own", "mean"]
+    join: Join | None
+    after_sum: Chain
+
+    @property
+    def outcomes(self) -> int:
+        """How many tensors the unit gives."""
+        return 1 if self.joined else len(self.streams)
+
+    @property
+    def joined(self) -> bool:
+        """Whether the streams are added to one tensor before `after_sum`."""
+        return self.join in ("merge", "sum")
+
+
+Stage = tuple[Unit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A whole network for one image shape and number of classes; 0 classes leave out the classifier."""
+
+    image: Shape
+    classes: int
+    stem: Chain
+    stages: tuple[Stage, ...]
+    head: Chain
+    initial: Initial
+
+    @property
+    def units(self) -> Iterator[tuple[str, Unit]]:
+        """Every unit with its path, in order."""
+        for s, stage in enumerate(self.stages):
+            for u, unit in enumerate(stage):
+                yield f"stages.{s}.{u}", unit
+
+
+def layers(plan: Plan) -> Iterator[tuple[str, Layer]]:
+    """Every layer with its full path, in the order of the forward pass."""
+    yield from _under("stem", plan.stem)
+    for path, unit in plan.units:
+        for role, layer in unit_layers(unit):
+            yield f"{path}.{role}", layer
+    yield from _under("head", plan.head)
+
+
+def unit_layers(unit: Unit) -> Iterator[tuple[str, Layer]]:
+    """Every layer of a unit with its path inside the unit."""
+    for prefix, stream in zip(stream_prefixes(unit), unit.streams, strict=True):
+        yield from _under(f"{prefix}first", stream.first)
+        for body, chain in zip(body_names(stream), stream.bodies, strict=True):
+            yield from _under(f"{prefix}{body}", chain)
+        yield from _under(f"{prefix}merged", stream.merged)
+        yield from _under(f"{prefix}shortcut", stream.shortcut or ())
+    for prefix in ("",) if unit.joined else stream_prefixes(unit):
+        yield from _under(f"{prefix}after_sum", unit.after_sum)
+
+
+def stream_prefixes(unit: Unit) -> tuple[str, ...]:
+    """What stands in front of a role: nothing in a single stream, else streams.0., streams.1., …."""
+    if unit.skip == "own":
+        return ("",)
+    return tuple(f"streams.{k}." for k in range(len(unit.streams)))
+
+
+def body_names(stream: Stream) -> tuple[str, ...]:
+    """body, or bodies.0, bodies.1, … where there are several."""
+    if len(stream.bodies) == 1:
+        return ("body",)
+    return tuple(f"bodies.{index}" for index in range(len(stream.bodies)))
+
+
+def features(plan: Plan) -> int:
+    """Channels that the global pool hands to the classifier."""
+    return plan.head[-1].input.channels if isinstance(plan.head[-1].op, Linear) else plan.head[-1].output.channels
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON values; equal neighbours in a stage are written once, with their number."""
+    whole = {"schema": SCHEMA, **encode(plan)}
+    whole["stages"] = [
+        [{"times": len(list(same)), "unit": encode(unit)} for unit, same in groupby(stage)] for stage in plan.stages
+    ]
+    return whole
+
+
+def from_json(data: dict[str, Any]) -> Plan:
+    """The plan that `to_json` wrote.
+
+    Raises: BlueprintError if the data are not those of a plan of this schema.
+    """
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+        raise BlueprintError(f"a plan has schema {SCHEMA}; this has {found}")
+    try:
+        stages = [[unit for run in stage for unit in [run["unit"]] * run["times"]] for stage in data["stages"]]
+    except (KeyError, TypeError):
+        raise BlueprintError('stages of a plan are lists of {"times": …, "unit": …}') from None
+    return decode(Plan, {**{k: v for k, v in data.items() if k != "schema"}, "stages": stages}, where="plan")
+
+
+def _under(path: str, chain: Chain) -> Iterator[tuple[str, Layer]]:
+    for layer in chain:
+        yield f"{path}.{layer.role}", layer

@@ -1,0 +1,103 @@
+"""A plan as text, one line a unit: what it does, what it puts out, what it costs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import assert_never
+
+from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
+from resatlas.arch.ops import (
+    AvgPool,
+    Convolution,
+    Dropout,
+    GlobalPool,
+    Linear,
+    MaxPool,
+    Norm,
+    Relu,
+    Subsample,
+    ZeroChannels,
+)
+from resatlas.arch.plan import Chain, Layer, Plan, Unit
+
+
+def render(plan: Plan) -> str:
+    """The plan as a table: path, operations, shape put out, parameters, multiply-adds."""
+    head = ("path", "operations", "output", "parameters", "multiply-adds")
+    rows = [*(_row(*each) for each in _parts(plan)), _row("total", "", "", cost(plan))]
+    return aligned(head, rows, left=3)
+
+
+def aligned(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
+    """A table as text: the first `left` columns flush left, the others flush right."""
+    table = [head, *rows]
+    spans = [max(len(row[column]) for row in table) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(span) if column < left else cell.rjust(span)
+            for column, (cell, span) in enumerate(zip(row, spans, strict=True))
+        ).rstrip()
+        for row in table
+    )
+
+
+def _parts(plan: Plan) -> Iterator[tuple[str, str, str, Cost]]:
+    yield "stem", _chain(plan.stem), str(plan.stem[-1].output), total_cost(plan.stem)
+    for path, unit in plan.units:
+        times = f"{unit.outcomes} x " if unit.outcomes > 1 else ""
+        yield path, _unit(unit), f"{times}{unit.output}", unit_cost(unit)
+    yield "head", _chain(plan.head), str(plan.head[-1].output.channels), total_cost(plan.head)
+
+
+def _row(path: str, operations: str, output: str, price: Cost) -> tuple[str, ...]:
+    return path, operations, output, f"{price.parameters:,}", f"{price.multiply_adds:,}"
+
+
+def _unit(unit: Unit) -> str:
+    stream = unit.streams[0]
+    if stream.shortcut is None:
+        shortcut = "no shortcut"
+    else:
+        source = "first" if stream.reads == "pre-activated" else "x"
+        shortcut = f"+ {_chain(stream.shortcut) or 'identity'}({source})"
+    body = _chain(stream.bodies[0])
+    parts = [
+        f"first({_chain(stream.first)})" if stream.first else "",
+        f"{stream.merge} of {len(stream.bodies)} x ({body})" if len(stream.bodies) > 1 else body,
+        _chain(stream.merged),
+        shortcut.replace("+ ", "+ mean of ") if unit.skip == "mean" else shortcut,
+    ]
+    whole = " ".join(part for part in parts if part)
+    ends = [f"{unit.join} streams" if unit.join else "", _chain(unit.after_sum)]
+    whole = ", ".join([whole, *(end for end in ends if end)])
+    return f"{len(unit.streams)} x [{whole}]" if unit.skip == "mean" else whole
+
+
+def _chain(chain: Chain) -> str:
+    return " ".join(_layer(layer) for layer in chain)
+
+
+def _layer(layer: Layer) -> str:
+    match layer.op:
+        case Convolution(kernel=kernel, stride=stride, groups=groups):
+            step = f"/{stride}" if stride > 1 else ""
+            parted = f"g{groups}" if groups > 1 else ""
+            return f"conv{kernel}{step}{parted}:{layer.output.channels}"
+        case Norm(eps=eps):
+            return "norm" if eps == Norm().eps else f"norm({eps:g})"
+        case Relu():
+            return "relu"
+        case Dropout(rate=rate):
+            return f"dropout({rate:g})"
+        case MaxPool(kernel=kernel, stride=stride):
+            return f"maxpool{kernel}/{stride}"
+        case AvgPool(stride=stride):
+            return f"avgpool{stride}/{stride}"
+        case Subsample(stride=stride):
+            return f"subsample/{stride}"
+        case ZeroChannels():
+            return f"zeros:{layer.output.channels}"
+        case GlobalPool():
+            return "global pool"
+        case Linear():
+            return f"linear:{layer.output.channels}"
+        case _:
+            assert_never(layer.op)

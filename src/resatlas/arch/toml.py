@@ -1,0 +1,51 @@
+"""TOML files from strangers, read without surprises."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from resatlas.errors import BlueprintError
+
+LARGEST = 1_000_000  # bytes
+DEEPEST = 16
+
+_QUIET = re.compile(r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file.
+
+    Its nesting is measured before the parser sees it, so that no file can exhaust the stack.
+    Raises: BlueprintError if the file is missing, too large, too deep, or not TOML (doubled keys included).
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise BlueprintError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    if len(data) > LARGEST:
+        raise BlueprintError(f"{path}: larger than {LARGEST:,} bytes, which no description of ours is")
+    try:
+        text = data.decode("utf-8")
+        check_nesting(text, str(path))
+        return tomllib.loads(text)
+    except UnicodeDecodeError:
+        raise BlueprintError(f"{path}: not a text in UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise BlueprintError(f"{path}: not valid TOML: {' '.join(str(error).split())[:160]}") from None
+
+
+def check_nesting(text: str, name: str) -> None:
+    """Refuse brackets and dotted keys nested more than sixteen deep, outside texts and comments.
+
+    Raises: BlueprintError
+    """
+    depth = 0
+    bare = _QUIET.sub("", text)
+    for character in re.findall(r"[\[\]{}]", bare):
+        depth += 1 if character in "[{" else -1
+        if depth > DEEPEST:
+            raise BlueprintError(f"{name}: nested more than {DEEPEST} deep")
+    if re.search(rf"(?:[\w-]+\s*\.\s*){{{DEEPEST}}}", bare):
+        raise BlueprintError(f"{name}: a dotted key of more than {DEEPEST} parts")

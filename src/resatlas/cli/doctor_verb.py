@@ -1,0 +1,66 @@
+"""`resatlas doctor`: what is here and what is missing."""
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from resatlas.arch.text import aligned
+from resatlas.cli.outcome import Outcome
+from resatlas.data import catalog as datasets
+from resatlas.errors import ResatlasError
+from resatlas.runs.environment import environment
+from resatlas.runs.store import check_writable
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """It has none of its own."""
+
+
+def run(options: argparse.Namespace) -> Outcome:  # noqa: ARG001 - it has no options
+    """Versions, devices, threads, disk, data sets; exit code 1 if the main job could not run."""
+    here = environment()
+    findings = [
+        ("python", here["python"], True),
+        *((name, version or "missing", version is not None) for name, version in here["packages"].items()),
+        ("system", here["system"], True),
+        ("processor", f"{here['processor']}, {here['cores']} cores", True),
+        _torch(),
+        _disk(),
+        _folder(),
+        *map(_data, datasets.NAMED),
+    ]
+    data = {name: {"found": found, "ok": ok} for name, found, ok in findings}
+    rows = [(name, "ok" if ok else "missing", found) for name, found, ok in findings]
+    needed = [ok for name, _, ok in findings if name != "data fashion-mnist"]
+    return Outcome(data, aligned(("what", "state", "found"), rows, left=3), exit_code=0 if all(needed) else 1)
+
+
+def _torch() -> tuple[str, str, bool]:
+    try:
+        import torch
+    except ImportError as error:
+        return "devices", f"torch does not import: {error}", False
+    cards = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return "devices", f"{', '.join(cards) or 'no GPU'}, {torch.get_num_threads()} threads", True
+
+
+def _disk() -> tuple[str, str, bool]:
+    free = shutil.disk_usage(".").free / 2**30
+    return "disk", f"{free:.1f} GiB free here", free > 1
+
+
+def _folder() -> tuple[str, str, bool]:
+    try:
+        check_writable(Path("runs"))
+    except ResatlasError as error:
+        return "runs", str(error), False
+    return "runs", f"can be written in {os.path.relpath('runs')}", True
+
+
+def _data(name: str) -> tuple[str, str, bool]:
+    try:
+        parts = datasets.resolve(name).read()
+    except ResatlasError as error:
+        return f"data {name}", str(error), False
+    return f"data {name}", f"{len(parts.train):,} training and {len(parts.test):,} test images", True

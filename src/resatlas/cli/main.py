@@ -1,0 +1,99 @@
+"""The program: a table of verbs, each in a module of its own that is imported when it is asked for."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import NoReturn, cast
+
+from resatlas import __version__
+from resatlas.cli.outcome import Verb
+from resatlas.errors import ResatlasError, Stopped, UsageError, unknown
+
+VERBS: Mapping[str, str] = {
+    "list": "the catalogue, with parameters and multiply-adds",
+    "describe": "a network unit by unit, with the papers' figures beside it",
+    "verify": "every entry against the sizes that the papers printed",
+    "train": "train a design on a data set",
+    "evaluate": "test a finished run again",
+    "study": "carry out a file of many runs, reusing what is finished",
+    "report": "one self-contained page of runs",
+    "demo": "the main job on embedded data: which designs train deep, which is better at equal cost",
+    "doctor": "what is here and what is missing",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code is that of design and errors alone, never of a traceback."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except ResatlasError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Stopped: by the keyboard", file=sys.stderr)
+        return Stopped.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if words[0] == "--version":
+        print(f"resatlas {__version__}")
+        return 0
+    name, *rest = words
+    if name not in VERBS:
+        raise UsageError(unknown("verb", name, VERBS, where="all: resatlas --help"))
+    verb = cast("Verb", import_module(f"resatlas.cli.{name}_verb"))
+    parser = _Parser(prog=f"resatlas {name}", description=VERBS[name], allow_abbrev=False)
+    verb.arguments(parser)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="one JSON value on standard output, and nothing else there")
+    how.add_argument("--quiet", action="store_true", help="no text but errors")
+    options = parser.parse_args(rest)
+    outcome = verb.run(options)
+    if options.json:
+        print(json.dumps(outcome.data, indent=2, ensure_ascii=False))
+    elif not options.quiet and outcome.text:
+        print(outcome.text)
+    return outcome.exit_code
+
+
+def _help() -> str:
+    span = max(map(len, VERBS))
+    lines = [f"  {name.ljust(span)}  {text}" for name, text in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: resatlas VERB …",
+            "",
+            "Residual image networks from one description: list, count, verify, train, compare.",
+            "",
+            *lines,
+            "",
+            "Each verb tells its options with --help. Start with: resatlas demo",
+        ]
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument parsing whose errors are one line with the nearest right word."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        options, rest = self.parse_known_args(args, namespace)
+        if rest:
+            known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+            word = rest[0].partition("=")[0]
+            if word.startswith("-"):
+                raise UsageError(unknown(f"option of {self.prog}", word, known))
+            raise UsageError(f'{self.prog} does not take "{word[:60]}" ({self.prog} --help)')
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message} ({self.prog} --help)")

@@ -1,0 +1,25 @@
+"""What a verb is and what it gives back."""
+
+import argparse
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a verb: values for --json, text for everyone else, and the exit code."""
+
+    data: Any
+    text: str
+    exit_code: int = 0
+
+
+class Verb(Protocol):
+    """A module of one verb."""
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare its options."""
+
+    def run(self, options: argparse.Namespace) -> Outcome:
+        """Do it."""
+        ...

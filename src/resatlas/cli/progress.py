@@ -1,0 +1,129 @@
+"""How a training shows itself: one live line on a terminal, plain lines everywhere else."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # a watcher needs no torch to be described
+    from resatlas.runs.store import Run
+    from resatlas.training.loop import Course
+    from resatlas.training.session import Watcher
+    from resatlas.training.state import TrainState
+
+
+@contextmanager
+def watcher(*, quiet: bool) -> "Iterator[Watcher]":
+    """Someone who writes progress to standard error, or nobody."""
+    from resatlas.training.session import UNWATCHED
+
+    if quiet:
+        yield UNWATCHED
+    elif on_terminal():
+        with _live() as live:
+            yield live
+    else:
+        yield _plain()
+
+
+def on_terminal() -> bool:
+    """Whether standard error is a terminal that can redraw a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "CI" not in os.environ
+
+
+def say(text: str) -> None:
+    """A line to standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Clock:
+    """Time left, from the steps of this session."""
+
+    def __init__(self, done: int, total: int) -> None:
+        self._from, self._total, self._started = done, total, time.monotonic()
+
+    def seconds_left(self, done: int) -> float:
+        """Seconds that the other steps will take at the pace so far."""
+        return (time.monotonic() - self._started) / max(done - self._from, 1) * (self._total - done)
+
+
+def opening(run: "Run", course: "Course", state: "TrainState") -> str:
+    """What is about to be trained, in one line."""
+    recipe = course.recipe
+    return (
+        f"{run.experiment.design} on {run.experiment.data}: {len(course.images.labels):,} images, "
+        f"{recipe.epochs} epochs of {course.steps_per_epoch} steps, batch {recipe.batch}, "
+        f"learning rate up to {recipe.schedule.peak:g}, seed {course.seed}"
+        + (f", from step {state.step:,}" if state.step else "")
+        + f" -> {run.folder}"
+    )
+
+
+def _plain() -> "Watcher":
+    from resatlas.training.session import Watcher
+
+    clocks: list[Clock] = []
+    steps: list[int] = [0]
+
+    def on_start(run: "Run", course: "Course", state: "TrainState") -> None:
+        say(opening(run, course, state))
+        clocks.append(Clock(state.step, course.steps))
+
+    def on_step(state: "TrainState") -> None:
+        steps[0] = state.step
+
+    def on_epoch(metrics: dict[str, Any], timing: dict[str, Any]) -> None:
+        words = [
+            f"epoch {metrics['epoch']}",
+            f"loss {metrics['train_loss']:.4f}",
+            f"error_percent {metrics['train_error_percent']:.2f}",
+        ]
+        if "validation_error_percent" in metrics:
+            words.append(f"validation_error_percent {metrics['validation_error_percent']:.2f}")
+        words.append(f"images_per_second {timing['images_per_second']:.0f}")
+        words.append(f"seconds_left {clocks[-1].seconds_left(steps[0]):.0f}")
+        say(" ".join(words))
+
+    return Watcher(on_start=on_start, on_step=on_step, on_epoch=on_epoch, on_note=say)
+
+
+@contextmanager
+def _live() -> "Iterator[Watcher]":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+    from resatlas.training.session import Watcher
+
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[words]}", markup=False),
+    )
+    clocks: list[Clock] = []
+    tasks: list[TaskID] = []
+    with Progress(*columns, console=console, transient=True, refresh_per_second=8) as progress:
+
+        def on_start(run: "Run", course: "Course", state: "TrainState") -> None:
+            console.print(opening(run, course, state), markup=False, soft_wrap=True)
+            clocks.append(Clock(state.step, course.steps))
+            for task in tasks:
+                progress.remove_task(task)
+            tasks[:] = [progress.add_task("", total=course.steps, completed=state.step, epoch="1", words="")]
+
+        def on_step(state: "TrainState") -> None:
+            speed = state.tally.images / max(state.seconds, 1e-9)
+            minutes, seconds = divmod(int(clocks[-1].seconds_left(state.step)), 60)
+            words = (
+                f"loss {state.tally.mean_loss:.4f}  error {state.tally.error_percent:.1f} %  {speed:,.0f} images/s  "
+                f"{minutes}:{seconds:02d} left"
+            )
+            progress.update(tasks[-1], completed=state.step, epoch=str(state.epoch + 1), words=words)
+
+        yield Watcher(
+            on_start=on_start,
+            on_step=on_step,
+            on_note=lambda text: console.print(text, markup=False, soft_wrap=True),
+        )

@@ -1,0 +1,19 @@
+"""`resatlas study`: a file of many runs."""
+
+import argparse
+from pathlib import Path
+
+from resatlas.cli.outcome import Outcome
+from resatlas.cli.studying import add_options, carry_out_and_show
+from resatlas.studies.study import read_study
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare its options."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="a study as TOML; see studies/demo.toml of the package")
+    add_options(parser)
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """Carry out the study below runs/<study>, and show its answers."""
+    return carry_out_and_show(read_study(options.file), options)

@@ -1,0 +1,98 @@
+"""What `study` and `demo` share: carrying a study out, its progress, its tables and its page."""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from resatlas.cli.outcome import Outcome
+from resatlas.cli.progress import on_terminal, say
+from resatlas.reporting.page import write_page
+from resatlas.reporting.report import Answer, report
+from resatlas.reporting.table import table
+from resatlas.reporting.verdict import verdict
+from resatlas.studies.runner import Advance, carry_out_study
+from resatlas.studies.study import Study
+
+Show = Callable[[Advance], None]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of a study."""
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where its runs go (default: runs/<study>)")
+
+
+def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
+    """Every run of the study that is not finished yet, then its tables, and its page in report.html."""
+    folder = options.out or Path("runs") / study.name
+    with _progress(quiet=options.quiet) as show:
+        carry_out_study(study, folder, on_advance=show)
+    answers = report([folder])
+    page = folder / "report.html"
+    write_page(page, title=f"resatlas {study.name}", answers=answers)
+    results = {answer.question.name: [run.results for run in answer.runs] for answer in answers}
+    return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_shown, answers), f"page: {page}"]))
+
+
+def _shown(answer: Answer) -> str:
+    view = answer.question.view
+    return "\n\n".join([answer.question.title, table(view, answer.runs), verdict(view, answer.runs)])
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Show]:
+    if quiet:
+        yield lambda _: None
+    elif on_terminal():
+        with _live() as show:
+            yield show
+    else:
+        yield _plain()
+
+
+def _plain() -> Show:
+    started = time.monotonic()
+
+    def show(advance: Advance) -> None:
+        if advance.results:
+            say(f"{_words(advance)}  {_left(started, advance)}")
+
+    return show
+
+
+@contextmanager
+def _live() -> Iterator[Show]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True, highlight=False)
+    started = time.monotonic()
+    with Progress(
+        BarColumn(bar_width=30), TextColumn("{task.fields[words]}", markup=False), console=console, transient=True
+    ) as progress:
+        task = progress.add_task("", total=1.0, words="starting the workers")
+
+        def show(advance: Advance) -> None:
+            if advance.results:
+                console.print(_words(advance), markup=False, soft_wrap=True)
+            words = f"{advance.finished} of {advance.total} runs  {_left(started, advance)}"
+            progress.update(task, completed=advance.share, words=words)
+
+        yield show
+
+
+def _words(advance: Advance) -> str:
+    each = advance.results or {}
+    return (
+        f"{advance.finished} of {advance.total}  {each['design']} seed {each['seed']}  "
+        f"train loss {each['train']['loss']:.4f}  test error {each['test']['error_percent']:.2f} %  "
+        f"{each['images_per_second']:,.0f} images/s"
+    )
+
+
+def _left(started: float, advance: Advance) -> str:
+    if advance.share <= 0:
+        return "time left unknown"
+    minutes, seconds = divmod(int((time.monotonic() - started) * (1 / advance.share - 1)), 60)
+    return f"{minutes}:{seconds:02d} left"

@@ -1,0 +1,51 @@
+"""`resatlas verify`: our counts against the printed ones."""
+
+import argparse
+from collections import Counter
+
+from resatlas.arch.text import aligned
+from resatlas.cli.outcome import Outcome
+from resatlas.designs.catalog import matching
+from resatlas.designs.published import verdicts
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare its options."""
+    parser.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="names or a family, as in wrn-*")
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """Every entry's parameters and multiply-adds; exit code 1 where a verdict is not the recorded one."""
+    found = [verdict for entry in matching(options.pattern) for verdict in verdicts(entry)]
+    fallen = [verdict for verdict in found if not verdict.stands]
+    data = [
+        {
+            "name": verdict.name,
+            "quantity": verdict.quantity,
+            "ours": verdict.ours,
+            "printed": verdict.printed,
+            "convention": verdict.convention,
+            "verdict": verdict.verdict,
+        }
+        for verdict in found
+    ]
+    rows = [
+        (
+            verdict.name,
+            verdict.quantity.replace("_", "-"),
+            verdict.verdict if verdict.stands else f"{verdict.verdict}, recorded {verdict.recorded}",
+            verdict.convention,
+            verdict.printed,
+            f"{verdict.ours:,}",
+        )
+        for verdict in found
+        if verdict.verdict != "none"
+    ]
+    counts = Counter(verdict.verdict for verdict in found)
+    lines = [
+        aligned(("name", "quantity", "verdict", "convention", "printed", "ours"), rows, left=4),
+        f"yes {counts['yes']} (our count gives the printed digits), partly {counts['partly']} (only the named rule "
+        f"does), no {counts['no']} (no rule known), none {counts['none']} (nothing printed)",
+        f"{len(fallen)} verdicts differ from the recorded ones" if fallen else "every verdict is the recorded one",
+    ]
+    return Outcome(data, "\n".join(lines), exit_code=1 if fallen else 0)

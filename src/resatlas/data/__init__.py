@@ -1,0 +1,1 @@
+"""Images in: one file a data set, their order, their augmentation."""

@@ -1,0 +1,111 @@
+"""Data sets as values: the images of one part, the two parts, and what is known before either is read."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+from resatlas.arch.ops import Shape
+from resatlas.errors import DataError, UsageError
+
+if TYPE_CHECKING:  # describing a data set needs no numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+Mirror = Literal["allowed", "forbidden"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageSet:
+    """The images of one part, resident in memory; `ids` are their positions in the source.
+
+    Shape: images (n, c, h, w) of uint8; labels and ids (n,) of int64.
+    Raises: DataError if the three arrays do not belong together.
+    """
+
+    images: "NDArray[np.uint8]"
+    labels: "NDArray[np.int64]"
+    ids: "NDArray[np.int64]"
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        if n == 0:
+            raise DataError("a part of a data set has at least 1 image; this one has none")
+        wanted = {"images": ("uint8", 4), "labels": ("int64", 1), "ids": ("int64", 1)}
+        for name, (kind, axes) in wanted.items():
+            array = getattr(self, name)
+            if array.dtype != kind or array.ndim != axes or len(array) != n:
+                raise DataError(
+                    f"{name} of {n} images are {n} entries of {kind} on {axes} axes; "
+                    f"these are {array.dtype} of shape {array.shape}"
+                )
+        if self.labels.min() < 0:
+            raise DataError(f"labels count from 0; {self.labels.min()} is less")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of each image."""
+        return Shape(*self.images.shape[1:])
+
+    def take(self, positions: "NDArray[np.int64] | slice") -> "ImageSet":
+        """The images at these positions of the part, in their order."""
+        return ImageSet(images=self.images[positions], labels=self.labels[positions], ids=self.ids[positions])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Parts:
+    """The images to learn from, and those that are only tested on."""
+
+    train: ImageSet
+    test: ImageSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """What a DATA text resolves to; `read` loads and verifies the images.
+
+    `mirror` says whether a mirrored image still shows its class; `note` is what a report must say about the figures.
+    """
+
+    name: str
+    image: Shape
+    classes: tuple[str, ...]
+    mirror: Mirror
+    note: str
+    read: Callable[[], Parts] = field(compare=False, repr=False)
+
+
+def hold_back(train: ImageSet, share: Fraction) -> tuple[ImageSet, ImageSet | None]:
+    """(kept, held back): floor(share·n + 1/2) images held back for validation, the same share of every class.
+
+    The split never changes with the seed of a run. Nothing is held back where the count is 0.
+
+    Raises: UsageError if a side would have fewer images than there are classes, or a class has a single image.
+    """
+    held = math.floor(share * len(train) + Fraction(1, 2))
+    if held == 0:
+        return train, None
+    kept, validation = split(train.labels, held)
+    return train.take(kept), train.take(validation)
+
+
+def split(labels: "NDArray[np.int64]", count: int) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """Positions of all but `count` images, and of `count` images: stratified, each in the order of the source.
+
+    Raises: UsageError as `hold_back`.
+    """
+    import numpy as np
+    from sklearn.model_selection import train_test_split
+
+    sizes = np.unique_counts(labels).counts
+    if min(count, len(labels) - count) < len(sizes) or sizes.min() < 2:
+        raise UsageError(
+            f"a stratified split leaves an image of every class on both sides; "
+            f"{len(labels)} images of {len(sizes)} classes cannot give up {count}"
+        )
+    rest, taken = train_test_split(np.arange(len(labels)), test_size=count, stratify=labels.tolist(), random_state=0)
+    return np.sort(rest), np.sort(taken)

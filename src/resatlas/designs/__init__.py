@@ -1,0 +1,1 @@
+"""WHICH networks: one file a paper, merged by the catalog."""

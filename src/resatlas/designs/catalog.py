@@ -1,0 +1,179 @@
+"""Every design by name: the papers' networks, every other member of their families, and TOML files."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from resatlas.arch.blueprint import Blueprint
+from resatlas.arch.blueprint_file import read_blueprint
+from resatlas.arch.codec import decode_text
+from resatlas.arch.expand import expand
+from resatlas.arch.ops import Shape
+from resatlas.arch.plan import Plan
+from resatlas.designs import dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
+from resatlas.designs.setting import TASKS, Design
+from resatlas.errors import BlueprintError, DesignError, UnknownName, unknown
+
+FAMILIES: Mapping[str, type[Any]] = {
+    design.family: design
+    for design in (
+        resnet.ResNet,
+        resnet.Plain,
+        preact_resnet.PreActResNet,
+        wide_resnet.WideResNet,
+        resnext.ResNeXt,
+        pyramidnet.PyramidNet,
+        dmrnet.DmrNet,
+        dmrnet.DilNet,
+    )
+}
+
+_MODULES = (resnet, preact_resnet, wide_resnet, resnext, pyramidnet, dmrnet)
+
+_ALIASES = {"resnet-18": "resnet-18-B", "resnet-34": "resnet-34-B"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What a DESIGN text means: a blueprint, with its names and its usual task.
+
+    `depth` is the paper's label; a blueprint from a file has none. `design` holds a paper's knobs.
+    """
+
+    name: str
+    family: str
+    depth: int | None
+    blueprint: Blueprint
+    image: Shape
+    classes: int
+    design: Design | None = None
+
+    def plan(self, *, image: Shape | None = None, classes: int | None = None) -> Plan:
+        """The plan for the usual task, or for another."""
+        return expand(
+            self.blueprint,
+            image=image or self.image,
+            classes=self.classes if classes is None else classes,
+        )
+
+
+def resolve(text: str) -> Entry:
+    """The entry that a DESIGN text means: a name, a name or a family with knobs, or a TOML file.
+
+    Raises: UnknownName with the nearest names; DesignError if the network is impossible; BlueprintError.
+    """
+    name, _, knobs = text.partition(":")
+    if text.endswith(".toml") or "/" in name:
+        file = read_blueprint(Path(text))
+        return Entry(
+            name=file.name,
+            family="blueprint",
+            depth=None,
+            blueprint=file.blueprint,
+            image=file.image,
+            classes=file.classes,
+        )
+    if name in FAMILIES:
+        return _entry(text, _with_knobs(FAMILIES[name], {}, knobs, name))
+    design = _design(name)
+    if knobs or text.endswith(":"):
+        design = _with_knobs(type(design), _given(design), knobs, name)
+    return _entry(text, design)
+
+
+@cache
+def named() -> Mapping[str, Entry]:
+    """The catalogue: every network that the papers name, in the order of the papers.
+
+    Raises: DesignError if two files claim one name.
+    """
+    entries: dict[str, Entry] = {}
+    for module in _MODULES:
+        for name, design in module.NAMED.items():
+            if name in entries:
+                raise DesignError(f'two designs are called "{name}"')
+            entries[name] = _entry(name, design)
+    return entries
+
+
+def matching(pattern: str = "*") -> Iterator[Entry]:
+    """The entries whose name or family matches a shell pattern.
+
+    Raises: UnknownName if none does.
+    """
+    found = [
+        entry for entry in named().values() if fnmatchcase(entry.name, pattern) or fnmatchcase(entry.family, pattern)
+    ]
+    if not found:
+        raise UnknownName(unknown("design matching", pattern, [*named(), *FAMILIES], where="all: resatlas list"))
+    yield from found
+
+
+def list_designs(pattern: str = "*") -> list[str]:
+    """The names of the catalogue that match a shell pattern.
+
+    Raises: UnknownName if none does.
+    """
+    return [entry.name for entry in matching(pattern)]
+
+
+def plan(design: str, *, image: Shape | None = None, classes: int | None = None) -> Plan:
+    """The plan of a DESIGN text, for its usual images and classes or for others.
+
+    Raises: as `resolve`; ImageError if the image is too small for the strides.
+    """
+    return resolve(design).plan(image=image, classes=classes)
+
+
+def _design(name: str) -> Design:
+    for module in _MODULES:
+        if name in module.NAMED:
+            return module.NAMED[name]
+    if name in _ALIASES:
+        return _design(_ALIASES[name])
+    for module in _MODULES:
+        match = module.NAME.fullmatch(name)
+        design = module.named(match) if match else None
+        if design:
+            return design
+    known = [*named(), *FAMILIES]
+    raise UnknownName(unknown("design", name, known, where=f"{len(named())} names: resatlas list"))
+
+
+def _entry(name: str, design: Design) -> Entry:
+    task = TASKS[design.setting]
+    return Entry(
+        name=name,
+        family=design.family,
+        depth=design.depth,
+        blueprint=design.blueprint(),
+        image=task.image,
+        classes=task.classes,
+        design=design,
+    )
+
+
+def _given(design: Design) -> dict[str, Any]:
+    return {each.name: getattr(design, each.name) for each in fields(design)}  # type: ignore[arg-type]
+
+
+def _with_knobs(family: Callable[..., Design], given: dict[str, Any], knobs: str, name: str) -> Design:
+    """The design of a family with knobs written key=value,key=value over those given."""
+    hints = {each.name: get_type_hints(family)[each.name] for each in fields(family)}  # type: ignore[arg-type]
+    set_now: dict[str, Any] = {}
+    for word in knobs.split(",") if knobs else []:
+        key, equals, value = word.partition("=")
+        if not equals or not value:
+            raise BlueprintError(f'a knob is written key=value; "{word[:40]}" is not ({name}: {", ".join(hints)})')
+        if key not in hints:
+            raise UnknownName(unknown(f"knob of {name}", key, hints))
+        if key in set_now:
+            raise BlueprintError(f'knob "{key}" of {name} is given twice')
+        set_now[key] = decode_text(hints[key], value, where=f"{name}: {key}")
+    for each in fields(family):  # type: ignore[arg-type]
+        if each.name not in {**given, **set_now} and each.name in ("depth", "alpha"):
+            raise BlueprintError(f'family {name} needs the knob "{each.name}", as in {name}:{each.name}=…')
+    return family(**{**given, **set_now})

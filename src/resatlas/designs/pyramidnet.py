@@ -1,0 +1,99 @@
+"""PyramidNet (arXiv:1610.02915)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar, Literal
+
+from resatlas.arch.blueprint import Blueprint, Head
+from resatlas.arch.ops import Dropout, Norm, Relu
+from resatlas.arch.residual import PYRAMIDAL, Residual, ZeroPad, basic, bottleneck
+from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, Rounding
+from resatlas.designs.resnet import UnitKind, residual_stages
+from resatlas.designs.setting import Setting, paper_base, stem
+
+Growth = Literal["additive", "multiplicative"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyramidNet:
+    """Units that widen one after another: norm-conv-norm-relu-conv-norm, and a shortcut of zeros.
+
+    Unit k of N is base + alpha·k/N wide (additive) or base·alpha^(k/N) (multiplicative), rounded; four times
+    that behind a bottleneck. Where the map halves, the shortcut averages 2x2 pixels, then appends zero channels.
+    On CIFAR the stem has a norm but no relu. `dropout` stands between the global pool and the classifier.
+    Source: paper, section 3; authors' addpyramidnet.lua and mulpyramidnet.lua; alpha is the total over all units.
+    """
+
+    family: ClassVar[str] = "pyramidnet"
+    depth: int
+    alpha: Fraction
+    growth: Growth = "additive"
+    unit: UnitKind = "basic"
+    setting: Setting = "cifar"
+    dropout: float = 0.0
+    multiple_of: int = 1
+    rounding: Rounding = "half-up"
+    base: int | None = None
+
+    def __post_init__(self) -> None:
+        self.blueprint()
+
+    def blueprint(self) -> Blueprint:
+        """The network in independent parts."""
+        base = paper_base(self.setting) if self.base is None else self.base
+        rule = AdditivePyramid if self.growth == "additive" else MultiplicativePyramid
+        return Blueprint(
+            stem=stem(self.setting, base, (Norm(),) if self.setting == "cifar" else (Norm(), Relu())),
+            units=residual_stages("a PyramidNet", self.depth, self.setting, self.unit),
+            widths=rule(
+                start=base,
+                alpha=self.alpha,
+                expansion=4 if self.unit == "bottleneck" else 1,
+                multiple_of=self.multiple_of,
+                rounding=self.rounding,
+            ),
+            residual=Residual(
+                convs=bottleneck() if self.unit == "bottleneck" else basic(),
+                order=PYRAMIDAL,
+                shortcut=ZeroPad(subsample="average"),
+            ),
+            head=Head(before=(Norm(), Relu()), dropout=Dropout(self.dropout) if self.dropout else None),
+        )
+
+
+NAME = re.compile(
+    r"(?P<setting>cifar-|imagenet-)?pyramidnet-(?P<depth>\d{1,10})(?P<unit>-bottleneck)?"
+    r"-(?P<growth>[am])(?P<alpha>\d{1,5}(?:\.\d{1,4})?)"
+)
+
+
+def named(match: re.Match[str]) -> PyramidNet:
+    """The network of a name; without "imagenet-" it is the CIFAR one, unless the paper's ImageNet table has it."""
+    return PyramidNet(
+        depth=int(match["depth"]),
+        alpha=Fraction(match["alpha"]),
+        growth="additive" if match["growth"] == "a" else "multiplicative",
+        unit="bottleneck" if match["unit"] else "basic",
+        setting="imagenet" if match["setting"] == "imagenet-" else "cifar",
+    )
+
+
+def _basic(alpha: str, growth: Growth) -> PyramidNet:
+    return PyramidNet(depth=110, alpha=Fraction(alpha), growth=growth)
+
+
+def _bottleneck(depth: int, alpha: int, setting: Setting, dropout: float = 0.0) -> tuple[str, PyramidNet]:
+    design = PyramidNet(depth=depth, alpha=Fraction(alpha), unit="bottleneck", setting=setting, dropout=dropout)
+    return f"pyramidnet-{depth}-bottleneck-a{alpha}", design
+
+
+NAMED: Mapping[str, PyramidNet] = {
+    **{f"pyramidnet-110-a{alpha}": _basic(alpha, "additive") for alpha in ("48", "84", "270")},
+    **{f"pyramidnet-110-m{alpha}": _basic(alpha, "multiplicative") for alpha in ("4.75", "8", "27")},
+    **dict(_bottleneck(164, alpha, "cifar") for alpha in (48, 84, 270)),
+    **dict(_bottleneck(depth, alpha, "cifar") for depth, alpha in ((200, 240), (236, 220), (272, 200))),
+    **dict(_bottleneck(depth, alpha, "imagenet") for depth, alpha in ((101, 250), (101, 360), (152, 200), (200, 300))),
+    **dict([_bottleneck(200, 450, "imagenet", dropout=0.5)]),
+}

@@ -1,0 +1,113 @@
+"""ResNeXt (arXiv:1611.05431)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import gcd
+from typing import ClassVar, Literal
+
+from resatlas.arch.blueprint import Blueprint
+from resatlas.arch.ops import Conv, Norm, Relu
+from resatlas.arch.residual import POST_ACTIVATION, Residual, bottleneck
+from resatlas.arch.widths import doubling
+from resatlas.designs.setting import IMAGENET_BASIC, IMAGENET_UNITS, STAGES, Setting, equal_stages, listed_stages, stem
+from resatlas.errors import WidthError
+
+PAPER_BASE = 64
+"""The first planes on CIFAR and on ImageNet alike; `width` speaks of them. Source: paper, Table 1 and appendix A."""
+
+Form = Literal["a", "b", "c"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNeXt:
+    """Bottlenecks whose 3x3 runs in `cardinality` groups of `width` channels, at 64 first planes.
+
+    With other first planes (`base`) a group has base·width/64 channels. The unit's output is 4 · planes, whatever
+    the groups. Stride on the 3x3; option B. Forms: a sums whole bodies, b concatenates their 3x3, c groups.
+    Source: paper, sections 3 and 4, Table 1; authors' models/resnext.lua.
+    """
+
+    family: ClassVar[str] = "resnext"
+    depth: int
+    cardinality: int = 32
+    width: int = 4
+    setting: Setting = "cifar"
+    form: Form = "c"
+    base: int | None = None
+
+    def __post_init__(self) -> None:
+        self.blueprint()
+
+    def blueprint(self) -> Blueprint:
+        """The network in independent parts."""
+        base = PAPER_BASE if self.base is None else self.base
+        group = Fraction(base * self.width, PAPER_BASE)
+        if group.denominator != 1 or group < 1:
+            raise WidthError(
+                f"a group of this ResNeXt has base·width/{PAPER_BASE} channels, a whole number; "
+                f"{base}·{self.width}/{PAPER_BASE} is {group} "
+                f"(smallest base: {PAPER_BASE // gcd(PAPER_BASE, self.width)})"
+            )
+        return Blueprint(
+            stem=stem(self.setting, base),
+            units=self._units(),
+            widths=doubling(4 * base, STAGES[self.setting]),
+            residual=in_form(self.form, self.cardinality, group / (4 * base)),
+        )
+
+    def _units(self) -> tuple[int, ...]:
+        if self.setting == "cifar":
+            return equal_stages("a ResNeXt for CIFAR", self.depth, step=9, rest=2)
+        deep = {depth: units for depth, units in IMAGENET_UNITS.items() if depth not in IMAGENET_BASIC}
+        return listed_stages("a ResNeXt for ImageNet", self.depth, deep)
+
+
+def in_form(form: Form, cardinality: int, group: Fraction) -> Residual:
+    """The aggregated unit in one of its three equal forms; `group` is a path's share of the unit's output.
+
+    Source: paper, Fig. 3 and footnotes 3, 4, 6. Normalisation after the last convolution stands once, behind the sum.
+    """
+    if form == "c":
+        return Residual(convs=bottleneck(group * cardinality, groups=cardinality))
+    if form == "b":
+        convs = bottleneck(group)[:-1]
+        order = replace(POST_ACTIVATION, last=(Norm(), Relu()), merged=(Conv(1), Norm()))
+        return Residual(convs=convs, order=order, bodies=cardinality, merge="concat")
+    order = replace(POST_ACTIVATION, last=(), merged=(Norm(),))
+    return Residual(convs=bottleneck(group), order=order, bodies=cardinality)
+
+
+NAME = re.compile(
+    r"(?P<setting>cifar-|imagenet-)?resnext-(?P<depth>\d{1,10})-(?P<cardinality>\d{1,5})x(?P<width>\d{1,5})d"
+)
+
+
+def named(match: re.Match[str]) -> ResNeXt:
+    """The network of a name; a depth of the ImageNet table is the ImageNet one."""
+    depth = int(match["depth"])
+    listed = depth in IMAGENET_UNITS
+    return ResNeXt(
+        depth=depth,
+        cardinality=int(match["cardinality"]),
+        width=int(match["width"]),
+        setting="imagenet" if match["setting"] == "imagenet-" or (listed and not match["setting"]) else "cifar",
+    )
+
+
+def _resnext(depth: int, cardinality: int, width: int, setting: Setting) -> tuple[str, ResNeXt]:
+    design = ResNeXt(depth=depth, cardinality=cardinality, width=width, setting=setting)
+    return f"resnext-{depth}-{cardinality}x{width}d", design
+
+
+_TABLE_2 = ((1, 64), (2, 40), (4, 24), (8, 14), (32, 4))
+
+NAMED: Mapping[str, ResNeXt] = {
+    **dict(_resnext(29, c, 64, "cifar") for c in (1, 2, 4, 8, 16)),
+    **dict(_resnext(29, 1, d, "cifar") for d in (128, 192, 256, 320)),
+    **dict(_resnext(29, c, d, "cifar") for c, d in _TABLE_2[1:]),
+    **dict(_resnext(50, c, d, "imagenet") for c, d in (*_TABLE_2, (1, 100), (2, 64), (64, 4), (32, 8))),
+    **dict(_resnext(101, c, d, "imagenet") for c, d in (*_TABLE_2, (1, 100), (2, 64), (64, 4), (32, 8))),
+    **dict([_resnext(152, 64, 4, "imagenet")]),
+}

@@ -1,0 +1,88 @@
+"""Plan -> nn.Module, with the plan's paths as module names."""
+
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, cat, nn
+
+from resatlas.arch.ops import Shape
+from resatlas.arch.plan import Plan, layers
+from resatlas.designs import catalog
+from resatlas.nets.initial import initialise
+from resatlas.nets.layers import chain
+from resatlas.nets.unit import unit_module
+
+
+class Network(nn.Module):
+    """images -> head(stages(stem(images))).
+
+    Shape: (n, channels, height, width) -> (n, classes); without a classifier (n, features).
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+        self.stem = chain(plan.stem)
+        self.stages = nn.ModuleList(nn.ModuleList(map(unit_module, stage)) for stage in plan.stages)
+        self.head = chain(plan.head)
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """One logit a class."""
+        return self.head(self.forward_features(images))
+
+    def forward_features(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
+        """The maps that the head takes: all streams of the last unit side by side."""
+        streams = (self.stem(images),) * len(self.plan.stages[0][0].streams)
+        for stage in self.stages:
+            for unit in stage.children():
+                streams = unit(streams)
+        return cat(streams, dim=1) if len(streams) > 1 else streams[0]
+
+    def trace(self, images: Float[Tensor, "n c h w"]) -> dict[str, Tensor]:
+        """Every intermediate tensor by the path of the layer or unit that puts it out, in the order of the pass.
+
+        A unit of K streams puts out `path.streams.0`, …, `path.streams.K-1`. No tensor is changed afterwards.
+        """
+        found: dict[str, Tensor] = {}
+
+        def keep(path: str, _module: nn.Module, _given: object, value: Tensor | tuple[Tensor, ...]) -> None:
+            if isinstance(value, Tensor):
+                found[path] = value
+            elif len(value) == 1:
+                found[path] = value[0]
+            else:
+                found.update({f"{path}.streams.{k}": tensor for k, tensor in enumerate(value)})
+
+        paths = [*(path for path, _ in layers(self.plan)), *(path for path, _ in self.plan.units)]
+        modules = dict(self.named_modules())
+        handles = [modules[path].register_forward_hook(partial(keep, path)) for path in paths]
+        try:
+            self(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found
+
+
+def build(
+    design: Plan | str,
+    *,
+    image: Shape | None = None,
+    classes: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Network:
+    """The network of a plan or of a DESIGN text, its weights drawn as its authors draw them.
+
+    The same seed gives the same weights. A plan has its image and classes already. On the device "meta" the
+    network has shapes and no weights.
+    Raises: as `designs.catalog.plan`.
+    """
+    plan = catalog.plan(design, image=image, classes=classes) if isinstance(design, str) else design
+    with torch.device("meta"):
+        network = Network(plan)
+    if device != "meta":
+        network.to_empty(device=device)
+        initialise(network, plan.initial, seed=seed)
+    return network

@@ -1,0 +1,1 @@
+"""HOW a network is trained, as values."""

@@ -1,0 +1,68 @@
+"""Every recipe by name, and recipes with some fields set anew."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar, get_type_hints
+
+from resatlas.arch.codec import decode_text
+from resatlas.errors import RecipeError, UnknownName, unknown
+from resatlas.recipes import quick
+from resatlas.recipes.recipe import Recipe
+
+NAMED: Mapping[str, Recipe] = {**quick.NAMED}
+
+T = TypeVar("T")
+
+
+def resolve(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises: UnknownName with the nearest names.
+    """
+    if name not in NAMED:
+        raise UnknownName(unknown("recipe", name, NAMED))
+    return NAMED[name]
+
+
+def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """The recipe with fields set anew, each written key=value; a dot enters a field, as in schedule.peak=0.2.
+
+    Raises: UnknownName for a field that is not there, RecipeError for a doubled or malformed setting.
+    """
+    seen = set()
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not value:
+            raise RecipeError(f'a setting is written key=value, as in schedule.peak=0.2; "{setting[:60]}" is not')
+        if key in seen:
+            raise RecipeError(f'setting "{key}" is given twice')
+        seen.add(key)
+        recipe = _set(recipe, key.split("."), value, key)
+    return recipe
+
+
+def _set(part: T, path: list[str], value: str, key: str) -> T:
+    name, *rest = path
+    hints = get_type_hints(type(part))
+    known = {each.name: hints[each.name] for each in fields(part)}  # type: ignore[arg-type]
+    if name not in known:
+        raise UnknownName(unknown("recipe field", key, _paths(part)))
+    now: Any = getattr(part, name)
+    if rest:
+        if not is_dataclass(now):
+            raise UnknownName(unknown("recipe field", key, _paths(part)))
+        return replace(part, **{name: _set(now, rest, value, key)})  # type: ignore[type-var]
+    if is_dataclass(now) or isinstance(now, tuple):
+        raise RecipeError(f"{key} is set through its fields; the fields are {', '.join(_paths(part))}")
+    return replace(part, **{name: decode_text(known[name], value, where=key)})  # type: ignore[type-var]
+
+
+def _paths(part: object) -> list[str]:
+    found: list[str] = []
+    for each in fields(part):  # type: ignore[arg-type]
+        value = getattr(part, each.name)
+        if is_dataclass(value):
+            found += [f"{each.name}.{inner}" for inner in _paths(value)]
+        elif not isinstance(value, tuple):
+            found.append(each.name)
+    return found

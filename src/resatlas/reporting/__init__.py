@@ -1,0 +1,1 @@
+"""Tables, charts and pages, read from run folders alone."""

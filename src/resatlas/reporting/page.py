@@ -1,0 +1,148 @@
+"""One page that holds everything it shows: it opens from disk, asks no server and names no folder of its machine."""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from resatlas.arch.codec import encode
+from resatlas.errors import FolderError
+from resatlas.recipes import catalog
+from resatlas.reporting.chart import charts
+from resatlas.reporting.comparison import groups
+from resatlas.reporting.report import Answer
+from resatlas.reporting.table import Grid, grid
+from resatlas.reporting.verdict import notes, verdict
+from resatlas.reporting.words import presentable
+from resatlas.runs.experiment import Experiment
+from resatlas.runs.files import read_json, write_text
+from resatlas.runs.store import Run
+
+
+class Section(NamedTuple):
+    """A question as the page shows it."""
+
+    title: str
+    verdict: str
+    grid: Grid
+    specs: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...]
+    unfinished: tuple[str, ...]
+
+
+class Card(NamedTuple):
+    """What is needed to repeat the runs of a design: commands, surroundings and recipe.
+
+    `commands` has, for each run, its name, the command that was given, and one for this run alone if there is one.
+    """
+
+    title: str
+    commands: tuple[tuple[str, str, str], ...]
+    environments: tuple[tuple[tuple[str, str], ...], ...]
+    recipe: str
+
+
+def write_page(out: Path, *, title: str, answers: Sequence[Answer]) -> None:
+    """Write the page of some questions, in one step.
+
+    Raises: FolderError if it cannot be written, or if a run has no results.
+    """
+    if out.is_dir():
+        raise FolderError(f"{out} is a folder; name a file in it, as in {out / 'report.html'}")
+    text = page(title=title, answers=answers)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, text)
+    except OSError as error:
+        raise FolderError(f"{out} cannot be written: {(error.strerror or 'the system refuses').lower()}") from None
+
+
+def page(*, title: str, answers: Sequence[Answer]) -> str:
+    """The page of some questions as HTML; the same runs give the same text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    templates = Environment(
+        loader=PackageLoader("resatlas.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    runs = {run.folder.resolve(): run for answer in answers for run in answer.runs}
+    return templates.get_template("page.html.jinja").render(
+        title=title,
+        sections=[_section(answer) for answer in answers],
+        cards=[_card(group) for group in groups(runs.values())],
+        runs=len(runs),
+        bundle=_bundle(),
+        knobs=_knobs,
+        script_json=_script_json,
+    )
+
+
+def _section(answer: Answer) -> Section:
+    view, runs = answer.question.view, answer.runs
+    return Section(
+        title=answer.question.title,
+        verdict=verdict(view, runs),
+        grid=grid(view, runs),
+        specs=charts(view, runs),
+        notes=notes(view, runs) if runs else (),
+        unfinished=answer.unfinished,
+    )
+
+
+def _card(runs: Sequence[Run]) -> Card:
+    """The card of runs that differ in the seed alone."""
+    experiment = runs[0].experiment
+    surroundings = [read_json(run.folder / "env.json") for run in runs]
+    given = (shlex.join(presentable(str(word)) for word in each.get("command", ())) for each in surroundings)
+    alone = (_alone(run.experiment) for run in runs)
+    return Card(
+        title=f"{presentable(experiment.design)} on {presentable(experiment.data)}, recipe {experiment.recipe.name}",
+        commands=tuple(zip((run.name for run in runs), given, alone, strict=True)),
+        environments=tuple(dict.fromkeys(map(_environment, surroundings))),
+        recipe=json.dumps(encode(experiment.recipe), indent=2, ensure_ascii=False),
+    )
+
+
+def _environment(surroundings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    packages = surroundings.get("packages", {})
+    shown = {key: value for key, value in surroundings.items() if key not in ("command", "packages")} | packages
+    return tuple((name, str(value)) for name, value in shown.items() if value)
+
+
+def _alone(experiment: Experiment) -> str:
+    """The command that trains this run by itself; nothing where its recipe has settings of its own."""
+    recipe = experiment.recipe
+    known = catalog.NAMED.get(recipe.name)
+    if known is None or replace(known, epochs=recipe.epochs) != recipe:
+        return ""
+    design, data = presentable(experiment.design), presentable(experiment.data)
+    words = ["resatlas", "train", design, "--data", data, "--recipe", recipe.name]
+    return shlex.join([*words, "--epochs", str(recipe.epochs), "--seed", str(experiment.seed)])
+
+
+@cache
+def _bundle() -> str:
+    """The script that draws the charts, about 0.9 MB; making it takes a second."""
+    import vl_convert
+
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")
+
+
+def _knobs(design: str) -> list[str]:
+    """A design in the parts between which a narrow column may break it."""
+    return re.split(r"(?<=[:,])", design)
+
+
+def _script_json(spec: Mapping[str, Any]) -> Any:  # noqa: ANN401 - jinja2 is imported late
+    """A chart as JSON that may stand inside a script element."""
+    from markupsafe import Markup
+
+    text = json.dumps(spec, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - "<" cannot occur in it

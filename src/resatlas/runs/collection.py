@@ -1,0 +1,58 @@
+"""Runs that belong together, by the questions that they answer: study.json in the folder that holds them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from resatlas.arch.codec import decode, encode
+from resatlas.errors import FolderError
+from resatlas.runs.files import read_json, write_json
+from resatlas.runs.store import Run, find
+
+SCHEMA = 1
+FILE = "study.json"
+
+View = Literal["runs", "depth", "budget"]
+"""How an answer is shown: run by run; over depth; design by design at an equal budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A question and the names of the run folders that answer it, in the order in which they are shown."""
+
+    name: str
+    title: str
+    view: View
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """Questions over the runs of one folder."""
+
+    name: str
+    questions: tuple[Question, ...]
+
+
+def write_collection(folder: Path, collection: Collection) -> None:
+    """Write study.json."""
+    write_json(folder / FILE, {"schema": SCHEMA, **encode(collection)})
+
+
+def read_collection(folder: Path) -> Collection:
+    """The collection of a folder.
+
+    Raises: FolderError if it has no study.json of this schema.
+    """
+    data: dict[str, Any] = read_json(folder / FILE)
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise FolderError(f"{folder / FILE} is not of schema {SCHEMA}")
+    return decode(Collection, {key: value for key, value in data.items() if key != "schema"}, where=str(folder / FILE))
+
+
+def answers(folder: Path, question: Question) -> list[Run]:
+    """The finished runs of a question.
+
+    Raises: FolderError if a folder is no run.
+    """
+    return [run for run in (find(folder / name) for name in question.runs) if run.finished]

@@ -1,0 +1,66 @@
+"""Small files written so that a crash leaves the old one or the new one, never half of it."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from resatlas.errors import FolderError
+
+
+def write_text(file: Path, text: str) -> None:
+    """Replace the file in one step."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(file)
+
+
+def write_json(file: Path, value: object) -> None:
+    """Replace the file by the JSON of a value."""
+    write_text(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
+    """The value of a JSON file.
+
+    Raises: FolderError if it is missing or not JSON.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FolderError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
+    except (ValueError, RecursionError):
+        raise FolderError(f"{file}: not valid JSON") from None
+
+
+def append_line(file: Path, row: Mapping[str, object]) -> None:
+    """Add one row to a file of JSON lines."""
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(row) + "\n")
+
+
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file of JSON lines; a last line that a crash cut off is passed over."""
+    if not file.exists():
+        return
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
+def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Replace the file by a table whose text cells no spreadsheet takes for formulas."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([[_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows])
+    write_text(file, text.getvalue())
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

@@ -1,0 +1,133 @@
+"""A run on disk: which files it has, how it is begun and found again."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from resatlas.arch import plan as plans
+from resatlas.arch.plan import Plan
+from resatlas.errors import FolderError
+from resatlas.runs import experiment as experiments
+from resatlas.runs.environment import environment
+from resatlas.runs.experiment import Experiment
+from resatlas.runs.files import append_line, read_json, read_lines, write_json, write_text
+
+Status = Literal["running", "stopped", "failed", "finished"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training on disk, by its folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where its checkpoints lie."""
+        return self.folder / "checkpoints"
+
+    @property
+    def experiment(self) -> Experiment:
+        """What it trains."""
+        return experiments.from_json(read_json(self.folder / "experiment.json"))
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of its network, for its data."""
+        return plans.from_json(read_json(self.folder / "experiment.json")["plan"])
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Its results; there are some when it is finished."""
+        return read_json(self.folder / "results.json")
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has its results."""
+        return (self.folder / "results.json").is_file()
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """One row an epoch, without a clock: equal after any number of resumes."""
+        return list(read_lines(self.folder / "metrics.jsonl"))
+
+    @property
+    def timing(self) -> list[dict[str, Any]]:
+        """One row an epoch: seconds and images a second."""
+        return list(read_lines(self.folder / "timing.jsonl"))
+
+    def record_epoch(self, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
+        """Add the rows of one epoch."""
+        append_line(self.folder / "metrics.jsonl", metrics)
+        append_line(self.folder / "timing.jsonl", timing)
+
+    def cut_back(self, epochs: int) -> None:
+        """Forget the rows after a number of finished epochs, as a resume from there does."""
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            file = self.folder / name
+            if file.exists():
+                kept = file.read_text(encoding="utf-8").splitlines()[:epochs]
+                write_text(file, "".join(f"{row}\n" for row in kept))
+
+    def set_status(self, status: Status, **more: object) -> None:
+        """Replace status.json."""
+        write_json(self.folder / "status.json", {"status": status, "pid": os.getpid(), **more})
+
+
+def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> Run:
+    """A new run in a folder that is empty or not there; `more` goes into experiment.json.
+
+    Raises: FolderError if the folder is occupied or cannot be written.
+    """
+    check_free(folder)
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        write_json(folder / "env.json", environment())
+        write_json(folder / "experiment.json", {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)})
+    except OSError as error:
+        raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
+    return Run(folder)
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds anything.
+
+    Raises: FolderError
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FolderError(f"{folder} is a file; give a folder with --out")
+    if folder.is_dir() and any(folder.iterdir()):
+        what = "another run" if (folder / "experiment.json").exists() else "other files"
+        raise FolderError(f"{folder} holds {what}; continue it with --resume auto or give another folder with --out")
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which nothing can be written, before any work is done for it.
+
+    Raises: FolderError
+    """
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise FolderError(f"{folder} cannot be made: {nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise FolderError(f"{folder} cannot be written: no permission in {nearest}")
+
+
+def find(folder: Path) -> Run:
+    """The run of a folder.
+
+    Raises: FolderError if there is none.
+    """
+    if not (folder / "experiment.json").is_file():
+        near = sorted(file.parent.name for file in folder.glob("*/experiment.json"))[:3] if folder.is_dir() else []
+        hint = f"; it holds the runs {', '.join(near)}, …" if near else ""
+        raise FolderError(f"{folder} is no run: it has no experiment.json{hint}")
+    return Run(folder)

@@ -1,0 +1,121 @@
+"""A study: questions, each answered by a list of runs; written as a TOML file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from resatlas.arch.codec import decode
+from resatlas.arch.toml import read_toml
+from resatlas.data import catalog as datasets
+from resatlas.errors import BlueprintError, ResatlasError
+from resatlas.recipes import catalog as recipes
+from resatlas.runs.collection import Collection, Question, View
+from resatlas.runs.experiment import Experiment, folder_name
+
+SCHEMA = 1
+MOST_RUNS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """Designs, each trained from seeds 0 to `seeds` - 1; what is not said here is the study's."""
+
+    designs: tuple[str, ...]
+    seeds: int = 1
+    data: str | None = None
+    recipe: str | None = None
+    epochs: int | None = None
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedQuestion:
+    """A question of a study, and the runs that answer it."""
+
+    name: str
+    title: str
+    runs: tuple[Runs, ...]
+    view: View = "runs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Questions, and what their runs have in common."""
+
+    schema: int
+    name: str
+    questions: tuple[AskedQuestion, ...]
+    data: str = "digits"
+    recipe: str = "quick"
+    epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise BlueprintError(f"study {self.name}: schema = {SCHEMA} is expected, {self.schema} given")
+        if self.name != folder_name(self.name) or not self.name.strip("."):
+            raise BlueprintError(f'a study\'s name is letters, digits, ".", "_" and "-"; "{self.name[:40]}" is not')
+        seeds = [runs.seeds for question in self.questions for runs in question.runs]
+        if not seeds:
+            raise BlueprintError(f"study {self.name} asks for no run")
+        if min(seeds) < 1 or sum(seeds) > MOST_RUNS:
+            raise BlueprintError(f"study {self.name}: seeds lie between 1 and {MOST_RUNS:,} in all")
+
+    def experiments(self, question: AskedQuestion) -> Iterator[Experiment]:
+        """The experiments of a question: seed by seed within a list of designs, so that first answers come early."""
+        for runs in question.runs:
+            recipe = recipes.with_settings(recipes.resolve(runs.recipe or self.recipe), runs.settings)
+            epochs = runs.epochs or self.epochs
+            if epochs:
+                recipe = replace(recipe, epochs=epochs)
+            data = datasets.resolve(runs.data or self.data).name
+            for seed in range(runs.seeds):
+                for design in runs.designs:
+                    yield Experiment(design=design, data=data, recipe=recipe, seed=seed)
+
+    def collection(self) -> Collection:
+        """Which run folders answer which question."""
+        return Collection(
+            name=self.name,
+            questions=tuple(
+                Question(
+                    name=question.name,
+                    title=question.title,
+                    view=question.view,
+                    runs=tuple(dict.fromkeys(each.run_name for each in self.experiments(question))),
+                )
+                for question in self.questions
+            ),
+        )
+
+    def distinct(self) -> dict[str, Experiment]:
+        """Every experiment once, by the name of its run.
+
+        Raises: BlueprintError if two differ under one name.
+        """
+        found: dict[str, Experiment] = {}
+        for question in self.questions:
+            for experiment in self.experiments(question):
+                name = experiment.run_name
+                if found.setdefault(name, experiment) != experiment:
+                    raise BlueprintError(f"study {self.name}: two different runs would be called {name}")
+        return found
+
+
+def read_study(path: Path) -> Study:
+    """The study of a TOML file.
+
+    Raises: BlueprintError with the key and the nearest right one; whatever its designs, data and recipes raise.
+    """
+    study = decode(Study, read_toml(path), where=str(path))
+    try:
+        study.distinct()
+    except ResatlasError as error:
+        raise type(error)(f"{path}: {error}") from None
+    return study
+
+
+def demo_study() -> Study:
+    """The study of `resatlas demo`."""
+    with as_file(files("resatlas.studies").joinpath("demo.toml")) as path:
+        return read_study(path)

@@ -1,0 +1,190 @@
+"""Checkpoints: hashed folders that are whole or not there.
+
+A checkpoint `checkpoints/step-00000391/` holds model.safetensors, optim.safetensors, state.json, and, written
+last, MANIFEST.json with the size and the sha256 of each. It is valid if the manifest says so, and only then;
+names and dates prove nothing. A step folder is never overwritten.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import __version__ as torch_version
+
+from resatlas import __version__
+from resatlas.errors import CheckpointError
+from resatlas.nets.weights import load_weights, read_tensors, save_weights
+from resatlas.training.optimizer import momenta, set_momenta
+from resatlas.training.state import Tally, TrainState
+
+SCHEMA = 1
+KEPT = 2
+MANIFEST = "MANIFEST.json"
+LARGEST_JSON = 10_000_000  # bytes
+
+_STEP = re.compile(r"step-\d{8,}")
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A folder that looks like a checkpoint and is none, with the reason."""
+
+    name: str
+    reason: str
+
+
+def save(state: TrainState, folder: Path, *, experiment: str) -> Path:
+    """Write the state as a new checkpoint below a folder, and forget all but the newest two.
+
+    `experiment` is the digest of what is trained. Order: files, their fsync, the folder's, rename, the parent's,
+    then the pointer `latest`; so at every moment the old checkpoint or the new one is valid.
+    Raises: CheckpointError if it cannot be written, the drafts removed.
+    """
+    target = folder / f"step-{state.step:08d}"
+    if target.exists():
+        if fault(target) is None:
+            return target
+        shutil.rmtree(target)
+    draft = folder / f".tmp-{target.name}-{os.getpid()}"
+    try:
+        draft.mkdir(parents=True)
+        save_weights(state.network, draft / "model.safetensors")
+        buffers = momenta(state.network, state.optimizer)
+        save_file({path: buffer.contiguous() for path, buffer in buffers.items()}, draft / "optim.safetensors")
+        _write(draft / "state.json", _position(state, experiment))
+        _write(draft / MANIFEST, {"schema": SCHEMA, "files": {file.name: _seal(file) for file in _files(draft)}})
+        for file in _files(draft):
+            _sync(file)
+        _sync(draft)
+        draft.rename(target)
+        _sync(folder)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise CheckpointError(f"{target} cannot be written: {(error.strerror or str(error)).lower()}") from None
+    pointer = folder / f".latest-{os.getpid()}"
+    pointer.write_text(target.name + "\n", encoding="utf-8")
+    pointer.replace(folder / "latest")
+    _forget_old(folder, target)
+    return target
+
+
+def load(state: TrainState, checkpoint: Path, *, experiment: str) -> None:
+    """Set the state to that of a checkpoint.
+
+    Raises: CheckpointError if it is not valid, or of another experiment.
+    """
+    reason = fault(checkpoint)
+    if reason:
+        raise CheckpointError(f"checkpoint {checkpoint.name} {reason}")
+    position = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    if position["experiment"] != experiment:
+        raise CheckpointError(f"checkpoint {checkpoint.name} belongs to another experiment")
+    load_weights(state.network, checkpoint / "model.safetensors")
+    set_momenta(state.network, state.optimizer, read_tensors(checkpoint / "optim.safetensors"))
+    state.epoch, state.batch, state.step = position["epoch"], position["batch"], position["step"]
+    state.seconds = position["seconds"]
+    state.tally = Tally(**position["tally"])
+
+
+def newest_valid(folder: Path) -> tuple[Path | None, list[Rejected]]:
+    """The valid checkpoint of the highest step, and every rejected one that is newer, with its reason."""
+    rejected = []
+    for checkpoint in sorted(_steps(folder), key=lambda path: int(path.name[5:]), reverse=True):
+        reason = fault(checkpoint)
+        if reason is None:
+            return checkpoint, rejected
+        rejected.append(Rejected(checkpoint.name, reason))
+    return None, rejected
+
+
+def fault(checkpoint: Path) -> str | None:
+    """Why a folder is no valid checkpoint, or None if it is one."""
+    try:
+        manifest = _read(checkpoint / MANIFEST)
+        state = manifest["schema"] if isinstance(manifest, dict) else None
+        files: dict[str, Any] = manifest["files"]
+        if state != SCHEMA:
+            return f"has schema {state}; this version reads {SCHEMA}"
+        for name in ("model.safetensors", "optim.safetensors", "state.json"):
+            size, seal = files[name]["size"], files[name]["sha256"]
+            found = (checkpoint / name).stat().st_size
+            if found != size:
+                return f"is damaged: {name} has size {found:,} ≠ {size:,}"
+            if _seal(checkpoint / name)["sha256"] != seal:
+                return f"is damaged: {name} has another sha256 than its manifest says"
+    except OSError as error:
+        return f"is damaged: {Path(error.filename or '').name} {(error.strerror or 'cannot be read').lower()}"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return f"is damaged: {MANIFEST} does not read as one"
+    return None
+
+
+def sweep(folder: Path) -> None:
+    """Remove the drafts that a crash left."""
+    for draft in folder.glob(".tmp-step-*"):
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _position(state: TrainState, experiment: str) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "experiment": experiment,
+        "epoch": state.epoch,
+        "batch": state.batch,
+        "step": state.step,
+        "seconds": state.seconds,
+        "tally": asdict(state.tally),
+        "world_size": 1,
+        "versions": {"resatlas": __version__, "torch": torch_version},
+    }
+
+
+def _forget_old(folder: Path, newest: Path) -> None:
+    """Keep the newest and the next valid one; what cannot be deleted stays."""
+    kept = 1
+    for checkpoint in sorted(_steps(folder), key=lambda path: int(path.name[5:]), reverse=True):
+        if checkpoint == newest:
+            continue
+        if kept < KEPT and fault(checkpoint) is None:
+            kept += 1
+        else:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def _steps(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (path for path in folder.iterdir() if _STEP.fullmatch(path.name) and path.is_dir())
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+def _seal(file: Path) -> dict[str, Any]:
+    with file.open("rb") as content:
+        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+
+
+def _write(file: Path, value: object) -> None:
+    file.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def _read(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
+    if file.stat().st_size > LARGEST_JSON:
+        raise ValueError(f"{file.name} is too large")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,159 @@
+"""One experiment trained in one folder: begun or resumed, saved on the way, ended by its end or by a signal."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resatlas.data.batches import Normalisation, measure, normalise
+from resatlas.data.dataset import DataSet, ImageSet, Parts, hold_back
+from resatlas.errors import CheckpointError, ResatlasError, Stopped
+from resatlas.nets.network import Network, build
+from resatlas.runs.experiment import Experiment, digest
+from resatlas.runs.store import Run
+from resatlas.training import checkpoint
+from resatlas.training.loop import Course, fit
+from resatlas.training.optimizer import optimizer
+from resatlas.training.signals import stop_on_signal
+from resatlas.training.state import Tally, TrainState
+
+Measures = Iterator[tuple[str, float]]
+Evaluate = Callable[[Network, ImageSet, Normalisation], Measures]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watcher:
+    """What is called while a training advances; by default nothing happens."""
+
+    on_start: Callable[[Run, Course, TrainState], None] = lambda *_: None
+    on_step: Callable[[TrainState], None] = lambda *_: None
+    on_epoch: Callable[[dict[str, Any], dict[str, Any]], None] = lambda *_: None
+    on_note: Callable[[str], None] = lambda *_: None
+
+
+UNWATCHED = Watcher()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Material:
+    """The images of an experiment, split and measured."""
+
+    train: ImageSet
+    validation: ImageSet | None
+    test: ImageSet
+    normalisation: Normalisation
+
+
+def material(parts: Parts, experiment: Experiment) -> Material:
+    """The parts of a data set as a recipe splits them; mean and deviation are those of the training part."""
+    train, validation = hold_back(parts.train, experiment.recipe.validation)
+    return Material(train=train, validation=validation, test=parts.test, normalisation=measure(train))
+
+
+def train(
+    run: Run,
+    experiment: Experiment,
+    *,
+    data: DataSet,
+    images: Material,
+    resume: Path | None,
+    save_every: float,
+    evaluate: Evaluate,
+    watcher: Watcher,
+) -> TrainState:
+    """Train to the end, from the start or from a checkpoint.
+
+    Raises: Stopped after a signal, with a checkpoint of the last step; NonFiniteError; CheckpointError.
+    """
+    identity = digest(experiment)
+    state = start(run, experiment)
+    checkpoint.sweep(run.checkpoints)
+    if resume:
+        checkpoint.load(state, resume, experiment=identity)
+    run.cut_back(state.epoch)
+    course = Course(
+        recipe=experiment.recipe,
+        seed=experiment.seed,
+        images=normalise(images.train, images.normalisation),
+        mirror=data.mirror,
+        layout=memory_format(experiment),
+    )
+    saved = time.monotonic()
+    run.set_status("running", epoch=state.epoch)
+    watcher.on_start(run, course, state)
+    with stop_on_signal() as request:
+
+        def on_step(state: TrainState) -> None:
+            watcher.on_step(state)
+            if request.signal:
+                checkpoint.save(state, run.checkpoints, experiment=identity)
+                raise Stopped(
+                    f"by {request.signal.name} after step {state.step:,} of {course.steps:,}, saved; "
+                    f"go on with --resume auto --out {run.folder}"
+                )
+
+        def on_epoch(state: TrainState, tally: Tally, seconds: float) -> None:
+            nonlocal saved
+            metrics = _metrics(state, tally, course, images, evaluate)
+            timing = {
+                "epoch": state.epoch,
+                "images": tally.images,
+                "seconds": seconds,
+                "images_per_second": tally.images / max(seconds, 1e-9),
+            }
+            run.record_epoch(metrics, timing)
+            watcher.on_epoch(metrics, timing)
+            if state.epoch == experiment.recipe.epochs or time.monotonic() - saved >= save_every:
+                checkpoint.save(state, run.checkpoints, experiment=identity)
+                saved = time.monotonic()
+                run.set_status("running", epoch=state.epoch)
+
+        try:
+            fit(state, course, on_step=on_step, on_epoch=on_epoch)
+        except ResatlasError as error:
+            run.set_status("stopped" if isinstance(error, Stopped) else "failed", epoch=state.epoch, reason=str(error))
+            raise
+    return state
+
+
+def start(run: Run, experiment: Experiment) -> TrainState:
+    """The state before the first step."""
+    network = build(run.plan, seed=experiment.seed).to(memory_format=memory_format(experiment))
+    return TrainState(network=network, optimizer=optimizer(network, experiment.recipe))
+
+
+def memory_format(experiment: Experiment) -> torch.memory_format:
+    """The layout of the experiment as torch names it."""
+    return torch.channels_last if experiment.layout == "channels-last" else torch.contiguous_format
+
+
+def trained(run: Run, experiment: Experiment) -> Network:
+    """The network of a run's newest valid checkpoint.
+
+    Raises: CheckpointError if there is none.
+    """
+    found, rejected = checkpoint.newest_valid(run.checkpoints)
+    if found is None:
+        reasons = "; ".join(f"{each.name} {each.reason}" for each in rejected)
+        raise CheckpointError(f"{run.folder} has no valid checkpoint{': ' + reasons if reasons else ''}")
+    state = start(run, experiment)
+    checkpoint.load(state, found, experiment=digest(experiment))
+    return state.network
+
+
+def _metrics(state: TrainState, tally: Tally, course: Course, images: Material, evaluate: Evaluate) -> dict[str, Any]:
+    """The row of a finished epoch; rates and losses of training are means over the epoch, as it went."""
+    metrics = {
+        "epoch": state.epoch,
+        "step": state.step,
+        "learning_rate": course.rate(state.step - 1),
+        "train_loss": tally.mean_loss,
+        "train_error_percent": tally.error_percent,
+    }
+    if images.validation:
+        found = evaluate(state.network, images.validation, images.normalisation)
+        metrics.update({f"validation_{name}": value for name, value in found if name != "images"})
+    return metrics

@@ -1,0 +1,199 @@
+"""Values to JSON and back by their annotations, and words of the command line to values."""
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+
+from resatlas.arch.blueprint import Blueprint
+from resatlas.arch.codec import decode, decode_text, encode, kind_of
+from resatlas.arch.ops import Shape
+from resatlas.arch.streams import MergeAndRun
+from resatlas.errors import BlueprintError
+from tests.arch.strategies import blueprints
+
+
+@dataclass(frozen=True)
+class Round:
+    """A member of a union."""
+
+    radius: Fraction
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Another member, without fields."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """A value of every kind that the codec knows."""
+
+    size: int
+    share: float = 0.5
+    name: str = "thing"
+    open: bool = False
+    form: Round | Flat = Flat()
+    forms: tuple[Round | Flat, ...] = ()
+    image: Shape | None = None
+    word: Literal["one", "two"] = "one"
+    part: Fraction | None = None
+
+
+WHOLE = Thing(size=3, form=Round(Fraction(3, 4)), forms=(Flat(), Round(Fraction(2))), image=Shape(1, 2, 3))
+
+
+def test_a_value_is_written_in_plain_json() -> None:
+    """Unions carry their kind, fractions are texts, tuples and shapes lists."""
+    assert encode(WHOLE) == {
+        "size": 3,
+        "share": 0.5,
+        "name": "thing",
+        "open": False,
+        "form": {"kind": "round", "radius": "3/4"},
+        "forms": [{"kind": "flat"}, {"kind": "round", "radius": "2"}],
+        "image": [1, 2, 3],
+        "word": "one",
+        "part": None,
+    }
+
+
+def test_a_value_comes_back() -> None:
+    """Value, JSON text, value: the same."""
+    assert decode(Thing, json.loads(json.dumps(encode(WHOLE))), where="thing") == WHOLE
+
+
+@given(blueprints())
+@settings(max_examples=30, deadline=None)
+def test_every_blueprint_comes_back(blueprint: Blueprint) -> None:
+    """Blueprint, JSON text, blueprint: the same."""
+    assert decode(Blueprint, json.loads(json.dumps(encode(blueprint))), where="blueprint") == blueprint
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        ({"size": 3, "share": 1}, Thing(size=3, share=1.0)),
+        ({"size": 3, "part": 2}, Thing(size=3, part=Fraction(2))),
+        ({"size": 3, "part": 0.1}, Thing(size=3, part=Fraction(1, 10))),
+        ({"size": 3, "part": "0.1"}, Thing(size=3, part=Fraction(1, 10))),
+        ({"size": 3, "part": "1/10"}, Thing(size=3, part=Fraction(1, 10))),
+        ({"size": 3, "part": None}, Thing(size=3)),
+    ],
+)
+def test_numbers_are_read_as_written(data: dict[str, object], value: Thing) -> None:
+    """A whole number may stand for a number, and a decimal is the fraction that it shows."""
+    assert decode(Thing, data, where="thing") == value
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({}, 'thing: key "size" is missing'),
+        ([], "thing: a table is expected, a list given"),
+        (None, "thing: a table is expected, nothing given"),
+        ({"size": 3, "sise": 1}, 'thing: no key "sise"; did you mean "size"?'),
+        ({"size": 3, "__class__": "x"}, None),
+        ({"size": "3"}, "thing.size: a whole number is expected, a text given"),
+        ({"size": 3.0}, "thing.size: a whole number is expected, a number given"),
+        ({"size": True}, "thing.size: a whole number is expected, true or false given"),
+        ({"size": None}, "thing.size: a whole number is expected, nothing given"),
+        ({"size": 3, "share": "x"}, "thing.share: a number is expected, a text given"),
+        ({"size": 3, "share": True}, "thing.share: a number is expected, true or false given"),
+        ({"size": 3, "open": 1}, "thing.open: true or false is expected, a whole number given"),
+        ({"size": 3, "name": 1}, "thing.name: a text is expected, a whole number given"),
+        ({"size": 3, "word": "tow"}, 'thing.word: no value "tow"; did you mean "two"?'),
+        ({"size": 3, "word": ["one"]}, None),
+        ({"size": 3, "form": "round"}, 'thing.form: a table with "kind" (round, flat) is expected'),
+        ({"size": 3, "form": {"radius": 1}}, 'thing.form: a table with "kind" (round, flat) is expected'),
+        ({"size": 3, "form": {"kind": "rond"}}, 'thing.form: no kind "rond"; did you mean "round"?'),
+        ({"size": 3, "form": {"kind": "round"}}, 'thing.form: key "radius" is missing'),
+        ({"size": 3, "forms": {"kind": "flat"}}, "thing.forms: a list is expected, a dict given"),
+        ({"size": 3, "forms": [{"kind": "flat"}, 1]}, 'thing.forms[1]: a table with "kind" (round, flat) is expected'),
+        ({"size": 3, "image": [1, 2]}, "thing.image: 3 numbers (channels, height, width), not 2"),
+        ({"size": 3, "image": [1, 2, "3"]}, "thing.image[2]: a whole number is expected, a text given"),
+    ],
+)
+def test_what_does_not_fit_is_told(data: object, words: str | None) -> None:
+    """The place, what is expected there and what was given; for a wrong word the nearest right one."""
+    with pytest.raises(BlueprintError) as refusal:
+        decode(Thing, data, where="thing")
+    assert words is None or str(refusal.value) == words
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "part", ["1/0", "x", "", "1e5", "1e999999999", "9" * 25, "nan", float("nan"), float("inf"), True, [1], {}]
+)
+def test_what_is_no_fraction_is_told(part: object) -> None:
+    """Neither powers of ten nor long numbers nor other values are taken for a fraction."""
+    with pytest.raises(BlueprintError, match=r'thing\.part: a fraction such as "1/4" or 0\.25 is expected, .* given'):
+        decode(Thing, {"size": 3, "part": part}, where="thing")
+
+
+def test_a_deep_value_is_refused_like_any_other() -> None:
+    """A value that is too deep to be shown is still refused in one line."""
+    deep: object = 1
+    for _ in range(100_000):
+        deep = {"a": deep}
+    for key in ("part", "word", "size", "form", "image"):
+        with pytest.raises(BlueprintError):
+            decode(Thing, {"size": 3, key: deep}, where="thing")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (int, "28", 28),
+        (int, "-4", -4),
+        (float, "0.3", 0.3),
+        (float, "3", 3.0),
+        (bool, "true", True),
+        (bool, "false", False),
+        (str, "none", "none"),
+        (str, "131", "131"),
+        (Fraction, "3/4", Fraction(3, 4)),
+        (Fraction, "0.1", Fraction(1, 10)),
+        (int | None, "none", None),
+        (int | None, "16", 16),
+        (Literal["A", "B"], "B", "B"),
+        (Literal["A", "B"] | None, "none", None),
+        (Literal["A", "B"] | None, "A", "A"),
+    ],
+)
+def test_a_word_is_read_as_its_type(kind: Any, text: str, value: object) -> None:  # noqa: ANN401 - any type
+    """Numbers, truth values, names and none, where the type has them."""
+    read = decode_text(kind, text, where="knob")
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (int, "1e9"),
+        (int, "3.0"),
+        (int, "true"),
+        (int, "none"),
+        (int, "9" * 25),
+        (float, "x"),
+        (bool, "1"),
+        (bool, "True"),
+        (Fraction, "none"),
+        (Literal["A", "B"], "none"),
+        (Literal["A", "B"], "C"),
+        (Literal["A", "B"] | None, "C"),
+    ],
+)
+def test_a_word_of_another_type_is_refused(kind: Any, text: str) -> None:  # noqa: ANN401 - any type
+    """Nothing is bent to fit, and none is no value of a type that must have one."""
+    with pytest.raises(BlueprintError, match=r"^knob: "):
+        decode_text(kind, text, where="knob")
+
+
+def test_kinds_are_words_with_hyphens() -> None:
+    """A class of two words has a kind of two words."""
+    assert kind_of(MergeAndRun) == "merge-and-run"

@@ -1,0 +1,301 @@
+"""What `expand` makes of any blueprint: shapes that meet, paths that are roles, widths of the rule."""
+
+import re
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resatlas.arch.blueprint import Blueprint, Stem
+from resatlas.arch.cost import cost_by_path
+from resatlas.arch.expand import expand
+from resatlas.arch.ops import (
+    AvgPool,
+    Conv,
+    Convolution,
+    GlobalPool,
+    Linear,
+    MaxPool,
+    Norm,
+    Relu,
+    Shape,
+    Subsample,
+    ZeroChannels,
+)
+from resatlas.arch.plan import Chain, Layer, Plan, layers
+from resatlas.arch.residual import POST_ACTIVATION, PRE_ACTIVATION, Omit, Projection, Residual, ZeroPad, basic
+from resatlas.arch.streams import Join, MergeAndRun
+from resatlas.arch.widths import PerStage, unit_widths
+from resatlas.errors import DesignError, GroupsError, ImageError, WidthError
+from tests.arch.strategies import blueprints, images
+
+ROLE = r"(conv|norm|relu|dropout|pool|subsample|pad|linear)\d*"
+PATH = re.compile(
+    rf"(stem|head)\.{ROLE}"
+    rf"|stages\.\d+\.\d+\.(streams\.\d+\.)?(first|body|bodies\.\d+|merged|shortcut|after_sum)\.{ROLE}"
+)
+
+SMALL = Blueprint(stem=Stem(width=8), units=(1, 1), widths=PerStage((8, 16)), residual=Residual(convs=basic()))
+IMAGE = Shape(3, 8, 8)
+
+
+def of(*convs: Conv) -> Blueprint:
+    """The small network with bodies of these convolutions."""
+    return replace(SMALL, residual=Residual(convs=convs))
+
+
+def put_out(layer: Layer) -> tuple[int, int]:
+    """Height and width by the arithmetic of padded windows."""
+    match layer.op:
+        case Convolution(kernel=kernel, stride=stride) | MaxPool(kernel=kernel, stride=stride):
+            high, wide = ((side + 2 * (kernel // 2) - kernel) // stride + 1 for side in layer.input[1:])
+            return high, wide
+        case AvgPool(stride) | Subsample(stride):
+            return len(range(0, layer.input.height, stride)), len(range(0, layer.input.width, stride))
+        case GlobalPool():
+            return 1, 1
+        case _:
+            return layer.input.height, layer.input.width
+
+
+def end(chain: Chain, shape: Shape) -> Shape:
+    """The shape after a chain that takes `shape`, each layer checked against the next."""
+    for layer in chain:
+        assert layer.input == shape
+        assert layer.output[1:] == put_out(layer)
+        assert layer.output.channels == layer.input.channels or isinstance(
+            layer.op, Convolution | Linear | ZeroChannels
+        )
+        shape = layer.output
+    return shape
+
+
+@given(blueprint=blueprints(), image=images(), classes=st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_every_shape_given_is_the_shape_taken(blueprint: Blueprint, image: Shape, classes: int) -> None:
+    """Layer by layer, unit by unit, from the image to the classifier."""
+    plan = expand(blueprint, image=image, classes=classes)
+    shape = end(plan.stem, image)
+    outcomes = 1
+    for _, unit in plan.units:
+        assert unit.input == shape
+        for stream in unit.streams:
+            activated = end(stream.first, unit.input)
+            ends = {end(body, activated) for body in stream.bodies}
+            assert len(ends) == 1
+            merged = ends.pop()
+            if stream.merge == "concat":
+                merged = merged._replace(channels=merged.channels * len(stream.bodies))
+            assert end(stream.merged, merged) == unit.output
+            if stream.shortcut is not None:
+                assert end(stream.shortcut, activated if stream.reads == "pre-activated" else unit.input) == unit.output
+        assert end(unit.after_sum, unit.output) == unit.output
+        shape, outcomes = unit.output, unit.outcomes
+    assert end(plan.head, shape._replace(channels=shape.channels * outcomes)) == Shape(
+        classes or shape.channels * outcomes, 1, 1
+    )
+
+
+@given(blueprint=blueprints(), image=images())
+@settings(max_examples=25, deadline=None)
+def test_paths_are_roles_and_unique(blueprint: Blueprint, image: Shape) -> None:
+    """Every path is made of roles alone, and none stands twice."""
+    paths = [path for path, _ in layers(expand(blueprint, image=image, classes=2))]
+    assert len(set(paths)) == len(paths)
+    assert not [path for path in paths if not PATH.fullmatch(path)]
+
+
+@given(blueprint=blueprints(), image=images())
+@settings(max_examples=25, deadline=None)
+def test_widths_and_strides_are_those_of_the_rule(blueprint: Blueprint, image: Shape) -> None:
+    """Each unit is as wide as the rule says, and the first of every later stage halves the map."""
+    plan = expand(blueprint, image=image, classes=2)
+    widths = unit_widths(blueprint.widths, blueprint.units)
+    assert tuple(tuple(unit.output.channels for unit in stage) for stage in plan.stages) == widths
+    for number, stage in enumerate(plan.stages):
+        assert [unit.stride for unit in stage] == [2 if number else 1, *[1] * (len(stage) - 1)]
+
+
+@given(blueprint=blueprints(), image=images())
+@settings(max_examples=25, deadline=None)
+def test_streams_are_joined_once_at_the_end(blueprint: Blueprint, image: Shape) -> None:
+    """Only the last unit of several streams has a join, and all streams of a unit are alike."""
+    plan = expand(blueprint, image=image, classes=2)
+    units = [unit for _, unit in plan.units]
+    several = isinstance(blueprint.streams, MergeAndRun)
+    assert [unit.join is not None for unit in units] == [False] * (len(units) - 1) + [several]
+    assert {unit.skip for unit in units} == {"mean" if several else "own"}
+    assert all(len(set(unit.streams)) == 1 for unit in units)
+
+
+def tensors(plan: Plan) -> list[str]:
+    """The paths of the layers that have weights."""
+    return list(cost_by_path(plan))
+
+
+def test_operations_without_weights_shift_no_path() -> None:
+    """The weights have the same paths with more or fewer activations between."""
+    fewer = Residual(convs=basic((3, 3, 3)), order=replace(POST_ACTIVATION, between=(Norm(),), after_sum=()))
+    more = replace(fewer, order=replace(fewer.order, between=(Relu(), Norm(), Relu()), last=(Relu(), Norm())))
+    plans = [expand(replace(SMALL, residual=each), image=IMAGE, classes=2) for each in (fewer, more)]
+    assert tensors(plans[0]) == tensors(plans[1])
+
+
+def test_paths_of_a_small_network() -> None:
+    """Numbers stand in bodies from 1, elsewhere from the second of a kind."""
+    assert tensors(expand(SMALL, image=IMAGE, classes=2)) == [
+        "stem.conv",
+        "stem.norm",
+        "stages.0.0.body.conv1",
+        "stages.0.0.body.norm1",
+        "stages.0.0.body.conv2",
+        "stages.0.0.body.norm2",
+        "stages.1.0.body.conv1",
+        "stages.1.0.body.norm1",
+        "stages.1.0.body.conv2",
+        "stages.1.0.body.norm2",
+        "stages.1.0.shortcut.conv",
+        "stages.1.0.shortcut.norm",
+        "head.linear",
+    ]
+
+
+def test_paths_of_streams_and_bodies_name_them() -> None:
+    """A stream and a body stand in the path where there are several."""
+    many = replace(
+        SMALL, units=(1,), widths=PerStage((8,)), residual=replace(SMALL.residual, bodies=2), streams=MergeAndRun()
+    )
+    assert tensors(expand(many, image=IMAGE, classes=0)) == [
+        "stem.conv",
+        "stem.norm",
+        *(
+            f"stages.0.0.streams.{stream}.bodies.{body}.{role}"
+            for stream in (0, 1)
+            for body in (0, 1)
+            for role in ("conv1", "norm1", "conv2", "norm2")
+        ),
+    ]
+
+
+@pytest.mark.parametrize(("join", "paths"), [("merge", [""]), ("sum", [""]), ("concat", ["streams.0.", "streams.1."])])
+def test_after_the_sum_stands_once_a_tensor(join: Join, paths: list[str]) -> None:
+    """Joined streams are activated once, streams side by side each."""
+    blueprint = replace(SMALL, units=(1,), widths=PerStage((8,)), streams=MergeAndRun(join=join))
+    every = [path for path, _ in layers(expand(blueprint, image=IMAGE, classes=2)) if "after_sum" in path]
+    assert every == [f"stages.0.0.{path}after_sum.relu" for path in paths]
+
+
+def test_what_the_shortcut_reads() -> None:
+    """The pre-activated tensor at the positions that are shared, x elsewhere."""
+    residual = Residual(convs=basic(), order=PRE_ACTIVATION, shortcut=Projection(after=()))
+    blueprint = replace(SMALL, units=(2, 2), residual=residual)
+    reads = {
+        shares: [
+            unit.streams[0].reads == "pre-activated"
+            for _, unit in expand(
+                replace(blueprint, residual=replace(residual, shares=shares)), image=IMAGE, classes=2
+            ).units
+        ]
+        for shares in ((), ("network-start",), ("stage-start",), ("projected",), ("network-start", "projected"))
+    }
+    assert reads == {
+        (): [False, False, False, False],
+        ("network-start",): [True, False, False, False],
+        ("stage-start",): [False, False, True, False],
+        ("projected",): [False, False, True, False],
+        ("network-start", "projected"): [True, False, True, False],
+    }
+
+
+def test_a_bare_opening_takes_the_stem_as_it_comes() -> None:
+    """Only the first unit of the network loses its first operations."""
+    residual = Residual(convs=basic(), order=PRE_ACTIVATION, opening="bare", shares=("network-start",))
+    units = [unit.streams[0] for _, unit in expand(replace(SMALL, residual=residual), image=IMAGE, classes=2).units]
+    assert [[layer.role for layer in stream.first] for stream in units] == [[], ["norm", "relu"]]
+    assert units[0].reads == "input"
+
+
+def test_omit_keeps_the_identity_alone() -> None:
+    """No shortcut where the shape changes, the identity elsewhere."""
+    blueprint = replace(SMALL, residual=replace(SMALL.residual, shortcut=Omit()))
+    assert [unit.streams[0].shortcut for _, unit in expand(blueprint, image=IMAGE, classes=2).units] == [(), None]
+
+
+def test_padding_averages_before_it_pads() -> None:
+    """The shortcut of a pyramid takes means of pixels, then appends channels."""
+    blueprint = replace(SMALL, residual=replace(SMALL.residual, shortcut=ZeroPad(subsample="average")))
+    _, (_, unit) = expand(blueprint, image=IMAGE, classes=2).units
+    assert [layer.op for layer in unit.streams[0].shortcut or ()] == [AvgPool(2), ZeroChannels()]
+
+
+def test_no_classes_leave_the_features() -> None:
+    """Without classes the head ends in the pool."""
+    assert [layer.role for layer in expand(SMALL, image=IMAGE, classes=0).head] == ["pool"]
+
+
+@pytest.mark.parametrize(
+    ("blueprint", "image", "error", "words"),
+    [
+        (
+            of(Conv(3, Fraction(1, 3), strided=True), Conv(3)),
+            IMAGE,
+            WidthError,
+            "a share of 1/3 of 8 channels is not a whole number of them",
+        ),
+        (
+            of(Conv(3, strided=True, groups=3), Conv(3)),
+            IMAGE,
+            GroupsError,
+            "3 groups do not divide 8 channels (nearest: 6, 9)",
+        ),
+        (
+            of(Conv(3, Fraction(1, 2), strided=True)),
+            IMAGE,
+            WidthError,
+            "the bodies of a unit end 4 channels wide; the unit is 8 wide",
+        ),
+        (
+            replace(SMALL, residual=Residual(convs=basic(), shortcut=ZeroPad()), widths=PerStage((8, 4))),
+            IMAGE,
+            WidthError,
+            "zero-padding only adds channels; a unit from 8 to 4 loses some",
+        ),
+        (
+            replace(SMALL, widths=PerStage((8,))),
+            IMAGE,
+            WidthError,
+            "2 stages need as many widths; 1 are given",
+        ),
+        (
+            SMALL,
+            Shape(3, 1, 8),
+            ImageError,
+            "a map of 1x8 pixels cannot take a stride of 2; give a larger image",
+        ),
+        (
+            SMALL,
+            Shape(3, 5000, 8),
+            ImageError,
+            "an image is 1-1024 channels of up to 4096x4096 pixels; 3x5000x8 is not",
+        ),
+        (SMALL, Shape(0, 8, 8), ImageError, "an image is 1-1024 channels of up to 4096x4096 pixels; 0x8x8 is not"),
+        (SMALL, Shape(3, 8, -8), ImageError, "an image is 1-1024 channels of up to 4096x4096 pixels; 3x8x-8 is not"),
+    ],
+)
+def test_what_cannot_be_expanded_is_told(
+    blueprint: Blueprint, image: Shape, error: type[DesignError], words: str
+) -> None:
+    """Widths, groups and images that do not fit are refused with what was given and what would fit."""
+    with pytest.raises(error) as refusal:
+        expand(blueprint, image=image, classes=2)
+    assert str(refusal.value) == words
+
+
+@pytest.mark.parametrize("classes", [-1, 1_000_001])
+def test_classes_have_bounds(classes: int) -> None:
+    """Neither negative nor absurd numbers of classes make a network."""
+    with pytest.raises(WidthError) as refusal:
+        expand(SMALL, image=IMAGE, classes=classes)
+    assert str(refusal.value) == f"a network has 0 (no classifier) to 1,000,000 classes; {classes:,} is outside"

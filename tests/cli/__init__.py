@@ -1,0 +1,1 @@
+"""Tests of the command line: what it prints, how fast, and its exit codes."""

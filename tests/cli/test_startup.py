@@ -1,0 +1,88 @@
+"""Describing starts at once: without torch, numpy and the like, in a fraction of a second.
+
+Times are processor seconds of the program's own process, which a busy machine changes less than the clock's; the
+best of several tries counts.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from resatlas.arch.blueprint import MOST_UNITS
+
+HEAVY = ("torch", "torchvision", "sklearn", "numpy", "scipy", "PIL", "altair", "rich", "jaxtyping")
+
+IMPORTED = """
+import io, sys
+from contextlib import redirect_stdout
+from resatlas.cli.main import main
+with redirect_stdout(io.StringIO()):
+    code = main(sys.argv[2:])
+print(code, *sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[1].split(","))))
+"""
+
+COUNTED = """
+from time import process_time
+from resatlas.arch.cost import cost
+from resatlas.designs.catalog import named
+started = process_time()
+total = sum(cost(entry.plan()).parameters for entry in named().values())
+print(process_time() - started, total)
+"""
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, (6, 6))
+from resatlas.cli.main import main
+raise SystemExit(main(sys.argv[1:]))
+"""
+
+SECONDS = 0.4
+
+
+def python(*words: str) -> str:
+    """Standard output of a Python of its own, which must succeed."""
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("--help",), ("list",), ("describe", "resnet-1202"), ("verify",)], ids=lambda words: words[0]
+)
+def test_describing_imports_nothing_heavy(words: tuple[str, ...]) -> None:
+    """None of the libraries that compute is loaded by a verb that describes."""
+    assert python("-c", IMPORTED, ",".join(HEAVY), *words).split() == ["0"]
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """The package itself is a name and a version."""
+    script = f"import sys, resatlas; print(*sorted({set(HEAVY)} & set(sys.modules)))"
+    assert python("-c", script).split() == []
+
+
+def spent(*words: str) -> float:
+    """Processor seconds of one run of the program."""
+    before = os.times()
+    python("-m", "resatlas", *words)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+@pytest.mark.parametrize("words", [("--help",), ("list",), ("describe", "resnet-1202")], ids=lambda words: words[0])
+def test_describing_starts_at_once(words: tuple[str, ...]) -> None:
+    """The best of up to five runs is under 0.4 s."""
+    assert any(spent(*words) < SECONDS for _ in range(5))
+
+
+def test_the_whole_catalogue_is_counted_at_once() -> None:
+    """Every network is expanded and counted, the best of up to three times in under 0.4 s."""
+    assert any(float(python("-c", COUNTED).split()[0]) < SECONDS for _ in range(3))
+
+
+def test_the_deepest_network_is_described_in_seconds() -> None:
+    """No depth that is allowed takes more than six processor seconds, nor with two streams."""
+    design = f"dmrnet:depth={6 * (MOST_UNITS // 3) + 2}"
+    assert python("-c", LIMITED, "describe", design, "--quiet") == ""

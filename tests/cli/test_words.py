@@ -1,0 +1,240 @@
+"""The program's help and its refusals, to the letter."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from resatlas import errors
+from resatlas.cli.main import VERBS, main
+from resatlas.errors import ResatlasError, unknown
+
+HERE = Path(__file__).parent
+
+REFUSED: tuple[tuple[str, ...], ...] = (
+    ("descrbe", "resnet-20"),
+    ("Describe",),
+    ("--jsn",),
+    ("",),
+    ("describe",),
+    ("describe", "resnet-20", "wrn-28-10"),
+    ("describe", "wrn28-10"),
+    ("describe", "nothing-of-ours"),
+    ("describe", ""),
+    ("describe", "resnet-30"),
+    ("describe", "wrn-30-10"),
+    ("describe", "imagenet-resnet-20"),
+    ("describe", "resnet:depth=1e9"),
+    ("describe", "resnet"),
+    ("describe", "resnet-20:bsae=4"),
+    ("describe", "resnet-20:base=4,base=4"),
+    ("describe", "resnet-20:base"),
+    ("describe", "resnet-20:base=-4"),
+    ("describe", "wrn-28-10:dropout=nan"),
+    ("describe", "resnext-29-32x4d:base=8"),
+    ("describe", "missing.toml"),
+    ("describe", "folder.toml"),
+    ("describe", "bad.toml"),
+    ("describe", "other.toml"),
+    ("describe", "latin.toml"),
+    ("describe", "resnet-20", "--image", "3,32"),
+    ("describe", "resnet-20", "--image", "3,32,x"),
+    ("describe", "resnet-20", "--image", "3x32x32"),
+    ("describe", "resnet-20", "--image", "3,0,32"),
+    ("describe", "resnet-20", "--image", "3,1,1"),
+    ("describe", "resnet-20", "--image", "3,99999,32"),
+    ("describe", "resnet-20", "--image", "-3,32,32"),
+    ("describe", "resnet-20", "--image"),
+    ("describe", "resnet-20", "--classes", "-1"),
+    ("describe", "resnet-20", "--classes", "ten"),
+    ("describe", "resnet-20", "--clases", "10"),
+    ("describe", "resnet-20", "--class=10"),
+    ("describe", "resnet-20", "-c"),
+    ("describe", "resnet-20", "--json", "--quiet"),
+    ("list", "wnr-*"),
+    ("list", "resnet-20", "wrn-28-10"),
+    ("list", "--recipe"),
+    ("verify", "nothing-of-ours"),
+    ("verify", "--jso"),
+)
+
+FILES = {
+    "bad.toml": b"schema = 1\nname = \n",
+    "other.toml": b'schema = 1\nnaem = "x"\n[widths]\n',
+    "latin.toml": b'name = "\xe9"\n',
+}
+
+
+@pytest.fixture
+def refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[tuple[str, ...]], str]:
+    """Runs a command that is refused, and gives the line that says so."""
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder.toml").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def told(words: tuple[str, ...]) -> str:
+        assert main(words) == 2
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.count("\n") == 1
+        assert output.err.endswith("\n")
+        return output.err
+
+    return told
+
+
+def test_refusals_read_as_their_golden_text(
+    refused: Callable[[tuple[str, ...]], str], golden: Callable[[Path, str], None]
+) -> None:
+    """One line on standard error, nothing on standard output, exit code 2: what was given, what is allowed."""
+    golden(HERE / "refusals.txt", "\n".join(f"$ resatlas {shlex.join(words)}\n{refused(words)}" for words in REFUSED))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("x\ny",),
+        ("list", "x\ny"),
+        ("list", "--x\ny"),
+        ("describe", "x\ny"),
+        ("describe", "x\ny.toml"),
+        ("describe", "resnet-20:x\ny"),
+        ("describe", "resnet-20:base=x\ny"),
+        ("describe", "resnet-20", "x\ny"),
+        ("describe", "resnet-20", "--image", "3\n,32"),
+        ("describe", "resnet-20", "--image", "x\ny"),
+        ("describe", "resnet-20", "--classes", "x\ny"),
+        ("describe", "x" * 10_000),
+        ("describe", "x" * 10_000 + ".toml"),
+        ("describe", "x\0.toml"),
+    ],
+    ids=repr,
+)
+def test_words_of_several_lines_are_refused_in_one(
+    refused: Callable[[tuple[str, ...]], str], words: tuple[str, ...]
+) -> None:
+    """Line breaks, great lengths and zero bytes of the caller's do not break the line."""
+    assert len(refused(words)) < 11_000
+
+
+def test_help_reads_as_its_golden_text(
+    capsys: pytest.CaptureFixture[str], golden: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verbs, and the options of those that describe."""
+    monkeypatch.setenv("COLUMNS", "100")
+    text = []
+    for words in ((), ("list",), ("describe",), ("verify",)):
+        try:
+            code: object = main([*words, "--help"])
+        except SystemExit as done:
+            code = done.code
+        assert code == 0
+        text.append(f"$ resatlas {' '.join([*words, '--help'])}\n{capsys.readouterr().out}")
+    golden(HERE / "help.txt", "\n".join(text))
+
+
+def test_no_word_is_a_call_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """The program alone prints its verbs."""
+    texts = []
+    for words in ((), ("--help",), ("-h",)):
+        assert main(words) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] == texts[2]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_its_module(verb: str) -> None:
+    """What the help names can be called."""
+    assert find_spec(f"resatlas.cli.{verb}_verb")
+
+
+def program(*words: str, module: bool, **how: str) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own, as console script or as module."""
+    start = [sys.executable, "-m", "resatlas"] if module else [str(Path(sys.executable).with_name("resatlas"))]
+    return subprocess.run([*start, *words], capture_output=True, text=True, check=False, env={**os.environ, **how})
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(("list", "dilnet"), 0), (("--version",), 0), (("describe", "resnet-30"), 2)]
+)
+def test_the_module_is_the_script(words: tuple[str, ...], code: int) -> None:
+    """`python -m resatlas` and `resatlas` print the same and end the same."""
+    script, module = (program(*words, module=each) for each in (False, True))
+    assert (script.returncode, script.stdout, script.stderr) == (module.returncode, module.stdout, module.stderr)
+    assert script.returncode == code
+    assert bool(script.stdout) == (code == 0)
+
+
+@pytest.mark.parametrize(
+    "how", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"TERM": "dumb", "COLUMNS": "1"}], ids=str
+)
+def test_any_terminal_can_show_the_help(how: dict[str, str]) -> None:
+    """Where a letter cannot be shown, another stands for it."""
+    told = program("--help", module=True, **how)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith("usage: resatlas VERB ")
+
+
+@pytest.mark.parametrize("words", [("--version",), ("list",)])
+def test_a_reader_that_has_gone_is_no_error(words: tuple[str, ...]) -> None:
+    """Short and long output into a closed pipe ends quietly."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "resatlas", *words], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [("--version",), ("list",)])
+def test_a_full_disk_is_told_in_one_line(words: tuple[str, ...]) -> None:
+    """Output that cannot be written ends in a message, not in a traceback."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "resatlas", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode != 0
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
+
+
+def drawn_errors() -> dict[str, tuple[str, int]]:
+    """Parent and exit code of every error as drawn; where no code stands, it is the parent's."""
+    lines = re.findall(r"^( +(?:[│├└─ ]*))(\w+)(?: +(\d+) )?", errors.__doc__ or "", flags=re.MULTILINE)
+    above = [(-1, "Exception", 0)]
+    drawn = {}
+    for indent, name, code in lines:
+        while above[-1][0] >= len(indent):
+            above.pop()
+        _, parent, usual = above[-1]
+        drawn[name] = (parent, int(code) if code else usual)
+        above.append((len(indent), name, drawn[name][1]))
+    return drawn
+
+
+def test_the_errors_are_the_tree_that_is_drawn() -> None:
+    """Names, parents and exit codes are those of the drawing in the module's docstring."""
+    ours = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, ResatlasError)]
+    assert drawn_errors() == {
+        each.__name__: (each.__base__.__name__ if each.__base__ else "", each.exit_code) for each in ours
+    }
+
+
+def test_unknown_names_are_told_with_the_nearest() -> None:
+    """Up to three near names, all of few where none is near, their number where they are many."""
+    assert unknown("verb", "trian", ["train", "list"]) == 'no verb "trian"; did you mean "train"?'
+    assert unknown("knob", "x", ["depth", "base"]) == 'no knob "x"; there are depth, base'
+    assert (
+        unknown("name", "x", [str(n) for n in range(13)], where="all: list") == 'no name "x"; there are 13 (all: list)'
+    )
+    assert unknown("verb", "a\nb" * 40, ["train"]) == f'no verb "{("a b" * 40)[:77]}..."; there are train'

@@ -1,0 +1,92 @@
+"""A part of a data set checks itself, and gives up images for validation by class."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resatlas.arch.ops import Shape
+from resatlas.data.catalog import resolve
+from resatlas.data.dataset import ImageSet, hold_back
+from resatlas.errors import DataError, UsageError
+
+
+def part(n: int = 6, classes: int = 2) -> ImageSet:
+    """Black images whose classes take turns."""
+    return ImageSet(images=np.zeros((n, 1, 4, 5), np.uint8), labels=np.arange(n) % classes, ids=np.arange(n) + 100)
+
+
+def test_a_part_knows_its_length_and_shape() -> None:
+    """A part counts its images and names the shape of each."""
+    assert len(part()) == 6
+    assert part().shape == Shape(1, 4, 5)
+
+
+def test_taking_keeps_images_labels_and_ids_together() -> None:
+    """An image keeps its label and its id wherever it is taken."""
+    taken = part().take(np.array([5, 0]))
+    assert taken.labels.tolist() == [1, 0]
+    assert taken.ids.tolist() == [105, 100]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"images": np.zeros((6, 1, 4, 5), np.float32)}, "images of 6 images are 6 entries of uint8 on 4 axes"),
+        ({"images": np.zeros((6, 4, 5), np.uint8)}, r"these are uint8 of shape \(6, 4, 5\)"),
+        ({"images": np.zeros((0, 1, 4, 5), np.uint8)}, "at least 1 image"),
+        ({"labels": np.zeros(5, np.int64)}, "labels of 6 images"),
+        ({"labels": np.zeros(6, np.int32)}, "these are int32"),
+        ({"labels": np.full(6, -1)}, "labels count from 0; -1 is less"),
+        ({"ids": np.zeros((6, 1), np.int64)}, "ids of 6 images"),
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_refused(change: dict[str, np.ndarray], words: str) -> None:
+    """A wrong length, type or number of axes is named."""
+    with pytest.raises(DataError, match=words):
+        ImageSet(**{**vars(part()), **change})
+
+
+def test_an_eighth_of_the_digits_is_180_images() -> None:
+    """Of 1,437 digits floor(1437/8 + 1/2) = 180 are held back, in every class its share to within one image."""
+    train = resolve("digits").read().train
+    kept, validation = hold_back(train, Fraction(1, 8))
+    assert validation is not None
+    assert (len(kept), len(validation)) == (1257, 180)
+    assert sorted([*kept.ids, *validation.ids]) == train.ids.tolist()
+    whole, held = np.bincount(train.labels), np.bincount(validation.labels)
+    assert np.abs(held - whole / 8).max() <= 1
+
+
+def test_the_held_back_images_never_change() -> None:
+    """Two calls hold back the same images, in the order of the source."""
+    train = resolve("digits").read().train
+    (_, first), (_, second) = hold_back(train, Fraction(1, 8)), hold_back(train, Fraction(1, 8))
+    assert first is not None
+    assert second is not None
+    assert first.ids.tolist() == second.ids.tolist() == sorted(first.ids)
+
+
+@pytest.mark.parametrize("share", [Fraction(0), Fraction(1, 13)])
+def test_a_share_of_less_than_half_an_image_holds_nothing_back(share: Fraction) -> None:
+    """A count that rounds to 0 keeps the part as it is."""
+    train = part()
+    assert hold_back(train, share) == (train, None)
+
+
+@given(n=st.integers(20, 200), share=st.fractions(Fraction(1, 8), Fraction(1, 2)))
+def test_the_count_is_the_share_rounded_half_up(n: int, share: Fraction) -> None:
+    """Exactly floor(share·n + 1/2) images are held back, and no image is lost or doubled."""
+    kept, validation = hold_back(part(n), share)
+    assert validation is not None
+    assert len(validation) == (2 * share * n + 1) // 2
+    assert sorted([*kept.ids, *validation.ids]) == list(range(100, 100 + n))
+
+
+@pytest.mark.parametrize(("n", "classes"), [(8, 4), (7, 6)])
+def test_a_split_without_every_class_is_refused_in_words(n: int, classes: int) -> None:
+    """Too few images for a class on each side is an error that says so."""
+    with pytest.raises(UsageError, match=f"{n} images of {classes} classes cannot give up"):
+        hold_back(part(n, classes), Fraction(1, 7))

@@ -1,0 +1,1 @@
+"""Tests of the papers' networks: names, sizes and widths."""

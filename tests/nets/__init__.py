@@ -1,0 +1,1 @@
+"""Tests of plans as torch modules."""

@@ -1,0 +1,135 @@
+"""Every catalogue entry as a module: its parameters, its paths, its outputs; and what a network promises."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from resatlas.arch.cost import cost, cost_by_path
+from resatlas.arch.plan import features, layers
+from resatlas.designs.catalog import named, plan
+from resatlas.errors import CheckpointError
+from resatlas.nets.network import build
+from resatlas.nets.weights import load_weights, save_weights
+
+FAMILIES = (
+    "resnet-20",
+    "plain-20",
+    "preact-resnet:depth=20",
+    "wrn-16-2",
+    "resnext:depth=11,cardinality=4,width=8,base=16",
+    "resnext:depth=11,cardinality=4,width=8,base=16,form=a",
+    "resnext:depth=11,cardinality=4,width=8,base=16,form=b",
+    "pyramidnet:depth=14,alpha=20",
+    "dmrnet-14",
+    "dmrnet:depth=14,join=concat",
+    "dilnet-14",
+)
+
+
+@pytest.mark.parametrize("name", named())
+def test_the_built_network_is_the_plan(name: str) -> None:
+    """Parameters by path equal the counted ones, module names are the plan's paths, and logits come out."""
+    entry = named()[name]
+    drawn = entry.plan()
+    network = build(drawn, device="meta")
+    built: dict[str, int] = {}
+    for path, parameter in network.named_parameters():
+        layer = path.rpartition(".")[0]
+        built[layer] = built.get(layer, 0) + parameter.numel()
+    assert built == {path: each.parameters for path, each in cost_by_path(drawn).items() if each.parameters}
+    assert sum(built.values()) == cost(drawn).parameters
+    modules = dict(network.named_modules())
+    assert all(path in modules for path, _ in layers(drawn))
+    images = torch.empty(2, *drawn.image, device="meta")
+    assert network.eval()(images).shape == (2, entry.classes)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_trace_names_every_layer_and_no_value_changes_later(name: str) -> None:
+    """Trace keys are the plan's layers and units; shapes are the plan's; the last value is the output."""
+    drawn = plan(name, classes=7)
+    network = build(drawn).eval()
+    images = torch.randn(2, *drawn.image)
+    found = network.trace(images)
+    for path, layer in layers(drawn):
+        shape = found[path].shape
+        assert shape == (2, *layer.output)[: len(shape)], path
+    units = [
+        path for path, unit in drawn.units for path in ([path] if unit.outcomes == 1 else _streams(path, unit.outcomes))
+    ]
+    assert set(found) == {path for path, _ in layers(drawn)} | set(units)
+    copies = {path: tensor.clone() for path, tensor in network.trace(images).items()}
+    assert all(torch.equal(found[path], copies[path]) for path in found)
+    assert torch.equal(list(found.values())[-1], network(images))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    """One backward pass reaches every weight, and none of it is zero everywhere."""
+    network = build(name).train()
+    network(torch.randn(4, *network.plan.image)).square().sum().backward()
+    silent = [path for path, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert silent == []
+
+
+def test_images_of_any_size_and_channels() -> None:
+    """A plan for other images gives a network for them, odd sizes included."""
+    for image in ("1,16,16", "4,33,41"):
+        shape = tuple(map(int, image.split(",")))
+        drawn = plan("pyramidnet:depth=14,alpha=20", image=plan("resnet-20").image._make(shape), classes=3)
+        assert build(drawn).eval()(torch.randn(2, *shape)).shape == (2, 3)
+
+
+def test_no_classes_give_features() -> None:
+    """Without a classifier the network puts out what the pool hands on."""
+    drawn = plan("dmrnet:depth=14,join=concat", classes=0)
+    assert build(drawn).eval()(torch.randn(2, 3, 32, 32)).shape == (2, features(drawn))
+
+
+def test_initial_weights_follow_the_fan() -> None:
+    """Standard deviations are sqrt(2/fan): over all outputs in ResNeXt, over the inputs in Wide ResNet."""
+    grouped = dict(build("resnext-29-8x64d").named_modules())["stages.2.1.body.conv2"]
+    wide = build("wrn-16-4")
+    assert isinstance(grouped, nn.Conv2d)
+    assert grouped.weight.std().item() == pytest.approx((2 / (9 * 2048)) ** 0.5, rel=0.01)
+    modules = dict(wide.named_modules())
+    conv, norm = modules["stages.2.0.body.conv1"], modules["stages.2.0.body.norm1"]
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert conv.weight.std().item() == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.01)
+    assert 0 <= norm.weight.min() < 0.1 < 0.9 < norm.weight.max() <= 1
+
+
+def test_initial_weights_are_a_function_of_the_seed() -> None:
+    """The same seed gives the same weights; another seed gives others."""
+    first, again, other = (build("resnet-20", seed=seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(first[path], again[path]) for path in first)
+    assert not torch.equal(first["stem.conv.weight"], other["stem.conv.weight"])
+
+
+def test_dropout_does_not_move_a_key() -> None:
+    """A Wide ResNet with dropout takes the weights of one without."""
+    load_weights(build("wrn-16-2:dropout=0.3"), build("wrn-16-2").state_dict())
+
+
+def test_weights_round_trip_and_nothing_loads_by_halves(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A file gives the same tensors back; a wrong one is refused by part, and the network stays as it was."""
+    folder = tmp_path_factory.mktemp("weights")
+    network, other = build("resnet-20", seed=1), build("resnet-20", seed=2)
+    save_weights(network, folder / "w.safetensors")
+    load_weights(other, folder / "w.safetensors")
+    assert all(torch.equal(tensor, other.state_dict()[path]) for path, tensor in network.state_dict().items())
+    before = build("resnet-20-B", seed=3)
+    kept = {path: tensor.clone() for path, tensor in before.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"missing 12 \(stages\.1: 6, stages\.2: 6\)"):
+        load_weights(before, folder / "w.safetensors")
+    assert all(torch.equal(kept[path], tensor) for path, tensor in before.state_dict().items())
+    (folder / "cut.safetensors").write_bytes((folder / "w.safetensors").read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match=r"cut\.safetensors is damaged"):
+        load_weights(other, folder / "cut.safetensors")
+
+
+def _streams(path: str, count: int) -> Iterator[str]:
+    return (f"{path}.streams.{k}" for k in range(count))

@@ -1,0 +1,1 @@
+"""Second implementations: same weights, same output."""
