@@ -133,7 +133,16 @@ def test_brackets_in_texts_and_comments_nest_nothing(basic: str, literal: str, c
 
 @pytest.mark.parametrize(
     "text",
-    ['"""\n[[[["[[[[""[[[[[[[[[[\n\\"""[[["""', "'''\n[[[['[[[[''[[[[[[[[[[\n\\'''", '"\\\\"', "'\\'", '""', '"#"'],
+    [
+        '"""\n[[[["[[[[""[[[[[[[[[[\n\\"""[[["""',
+        "'''\n[[[['[[[[''[[[[[[[[[[\n\\'''",
+        '"\\\\"',
+        "'\\'",
+        '""',
+        '"#"',
+        '"""[[""""',
+        "'''[['''''",
+    ],
 )
 def test_quotes_end_where_toml_ends_them(tmp_path: Path, text: str) -> None:
     """Quotes in long texts, escaped quotes and backslashes are followed as the parser follows them."""

@@ -93,10 +93,13 @@ def test_multiplicative_widths_are_the_rounded_curve(
         (MultiplicativePyramid(start=16, alpha=Fraction(4)), 4, [23, 32, 45, 64]),
         (MultiplicativePyramid(start=16, alpha=Fraction(1)), 3, [16, 16, 16]),
         (MultiplicativePyramid(start=10, alpha=Fraction(2), multiple_of=16, rounding="floor"), 2, [16, 16]),
+        (MultiplicativePyramid(start=1, alpha=Fraction(64), rounding="floor"), 3, [4, 16, 64]),
+        (MultiplicativePyramid(start=1, alpha=Fraction(125, 8)), 3, [3, 6, 16]),
+        (MultiplicativePyramid(start=1, alpha=8 - Fraction(1, 10**20), rounding="floor"), 3, [1, 3, 7]),
     ],
 )
 def test_ties_and_multiples(rule: Pyramid, units: int, widths: list[int]) -> None:
-    """A half goes up, a floor stays below, and no width falls under one multiple."""
+    """A half goes up, a floor stays below however near, and no width falls under one multiple."""
     assert flat(rule, units) == widths
 
 

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from resatlas.designs.catalog import plan
 from resatlas.nets.network import Network, build
-from resatlas.nets.unit import Unit
 
 
 def test_one_stream_of_merge_and_run_is_a_resnet() -> None:
@@ -26,7 +25,8 @@ def test_merging_twice_is_merging_once() -> None:
     """With silent bodies and images >= 0, a second merge-and-run unit changes nothing: M² = M, also behind relu."""
     network = build("dmrnet:depth=14,streams=3,join=concat", seed=1).double().eval()
     _silence_bodies(network)
-    first, second = list(network.stages[0].children())
+    modules = dict(network.named_modules())
+    first, second = modules["stages.0.0"], modules["stages.0.1"]
     streams = tuple(torch.rand(2, 16, 8, 8, dtype=torch.float64) for _ in range(3))
     once = first(streams)
     twice = second(once)
@@ -40,7 +40,7 @@ def test_a_zero_last_norm_leaves_the_shortcut() -> None:
     """Where the last norm scales by zero, a post-activation unit is relu(shortcut), here x itself for x >= 0."""
     network = build("resnet-20", seed=1).eval()
     _silence_bodies(network)
-    unit = list(network.stages[0].children())[1]
+    unit = dict(network.named_modules())["stages.0.1"]
     x = torch.rand(2, 16, 8, 8)
     assert torch.equal(unit((x,))[0], x)
 
@@ -65,13 +65,10 @@ def test_norms_before_the_sum_make_another_function() -> None:
     grouped = build(f"resnext:{knobs}", seed=1).double().train()
     summed = build(f"resnext:{knobs},form=a", seed=2).double().train()
     summed.load_state_dict(_as_form_a(grouped.state_dict(), 4))
-    for stage in summed.stages:
-        for unit in stage.children():
-            assert isinstance(unit, Unit)
-            for body in unit.bodies:
-                assert isinstance(body, nn.Sequential)
-                width = unit.merged.norm.num_features  # type: ignore[union-attr]
-                body.add_module("norm3", nn.BatchNorm2d(int(width)).double())
+    for path, width in ((path, unit.output.channels) for path, unit in summed.plan.units):
+        for k in range(4):
+            body = dict(summed.named_modules())[f"{path}.bodies.{k}"]
+            body.add_module("norm3", nn.BatchNorm2d(width).double())
     images = _images(grouped)
     assert (summed(images) - grouped(images)).abs().max() > 0.01
 
@@ -80,11 +77,11 @@ def test_norms_before_the_sum_make_another_function() -> None:
 def test_grouped_convolutions_are_streams(streams: int) -> None:
     """K separate convolutions are one grouped convolution of the streams side by side."""
     network = build(f"dmrnet:depth=8,streams={streams}", seed=1).double()
-    unit = list(network.stages[0].children())[0]
-    convs = [stream.body.conv1 for stream in unit.streams.children()]  # type: ignore[union-attr]
+    modules = dict(network.named_modules())
+    convs = [modules[f"stages.0.0.streams.{k}.body.conv1"] for k in range(streams)]
     inputs = [torch.randn(2, 16, 8, 8, dtype=torch.float64) for _ in range(streams)]
     together = nn.functional.conv2d(
-        torch.cat(inputs, 1), torch.cat([conv.weight for conv in convs]), padding=1, groups=streams
+        torch.cat(inputs, 1), torch.cat([next(conv.parameters()) for conv in convs]), padding=1, groups=streams
     )
     torch.testing.assert_close(together, torch.cat([c(x) for c, x in zip(convs, inputs, strict=True)], 1))
 
@@ -96,11 +93,9 @@ def test_a_plain_network_has_the_parameters_of_option_a() -> None:
 
 def test_zero_padded_channels_come_last() -> None:
     """Zero-padding, then cropping, is the identity."""
-    unit = list(build(plan("resnet-20")).stages[1].children())[0]
-    assert isinstance(unit, Unit)
-    assert unit.shortcut is not None
+    shortcut = dict(build(plan("resnet-20")).named_modules())["stages.1.0.shortcut"]
     x = torch.randn(2, 16, 8, 8)
-    padded = unit.shortcut(x)
+    padded = shortcut(x)
     assert torch.equal(padded[:, :16], x[:, :, ::2, ::2])
     assert not padded[:, 16:].any()
 
@@ -122,7 +117,7 @@ def _silence_bodies(network: nn.Module) -> None:
 
 
 def _as_form_a(weights: Mapping[str, Tensor], paths: int) -> dict[str, Tensor]:
-    """Weights of form (c) for form (a): W1 split by outputs, W2 by groups, W3 by inputs; the last norm behind the sum."""
+    """Weights of form (c) for form (a): W1 split by outputs, W2 by groups, W3 by inputs, the last norm moved."""
     found = {}
     for path, weight in weights.items():
         at = re.fullmatch(r"(stages\.\d+\.\d+)\.body\.(conv|norm)(\d)\.(\w+)", path)

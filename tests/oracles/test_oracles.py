@@ -24,19 +24,19 @@ CASES: list[tuple[str, Oracle, Shape | None, dict[str, Any]]] = [
     ("plain-20", straight_line.resnet_cifar, None, {"depth": 20, "unit": "basic", "shortcut": "plain"}),
     ("resnet-29-bottleneck", straight_line.resnet_cifar, None, {"depth": 29, "unit": "bottleneck", "shortcut": "B"}),
     (
-        "resnet-18-C",
+        "resnet:depth=18,setting=imagenet,shortcut=C,base=16",
         straight_line.resnet_imagenet,
         SMALL,
         {"blocks": (2, 2, 2, 2), "unit": "basic", "shortcut": "C", "stride_place": "3x3"},
     ),
     (
-        "resnet-50",
+        "resnet:depth=50,setting=imagenet,base=16",
         straight_line.resnet_imagenet,
         SMALL,
         {"blocks": (3, 4, 6, 3), "unit": "bottleneck", "shortcut": "B", "stride_place": "first"},
     ),
     (
-        "wrn-50-2",
+        "wide-resnet:depth=50,setting=imagenet,widen=2,base=16",
         straight_line.resnet_imagenet,
         SMALL,
         {"blocks": (3, 4, 6, 3), "unit": "bottleneck", "shortcut": "B", "stride_place": "3x3"},
@@ -49,15 +49,30 @@ CASES: list[tuple[str, Oracle, Shape | None, dict[str, Any]]] = [
         None,
         {"depth": 29, "unit": "bottleneck", "shortcut": "B"},
     ),
-    ("preact-resnet-18", straight_line.preact_imagenet, SMALL, {"blocks": (2, 2, 2, 2), "unit": "basic"}),
-    ("preact-resnet-50", straight_line.preact_imagenet, SMALL, {"blocks": (3, 4, 6, 3), "unit": "bottleneck"}),
+    (
+        "preact-resnet:depth=18,setting=imagenet,base=16",
+        straight_line.preact_imagenet,
+        SMALL,
+        {"blocks": (2, 2, 2, 2), "unit": "basic"},
+    ),
+    (
+        "preact-resnet:depth=50,setting=imagenet,base=16",
+        straight_line.preact_imagenet,
+        SMALL,
+        {"blocks": (3, 4, 6, 3), "unit": "bottleneck"},
+    ),
     ("wrn-16-2", straight_line.wide_resnet, None, {"depth": 16}),
     ("wrn-16-1", straight_line.wide_resnet, None, {"depth": 16}),
     ("wrn-22-2-B313", straight_line.wide_resnet, None, {"depth": 22, "kernels": (3, 1, 3)}),
     ("wrn-16-2-B131", straight_line.wide_resnet, None, {"depth": 16, "kernels": (1, 3, 1)}),
     ("wrn-40-2-l1", straight_line.wide_resnet, None, {"depth": 40, "kernels": (3,)}),
     ("resnext-29-8x14d", straight_line.resnext, None, {"blocks": (3, 3, 3), "groups": 8, "stem": "cifar"}),
-    ("resnext-50-32x4d", straight_line.resnext, SMALL, {"blocks": (3, 4, 6, 3), "groups": 32, "stem": "imagenet"}),
+    (
+        "resnext:depth=50,setting=imagenet,cardinality=8,width=16,base=16",
+        straight_line.resnext,
+        SMALL,
+        {"blocks": (3, 4, 6, 3), "groups": 8, "stem": "imagenet"},
+    ),
     ("pyramidnet-20-a30", straight_line.pyramidnet, None, {"blocks": (3, 3, 3), "unit": "basic", "stem": "cifar"}),
     ("pyramidnet-20-m4", straight_line.pyramidnet, None, {"blocks": (3, 3, 3), "unit": "basic", "stem": "cifar"}),
     (
@@ -76,8 +91,18 @@ CASES: list[tuple[str, Oracle, Shape | None, dict[str, Any]]] = [
         for streams in (2, 3)
         for join in ("merge", "sum", "concat")
     ),
-    ("dmrnet-44-v2", straight_line.dmrnet_imagenet, SMALL, {"blocks": (2, 2, 8, 2), "version": "v2"}),
-    ("dmrnet-50-ijcai", straight_line.dmrnet_imagenet, SMALL, {"blocks": (1, 2, 11, 2), "version": "ijcai"}),
+    (
+        "dmrnet:depth=44,version=v2,base=16",
+        straight_line.dmrnet_imagenet,
+        SMALL,
+        {"blocks": (2, 2, 8, 2), "version": "v2"},
+    ),
+    (
+        "dmrnet:depth=50,version=ijcai,base=16",
+        straight_line.dmrnet_imagenet,
+        SMALL,
+        {"blocks": (1, 2, 11, 2), "version": "ijcai"},
+    ),
     ("dilnet-14", straight_line.dilnet, None, {"blocks": (2, 2, 2)}),
 ]
 
@@ -135,7 +160,7 @@ def test_outputs_equal_torchvision(name: str) -> None:
 
 
 def _our_path(key: str) -> str:
-    """torchvision's key as our path: layer2.0.downsample.0.weight -> stages.1.0.shortcut.conv.weight."""
+    """The key of torchvision as our path: layer2.0.downsample.0.weight -> stages.1.0.shortcut.conv.weight."""
     head, _, rest = key.partition(".")
     if head in ("conv1", "bn1"):
         return f"stem.{'conv' if head == 'conv1' else 'norm'}.{rest}"

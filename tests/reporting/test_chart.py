@@ -19,11 +19,6 @@ def texts(spec: dict[str, Any]) -> str:
     return json.dumps(spec, allow_nan=False)
 
 
-def values(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of data of a chart or a layer."""
-    return spec["data"]["values"]
-
-
 @pytest.fixture
 def equal(tmp_path: Path) -> list[Run]:
     """Runs at an equal budget."""
@@ -50,8 +45,10 @@ def test_each_view_has_its_charts(tmp_path: Path, equal: list[Run]) -> None:
 def test_points_are_the_results(equal: list[Run]) -> None:
     """A point a seed, rows in the table's order, and the smallest difference from the lowest mean."""
     spec = charts("budget", equal)[0]
-    assert [row["value"] for row in values(spec)] == [run.results["test"]["error_percent"] for run in equal]
-    (bar,) = values(spec["layer"][0])
+    assert [row["value"] for row in spec["datasets"]["values"]] == [
+        run.results["test"]["error_percent"] for run in equal
+    ]
+    (bar,) = spec["datasets"]["bars"]
     assert bar["from"] == pytest.approx(1.1111, abs=1e-4)
     assert bar["length"] == f"{bar['to'] - bar['from']:.2f} points" == "2.51 points"
     order = spec["layer"][1]["encoding"]["y"]["sort"]
@@ -84,9 +81,9 @@ def test_values_without_a_place_are_left_out(tmp_path: Path) -> None:
     rows[1]["validation_error_percent"] = float("nan")
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_json(run.folder / "results.json", {**run.results, "train": {"loss": float("inf"), "error_percent": 90}})
-    epochs = [[row["epoch"] for row in values(spec)] for spec in charts("runs", [run])]
+    epochs = [[row["epoch"] for row in spec["datasets"]["values"]] for spec in charts("runs", [run])]
     assert epochs == [list(range(2, 13)), [1, *range(3, 13)]]
-    assert values(charts("depth", [run])[0]) == []
+    assert charts("depth", [run])[0]["datasets"]["values"] == []
 
 
 def test_equal_runs_give_equal_charts(equal: list[Run]) -> None:

@@ -183,6 +183,17 @@ def test_unequal_conditions_are_named(tmp_path: Path) -> None:
     )
 
 
+def test_data_sets_of_one_name_are_two(tmp_path: Path) -> None:
+    """Folders of images that share their last name are told apart, and still not told."""
+    subject = Subject(family="resnet", depth=8)
+    runs = [
+        write_run(tmp_path / f"{folder}", subject, seed=0, wrong=[True, False], data=f"/srv/{folder}/digits")
+        for folder in (1, 2)
+    ]
+    (obstacle,) = compare(runs).obstacles
+    assert obstacle.endswith("data sets (.../digits, .../digits)")
+
+
 def test_a_copied_run_is_no_second_seed(tmp_path: Path) -> None:
     """A seed that stands twice would hide the spread between seeds."""
     runs = write_runs(tmp_path, [(EQUAL[0][0], 2), (EQUAL[1][0], 2)])

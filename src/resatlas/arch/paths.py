@@ -5,15 +5,14 @@ number of convolutions and classifiers that it passes; projections on shortcuts 
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import Protocol, Self, TypeVar
 
 from resatlas.arch.ops import Convolution, Linear
 from resatlas.arch.plan import Chain, Plan, Unit
-
-Lengths = Counter[int]
-"""Whole numbers of paths, or of shares of a path, by length."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,13 @@ class PathLengths:
     @cached_property
     def mean(self) -> Fraction:
         """Mean length of whole paths."""
-        return _mean(self.paths)
+        return Fraction(sum(length * count for length, count in self.paths.items()), sum(self.paths.values()))
 
     @cached_property
     def weighted_mean(self) -> Fraction:
         """Mean length of paths weighted by their coefficients."""
-        return _mean(self.weights)
+        whole = sum(self.weights.values(), Fraction(0))
+        return sum((length * weight for length, weight in self.weights.items()), Fraction(0)) / whole
 
     @property
     def longest(self) -> int:
@@ -44,64 +44,119 @@ class PathLengths:
         return max(self.paths)
 
 
+@dataclass(frozen=True)
+class MeanLengths:
+    """What remains of `PathLengths` without the distribution, found in a time that grows with depth alone."""
+
+    mean: Fraction
+    weighted_mean: Fraction
+    longest: int
+
+
 def path_lengths(plan: Plan) -> PathLengths:
     """Every path length of the plan, by dynamic programming over its units; exact."""
+    whole, shares, denominator = _ends(plan, _Lengths({0: 1}))
+    return PathLengths(
+        paths=dict(sorted(whole.counts.items())),
+        weights={length: Fraction(share, denominator) for length, share in sorted(shares.counts.items())},
+    )
+
+
+def mean_lengths(plan: Plan) -> MeanLengths:
+    """Mean and longest path length of the plan; exact."""
+    whole, shares, _ = _ends(plan, _Moments(paths=1))
+    return MeanLengths(
+        mean=Fraction(whole.total, whole.paths),
+        weighted_mean=Fraction(shares.total, shares.paths),
+        longest=whole.longest,
+    )
+
+
+class _Bundle(Protocol):
+    """What is known of a bundle of paths: made longer, counted several times, added to another bundle."""
+
+    def longer(self, by: int) -> Self: ...
+    def times(self, factor: int) -> Self: ...
+    def __add__(self, other: Self, /) -> Self: ...
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """The number of paths of each length."""
+
+    counts: dict[int, int]
+
+    def longer(self, by: int) -> "_Lengths":
+        return _Lengths({length + by: count for length, count in self.counts.items()})
+
+    def times(self, factor: int) -> "_Lengths":
+        return _Lengths({length: count * factor for length, count in self.counts.items() if factor})
+
+    def __add__(self, other: "_Lengths") -> "_Lengths":
+        total = Counter(self.counts)
+        total.update(other.counts)
+        return _Lengths(total)
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """The number of paths, the sum of their lengths, the longest."""
+
+    paths: int
+    total: int = 0
+    longest: int = 0
+
+    def longer(self, by: int) -> "_Moments":
+        return _Moments(self.paths, self.total + by * self.paths, self.longest + by)
+
+    def times(self, factor: int) -> "_Moments":
+        return _Moments(self.paths * factor, self.total * factor, self.longest if factor else 0)
+
+    def __add__(self, other: "_Moments") -> "_Moments":
+        return _Moments(self.paths + other.paths, self.total + other.total, max(self.longest, other.longest))
+
+
+M = TypeVar("M", bound=_Bundle)
+
+
+def _ends(plan: Plan, one: M) -> tuple[M, M, int]:
+    """Whole paths, shares of paths, and what the shares are to be divided by."""
     streams = len(plan.stages[0][0].streams)
-    start = Counter({_convs(plan.stem): 1})
-    whole: list[Lengths] = [start] * streams
-    shares: list[Lengths] = [start] * streams
+    start = one.longer(_convs(plan.stem))
+    whole = shares = [start] * streams
     means = 0  # shares are counted in units of 1/streams**means
     for _, unit in plan.units:
         whole = _through(unit, whole, scale=1)
         shares = _through(unit, shares, scale=streams) if streams > 1 else whole
-        means += streams > 1
+        means += 1
     after = _convs(plan.head) + sum(isinstance(layer.op, Linear) for layer in plan.head)
-    denominator = streams**means
-    return PathLengths(
-        paths=dict(sorted(_shift(_sum(whole), after).items())),
-        weights={length: Fraction(share, denominator) for length, share in sorted(_shift(_sum(shares), after).items())},
-    )
+    return _sum(whole).longer(after), _sum(shares).longer(after), streams**means
 
 
-def _through(unit: Unit, streams: list[Lengths], *, scale: int) -> list[Lengths]:
-    """The lengths behind a unit; bodies count `scale` times, so that a mean over `scale` streams stays whole."""
-    runs = []
-    skips = []
-    for stream, lengths in zip(unit.streams, streams, strict=True):
+def _through(unit: Unit, streams: list[M], *, scale: int) -> list[M]:
+    """The paths behind a unit; bodies count `scale` times, so that a mean over `scale` streams stays whole."""
+    runs: list[M] = []
+    skips: list[M] = []
+    for stream, paths in zip(unit.streams, streams, strict=True):
         extra = _convs(stream.first) + _convs(stream.merged)
-        bodies = _sum([_shift(lengths, _convs(body) + extra) for body in stream.bodies])
-        runs.append(_times(bodies, scale))
-        skips.append(lengths if stream.shortcut is not None else Counter())
+        runs.append(_sum(paths.longer(_convs(body) + extra) for body in stream.bodies).times(scale))
+        skips.append(paths.times(0 if stream.shortcut is None else 1))
     mean = _sum(skips)
     match unit.join:
         case None | "concat":
-            return [_sum([run, mean]) for run in runs]
+            return [run + mean for run in runs]
         case "merge":
             return [_sum([*runs, mean])]
         case "sum":
-            return [_sum([*runs, _times(mean, len(runs))])]
+            return [_sum([*runs, mean.times(len(runs))])]
 
 
 def _convs(chain: Chain) -> int:
     return sum(isinstance(layer.op, Convolution) for layer in chain)
 
 
-def _shift(lengths: Lengths, by: int) -> Lengths:
-    return Counter({length + by: count for length, count in lengths.items()})
-
-
-def _times(lengths: Lengths, factor: int) -> Lengths:
-    return lengths if factor == 1 else Counter({length: count * factor for length, count in lengths.items()})
-
-
-def _sum(parts: list[Lengths]) -> Lengths:
-    if len(parts) == 1:
-        return parts[0]
-    total: Lengths = Counter()
-    for part in parts:
-        total.update(part)
-    return total
-
-
-def _mean(counts: dict[int, int] | dict[int, Fraction]) -> Fraction:
-    return Fraction(sum(length * count for length, count in counts.items())) / sum(counts.values())
+def _sum(parts: Iterable[M]) -> M:
+    first, *rest = parts
+    for part in rest:
+        first = first + part
+    return first

@@ -4,7 +4,7 @@ import argparse
 
 from resatlas.arch.cost import cost, unit_cost
 from resatlas.arch.ops import Linear, Shape
-from resatlas.arch.paths import path_lengths
+from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import layers
 from resatlas.arch.text import render
 from resatlas.cli.outcome import Outcome
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> Outcome:
     entry = resolve(options.design)
     plan = entry.plan(image=options.image, classes=options.classes)
     total = cost(plan)
-    lengths = path_lengths(plan)
+    lengths = mean_lengths(plan)
     convs = lengths.longest - sum(isinstance(layer.op, Linear) for _, layer in layers(plan))
     depth = lengths.longest if entry.depth is None else entry.depth
     data = {

@@ -104,14 +104,16 @@ def _live() -> "Iterator[Watcher]":
     )
     clocks: list[Clock] = []
     tasks: list[TaskID] = []
+    epochs: list[int] = []
     with Progress(*columns, console=console, transient=True, refresh_per_second=8) as progress:
 
         def on_start(run: "Run", course: "Course", state: "TrainState") -> None:
             console.print(opening(run, course, state), markup=False, soft_wrap=True)
             clocks.append(Clock(state.step, course.steps))
+            epochs.append(course.recipe.epochs)
             for task in tasks:
                 progress.remove_task(task)
-            tasks[:] = [progress.add_task("", total=course.steps, completed=state.step, epoch="1", words="")]
+            tasks[:] = [progress.add_task("", total=course.steps, completed=state.step, epoch=f"1 of {epochs[-1]}", words="")]
 
         def on_step(state: "TrainState") -> None:
             speed = state.tally.images / max(state.seconds, 1e-9)
@@ -120,7 +122,7 @@ def _live() -> "Iterator[Watcher]":
                 f"loss {state.tally.mean_loss:.4f}  error {state.tally.error_percent:.1f} %  {speed:,.0f} images/s  "
                 f"{minutes}:{seconds:02d} left"
             )
-            progress.update(tasks[-1], completed=state.step, epoch=str(state.epoch + 1), words=words)
+            progress.update(tasks[-1], completed=state.step, epoch=f"{state.epoch + 1} of {epochs[-1]}", words=words)
 
         yield Watcher(
             on_start=on_start,

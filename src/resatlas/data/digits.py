@@ -41,10 +41,11 @@ def read(size: int) -> Parts:
     import numpy as np
     from sklearn.datasets import load_digits
 
-    pixels, labels = map(np.asarray, load_digits(return_X_y=True))
+    found = load_digits(return_X_y=True)
+    pixels, labels = np.asarray(found[0], np.float64), np.asarray(found[1], np.int64)
     everything = ImageSet(
         images=resized(pixels.reshape(-1, 1, 8, 8) * (255 / 16), size),
-        labels=labels.astype(np.int64),
+        labels=labels,
         ids=np.arange(len(labels)),
     )
     train, test = split(everything.labels, TEST_IMAGES)

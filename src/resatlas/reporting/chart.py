@@ -1,7 +1,7 @@
 """The charts of a question, as Vega-Lite specifications that hold their data."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
 from typing import Any, Literal, assert_never
 
@@ -25,7 +25,12 @@ LOOKS = {
 OTHER = ("#7f4f24", "stroke")
 """The look of any further family."""
 
-THEME = {
+FIGURE = {"field": "value", "type": "quantitative", "format": ".4g"}
+MEAN_FIGURE = {"field": "value", "type": "quantitative", "aggregate": "mean", "format": ".4g"}
+
+Spec = dict[str, Any]
+
+THEME: Spec = {
     "font": "Helvetica, Arial, Liberation Sans, sans-serif",
     "background": "transparent",
     "padding": {"left": 2, "right": 8, "top": 4, "bottom": 4},
@@ -34,11 +39,6 @@ THEME = {
     "axis": {"gridColor": "#e6e6e6", "domainColor": "#999999", "tickColor": "#999999", "labelColor": "#444444"},
     "legend": {"orient": "bottom", "title": None, "columns": 3, "symbolOpacity": 1, "labelColor": "#222222"},
 }
-
-FIGURE = {"field": "value", "type": "quantitative", "format": ".4g"}
-MEAN_FIGURE = {"field": "value", "type": "quantitative", "aggregate": "mean", "format": ".4g"}
-
-Spec = dict[str, Any]
 
 Kind = Literal["linear", "log"]
 """Of a scale."""
@@ -83,14 +83,14 @@ def _depth_panel(points: list[Spec], title: str, how: str, scale: Kind) -> Spec:
     across = alt.X("depth:Q", title="depth", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(tickMinStep=1))
     upward = alt.Y("value:Q", title=None, scale=alt.Scale(type=scale))
     colour = alt.Color("family:N", scale=colours)
-    chart = alt.Chart().encode(x=across, color=colour)
+    chart = alt.Chart(alt.NamedData(name="values")).encode(x=across, color=colour)
     lines = chart.mark_line(strokeWidth=2).encode(y=upward.aggregate("mean"))
     dots = chart.mark_point(size=55, filled=True, opacity=0.75).encode(
         y=upward,
         shape=alt.Shape("family:N", scale=shapes),
         tooltip=["design:N", "depth:Q", "seed:Q", FIGURE],
     )
-    return _finished(lines + dots, values, title, how, height=300)
+    return _finished(lines + dots, {"values": values}, title, how, height=300)
 
 
 def _at_a_budget(runs: Sequence[Run]) -> Spec:
@@ -112,15 +112,23 @@ def _at_a_budget(runs: Sequence[Run]) -> Spec:
         bars.append({"group": "smallest difference", "from": low, "to": high, "length": length})
     down = alt.Y("group:N", sort=order, title=None, axis=alt.Axis(labelLimit=170))
     across = alt.X("value:Q", title="test error, %", scale=alt.Scale(zero=False))
-    chart = alt.Chart().encode(y=down, color=alt.Color("family:N", scale=_scales(values)[0], legend=None))
+    chart = alt.Chart(alt.NamedData(name="values")).encode(
+        y=down, color=alt.Color("family:N", scale=_scales(values)[0], legend=None)
+    )
     layers = (
-        alt.Chart(alt.Data(values=bars))
+        alt.Chart(alt.NamedData(name="bars"))
         .mark_bar(height=8, color="#cccccc")
         .encode(x="from:Q", x2="to:Q", y=down, tooltip=["length:N"]),
         chart.mark_tick(thickness=3, size=22).encode(x=across.aggregate("mean")),
         chart.mark_point(size=55, filled=True, opacity=0.75).encode(x=across, tooltip=["design:N", "seed:Q", FIGURE]),
     )
-    return _finished(alt.layer(*layers), values, "Test error in the last epoch", how, height=34 * len(order))
+    return _finished(
+        alt.layer(*layers),
+        {"values": values, "bars": bars},
+        "Test error in the last epoch",
+        how,
+        height=34 * len(order),
+    )
 
 
 def _curves(runs: Sequence[Run]) -> tuple[Spec, ...]:
@@ -155,7 +163,9 @@ def _curve_panel(values: list[Spec], title: str, how: str, scale: Kind) -> Spec:
 
     colour = alt.Color("family:N", scale=_scales(values)[0], legend=alt.Legend(symbolType="stroke"))
     upward = alt.Y("value:Q", title=None, scale=alt.Scale(type=scale))
-    chart = alt.Chart().encode(x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1)), color=colour)
+    chart = alt.Chart(alt.NamedData(name="values")).encode(
+        x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1)), color=colour
+    )
     means = chart.encode(y=upward.aggregate("mean"), detail="group:N", tooltip=["design:N", "epoch:Q", MEAN_FIGURE])
     lines = means.mark_line(strokeWidth=2.5)
     strokes = sorted({value["stroke"] for value in values}, key=lambda stroke: (len(stroke), stroke))
@@ -164,7 +174,8 @@ def _curve_panel(values: list[Spec], title: str, how: str, scale: Kind) -> Spec:
         scale_of = alt.Scale(domain=strokes, range=dashes)
         lines = lines.encode(strokeDash=alt.StrokeDash("stroke:N", scale=scale_of, legend=alt.Legend(orient="top")))
     seeds = chart.mark_line(strokeWidth=1, opacity=0.25).encode(y=upward, detail="run:N")
-    return _finished(seeds + lines + means.mark_point(size=40, opacity=0), values, title, how, height=300)
+    whole = seeds + lines + means.mark_point(size=40, opacity=0)
+    return _finished(whole, {"values": values}, title, how, height=300)
 
 
 def _points(row: Row, name: str, sample: Sample) -> list[Spec]:
@@ -193,11 +204,11 @@ def _scales(values: Iterable[Spec]) -> tuple[Any, Any]:
     return alt.Scale(domain=names, range=colours), alt.Scale(domain=names, range=shapes)
 
 
-def _finished(chart: Any, values: list[Spec], title: str, how: str, *, height: int) -> Spec:  # noqa: ANN401
+def _finished(chart: Any, data: Mapping[str, list[Spec]], title: str, how: str, *, height: int) -> Spec:  # noqa: ANN401
     """The chart with its data, its title and the theme, as wide as its place on the page.
 
     The data go in last: altair copies and checks everything that it holds, over and over.
     """
     head = {"text": title, "subtitle": wrap(how, 54)}
     bare = chart.properties(width="container", height=height, title=head, description=f"{title}: {how}")
-    return {**bare.to_dict(), "config": THEME, "data": {"values": values}}
+    return {**bare.to_dict(), "config": THEME, "datasets": data}

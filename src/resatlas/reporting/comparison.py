@@ -180,7 +180,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def smallest_difference(wrong: Sequence[Wrong]) -> float:
-    """q·√(s²/n + MS/m): the smallest difference of two designs' errors that is none of chance, at the 5 % level.
+    """q·√(s²/n + MS/m): the smallest difference in error that does not pass for chance, at the 5 % level.
 
     s² is the pooled variance of the seeds' errors within the k designs, n the number of seeds (harmonic mean), MS
     the mean square of the interaction of design and image (shares of wrong seeds, less the means of design and
@@ -237,7 +237,7 @@ def unequal_conditions(runs: Sequence[Run], answers: Mapping[Run, Mapping[tuple[
     recipes = {replace(each.recipe, epochs=1) for each in experiments}
     names = sorted({each.name for each in recipes})
     values = {
-        "data sets": sorted({each.data for each in experiments}),
+        "data sets": [presentable(data) for data in sorted({each.data for each in experiments})],
         "epochs": sorted({each.recipe.epochs for each in experiments}),
         "recipes": names if len(names) == len(recipes) else [*names, "with different settings"],
         "precisions": sorted({each.precision for each in experiments}),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resatlas.arch.cost import cost
-from resatlas.arch.paths import path_lengths
+from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan
 from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, Parts
@@ -131,7 +131,7 @@ def _conclude(run: Run, prepared: Prepared, network: "Network", images: "Materia
     from resatlas.evaluation.classification import answers, classification, predictions
     from resatlas.evaluation.predictions import write_predictions
 
-    experiment, total, lengths = prepared.experiment, cost(prepared.plan), path_lengths(prepared.plan)
+    experiment, total, lengths = prepared.experiment, cost(prepared.plan), mean_lengths(prepared.plan)
     last, timing = run.metrics[-1], run.timing
     seconds = sum(row["seconds"] for row in timing)
     results: dict[str, Any] = {

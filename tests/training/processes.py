@@ -1,0 +1,109 @@
+"""The program in a process of its own, forked from one that has imported torch already.
+
+Each such process has its own signals, exit code, standard output and standard error, as one that a shell starts.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+FORKED = get_context("forkserver")
+FORKED.set_forkserver_preload(["torch", "sklearn.model_selection", "resatlas.training.session"])
+
+PATIENCE = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended and what it said."""
+
+    code: int | None
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The only line on its standard error."""
+        assert self.err.count("\n") == 1
+        assert self.err.endswith("\n")
+        return self.err.rstrip("\n")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A process in progress, and the folder that it works in."""
+
+    process: BaseProcess
+    folder: Path
+
+    def ended(self) -> Ended:
+        """Wait for its end, which must come."""
+        self.process.join(PATIENCE)
+        if self.process.is_alive():
+            self.process.kill()
+            raise AssertionError(f"not ended after {PATIENCE:g} s; it said: {self._said('err')}")
+        return Ended(self.process.exitcode, self._said("out"), self._said("err"))
+
+    def _said(self, name: str) -> str:
+        return (self.folder / f".{name}").read_text(encoding="utf-8")
+
+
+def start(folder: Path, *words: str, first: Callable[[], None] | None = None) -> Program:
+    """Start `resatlas` with these words in a folder; `first` prepares its process, a function that pickle can name."""
+    folder.mkdir(exist_ok=True)
+    process = FORKED.Process(target=program, args=(folder, words, first))
+    process.start()
+    return Program(process, folder)
+
+
+def run(folder: Path, *words: str, first: Callable[[], None] | None = None) -> Ended:
+    """The end of `resatlas` with these words in a folder."""
+    return start(folder, *words, first=first).ended()
+
+
+def program(folder: Path, words: tuple[str, ...], first: Callable[[], None] | None) -> None:
+    """What happens in the process: everything that `python -m resatlas` does, with its output in files."""
+    os.setsid()
+    os.chdir(folder)
+    for name, number in (("out", 1), ("err", 2)):
+        os.dup2(os.open(folder / f".{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.argv = ["resatlas", *words]
+    from resatlas.cli.main import main
+
+    if first:
+        first()
+    sys.exit(main())
+
+
+def signal_at(step: int, *numbers: signal.Signals) -> None:
+    """Let the process send itself signals during a step, counted from 1 in the whole training."""
+    from resatlas.training import loop
+
+    real = loop.step
+
+    def signalled(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+        real(state, batch, course)
+        if state.step == step:
+            for number in numbers:
+                os.kill(os.getpid(), number)
+
+    loop.step = signalled
+
+
+def exit_at(step: int) -> None:
+    """Let the process die during a step, as by kill -9."""
+    from resatlas.training import loop
+
+    real = loop.step
+
+    def deadly(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+        if state.step == step - 1:
+            os._exit(137)
+        real(state, batch, course)
+
+    loop.step = deadly

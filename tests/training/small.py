@@ -1,0 +1,131 @@
+"""The smallest experiment, carried out in a second, and what two runs of it must share."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from resatlas.arch.ops import Shape
+from resatlas.data.batches import Batch
+from resatlas.nets.network import build
+from resatlas.recipes.catalog import NAMED
+from resatlas.runs.experiment import Experiment
+from resatlas.runs.store import Run
+from resatlas.studies.single import carry_out, prepare
+from resatlas.training.checkpoint import newest_valid
+from resatlas.training.loop import Course, step
+from resatlas.training.optimizer import optimizer
+from resatlas.training.session import UNWATCHED, Watcher
+from resatlas.training.state import TrainState
+
+DESIGN = "resnet:depth=8,base=2"
+DATA = "synthetic:size=8,channels=1,classes=4,images=96"
+STEPS = 5
+"""Of an epoch: 84 images in batches of 16; 12 are held back."""
+
+EXPERIMENT = Experiment(design=DESIGN, data=DATA, recipe=replace(NAMED["quick"], epochs=3, batch=16))
+
+DROPPING = replace(EXPERIMENT, design="wide-resnet:depth=10,base=2,widen=1,dropout=0.3")
+
+TIMES = ("seconds", "images_per_second")
+
+
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+
+
+def noise(n: int) -> Batch:
+    """Images without any pattern, and labels drawn for them."""
+    draw = torch.Generator().manual_seed(1)
+    return Batch(torch.randn(n, 1, 8, 8, generator=draw), torch.randint(4, (n,), generator=draw), torch.arange(n))
+
+
+def fresh(layout: torch.memory_format = torch.contiguous_format, seed: int = 0) -> TrainState:
+    """The state of the smallest network before its first step."""
+    network = build(DESIGN, image=Shape(1, 8, 8), classes=4, seed=seed).to(memory_format=layout)
+    return TrainState(network=network, optimizer=optimizer(network, EXPERIMENT.recipe))
+
+
+def stepped(steps: int, layout: torch.memory_format = torch.contiguous_format) -> TrainState:
+    """That state after some steps on one batch of noise."""
+    state = fresh(layout)
+    go_on(state, steps, layout)
+    return state
+
+
+def go_on(state: TrainState, steps: int, layout: torch.memory_format = torch.contiguous_format) -> None:
+    """Some more steps on that batch."""
+    images = noise(16)
+    course = Course(recipe=EXPERIMENT.recipe, seed=0, images=images, mirror="forbidden", layout=layout)
+    for _ in range(steps):
+        step(state, images, course)
+
+
+def carried_out(
+    folder: Path,
+    experiment: Experiment = EXPERIMENT,
+    *,
+    resume: str | None = None,
+    save_every: float = 0,
+    watcher: Watcher = UNWATCHED,
+) -> Run:
+    """The run after its training, by default with a checkpoint after every epoch."""
+    carry_out(prepare(experiment, out=folder, resume=resume), watcher=watcher, resume=resume, save_every=save_every)
+    return Run(folder)
+
+
+def signalling(step: int, number: signal.Signals = signal.SIGTERM) -> Watcher:
+    """Someone who sends this process a signal during a step."""
+
+    def on_step(state: TrainState) -> None:
+        if state.step == step:
+            os.kill(os.getpid(), number)
+
+    return Watcher(on_step=on_step)
+
+
+def last_checkpoint(run: Run) -> Path:
+    """Its newest valid checkpoint, which must exist."""
+    found, _ = newest_valid(run.checkpoints)
+    assert found is not None
+    return found
+
+
+def tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Everything that a checkpoint holds of the network and of its momentum."""
+    return {
+        f"{name}: {path}": tensor
+        for name in ("model", "optim")
+        for path, tensor in load_file(checkpoint / f"{name}.safetensors").items()
+    }
+
+
+def position(checkpoint: Path) -> dict[str, Any]:
+    """Where a checkpoint stands in the training, without its clock."""
+    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    return {key: value for key, value in state.items() if key not in TIMES}
+
+
+def different(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> list[str]:
+    """The names under which two sets of tensors differ in a bit."""
+    common = left.keys() & right.keys()
+    return sorted((left.keys() ^ right.keys()) | {name for name in common if not left[name].equal(right[name])})
+
+
+def results_without_times(run: Run) -> dict[str, Any]:
+    """The results that do not depend on the machine."""
+    return {key: value for key, value in run.results.items() if key not in TIMES}
+
+
+def assert_same(left: Run, right: Run) -> None:
+    """Two finished runs agree in every bit of weights, momentum, metrics, predictions and results."""
+    one, other = last_checkpoint(left), last_checkpoint(right)
+    assert different(tensors(one), tensors(other)) == []
+    assert position(one) == position(other)
+    for name in ("metrics.jsonl", "predictions.csv"):
+        assert (left.folder / name).read_bytes() == (right.folder / name).read_bytes()
+    assert results_without_times(left) == results_without_times(right)

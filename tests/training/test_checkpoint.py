@@ -1,0 +1,436 @@
+"""A checkpoint is whole or not there, and the newest whole one is found."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from resatlas.errors import CheckpointError
+from resatlas.training import checkpoint
+from resatlas.training.checkpoint import fault, load, newest_valid, save, sweep
+from resatlas.training.optimizer import momenta
+from resatlas.training.state import Tally, TrainState
+from tests.training.small import LAYOUTS, different, fresh, go_on, position, stepped, tensors
+
+FILES = ("MANIFEST.json", "model.safetensors", "optim.safetensors", "state.json")
+EXPERIMENT = "0" * 64
+
+save_it = partial(save, experiment=EXPERIMENT)
+
+
+@pytest.fixture
+def state() -> TrainState:
+    """A state in the middle of an epoch."""
+    state = stepped(3)
+    state.seconds = 1.5
+    return state
+
+
+@pytest.fixture
+def two(state: TrainState, tmp_path: Path) -> Path:
+    """A folder with the checkpoints of steps 3 and 5."""
+    save_it(state, tmp_path)
+    go_on(state, 2)
+    save_it(state, tmp_path)
+    return tmp_path
+
+
+def names(folder: Path) -> list[str]:
+    """Everything in a folder, drafts included."""
+    return sorted(each.name for each in folder.iterdir())
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_checkpoint_has_four_files_and_a_pointer(state: TrainState, tmp_path: Path) -> None:
+    """The folder is named after its step, the manifest seals every other file, and `latest` names the folder."""
+    folder = save_it(state, tmp_path)
+    assert names(tmp_path) == ["latest", "step-00000003"]
+    assert folder == tmp_path / "step-00000003"
+    assert (tmp_path / "latest").read_text() == "step-00000003\n"
+    assert names(folder) == sorted(FILES)
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    assert manifest["schema"] == 1
+    assert {name: seal["size"] for name, seal in manifest["files"].items()} == {
+        name: (folder / name).stat().st_size for name in FILES if name != "MANIFEST.json"
+    }
+    assert fault(folder) is None
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_a_state_comes_back_whole(layout: torch.memory_format, tmp_path: Path) -> None:
+    """Weights, buffers, momentum, position and tally are those saved, in the same layout, and go on alike."""
+    state = stepped(3, layout)
+    state.epoch, state.batch, state.seconds = 2, 3, 1.5
+    other = fresh(layout, seed=1)
+    load(other, save_it(state, tmp_path), experiment=EXPERIMENT)
+    assert (other.epoch, other.batch, other.step, other.seconds) == (2, 3, 3, 1.5)
+    assert other.tally == state.tally != Tally()
+    go_on(state, 2, layout)
+    go_on(other, 2, layout)
+    assert different(dict(state.network.state_dict()), dict(other.network.state_dict())) == []
+    assert different(momenta(state.network, state.optimizer), momenta(other.network, other.optimizer)) == []
+    for one, two in zip(state.network.parameters(), other.network.parameters(), strict=True):
+        assert one.stride() == two.stride()
+
+
+def test_a_state_before_the_first_step_comes_back(tmp_path: Path) -> None:
+    """There is no momentum yet, and none is invented."""
+    other = fresh(seed=1)
+    load(other, save_it(fresh(), tmp_path), experiment=EXPERIMENT)
+    assert different(dict(fresh().network.state_dict()), dict(other.network.state_dict())) == []
+    assert momenta(other.network, other.optimizer) == {}
+
+
+def test_the_newest_is_found_by_its_number(two: Path) -> None:
+    """Step 10 comes after step 9, whatever their names and dates say."""
+    for step in (9, 10, 123_456_789):
+        shutil.copytree(two / "step-00000003", two / f"step-{step:08d}")
+    os.utime(two / "step-00000003")
+    assert newest_valid(two) == (two / "step-123456789", [])
+    shutil.rmtree(two / "step-123456789")
+    assert newest_valid(two) == (two / "step-00000010", [])
+
+
+def test_only_step_folders_are_looked_at(two: Path) -> None:
+    """Drafts, files and folders of other names are no checkpoints, and not worth a word."""
+    for name in (".tmp-step-00000009-1", "step-9", "step-00000009-old", "Step-00000009", "best"):
+        shutil.copytree(two / "step-00000005", two / name)
+    (two / "step-00000010").write_text("a file")
+    (two / "latest").write_text("step-00000003\n")
+    assert newest_valid(two) == (two / "step-00000005", [])
+
+
+@pytest.mark.parametrize("name", ["empty", "missing"])
+def test_without_checkpoints_none_is_found(tmp_path: Path, name: str) -> None:
+    """Neither an empty nor a missing folder has one."""
+    (tmp_path / "empty").mkdir()
+    assert newest_valid(tmp_path / name) == (None, [])
+
+
+def truncated(file: Path) -> None:
+    """Cut off the last ten bytes."""
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def halved(file: Path) -> None:
+    """Cut off the second half."""
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flipped(file: Path) -> None:
+    """Flip one bit in the middle."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def emptied(file: Path) -> None:
+    """Leave nothing in it."""
+    file.write_bytes(b"")
+
+
+def removed(file: Path) -> None:
+    """Remove it."""
+    file.unlink()
+
+
+def replaced_by_a_folder(file: Path) -> None:
+    """Put a folder in its place."""
+    file.unlink()
+    file.mkdir()
+
+
+DAMAGES = (truncated, halved, flipped, emptied, removed, replaced_by_a_folder)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_checkpoint_is_passed_over_with_its_reason(
+    two: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    """Whatever happens to a file, the one before is used, and the reason names the file; loading it is refused."""
+    file = two / "step-00000005" / name
+    whole = file.stat().st_size
+    damage(file)
+    found, [rejected] = newest_valid(two)
+    assert found == two / "step-00000003"
+    assert rejected.name == "step-00000005"
+    assert rejected.reason.startswith("is damaged: ")
+    assert "\n" not in rejected.reason
+    assert name in rejected.reason
+    if name != "MANIFEST.json" and damage in (truncated, halved, emptied):
+        assert rejected.reason.endswith(f"{name} has size {file.stat().st_size:,} ≠ {whole:,}")
+    if name != "MANIFEST.json" and damage is flipped:
+        assert "sha256" in rejected.reason
+    other = fresh(seed=1)
+    before = {path: tensor.clone() for path, tensor in other.network.state_dict().items()}
+    with pytest.raises(CheckpointError, match="^checkpoint step-00000005 is damaged"):
+        load(other, two / "step-00000005", experiment=EXPERIMENT)
+    assert different(before, dict(other.network.state_dict())) == []
+    assert other.step == 0
+
+
+@pytest.mark.parametrize("byte", range(0, 400, 23))
+def test_a_flipped_bit_anywhere_in_a_manifest_is_found(two: Path, byte: int) -> None:
+    """A manifest with one wrong bit, wherever it is, makes its checkpoint invalid."""
+    file = two / "step-00000005" / "MANIFEST.json"
+    data = bytearray(file.read_bytes())
+    data[byte % len(data)] ^= 2
+    file.write_bytes(data)
+    assert newest_valid(two)[0] == two / "step-00000003"
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["[]", "{}", "null", "3", '{"schema": 1}', '{"schema": 1, "files": []}', '{"schema": 1, "files": {}}', "[" * 10**5],
+)
+def test_a_manifest_of_another_form_is_damaged(two: Path, manifest: str) -> None:
+    """JSON that is no manifest is refused as a manifest that is no JSON."""
+    (two / "step-00000005" / "MANIFEST.json").write_text(manifest)
+    found, [rejected] = newest_valid(two)
+    assert found == two / "step-00000003"
+    assert rejected.reason == "is damaged: MANIFEST.json does not read as one"
+
+
+@pytest.mark.parametrize("entry", [{"size": None}, {"size": "many"}, {"sha256": None}, {"size": -1}])
+def test_a_seal_of_another_form_is_damaged(two: Path, entry: dict[str, Any]) -> None:
+    """A size or a hash of the wrong type matches no file, and breaks nothing."""
+    file = two / "step-00000005" / "MANIFEST.json"
+    manifest = json.loads(file.read_text())
+    manifest["files"]["state.json"].update(entry)
+    file.write_text(json.dumps(manifest))
+    assert newest_valid(two)[0] == two / "step-00000003"
+
+
+@pytest.mark.parametrize("schema", [0, 2, "1", None])
+def test_a_later_schema_is_refused(two: Path, schema: object) -> None:
+    """A checkpoint of another schema is not guessed at."""
+    file = two / "step-00000005" / "MANIFEST.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema": schema}))
+    found, [rejected] = newest_valid(two)
+    assert found == two / "step-00000003"
+    assert rejected.reason == f"has schema {schema}; this version reads 1"
+
+
+def test_every_newer_checkpoint_that_is_rejected_is_told(two: Path) -> None:
+    """Where none is valid, each is named with its reason, the newest first."""
+    for name in ("step-00000003", "step-00000005"):
+        emptied(two / name / "model.safetensors")
+    found, rejected = newest_valid(two)
+    assert found is None
+    assert [each.name for each in rejected] == ["step-00000005", "step-00000003"]
+
+
+def test_a_checkpoint_of_another_experiment_is_refused(two: Path) -> None:
+    """Weights that fit are not loaded where design, data, recipe or seed differ."""
+    with pytest.raises(CheckpointError, match="step-00000005 belongs to another experiment"):
+        load(fresh(), two / "step-00000005", experiment="1" * 64)
+
+
+def test_two_are_kept(state: TrainState, tmp_path: Path) -> None:
+    """After every save, the newest two are there."""
+    for expected in (["step-00000003"], ["step-00000003", "step-00000004"], ["step-00000004", "step-00000005"]):
+        save_it(state, tmp_path)
+        assert names(tmp_path) == ["latest", *expected]
+        go_on(state, 1)
+
+
+def test_a_valid_one_is_kept_where_the_others_are_damaged(state: TrainState, tmp_path: Path) -> None:
+    """Damaged checkpoints count for nothing: the next older valid one stays, however old."""
+    save_it(state, tmp_path)
+    for step in (6, 7):
+        shutil.copytree(tmp_path / "step-00000003", tmp_path / f"step-{step:08d}")
+        emptied(tmp_path / f"step-{step:08d}" / "model.safetensors")
+    go_on(state, 5)
+    save_it(state, tmp_path)
+    assert names(tmp_path) == ["latest", "step-00000003", "step-00000008"]
+
+
+def test_what_cannot_be_deleted_stays(two: Path, state: TrainState, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed delete is no failure of the save."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EACCES, "permission denied")
+
+    go_on(state, 1)
+    with monkeypatch.context() as patch:
+        for name in ("unlink", "rmdir"):
+            patch.setattr(os, name, refuse)
+        save_it(state, two)
+    assert newest_valid(two) == (two / "step-00000006", [])
+
+
+def test_a_step_folder_is_never_overwritten(two: Path, state: TrainState) -> None:
+    """A second save of the same step leaves every byte and date of the first."""
+    target = two / "step-00000005"
+    before = content(target), target.stat().st_mtime_ns
+    state.seconds = 99
+    assert save_it(state, two) == target
+    assert (content(target), target.stat().st_mtime_ns) == before
+
+
+def test_a_damaged_folder_of_the_same_step_is_replaced(two: Path, state: TrainState) -> None:
+    """What is no checkpoint does not stand in the way of one."""
+    flipped(two / "step-00000005" / "optim.safetensors")
+    assert fault(save_it(state, two)) is None
+
+
+@pytest.mark.parametrize("name", ["step-00000004", ".tmp-step-00000004-1"])
+def test_a_file_in_the_way_is_no_traceback(two: Path, state: TrainState, name: str) -> None:
+    """A file with the name of a checkpoint or of a draft ends in a checkpoint or in an error in words."""
+    (two / name.replace("-1", f"-{os.getpid()}")).write_text("in the way")
+    state.step = 4
+    try:
+        assert fault(save_it(state, two)) is None
+    except CheckpointError as error:
+        assert "step-00000004" in str(error)  # noqa: PT017 - either end is allowed
+    assert newest_valid(two)[0] == two / "step-00000005"
+
+
+def test_drafts_are_swept(two: Path) -> None:
+    """What a crash left half written goes, and nothing else."""
+    before = names(two)
+    for name in (".tmp-step-00000009-1", ".tmp-step-00000010-22"):
+        shutil.copytree(two / "step-00000005", two / name)
+    sweep(two)
+    assert names(two) == before
+
+
+class Crash(BaseException):
+    """The end of the process, as far as the code under test can tell."""
+
+
+OPERATIONS = ("mkdir", "open", "fsync", "rename", "replace", "unlink", "rmdir")
+
+
+@contextmanager
+def failing(k: int, error: BaseException) -> Iterator[list[str]]:
+    """The k-th file operation raises instead of being done; gives the operations so far."""
+    done: list[str] = []
+
+    def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*arguments: object, **more: object) -> Any:  # noqa: ANN401 - whatever the real one gives
+            if len(done) == k:
+                done.append(f"{name}: fails")
+                raise error
+            done.append(name)
+            return real(*arguments, **more)
+
+        return operation
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in OPERATIONS:
+            patch.setattr(os, name, counted(name, getattr(os, name)))
+        for name in ("save_weights", "save_file"):
+            patch.setattr(checkpoint, name, counted(name, getattr(checkpoint, name)))
+        patch.setattr(Path, "write_text", counted("write", Path.write_text))
+        yield done
+
+
+def operations(state: TrainState, folder: Path) -> list[str]:
+    """The file operations of a save into a copy of a folder."""
+    copy = folder.with_name("counted")
+    shutil.copytree(folder, copy)
+    with failing(-1, Crash()) as done:
+        save_it(state, copy)
+    return done
+
+
+def test_a_crash_at_any_point_of_a_save_leaves_a_valid_checkpoint(state: TrainState, tmp_path: Path) -> None:
+    """Before each of its file operations the old checkpoint or the new one is valid; the next start tidies up."""
+    folder = tmp_path / "checkpoints"
+    save_it(state, folder)
+    go_on(state, 2)
+    save_it(state, folder)
+    go_on(state, 2)
+    points = len(operations(state, folder))
+    assert points > 15
+    new = old = 0
+    for k in range(points):
+        run = tmp_path / str(k)
+        shutil.copytree(folder, run)
+        with failing(k, Crash()), pytest.raises(Crash):
+            save_it(state, run)
+        found, rejected = newest_valid(run)
+        assert found in (run / "step-00000005", run / "step-00000007"), k
+        assert rejected == []
+        old, new = old + (found.name == "step-00000005"), new + (found.name == "step-00000007")
+        sweep(run)
+        assert not list(run.glob(".*")), f"operation {k} leaves a draft that the next start does not sweep"
+        assert fault(save_it(state, run)) is None
+        assert newest_valid(run) == (run / "step-00000007", [])
+    assert old > 8
+    assert new > 2
+
+
+def test_a_full_disk_at_any_point_of_a_save_is_told_in_words(state: TrainState, tmp_path: Path) -> None:
+    """Each file operation that fails ends in a checkpoint or in one line; old ones stay, no draft does."""
+    folder = tmp_path / "checkpoints"
+    save_it(state, folder)
+    go_on(state, 2)
+    points = operations(state, folder)
+    for k, operation in enumerate(points):
+        run = tmp_path / str(k)
+        shutil.copytree(folder, run)
+        with failing(k, OSError(errno.ENOSPC, "No space left on device")):
+            try:
+                save_it(state, run)
+            except CheckpointError as error:
+                assert str(error) == f"{run / 'step-00000005'} cannot be written: no space left on device"  # noqa: PT017
+            except OSError:
+                pytest.fail(f"operation {k} of {len(points)} ({operation}) ends in an OSError")
+        assert fault(run / "step-00000003") is None
+        assert not list(run.glob(".*")), f"operation {k} of {len(points)} ({operation}) leaves a draft"
+
+
+def test_a_full_disk_below_safetensors_is_told_in_words(
+    two: Path, state: TrainState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's own error for a failed write becomes ours, and the draft goes."""
+    before = content(two)
+
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    state.step = 6
+    with pytest.raises(CheckpointError, match=r"step-00000006 cannot be written: .*o space left on device"):
+        save_it(state, two)
+    assert content(two) == before
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_words(state: TrainState, tmp_path: Path) -> None:
+    """A path below a regular file is no place for checkpoints."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot be written: not a directory"):
+        save_it(state, tmp_path / "file" / "checkpoints")
+
+
+def test_position_and_versions_are_written_down(two: Path) -> None:
+    """state.json says where the training stands, of what, and by which versions."""
+    state = position(two / "step-00000005")
+    assert state == {
+        "schema": 1,
+        "experiment": EXPERIMENT,
+        "epoch": 0,
+        "batch": 5,
+        "step": 5,
+        "tally": state["tally"],
+        "world_size": 1,
+        "versions": {"resatlas": "0.1.0", "torch": torch.__version__},
+    }
+    assert state["tally"]["images"] == 5 * 16
+    assert {name.partition(":")[0] for name in tensors(two / "step-00000005")} == {"model", "optim"}

@@ -1,0 +1,311 @@
+"""A run that was broken off and resumed is the run that was not, to the bit."""
+
+import json
+import shutil
+import signal
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resatlas.errors import CheckpointError, FolderError, Stopped
+from resatlas.runs.experiment import Experiment
+from resatlas.runs.store import Run
+from resatlas.studies import single
+from resatlas.studies.single import carry_out, prepare
+from resatlas.training.session import Watcher
+from tests.training import processes
+from tests.training.small import (
+    DATA,
+    DESIGN,
+    DROPPING,
+    EXPERIMENT,
+    STEPS,
+    assert_same,
+    carried_out,
+    different,
+    last_checkpoint,
+    results_without_times,
+    signalling,
+    tensors,
+)
+
+
+def stopped(folder: Path, step: int, experiment: Experiment = EXPERIMENT) -> Run:
+    """The run, stopped by a signal during a step, in the middle of training."""
+    with pytest.raises(Stopped, match=rf"by SIGTERM after step {step} of 15, saved"):
+        carried_out(folder, experiment, watcher=signalling(step))
+    return Run(folder)
+
+
+def resumed(folder: Path, experiment: Experiment = EXPERIMENT, resume: str = "auto") -> list[str]:
+    """Go on to the end; what is said on the way."""
+    notes: list[str] = []
+    carried_out(folder, experiment, resume=resume, watcher=Watcher(on_note=notes.append))
+    return notes
+
+
+@pytest.mark.parametrize("step", [1, 2, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS, 3 * STEPS - 1, 3 * STEPS])
+def test_a_stop_at_any_step_changes_nothing(unbroken: Run, tmp_path: Path, step: int) -> None:
+    """At an epoch's first, middle or last step, and at the very last: weights, momentum, metrics and results agree."""
+    run = stopped(tmp_path / "run", step)
+    assert resumed(run.folder) == [f"resumes from step-{step:08d}"]
+    assert_same(run, unbroken)
+    assert [row["epoch"] for row in run.timing] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("step", [STEPS, STEPS + 3])
+def test_dropout_draws_as_without_the_break(unbroken_dropping: Run, tmp_path: Path, step: int) -> None:
+    """Noise inside the network is a function of seed and step too."""
+    run = stopped(tmp_path / "run", step, DROPPING)
+    resumed(run.folder, DROPPING)
+    assert_same(run, unbroken_dropping)
+
+
+def test_dropout_drops(unbroken_dropping: Run, tmp_path: Path) -> None:
+    """The same network without dropout learns other weights from the same seed."""
+    other = carried_out(tmp_path / "run", replace(DROPPING, design=DROPPING.design.replace("0.3", "0.0")))
+    assert len(different(tensors(last_checkpoint(other)), tensors(last_checkpoint(unbroken_dropping)))) > 20
+
+
+def test_many_breaks_change_nothing(unbroken: Run, tmp_path: Path) -> None:
+    """Five stops and resumes in one training."""
+    folder = tmp_path / "run"
+    for step in (1, 3, 8, 9, 14):
+        with pytest.raises(Stopped):
+            carried_out(folder, resume="auto", watcher=signalling(step))
+    resumed(folder)
+    assert_same(Run(folder), unbroken)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels-last"])
+def test_both_layouts_resume(tmp_path: Path, layout: Any) -> None:  # noqa: ANN401 - one of two texts
+    """The layout of the experiment is that of its resume."""
+    experiment = replace(EXPERIMENT, layout=layout)
+    whole = carried_out(tmp_path / "whole", experiment)
+    run = stopped(tmp_path / "run", 7, experiment)
+    resumed(run.folder, experiment)
+    assert_same(run, whole)
+
+
+@pytest.mark.parametrize("died", [STEPS + 1, STEPS + 4], ids=["after an epoch", "in an epoch"])
+def test_a_new_process_goes_on_where_another_died(unbroken_dropping: Run, tmp_path: Path, died: int) -> None:
+    """Without a word of farewell, what was saved last is what the next process goes on from, with dropout too."""
+    train = ("train", DROPPING.design, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--save-every", "0")
+    ended = processes.run(tmp_path, *train, "--out", "run", first=partial(processes.exit_at, died))
+    assert ended.code == 137
+    run = Run(tmp_path / "run")
+    assert json.loads((run.folder / "status.json").read_text())["status"] == "running"
+    (run.checkpoints / ".tmp-step-00000009-4242").mkdir()
+    ended = processes.run(tmp_path, *train, "--out", "run", "--resume", "auto", "--quiet")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    assert_same(run, unbroken_dropping)
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["latest", "step-00000010", "step-00000015"]
+    assert not list(run.folder.rglob(".*"))
+
+
+def test_rows_after_the_checkpoint_are_cut_back(unbroken: Run, tmp_path: Path) -> None:
+    """Where the last save is older than the last epoch, the epochs in between are trained and written again."""
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken.folder, folder)
+    (folder / "results.json").unlink()
+    shutil.rmtree(folder / "checkpoints" / "step-00000015")
+    resumed(folder)
+    assert_same(Run(folder), unbroken)
+    assert [row["epoch"] for row in Run(folder).timing] == [1, 2, 3]
+
+
+def content(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file below a folder with its date and bytes."""
+    return {
+        str(file.relative_to(folder)): (file.stat().st_mtime_ns, file.read_bytes())
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def test_a_finished_run_is_left_alone(unbroken: Run) -> None:
+    """Resuming it says so, gives its results, and touches no file."""
+    before = content(unbroken.folder)
+    notes: list[str] = []
+    prepared = prepare(EXPERIMENT, out=unbroken.folder, resume="auto")
+    results = carry_out(prepared, watcher=Watcher(on_note=notes.append), resume="auto")
+    assert results == unbroken.results
+    assert notes == [f"{unbroken.folder} is finished: nothing is left to train"]
+    assert content(unbroken.folder) == before
+
+
+def test_a_run_that_was_never_begun_begins(unbroken: Run, tmp_path: Path) -> None:
+    """`--resume auto` in a new folder says that it starts from the beginning."""
+    assert resumed(tmp_path / "run") == ["no valid checkpoint: starts from the beginning"]
+    assert_same(Run(tmp_path / "run"), unbroken)
+
+
+def broken(unbroken: Run, folder: Path) -> Run:
+    """The unbroken run without its results, so that it is resumed from its checkpoints of steps 10 and 15."""
+    shutil.copytree(unbroken.folder, folder)
+    for name in ("results.json", "predictions.csv"):
+        (folder / name).unlink()
+    return Run(folder)
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_used(unbroken: Run, tmp_path: Path) -> None:
+    """The reason is said, and the end is the same."""
+    run = broken(unbroken, tmp_path / "run")
+    file = run.checkpoints / "step-00000015" / "model.safetensors"
+    size = file.stat().st_size
+    file.write_bytes(file.read_bytes()[:512])
+    assert resumed(run.folder) == [
+        f"checkpoint step-00000015 is damaged: model.safetensors has size 512 ≠ {size:,}",
+        "resumes from step-00000010",
+    ]
+    assert_same(run, unbroken)
+
+
+def test_without_a_valid_checkpoint_it_starts_afresh(unbroken: Run, tmp_path: Path) -> None:
+    """Every rejected checkpoint is named, then the beginning; the end is the same."""
+    run = broken(unbroken, tmp_path / "run")
+    for name in ("step-00000010", "step-00000015"):
+        (run.checkpoints / name / "MANIFEST.json").unlink()
+    notes = resumed(run.folder)
+    reason = "is damaged: MANIFEST.json no such file or directory"
+    assert notes == [
+        f"checkpoint step-00000015 {reason}",
+        f"checkpoint step-00000010 {reason}",
+        "no valid checkpoint: starts from the beginning",
+    ]
+    assert_same(run, unbroken)
+
+
+def test_an_explicit_checkpoint_is_gone_on_from(unbroken: Run, tmp_path: Path) -> None:
+    """Also one that is not the newest, and by a path of its own."""
+    run = broken(unbroken, tmp_path / "run")
+    assert resumed(run.folder, resume=str(run.checkpoints / "step-00000010")) == []
+    assert_same(run, unbroken)
+
+
+def test_an_explicit_damaged_checkpoint_is_refused(unbroken: Run, tmp_path: Path) -> None:
+    """What was named must be valid: no other one is taken in its place, and the run stays as it was."""
+    run = broken(unbroken, tmp_path / "run")
+    damaged = run.checkpoints / "step-00000015"
+    (damaged / "optim.safetensors").write_bytes(b"")
+    before = content(run.folder)
+    with pytest.raises(CheckpointError, match=r"^checkpoint step-00000015 is damaged: optim\.safetensors has size 0 "):
+        resumed(run.folder, resume=str(damaged))
+    assert content(run.folder) == before
+
+
+@pytest.mark.parametrize("path", ["nowhere", "", "."])
+def test_an_explicit_path_without_a_checkpoint_leaves_no_run_behind(tmp_path: Path, path: str) -> None:
+    """A wrong path is refused before a run is begun, so that the corrected command finds its folder free."""
+    with pytest.raises(CheckpointError):
+        resumed(tmp_path / "run", resume=str(tmp_path / path))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_of_another_experiment_is_refused(unbroken: Run, tmp_path: Path) -> None:
+    """Another seed is another experiment, though the weights would fit."""
+    with pytest.raises(CheckpointError, match="step-00000015 belongs to another experiment"):
+        carried_out(
+            tmp_path / "run", replace(EXPERIMENT, seed=1), resume=str(unbroken.checkpoints / "step-00000015")
+        )
+
+
+def test_a_folder_of_another_experiment_is_refused(unbroken: Run) -> None:
+    """Resuming asks for the same design, data, recipe and seed, and changes nothing where they differ."""
+    before = content(unbroken.folder)
+    for other in (replace(EXPERIMENT, seed=1), replace(EXPERIMENT, layout="contiguous"), DROPPING):
+        with pytest.raises(FolderError, match="holds another experiment; give another folder with --out"):
+            carried_out(unbroken.folder, other, resume="auto")
+    assert content(unbroken.folder) == before
+
+
+BLUEPRINT = """\
+schema = 1
+name = "mine"
+image = [1, 8, 8]
+classes = 4
+units = [1, 1]
+[stem]
+width = 4
+[widths]
+rule = "doubling"
+start = 4
+"""
+
+
+def test_a_blueprint_that_was_changed_meanwhile_is_refused(tmp_path: Path) -> None:
+    """A file of the same name with another network in it is another experiment."""
+    file = tmp_path / "mine.toml"
+    file.write_text(BLUEPRINT)
+    experiment = replace(EXPERIMENT, design=str(file))
+    run = stopped(tmp_path / "run", 7, experiment)
+    file.write_text(BLUEPRINT.replace("units = [1, 1]", "units = [1, 2]"))
+    with pytest.raises(FolderError, match="holds another experiment"):
+        resumed(run.folder, experiment)
+
+
+def test_a_crash_while_a_run_is_begun_does_not_block_its_folder(
+    unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before its experiment is written, the same command goes on all the same."""
+
+    class Crash(BaseException):
+        """The end of the process."""
+
+    def crash(*_: object, **__: object) -> None:
+        raise Crash
+
+    for point in ("environment", "experiments.to_json"):
+        folder = tmp_path / point
+        with monkeypatch.context() as patch, pytest.raises(Crash):
+            patch.setattr(f"resatlas.runs.store.{point}", crash)
+            carried_out(folder, resume="auto")
+        assert folder.exists()
+        resumed(folder)
+        assert_same(Run(folder), unbroken)
+
+
+def test_a_crash_while_results_are_written_is_made_up_for(
+    unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the last step, the same command tests and writes what is missing, without training."""
+
+    class Crash(BaseException):
+        """The end of the process."""
+
+    def crash(*_: object, **__: object) -> None:
+        raise Crash
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(single, "write_json", crash)
+        carried_out(folder)
+    trained = (folder / "metrics.jsonl").stat().st_mtime_ns
+    assert resumed(folder) == ["resumes from step-00000015"]
+    assert_same(Run(folder), unbroken)
+    assert trained > 0
+
+
+def test_results_of_a_resumed_run_count_all_its_seconds(unbroken: Run, tmp_path: Path) -> None:
+    """Seconds are those of every epoch's training, also where a break lies inside one."""
+    run = stopped(tmp_path / "run", STEPS + 3)
+    before = json.loads((last_checkpoint(run) / "state.json").read_text())["seconds"]
+    assert before > 0
+    resumed(run.folder)
+    assert run.timing[1]["seconds"] > before
+    assert run.results["seconds"] == sum(row["seconds"] for row in run.timing)
+    assert run.results["images_per_second"] == pytest.approx(3 * STEPS * 16 / run.results["seconds"])
+    assert results_without_times(run) == results_without_times(unbroken)
+
+
+def test_saves_come_no_more_often_than_asked(tmp_path: Path) -> None:
+    """With a long interval only the end is saved, and a stop."""
+    run = carried_out(tmp_path / "run", save_every=3600)
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["latest", "step-00000015"]
+    other = tmp_path / "other"
+    with pytest.raises(Stopped):
+        carried_out(other, save_every=3600, watcher=signalling(STEPS + 1, signal.SIGINT))
+    assert sorted(path.name for path in Run(other).checkpoints.iterdir()) == ["latest", "step-00000006"]

@@ -1,0 +1,79 @@
+"""A signal ends a training at its next step, saved; the same command goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from resatlas.runs.store import Run
+from resatlas.training.checkpoint import fault
+from resatlas.training.signals import STOPPING, stop_on_signal
+from tests.training import processes
+from tests.training.small import DATA, DESIGN, STEPS, assert_same, last_checkpoint
+
+TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--out", "run")
+
+
+@pytest.mark.parametrize("number", STOPPING, ids=lambda number: number.name)
+def test_a_signal_stops_and_saves(unbroken: Run, tmp_path: Path, number: signal.Signals) -> None:
+    """Exit code 75, one line that tells how to go on, a valid checkpoint of that step, and the same run in the end."""
+    step = STEPS + 2
+    ended = processes.run(tmp_path, *TRAIN, "--quiet", first=partial(processes.signal_at, step, number))
+    assert (ended.code, ended.out) == (75, "")
+    assert ended.line == (
+        f"Stopped: by {number.name} after step {step} of {3 * STEPS}, saved; go on with --resume auto --out run"
+    )
+    run = Run(tmp_path / "run")
+    status = json.loads((run.folder / "status.json").read_text())
+    assert (status["status"], status["epoch"]) == ("stopped", 1)
+    assert ended.line.endswith(status["reason"])
+    assert not run.finished
+    assert last_checkpoint(run).name == f"step-{step:08d}"
+    ended = processes.run(tmp_path, *TRAIN, "--resume", "auto", "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out) == run.results
+    assert f"resumes from step-{step:08d}" in ended.err.splitlines()
+    assert f", from step {step} -> run" in ended.err
+    assert_same(run, unbroken)
+
+
+def test_a_second_interrupt_aborts_at_once(tmp_path: Path) -> None:
+    """Who presses Ctrl-C twice does not wait: exit code 75, one line, and nothing half written."""
+    twice = partial(processes.signal_at, STEPS + 2, signal.SIGINT, signal.SIGINT)
+    ended = processes.run(tmp_path, *TRAIN, "--quiet", "--save-every", "0", first=twice)
+    assert (ended.code, ended.line) == (75, "Stopped: by the keyboard")
+    run = Run(tmp_path / "run")
+    assert [path.name for path in run.checkpoints.iterdir() if fault(path) is None] == [f"step-{STEPS:08d}"]
+
+
+def test_a_signal_from_outside_stops_the_installed_program(tmp_path: Path) -> None:
+    """`python -m resatlas train` as a shell starts it, ended by a SIGTERM at some moment of its training."""
+    words = (sys.executable, "-m", "resatlas", *TRAIN, "--epochs", "100000", "--quiet")
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        run = Run(tmp_path / "run")
+        deadline = time.monotonic() + processes.PATIENCE
+        while not run.metrics and time.monotonic() < deadline and program.poll() is None:
+            time.sleep(0.05)
+        program.send_signal(signal.SIGTERM)
+        out, err = program.communicate(timeout=processes.PATIENCE)
+    assert (program.returncode, out) == (75, "")
+    assert err.startswith("Stopped: by SIGTERM after step ")
+    assert err.count("\n") == 1
+    step = int(err.split()[5].replace(",", ""))
+    assert last_checkpoint(run).name == f"step-{step:08d}"
+
+
+def test_handlers_are_put_back() -> None:
+    """After the work, signals do what they did before, also where one was noted."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    with stop_on_signal() as request:
+        assert request.signal is None
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert request.signal == signal.SIGUSR1
+    assert {number: signal.getsignal(number) for number in STOPPING} == before
