@@ -12,8 +12,9 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+# torch._dynamo: what torch imports with the first step of an optimizer
 FORKED = get_context("forkserver")
-FORKED.set_forkserver_preload(["torch", "sklearn.model_selection", "resatlas.training.session"])
+FORKED.set_forkserver_preload(["torch._dynamo", "sklearn.model_selection", "resatlas.training.session"])
 
 PATIENCE = 60.0  # seconds
 

@@ -4,8 +4,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from resatlas.training import checkpoint
 from resatlas.training.checkpoint import fault, load, newest_valid, save, sweep
 from resatlas.training.optimizer import momenta
 from resatlas.training.state import Tally, TrainState
+from tests.training.breaking import Crash, failing
 from tests.training.small import LAYOUTS, different, fresh, go_on, position, stepped, tensors
 
 FILES = ("MANIFEST.json", "model.safetensors", "optim.safetensors", "state.json")
@@ -307,37 +307,6 @@ def test_drafts_are_swept(two: Path) -> None:
         shutil.copytree(two / "step-00000005", two / name)
     sweep(two)
     assert names(two) == before
-
-
-class Crash(BaseException):
-    """The end of the process, as far as the code under test can tell."""
-
-
-OPERATIONS = ("mkdir", "open", "fsync", "rename", "replace", "unlink", "rmdir")
-
-
-@contextmanager
-def failing(k: int, error: BaseException) -> Iterator[list[str]]:
-    """The k-th file operation raises instead of being done; gives the operations so far."""
-    done: list[str] = []
-
-    def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def operation(*arguments: object, **more: object) -> Any:  # noqa: ANN401 - whatever the real one gives
-            if len(done) == k:
-                done.append(f"{name}: fails")
-                raise error
-            done.append(name)
-            return real(*arguments, **more)
-
-        return operation
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in OPERATIONS:
-            patch.setattr(os, name, counted(name, getattr(os, name)))
-        for name in ("save_weights", "save_file"):
-            patch.setattr(checkpoint, name, counted(name, getattr(checkpoint, name)))
-        patch.setattr(Path, "write_text", counted("write", Path.write_text))
-        yield done
 
 
 def operations(state: TrainState, folder: Path) -> list[str]:

@@ -13,10 +13,10 @@ import pytest
 from resatlas.errors import CheckpointError, FolderError, Stopped
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run
-from resatlas.studies import single
 from resatlas.studies.single import carry_out, prepare
 from resatlas.training.session import Watcher
 from tests.training import processes
+from tests.training.breaking import Crash, failing
 from tests.training.small import (
     DATA,
     DESIGN,
@@ -247,46 +247,32 @@ def test_a_blueprint_that_was_changed_meanwhile_is_refused(tmp_path: Path) -> No
         resumed(run.folder, experiment)
 
 
-def test_a_crash_while_a_run_is_begun_does_not_block_its_folder(
-    unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def moments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Every operation on files of the whole training."""
+    with failing(-1, Crash()) as operations:
+        carried_out(tmp_path_factory.mktemp("counted") / "run")
+    return operations
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_crash_at_any_moment_of_a_training_is_made_up_for(
+    unbroken: Run, tmp_path: Path, moments: list[str], part: int
 ) -> None:
-    """Killed before its experiment is written, the same command goes on all the same."""
-
-    class Crash(BaseException):
-        """The end of the process."""
-
-    def crash(*_: object, **__: object) -> None:
-        raise Crash
-
-    for point in ("environment", "experiments.to_json"):
-        folder = tmp_path / point
-        with monkeypatch.context() as patch, pytest.raises(Crash):
-            patch.setattr(f"resatlas.runs.store.{point}", crash)
-            carried_out(folder, resume="auto")
-        assert folder.exists()
-        resumed(folder)
+    """From the first folder made to the last result written, the same command goes on and ends as without a crash."""
+    assert len(moments) > 60
+    blocked = []
+    for k in [*range(part, 8, 4), *range(8 + part, len(moments), 20), len(moments) - 1 - part]:
+        folder = tmp_path / str(k)
+        with failing(k, Crash()), pytest.raises(Crash):
+            carried_out(folder)
+        try:
+            resumed(folder)
+        except FolderError as error:
+            blocked.append(f"{k} ({moments[k]}): {error}")
+            continue
         assert_same(Run(folder), unbroken)
-
-
-def test_a_crash_while_results_are_written_is_made_up_for(
-    unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed after the last step, the same command tests and writes what is missing, without training."""
-
-    class Crash(BaseException):
-        """The end of the process."""
-
-    def crash(*_: object, **__: object) -> None:
-        raise Crash
-
-    folder = tmp_path / "run"
-    with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(single, "write_json", crash)
-        carried_out(folder)
-    trained = (folder / "metrics.jsonl").stat().st_mtime_ns
-    assert resumed(folder) == ["resumes from step-00000015"]
-    assert_same(Run(folder), unbroken)
-    assert trained > 0
+    assert blocked == []
 
 
 def test_results_of_a_resumed_run_count_all_its_seconds(unbroken: Run, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def _live() -> "Iterator[Watcher]":
             epochs.append(course.recipe.epochs)
             for task in tasks:
                 progress.remove_task(task)
-            tasks[:] = [progress.add_task("", total=course.steps, completed=state.step, epoch=f"1 of {epochs[-1]}", words="")]
+            tasks[:] = [progress.add_task("", total=course.steps, epoch="1", words="starting")]
 
         def on_step(state: "TrainState") -> None:
             speed = state.tally.images / max(state.seconds, 1e-9)

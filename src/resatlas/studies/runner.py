@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import active_children, get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -16,7 +17,7 @@ from resatlas.errors import ResatlasError, Stopped
 from resatlas.runs.collection import write_collection
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run, check_writable
-from resatlas.studies.single import Prepared, carry_out, prepare
+from resatlas.studies.single import Prepared, carry_out, prepare, read_parts
 from resatlas.studies.study import Study
 from resatlas.training.signals import STOPPING, stop_on_signal
 
@@ -49,7 +50,8 @@ def carry_out_study(study: Study, folder: Path, *, workers: int | None = None, o
     Raises: Stopped after a signal, every run saved; whatever the first failing run raises, the others saved.
     """
     check_writable(folder)
-    prepared = [prepare(each, out=folder / name, resume="auto") for name, each in study.distinct().items()]
+    read = cache(read_parts)  # once for all runs
+    prepared = [prepare(each, out=folder / name, resume="auto", read=read) for name, each in study.distinct().items()]
     folder.mkdir(parents=True, exist_ok=True)
     write_collection(folder, study.collection())
     todo = sorted((each for each in prepared if not Run(each.folder).finished), key=_work, reverse=True)

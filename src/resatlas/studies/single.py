@@ -1,5 +1,6 @@
 """One experiment from end to end: checked, trained, tested once, its results written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,19 @@ class Prepared:
     folder: Path
 
 
-def prepare(experiment: Experiment, *, out: Path, resume: str | None = None) -> Prepared:
-    """Check design, data and folder, in that order and without torch.
+def read_parts(data: DataSet) -> Parts:
+    """The images of a data set."""
+    return data.read()
+
+
+def prepare(
+    experiment: Experiment,
+    *,
+    out: Path,
+    resume: str | None = None,
+    read: Callable[[DataSet], Parts] = read_parts,
+) -> Prepared:
+    """Check design, data and folder, in that order and without torch, then read the images.
 
     Raises: UnknownName, DesignError, BlueprintError, DataError, FolderError.
     """
@@ -45,11 +57,14 @@ def prepare(experiment: Experiment, *, out: Path, resume: str | None = None) -> 
     data = datasets.resolve(experiment.data)
     plan = entry.plan(image=data.image, classes=len(data.classes))
     check_writable(out)
-    if resume is None or not (out / "experiment.json").exists():
+    begun = (out / "experiment.json").exists()
+    if resume is None or not begun:
         check_free(out)
-    elif digest(find(out).experiment) != digest(experiment):
+    if resume not in (None, "auto") and not begun:
+        raise FolderError(f"{out} has no run to resume; leave out --resume to begin one")
+    if begun and digest(find(out).experiment) != digest(experiment):
         raise FolderError(f"{out} holds another experiment; give another folder with --out")
-    return Prepared(experiment=experiment, entry=entry, plan=plan, data=data, parts=data.read(), folder=out)
+    return Prepared(experiment=experiment, entry=entry, plan=plan, data=data, parts=read(data), folder=out)
 
 
 def carry_out(

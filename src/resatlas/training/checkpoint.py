@@ -15,12 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import __version__ as torch_version
 
 from resatlas import __version__
 from resatlas.errors import CheckpointError
 from resatlas.nets.weights import load_weights, read_tensors, save_weights
+from resatlas.runs.files import write_text
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
 
@@ -65,12 +67,11 @@ def save(state: TrainState, folder: Path, *, experiment: str) -> Path:
         _sync(draft)
         draft.rename(target)
         _sync(folder)
-    except OSError as error:
+        write_text(folder / "latest", target.name + "\n")
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise CheckpointError(f"{target} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    pointer = folder / f".latest-{os.getpid()}"
-    pointer.write_text(target.name + "\n", encoding="utf-8")
-    pointer.replace(folder / "latest")
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(f"{target} cannot be written: {reason.lower()}") from None
     _forget_old(folder, target)
     return target
 
@@ -107,11 +108,10 @@ def newest_valid(folder: Path) -> tuple[Path | None, list[Rejected]]:
 def fault(checkpoint: Path) -> str | None:
     """Why a folder is no valid checkpoint, or None if it is one."""
     try:
-        manifest = _read(checkpoint / MANIFEST)
-        state = manifest["schema"] if isinstance(manifest, dict) else None
+        manifest: dict[str, Any] = _read(checkpoint / MANIFEST)
         files: dict[str, Any] = manifest["files"]
-        if state != SCHEMA:
-            return f"has schema {state}; this version reads {SCHEMA}"
+        if manifest["schema"] != SCHEMA:
+            return f"has schema {manifest['schema']}; this version reads {SCHEMA}"
         for name in ("model.safetensors", "optim.safetensors", "state.json"):
             size, seal = files[name]["size"], files[name]["sha256"]
             found = (checkpoint / name).stat().st_size
