@@ -110,6 +110,8 @@ def test_the_papers_names_resolve(text: str, design: Design) -> None:
         ("cifar-resnet-50", ResNet(depth=50)),
         ("resnet-29-bottleneck-v1.5", ResNet(depth=29, unit="bottleneck", stride="3x3")),
         ("plain-11-bottleneck", Plain(depth=11, unit="bottleneck")),
+        ("resnet-101-bottleneck", ResNet(depth=101, unit="bottleneck")),
+        ("preact-resnet-200-bottleneck", PreActResNet(depth=200, unit="bottleneck")),
         ("preact-resnet-20", PreActResNet(depth=20)),
         ("preact-resnet-29-bottleneck", PreActResNet(depth=29, unit="bottleneck")),
         ("resnext-38-16x8d", ResNeXt(depth=38, cardinality=16, width=8)),

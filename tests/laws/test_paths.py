@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from resatlas.arch.blueprint import Blueprint, Stem
 from resatlas.arch.expand import expand
 from resatlas.arch.ops import Convolution, Linear, Shape
-from resatlas.arch.paths import PathLengths, path_lengths
+from resatlas.arch.paths import MeanLengths, PathLengths, mean_lengths, path_lengths
 from resatlas.arch.plan import Chain, Plan, Stream
 from resatlas.arch.residual import Absent, Residual, basic
 from resatlas.arch.streams import Join, MergeAndRun, Single, Streams
@@ -130,10 +130,11 @@ def test_the_networks_of_the_paper(
     count: int, text: str, mean: int, spread: float, weighted: int, weighted_spread: float
 ) -> None:
     """BL + 2, 2BL/3 + 2 and BL/3 + 2 for L = 9 and 24, with the spread of the distribution; projections not counted."""
+    plan = resolve(text).plan()
     formulas = {"resnet": 2 * count + 2, "dilnet": 4 * count // 3 + 2, "dmrnet": 2 * count // 3 + 2}
-    lengths = path_lengths(resolve(text).plan())
-    assert lengths.mean == mean == formulas[text.partition(":")[0]]
-    assert lengths.weighted_mean == weighted
+    lengths = path_lengths(plan)
+    assert lengths.mean == mean_lengths(plan).mean == mean == formulas[text.partition(":")[0]]
+    assert lengths.weighted_mean == mean_lengths(plan).weighted_mean == weighted
     assert round(deviation(lengths.paths), 2) == spread
     assert round(deviation(lengths.weights), 2) == weighted_spread
 
@@ -260,7 +261,7 @@ class Walk:
 @given(blueprint=blueprints(most_units=2), image=images(), classes=st.integers(0, 1))
 @settings(max_examples=40, deadline=None)
 def test_every_path_is_counted_once(blueprint: Blueprint, image: Shape, classes: int) -> None:
-    """The exact counts are those of following the paths of small networks one by one."""
+    """Distribution, means and longest path are those of following the paths of small networks one by one."""
     plan = expand(blueprint, image=image, classes=classes)
     every = list(Walk(plan).paths())
     weights: defaultdict[int, Fraction] = defaultdict(Fraction)
@@ -270,3 +271,8 @@ def test_every_path_is_counted_once(blueprint: Blueprint, image: Shape, classes:
     assert lengths.paths == Counter(length for length, _ in every)
     assert lengths.weights == weights
     assert lengths.longest == max(weights)
+    assert mean_lengths(plan) == MeanLengths(
+        mean=Fraction(sum(length for length, _ in every), len(every)),
+        weighted_mean=Fraction(sum(length * weight for length, weight in weights.items())) / sum(weights.values()),
+        longest=max(weights),
+    )

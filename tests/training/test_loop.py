@@ -52,7 +52,7 @@ def test_one_batch_is_learnt_by_heart(design: str) -> None:
     losses: list[float] = []
     fit(state, course, on_step=lambda _: None, on_epoch=lambda _, tally, __: losses.append(tally.mean_loss))
     assert losses[0] > 1
-    assert losses[-1] < 0.02
+    assert losses[-1] < 0.05
 
 
 def test_an_epoch_shows_each_image_at_most_once_and_counts_it() -> None:

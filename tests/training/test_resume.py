@@ -197,20 +197,28 @@ def test_an_explicit_damaged_checkpoint_is_refused(unbroken: Run, tmp_path: Path
     assert content(run.folder) == before
 
 
-@pytest.mark.parametrize("path", ["nowhere", "", "."])
-def test_an_explicit_path_without_a_checkpoint_leaves_no_run_behind(tmp_path: Path, path: str) -> None:
-    """A wrong path is refused before a run is begun, so that the corrected command finds its folder free."""
-    with pytest.raises(CheckpointError):
-        resumed(tmp_path / "run", resume=str(tmp_path / path))
+@pytest.mark.parametrize("path", ["nowhere", "", "step-00000015"])
+def test_an_explicit_path_needs_a_run_that_was_begun(unbroken: Run, tmp_path: Path, path: str) -> None:
+    """A checkpoint says nothing about a new folder: no run is begun there, and the folder stays free."""
+    with pytest.raises(FolderError, match="has no run to resume"):
+        resumed(tmp_path / "run", resume=str(unbroken.checkpoints / path))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("path", ["nowhere", "", "latest"])
+def test_an_explicit_path_without_a_checkpoint_is_refused(unbroken: Run, tmp_path: Path, path: str) -> None:
+    """Neither a missing folder, nor a folder of checkpoints, nor a file is one."""
+    run = broken(unbroken, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="^checkpoint .*is damaged: MANIFEST.json "):
+        resumed(run.folder, resume=str(run.checkpoints / path))
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(unbroken: Run, tmp_path: Path) -> None:
     """Another seed is another experiment, though the weights would fit."""
+    experiment = replace(EXPERIMENT, seed=1)
+    run = stopped(tmp_path / "run", 1, experiment)
     with pytest.raises(CheckpointError, match="step-00000015 belongs to another experiment"):
-        carried_out(
-            tmp_path / "run", replace(EXPERIMENT, seed=1), resume=str(unbroken.checkpoints / "step-00000015")
-        )
+        resumed(run.folder, experiment, resume=str(unbroken.checkpoints / "step-00000015"))
 
 
 def test_a_folder_of_another_experiment_is_refused(unbroken: Run) -> None:
@@ -248,10 +256,11 @@ def test_a_blueprint_that_was_changed_meanwhile_is_refused(tmp_path: Path) -> No
 
 
 @pytest.fixture(scope="module")
-def moments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def moments(unbroken: Run, tmp_path_factory: pytest.TempPathFactory) -> list[str]:  # noqa: ARG001 - warms up
     """Every operation on files of the whole training."""
+    folder = tmp_path_factory.mktemp("counted") / "run"
     with failing(-1, Crash()) as operations:
-        carried_out(tmp_path_factory.mktemp("counted") / "run")
+        carried_out(folder)
     return operations
 
 
@@ -262,7 +271,7 @@ def test_a_crash_at_any_moment_of_a_training_is_made_up_for(
     """From the first folder made to the last result written, the same command goes on and ends as without a crash."""
     assert len(moments) > 60
     blocked = []
-    for k in [*range(part, 8, 4), *range(8 + part, len(moments), 20), len(moments) - 1 - part]:
+    for k in sorted({*range(part, 8, 4), *range(8 + part, len(moments), 20), len(moments) - 1 - part}):
         folder = tmp_path / str(k)
         with failing(k, Crash()), pytest.raises(Crash):
             carried_out(folder)

@@ -144,19 +144,19 @@ def to_json(plan: Plan) -> dict[str, Any]:
     return whole
 
 
-def from_json(data: dict[str, Any]) -> Plan:
+def from_json(data: object) -> Plan:
     """The plan that `to_json` wrote.
 
     Raises: BlueprintError if the data are not those of a plan of this schema.
     """
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-        raise BlueprintError(f"a plan has schema {SCHEMA}; this has {found}")
+        raise BlueprintError(f"a plan is a table of schema {SCHEMA}; this is not")
+    plan: dict[str, Any] = {key: value for key, value in data.items() if key != "schema"}
     try:
-        stages = [[unit for run in stage for unit in [run["unit"]] * run["times"]] for stage in data["stages"]]
+        plan["stages"] = [[unit for run in stage for unit in [run["unit"]] * run["times"]] for stage in plan["stages"]]
     except (KeyError, TypeError):
         raise BlueprintError('stages of a plan are lists of {"times": …, "unit": …}') from None
-    return decode(Plan, {**{k: v for k, v in data.items() if k != "schema"}, "stages": stages}, where="plan")
+    return decode(Plan, plan, where="plan")
 
 
 def _under(path: str, chain: Chain) -> Iterator[tuple[str, Layer]]:

@@ -9,6 +9,8 @@ from resatlas.arch import plan
 from resatlas.nets.layers import chain
 
 Maps = Float[Tensor, "n c h w"]
+Made = Float[Tensor, "n d h2 w2"]
+"""What a unit makes of maps: one shape for its residual, its shortcut and its sum."""
 
 
 class Unit(nn.Module):
@@ -32,12 +34,12 @@ class Unit(nn.Module):
         self.shortcut = None if stream.shortcut is None else chain(stream.shortcut)
         self.after_sum = chain(after_sum)
 
-    def forward(self, streams: tuple[Maps, ...]) -> tuple[Maps, ...]:
+    def forward(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
         """The one stream, a unit further."""
         residual, shortcut = self.divide(*streams)
         return (self.after_sum(residual if shortcut is None else residual + shortcut),)
 
-    def divide(self, x: Maps) -> tuple[Maps, Maps | None]:
+    def divide(self, x: Maps) -> tuple[Made, Made | None]:
         """The residual and the shortcut of x, not yet added; None where there is no shortcut."""
         activated = self.first(x)
         residual = self.merged(self._bodies(activated))
@@ -45,7 +47,7 @@ class Unit(nn.Module):
             return residual, None
         return residual, self.shortcut(activated if self.reads == "pre-activated" else x)
 
-    def _bodies(self, x: Maps) -> Maps:
+    def _bodies(self, x: Maps) -> Made:
         if hasattr(self, "body"):
             return self.body(x)
         outputs = [body(x) for body in self.bodies]
@@ -71,7 +73,7 @@ class MergeAndRunUnit(nn.Module):
         self.streams = nn.ModuleList(Unit(stream, () if unit.joined else unit.after_sum) for stream in unit.streams)
         self.after_sum = chain(unit.after_sum if unit.joined else ())
 
-    def forward(self, streams: tuple[Maps, ...]) -> tuple[Maps, ...]:
+    def forward(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
         """All streams, a unit further."""
         units = [unit for unit in self.streams if isinstance(unit, Unit)]
         divided = [unit.divide(x) for unit, x in zip(units, streams, strict=True)]

@@ -14,8 +14,12 @@ from resatlas.errors import FolderError
 def write_text(file: Path, text: str) -> None:
     """Replace the file in one step."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(file)
+    try:
+        draft.write_text(text, encoding="utf-8", newline="")
+        draft.replace(file)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def write_json(file: Path, value: object) -> None:
@@ -56,7 +60,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Replace the file by a table whose text cells no spreadsheet takes for formulas."""
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(head)
     writer.writerows([[_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows])
     write_text(file, text.getvalue())

@@ -7,11 +7,14 @@ from typing import Any, Literal
 
 from resatlas.arch import plan as plans
 from resatlas.arch.plan import Plan
-from resatlas.errors import FolderError
+from resatlas.errors import FolderError, quoted
 from resatlas.runs import experiment as experiments
 from resatlas.runs.environment import environment
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import append_line, read_json, read_lines, write_json, write_text
+
+FIRST = "experiment.json"
+"""The file that makes a folder a run, and the first to be written."""
 
 Status = Literal["running", "stopped", "failed", "finished"]
 
@@ -35,12 +38,19 @@ class Run:
     @property
     def experiment(self) -> Experiment:
         """What it trains."""
-        return experiments.from_json(read_json(self.folder / "experiment.json"))
+        return experiments.from_json(self._record)
 
     @property
     def plan(self) -> Plan:
         """The plan of its network, for its data."""
-        return plans.from_json(read_json(self.folder / "experiment.json")["plan"])
+        return plans.from_json(self._record.get("plan"))
+
+    @property
+    def _record(self) -> dict[str, Any]:
+        record = read_json(self.folder / FIRST)
+        if not isinstance(record, dict):
+            raise FolderError(f"{self.folder / FIRST} does not describe an experiment")
+        return record
 
     @property
     def results(self) -> dict[str, Any]:
@@ -75,36 +85,44 @@ class Run:
                 kept = file.read_text(encoding="utf-8").splitlines()[:epochs]
                 write_text(file, "".join(f"{row}\n" for row in kept))
 
+    def settle(self) -> None:
+        """Make what a begun run still lacks: its environment and the folder of its checkpoints."""
+        self.checkpoints.mkdir(exist_ok=True)
+        if not (self.folder / "env.json").exists():
+            write_json(self.folder / "env.json", environment())
+
     def set_status(self, status: Status, **more: object) -> None:
         """Replace status.json."""
         write_json(self.folder / "status.json", {"status": status, "pid": os.getpid(), **more})
 
 
 def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> Run:
-    """A new run in a folder that is empty or not there; `more` goes into experiment.json.
+    """A new run in a folder that is empty or not there; `more` goes into experiment.json, its first file.
 
     Raises: FolderError if the folder is occupied or cannot be written.
     """
     check_free(folder)
     try:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        write_json(folder / "env.json", environment())
-        write_json(folder / "experiment.json", {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)})
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / FIRST, {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)})
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
     return Run(folder)
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that holds anything.
+    """Refuse a folder that holds anything but the draft of a run that a crash kept from beginning.
 
     Raises: FolderError
     """
     if folder.exists() and not folder.is_dir():
         raise FolderError(f"{folder} is a file; give a folder with --out")
-    if folder.is_dir() and any(folder.iterdir()):
-        what = "another run" if (folder / "experiment.json").exists() else "other files"
-        raise FolderError(f"{folder} holds {what}; continue it with --resume auto or give another folder with --out")
+    if (folder / FIRST).exists():
+        raise FolderError(
+            f"{folder} holds another run; go on with it by --resume auto, or give another folder by --out"
+        )
+    if folder.is_dir() and any(not file.name.startswith(f".{FIRST}.") for file in folder.iterdir()):
+        raise FolderError(f"{folder} holds other files; give another folder with --out")
 
 
 def check_writable(folder: Path) -> None:
@@ -112,9 +130,11 @@ def check_writable(folder: Path) -> None:
 
     Raises: FolderError
     """
-    nearest = folder
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
+    try:
+        nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no system takes such a path"
+        raise FolderError(f"{quoted(str(folder))} cannot be made: {reason.lower()}") from None
     if not nearest.is_dir():
         raise FolderError(f"{folder} cannot be made: {nearest} is no folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
@@ -126,8 +146,8 @@ def find(folder: Path) -> Run:
 
     Raises: FolderError if there is none.
     """
-    if not (folder / "experiment.json").is_file():
-        near = sorted(file.parent.name for file in folder.glob("*/experiment.json"))[:3] if folder.is_dir() else []
+    if not (folder / FIRST).is_file():
+        near = sorted(file.parent.name for file in folder.glob(f"*/{FIRST}"))[:3] if folder.is_dir() else []
         hint = f"; it holds the runs {', '.join(near)}, …" if near else ""
-        raise FolderError(f"{folder} is no run: it has no experiment.json{hint}")
+        raise FolderError(f"{folder} is no run: it has no {FIRST}{hint}")
     return Run(folder)

@@ -62,7 +62,7 @@ def prepare(
         check_free(out)
     if resume not in (None, "auto") and not begun:
         raise FolderError(f"{out} has no run to resume; leave out --resume to begin one")
-    if begun and digest(find(out).experiment) != digest(experiment):
+    if begun and (digest(find(out).experiment) != digest(experiment) or find(out).plan != plan):
         raise FolderError(f"{out} holds another experiment; give another folder with --out")
     return Prepared(experiment=experiment, entry=entry, plan=plan, data=data, parts=read(data), folder=out)
 
@@ -82,6 +82,7 @@ def carry_out(
             return run.results
     else:
         run = begin(prepared.folder, experiment, prepared.plan, classes=list(data.classes), note=data.note)
+    run.settle()
     from resatlas.evaluation.classification import answers, classification
     from resatlas.training import checkpoint
     from resatlas.training.session import material, train
@@ -145,6 +146,7 @@ def _conclude(run: Run, prepared: Prepared, network: "Network", images: "Materia
     """Touch the test set for the only time, and write the results."""
     from resatlas.evaluation.classification import answers, classification, predictions
     from resatlas.evaluation.predictions import write_predictions
+    from resatlas.training.loop import finite
 
     experiment, total, lengths = prepared.experiment, cost(prepared.plan), mean_lengths(prepared.plan)
     last, timing = run.metrics[-1], run.timing
@@ -172,7 +174,7 @@ def _conclude(run: Run, prepared: Prepared, network: "Network", images: "Materia
         held_back = answers(network, images.validation, images.normalisation)
         results["validation"] = dict(classification(held_back))
     tested = answers(network, images.test, images.normalisation)
-    results["test"] = dict(classification(tested))
+    results["test"] = finite(dict(classification(tested)), of="on the test images")
     write_predictions(run.folder / "predictions.csv", predictions(tested), prepared.data.classes)
     write_json(run.folder / "results.json", results)
     run.set_status("finished", epoch=experiment.recipe.epochs)

@@ -50,12 +50,12 @@ def save(state: TrainState, folder: Path, *, experiment: str) -> Path:
     Raises: CheckpointError if it cannot be written, the drafts removed.
     """
     target = folder / f"step-{state.step:08d}"
-    if target.exists():
-        if fault(target) is None:
-            return target
-        shutil.rmtree(target)
+    if fault(target) is None:
+        return target
     draft = folder / f".tmp-{target.name}-{os.getpid()}"
     try:
+        if target.exists():
+            shutil.rmtree(target)
         draft.mkdir(parents=True)
         save_weights(state.network, draft / "model.safetensors")
         buffers = momenta(state.network, state.optimizer)
@@ -130,6 +130,8 @@ def sweep(folder: Path) -> None:
     """Remove the drafts that a crash left."""
     for draft in folder.glob(".tmp-step-*"):
         shutil.rmtree(draft, ignore_errors=True)
+    for draft in folder.glob(".latest.*"):
+        draft.unlink(missing_ok=True)
 
 
 def _position(state: TrainState, experiment: str) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from resatlas.data.augment import allowed
@@ -79,7 +81,7 @@ def fit(
 def step(state: TrainState, batch: Batch, course: Course) -> None:
     """One update.
 
-    Raises: NonFiniteError before the update if the loss is not a number.
+    Raises: NonFiniteError before the update if the loss or the norm of the gradient is not a number.
     """
     rate = course.rate(state.step)
     for group in state.optimizer.param_groups:
@@ -89,14 +91,40 @@ def step(state: TrainState, batch: Batch, course: Course) -> None:
     logits = state.network(batch.images.contiguous(memory_format=course.layout))
     loss = F.cross_entropy(logits, batch.labels)
     value = loss.item()
-    if not math.isfinite(value):
-        raise NonFiniteError(
-            f"the loss is {value} at step {state.step + 1:,} (epoch {state.epoch + 1}, learning rate {rate:.4g}); "
-            "nothing was updated; a lower schedule.peak may help"
-        )
     loss.backward()
+    gradients = [weight.grad for weight in state.network.parameters() if weight.grad is not None]
+    norm = nn.utils.get_total_norm(gradients).item()
+    for name, number in (("loss", value), ("norm of the gradient", norm)):
+        if not math.isfinite(number):
+            raise NonFiniteError(
+                f"the {name} is {number} at step {state.step + 1:,} (epoch {state.epoch + 1}, learning rate "
+                f"{rate:.4g}); nothing was updated; a lower schedule.peak may help"
+            )
     state.optimizer.step()
     errors = int((logits.argmax(dim=1) != batch.labels).sum())
     state.tally.add(images=len(batch.labels), loss=value, errors=errors)
     state.batch += 1
     state.step += 1
+
+
+def require_finite(state: TrainState) -> None:
+    """Refuse weights that the last update or the running statistics have made useless.
+
+    Raises: NonFiniteError with the first of them.
+    """
+    for path, tensor in state.network.state_dict().items():
+        if not tensor.isfinite().all():
+            raise NonFiniteError(
+                f"{path} is not finite after step {state.step:,}; nothing was saved; a lower schedule.peak may help"
+            )
+
+
+def finite(values: dict[str, Any], *, of: str) -> dict[str, Any]:
+    """The values themselves.
+
+    Raises: NonFiniteError with the first that is not a number.
+    """
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise NonFiniteError(f"{name} {of} is {value}; a lower schedule.peak may help")
+    return values

@@ -15,7 +15,7 @@ from resatlas.nets.network import Network, build
 from resatlas.runs.experiment import Experiment, digest
 from resatlas.runs.store import Run
 from resatlas.training import checkpoint
-from resatlas.training.loop import Course, fit
+from resatlas.training.loop import Course, finite, fit, require_finite
 from resatlas.training.optimizer import optimizer
 from resatlas.training.signals import stop_on_signal
 from resatlas.training.state import Tally, TrainState
@@ -89,6 +89,7 @@ def train(
         def on_step(state: TrainState) -> None:
             watcher.on_step(state)
             if request.signal:
+                require_finite(state)
                 checkpoint.save(state, run.checkpoints, experiment=identity)
                 raise Stopped(
                     f"by {request.signal.name} after step {state.step:,} of {course.steps:,}, saved; "
@@ -97,6 +98,7 @@ def train(
 
         def on_epoch(state: TrainState, tally: Tally, seconds: float) -> None:
             nonlocal saved
+            require_finite(state)
             metrics = _metrics(state, tally, course, images, evaluate)
             timing = {
                 "epoch": state.epoch,
@@ -156,4 +158,4 @@ def _metrics(state: TrainState, tally: Tally, course: Course, images: Material, 
     if images.validation:
         found = evaluate(state.network, images.validation, images.normalisation)
         metrics.update({f"validation_{name}": value for name, value in found if name != "images"})
-    return metrics
+    return finite(metrics, of=f"after step {state.step:,}")

@@ -1,0 +1,128 @@
+"""Any field of a recipe can be set anew by its name; what is no field or no value is answered in words."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from resatlas.errors import RecipeError, UnknownName, UsageError
+from resatlas.recipes.catalog import NAMED, resolve, with_settings
+from resatlas.recipes.recipe import Decay, OneCycle, Recipe, Sgd
+
+QUICK = NAMED["quick"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ((), QUICK),
+        (("epochs=3",), replace(QUICK, epochs=3)),
+        (("epochs=3", "batch=7"), replace(QUICK, epochs=3, batch=7)),
+        (("schedule.peak=0.2",), replace(QUICK, schedule=OneCycle(peak=0.2, rise=Fraction(1, 4)))),
+        (("schedule.peak=1",), replace(QUICK, schedule=OneCycle(peak=1.0, rise=Fraction(1, 4)))),
+        (("schedule.peak=1e-3",), replace(QUICK, schedule=OneCycle(peak=0.001, rise=Fraction(1, 4)))),
+        (("schedule.rise=1/3",), replace(QUICK, schedule=OneCycle(peak=0.1, rise=Fraction(1, 3)))),
+        (("schedule.rise=0.3",), replace(QUICK, schedule=OneCycle(peak=0.1, rise=Fraction(3, 10)))),
+        (("validation=0",), replace(QUICK, validation=Fraction(0))),
+        (("optimizer.form=plain",), replace(QUICK, optimizer=Sgd(momentum=0.9, form="plain"))),
+        (("decay.norm=1e-4", "decay.conv=0"), replace(QUICK, decay=Decay(conv=0.0, linear=5e-4, norm=1e-4))),
+        (("name=mine",), replace(QUICK, name="mine")),
+    ],
+)
+def test_a_field_is_set_by_its_name(settings: tuple[str, ...], expected: Recipe) -> None:
+    """A dot enters a field; nothing else changes."""
+    assert with_settings(QUICK, settings) == expected
+
+
+def test_the_recipe_itself_stays() -> None:
+    """Settings make another value."""
+    before = repr(QUICK)
+    with_settings(QUICK, ("epochs=3", "schedule.peak=0.2"))
+    assert repr(QUICK) == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("epoch=3", 'no recipe field "epoch"; did you mean "epochs"?'),
+        ("schedule.peek=0.2", 'no recipe field "schedule.peek"; did you mean "schedule.peak"?'),
+        ("shedule.peak=0.2", 'no recipe field "shedule.peak"; did you mean "schedule.peak"?'),
+        ("decay.convs=0.2", 'no recipe field "decay.convs"; did you mean "decay.conv"?'),
+        ("epochs.first=3", 'no recipe field "epochs.first"; did you mean "epochs"?'),
+        ("__class__=3", 'no recipe field "__class__"; '),
+        ("schedule.__init__=3", 'no recipe field "schedule.__init__"; '),
+    ],
+)
+def test_a_wrong_key_is_answered_with_the_nearest(setting: str, sentence: str) -> None:
+    """The key as it was given, and the whole right one."""
+    with pytest.raises(UnknownName) as refused:
+        with_settings(QUICK, (setting,))
+    assert str(refused.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "epochs=1.5",
+        "epochs=many",
+        "epochs=true",
+        "epochs=none",
+        "epochs=99999999999999999999999999",
+        "epochs=0",
+        "epochs=-1",
+        "epochs=1000000000",
+        "batch=0",
+        "schedule.peak=nan",
+        "schedule.peak=inf",
+        "schedule.peak=-0.1",
+        "schedule.peak=0",
+        "schedule.peak=1/10",
+        "schedule.rise=1/0",
+        "schedule.rise=1e400",
+        "schedule.rise=nan",
+        "validation=-1/8",
+        "validation=1",
+        "decay.conv=nan",
+        "decay.conv=inf",
+        "decay.conv=-1",
+        "optimizer.momentum=-inf",
+        "optimizer.momentum=1",
+        "optimizer.form=nestrov",
+        "optimizer=sgd",
+        "schedule=cosine",
+        "augmentation=none",
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key(setting: str) -> None:
+    """Wrong types, values out of bounds and whole parts are usage errors of one line that name the field."""
+    key = setting.partition("=")[0]
+    with pytest.raises(UsageError) as refused:
+        with_settings(QUICK, (setting,))
+    assert key.rpartition(".")[2] in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("setting", ["epochs", "epochs=", "=3", "", "=", "epochs 3", "epochs:3"])
+def test_a_setting_is_written_with_an_equals_sign(setting: str) -> None:
+    """Anything else is no setting."""
+    with pytest.raises(UsageError):
+        with_settings(QUICK, (setting,))
+
+
+def test_a_setting_is_given_once() -> None:
+    """Twice the same key is a slip, also with the same value."""
+    with pytest.raises(RecipeError, match='setting "schedule.peak" is given twice'):
+        with_settings(QUICK, ("schedule.peak=0.2", "epochs=3", "schedule.peak=0.2"))
+
+
+def test_a_wrong_recipe_is_answered_with_the_nearest() -> None:
+    """Recipes are found by name."""
+    assert resolve("quick") is QUICK
+    with pytest.raises(UnknownName, match='^no recipe "qick"; did you mean "quick"\\?$'):
+        resolve("qick")
+
+
+@pytest.mark.parametrize("error", [RecipeError, UnknownName])
+def test_wrong_settings_are_usage_errors(error: type[UsageError]) -> None:
+    """The command line ends with 2 for them."""
+    assert error.exit_code == 2
