@@ -6,6 +6,7 @@ Each such process has its own signals, exit code, standard output and standard e
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -108,3 +109,26 @@ def exit_at(step: int) -> None:
         real(state, batch, course)
 
     loop.step = deadly
+
+
+def members(group: int) -> list[int]:
+    """The living processes of a group; one that ended and was not waited for is no longer living."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _parent, its_group, *_ = file.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(its_group) == group and state not in "ZX":
+            found.append(int(file.parent.name))
+    return found
+
+
+def wait_for(what: Callable[[], object], *, seconds: float = PATIENCE) -> bool:
+    """Whether something came true in time."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -9,7 +9,7 @@ from resatlas.arch.streams import Single, Streams
 from resatlas.arch.widths import Widths, check_width
 from resatlas.errors import DepthError, DesignError
 
-MOST_UNITS = 10_000
+MOST_UNITS = 2_000
 MOST_STAGES = 8
 
 

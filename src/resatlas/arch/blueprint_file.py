@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resatlas.arch.blueprint import Blueprint, Head, Stem
-from resatlas.arch.codec import decode
+from resatlas.arch.codec import decode, shown
 from resatlas.arch.ops import Conv, Dropout, MaxPool, Norm, Relu, Shape
 from resatlas.arch.residual import (
     POST_ACTIVATION,
@@ -123,7 +123,9 @@ def read_blueprint(path: Path) -> NamedBlueprint:
 def parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
     """The blueprint of a table, as `read_blueprint`."""
     if table.get("schema") != SCHEMA:
-        raise BlueprintError(f"{where}: schema = {SCHEMA} is expected, {table.get('schema', 'none')} given")
+        raise BlueprintError(
+            f"{where}: schema = {SCHEMA} is expected, {' '.join(shown(table.get('schema', 'none')).split())[:40]} given"
+        )
     rest = {key: value for key, value in table.items() if key not in ("widths", "streams")}
     if "widths" not in table:
         raise BlueprintError(f'{where}: table "widths" is missing')

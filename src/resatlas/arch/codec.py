@@ -4,6 +4,7 @@ A union of dataclasses is written with its class in "kind"; a Fraction as "3/4";
 Nothing read here can name code: only the classes of the annotation are ever made.
 """
 
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -44,10 +45,11 @@ def decode_text(kind: Any, text: str, *, where: str) -> Any:  # noqa: ANN401 - t
     Raises: BlueprintError if the word is not one of the type.
     """
     data: object = text
-    members = _members(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-    if text == "none" and len(members) < len(get_args(kind)):
+    union = get_origin(kind) in (Union, types.UnionType)
+    members = _members(kind) if union else (kind,)
+    if text == "none" and union and type(None) in get_args(kind):
         return None
-    if len(text) <= MOST_DIGITS:
+    if len(text) <= MOST_DIGITS and re.fullmatch(r"[-+.0-9a-z]+", text):
         for number in (int, float):
             if number in members:
                 try:
@@ -82,7 +84,7 @@ def _decode(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
         return _decode_union(hint, data, where)
     if origin is Literal:
         if data not in get_args(hint):
-            raise BlueprintError(f"{where}: {unknown('value', str(data), map(str, get_args(hint)))}")
+            raise BlueprintError(f"{where}: {unknown('value', shown(data), map(str, get_args(hint)))}")
         return data
     if origin is tuple:
         item = get_args(hint)[0]
@@ -132,6 +134,8 @@ def _decode_scalar(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
         return float(data)
     if not isinstance(data, hint) or (isinstance(data, bool) and hint is not bool):
         raise BlueprintError(f"{where}: {_NAMES.get(hint, hint.__name__)} is expected, {_kind_name(data)} given")
+    if isinstance(data, int) and abs(data) >= 10**MOST_DIGITS:
+        raise BlueprintError(f"{where}: a whole number of at most {MOST_DIGITS} digits is expected")
     return data
 
 
@@ -141,11 +145,11 @@ def _fraction(data: object, where: str) -> Fraction:
             return Fraction(data)
         except (ValueError, ZeroDivisionError):
             pass
-    elif isinstance(data, int) and not isinstance(data, bool):
+    elif isinstance(data, int) and not isinstance(data, bool) and abs(data) < 10**MOST_DIGITS:
         return Fraction(data)
     elif isinstance(data, float) and abs(data) < float("inf"):
         return Fraction(repr(data))
-    raise BlueprintError(f'{where}: a fraction such as "1/4" or 0.25 is expected, {quoted(str(data))} given')
+    raise BlueprintError(f'{where}: a fraction such as "1/4" or 0.25 is expected, {quoted(shown(data))} given')
 
 
 def _list(data: object, where: str) -> list[object]:
@@ -164,6 +168,12 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 _NAMES: dict[object, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def shown(data: object) -> str:
+    """A text or a short number as it is, any other value as its kind."""
+    short = isinstance(data, str | float) or (isinstance(data, int) and abs(data) < 10**MOST_DIGITS)
+    return str(data) if short else _kind_name(data)
 
 
 def _kind_name(data: object) -> str:

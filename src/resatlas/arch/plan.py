@@ -5,11 +5,11 @@ module names of the built network and the prefixes of its weights.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
 
-from resatlas.arch.blueprint import Initial
+from resatlas.arch.blueprint import MOST_UNITS, Initial
 from resatlas.arch.codec import decode, encode
 from resatlas.arch.ops import Linear, Op, Shape
 from resatlas.arch.streams import Join
@@ -137,7 +137,7 @@ def features(plan: Plan) -> int:
 
 def to_json(plan: Plan) -> dict[str, Any]:
     """The plan as JSON values; equal neighbours in a stage are written once, with their number."""
-    whole = {"schema": SCHEMA, **encode(plan)}
+    whole = {"schema": SCHEMA, **encode(replace(plan, stages=()))}
     whole["stages"] = [
         [{"times": len(list(same)), "unit": encode(unit)} for unit, same in groupby(stage)] for stage in plan.stages
     ]
@@ -151,12 +151,33 @@ def from_json(data: object) -> Plan:
     """
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise BlueprintError(f"a plan is a table of schema {SCHEMA}; this is not")
-    plan: dict[str, Any] = {key: value for key, value in data.items() if key != "schema"}
-    try:
-        plan["stages"] = [[unit for run in stage for unit in [run["unit"]] * run["times"]] for stage in plan["stages"]]
-    except (KeyError, TypeError):
-        raise BlueprintError('stages of a plan are lists of {"times": …, "unit": …}') from None
-    return decode(Plan, plan, where="plan")
+    table = dict(data)
+    stages = table.get("stages")
+    bare = decode(Plan, {**{key: value for key, value in table.items() if key != "schema"}, "stages": []}, where="plan")
+    runs = tuple(tuple(_run(run) for run in stage) for stage in _list(stages))
+    if not (bare.stem and bare.head and runs and all(runs)):
+        raise BlueprintError("a plan has a stem, a head, and a unit in every stage")
+    return replace(bare, stages=tuple(tuple(unit for run in stage for unit in run) for stage in runs))
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list) or not all(isinstance(stage, list) for stage in value):
+        raise BlueprintError('stages of a plan are lists of {"times": …, "unit": …}')
+    return value
+
+
+def _run(run: object) -> Stage:
+    """Equal neighbours: one unit, decoded once, as often as it occurs."""
+    table = decode(_Repeated, run, where="plan.stages")
+    if not 1 <= table.times <= MOST_UNITS:
+        raise BlueprintError(f"a unit of a plan occurs 1 to {MOST_UNITS:,} times; {table.times} is outside")
+    return (table.unit,) * table.times
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Repeated:
+    times: int
+    unit: Unit
 
 
 def _under(path: str, chain: Chain) -> Iterator[tuple[str, Layer]]:

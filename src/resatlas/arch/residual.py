@@ -81,6 +81,8 @@ class Residual:
     merge: Literal["sum", "concat"] = "sum"
 
     def __post_init__(self) -> None:
+        if not 1 <= len(self.convs) <= 32:
+            raise DesignError(f"a unit has 1 to 32 convolutions; {len(self.convs)} is outside")
         takers = sum(conv.strided for conv in self.convs)
         if takers != 1:
             raise DesignError(

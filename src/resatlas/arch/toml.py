@@ -10,7 +10,15 @@ from resatlas.errors import BlueprintError
 LARGEST = 1_000_000  # bytes
 DEEPEST = 16
 
-_QUIET = re.compile(r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
+_QUIET = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\Z)'
+    r"|'''(?:[^']|'(?!''))*+(?:'{3,5}|\Z)"
+    r'|"(?:[^"\\\n]|\\.)*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+",
+    re.DOTALL,
+)
+_DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]++\s*+\.\s*+){{{DEEPEST}}}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -22,8 +30,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise BlueprintError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except (OSError, ValueError) as error:
+        raise BlueprintError(f"{path}: {(getattr(error, 'strerror', None) or 'cannot be read').lower()}") from None
     if len(data) > LARGEST:
         raise BlueprintError(f"{path}: larger than {LARGEST:,} bytes, which no description of ours is")
     try:
@@ -42,10 +50,10 @@ def check_nesting(text: str, name: str) -> None:
     Raises: BlueprintError
     """
     depth = 0
-    bare = _QUIET.sub("", text)
+    bare = _QUIET.sub(lambda found: "" if found[0].startswith("#") else "q", text)  # a quoted key is a key
     for character in re.findall(r"[\[\]{}]", bare):
         depth += 1 if character in "[{" else -1
         if depth > DEEPEST:
             raise BlueprintError(f"{name}: nested more than {DEEPEST} deep")
-    if re.search(rf"(?:[\w-]+\s*\.\s*){{{DEEPEST}}}", bare):
+    if _DOTTED.search(bare):
         raise BlueprintError(f"{name}: a dotted key of more than {DEEPEST} parts")

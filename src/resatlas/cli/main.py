@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn, cast
 
 from resatlas import __version__
@@ -28,10 +29,15 @@ VERBS: Mapping[str, str] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code is that of design and errors alone, never of a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()
+        return code
     except ResatlasError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(" ".join(f"{type(error).__name__}: {error}".split()), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("Stopped: by the keyboard", file=sys.stderr)
@@ -39,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a disk that filled, a folder that went away
+        if error.filename is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"ResatlasError: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        return ResatlasError.exit_code
 
 
 def _run(words: list[str]) -> int:

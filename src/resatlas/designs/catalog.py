@@ -15,7 +15,7 @@ from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.designs import dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
 from resatlas.designs.setting import TASKS, Design
-from resatlas.errors import BlueprintError, DesignError, UnknownName, unknown
+from resatlas.errors import BlueprintError, DesignError, UnknownName, quoted, unknown
 
 FAMILIES: Mapping[str, type[Any]] = {
     design.family: design
@@ -33,7 +33,7 @@ FAMILIES: Mapping[str, type[Any]] = {
 
 _MODULES = (resnet, preact_resnet, wide_resnet, resnext, pyramidnet, dmrnet)
 
-_ALIASES = {"resnet-18": "resnet-18-B", "resnet-34": "resnet-34-B"}
+_ALIASES: Mapping[str, str] = {"resnet-18": "resnet-18-B", "resnet-34": "resnet-34-B"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,8 @@ def resolve(text: str) -> Entry:
 
     Raises: UnknownName with the nearest names; DesignError if the network is impossible; BlueprintError.
     """
-    name, _, knobs = text.partition(":")
+    name, colon, rest = text.partition(":")
+    knobs = rest.split(",") if colon else []
     if text.endswith(".toml") or "/" in name:
         file = read_blueprint(Path(text))
         return Entry(
@@ -79,7 +80,7 @@ def resolve(text: str) -> Entry:
     if name in FAMILIES:
         return _entry(text, _with_knobs(FAMILIES[name], {}, knobs, name))
     design = _design(name)
-    if knobs or text.endswith(":"):
+    if colon:
         design = _with_knobs(type(design), _given(design), knobs, name)
     return _entry(text, design)
 
@@ -110,6 +111,14 @@ def matching(pattern: str = "*") -> Iterator[Entry]:
     if not found:
         raise UnknownName(unknown("design matching", pattern, [*named(), *FAMILIES], where="all: resatlas list"))
     yield from found
+
+
+def known_as(entry: Entry) -> str:
+    """The catalogue's name of the same network, or the entry's own where it has none."""
+    if entry.name in named():
+        return entry.name
+    same = (each.name for each in named().values() if (each.blueprint, each.image) == (entry.blueprint, entry.image))
+    return next(same, entry.name)
 
 
 def list_designs(pattern: str = "*") -> list[str]:
@@ -160,14 +169,14 @@ def _given(design: Design) -> dict[str, Any]:
     return {each.name: getattr(design, each.name) for each in fields(design)}  # type: ignore[arg-type]
 
 
-def _with_knobs(family: Callable[..., Design], given: dict[str, Any], knobs: str, name: str) -> Design:
+def _with_knobs(family: Callable[..., Design], given: dict[str, Any], knobs: list[str], name: str) -> Design:
     """The design of a family with knobs written key=value,key=value over those given."""
     hints = {each.name: get_type_hints(family)[each.name] for each in fields(family)}  # type: ignore[arg-type]
     set_now: dict[str, Any] = {}
-    for word in knobs.split(",") if knobs else []:
+    for word in knobs:
         key, equals, value = word.partition("=")
         if not equals or not value:
-            raise BlueprintError(f'a knob is written key=value; "{word[:40]}" is not ({name}: {", ".join(hints)})')
+            raise BlueprintError(f"a knob is written key=value; {quoted(word)} is not ({name}: {', '.join(hints)})")
         if key not in hints:
             raise UnknownName(unknown(f"knob of {name}", key, hints))
         if key in set_now:

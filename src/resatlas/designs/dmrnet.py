@@ -156,7 +156,8 @@ def _imagenet(
 
 NAME = re.compile(
     r"(?P<family>dmrnet|dilnet|resnet)-(?P<depth>\d{1,10})(?:-w(?P<widen>\d{1,4}))?(?:-k(?P<streams>\d{1,3}))?"
-    r"(?:-(?P<version>v2|ijcai))?"
+    r"(?:-(?P<version>v2|ijcai))?",
+    re.ASCII,
 )
 
 

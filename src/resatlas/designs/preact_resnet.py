@@ -66,7 +66,8 @@ class PreActResNet:
 
 NAME = re.compile(
     r"(?P<setting>cifar-|imagenet-)?preact-resnet-(?P<depth>\d{1,10})"
-    r"(?P<unit>-bottleneck)?(?P<stride>-v1\.5)?(?:-(?P<shortcut>[AB]))?"
+    r"(?P<unit>-bottleneck)?(?P<stride>-v1\.5)?(?:-(?P<shortcut>[AB]))?",
+    re.ASCII,
 )
 
 

@@ -12,7 +12,7 @@ from resatlas.arch.codec import decode
 from resatlas.arch.cost import Cost, layer_cost
 from resatlas.arch.ops import Convolution, Linear
 from resatlas.arch.plan import Layer, Plan, layers, unit_layers
-from resatlas.designs.catalog import Entry
+from resatlas.designs.catalog import Entry, known_as
 from resatlas.designs.pyramidnet import PyramidNet
 
 Quantity = Literal["parameters", "multiply_adds"]
@@ -90,7 +90,7 @@ def printed_of(name: str) -> tuple[Printed, ...]:
 def verdicts(entry: Entry) -> Iterator[Verdict]:
     """Parameters and multiply-adds of one entry against every figure printed for it."""
     plan = entry.plan()
-    figures = printed_of(entry.name)
+    figures = printed_of(known_as(entry))
     for quantity in QUANTITIES:
         of_quantity = [figure for figure in figures if figure.quantity == quantity]
         if not of_quantity:

@@ -65,7 +65,8 @@ class PyramidNet:
 
 NAME = re.compile(
     r"(?P<setting>cifar-|imagenet-)?pyramidnet-(?P<depth>\d{1,10})(?P<unit>-bottleneck)?"
-    r"-(?P<growth>[am])(?P<alpha>\d{1,5}(?:\.\d{1,4})?)"
+    r"-(?P<growth>[am])(?P<alpha>\d{1,5}(?:\.\d{1,4})?)",
+    re.ASCII,
 )
 
 

@@ -118,7 +118,8 @@ def residual_stages(what: str, depth: int, setting: Setting, unit: UnitKind) -> 
 
 NAME = re.compile(
     r"(?P<setting>cifar-|imagenet-)?(?P<family>resnet|plain)-(?P<depth>\d{1,10})"
-    r"(?P<unit>-bottleneck)?(?P<stride>-v1\.5)?(?:-(?P<shortcut>[ABC]))?(?:-w(?P<widen>\d{1,4}))?"
+    r"(?P<unit>-bottleneck)?(?P<stride>-v1\.5)?(?:-(?P<shortcut>[ABC]))?(?:-w(?P<widen>\d{1,4}))?",
+    re.ASCII,
 )
 
 

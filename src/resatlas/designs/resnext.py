@@ -80,7 +80,8 @@ def in_form(form: Form, cardinality: int, group: Fraction) -> Residual:
 
 
 NAME = re.compile(
-    r"(?P<setting>cifar-|imagenet-)?resnext-(?P<depth>\d{1,10})-(?P<cardinality>\d{1,5})x(?P<width>\d{1,5})d"
+    r"(?P<setting>cifar-|imagenet-)?resnext-(?P<depth>\d{1,10})-(?P<cardinality>\d{1,5})x(?P<width>\d{1,5})d",
+    re.ASCII,
 )
 
 

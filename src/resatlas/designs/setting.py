@@ -86,6 +86,8 @@ def equal_stages(what: str, depth: int, *, step: int, rest: int) -> tuple[int, i
     if over or not 1 <= n <= most:
         allowed = [step * min(max(k, 1), most) + rest for k in (n, n + 1)]
         near = ", ".join(str(each) for each in sorted(set(allowed)))
+        if not over and n > most:
+            raise DepthError(f"{what} is at most {step * most + rest} deep; {depth} is deeper")
         raise DepthError(f"{what} has depth {step}n + {rest}; {depth} is not (nearest: {near})")
     return n, n, n
 

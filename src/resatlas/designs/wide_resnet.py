@@ -107,7 +107,8 @@ def _whole(width: Fraction) -> int:
 
 NAME = re.compile(
     r"(?P<setting>cifar-|imagenet-)?wrn-(?P<depth>\d{1,10})-(?P<widen>\d{1,4}(?:\.\d{1,4})?)"
-    r"(?:-B(?P<kernels>[13]{1,8})|-l(?P<deepening>\d{1,2}))?"
+    r"(?:-B(?P<kernels>[13]{1,8})|-l(?P<deepening>\d{1,2}))?",
+    re.ASCII,
 )
 
 

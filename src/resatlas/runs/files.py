@@ -60,11 +60,12 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Replace the file by a table whose text cells no spreadsheet takes for formulas."""
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
     writer.writerows([[_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows])
     write_text(file, text.getvalue())
 
 
 def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    line = cell.replace("\r", " ")
+    return f"'{line}" if line[:1] in ("=", "+", "-", "@", "\t") else line

@@ -1,0 +1,99 @@
+"""The demo's comparison is fair by the numbers of its plans, before anything is trained."""
+
+from itertools import combinations
+
+import pytest
+
+from resatlas.arch.cost import Cost, cost
+from resatlas.data import catalog as datasets
+from resatlas.designs import catalog as designs
+from resatlas.designs.catalog import FAMILIES
+from resatlas.errors import ResatlasError
+from resatlas.studies.study import AskedQuestion, demo_study
+
+DEEP = 56
+CLOSE = 1.1
+
+
+def question(name: str) -> AskedQuestion:
+    """A question of the demo."""
+    [found] = (each for each in demo_study().questions if each.name == name)
+    return found
+
+
+def asked(name: str) -> list[str]:
+    """The designs of a question, each once."""
+    return list(dict.fromkeys(design for runs in question(name).runs for design in runs.designs))
+
+
+def price(design: str) -> Cost:
+    """Parameters and multiply-adds on the demo's images."""
+    data = datasets.resolve(demo_study().data)
+    return cost(designs.plan(design, image=data.image, classes=len(data.classes)))
+
+
+def test_the_demo_runs_on_data_that_need_no_download() -> None:
+    """Digits of 16x16 pixels, by the quick recipe."""
+    study = demo_study()
+    assert (study.name, study.data, study.recipe) == ("demo", "digits:size=16", "quick")
+    assert {each.data for each in study.distinct().values()} == {"digits:size=16"}
+    assert [(each.name, each.view) for each in study.questions] == [("depth", "depth"), ("budget", "budget")]
+
+
+@pytest.mark.parametrize("design", [*asked("depth"), *asked("budget")])
+def test_every_design_of_the_demo_resolves(design: str) -> None:
+    """For the demo's images and classes."""
+    assert price(design).parameters > 1000
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(asked("budget"), 2)))
+@pytest.mark.parametrize("quantity", ["parameters", "multiply_adds"])
+def test_designs_at_an_equal_budget_are_within_ten_percent(one: str, other: str, quantity: str) -> None:
+    """Every pair, in parameters and in multiply-adds."""
+    low, high = sorted(getattr(price(each), quantity) for each in (one, other))
+    assert high / low <= CLOSE
+
+
+def test_the_budget_question_asks_each_family_once_and_several_seeds() -> None:
+    """All but the plain twins, which are not meant to be good."""
+    families = [designs.resolve(each).family for each in asked("budget")]
+    assert sorted(families) == sorted(set(FAMILIES) - {"plain", "preact-resnet"})
+    assert all(runs.seeds >= 3 for runs in question("budget").runs)
+
+
+def deepest() -> list[str]:
+    """The designs of the depth question that are near 56."""
+    return [design for design in asked("depth") if (designs.resolve(design).depth or 0) > DEEP // 2]
+
+
+def test_the_depth_question_asks_every_family() -> None:
+    """Each once at its greatest depth."""
+    assert sorted(designs.resolve(each).family for each in deepest()) == sorted(FAMILIES)
+
+
+def is_a_depth(family: str, knobs: str, depth: int) -> bool:
+    """Whether the family has a member of this depth and these other knobs."""
+    try:
+        designs.resolve(f"{family}:depth={depth},{knobs}")
+    except ResatlasError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("design", deepest())
+def test_no_member_of_a_family_is_nearer_to_depth_56(design: str) -> None:
+    """Each design of the depth question is the one of its family and knobs that is nearest to 56."""
+    family, _, words = design.partition(":")
+    depth, _, knobs = words.partition(",")
+    off = abs(int(depth.removeprefix("depth=")) - DEEP)
+    assert is_a_depth(family, knobs, int(depth.removeprefix("depth=")))
+    assert not any(is_a_depth(family, knobs, DEEP + sign * k) for k in range(off) for sign in (-1, 1))
+
+
+def test_plain_and_residual_nets_meet_at_every_depth() -> None:
+    """What a shortcut does is seen beside the same net without it."""
+    pairs = {family: [each for each in asked("depth") if each.startswith(f"{family}:")] for family in ("plain", "resnet")}
+    assert [each.removeprefix("plain") for each in pairs["plain"]] == [
+        each.removeprefix("resnet") for each in pairs["resnet"]
+    ]
+    assert len(pairs["plain"]) == 3

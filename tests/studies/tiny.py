@@ -1,0 +1,65 @@
+"""A study of four short runs."""
+
+import os
+import time
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from tests.training.small import DATA
+
+DESIGNS = ("resnet:depth=8,base=2", "plain:depth=8,base=2")
+
+TEXT = f"""\
+schema = 1
+name = "tiny"
+data = "{DATA}"
+epochs = 3
+
+[[questions]]
+name = "shortcuts"
+title = "Do shortcuts help?"
+runs = [{{ designs = {list(DESIGNS)}, seeds = 2, settings = ["batch=16"] }}]
+
+[[questions]]
+name = "again"
+title = "And is a run shared?"
+view = "budget"
+runs = [{{ designs = ["{DESIGNS[0]}"], seeds = 1, settings = ["batch=16"] }}]
+"""
+
+
+def write(folder: Path, text: str = TEXT) -> Path:
+    """The file of the study."""
+    file = folder / "tiny.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def forking(seconds: float = 0.0, *, preparing: float = 0.0) -> None:
+    """Let a study fork its two workers, which imports nothing anew, and take some time for each step.
+
+    `preparing` is the time that each run takes between its start and its first step; a file tells that it began.
+    """
+    from resatlas.studies import runner
+    from resatlas.training import loop, session
+
+    runner.get_context = lambda _: get_context("fork")  # type: ignore[assignment]
+    os.cpu_count = lambda: 2
+    step, begin = loop.step, session.start
+
+    def slow_step(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+        step(state, batch, course)
+        time.sleep(seconds)
+
+    def slow_start(run: session.Run, experiment: session.Experiment) -> loop.TrainState:
+        (run.folder / "preparing").touch()
+        time.sleep(preparing)
+        return begin(run, experiment)
+
+    loop.step = slow_step
+    if preparing:
+        session.start = slow_start
+
+
+slowly = partial(forking, 0.03)
