@@ -73,8 +73,8 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("initial.fan", "inn", 'plan.initial.fan: no value "inn"; did you mean "in"?'),
         ("stages", 5, 'stages of a plan are lists of {"times": …, "unit": …}'),
         ("stages", None, 'stages of a plan are lists of {"times": …, "unit": …}'),
-        ("stages.0.0.unit", None, 'stages of a plan are lists of {"times": …, "unit": …}'),
-        ("stages.0.0.times", "3", 'stages of a plan are lists of {"times": …, "unit": …}'),
+        ("stages.0.0.unit", None, 'plan.stages: key "unit" is missing'),
+        ("stages.0.0.times", "3", "plan.stages.times: a whole number is expected, a text given"),
     ],
 )
 def test_what_is_no_plan_is_told(path: str, value: object, words: str | None) -> None:

@@ -109,7 +109,7 @@ def test_a_last_line_that_was_cut_off_is_passed_over(tmp_path: Path, cut: int) -
 def test_no_cell_is_a_formula(tmp_path: Path, text: str) -> None:
     """A text that a spreadsheet would compute begins with an apostrophe."""
     write_csv(tmp_path / "a.csv", ("a", "b"), [(text, 1)])
-    [_, row] = csv.reader(StringIO((tmp_path / "a.csv").read_text(), newline=""))
+    [_, row] = csv.reader(StringIO((tmp_path / "a.csv").read_bytes().decode(), newline=""))
     assert row == [f"'{text}", "1"]
 
 

@@ -149,12 +149,11 @@ def from_json(data: object) -> Plan:
 
     Raises: BlueprintError if the data are not those of a plan of this schema.
     """
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise BlueprintError(f"a plan is a table of schema {SCHEMA}; this is not")
-    table = dict(data)
-    stages = table.get("stages")
+    table: dict[str, Any] = dict(data) if isinstance(data, dict) else {"schema": type(data).__name__}
+    if table.get("schema") != SCHEMA:
+        raise BlueprintError(f"a plan has schema {SCHEMA}; this has {str(table.get('schema'))[:20]}")
     bare = decode(Plan, {**{key: value for key, value in table.items() if key != "schema"}, "stages": []}, where="plan")
-    runs = tuple(tuple(_run(run) for run in stage) for stage in _list(stages))
+    runs = tuple(tuple(_run(run) for run in stage) for stage in _list(table.get("stages")))
     if not (bare.stem and bare.head and runs and all(runs)):
         raise BlueprintError("a plan has a stem, a head, and a unit in every stage")
     return replace(bare, stages=tuple(tuple(unit for run in stage for unit in run) for stage in runs))

@@ -18,5 +18,5 @@ class Prediction(NamedTuple):
 
 def write_predictions(file: Path, predictions: Iterable[Prediction], classes: tuple[str, ...]) -> None:
     """Replace the file by one row an image, classes by name."""
-    rows = ((each.id, classes[each.true], classes[each.predicted], round(each.probability, 6)) for each in predictions)
+    rows = ((each.id, classes[each.true], classes[each.predicted], f"{each.probability:.6f}") for each in predictions)
     write_csv(file, ("id", "true", "predicted", "probability"), rows)

@@ -59,13 +59,15 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Replace the file by a table whose text cells no spreadsheet takes for formulas."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows([[_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows])
-    write_text(file, text.getvalue())
+    table = [head, *([_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)]
+    write_text(file, "".join(map(_csv_line, table)))
+
+
+def _csv_line(row: Sequence[object]) -> str:
+    line = StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(row)  # so that lone returns in cells are quoted too
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _harmless(cell: str) -> str:
-    line = cell.replace("\r", " ")
-    return f"'{line}" if line[:1] in ("=", "+", "-", "@", "\t") else line
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

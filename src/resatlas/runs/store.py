@@ -105,9 +105,11 @@ def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> R
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / FIRST, {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)})
+        run = Run(folder)
+        run.settle()
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    return Run(folder)
+    return run
 
 
 def check_free(folder: Path) -> None:
@@ -119,7 +121,7 @@ def check_free(folder: Path) -> None:
         raise FolderError(f"{folder} is a file; give a folder with --out")
     if (folder / FIRST).exists():
         raise FolderError(
-            f"{folder} holds another run; go on with it by --resume auto, or give another folder by --out"
+            f"{folder} holds another run; continue it with --resume auto or give another folder with --out"
         )
     if folder.is_dir() and any(not file.name.startswith(f".{FIRST}.") for file in folder.iterdir()):
         raise FolderError(f"{folder} holds other files; give another folder with --out")
@@ -130,11 +132,12 @@ def check_writable(folder: Path) -> None:
 
     Raises: FolderError
     """
+    if "\0" in str(folder):
+        raise FolderError(f"{quoted(str(folder))} cannot be made: no system takes such a path")
     try:
         nearest = next(each for each in (folder, *folder.parents) if each.exists())
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no system takes such a path"
-        raise FolderError(f"{quoted(str(folder))} cannot be made: {reason.lower()}") from None
+    except OSError as error:
+        raise FolderError(f"{quoted(str(folder))} cannot be made: {(error.strerror or str(error)).lower()}") from None
     if not nearest.is_dir():
         raise FolderError(f"{folder} cannot be made: {nearest} is no folder")
     if not os.access(nearest, os.W_OK | os.X_OK):

@@ -77,12 +77,12 @@ def carry_out(
     experiment, data = prepared.experiment, prepared.data
     if (prepared.folder / "experiment.json").exists():
         run = find(prepared.folder)
+        run.settle()
         if run.finished:
             watcher.on_note(f"{run.folder} is finished: nothing is left to train")
             return run.results
     else:
         run = begin(prepared.folder, experiment, prepared.plan, classes=list(data.classes), note=data.note)
-    run.settle()
     from resatlas.evaluation.classification import answers, classification
     from resatlas.training import checkpoint
     from resatlas.training.session import material, train
