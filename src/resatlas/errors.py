@@ -20,7 +20,7 @@ A message says what was given, what is allowed, and the nearest right thing, in 
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from typing import ClassVar
 
 
@@ -99,11 +99,11 @@ class Stopped(ResatlasError):
 def unknown(kind: str, word: str, known: Iterable[str], *, where: str = "") -> str:
     """The sentence for a name that is not there: 'no verb "trian"; did you mean "train"?'.
 
-    The nearest three names are offered; where none is near, all are named if they are few.
+    The nearest name is offered, with others that are as near; where none is near, all are named if they are few.
     `where` tells how to see the rest.
     """
     names = list(known)
-    near = get_close_matches(word, names, n=3, cutoff=0.6)
+    near = nearest(word, names)
     if near:
         hint = f"did you mean {' or '.join(quoted(name) for name in near)}?"
     elif len(names) <= 12:
@@ -111,6 +111,13 @@ def unknown(kind: str, word: str, known: Iterable[str], *, where: str = "") -> s
     else:
         hint = f"there are {len(names)}"
     return f"no {kind} {quoted(word)}; {hint}" + (f" ({where})" if where else "")
+
+
+def nearest(word: str, names: Iterable[str]) -> list[str]:
+    """Up to three names that are alike enough to be meant, none of them much less than the first."""
+    likeness = {name: SequenceMatcher(None, word, name).ratio() for name in names}
+    best = sorted(likeness, key=lambda name: -likeness[name])[:3]
+    return [name for name in best if likeness[name] >= max(0.6, likeness[best[0]] - 0.05)]
 
 
 def quoted(word: str) -> str:

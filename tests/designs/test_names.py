@@ -230,7 +230,7 @@ def test_no_choice_takes_a_word_that_is_none_of_its_own(family: str) -> None:
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [
-        ("wrn28-10", UnknownName, 'no design "wrn28-10"; did you mean "wrn-28-10" or '),
+        ("wrn28-10", UnknownName, 'no design "wrn28-10"; did you mean "wrn-28-10"?'),
         ("resnet", BlueprintError, 'family resnet needs the knob "depth", as in resnet:depth=…'),
         ("pyramidnet:depth=20", BlueprintError, 'family pyramidnet needs the knob "alpha", as in pyramidnet:alpha=…'),
         ("", UnknownName, 'no design ""; there are'),

@@ -5,6 +5,7 @@ import time
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from tests.training.small import DATA
 
@@ -63,3 +64,23 @@ def forking(seconds: float = 0.0, *, preparing: float = 0.0) -> None:
 
 
 slowly = partial(forking, 0.03)
+
+
+def one_of_two_slowly(seconds: float) -> None:
+    """As `forking`, but only plain nets take their time."""
+    from resatlas.training import session
+
+    forking()
+    quick, slow = session.fit, seconds
+
+    def fit(state: session.TrainState, course: session.Course, **callbacks: Any) -> session.TrainState:  # noqa: ANN401
+        plain = all(unit.streams[0].shortcut is None for _, unit in state.network.plan.units)
+        on_step = callbacks["on_step"]
+
+        def waiting(now: session.TrainState) -> None:
+            time.sleep(slow if plain else 0)
+            on_step(now)
+
+        return quick(state, course, **{**callbacks, "on_step": waiting})
+
+    session.fit = fit

@@ -37,23 +37,23 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
         if key in seen:
             raise RecipeError(f'setting "{key}" is given twice')
         seen.add(key)
-        recipe = _set(recipe, key.split("."), value, key)
+        recipe = _set(recipe, key.split("."), value, key, _paths(recipe))
     return recipe
 
 
-def _set(part: T, path: list[str], value: str, key: str) -> T:
+def _set(part: T, path: list[str], value: str, key: str, paths: list[str]) -> T:
     name, *rest = path
     hints = get_type_hints(type(part))
     known = {each.name: hints[each.name] for each in fields(part)}  # type: ignore[arg-type]
     if name not in known:
-        raise UnknownName(unknown("recipe field", key, _paths(part)))
+        raise UnknownName(unknown("recipe field", key, paths))
     now: Any = getattr(part, name)
     if rest:
         if not is_dataclass(now):
-            raise UnknownName(unknown("recipe field", key, _paths(part)))
-        return replace(part, **{name: _set(now, rest, value, key)})  # type: ignore[type-var]
+            raise UnknownName(unknown("recipe field", key, paths))
+        return replace(part, **{name: _set(now, rest, value, key, paths)})  # type: ignore[type-var]
     if is_dataclass(now) or isinstance(now, tuple):
-        raise RecipeError(f"{key} is set through its fields; the fields are {', '.join(_paths(part))}")
+        raise RecipeError(f"{key} is set through its fields; the fields are {', '.join(paths)}")
     return replace(part, **{name: decode_text(known[name], value, where=key)})  # type: ignore[type-var]
 
 

@@ -1,0 +1,268 @@
+"""A study is carried out by several workers, stopped by any signal, and gone on with by the same command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from resatlas.errors import FolderError
+from resatlas.runs.store import Run
+from resatlas.studies.runner import Advance, carry_out_study
+from resatlas.studies.study import read_study
+from tests.studies import tiny
+from tests.training import processes
+from tests.training.processes import members, wait_for
+from tests.training.small import assert_same, carried_out
+
+STUDY = ("study", "tiny.toml", "--out", "out", "--quiet")
+SECONDS = 20.0
+"""Within which every stop must have come to its end."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """The runs of the study by name, each trained for itself in this process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    experiments = read_study(tiny.write(folder)).distinct()
+    return {name: carried_out(folder / name, each, save_every=30) for name, each in experiments.items()}
+
+
+def runs(folder: Path) -> list[Run]:
+    """The runs below a folder."""
+    return [Run(file.parent) for file in sorted(folder.glob("*/experiment.json"))]
+
+
+def assert_all_as(undisturbed: dict[str, Run], folder: Path) -> None:
+    """Every run of the study is finished, and equal to that of nobody's disturbing."""
+    assert [run.name for run in runs(folder)] == sorted(undisturbed)
+    for name, run in undisturbed.items():
+        assert_same(Run(folder / name), run)
+
+
+def dates(folder: Path) -> dict[str, int]:
+    """When each file of the runs was last written."""
+    return {str(file): file.stat().st_mtime_ns for run in runs(folder) for file in run.folder.rglob("*")}
+
+
+def test_a_study_is_carried_out_by_workers_and_then_left_alone(undisturbed: dict[str, Run], tmp_path: Path) -> None:
+    """Two workers of the usual kind train every run as one process would; the second call only writes the page."""
+    file = tiny.write(tmp_path)
+    told: list[Advance] = []
+    carry_out_study(read_study(file), tmp_path / "out", workers=2, on_advance=told.append)
+    assert_all_as(undisturbed, tmp_path / "out")
+    finished = [each for each in told if each.results]
+    assert [(each.finished, each.total) for each in finished] == [(k, 4) for k in (1, 2, 3, 4)]
+    assert [each.share for each in told] == sorted(each.share for each in told)
+    assert (told[-1].finished, told[-1].share) == (4, 1.0)
+    before = dates(tmp_path / "out")
+    ended = processes.run(tmp_path, "study", "tiny.toml", "--out", "out", "--json")
+    assert ended.code == 0
+    assert set(json.loads(ended.out)["questions"]) == {"shortcuts", "again"}
+    assert dates(tmp_path / "out") == before
+    page = tmp_path / "out" / "report.html"
+    page.unlink()
+    assert processes.run(tmp_path, *STUDY) == processes.Ended(0, "", "")
+    assert page.read_text().startswith("<!")
+    assert dates(tmp_path / "out") == before
+
+
+def test_finished_runs_are_kept_and_the_others_made(undisturbed: dict[str, Run], tmp_path: Path) -> None:
+    """A run that a `train` command made is not made again."""
+    study = read_study(tiny.write(tmp_path))
+    name, experiment = next(iter(study.distinct().items()))
+    carried_out(tmp_path / "out" / name, experiment, save_every=30)
+    before = dates(tmp_path / "out")
+    assert processes.run(tmp_path, *STUDY, first=tiny.forking).code == 0
+    assert before.items() <= dates(tmp_path / "out").items()
+    assert_all_as(undisturbed, tmp_path / "out")
+
+
+def test_a_folder_of_another_experiment_is_refused_before_any_work(tmp_path: Path) -> None:
+    """A study with other epochs does not touch the runs that are there."""
+    name, experiment = next(iter(read_study(tiny.write(tmp_path)).distinct().items()))
+    carried_out(tmp_path / "out" / name, experiment)
+    before = dates(tmp_path / "out")
+    other = read_study(tiny.write(tmp_path, tiny.TEXT.replace("epochs = 3", "epochs = 4")))
+    with pytest.raises(FolderError, match=f"{name} holds another experiment"):
+        carry_out_study(other, tmp_path / "out", workers=2, on_advance=lambda _: None)
+    assert dates(tmp_path / "out") == before
+    assert [run.name for run in runs(tmp_path / "out")] == [name]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A study in progress: its process, which leads a group, and its folder."""
+
+    program: processes.Program
+    out: Path
+
+    @property
+    def leader(self) -> int:
+        """The process that was started."""
+        assert self.program.process.pid is not None
+        return self.program.process.pid
+
+    @property
+    def workers(self) -> list[int]:
+        """The other processes of its group."""
+        return [pid for pid in members(self.leader) if pid != self.leader]
+
+    def ended(self) -> processes.Ended:
+        """Its end, which must come soon, and with it the end of every process of its group."""
+        self.program.process.join(SECONDS)
+        alive = self.program.process.is_alive()
+        left = [] if not alive and wait_for(lambda: not members(self.leader), seconds=5) else members(self.leader)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not alive, f"the study did not end within {SECONDS:g} s"
+        assert left == []
+        return self.program.ended()
+
+
+def begun(folder: Path, first: Callable[[], None], until: Callable[[Path], object]) -> Begun:
+    """The tiny study, begun and advanced so far."""
+    tiny.write(folder)
+    study = Begun(processes.start(folder, *STUDY, first=first), folder / "out")
+    if not wait_for(lambda: until(study.out)):
+        study.program.process.kill()
+        raise AssertionError(study.program.ended())
+    return study
+
+
+def two_in_progress(out: Path) -> bool:
+    """Whether two runs have finished an epoch."""
+    return sum(bool(run.metrics) for run in runs(out)) >= 2
+
+
+def interrupt_the_group(study: Begun) -> None:
+    """Ctrl-C in a terminal reaches every process."""
+    os.killpg(study.leader, signal.SIGINT)
+
+
+def terminate_the_parent(study: Begun) -> None:
+    """A batch system asks the process that it started."""
+    os.kill(study.leader, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("stop", "name"),
+    [(interrupt_the_group, "SIGINT"), (terminate_the_parent, "SIGTERM")],
+    ids=["SIGINT to all", "SIGTERM to the parent"],
+)
+def test_a_stopped_study_is_gone_on_with(
+    undisturbed: dict[str, Run], tmp_path: Path, stop: Callable[[Begun], None], name: str
+) -> None:
+    """Exit code 75, one line, no process left, and from the same command the weights of nobody's disturbing."""
+    study = begun(tmp_path, tiny.slowly, two_in_progress)
+    assert len(study.workers) == 2
+    stop(study)
+    ended = study.ended()
+    assert (ended.code, ended.out) == (75, "")
+    assert ended.line == f"Stopped: by {name}, every run saved; the same command goes on"
+    assert not any(run.finished for run in runs(study.out))
+    saved = [run for run in runs(study.out) if list(run.checkpoints.glob("step-*"))]
+    assert len(saved) == 2
+    before = {run.name: run.metrics for run in saved}
+    assert processes.run(tmp_path, *STUDY, first=tiny.forking) == processes.Ended(0, "", "")
+    assert_all_as(undisturbed, study.out)
+    for run in saved:
+        assert run.metrics[: len(before[run.name])] == before[run.name]
+
+
+def test_a_stop_before_the_first_step_is_a_stop(tmp_path: Path) -> None:
+    """A run that is being prepared when the signal comes is not trained to its end."""
+    study = begun(
+        tmp_path,
+        partial(tiny.forking, 0.03, preparing=1.0),
+        lambda out: len(list(out.glob("*/preparing"))) == 2,
+    )
+    terminate_the_parent(study)
+    ended = study.ended()
+    assert ended.code == 75
+    assert not any(run.finished for run in runs(study.out))
+
+
+def test_a_second_interrupt_aborts_at_once(tmp_path: Path) -> None:
+    """No run that waits is begun any more, and none in progress is finished."""
+    study = begun(tmp_path, partial(tiny.forking, 0.5), lambda out: len(list(out.glob("*/status.json"))) == 2)
+    for _ in range(2):
+        interrupt_the_group(study)
+        wait_for(lambda: False, seconds=0.1)
+    assert study.ended().code == 75
+    assert not any(run.finished for run in runs(study.out))
+    assert len(runs(study.out)) == 2
+
+
+def test_a_stop_while_workers_start_is_a_stop(tmp_path: Path) -> None:
+    """Ctrl-C in the first moments, as a shell sends it to all, ends with 75 and one line, and never hangs."""
+    tiny.write(tmp_path)
+    words = (sys.executable, "-m", "resatlas", *STUDY)
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as program:
+        assert wait_for(lambda: len(members(program.pid)) > 1)
+        os.killpg(program.pid, signal.SIGINT)
+        try:
+            _, err = program.communicate(timeout=SECONDS)
+        finally:
+            for pid in members(program.pid):
+                os.kill(pid, signal.SIGKILL)
+    assert (program.returncode, err.count("\n")) == (75, 1), err
+
+
+def test_a_killed_worker_ends_the_study_in_words(undisturbed: dict[str, Run], tmp_path: Path) -> None:
+    """One line and an exit code that is not 0, the other run saved, no process left; the same command goes on."""
+    study = begun(tmp_path, tiny.slowly, two_in_progress)
+    os.kill(study.workers[0], signal.SIGKILL)
+    ended = study.ended()
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.line == "ResatlasError: a worker was killed; the same command goes on"
+    assert processes.run(tmp_path, *STUDY, first=tiny.forking).code == 0
+    assert_all_as(undisturbed, study.out)
+
+
+def test_a_killed_idle_worker_ends_the_study_in_words(tmp_path: Path) -> None:
+    """Also one that waits for work that there is no more of."""
+    text = tiny.TEXT.replace("seeds = 2", "seeds = 1").replace(
+        'view = "budget"', 'view = "runs"'
+    ) + ""
+    tiny.write(tmp_path, text)
+    study = Begun(processes.start(tmp_path, *STUDY, first=partial(tiny.one_of_two_slowly, 0.5)), tmp_path / "out")
+    assert wait_for(lambda: any(run.finished for run in runs(study.out)))
+    idle = [pid for pid in study.workers if pid != json.loads((busy(study.out).folder / "status.json").read_text())["pid"]]
+    assert len(idle) == 1
+    wait_for(lambda: False, seconds=0.3)
+    os.kill(idle[0], signal.SIGKILL)
+    ended = study.ended()
+    assert (ended.code, ended.line) == (1, "ResatlasError: a worker was killed; the same command goes on")
+
+
+def busy(out: Path) -> Run:
+    """The run that is not finished."""
+    [run] = (run for run in runs(out) if not run.finished)
+    return run
+
+
+def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
+    """Where the parent is killed, nothing goes on behind the back of the next command."""
+    study = begun(tmp_path, partial(tiny.forking, 0.5), lambda out: len(list(out.glob("*/status.json"))) == 2)
+    os.kill(study.leader, signal.SIGKILL)
+    gone = wait_for(lambda: not members(study.leader), seconds=5)
+    for pid in members(study.leader):
+        os.kill(pid, signal.SIGKILL)
+    assert gone
+
+
+def test_the_first_failing_run_ends_the_study_with_its_error(tmp_path: Path) -> None:
+    """A run that is non-finite is named, its exit code is the study's, and the others are saved."""
+    text = tiny.TEXT.replace('"batch=16"', '"batch=16", "schedule.peak=1e30"')
+    tiny.write(tmp_path, text)
+    ended = processes.run(tmp_path, *STUDY, first=tiny.forking)
+    assert (ended.code, ended.out) == (5, "")
+    assert ended.line.startswith("NonFiniteError: synthetic_size_8_channels_1_classes_4_images_96-")
+    assert "the loss is " in ended.line

@@ -1,0 +1,285 @@
+"""One experiment from end to end: checked first, tested once, its results written last."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import resatlas
+from resatlas.arch.cost import cost
+from resatlas.arch.paths import path_lengths
+from resatlas.data import catalog as datasets
+from resatlas.data.batches import views
+from resatlas.data.dataset import DataSet, ImageSet, Parts
+from resatlas.designs import catalog as designs
+from resatlas.errors import CheckpointError, DataError, DesignError, FolderError, UnknownName, UsageError
+from resatlas.evaluation import classification
+from resatlas.runs.store import Run
+from resatlas.studies.single import prepare, retest, train
+from resatlas.training.session import material, trained
+from tests.training.small import EXPERIMENT, assert_same, carried_out, results_without_times
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The smallest experiment, finished."""
+    return carried_out(tmp_path_factory.mktemp("single") / "run")
+
+
+@pytest.fixture
+def copy(run: Run, tmp_path: Path) -> Run:
+    """A copy of it, to be damaged."""
+    shutil.copytree(run.folder, tmp_path / "copy")
+    return Run(tmp_path / "copy")
+
+
+def test_a_finished_run_has_its_files(run: Run) -> None:
+    """What design, data, recipe and seed gave, and nothing that was only needed on the way."""
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "checkpoints",
+        "env.json",
+        "experiment.json",
+        "metrics.jsonl",
+        "predictions.csv",
+        "results.json",
+        "status.json",
+        "timing.jsonl",
+    ]
+    status = json.loads((run.folder / "status.json").read_text())
+    assert status == {"status": "finished", "pid": os.getpid(), "epoch": 3}
+
+
+def test_results_say_what_was_trained_and_what_came_out(run: Run) -> None:
+    """Names as they were given, sizes of the plan for these images, and the values of the last epoch."""
+    data = datasets.resolve(EXPERIMENT.data)
+    plan = designs.plan(EXPERIMENT.design, image=data.image, classes=4)
+    results, last = run.results, run.metrics[-1]
+    assert {key: results[key] for key in ("design", "data", "recipe", "seed", "epochs", "family", "depth")} == {
+        "design": EXPERIMENT.design,
+        "data": EXPERIMENT.data,
+        "recipe": "quick",
+        "seed": 0,
+        "epochs": 3,
+        "family": "resnet",
+        "depth": 8,
+    }
+    assert (results["parameters"], results["multiply_adds"]) == (cost(plan).parameters, cost(plan).multiply_adds)
+    assert results["mean_path_length"] == path_lengths(plan).mean
+    assert results["train"] == {
+        "loss": last["train_loss"],
+        "error_percent": last["train_error_percent"],
+        "images": 84,
+    }
+    assert results["validation"] == {
+        "loss": last["validation_loss"],
+        "error_percent": last["validation_error_percent"],
+        "images": 12,
+    }
+    assert set(results["test"]) == {"loss", "error_percent", "images"}
+    assert results["test"]["images"] == 24
+    assert results["seconds"] == sum(row["seconds"] for row in run.timing) > 0
+    assert results["images_per_second"] == pytest.approx(3 * 80 / results["seconds"])
+
+
+def test_an_experiment_is_written_down_whole(run: Run) -> None:
+    """The run knows its experiment, the plan of its network for its images, its classes and the note on its data."""
+    data = datasets.resolve(EXPERIMENT.data)
+    assert run.experiment == EXPERIMENT
+    assert run.plan == designs.plan(EXPERIMENT.design, image=data.image, classes=4)
+    written = json.loads((run.folder / "experiment.json").read_text())
+    assert (tuple(written["classes"]), written["note"]) == (data.classes, data.note)
+
+
+@torch.no_grad()
+def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None:
+    """Each test image once, in order; a second opinion on the saved weights gives the same table and the same error."""
+    images = material(datasets.resolve(EXPERIMENT.data).read(), EXPERIMENT)
+    network = trained(run, EXPERIMENT).eval()
+    rows = []
+    losses = []
+    names = datasets.resolve(EXPERIMENT.data).classes
+    for batch in views(images.test, images.normalisation, 1):
+        [logits] = network(batch.images)
+        best = int(logits.argmax())
+        losses.append(F.cross_entropy(logits, batch.labels[0]).item())
+        share = f"{logits.softmax(0)[best]:.3f}"
+        rows.append([str(batch.ids.item()), names[batch.labels.item()], names[best], share])  # type: ignore[index]
+    with (run.folder / "predictions.csv").open(newline="", encoding="utf-8") as lines:
+        [head, *written] = csv.reader(lines)
+    assert head == ["id", "true", "predicted", "probability"]
+    assert [[*row[:3], f"{float(row[3]):.3f}"] for row in written] == rows
+    wrong = sum(row[1] != row[2] for row in rows)
+    assert run.results["test"]["error_percent"] == pytest.approx(100 * wrong / 24)
+    assert run.results["test"]["loss"] == pytest.approx(sum(losses) / 24, rel=1e-4)
+
+
+def test_the_test_images_are_touched_once_after_the_last_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validation images are answered after every epoch, test images once, at the very end."""
+    asked: list[tuple[int, int]] = []
+    real = classification.answers
+    folder = tmp_path / "run"
+
+    def counted(network: Any, part: ImageSet, normalisation: Any) -> Any:  # noqa: ANN401 - as the real one
+        asked.append((len(part), len(Run(folder).metrics)))
+        return real(network, part, normalisation)
+
+    monkeypatch.setattr(classification, "answers", counted)
+    carried_out(folder)
+    assert asked == [(12, 0), (12, 1), (12, 2), (12, 3), (24, 3)]
+
+
+def test_no_test_image_is_among_those_trained_on() -> None:
+    """The parts that a training sees are disjoint, and measured on the training images alone."""
+    parts = datasets.resolve("digits").read()
+    images = material(parts, replace(EXPERIMENT, data="digits"))
+    assert images.validation is not None
+    ids = [set(part.ids.tolist()) for part in (images.train, images.validation, images.test)]
+    assert sum(map(len, ids)) == len(set.union(*ids)) == 1797
+    assert images.normalisation.mean[0] == pytest.approx((images.train.images / 255).mean())
+
+
+def test_without_validation_there_are_no_such_values(tmp_path: Path) -> None:
+    """A recipe that holds nothing back trains on all images, and its results have no validation."""
+    experiment = replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, validation=type(EXPERIMENT.recipe.validation)(0)))
+    run = carried_out(tmp_path / "run", experiment)
+    assert "validation" not in run.results
+    assert run.results["train"]["images"] == 96
+    assert all("validation_loss" not in row for row in run.metrics)
+
+
+def test_python_trains_as_the_command_line_does(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`resatlas.train` gives the results, in the folder that it is told or in the usual one."""
+    monkeypatch.chdir(tmp_path)
+    results = resatlas.train(EXPERIMENT, out=tmp_path / "told")
+    assert results == Run(tmp_path / "told").results
+    assert_same(Run(tmp_path / "told"), run)
+    train(EXPERIMENT)
+    assert_same(Run(tmp_path / "runs" / EXPERIMENT.run_name), run)
+    assert train(EXPERIMENT, resume="auto") == Run(tmp_path / "runs" / EXPERIMENT.run_name).results
+
+
+def unreadable() -> Parts:
+    """Images that must not be asked for."""
+    raise AssertionError("read too early")
+
+
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every data set fail where it is read."""
+    real = datasets.resolve
+
+    def resolve(text: str) -> DataSet:
+        return replace(real(text), read=unreadable)
+
+    monkeypatch.setattr(datasets, "resolve", resolve)
+
+
+def test_design_comes_before_data_and_data_before_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that costs nothing is checked before an image is read, and nothing is written."""
+    unread(monkeypatch)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    wrong = replace(EXPERIMENT, design="resnt-20", data="synthtic")
+    for experiment, out, kind in (
+        (wrong, "full", "no design"),
+        (replace(wrong, design="resnet-20"), "full", "no data set"),
+        (replace(wrong, design="resnet-20", data="synthetic"), "full", "holds other files"),
+    ):
+        with pytest.raises(UsageError, match=kind):
+            prepare(experiment, out=tmp_path / out)
+    with pytest.raises(AssertionError, match="read too early"):
+        prepare(EXPERIMENT, out=tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"design": "nothing-of-ours"}, UnknownName),
+        ({"design": "resnet-21"}, DesignError),
+        ({"design": "resnet-18", "data": "synthetic:size=4,channels=1,classes=2,images=8"}, DesignError),
+        ({"data": "nothing"}, UnknownName),
+        ({"data": "digits:size=7"}, UsageError),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(tmp_path: Path, changes: dict[str, str], error: type[UsageError]) -> None:
+    """Unknown names, depths that are not there, and images that shrink to nothing."""
+    if "18" in changes["design" if "design" in changes else "data"]:
+        pytest.importorskip("torch")
+    with pytest.raises(error):
+        prepare(replace(EXPERIMENT, **changes), out=tmp_path / "run")  # type: ignore[arg-type]
+
+
+def test_data_that_are_missing_are_told_before_a_run_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder stays free for the next try."""
+
+    def missing() -> Parts:
+        raise DataError("not here")
+
+    real = datasets.resolve
+    monkeypatch.setattr(datasets, "resolve", lambda text: replace(real(text), read=missing))
+    with pytest.raises(DataError, match="not here"):
+        carried_out(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_retesting_gives_the_same_values(copy: Run) -> None:
+    """Loss and error are those of the results, and the predictions are written anew."""
+    predictions = (copy.folder / "predictions.csv").read_bytes()
+    results = (copy.folder / "results.json").read_bytes()
+    (copy.folder / "predictions.csv").unlink()
+    assert retest(copy.folder) == copy.results["test"]
+    assert (copy.folder / "predictions.csv").read_bytes() == predictions
+    assert (copy.folder / "results.json").read_bytes() == results
+
+
+def test_retesting_uses_no_other_weights_than_the_last(copy: Run) -> None:
+    """Where the last checkpoint is damaged, an older one is not tested in its stead."""
+    (copy.checkpoints / "step-00000015" / "model.safetensors").write_bytes(b"")
+    before = (copy.folder / "predictions.csv").read_bytes()
+    with pytest.raises(CheckpointError, match="step-00000015 is damaged"):
+        retest(copy.folder)
+    assert (copy.folder / "predictions.csv").read_bytes() == before
+
+
+def without_checkpoints(run: Run) -> None:
+    """Remove them."""
+    shutil.rmtree(run.checkpoints)
+
+
+def with_damaged_checkpoints(run: Run) -> None:
+    """Damage all of them."""
+    for manifest in run.checkpoints.glob("*/MANIFEST.json"):
+        manifest.write_text("{}")
+
+
+@pytest.mark.parametrize("damage", [without_checkpoints, with_damaged_checkpoints], ids=lambda damage: damage.__name__)
+def test_without_a_valid_checkpoint_there_is_nothing_to_test(copy: Run, damage: Callable[[Run], None]) -> None:
+    """The reason is that of each checkpoint, in one line."""
+    damage(copy)
+    with pytest.raises(CheckpointError) as refused:
+        retest(copy.folder)
+    assert str(copy.folder) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unfinished_run_is_not_tested(copy: Run) -> None:
+    """The test images stay untouched until the last epoch is over."""
+    (copy.folder / "results.json").unlink()
+    with pytest.raises(FolderError, match="is not finished; the test set is touched once, after the last epoch"):
+        retest(copy.folder)
+
+
+def test_a_finished_run_gives_its_results_without_its_checkpoints(copy: Run) -> None:
+    """Whoever cleaned up keeps the results."""
+    without_checkpoints(copy)
+    assert results_without_times(carried_out(copy.folder, resume="auto")) == results_without_times(copy)
