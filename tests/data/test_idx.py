@@ -11,7 +11,7 @@ from resatlas.data.idx import IdxFile, decompressed, read_idx
 from resatlas.errors import DataError
 
 CONTENT = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4]) + bytes(range(24))
-PACKED = gzip.compress(CONTENT)
+PACKED = gzip.compress(CONTENT, mtime=0)
 PUBLISHED = IdxFile(name="tiny-idx3-ubyte.gz", axes=(2, 3, 4), sha256=sha256(CONTENT).hexdigest())
 
 
@@ -37,7 +37,7 @@ def test_the_header_is_the_format_s() -> None:
 def test_a_changed_byte_names_the_file_and_both_hashes(tmp_path: Path) -> None:
     """Other content under the name is told by its sha256."""
     other = CONTENT[:-1] + b"\xff"
-    path = written(tmp_path, gzip.compress(other))
+    path = written(tmp_path, gzip.compress(other, mtime=0))
     with pytest.raises(DataError) as error:
         read_idx(path, PUBLISHED)
     assert f"{path} is damaged or another file; its content should have the sha256" in str(error.value)
@@ -52,7 +52,7 @@ def test_a_changed_byte_names_the_file_and_both_hashes(tmp_path: Path) -> None:
         (PACKED[:-8] + bytes(8), "CRC check failed"),
         (PACKED[:10] + b"\xff" * 8 + PACKED[18:], "invalid block type"),
         (b"P" + PACKED, "Not a gzipped file"),
-        (PACKED + gzip.compress(b"more"), "it holds more than 40 bytes"),
+        (PACKED + gzip.compress(b"more", mtime=0), "it holds more than 40 bytes"),
         (b"", ""),
     ],
 )
@@ -94,4 +94,4 @@ def test_a_wrong_header_or_length_is_no_idx_file(tmp_path: Path, content: bytes)
     """Even content with the right sha256 must have the magic number, the axes and the length."""
     published = IdxFile(name=PUBLISHED.name, axes=PUBLISHED.axes, sha256=sha256(content).hexdigest())
     with pytest.raises(DataError, match="is not an IDX file of 2x3x4 unsigned bytes"):
-        read_idx(written(tmp_path, gzip.compress(content)), published)
+        read_idx(written(tmp_path, gzip.compress(content, mtime=0)), published)

@@ -109,7 +109,7 @@ def answered(logits: list[list[float]], labels: list[int]) -> Answers:
 
 def test_a_sure_and_right_network_has_no_error() -> None:
     """Loss 0 and error 0, and the other way round all wrong."""
-    logits = [[100.0, 0, 0], [0, 100, 0], [0, 0, 100]]
+    logits = [[100.0, 0.0, 0.0], [0.0, 100.0, 0.0], [0.0, 0.0, 100.0]]
     assert dict(classification(answered(logits, [0, 1, 2]))) == {"loss": 0.0, "error_percent": 0.0, "images": 3}
     assert dict(classification(answered(logits, [1, 2, 0]))) == {"loss": 100.0, "error_percent": 100.0, "images": 3}
     assert dict(classification(answered(logits, [0, 1, 0])))["error_percent"] == pytest.approx(100 / 3, abs=1e-12)

@@ -85,11 +85,9 @@ def test_validation_is_at_most_a_half(share: Fraction) -> None:
 @pytest.mark.parametrize("field", ["conv", "linear", "norm", "bias", "momentum"])
 def test_decays_and_momentum_are_rates_below_one(field: str, rate: float) -> None:
     """Negative, infinite and undefined ones are named."""
+    change = {"optimizer": Sgd(momentum=rate)} if field == "momentum" else {"decay": Decay(**{field: rate})}
     with pytest.raises(RecipeError, match=rf"^{field} lies in \[0, 1\); {rate} does not$"):
-        if field == "momentum":
-            replace(QUICK, optimizer=Sgd(momentum=rate))
-        else:
-            replace(QUICK, decay=Decay(**{field: rate}))
+        replace(QUICK, **change)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("peak", [0.0, -0.1, math.inf, math.nan])

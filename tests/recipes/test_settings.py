@@ -111,14 +111,14 @@ def test_a_setting_is_written_with_an_equals_sign(setting: str) -> None:
 
 def test_a_setting_is_given_once() -> None:
     """Twice the same key is a slip, also with the same value."""
-    with pytest.raises(RecipeError, match='setting "schedule.peak" is given twice'):
+    with pytest.raises(RecipeError, match=r'setting "schedule\.peak" is given twice'):
         with_settings(QUICK, ("schedule.peak=0.2", "epochs=3", "schedule.peak=0.2"))
 
 
 def test_a_wrong_recipe_is_answered_with_the_nearest() -> None:
     """Recipes are found by name."""
     assert resolve("quick") is QUICK
-    with pytest.raises(UnknownName, match='^no recipe "qick"; did you mean "quick"\\?$'):
+    with pytest.raises(UnknownName, match=r'^no recipe "qick"; did you mean "quick"\?$'):
         resolve("qick")
 
 

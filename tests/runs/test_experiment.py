@@ -10,32 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resatlas.errors import UsageError
-from resatlas.recipes.catalog import NAMED
-from resatlas.recipes.recipe import Decay, Flip, OneCycle, PadCrop, Sgd
+from resatlas.recipes.recipe import Decay, Flip, OneCycle, PadCrop, Recipe, Sgd
 from resatlas.runs.experiment import Experiment, digest, folder_name, from_json, to_json
 
-QUICK = NAMED["quick"]
 PLAIN = Experiment(design="resnet-20", data="digits")
 
 RATES = st.floats(0, 0.999)
 
 RECIPES = st.builds(
-    lambda epochs, momentum, form, peak, rise, decay, steps, validation: replace(
-        QUICK,
-        epochs=epochs,
-        optimizer=Sgd(momentum=momentum, form=form),
-        schedule=OneCycle(peak=peak, rise=rise),
-        decay=Decay(**decay),
-        augmentation=tuple(steps),
-        validation=validation,
-    ),
+    Recipe,
+    name=st.text(),
+    source=st.text(),
     epochs=st.integers(1, 10**6),
-    momentum=RATES,
-    form=st.sampled_from(["plain", "nesterov"]),
-    peak=st.floats(1e-12, 1e12),
-    rise=st.fractions(Fraction(1, 99), Fraction(98, 99), max_denominator=999),
-    decay=st.fixed_dictionaries({kind: RATES for kind in ("conv", "linear", "norm", "bias")}),
-    steps=st.sampled_from([(), (Flip(),), (PadCrop(share=Fraction(1, 7)), Flip()), (Flip(), PadCrop())]),
+    batch=st.integers(1, 10**6),
+    optimizer=st.builds(Sgd, momentum=RATES, form=st.sampled_from(["plain", "nesterov"])),
+    schedule=st.builds(
+        OneCycle,
+        peak=st.floats(1e-12, 1e12),
+        rise=st.fractions(Fraction(1, 99), Fraction(98, 99), max_denominator=999),
+    ),
+    decay=st.builds(Decay, conv=RATES, linear=RATES, norm=RATES, bias=RATES),
+    augmentation=st.sampled_from([(), (Flip(),), (PadCrop(share=Fraction(1, 7)), Flip()), (Flip(), PadCrop())]),
     validation=st.fractions(0, Fraction(1, 2), max_denominator=99),
 )
 

@@ -76,7 +76,12 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     assert file.read_text() == "mine"
 
 
-@pytest.mark.parametrize("check", [check_writable, lambda folder: begin(folder, EXPERIMENT, PLAN)])
+def begin_there(folder: Path) -> Run:
+    """Begin a run in a folder, whatever it is."""
+    return begin(folder, EXPERIMENT, PLAN)
+
+
+@pytest.mark.parametrize("check", [check_writable, begin_there])
 @pytest.mark.parametrize("below", ["file", "file/run", "file/a/b"])
 def test_nothing_is_made_below_a_file(tmp_path: Path, check: Callable[[Path], object], below: str) -> None:
     """A path that leads through a regular file is refused in words."""

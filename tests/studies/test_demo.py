@@ -92,7 +92,9 @@ def test_no_member_of_a_family_is_nearer_to_depth_56(design: str) -> None:
 
 def test_plain_and_residual_nets_meet_at_every_depth() -> None:
     """What a shortcut does is seen beside the same net without it."""
-    pairs = {family: [each for each in asked("depth") if each.startswith(f"{family}:")] for family in ("plain", "resnet")}
+    pairs = {
+        family: [each for each in asked("depth") if each.startswith(f"{family}:")] for family in ("plain", "resnet")
+    }
     assert [each.removeprefix("plain") for each in pairs["plain"]] == [
         each.removeprefix("resnet") for each in pairs["resnet"]
     ]

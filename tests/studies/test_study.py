@@ -51,11 +51,12 @@ def test_what_a_list_says_goes_before_what_the_study_says() -> None:
         Runs(designs=("resnet-20",)),
         Runs(designs=("plain-20",), data="digits:size=16", epochs=7, settings=("schedule.peak=0.3",)),
     )
-    study = Study(schema=1, name="x", data="digits:size=8", epochs=2, questions=(AskedQuestion(name="q", title="Q", runs=runs),))
+    study = Study(
+        schema=1, name="x", data="digits:size=8", epochs=2, questions=(AskedQuestion(name="q", title="Q", runs=runs),)
+    )
     one, other = study.distinct().values()
     assert (one.data, one.recipe.epochs, one.recipe.schedule.peak) == ("digits", 2, 0.1)
     assert (other.data, other.recipe.epochs, other.recipe.schedule.peak) == ("digits:size=16", 7, 0.3)
-    assert Study(schema=1, name="x", questions=study.questions[:1]).questions[0].runs[0].epochs is None
 
 
 def test_without_epochs_the_recipe_s_count() -> None:

@@ -5,7 +5,6 @@ import time
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from tests.training.small import DATA
 
@@ -63,24 +62,19 @@ def forking(seconds: float = 0.0, *, preparing: float = 0.0) -> None:
         session.start = slow_start
 
 
-slowly = partial(forking, 0.03)
+slowly = partial(forking, 0.15)
 
 
 def one_of_two_slowly(seconds: float) -> None:
     """As `forking`, but only plain nets take their time."""
-    from resatlas.training import session
+    from resatlas.training import loop
 
     forking()
-    quick, slow = session.fit, seconds
+    step = loop.step
 
-    def fit(state: session.TrainState, course: session.Course, **callbacks: Any) -> session.TrainState:  # noqa: ANN401
-        plain = all(unit.streams[0].shortcut is None for _, unit in state.network.plan.units)
-        on_step = callbacks["on_step"]
+    def slow_step(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+        step(state, batch, course)
+        if all(unit.streams[0].shortcut is None for _, unit in state.network.plan.units):
+            time.sleep(seconds)
 
-        def waiting(now: session.TrainState) -> None:
-            time.sleep(slow if plain else 0)
-            on_step(now)
-
-        return quick(state, course, **{**callbacks, "on_step": waiting})
-
-    session.fit = fit
+    loop.step = slow_step

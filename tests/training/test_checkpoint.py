@@ -177,7 +177,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_its_reason(
         assert "sha256" in rejected.reason
     other = fresh(seed=1)
     before = {path: tensor.clone() for path, tensor in other.network.state_dict().items()}
-    with pytest.raises(CheckpointError, match="^checkpoint step-00000005 is damaged"):
+    with pytest.raises(CheckpointError, match=r"^checkpoint step-00000005 is damaged"):
         load(other, two / "step-00000005", experiment=EXPERIMENT)
     assert different(before, dict(other.network.state_dict())) == []
     assert other.step == 0
@@ -336,7 +336,7 @@ def test_a_crash_at_any_point_of_a_save_leaves_a_valid_checkpoint(state: TrainSt
         found, rejected = newest_valid(run)
         assert found in (run / "step-00000005", run / "step-00000007"), k
         assert rejected == []
-        old, new = old + (found.name == "step-00000005"), new + (found.name == "step-00000007")
+        old, new = old + (found == run / "step-00000005"), new + (found == run / "step-00000007")
         sweep(run)
         assert not list(run.glob(".*")), f"operation {k} leaves a draft that the next start does not sweep"
         assert fault(save_it(state, run)) is None

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from resatlas.arch.ops import Shape
 from resatlas.errors import NonFiniteError
 from resatlas.nets.network import build
-from resatlas.arch.ops import Shape
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.recipe import Decay
 from resatlas.runs.store import Run
@@ -146,7 +146,11 @@ def test_a_gradient_that_is_no_number_stops_before_the_update(tmp_path: Path) ->
     def on_start(_run: Run, _course: Course, state: TrainState) -> None:
         states.append(state)
         [*_, last] = state.network.parameters()
-        last.register_hook(lambda gradient: gradient * torch.inf if state.step == STEPS + 2 else gradient)
+
+        def overflow(gradient: torch.Tensor) -> torch.Tensor:
+            return gradient * torch.inf if state.step == STEPS + 2 else gradient
+
+        last.register_hook(overflow)
 
     before: list[dict[str, torch.Tensor]] = []
 

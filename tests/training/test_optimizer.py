@@ -85,5 +85,7 @@ def test_momenta_come_back_in_the_layout_of_their_parameters(layout: torch.memor
     set_momenta(other.network, other.optimizer, {path: buffer.contiguous() for path, buffer in before.items()})
     after = momenta(other.network, other.optimizer)
     assert different(before, after) == []
-    assert {path: each.stride() for path, each in after.items()} == {path: each.stride() for path, each in before.items()}
+    assert {path: each.stride() for path, each in after.items()} == {
+        path: each.stride() for path, each in before.items()
+    }
     assert all(each.abs().sum() > 0 for each in after.values())

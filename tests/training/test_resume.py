@@ -19,7 +19,6 @@ from tests.training import processes
 from tests.training.breaking import Crash, failing
 from tests.training.small import (
     DATA,
-    DESIGN,
     DROPPING,
     EXPERIMENT,
     STEPS,
@@ -209,7 +208,7 @@ def test_an_explicit_path_needs_a_run_that_was_begun(unbroken: Run, tmp_path: Pa
 def test_an_explicit_path_without_a_checkpoint_is_refused(unbroken: Run, tmp_path: Path, path: str) -> None:
     """Neither a missing folder, nor a folder of checkpoints, nor a file is one."""
     run = broken(unbroken, tmp_path / "run")
-    with pytest.raises(CheckpointError, match="^checkpoint .*is damaged: MANIFEST.json "):
+    with pytest.raises(CheckpointError, match=r"^checkpoint .*is damaged: MANIFEST\.json "):
         resumed(run.folder, resume=str(run.checkpoints / path))
 
 

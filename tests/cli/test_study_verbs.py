@@ -1,0 +1,127 @@
+"""What study and demo do, print and refuse."""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from resatlas.cli.main import main
+from resatlas.runs.store import Run
+from tests.studies import tiny
+from tests.training import processes
+from tests.training.small import DATA
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, processes.Ended]:
+    """A folder in which the tiny study was carried out, and how that ended."""
+    folder = tmp_path_factory.mktemp("study") / "here"
+    folder.mkdir()
+    tiny.write(folder)
+    return folder, processes.run(folder, "study", "tiny.toml", first=tiny.forking)
+
+
+def test_a_study_shows_its_answers(done: tuple[Path, processes.Ended]) -> None:
+    """Progress run by run on standard error; on standard output each question with its table, then the page."""
+    folder, ended = done
+    assert ended.code == 0
+    progress = ended.err.splitlines()
+    assert [line.split("  ")[0] for line in progress] == [f"{k} of 4" for k in (1, 2, 3, 4)]
+    for line in progress:
+        assert any(f"  {design} seed " in line for design in tiny.DESIGNS)
+        assert "test error" in line
+    blocks = ended.out.split("\n\n")
+    assert "Do shortcuts help?" in blocks
+    assert "And is a run shared?" in blocks
+    assert ended.out.endswith("\n\npage: runs/tiny/report.html\n")
+    assert (folder / "runs" / "tiny" / "report.html").is_file()
+
+
+def test_a_study_has_a_folder_with_a_run_each(done: tuple[Path, processes.Ended]) -> None:
+    """runs/<study>/<run>, a list of questions, and the page."""
+    folder, _ = done
+    names = sorted(path.name for path in (folder / "runs" / "tiny").iterdir())
+    assert [name for name in names if name.startswith("synthetic_")] == names[-4:]
+    assert names[:-4] == ["report.html", "study.json"]
+
+
+def test_a_study_gives_its_results_as_json(done: tuple[Path, processes.Ended], tmp_path: Path) -> None:
+    """The page, and by question the results of its runs; nothing else on standard output."""
+    folder, _ = done
+    shutil.copytree(folder, tmp_path / "here")
+    ended = processes.run(tmp_path / "here", "study", "tiny.toml", "--json")
+    value = json.loads(ended.out)
+    assert (ended.code, ended.err) == (0, "")
+    assert value["page"] == "runs/tiny/report.html"
+    shortcuts, again = value["questions"]["shortcuts"], value["questions"]["again"]
+    assert [(each["design"], each["seed"], each["data"]) for each in shortcuts] == [
+        (design, seed, DATA) for seed in (0, 1) for design in tiny.DESIGNS
+    ]
+    assert again == shortcuts[:1]
+    for file in (tmp_path / "here" / "runs" / "tiny").glob("*/results.json"):
+        assert Run(file.parent).results in shortcuts
+
+
+def test_a_study_can_be_reported_again(
+    done: tuple[Path, processes.Ended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`report` takes the folder of a study as it takes a run's."""
+    folder, _ = done
+    assert main(("report", str(folder / "runs" / "tiny"), "--out", str(tmp_path / "page.html"), "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["questions"] == ["shortcuts", "again"]
+
+
+def demo_of_tiny(file: Path) -> None:
+    """Let the demo be the tiny study, carried out by forked workers."""
+    from resatlas.cli import demo_verb
+    from resatlas.studies.study import read_study
+
+    tiny.forking()
+    demo_verb.demo_study = lambda: read_study(file)
+
+
+def test_the_demo_is_a_study_of_its_own(tmp_path: Path) -> None:
+    """It needs no word, and writes where it is told; in silence if asked."""
+    file = tiny.write(tmp_path, tiny.TEXT.replace("seeds = 2", "seeds = 1"))
+    ended = processes.run(tmp_path, "demo", "--out", "mine", "--quiet", first=partial(demo_of_tiny, file))
+    assert ended == processes.Ended(0, "", "")
+    assert (tmp_path / "mine" / "report.html").is_file()
+    assert len(list((tmp_path / "mine").glob("*/results.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("study",), "FILE"),
+        (("study", "nowhere.toml"), "nowhere.toml: no such file or directory"),
+        (("study", "."), ".: is a directory"),
+        (("study", "tiny.toml", "--outt", "x"), 'did you mean "--out"?'),
+        (("study", "tiny.toml", "--out", "file"), "file is "),
+        (("study", "tiny.toml", "--out", "file/x"), "file/x cannot be made: file is no folder"),
+        (("study", "wrong.toml"), 'no key "titel"; did you mean "title"?'),
+        (("study", "wrong.toml", "--json"), "wrong.toml"),
+        (("demo", "resnet-20"), 'resatlas demo does not take "resnet-20"'),
+        (("demo", "--out", "file/x"), "file is no folder"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_a_wrong_command_is_answered_in_a_line(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    sentence: str,
+) -> None:
+    """Exit code 2, one line, and nothing is begun."""
+    monkeypatch.chdir(tmp_path)
+    tiny.write(tmp_path)
+    (tmp_path / "wrong.toml").write_text(tiny.TEXT.replace("title", "titel"))
+    (tmp_path / "file").write_text("")
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert sentence in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tiny.toml", "wrong.toml"]

@@ -1,0 +1,433 @@
+"""What train, evaluate and report do, print and refuse."""
+
+import errno
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resatlas.cli.main import main
+from resatlas.data import fashion_mnist
+from resatlas.recipes.catalog import NAMED
+from resatlas.runs import store
+from resatlas.runs.experiment import from_json, to_json
+from resatlas.runs.store import Run
+from tests.training import processes
+from tests.training.small import DATA, DESIGN, EXPERIMENT, assert_same, carried_out, results_without_times
+
+TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "1")
+NAME = "synthetic_size_8_channels_1_classes_4_images_96-resnet_depth_8_base_2-quick"
+
+Say = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
+    """Runs the program in an empty folder with the exit code that is expected; what it writes, out and err."""
+    monkeypatch.chdir(tmp_path)
+
+    def said(*words: str, code: int = 0) -> tuple[str, str]:
+        assert main(words) == code, capsys.readouterr()
+        return tuple(capsys.readouterr())
+
+    return said
+
+
+@pytest.fixture
+def refused(say: Say) -> Callable[..., str]:
+    """The line that refuses a command, which begins with the kind of error; nothing on standard output."""
+
+    def told(*words: str, code: int = 2) -> str:
+        out, err = say(*words, code=code)
+        assert out == ""
+        assert err.count("\n") == 1
+        assert err.endswith("\n")
+        kind, colon, sentence = err.rstrip("\n").partition(": ")
+        assert kind[0].isupper()
+        assert colon
+        return sentence
+
+    return told
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run."""
+    return carried_out(tmp_path_factory.mktemp("finished") / "run")
+
+
+def test_training_gives_its_results_as_json(say: Say, tmp_path: Path) -> None:
+    """One JSON value on standard output and nothing else there: the results, with the keys of the contract."""
+    out, err = say(*TRAIN, "--out", "run", "--json")
+    results = json.loads(out)
+    assert results == Run(tmp_path / "run").results
+    assert set(results) >= {
+        *("design", "data", "recipe", "seed", "epochs", "parameters", "multiply_adds", "seconds"),
+        *("images_per_second", "test", "validation", "train"),
+    }
+    for part in ("test", "validation", "train"):
+        assert set(results[part]) >= {"error_percent", "images"}
+    assert (results["design"], results["data"], results["recipe"]) == (DESIGN, DATA, "quick")
+    assert (results["seed"], results["epochs"]) == (0, 1)
+    assert "epoch 1 loss " in err
+
+
+def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
+    """Plain lines on standard error where there is no terminal, a table on standard output; the folder is the usual."""
+    out, err = say(*TRAIN)
+    folder = f"runs/{NAME}-s0"
+    head, row = out.splitlines()
+    assert head.split("  ")[0] == "run"
+    assert row.startswith(folder)
+    opening, epoch = err.splitlines()
+    assert opening == (
+        f"{DESIGN} on {DATA}: 84 images, 1 epochs of 5 steps, batch 16, learning rate up to 0.1, seed 0 -> {folder}"
+    )
+    assert [word for word in epoch.split() if not word[0].isdigit()] == [
+        *("epoch", "loss", "error_percent", "validation_error_percent", "images_per_second", "seconds_left"),
+    ]
+    assert Run(Path(folder)).finished
+
+
+def test_quiet_trains_in_silence(say: Say, finished: Run, tmp_path: Path) -> None:
+    """Nothing is written on either side, and the run is the same as from Python."""
+    assert say(*TRAIN, "--epochs", "3", "--save-every", "0", "--out", "run", "--quiet") == ("", "")
+    assert_same(Run(tmp_path / "run"), finished)
+
+
+def test_several_seeds_make_sibling_folders_and_a_list(say: Say, tmp_path: Path) -> None:
+    """Each seed has a folder of its own, named after the given or the usual one."""
+    out, _ = say(*TRAIN, "--seeds", "2", "--json")
+    results = json.loads(out)
+    assert [each["seed"] for each in results] == [0, 1]
+    assert [Run(tmp_path / "runs" / f"{NAME}-s{seed}").results for seed in (0, 1)] == results
+    out, _ = say(*TRAIN, "--seeds", "2", "--out", "mine", "--json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine-s0", "mine-s1", "runs"]
+    for seed, each in enumerate(results):
+        other = Run(tmp_path / f"mine-s{seed}")
+        assert results_without_times(other) == results_without_times(Run(tmp_path / "runs" / f"{NAME}-s{seed}"))
+        assert each["test"] == other.results["test"]
+    assert isinstance(json.loads(say(*TRAIN, "--seeds", "1", "--out", "one", "--json")[0]), list)
+
+
+def test_no_seed_is_trained_where_a_folder_is_occupied(refused: Callable[..., str], tmp_path: Path) -> None:
+    """All folders are checked before the first of them is begun."""
+    (tmp_path / "mine-s1").mkdir()
+    (tmp_path / "mine-s1" / "file").write_text("")
+    assert "mine-s1 holds other files" in refused(*TRAIN, "--seeds", "2", "--out", "mine")
+    assert not (tmp_path / "mine-s0").exists()
+
+
+@pytest.mark.parametrize("out", [".", "/"])
+def test_several_seeds_need_a_folder_with_a_name(refused: Callable[..., str], tmp_path: Path, out: str) -> None:
+    """Siblings of a folder without a name of its own are none."""
+    assert "--out" in refused(*TRAIN, "--seeds", "2", "--out", out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_run_is_resumed_in_a_word(say: Say) -> None:
+    """It says so, gives the results again and exits 0."""
+    first, _ = say(*TRAIN, "--out", "run", "--json")
+    again, err = say(*TRAIN, "--out", "run", "--json", "--resume", "auto")
+    assert again == first
+    assert err == "run is finished: nothing is left to train\n"
+    assert say(*TRAIN, "--out", "run", "--quiet", "--resume") == ("", "")
+
+
+CONFIG = ("--print-config", "--set", "schedule.peak=0.3", "--set", "schedule.rise=1/3")
+
+
+def test_the_resolved_experiment_is_printed(say: Say, tmp_path: Path) -> None:
+    """Every field of it, as text and as JSON the same; nothing is trained or written."""
+    text, err = say(*TRAIN, *CONFIG)
+    out, _ = say(*TRAIN, *CONFIG, "--json")
+    experiment = from_json(json.loads(out))
+    assert json.loads(text) == json.loads(out)
+    assert to_json(experiment) == json.loads(out)
+    assert (experiment.recipe.epochs, experiment.recipe.batch) == (1, 16)
+    assert (experiment.recipe.schedule.peak, str(experiment.recipe.schedule.rise)) == (0.3, "1/3")
+    assert (experiment.design, experiment.data, experiment.seed) == (DESIGN, DATA, 0)
+    assert err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_experiments_of_several_seeds_are_a_list(say: Say) -> None:
+    """One for each seed."""
+    out, _ = say(*TRAIN, "--print-config", "--seeds", "3", "--json")
+    assert [each["seed"] for each in json.loads(out)] == [0, 1, 2]
+
+
+def test_data_are_named_by_their_shortest_text(say: Say) -> None:
+    """The usual value of a knob is not part of a name."""
+    out, _ = say("train", "resnet-20", "--data", "digits:size=8", "--print-config")
+    assert json.loads(out)["data"] == "digits"
+
+
+def test_evaluating_gives_the_values_of_the_results(say: Say, finished: Run, tmp_path: Path) -> None:
+    """By name, as JSON and as text, and in silence."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    out, err = say("evaluate", "run", "--json")
+    assert (json.loads(out), err) == (finished.results["test"], "")
+    out, _ = say("evaluate", "run")
+    assert [line.split()[0] for line in out.splitlines()] == ["loss", "error_percent", "images"]
+    assert f"images {finished.results['test']['images']}" in out.splitlines()
+    assert say("evaluate", "run", "--quiet") == ("", "")
+
+
+def test_a_report_is_a_page(say: Say, finished: Run, tmp_path: Path) -> None:
+    """One file, and its path as JSON, as text or in silence."""
+    out, err = say("report", str(finished.folder), "--out", "page.html", "--json")
+    assert (json.loads(out)["page"], err) == ("page.html", "")
+    assert "page.html" in say("report", str(finished.folder), "--out", "page.html")[0]
+    assert say("report", str(finished.folder), "--out", "page.html", "--quiet") == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert DESIGN in (tmp_path / "page.html").read_text()
+
+
+USAGE: tuple[tuple[str, str], ...] = (
+    ("train resnt-20 --data digits", 'no design "resnt-20"; did you mean "resnet-20"'),
+    ("train resnet-21 --data digits", "depth"),
+    ("train resnet-20 --data digts", 'no data set "digts"; did you mean "digits"?'),
+    ("train resnet-20 --data digits:sise=8", 'no knob of digits "sise"; did you mean "size"?'),
+    ("train resnet-20 --data digits:size=2", "8 to 256 pixels"),
+    ("train resnet-20", "--data"),
+    ("train --data digits", "DESIGN"),
+    ("train resnet-20 --data digits --recipe qick", 'no recipe "qick"; did you mean "quick"?'),
+    ("train resnet-20 --data digits --set epoch=3", 'no recipe field "epoch"; did you mean "epochs"?'),
+    ("train resnet-20 --data digits --set epochs=three", "epochs: a whole number is expected"),
+    ("train resnet-20 --data digits --set epochs", "key=value"),
+    ("train resnet-20 --data digits --set epochs=2 --set epochs=3", 'setting "epochs" is given twice'),
+    ("train resnet-20 --data digits --set schedule.peak=nan", "a finite peak above 0"),
+    ("train resnet-20 --data digits --set schedule.peak=-1", "a finite peak above 0"),
+    ("train resnet-20 --data digits --epochs 0", "epochs lies between 1 and 1,000,000"),
+    ("train resnet-20 --data digits --epochs 1000000000", "epochs lies between 1 and 1,000,000"),
+    ("train resnet-20 --data digits --epochs ten", "--epochs"),
+    ("train resnet-20 --data digits --seed -1", "a seed lies between 0 and"),
+    ("train resnet-20 --data digits --seed x", "--seed"),
+    ("train resnet-20 --data digits --seeds 0", "--seeds lies between 1 and 1000"),
+    ("train resnet-20 --data digits --seeds 2000000000", "--seeds lies between 1 and 1000"),
+    ("train resnet-20 --data digits --seed 1 --seeds 2", "not allowed with"),
+    (f"train {DESIGN} --data {DATA} --save-every nan", "save"),
+    (f"train {DESIGN} --data {DATA} --save-every -1", "save"),
+    ("train resnet-20 --data digits --epoch 3", 'no option of resatlas train "--epoch"; did you mean "--epochs"?'),
+    ("train resnet-20 --data digits --out full", "full holds other files"),
+    ("train resnet-20 --data digits --out file", "file is "),
+    ("train resnet-20 --data digits --out file/run", "file is no folder"),
+    ("train resnet-20 --data digits --out " + "x" * 300, "name too long"),
+    ("train resnet-20 --data digits --out new --resume nowhere", "new has no run to resume"),
+    ("train missing.toml --data digits", "missing.toml: no such file or directory"),
+    ("train digits:size=16 --data digits", 'no design "digits"'),
+    ("evaluate", "RUN"),
+    ("evaluate nowhere", "nowhere is no run"),
+    ("evaluate full", "full is no run: it has no experiment.json"),
+    ("evaluate file", "file is no run"),
+    ("evaluate full full", "does not take"),
+    ("report full --out page.html", "full is neither a run nor a study"),
+    ("report nowhere --out page.html", "nowhere is neither a run nor a study: it does not exist"),
+    ("report file --out page.html", "it is a file"),
+    ("report full", "--out"),
+    ("report --out page.html", "RUN"),
+)
+
+
+@pytest.mark.parametrize(("command", "sentence"), USAGE, ids=[command for command, _ in USAGE])
+def test_a_wrong_command_is_answered_in_a_line(
+    refused: Callable[..., str], tmp_path: Path, command: str, sentence: str
+) -> None:
+    """Exit code 2, one line with what was given, what is allowed or what is near; nothing is begun."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("")
+    (tmp_path / "file").write_text("")
+    assert sentence in refused(*shlex.split(command)).replace("File", "file")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
+
+
+@pytest.fixture
+def no_fashion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without Fashion-MNIST."""
+    monkeypatch.setattr(fashion_mnist, "PACKAGED", tmp_path / "nowhere")
+    monkeypatch.delenv("RESATLAS_DATA", raising=False)
+
+
+@pytest.mark.usefixtures("no_fashion")
+def test_missing_data_are_answered_with_their_package(refused: Callable[..., str], tmp_path: Path) -> None:
+    """Exit code 3, the package that has them, the variable that finds them; the folder stays free."""
+    sentence = refused("train", DESIGN, "--data", "fashion-mnist", code=3)
+    assert "apt-get install dataset-fashion-mnist" in sentence
+    assert "RESATLAS_DATA" in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_fashion")
+def test_damaged_data_are_answered_with_their_file(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 3 and the file that is not what was published."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for file in fashion_mnist.FILES:
+        (folder / file.name).write_bytes(b"\x1f\x8bnot what it seems")
+    monkeypatch.setenv("RESATLAS_DATA", str(folder))
+    sentence = refused("train", DESIGN, "--data", "fashion-mnist", "--out", "run", code=3)
+    assert sentence.startswith(f"{folder / fashion_mnist.FILES[0].name} is damaged or another file")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_checkpoint_that_was_named_is_answered(
+    refused: Callable[..., str], finished: Run, tmp_path: Path
+) -> None:
+    """Exit code 4 and what is wrong with it."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    (folder / "results.json").unlink()
+    (folder / "checkpoints" / "step-00000010" / "state.json").write_text("{}")
+    command = (*TRAIN, "--epochs", "3", "--out", "run", "--quiet", "--resume", "run/checkpoints/step-00000010")
+    assert refused(*command, code=4).startswith("checkpoint step-00000010 is damaged: state.json has size 2 ")
+    shutil.rmtree(folder / "checkpoints")
+    (folder / "results.json").write_text("{}")
+    assert refused("evaluate", "run", code=4) == "run has no valid checkpoint"
+
+
+def test_a_rate_that_is_too_high_is_non_finite(refused: Callable[..., str], tmp_path: Path) -> None:
+    """Exit code 5, the step, and what may help; no results are written."""
+    command = (*TRAIN, "--epochs", "3", "--set", "schedule.peak=1e30", "--out", "run", "--quiet")
+    sentence = refused(*command, code=5)
+    assert "schedule.peak" in sentence
+    assert not Run(tmp_path / "run").finished
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"
+
+
+def test_another_experiment_in_the_folder_is_refused(refused: Callable[..., str], finished: Run) -> None:
+    """Neither begun anew nor resumed with other settings."""
+    out = ("--out", str(finished.folder))
+    assert "holds another run; continue it with --resume auto" in refused(*TRAIN, "--epochs", "3", *out)
+    assert "holds another experiment" in refused(*TRAIN, "--epochs", "2", "--resume", "auto", *out)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 2}'])
+@pytest.mark.parametrize("command", ["evaluate run", "report run --out page.html", "train --resume auto"])
+def test_a_damaged_experiment_is_answered_in_a_line(
+    refused: Callable[..., str], finished: Run, tmp_path: Path, command: str, text: str
+) -> None:
+    """No verb ends in a traceback where experiment.json is not what it should be."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    (tmp_path / "run" / "experiment.json").write_text(text)
+    words = command.split()
+    if words[0] == "train":
+        words = [*TRAIN, "--epochs", "3", "--out", "run", "--resume", "auto"]
+    assert "experiment" in refused(*words)
+
+
+@pytest.mark.parametrize("out", ["file/page.html", "folder"])
+def test_a_page_that_cannot_be_written_is_answered_in_a_line(
+    refused: Callable[..., str], finished: Run, tmp_path: Path, out: str
+) -> None:
+    """A path below a file and a folder are usage errors."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    assert out in refused("report", str(finished.folder), "--out", out)
+
+
+def fill_the_disk(function: str) -> None:
+    """Let every file of this kind find the disk full, as the system says it: without a name."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    setattr(store, function, full)
+
+
+@pytest.mark.parametrize("function", ["append_line", "write_json", "write_text"])
+def test_a_full_disk_ends_a_training_in_a_line(finished: Run, tmp_path: Path, function: str) -> None:
+    """Whatever file does not fit: no traceback, an exit code that is not 0, and no blame for something else."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    (tmp_path / "run" / "results.json").unlink()
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000015")
+    command = (*TRAIN, "--epochs", "3", "--out", "run", "--quiet", "--resume", "auto")
+    ended = processes.run(tmp_path, *command, first=partial(fill_the_disk, function))
+    assert (ended.code, ended.out) not in ((0, ""), (75, ""))
+    assert "o space left on device" in ended.line
+    assert "standard output" not in ended.line
+
+
+def test_a_folder_that_was_removed_ends_a_training_in_a_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Someone who removes a run in progress gets a line, not a traceback."""
+    monkeypatch.chdir(tmp_path)
+    real = store.append_line
+
+    def removing(file: Path, row: dict[str, Any]) -> None:
+        shutil.rmtree(file.parent, ignore_errors=True)
+        real(file, row)
+
+    monkeypatch.setattr(store, "append_line", removing)
+    assert main((*TRAIN, "--out", "run", "--quiet")) not in (0, 75)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+IMPORTED = """
+import sys
+from pathlib import Path
+from time import process_time
+from resatlas.data import fashion_mnist
+fashion_mnist.PACKAGED = Path("nowhere")
+from resatlas.cli.main import main
+code = main(sys.argv[1:])
+print(code, "torch" in sys.modules, process_time())
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("train", "resnt-20", "--data", "digits"), 2),
+        (("train", "resnet-20", "--data", "digts"), 2),
+        (("train", "resnet-20", "--data", "digits:size=16", "--out", "full"), 2),
+        (("train", "resnet-20", "--data", "fashion-mnist", "--out", "full"), 2),
+        (("train", "resnet-20", "--data", "fashion-mnist"), 3),
+        (("train", "resnet-20", "--data", "digits", "--set", "epoch=3"), 2),
+        (("evaluate", "full"), 2),
+        (("report", "full", "--out", "page.html"), 2),
+        (("study", "nowhere.toml"), 2),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_what_cannot_be_done_is_refused_before_torch_is_imported(
+    tmp_path: Path, words: tuple[str, ...], code: int
+) -> None:
+    """Design, data and folder are checked first, in under a second of the program's own time, the best of three."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("")
+    environment = {name: value for name, value in os.environ.items() if name != "RESATLAS_DATA"}
+    seconds: list[float] = []
+    while len(seconds) < 3 and min(seconds, default=1) >= 1:
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORTED, *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr.count("\n") == 1
+        found, with_torch, spent = done.stdout.split()
+        assert (int(found), with_torch) == (code, "False")
+        seconds.append(float(spent))
+    assert min(seconds) < 1
+
+
+def test_the_usual_recipe_is_the_quick_one(say: Say) -> None:
+    """What --recipe is left out for."""
+    out, _ = say("train", "resnet-20", "--data", "digits", "--print-config", "--json")
+    assert from_json(json.loads(out)).recipe == NAMED["quick"]
+    assert from_json(json.loads(out)).layout == EXPERIMENT.layout

@@ -1,0 +1,133 @@
+"""Whatever the README shows, works as it says."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+import resatlas
+from resatlas.cli.main import VERBS, main
+from resatlas.data import digits
+from resatlas.data.dataset import Parts
+from resatlas.runs.store import Run
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PACKAGE = Path(resatlas.__file__).parent
+
+
+def block(language: str, beginning: str = "") -> str:
+    """The only code block of that language that begins so."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    [found] = (text for name, text in blocks if name == language and text.startswith(beginning))
+    return found
+
+
+def test_the_commands_run_in_order(tmp_path: Path) -> None:
+    """Every line of the shell block, in one shell, from an empty folder, with the program on the path."""
+    lines = [line.partition(" #")[0].rstrip() for line in block("sh").splitlines()]
+    commands = [line for line in lines if line]
+    assert len(commands) > 5
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(  # the README's own lines
+        ["bash", "-euc", "\n".join(commands)],  # noqa: S607 - whichever bash there is
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr
+    [run] = (tmp_path / "runs").iterdir()
+    assert Run(run).finished
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!")
+
+
+def test_every_command_is_one_of_ours() -> None:
+    """The shell block names verbs that exist."""
+    words = [line.split()[:2] for line in block("sh").splitlines() if line]
+    assert {program for program, _ in words} == {"resatlas"}
+    assert {verb for _, verb in words} <= set(VERBS)
+
+
+def test_the_python_prints_what_its_comments_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each printed value equals the comment behind its line."""
+    monkeypatch.chdir(tmp_path)
+    source = block("python")
+    comments = [line.rpartition("  # ")[2] for line in source.splitlines() if line.startswith("print(")]
+    assert len(comments) > 1
+    ast.parse(source)
+    printed = StringIO()
+    with redirect_stdout(printed):
+        exec(compile(source, "README.md", "exec"), {})  # noqa: S102 - it is ours
+    assert printed.getvalue().splitlines() == comments
+
+
+def test_the_blueprint_is_described_and_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cross of the README expands, and is trained on digits as the text says (here on some of them)."""
+    real = digits.read
+
+    def some(size: int) -> Parts:
+        parts = real(size)
+        return Parts(train=parts.train.take(slice(64)), test=parts.test.take(slice(8)))
+
+    monkeypatch.setattr(digits, "read", some)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cross.toml").write_text(block("toml"), encoding="utf-8")
+    assert main(("describe", "cross.toml", "--json")) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert (described["name"], described["family"]) == ("grouped pyramid in two streams", "blueprint")
+    assert [unit["stride"] for unit in described["units"]] == [1, 1, 2, 1, 2, 1]
+    assert (
+        main(("train", "cross.toml", "--data", "digits:size=32", "--epochs", "1", "--set", "validation=0", "--json"))
+        == 0
+    )
+    results = json.loads(capsys.readouterr().out)
+    assert results["design"] == "cross.toml"
+    assert results["parameters"] == described["parameters"]
+    assert (results["train"]["images"], results["test"]["images"]) == (64, 8)
+
+
+def tree() -> list[str]:
+    """The names below src/resatlas/ in the README's tree, in its order, and those beside it."""
+    lines = block("", "src/resatlas/").splitlines()
+    return [line.split()[0] for line in lines]
+
+
+def test_the_tree_is_that_of_the_package() -> None:
+    """Every folder of the package is in the README's tree, and nothing else is."""
+    [head, *names] = tree()
+    assert head == "src/resatlas/"
+    folders = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    beside = {"tests/", "docs/", "errors.py"}
+    assert set(names) - beside == folders
+    assert len(names) == len(set(names))
+    assert (PACKAGE / "errors.py").is_file()
+    assert all((ROOT / name).is_dir() for name in ("tests", "docs"))
+
+
+def test_the_data_are_those_of_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each data set of the table exists, and each that exists is in the table."""
+    from resatlas.data.catalog import NAMED, resolve
+
+    rows = re.findall(r"^\| (`.*?) \|", README, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert {resolve(name).name.partition(":")[0] for name in named} == set(NAMED)
+    assert capsys.readouterr().out == ""
+
+
+def test_files_that_are_linked_exist() -> None:
+    """No link of the README leads nowhere."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
