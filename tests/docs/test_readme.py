@@ -30,6 +30,7 @@ def block(language: str, beginning: str = "") -> str:
     return found
 
 
+@pytest.mark.slow
 def test_the_commands_run_in_order(tmp_path: Path) -> None:
     """Every line of the shell block, in one shell, from an empty folder, with the program on the path."""
     lines = [line.partition(" #")[0].rstrip() for line in block("sh").splitlines()]

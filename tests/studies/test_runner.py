@@ -22,7 +22,7 @@ from tests.training.processes import members, wait_for
 from tests.training.small import assert_same, carried_out
 
 STUDY = ("study", "tiny.toml", "--out", "out", "--quiet")
-SECONDS = 20.0
+SECONDS = 40.0
 """Within which every stop must have come to its end."""
 
 
@@ -51,6 +51,7 @@ def dates(folder: Path) -> dict[str, int]:
     return {str(file): file.stat().st_mtime_ns for run in runs(folder) for file in run.folder.rglob("*")}
 
 
+@pytest.mark.slow
 def test_a_study_is_carried_out_by_workers_and_then_left_alone(undisturbed: dict[str, Run], tmp_path: Path) -> None:
     """Two workers of the usual kind train every run as one process would; the second call only writes the page."""
     file = tiny.write(tmp_path)
@@ -118,7 +119,7 @@ class Begun:
         """Its end, which must come soon, and with it the end of every process of its group."""
         self.program.process.join(SECONDS)
         alive = self.program.process.is_alive()
-        left = [] if not alive and wait_for(lambda: not members(self.leader), seconds=5) else members(self.leader)
+        left = [] if not alive and wait_for(lambda: not members(self.leader), seconds=10) else members(self.leader)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         assert not alive, f"the study did not end within {SECONDS:g} s"
@@ -180,7 +181,7 @@ def test_a_stop_before_the_first_step_is_a_stop(tmp_path: Path) -> None:
     """A run that is being prepared when the signal comes is not trained to its end."""
     study = begun(
         tmp_path,
-        partial(tiny.forking, 0.15, preparing=1.0),
+        partial(tiny.forking, 0.25, preparing=1.0),
         lambda out: len(list(out.glob("*/preparing"))) == 2,
     )
     terminate_the_parent(study)
@@ -244,7 +245,7 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     """Where the parent is killed, nothing goes on behind the back of the next command."""
     study = begun(tmp_path, partial(tiny.forking, 0.5), lambda out: len(list(out.glob("*/status.json"))) == 2)
     os.kill(study.leader, signal.SIGKILL)
-    gone = wait_for(lambda: not members(study.leader), seconds=5)
+    gone = wait_for(lambda: not members(study.leader), seconds=10)
     for pid in members(study.leader):
         os.kill(pid, signal.SIGKILL)
     assert gone

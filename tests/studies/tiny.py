@@ -62,7 +62,7 @@ def forking(seconds: float = 0.0, *, preparing: float = 0.0) -> None:
         session.start = slow_start
 
 
-slowly = partial(forking, 0.15)
+slowly = partial(forking, 0.25)
 
 
 def one_of_two_slowly(seconds: float) -> None:

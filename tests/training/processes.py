@@ -4,6 +4,7 @@ Each such process has its own signals, exit code, standard output and standard e
 """
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 FORKED = get_context("forkserver")
 FORKED.set_forkserver_preload(["torch._dynamo", "sklearn.model_selection", "resatlas.training.session"])
 
-PATIENCE = 60.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -132,3 +133,8 @@ def wait_for(what: Callable[[], object], *, seconds: float = PATIENCE) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def limit_files(size: int) -> None:
+    """Let no file of the process grow beyond a number of bytes, as on a disk that is nearly full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

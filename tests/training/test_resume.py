@@ -303,3 +303,18 @@ def test_saves_come_no_more_often_than_asked(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         carried_out(other, save_every=3600, watcher=signalling(STEPS + 1, signal.SIGINT))
     assert sorted(path.name for path in Run(other).checkpoints.iterdir()) == ["latest", "step-00000006"]
+
+
+def test_a_disk_that_fills_while_a_checkpoint_is_written_ends_the_training_in_a_line(tmp_path: Path) -> None:
+    """Exit code 4, what the system said, and no draft left; with room again, the same command goes on."""
+    train = ("train", "resnet:depth=8,base=16", "--data", DATA, "--set", "batch=16", "--epochs", "2", "--quiet")
+    command = (*train, "--save-every", "0", "--out", "run", "--resume", "auto")
+    ended = processes.run(tmp_path, *command, first=partial(processes.limit_files, 100_000))
+    assert (ended.code, ended.out) == (4, "")
+    assert ended.line.startswith("CheckpointError: run/checkpoints/step-00000005 cannot be written: ")
+    assert "file too large" in ended.line
+    run = Run(tmp_path / "run")
+    assert list(run.checkpoints.iterdir()) == []
+    assert json.loads((run.folder / "status.json").read_text())["status"] == "failed"
+    assert processes.run(tmp_path, *command) == processes.Ended(0, "", "")
+    assert run.finished

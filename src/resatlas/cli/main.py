@@ -33,9 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        code = _run(words)
-        sys.stdout.flush()
-        return code
+        return _run(words)
     except ResatlasError as error:
         print(" ".join(f"{type(error).__name__}: {error}".split()), file=sys.stderr)
         return error.exit_code
@@ -46,18 +44,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a disk that filled, a folder that went away
-        if error.filename is None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"ResatlasError: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        where = error.filename or "a file"
+        print(f"ResatlasError: {where} cannot be used: {(error.strerror or str(error)).lower()}", file=sys.stderr)
         return ResatlasError.exit_code
+
+
+def _show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ResatlasError(f"standard output: {error.strerror}") from None
 
 
 def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
-        print(_help())
+        _show(_help())
         return 0
     if words[0] == "--version":
-        print(f"resatlas {__version__}")
+        _show(f"resatlas {__version__}")
         return 0
     name, *rest = words
     if name not in VERBS:
@@ -71,9 +78,9 @@ def _run(words: list[str]) -> int:
     options = parser.parse_args(rest)
     outcome = verb.run(options)
     if options.json:
-        print(json.dumps(outcome.data, indent=2, ensure_ascii=False))
+        _show(json.dumps(outcome.data, indent=2, ensure_ascii=False))
     elif not options.quiet and outcome.text:
-        print(outcome.text)
+        _show(outcome.text)
     return outcome.exit_code
 
 

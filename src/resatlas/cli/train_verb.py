@@ -57,6 +57,8 @@ def run(options: argparse.Namespace) -> Outcome:
         data = [experiments.to_json(each) for each in experiments_]
         value: Any = data if options.seeds else data[0]
         return Outcome(value, json.dumps(value, indent=2, ensure_ascii=False))
+    if not 0 <= options.save_every < float("inf"):
+        raise UsageError(f"--save-every is a number of seconds from 0; {options.save_every} is not")
     prepared = [prepare(each, out=_folder(options, each), resume=options.resume) for each in experiments_]
     with watcher(quiet=options.quiet) as watching:
         results = [
@@ -84,7 +86,12 @@ def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
 def _folder(options: argparse.Namespace, experiment: Experiment) -> Path:
     if options.out is None:
         return Path("runs") / experiment.run_name
-    return options.out.with_name(f"{options.out.name}-s{experiment.seed}") if options.seeds else options.out
+    out: Path = options.out
+    if not options.seeds:
+        return out
+    if not out.name:
+        raise UsageError(f"several seeds make folders side by side, named after --out; {out} has no name")
+    return out.with_name(f"{out.name}-s{experiment.seed}")
 
 
 def _closing(results: list[dict[str, Any]], folders: list[Path]) -> str:

@@ -8,13 +8,15 @@ from pathlib import Path
 from resatlas.arch.codec import decode
 from resatlas.arch.toml import read_toml
 from resatlas.data import catalog as datasets
-from resatlas.errors import BlueprintError, ResatlasError
+from resatlas.designs import catalog as designs
+from resatlas.errors import BlueprintError, ResatlasError, quoted
 from resatlas.recipes import catalog as recipes
 from resatlas.runs.collection import Collection, Question, View
 from resatlas.runs.experiment import Experiment, folder_name
 
 SCHEMA = 1
 MOST_RUNS = 10_000
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +55,28 @@ class Study:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise BlueprintError(f"study {self.name}: schema = {SCHEMA} is expected, {self.schema} given")
-        if self.name != folder_name(self.name) or not self.name.strip("."):
-            raise BlueprintError(f'a study\'s name is letters, digits, ".", "_" and "-"; "{self.name[:40]}" is not')
-        seeds = [runs.seeds for question in self.questions for runs in question.runs]
-        if not seeds:
-            raise BlueprintError(f"study {self.name} asks for no run")
-        if min(seeds) < 1 or sum(seeds) > MOST_RUNS:
-            raise BlueprintError(f"study {self.name}: seeds lie between 1 and {MOST_RUNS:,} in all")
+        if self.name != folder_name(self.name) or not self.name.strip(".") or len(self.name) > LONGEST_NAME:
+            raise BlueprintError(
+                f"a study's name is up to {LONGEST_NAME} letters, digits, dots, _ and -; {quoted(self.name)} is not"
+            )
+        names = [question.name for question in self.questions]
+        for name in names:
+            if names.count(name) > 1:
+                raise BlueprintError(f"study {self.name}: two questions are called {quoted(name)}")
+        lists = [runs for question in self.questions for runs in question.runs]
+        if not all(runs.designs for runs in lists) or not lists:
+            raise BlueprintError(f"study {self.name} asks for no run, or has a list without designs")
+        if min(runs.seeds for runs in lists) < 1 or sum(runs.seeds * len(runs.designs) for runs in lists) > MOST_RUNS:
+            raise BlueprintError(
+                f"study {self.name}: seeds lie between 1 and {MOST_RUNS:,}, and so do all runs together"
+            )
 
     def experiments(self, question: AskedQuestion) -> Iterator[Experiment]:
         """The experiments of a question: seed by seed within a list of designs, so that first answers come early."""
         for runs in question.runs:
             recipe = recipes.with_settings(recipes.resolve(runs.recipe or self.recipe), runs.settings)
-            epochs = runs.epochs or self.epochs
-            if epochs:
+            epochs = self.epochs if runs.epochs is None else runs.epochs
+            if epochs is not None:
                 recipe = replace(recipe, epochs=epochs)
             data = datasets.resolve(runs.data or self.data).name
             for seed in range(runs.seeds):
@@ -107,9 +117,11 @@ def read_study(path: Path) -> Study:
 
     Raises: BlueprintError with the key and the nearest right one; whatever its designs, data and recipes raise.
     """
-    study = decode(Study, read_toml(path), where=str(path))
+    table = read_toml(path)
     try:
-        study.distinct()
+        study = decode(Study, table, where="study")
+        for experiment in study.distinct().values():
+            designs.resolve(experiment.design)
     except ResatlasError as error:
         raise type(error)(f"{path}: {error}") from None
     return study

@@ -1,6 +1,7 @@
 """A signal asks for an end; the loop ends at its next step, with everything saved."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -17,8 +18,11 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Note the first signal; a second SIGINT aborts at once, as without us."""
+    """Note the first signal; a second SIGINT aborts at once, as without us. Outside the main thread none arrives."""
     request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
     before = {number: signal.getsignal(number) for number in STOPPING}
 
     def note(number: int, _frame: FrameType | None) -> None:
