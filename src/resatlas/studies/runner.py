@@ -1,16 +1,19 @@
 """Many runs one after another on every core, each reused if finished and resumed if broken off."""
 
+import math
 import os
 import signal
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import active_children, get_context
-from multiprocessing.synchronize import Event
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from resatlas.arch.cost import cost
 from resatlas.errors import ResatlasError, Stopped
@@ -21,7 +24,14 @@ from resatlas.studies.single import Prepared, carry_out, prepare, read_parts
 from resatlas.studies.study import Study
 from resatlas.training.signals import STOPPING, stop_on_signal
 
+if TYPE_CHECKING:  # the workers alone import torch
+    from multiprocessing.connection import Connection
+
+    from resatlas.training.session import Watcher
+
 POLL_SECONDS = 0.5
+GRACE_SECONDS = 120.0
+"""How long a worker may take for its step and its checkpoint after a stop."""
 
 UNIT_OVERHEAD = 300_000
 """What a unit of a small network costs an image beyond its multiply-adds, in multiply-adds; only to guess times."""
@@ -40,6 +50,7 @@ class Advance:
 
 
 OnAdvance = Callable[[Advance], None]
+Ended = tuple[Prepared, dict[str, Any]]
 
 
 def carry_out_study(study: Study, folder: Path, *, workers: int | None = None, on_advance: OnAdvance) -> None:
@@ -69,44 +80,120 @@ def carry_out_study(study: Study, folder: Path, *, workers: int | None = None, o
         advance(ended[1] if ended else None)
 
 
-def _in_workers(todo: list[Prepared], workers: int) -> Iterator[tuple[Prepared, dict[str, Any]] | None]:
+@dataclass
+class _Worker:
+    """A process that carries out runs, the pipe to it, and the run that it has."""
+
+    process: BaseProcess
+    pipe: "Connection[Any, Any]"
+    ready: bool = False
+    task: Prepared | None = None
+
+
+@dataclass
+class _Crew:
+    """The workers, the runs that wait for one, and the first error."""
+
+    workers: list[_Worker]
+    queue: deque[Prepared]
+    failure: BaseException | None = None
+    deadline: float = math.inf
+
+    @property
+    def busy(self) -> bool:
+        """Whether runs wait or are in progress, and may still take their time."""
+        waiting = self.queue or any(worker.task for worker in self.workers)
+        return bool(waiting) and time.monotonic() < self.deadline
+
+    def hand_out(self) -> None:
+        """Give every idle worker a run."""
+        for worker in self.workers:
+            if worker.ready and not worker.task and self.queue:
+                worker.task = self.queue.popleft()
+                _tell(worker, (worker.task.experiment, worker.task.folder))
+
+    def results(self) -> Iterator[Ended]:
+        """The results that come within a while."""
+        for worker, message in _heard(self.workers):
+            task, worker.task = worker.task, None
+            match message:
+                case "ready":
+                    worker.ready = True
+                case dict() if task:
+                    yield task, message
+                case Stopped():
+                    pass
+                case ResatlasError() if task and worker in self.workers:
+                    self.failure = self.failure or type(message)(f"{task.folder.name}: {message}")
+                case _:
+                    self.failure = self.failure or message
+
+    def stop(self) -> None:
+        """Begin nothing more, and have every run end at its next step, saved."""
+        if self.deadline == math.inf:
+            self.deadline = time.monotonic() + GRACE_SECONDS
+            self.queue.clear()
+            for worker in self.workers:
+                _tell(worker, "stop")
+
+    def dismiss(self) -> None:
+        """End every worker, at once."""
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.join()
+
+
+def _in_workers(todo: list[Prepared], count: int) -> Iterator[Ended | None]:
     """Each run with its results as it ends, and now and then None."""
     if not todo:
         return
+    with stop_on_signal() as request:
+        crew = _Crew([_started() for _ in range(min(count, len(todo)))], deque(todo))
+        try:
+            while crew.busy:
+                crew.hand_out()
+                yield from crew.results()
+                if request.signal or crew.failure:
+                    crew.stop()
+                yield None
+        finally:
+            crew.dismiss()
+    if crew.failure:
+        raise crew.failure
+    if request.signal:
+        raise Stopped(f"by {request.signal.name}, every run saved; the same command goes on")
+
+
+def _started() -> _Worker:
+    """A new worker, which no keyboard reaches before it listens."""
     context = get_context("spawn")
-    stopping = context.Event()
-    failure: BaseException | None = None
-    count = min(workers, len(todo))
-    with (
-        ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker, initargs=(stopping,)) as pool,
-        stop_on_signal() as request,
-    ):
-        waiting: dict[Future[dict[str, Any]], Prepared] = {
-            pool.submit(_one, each.experiment, each.folder): each for each in todo
-        }
-        while waiting:
-            ended, _ = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            for future in ended:
-                each = waiting.pop(future)
-                try:
-                    yield each, future.result()
-                except (CancelledError, Stopped):
-                    continue
-                except BrokenProcessPool:
-                    failure = failure or ResatlasError("a worker was killed; the same command goes on")
-                except ResatlasError as error:
-                    failure = failure or type(error)(f"{each.folder.name}: {error}")
-            if (request.signal or failure) and not stopping.is_set():
-                stopping.set()
-                for future in waiting:
-                    future.cancel()
-                for worker in active_children():
-                    worker.terminate()  # SIGTERM: the run ends at its next step, saved
-            yield None
-        if failure:
-            raise failure
-        if request.signal:
-            raise Stopped(f"by {request.signal.name}, every run saved; the same command goes on")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work_for, args=(theirs, os.getpid()), daemon=True)
+    resource_tracker.ensure_running()  # its start would lift the block
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    theirs.close()
+    return _Worker(process=process, pipe=ours)
+
+
+def _tell(worker: _Worker, message: object) -> None:
+    with suppress(OSError):  # where it is gone, `_heard` finds so
+        worker.pipe.send(message)
+
+
+def _heard(workers: list[_Worker]) -> Iterator[tuple[_Worker, Any]]:
+    """What workers say within a while; the end of one is an error."""
+    by_pipe = {worker.pipe: worker for worker in workers}
+    for pipe in wait(list(by_pipe), timeout=POLL_SECONDS):
+        worker = by_pipe[cast("Connection[Any, Any]", pipe)]
+        try:
+            yield worker, worker.pipe.recv()
+        except (EOFError, OSError):
+            workers.remove(worker)
+            yield worker, ResatlasError("a worker was killed; the same command goes on")
 
 
 def _share_done(prepared: Prepared) -> float:
@@ -121,24 +208,39 @@ def _work(prepared: Prepared) -> float:
     return images * (cost(prepared.plan).multiply_adds + UNIT_OVERHEAD * units)
 
 
-_stopping: list[Event] = []
-
-
-def _begin_worker(stopping: Event) -> None:
-    """One thread; signals are for the run in progress alone; what training needs is imported once."""
+def _work_for(parent: "Connection[Any, Any]", parent_id: int) -> None:
+    """A worker: one thread, what training needs imported once, runs as they come; it ends with its parent."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    for number in STOPPING:
+    for number in STOPPING:  # between runs; during a run its session listens
         signal.signal(number, signal.SIG_IGN)
-    _stopping.append(stopping)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     import torch
 
     torch.set_num_threads(1)
+    from resatlas.training.session import Watcher
+
+    def stop_if_told(*_: object) -> None:
+        if parent.poll() or os.getppid() != parent_id:
+            signal.raise_signal(signal.SIGTERM)
+
+    watcher = Watcher(on_start=stop_if_told, on_step=stop_if_told)
+    parent.send("ready")
+    try:
+        while os.getppid() == parent_id:
+            if not parent.poll(POLL_SECONDS):
+                continue
+            message = parent.recv()
+            if message == "stop":
+                continue
+            experiment, folder = message
+            parent.send(_results(experiment, folder, watcher))
+    except (EOFError, OSError, KeyboardInterrupt):
+        return
 
 
-def _one(experiment: Experiment, folder: Path) -> dict[str, Any]:
-    """One run in a worker."""
-    if _stopping[0].is_set():
-        raise Stopped("before its first step")
-    from resatlas.training.session import UNWATCHED
-
-    return carry_out(prepare(experiment, out=folder, resume="auto"), watcher=UNWATCHED, resume="auto")
+def _results(experiment: Experiment, folder: Path, watcher: "Watcher") -> dict[str, Any] | Exception:
+    """The results of one run, or what kept it from having any."""
+    try:
+        return carry_out(prepare(experiment, out=folder, resume="auto"), watcher=watcher, resume="auto")
+    except Exception as error:
+        return error

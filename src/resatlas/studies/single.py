@@ -12,7 +12,7 @@ from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, Parts
 from resatlas.designs import catalog as designs
 from resatlas.designs.catalog import Entry
-from resatlas.errors import FolderError
+from resatlas.errors import FolderError, ResatlasError
 from resatlas.runs.experiment import Experiment, digest
 from resatlas.runs.files import write_json
 from resatlas.runs.store import Run, begin, check_free, check_writable, find
@@ -106,7 +106,11 @@ def carry_out(
         evaluate=lambda network, part, normalisation: classification(answers(network, part, normalisation)),
         watcher=watcher,
     )
-    return _conclude(run, prepared, state.network, images)
+    try:
+        return _conclude(run, prepared, state.network, images)
+    except ResatlasError as error:
+        run.set_status("failed", epoch=state.epoch, reason=str(error))
+        raise
 
 
 def train(experiment: Experiment, out: str | Path | None = None, *, resume: str | None = None) -> dict[str, Any]:

@@ -83,7 +83,6 @@ def train(
     )
     saved = time.monotonic()
     run.set_status("running", epoch=state.epoch)
-    watcher.on_start(run, course, state)
     with stop_on_signal() as request:
 
         def on_step(state: TrainState) -> None:
@@ -114,6 +113,7 @@ def train(
                 run.set_status("running", epoch=state.epoch)
 
         try:
+            watcher.on_start(run, course, state)
             fit(state, course, on_step=on_step, on_epoch=on_epoch)
         except ResatlasError as error:
             run.set_status("stopped" if isinstance(error, Stopped) else "failed", epoch=state.epoch, reason=str(error))
@@ -133,14 +133,14 @@ def memory_format(experiment: Experiment) -> torch.memory_format:
 
 
 def trained(run: Run, experiment: Experiment) -> Network:
-    """The network of a run's newest valid checkpoint.
+    """The network of a finished run's newest checkpoint.
 
-    Raises: CheckpointError if there is none.
+    Raises: CheckpointError if there is none, or if it is not valid: no older one stands in for it.
     """
     found, rejected = checkpoint.newest_valid(run.checkpoints)
-    if found is None:
-        reasons = "; ".join(f"{each.name} {each.reason}" for each in rejected)
-        raise CheckpointError(f"{run.folder} has no valid checkpoint{': ' + reasons if reasons else ''}")
+    if found is None or rejected:
+        reasons = "; ".join(f"{each.name} {each.reason}" for each in rejected) or "there is no checkpoint"
+        raise CheckpointError(f"{run.folder} cannot be tested again: {reasons}")
     state = start(run, experiment)
     checkpoint.load(state, found, experiment=digest(experiment))
     return state.network
