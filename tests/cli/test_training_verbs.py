@@ -199,7 +199,6 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("train resnet-20 --data digts", 'no data set "digts"; did you mean "digits"?'),
     ("train resnet-20 --data digits:sise=8", 'no knob of digits "sise"; did you mean "size"?'),
     ("train resnet-20 --data digits:size=2", "8 to 256 pixels"),
-    ("train resnet-20", "--data"),
     ("train --data digits", "DESIGN"),
     ("train resnet-20 --data digits --recipe qick", 'no recipe "qick"; did you mean "quick"?'),
     ("train resnet-20 --data digits --set epoch=3", 'no recipe field "epoch"; did you mean "epochs"?'),

@@ -200,3 +200,13 @@ def test_a_status_says_which_process_set_it(tmp_path: Path) -> None:
     run.set_status("failed", epoch=3, reason="why")
     run.set_status("running", epoch=4)
     assert json.loads((tmp_path / "status.json").read_text()) == {"status": "running", "pid": os.getpid(), "epoch": 4}
+
+
+def test_one_process_at_a_time_has_a_run(tmp_path: Path) -> None:
+    """A second holder is refused with the pid of the first, and let in when that has gone."""
+    run = begin(tmp_path / "run", EXPERIMENT, PLAN)
+    run.set_status("running")
+    with run.locked(), pytest.raises(FolderError, match=f"is locked by pid {os.getpid()}"), run.locked():
+        pass
+    with run.locked():
+        assert run.folder.is_dir()

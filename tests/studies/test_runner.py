@@ -251,8 +251,24 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     assert gone
 
 
-def test_the_first_failing_run_ends_the_study_with_its_error(tmp_path: Path) -> None:
-    """A run that is non-finite is named, its exit code is the study's, and the others are saved."""
+def test_a_run_that_diverges_costs_no_other_run(undisturbed: dict[str, Run], tmp_path: Path) -> None:
+    """The others are finished and on the page; then the first that diverged is named, with its exit code."""
+    text = tiny.TEXT + "".join(
+        f'[[questions]]\nname = "{kind}"\ntitle = "T"\nruns = [{{ designs = ["{kind}:depth=8,base=3"], '
+        'settings = ["batch=16", "schedule.peak=1e30"] }]\n'
+        for kind in ("resnet", "plain")
+    )
+    tiny.write(tmp_path, text)
+    ended = processes.run(tmp_path, *STUDY, first=tiny.forking)
+    assert (ended.code, ended.out) == (5, "")
+    assert ended.line.startswith("NonFiniteError: synthetic_size_8_channels_1_classes_4_images_96-")
+    finished = [run for run in runs(tmp_path / "out") if run.finished]
+    assert [run.name for run in finished] == sorted(undisturbed)
+    assert (tmp_path / "out" / "report.html").read_text().startswith("<!")
+
+
+def test_a_study_of_diverging_runs_ends_with_the_error_of_one(tmp_path: Path) -> None:
+    """Where no run is finished there is no page, and the error is that of a run."""
     text = tiny.TEXT.replace('"batch=16"', '"batch=16", "schedule.peak=1e30"')
     tiny.write(tmp_path, text)
     ended = processes.run(tmp_path, *STUDY, first=tiny.forking)

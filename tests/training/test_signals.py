@@ -27,7 +27,8 @@ def test_a_signal_stops_and_saves(unbroken: Run, tmp_path: Path, number: signal.
     ended = processes.run(tmp_path, *TRAIN, "--quiet", first=partial(processes.signal_at, step, number))
     assert (ended.code, ended.out) == (75, "")
     assert ended.line == (
-        f"Stopped: by {number.name} after step {step} of {3 * STEPS}, saved; go on with --resume auto --out run"
+        f"Stopped: by {number.name} after step {step} of {3 * STEPS}, saved; "
+        "the same command with --resume auto goes on"
     )
     run = Run(tmp_path / "run")
     status = json.loads((run.folder / "status.json").read_text())

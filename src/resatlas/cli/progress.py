@@ -38,8 +38,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+SILENCE_SECONDS = 30
+"""After which an epoch that takes longer is told of by a line."""
+
+
 class Clock:
-    """Time left, from the steps of this session."""
+    """Time left, from the steps since the start or the resume."""
 
     def __init__(self, done: int, total: int) -> None:
         self._from, self._total, self._started = done, total, time.monotonic()
@@ -66,6 +70,7 @@ def _plain() -> "Watcher":
 
     clocks: list[Clock] = []
     steps: list[int] = [0]
+    told: list[float] = [time.monotonic()]
 
     def on_start(run: "Run", course: "Course", state: "TrainState") -> None:
         say(opening(run, course, state))
@@ -73,6 +78,10 @@ def _plain() -> "Watcher":
 
     def on_step(state: "TrainState") -> None:
         steps[0] = state.step
+        if time.monotonic() - told[0] > SILENCE_SECONDS:
+            told[0] = time.monotonic()
+            left = clocks[-1].seconds_left(state.step)
+            say(f"step {state.step} loss {state.tally.mean_loss:.4f} seconds_left {left:.0f}")
 
     def on_epoch(metrics: dict[str, Any], timing: dict[str, Any]) -> None:
         words = [
@@ -85,6 +94,7 @@ def _plain() -> "Watcher":
         words.append(f"images_per_second {timing['images_per_second']:.0f}")
         words.append(f"seconds_left {clocks[-1].seconds_left(steps[0]):.0f}")
         say(" ".join(words))
+        told[0] = time.monotonic()
 
     return Watcher(on_start=on_start, on_step=on_step, on_epoch=on_epoch, on_note=say)
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
+from resatlas.errors import UsageError
 from resatlas.reporting.page import write_page
 from resatlas.reporting.report import report
 
@@ -16,6 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """Write the page from the run folders alone."""
+    if options.out.suffix not in (".html", ".htm"):
+        raise UsageError(f"a page is an .html file; {options.out} is not, and nothing else is replaced")
     answers = report(options.runs)
     write_page(options.out, title=f"resatlas: {', '.join(folder.name for folder in options.runs)}", answers=answers)
     data = {"page": str(options.out), "questions": [answer.question.name for answer in answers]}

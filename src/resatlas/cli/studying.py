@@ -1,17 +1,20 @@
 """What `study` and `demo` share: carrying a study out, its progress, its tables and its page."""
 
 import argparse
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.progress import on_terminal, say
+from resatlas.errors import FolderError, NonFiniteError
 from resatlas.reporting.page import write_page
 from resatlas.reporting.report import Answer, report
 from resatlas.reporting.table import table
-from resatlas.reporting.verdict import verdict
+from resatlas.reporting.verdict import notes, verdict
 from resatlas.studies.runner import Advance, carry_out_study
 from resatlas.studies.study import Study
 
@@ -26,10 +29,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
     """Every run of the study that is not finished yet, then its tables, and its page in report.html."""
     folder = options.out or Path("runs") / study.name
-    with _progress(quiet=options.quiet) as show:
-        carry_out_study(study, folder, on_advance=show)
-    answers = report([folder])
     page = folder / "report.html"
+    failure: NonFiniteError | None = None
+    try:
+        with _progress(quiet=options.quiet) as show:
+            carry_out_study(study, folder, on_advance=show)
+    except NonFiniteError as error:  # the other runs are finished, and the page names this one
+        failure = error
+    if failure:
+        with suppress(FolderError):  # where no run is finished
+            write_page(page, title=f"resatlas {study.name}", answers=report([folder]))
+        raise failure
+    answers = report([folder])
     write_page(page, title=f"resatlas {study.name}", answers=answers)
     results = {answer.question.name: [run.results for run in answer.runs] for answer in answers}
     return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_shown, answers), f"page: {page}"]))
@@ -37,7 +48,10 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
 
 def _shown(answer: Answer) -> str:
     view = answer.question.view
-    return "\n\n".join([answer.question.title, table(view, answer.runs), verdict(view, answer.runs)])
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    said = [f"- {note}" for note in notes(view, answer.runs)]
+    whole = [answer.question.title, table(view, answer.runs, width=width), verdict(view, answer.runs), "\n".join(said)]
+    return "\n\n".join(whole)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
     parser.add_argument("design", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file")
     parser.add_argument(
-        "--data", required=True, metavar="NAME", help="digits, digits:size=16, fashion-mnist, synthetic"
+        "--data", default="digits", metavar="NAME", help="digits (default), digits:size=16, fashion-mnist, synthetic"
     )
     parser.add_argument("--recipe", default="quick", metavar="R", help="how to train (default: quick)")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs, in place of the recipe's")

@@ -55,7 +55,7 @@ class Entry:
         """The plan for the usual task, or for another."""
         return expand(
             self.blueprint,
-            image=image or self.image,
+            image=Shape(*image) if image else self.image,
             classes=self.classes if classes is None else classes,
         )
 

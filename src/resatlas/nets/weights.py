@@ -16,12 +16,12 @@ def save_weights(network: nn.Module, file: Path) -> None:
     save_file({path: tensor.detach().contiguous() for path, tensor in network.state_dict().items()}, file)
 
 
-def load_weights(network: nn.Module, source: Path | Mapping[str, Tensor]) -> None:
+def load_weights(network: nn.Module, weights: str | Path | Mapping[str, Tensor]) -> None:
     """Set every parameter and buffer from a safetensors file or a state dict of the same paths; all or nothing.
 
     Raises: CheckpointError if the file cannot be read, or entries are missing, unexpected or of another shape.
     """
-    given = read_tensors(source) if isinstance(source, Path) else source
+    given = read_tensors(Path(weights)) if isinstance(weights, str | Path) else weights
     wanted = network.state_dict()
     faults = [
         _by_part("missing", [path for path in wanted if path not in given]),

@@ -1,6 +1,9 @@
 """A run on disk: which files it has, how it is begun and found again."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -90,6 +93,24 @@ class Run:
         self.checkpoints.mkdir(exist_ok=True)
         if not (self.folder / "env.json").exists():
             write_json(self.folder / "env.json", environment())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out, for as long as this one lives at most.
+
+        Raises: FolderError with the process that is in.
+        """
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                status = self.folder / "status.json"
+                pid = read_json(status).get("pid", "unknown") if status.exists() else "unknown"
+                raise FolderError(f"{self.folder} is locked by pid {pid}, which trains it now") from None
+            yield
+        finally:
+            os.close(handle)
 
     def set_status(self, status: Status, **more: object) -> None:
         """Replace status.json."""

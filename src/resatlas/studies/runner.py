@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resatlas.arch.cost import cost
-from resatlas.errors import ResatlasError, Stopped
+from resatlas.errors import NonFiniteError, ResatlasError, Stopped
 from resatlas.runs.collection import write_collection
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run, check_writable
@@ -34,7 +34,10 @@ GRACE_SECONDS = 120.0
 """How long a worker may take for its step and its checkpoint after a stop."""
 
 UNIT_OVERHEAD = 300_000
-"""What a unit of a small network costs an image beyond its multiply-adds, in multiply-adds; only to guess times."""
+"""What a unit of a small network costs an image beyond its multiply-adds, in multiply-adds.
+
+A guess from the demo's own times (2026-11, two cores), used for the order of runs and the time left alone.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ class Advance:
     finished: int
     total: int
     share: float
-    """Of the work that this session had to do, by guessed times."""
+    """Of the work that was left to do, by guessed times."""
     results: dict[str, Any] | None = None
     """Those of the run that has just ended, if one has."""
 
@@ -58,7 +61,8 @@ def carry_out_study(study: Study, folder: Path, *, workers: int | None = None, o
 
     Finished runs are kept as they are; broken ones go on from their newest valid checkpoint. Workers are started
     once, keep what they imported, and compute on one thread each.
-    Raises: Stopped after a signal, every run saved; whatever the first failing run raises, the others saved.
+    Raises: Stopped after a signal, every run saved; NonFiniteError at the end if a run diverged; whatever else a run
+    raises, at once, the others saved.
     """
     check_writable(folder)
     read = cache(read_parts)  # once for all runs
@@ -92,12 +96,18 @@ class _Worker:
 
 @dataclass
 class _Crew:
-    """The workers, the runs that wait for one, and the first error."""
+    """The workers, the runs that wait for one, the first error that ends all, and the first run that diverged."""
 
     workers: list[_Worker]
     queue: deque[Prepared]
     failure: BaseException | None = None
+    diverged: NonFiniteError | None = None
     deadline: float = math.inf
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the workers were told to end."""
+        return self.deadline < math.inf
 
     @property
     def busy(self) -> bool:
@@ -121,8 +131,10 @@ class _Crew:
                     worker.ready = True
                 case dict() if task:
                     yield task, message
-                case Stopped():
+                case Stopped() if self.stopping:
                     pass
+                case NonFiniteError() if task:  # no other run is the worse for it
+                    self.diverged = self.diverged or NonFiniteError(f"{task.folder.name}: {message}")
                 case ResatlasError() if task and worker in self.workers:
                     self.failure = self.failure or type(message)(f"{task.folder.name}: {message}")
                 case _:
@@ -130,7 +142,7 @@ class _Crew:
 
     def stop(self) -> None:
         """Begin nothing more, and have every run end at its next step, saved."""
-        if self.deadline == math.inf:
+        if not self.stopping:
             self.deadline = time.monotonic() + GRACE_SECONDS
             self.queue.clear()
             for worker in self.workers:
@@ -148,8 +160,10 @@ def _in_workers(todo: list[Prepared], count: int) -> Iterator[Ended | None]:
     if not todo:
         return
     with stop_on_signal() as request:
-        crew = _Crew([_started() for _ in range(min(count, len(todo)))], deque(todo))
+        crew = _Crew([], deque(todo))
         try:
+            for _ in range(min(count, len(todo))):
+                crew.workers.append(_started())
             while crew.busy:
                 crew.hand_out()
                 yield from crew.results()
@@ -161,7 +175,10 @@ def _in_workers(todo: list[Prepared], count: int) -> Iterator[Ended | None]:
     if crew.failure:
         raise crew.failure
     if request.signal:
-        raise Stopped(f"by {request.signal.name}, every run saved; the same command goes on")
+        saved = "every run saved" if time.monotonic() < crew.deadline else "some runs not saved since their last epoch"
+        raise Stopped(f"by {request.signal.name}, {saved}; the same command goes on")
+    if crew.diverged:
+        raise crew.diverged
 
 
 def _started() -> _Worker:
@@ -238,9 +255,11 @@ def _work_for(parent: "Connection[Any, Any]", parent_id: int) -> None:
         return
 
 
-def _results(experiment: Experiment, folder: Path, watcher: "Watcher") -> dict[str, Any] | Exception:
+def _results(experiment: Experiment, folder: Path, watcher: "Watcher") -> dict[str, Any] | ResatlasError:
     """The results of one run, or what kept it from having any."""
     try:
         return carry_out(prepare(experiment, out=folder, resume="auto"), watcher=watcher, resume="auto")
-    except Exception as error:
+    except ResatlasError as error:
         return error
+    except Exception as error:  # it is told in the parent, which may not know its class
+        return ResatlasError(f"{type(error).__name__}: {error}")

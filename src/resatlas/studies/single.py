@@ -83,34 +83,8 @@ def carry_out(
             return run.results
     else:
         run = begin(prepared.folder, experiment, prepared.plan, classes=list(data.classes), note=data.note)
-    from resatlas.evaluation.classification import answers, classification
-    from resatlas.training import checkpoint
-    from resatlas.training.session import material, train
-
-    found: Path | None = None
-    if resume == "auto":
-        found, rejected = checkpoint.newest_valid(run.checkpoints)
-        for each in rejected:
-            watcher.on_note(f"checkpoint {each.name} {each.reason}")
-        watcher.on_note(f"resumes from {found.name}" if found else "no valid checkpoint: starts from the beginning")
-    elif resume:
-        found = Path(resume)
-    images = material(prepared.parts, experiment)
-    state = train(
-        run,
-        experiment,
-        data=data,
-        images=images,
-        resume=found,
-        save_every=save_every,
-        evaluate=lambda network, part, normalisation: classification(answers(network, part, normalisation)),
-        watcher=watcher,
-    )
-    try:
-        return _conclude(run, prepared, state.network, images)
-    except ResatlasError as error:
-        run.set_status("failed", epoch=state.epoch, reason=str(error))
-        raise
+    with run.locked():
+        return _train_and_conclude(run, prepared, watcher=watcher, resume=resume, save_every=save_every)
 
 
 def train(experiment: Experiment, out: str | Path | None = None, *, resume: str | None = None) -> dict[str, Any]:
@@ -142,8 +116,45 @@ def retest(folder: Path) -> dict[str, Any]:
 
     images = material(parts, experiment)
     given = answers(trained(run, experiment), images.test, images.normalisation)
-    write_predictions(run.folder / "predictions.csv", predictions(given), data.classes)
-    return dict(classification(given))
+    found = dict(classification(given))
+    if found["error_percent"] == run.results["test"]["error_percent"]:  # else the file goes on telling of the results
+        write_predictions(run.folder / "predictions.csv", predictions(given), data.classes)
+    return found
+
+
+def _train_and_conclude(
+    run: Run, prepared: Prepared, *, watcher: "Watcher", resume: str | None, save_every: float
+) -> dict[str, Any]:
+    """What `carry_out` does with a run that it has for itself."""
+    from resatlas.evaluation.classification import answers, classification
+    from resatlas.training import checkpoint
+    from resatlas.training.session import material, train
+
+    experiment, data = prepared.experiment, prepared.data
+    found: Path | None = None
+    if resume == "auto":
+        found, rejected = checkpoint.newest_valid(run.checkpoints)
+        for each in rejected:
+            watcher.on_note(f"checkpoint {each.name} {each.reason}")
+        watcher.on_note(f"resumes from {found.name}" if found else "no valid checkpoint: starts from the beginning")
+    elif resume:
+        found = Path(resume)
+    images = material(prepared.parts, experiment)
+    state = train(
+        run,
+        experiment,
+        data=data,
+        images=images,
+        resume=found,
+        save_every=save_every,
+        evaluate=lambda network, part, normalisation: classification(answers(network, part, normalisation)),
+        watcher=watcher,
+    )
+    try:
+        return _conclude(run, prepared, state.network, images)
+    except ResatlasError as error:
+        run.set_status("failed", epoch=state.epoch, reason=str(error))
+        raise
 
 
 def _conclude(run: Run, prepared: Prepared, network: "Network", images: "Material") -> dict[str, Any]:

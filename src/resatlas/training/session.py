@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from resatlas.data.batches import Normalisation, measure, normalise
 from resatlas.data.dataset import DataSet, ImageSet, Parts, hold_back
-from resatlas.errors import CheckpointError, ResatlasError, Stopped
+from resatlas.errors import CheckpointError, Stopped
 from resatlas.nets.network import Network, build
 from resatlas.runs.experiment import Experiment, digest
 from resatlas.runs.store import Run
@@ -19,6 +20,8 @@ from resatlas.training.loop import Course, finite, fit, require_finite
 from resatlas.training.optimizer import optimizer
 from resatlas.training.signals import stop_on_signal
 from resatlas.training.state import Tally, TrainState
+
+GO_ON = "the same command with --resume auto goes on"
 
 Measures = Iterator[tuple[str, float]]
 Evaluate = Callable[[Network, ImageSet, Normalisation], Measures]
@@ -90,10 +93,7 @@ def train(
             if request.signal:
                 require_finite(state)
                 checkpoint.save(state, run.checkpoints, experiment=identity)
-                raise Stopped(
-                    f"by {request.signal.name} after step {state.step:,} of {course.steps:,}, saved; "
-                    f"go on with --resume auto --out {run.folder}"
-                )
+                raise Stopped(f"by {request.signal.name} after step {state.step:,} of {course.steps:,}, saved; {GO_ON}")
 
         def on_epoch(state: TrainState, tally: Tally, seconds: float) -> None:
             nonlocal saved
@@ -115,8 +115,12 @@ def train(
         try:
             watcher.on_start(run, course, state)
             fit(state, course, on_step=on_step, on_epoch=on_epoch)
-        except ResatlasError as error:
-            run.set_status("stopped" if isinstance(error, Stopped) else "failed", epoch=state.epoch, reason=str(error))
+            if request.signal:
+                raise Stopped(f"by {request.signal.name} after the last step, saved; {GO_ON}")
+        except BaseException as error:
+            with suppress(OSError):
+                stopped = isinstance(error, Stopped | KeyboardInterrupt)
+                run.set_status("stopped" if stopped else "failed", epoch=state.epoch, reason=str(error))
             raise
     return state
 
@@ -139,10 +143,12 @@ def trained(run: Run, experiment: Experiment) -> Network:
     """
     found, rejected = checkpoint.newest_valid(run.checkpoints)
     if found is None or rejected:
-        reasons = "; ".join(f"{each.name} {each.reason}" for each in rejected) or "there is no checkpoint"
-        raise CheckpointError(f"{run.folder} cannot be tested again: {reasons}")
+        reasons = "; ".join(f"{each.name} {each.reason}" for each in rejected)
+        raise CheckpointError(f"{run.folder} has no valid checkpoint{' of its end: ' + reasons if reasons else ''}")
     state = start(run, experiment)
     checkpoint.load(state, found, experiment=digest(experiment))
+    if state.epoch < experiment.recipe.epochs:
+        raise CheckpointError(f"{run.folder} has no checkpoint of its end; {found.name} is older")
     return state.network
 
 
