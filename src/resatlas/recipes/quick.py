@@ -1,4 +1,9 @@
-"""The quick recipe: one cycle of SGD, for results in minutes on a laptop."""
+"""The quick recipe: one cycle of SGD, for results in minutes on a laptop.
+
+Expected: `resatlas demo`, second question, digits at 16x16, last epoch, 3 seeds: 0.5 to 1.4 % test error for six
+designs of about 85,000 parameters, some 10 seconds a run on one core. Peak, rise and decay are common values for
+batch 64; they were not searched.
+"""
 
 from collections.abc import Mapping
 from fractions import Fraction

@@ -30,6 +30,8 @@ class Experiment:
     layout: Literal["channels-last", "contiguous"] = "channels-last"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.recipe, Recipe):
+            raise UsageError(f"an experiment takes a Recipe, as from recipes.catalog.resolve; {self.recipe!r} is none")
         if not 0 <= self.seed < 2**31:
             raise UsageError(f"a seed lies between 0 and {2**31 - 1:,}; {self.seed:,} does not")
 
