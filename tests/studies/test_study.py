@@ -33,7 +33,7 @@ def test_experiments_come_seed_by_seed(tmp_path: Path) -> None:
     """Every design from seed 0 first, so that first answers come early; a run that two questions share is one run."""
     study = read_study(write(tmp_path))
     assert names(study) == [(DESIGNS[0], 0), (DESIGNS[1], 0), (DESIGNS[0], 1), (DESIGNS[1], 1)]
-    assert list(study.distinct()) == [each.run_name for each in study.distinct().values()]
+    assert list(study.distinct()) == [f"{each.run_name}-batch_16" for each in study.distinct().values()]
     for each in study.distinct().values():
         assert (each.data, each.recipe.epochs, each.recipe.batch, each.recipe.name) == (DATA, 3, 16, "quick")
 
@@ -59,6 +59,21 @@ def test_what_a_list_says_goes_before_what_the_study_says() -> None:
     assert (other.data, other.recipe.epochs, other.recipe.schedule.peak) == ("digits:size=16", 7, 0.3)
 
 
+def test_lists_may_differ_in_epochs_or_settings_alone() -> None:
+    """The same design and seed, trained in another way, is another run with a name that tells how."""
+    lists = (
+        Runs(designs=("resnet-20",)),
+        Runs(designs=("resnet-20",), epochs=7),
+        Runs(designs=("resnet-20",), settings=("schedule.peak=0.3", "batch=16")),
+    )
+    found = Study(schema=1, name="x", questions=(AskedQuestion(name="q", title="Q", runs=lists),)).distinct()
+    assert list(found) == [
+        "digits-resnet-20-quick-s0",
+        "digits-resnet-20-quick-s0-epochs_7",
+        "digits-resnet-20-quick-s0-schedule.peak_0.3-batch_16",
+    ]
+
+
 def test_without_epochs_the_recipe_s_count() -> None:
     """A study that says nothing trains as long as its recipe says."""
     question = AskedQuestion(name="q", title="Q", runs=(Runs(designs=("resnet-20",)),))
@@ -70,7 +85,7 @@ def test_its_collection_names_the_folders_of_each_question(tmp_path: Path) -> No
     """study.json says which run folders answer which question, in order, and comes back equal."""
     collection = read_study(write(tmp_path)).collection()
     data = folder_name(DATA)
-    runs = tuple(f"{data}-{folder_name(design)}-quick-s{seed}" for seed in (0, 1) for design in DESIGNS)
+    runs = tuple(f"{data}-{folder_name(design)}-quick-s{seed}-batch_16" for seed in (0, 1) for design in DESIGNS)
     assert collection == Collection(
         name="tiny",
         questions=(
@@ -123,12 +138,6 @@ REFUSED: dict[str, tuple[str, type[ResatlasError], str]] = {
     "unknown design": (changed("plain:depth", "plane:depth"), UnknownName, 'no design "plane"; did you mean "plain'),
     "wrong depth": (changed("plain:depth=8", "plain:depth=9"), DepthError, "9 is not"),
     "questions of one name": (changed('"again"', '"shortcuts"'), BlueprintError, "shortcuts"),
-    "two runs of one name": (
-        TEXT + '[[questions]]\nname = "longer"\ntitle = "L"\n'
-        f'runs = [{{ designs = ["{DESIGNS[0]}"], epochs = 9, settings = ["batch=16"] }}]\n',
-        BlueprintError,
-        "two different runs would be called synthetic_",
-    ),
 }
 
 

@@ -173,5 +173,6 @@ def find(folder: Path) -> Run:
     if not (folder / FIRST).is_file():
         near = sorted(file.parent.name for file in folder.glob(f"*/{FIRST}"))[:3] if folder.is_dir() else []
         hint = f"; it holds the runs {', '.join(near)}, …" if near else ""
-        raise FolderError(f"{folder} is no run: it has no {FIRST}{hint}")
+        reason = f"it has no {FIRST}" if folder.exists() else "it does not exist"
+        raise FolderError(f"{folder} is no run: {reason}{hint}")
     return Run(folder)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resatlas.arch.cost import cost
-from resatlas.errors import NonFiniteError, ResatlasError, Stopped
+from resatlas.errors import FolderError, NonFiniteError, ResatlasError, Stopped
 from resatlas.runs.collection import write_collection
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run, check_writable
@@ -67,8 +67,11 @@ def carry_out_study(study: Study, folder: Path, *, workers: int | None = None, o
     check_writable(folder)
     read = cache(read_parts)  # once for all runs
     prepared = [prepare(each, out=folder / name, resume="auto", read=read) for name, each in study.distinct().items()]
-    folder.mkdir(parents=True, exist_ok=True)
-    write_collection(folder, study.collection())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_collection(folder, study.collection())
+    except OSError as error:
+        raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
     todo = sorted((each for each in prepared if not Run(each.folder).finished), key=_work, reverse=True)
     before = len(prepared) - len(todo)
     work = sum(map(_work, todo))

@@ -71,17 +71,22 @@ class Study:
                 f"study {self.name}: seeds lie between 1 and {MOST_RUNS:,}, and so do all runs together"
             )
 
-    def experiments(self, question: AskedQuestion) -> Iterator[Experiment]:
-        """The experiments of a question: seed by seed within a list of designs, so that first answers come early."""
+    def experiments(self, question: AskedQuestion) -> Iterator[tuple[str, Experiment]]:
+        """The experiments of a question with the names of their runs, seed by seed within a list of designs.
+
+        A name tells the settings and the epochs of its list, so that lists may differ in nothing else.
+        """
         for runs in question.runs:
             recipe = recipes.with_settings(recipes.resolve(runs.recipe or self.recipe), runs.settings)
             epochs = self.epochs if runs.epochs is None else runs.epochs
             if epochs is not None:
                 recipe = replace(recipe, epochs=epochs)
             data = datasets.resolve(runs.data or self.data).name
+            marks = [*runs.settings, *([] if runs.epochs is None else [f"epochs={runs.epochs}"])]
             for seed in range(runs.seeds):
                 for design in runs.designs:
-                    yield Experiment(design=design, data=data, recipe=recipe, seed=seed)
+                    experiment = Experiment(design=design, data=data, recipe=recipe, seed=seed)
+                    yield folder_name("-".join([experiment.run_name, *marks])), experiment
 
     def collection(self) -> Collection:
         """Which run folders answer which question."""
@@ -92,7 +97,7 @@ class Study:
                     name=question.name,
                     title=question.title,
                     view=question.view,
-                    runs=tuple(dict.fromkeys(each.run_name for each in self.experiments(question))),
+                    runs=tuple(dict.fromkeys(name for name, _ in self.experiments(question))),
                 )
                 for question in self.questions
             ),
@@ -105,8 +110,7 @@ class Study:
         """
         found: dict[str, Experiment] = {}
         for question in self.questions:
-            for experiment in self.experiments(question):
-                name = experiment.run_name
+            for name, experiment in self.experiments(question):
                 if found.setdefault(name, experiment) != experiment:
                     raise BlueprintError(f"study {self.name}: two different runs would be called {name}")
         return found
