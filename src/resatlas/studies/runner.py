@@ -175,7 +175,7 @@ def _in_workers(todo: list[Prepared], count: int) -> Iterator[Ended | None]:
                 yield None
         finally:
             crew.dismiss()
-    if crew.failure:
+    if crew.failure and not (request.signal and isinstance(crew.failure, Stopped)):  # a worker may hear Ctrl-C first
         raise crew.failure
     if request.signal:
         saved = "every run saved" if time.monotonic() < crew.deadline else "some runs not saved since their last epoch"

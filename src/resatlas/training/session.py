@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,16 +77,9 @@ def train(
     if resume:
         checkpoint.load(state, resume, experiment=identity)
     run.cut_back(state.epoch)
-    course = Course(
-        recipe=experiment.recipe,
-        seed=experiment.seed,
-        images=normalise(images.train, images.normalisation),
-        mirror=data.mirror,
-        layout=memory_format(experiment),
-    )
+    course = _course(experiment, data, images)
     saved = time.monotonic()
-    run.set_status("running", epoch=state.epoch)
-    with stop_on_signal() as request:
+    with _status_told(run, state), stop_on_signal() as request:
 
         def on_step(state: TrainState) -> None:
             watcher.on_step(state)
@@ -99,12 +92,7 @@ def train(
             nonlocal saved
             require_finite(state)
             metrics = _metrics(state, tally, course, images, evaluate)
-            timing = {
-                "epoch": state.epoch,
-                "images": tally.images,
-                "seconds": seconds,
-                "images_per_second": tally.images / max(seconds, 1e-9),
-            }
+            timing = _timing(state, tally, seconds)
             run.record_epoch(metrics, timing)
             watcher.on_epoch(metrics, timing)
             if state.epoch == experiment.recipe.epochs or time.monotonic() - saved >= save_every:
@@ -112,16 +100,10 @@ def train(
                 saved = time.monotonic()
                 run.set_status("running", epoch=state.epoch)
 
-        try:
-            watcher.on_start(run, course, state)
-            fit(state, course, on_step=on_step, on_epoch=on_epoch)
-            if request.signal:
-                raise Stopped(f"by {request.signal.name} after the last step, saved; {GO_ON}")
-        except BaseException as error:
-            with suppress(OSError):
-                stopped = isinstance(error, Stopped | KeyboardInterrupt)
-                run.set_status("stopped" if stopped else "failed", epoch=state.epoch, reason=str(error))
-            raise
+        watcher.on_start(run, course, state)
+        fit(state, course, on_step=on_step, on_epoch=on_epoch)
+        if request.signal:
+            raise Stopped(f"by {request.signal.name} after the last step, saved; {GO_ON}")
     return state
 
 
@@ -150,6 +132,39 @@ def trained(run: Run, experiment: Experiment) -> Network:
     if state.epoch < experiment.recipe.epochs:
         raise CheckpointError(f"{run.folder} has no checkpoint of its end; {found.name} is older")
     return state.network
+
+
+def _course(experiment: Experiment, data: DataSet, images: Material) -> Course:
+    return Course(
+        recipe=experiment.recipe,
+        seed=experiment.seed,
+        images=normalise(images.train, images.normalisation),
+        mirror=data.mirror,
+        layout=memory_format(experiment),
+    )
+
+
+@contextmanager
+def _status_told(run: Run, state: TrainState) -> Iterator[None]:
+    """Keep status.json true: running, then how it ended if not by its end."""
+    run.set_status("running", epoch=state.epoch)
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):
+            stopped = isinstance(error, Stopped | KeyboardInterrupt)
+            run.set_status("stopped" if stopped else "failed", epoch=state.epoch, reason=str(error))
+        raise
+
+
+def _timing(state: TrainState, tally: Tally, seconds: float) -> dict[str, Any]:
+    """The row of a finished epoch that tells its time."""
+    return {
+        "epoch": state.epoch,
+        "images": tally.images,
+        "seconds": seconds,
+        "images_per_second": tally.images / max(seconds, 1e-9),
+    }
 
 
 def _metrics(state: TrainState, tally: Tally, course: Course, images: Material, evaluate: Evaluate) -> dict[str, Any]:
