@@ -9,9 +9,10 @@ from typing import Literal
 from hypothesis import strategies as st
 
 from resatlas.arch.blueprint import Blueprint, Head, Initial, Stem
-from resatlas.arch.ops import Conv, Dropout, MaxPool, Norm, Relu, Shape
+from resatlas.arch.ops import Conv, Dropout, MaxPool, Norm, Relu, Scale, Shape
 from resatlas.arch.residual import (
     Absent,
+    Gating,
     Omit,
     Ordering,
     Position,
@@ -26,7 +27,7 @@ from resatlas.arch.residual import (
 from resatlas.arch.streams import MergeAndRun, Single, Streams
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage, Rounding, Widths
 
-RULES: tuple[Rule, ...] = (Norm(), Norm(2e-5), Relu(), Dropout(0.25))
+RULES: tuple[Rule, ...] = (Norm(), Norm(2e-5), Relu(), Dropout(0.25), Scale(Fraction(1, 2)))
 POSITIONS: tuple[Position, ...] = ("network-start", "stage-start", "projected")
 MERGES: tuple[Literal["sum", "concat"], ...] = ("sum", "concat")
 ROUNDINGS: tuple[Rounding, ...] = ("half-up", "floor")
@@ -45,8 +46,8 @@ def images() -> st.SearchStrategy[Shape]:
 def shortcuts() -> st.SearchStrategy[Shortcut]:
     """Every shortcut."""
     return st.one_of(
-        st.builds(ZeroPad, subsample=st.sampled_from(("stride", "average"))),
-        st.builds(Projection, after=rules(), where=st.sampled_from(("resized", "everywhere"))),
+        st.builds(ZeroPad, subsample=st.sampled_from(("stride", "average")), place=st.sampled_from(("end", "sides"))),
+        st.builds(Projection, after=rules(), where=st.sampled_from(("resized", "strided", "everywhere"))),
         st.just(Omit()),
         st.just(Absent()),
     )
@@ -55,7 +56,18 @@ def shortcuts() -> st.SearchStrategy[Shortcut]:
 def streams() -> st.SearchStrategy[Streams]:
     """One stream, or up to three that merge and run."""
     return st.just(Single()) | st.builds(
-        MergeAndRun, count=st.integers(1, 3), join=st.sampled_from(("merge", "sum", "concat"))
+        MergeAndRun,
+        count=st.integers(1, 3),
+        join=st.sampled_from(("merge", "sum", "concat", "logits")),
+        skip=st.sampled_from(("mean", "identity", "swap", "projector")),
+        stems=st.sampled_from(("shared", "separate")),
+    )
+
+
+def gates() -> st.SearchStrategy[Gating | None]:
+    """No gate, or one of the two kinds."""
+    return st.none() | st.builds(
+        Gating, bias=st.sampled_from((0.0, -6.0)), scales=st.sampled_from(("both", "shortcut"))
     )
 
 
@@ -80,6 +92,7 @@ def residuals(draw: st.DrawFn) -> Residual:
             between=draw(rules()),
             last=draw(rules()),
             merged=(*fused, *draw(rules())),
+            shortcut=draw(rules()),
             after_sum=draw(rules()),
         ),
         shortcut=draw(shortcuts()),
@@ -87,6 +100,7 @@ def residuals(draw: st.DrawFn) -> Residual:
         opening=draw(st.sampled_from(("ordered", "bare"))),
         bodies=draw(st.integers(1, 3)),
         merge=merge,
+        gate=draw(gates()),
     )
 
 

@@ -9,7 +9,7 @@ from resatlas.arch.blueprint import Blueprint, Stem
 from resatlas.arch.cost import Cost, cost, cost_by_path, layer_cost, total_cost, unit_cost
 from resatlas.arch.expand import expand
 from resatlas.arch.ops import Convolution, Linear, Norm, Relu, Shape
-from resatlas.arch.plan import Layer, features
+from resatlas.arch.plan import Layer
 from resatlas.arch.residual import Residual, bottleneck
 from resatlas.arch.streams import MergeAndRun
 from resatlas.arch.widths import PerStage
@@ -23,17 +23,17 @@ def test_the_whole_is_the_sum_of_its_paths(blueprint: Blueprint, image: Shape, c
     plan = expand(blueprint, image=image, classes=classes)
     units = sum((unit_cost(unit) for _, unit in plan.units), Cost())
     assert cost(plan) == sum(cost_by_path(plan).values(), Cost())
-    assert cost(plan) == units + total_cost((*plan.stem, *plan.head))
+    assert cost(plan) == units + total_cost((*plan.stem * plan.stems, *plan.head * plan.heads))
 
 
 @given(blueprint=blueprints(), image=images(), classes=st.integers(1, 1000))
 @settings(max_examples=20, deadline=None)
 def test_classes_cost_the_classifier_alone(blueprint: Blueprint, image: Shape, classes: int) -> None:
-    """A row of weights, a bias and an output for each class."""
+    """A row of weights, a bias and an output for each class, in each classifier."""
     without, plan = (expand(blueprint, image=image, classes=each) for each in (0, classes))
-    weights = classes * features(plan)
-    assert features(plan) == features(without)
-    assert cost(plan) == cost(without) + Cost(weights + classes, weights, classes)
+    weights = classes * without.head[-1].output.channels
+    rows = Cost(weights + classes, weights, classes)
+    assert cost(plan) == sum([rows] * plan.heads, cost(without))
 
 
 def test_a_convolution_costs_its_kernel_at_every_position() -> None:

@@ -31,10 +31,10 @@ from resatlas.arch.widths import PerStage, unit_widths
 from resatlas.errors import DesignError, GroupsError, ImageError, WidthError
 from tests.arch.strategies import blueprints, images
 
-ROLE = r"(conv|norm|relu|dropout|pool|subsample|pad|linear)\d*"
+ROLE = r"(conv|norm|relu|sigmoid|scale|dropout|pool|subsample|pad|linear)\d*"
 PATH = re.compile(
-    rf"(stem|head)\.{ROLE}"
-    rf"|stages\.\d+\.\d+\.(streams\.\d+\.)?(first|body|bodies\.\d+|merged|shortcut|after_sum)\.{ROLE}"
+    rf"(stem|head|stems\.\d+|heads\.\d+)\.{ROLE}"
+    rf"|stages\.\d+\.\d+\.(streams\.\d+\.)?(first|body|bodies\.\d+|merged|shortcut|gate|after_sum)\.{ROLE}"
 )
 
 SMALL = Blueprint(stem=Stem(width=8), units=(1, 1), widths=PerStage((8, 16)), residual=Residual(convs=basic()))
@@ -91,11 +91,11 @@ def test_every_shape_given_is_the_shape_taken(blueprint: Blueprint, image: Shape
             assert end(stream.merged, merged) == unit.output
             if stream.shortcut is not None:
                 assert end(stream.shortcut, activated if stream.reads == "pre-activated" else unit.input) == unit.output
+                assert end(stream.gate, unit.output) == unit.output
         assert end(unit.after_sum, unit.output) == unit.output
         shape, outcomes = unit.output, unit.outcomes
-    assert end(plan.head, shape._replace(channels=shape.channels * outcomes)) == Shape(
-        classes or shape.channels * outcomes, 1, 1
-    )
+    given = shape.channels * outcomes // plan.heads
+    assert end(plan.head, shape._replace(channels=given)) == Shape(classes or given, 1, 1)
 
 
 @given(blueprint=blueprints(), image=images())
@@ -126,7 +126,8 @@ def test_streams_are_joined_once_at_the_end(blueprint: Blueprint, image: Shape) 
     units = [unit for _, unit in plan.units]
     several = isinstance(blueprint.streams, MergeAndRun)
     assert [unit.join is not None for unit in units] == [False] * (len(units) - 1) + [several]
-    assert {unit.skip for unit in units} == {"mean" if several else "own"}
+    skip = blueprint.streams.skip if isinstance(blueprint.streams, MergeAndRun) else "own"
+    assert {unit.skip for unit in units} == {skip}
     assert all(len(set(unit.streams)) == 1 for unit in units)
 
 

@@ -5,7 +5,6 @@ What is asked of a network stands in one test, so that all of them are asked in 
 
 import csv
 import json
-import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,12 +16,7 @@ from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan, from_json, layers, to_json
 from resatlas.designs.catalog import FAMILIES, Entry, named
 from resatlas.designs.setting import TASKS
-
-ROLE = r"(conv|norm|relu|dropout|pool|subsample|pad|linear)\d*"
-PATH = re.compile(
-    rf"(stem|head)\.{ROLE}"
-    rf"|stages\.\d+\.\d+\.(streams\.\d+\.)?(first|body|bodies\.\d+|merged|shortcut|after_sum)\.{ROLE}"
-)
+from tests.arch.test_expand import PATH
 
 COUNTS = Path(__file__).parents[1] / "golden" / "counts.csv"
 

@@ -259,7 +259,7 @@ def test_no_choice_takes_a_word_that_is_none_of_its_own(family: str) -> None:
         ("resnet-20:base=true", BlueprintError, "resnet-20: base: a whole number is expected, a text given"),
         ("resnet:depth=1e9", BlueprintError, "resnet: depth: a whole number is expected, a text given"),
         ("resnet:depth=none", BlueprintError, "resnet: depth: a whole number is expected, a text given"),
-        ("resnet-20:shortcut=D", BlueprintError, 'resnet-20: shortcut: no value "D"; there are A, B, C'),
+        ("resnet-20:shortcut=D", BlueprintError, 'resnet-20: shortcut: no value "D"; there are A, A-sides, B, C'),
         (
             "resnet-20:unit=botleneck",
             BlueprintError,

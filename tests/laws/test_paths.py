@@ -6,7 +6,7 @@ for each tensor that a mean of K takes.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import comb, isclose, sqrt
 
@@ -223,15 +223,15 @@ class Walk:
 
     def paths(self) -> Iterator[Path]:
         """All of them."""
-        after = convolutions(self.plan.head)
+        after, heads = convolutions(self.plan.head), self.plan.heads
         last = len(self.units) - 1
         streams = range(len(self.units[last].streams))
         shared = self.units[last].join == "merge"
         for k in streams:
             ends = self.through_bodies(last, k) if shared else self.behind(last, k)
-            yield from ((length + after, coefficient) for length, coefficient in ends)
+            yield from ((length + after, coefficient / heads) for length, coefficient in ends)
         if shared:
-            yield from ((length + after, coefficient) for length, coefficient in self.through_shortcuts(last, 0))
+            yield from ((length + after, coefficient) for length, coefficient in self.through_shortcuts(last, streams))
 
     def behind(self, unit: int, k: int) -> Iterator[Path]:
         """Paths to stream k behind a unit; behind unit -1 stands the stem."""
@@ -239,7 +239,12 @@ class Walk:
             yield convolutions(self.plan.stem), Fraction(1)
         else:
             yield from self.through_bodies(unit, k)
-            yield from self.through_shortcuts(unit, k)
+            yield from self.through_shortcuts(unit, self.sources(unit, k))
+
+    def sources(self, unit: int, k: int) -> Sequence[int]:
+        """The streams whose shortcuts stream k takes the mean of; a random projector counts as the mean."""
+        count = len(self.units[unit].streams)
+        return {"own": [k], "identity": [k], "swap": [(k + 1) % count]}.get(self.units[unit].skip, range(count))
 
     def through_bodies(self, unit: int, k: int) -> Iterator[Path]:
         """Paths that end in one of the bodies of a stream."""
@@ -248,10 +253,9 @@ class Walk:
             passed = convolutions((*stream.first, *body, *stream.merged))
             yield from ((length + passed, coefficient) for length, coefficient in self.behind(unit - 1, k))
 
-    def through_shortcuts(self, unit: int, k: int) -> Iterator[Path]:
-        """Paths that end in the shortcut of the stream, or in the mean of all."""
+    def through_shortcuts(self, unit: int, sources: Sequence[int]) -> Iterator[Path]:
+        """Paths that end in the mean of these shortcuts."""
         streams = self.units[unit].streams
-        sources = [k] if self.units[unit].skip == "own" else range(len(streams))
         for source in sources:
             if streams[source].shortcut is not None:
                 for length, coefficient in self.behind(unit - 1, source):

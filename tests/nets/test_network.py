@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from resatlas.arch.cost import cost, cost_by_path
-from resatlas.arch.plan import features, layers
+from resatlas.arch.plan import layers
 from resatlas.designs.catalog import named, plan
 from resatlas.errors import CheckpointError
 from resatlas.nets.network import build
@@ -85,7 +85,8 @@ def test_images_of_any_size_and_channels() -> None:
 def test_no_classes_give_features() -> None:
     """Without a classifier the network puts out what the pool hands on."""
     drawn = plan("dmrnet:depth=14,join=concat", classes=0)
-    assert build(drawn).eval()(torch.randn(2, 3, 32, 32)).shape == (2, features(drawn))
+    assert build(drawn).eval()(torch.randn(2, 3, 32, 32)).shape == (2, 128)
+    assert drawn.head[-1].output.channels == 128
 
 
 def test_initial_weights_follow_the_fan() -> None:

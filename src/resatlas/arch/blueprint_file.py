@@ -10,12 +10,12 @@ from resatlas.arch.blueprint import Blueprint, Head, Stem
 from resatlas.arch.codec import decode, shown
 from resatlas.arch.ops import Conv, Dropout, MaxPool, Norm, Relu, Shape
 from resatlas.arch.residual import (
-    POST_ACTIVATION,
-    PRE_ACTIVATION,
-    PYRAMIDAL,
+    BEFORE_POOL,
+    ORDERS,
     Absent,
     Omit,
     Ordering,
+    OrderName,
     Position,
     Projection,
     Residual,
@@ -24,6 +24,7 @@ from resatlas.arch.residual import (
     ZeroPad,
     basic,
     bottleneck,
+    modified,
 )
 from resatlas.arch.streams import MergeAndRun, Single
 from resatlas.arch.toml import read_toml
@@ -33,6 +34,17 @@ from resatlas.errors import BlueprintError, unknown
 SCHEMA = 1
 
 Word = Literal["norm", "relu"]
+
+ShortcutName = Literal[
+    "projection",
+    "projection-strided",
+    "projection-everywhere",
+    "zero-pad",
+    "zero-pad-sides",
+    "zero-pad-average",
+    "omit",
+    "absent",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +83,10 @@ class _Residual:
     inner: Fraction = Fraction(1, 4)
     groups: int = 1
     strided: Literal["first", "3x3"] = "3x3"
-    order: Literal["post-activation", "pre-activation", "pyramidal"] = "post-activation"
-    shortcut: Literal["projection", "projection-everywhere", "zero-pad", "zero-pad-average", "omit", "absent"] = (
-        "projection"
-    )
+    order: OrderName = "post-activation"
+    shortcut: ShortcutName = "projection"
+    modified: str = "none"
+    bodies: int = 1
     shares: tuple[Position, ...] | None = None
     opening: Literal["ordered", "bare"] = "ordered"
     dropout: float = 0.0
@@ -107,13 +119,12 @@ _WIDTHS = {
     "per-stage": _PerStage,
 }
 _STREAMS = {"single": Single, "merge-and-run": MergeAndRun}
-_ORDERS = {"post-activation": POST_ACTIVATION, "pre-activation": PRE_ACTIVATION, "pyramidal": PYRAMIDAL}
 
 
 def read_blueprint(path: Path) -> NamedBlueprint:
     """The blueprint of a TOML file.
 
-    Where the file is silent, `order` decides: pre-activated and pyramidal networks end in norm and relu before
+    Where the file is silent, `order` decides: networks whose sums are not activated end in norm and relu before
     the pool, and pre-activated ones project without a norm and share what the projection reads.
     Raises: BlueprintError with the key and the nearest right one; DesignError if the network is impossible.
     """
@@ -144,18 +155,20 @@ def parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
         ),
         units=file.units,
         widths=_widths(_by_rule(_WIDTHS, table["widths"], f"{where}: widths"), len(file.units)),
-        residual=Residual(
-            convs=_convs(file.residual),
-            order=order,
-            shortcut=_shortcut(file.residual),
-            shares=_shares(file.residual),
-            opening=file.residual.opening,
+        residual=modified(
+            Residual(
+                convs=_convs(file.residual),
+                order=order,
+                shortcut=_shortcut(file.residual),
+                shares=_shares(file.residual),
+                opening=file.residual.opening,
+                bodies=file.residual.bodies,
+            ),
+            file.residual.modified,
         ),
         streams=_by_rule(_STREAMS, table.get("streams", {"rule": "single"}), f"{where}: streams"),
         head=Head(
-            before=_rules(
-                file.head.before if file.head.before is not None else () if order.after_sum else ("norm", "relu")
-            ),
+            before=BEFORE_POOL[file.residual.order] if file.head.before is None else _rules(file.head.before),
             dropout=Dropout(file.head.dropout) if file.head.dropout else None,
         ),
     )
@@ -193,7 +206,7 @@ def _convs(residual: _Residual) -> tuple[Conv, ...]:
 
 
 def _order(residual: _Residual) -> Ordering:
-    order = _ORDERS[residual.order]
+    order = ORDERS[residual.order]
     if residual.dropout:
         return replace(order, between=(*order.between, Dropout(residual.dropout)))
     return order
@@ -201,10 +214,12 @@ def _order(residual: _Residual) -> Ordering:
 
 def _shortcut(residual: _Residual) -> Shortcut:
     after = () if residual.order == "pre-activation" else (Norm(),)
-    shortcuts: dict[str, Shortcut] = {
+    shortcuts: dict[ShortcutName, Shortcut] = {
         "projection": Projection(after=after),
+        "projection-strided": Projection(after=after, where="strided"),
         "projection-everywhere": Projection(after=after, where="everywhere"),
         "zero-pad": ZeroPad(),
+        "zero-pad-sides": ZeroPad(place="sides"),
         "zero-pad-average": ZeroPad(subsample="average"),
         "omit": Omit(),
         "absent": Absent(),

@@ -13,6 +13,8 @@ from resatlas.arch.ops import (
     MaxPool,
     Norm,
     Relu,
+    Scale,
+    Sigmoid,
     Subsample,
     ZeroChannels,
 )
@@ -42,7 +44,7 @@ class Cost:
 
 def cost(plan: Plan) -> Cost:
     """The cost of the whole network."""
-    total = total_cost((*plan.stem, *plan.head))
+    total = total_cost((*plan.stem * plan.stems, *plan.head * plan.heads))
     known: dict[int, Cost] = {}  # equal units of a stage are one object
     for _, unit in plan.units:
         if id(unit) not in known:
@@ -53,12 +55,22 @@ def cost(plan: Plan) -> Cost:
 
 def unit_cost(unit: Unit) -> Cost:
     """The cost of one unit with all its streams."""
-    return total_cost(layer for _, layer in unit_layers(unit))
+    return total_cost(layer for _, layer in unit_layers(unit)) + projector_cost(unit)
+
+
+def projector_cost(unit: Unit) -> Cost:
+    """(K·width)² multiply-adds a pixel where a random projector mixes the shortcuts of K streams; it learns nothing."""
+    if unit.skip != "projector" or unit.streams[0].shortcut is None:
+        return Cost()
+    channels = len(unit.streams) * unit.output.channels
+    pixels = unit.output.height * unit.output.width
+    return Cost(0, channels * channels * pixels, channels * pixels)
 
 
 def cost_by_path(plan: Plan) -> dict[str, Cost]:
     """The cost of every layer that has one, by its path."""
     every = {path: layer_cost(layer) for path, layer in layers(plan)}
+    every |= {f"{path}.projector": projector_cost(unit) for path, unit in plan.units}
     return {path: each for path, each in every.items() if each != Cost()}
 
 
@@ -76,16 +88,27 @@ def layer_cost(layer: Layer) -> Cost:
     """The cost of one layer."""
     out = layer.output
     match layer.op:
-        case Convolution(kernel=kernel, groups=groups):
+        case Convolution(kernel=kernel, groups=groups, bias=bias):
             weights = kernel * kernel * (layer.input.channels // groups) * out.channels
             pixels = out.height * out.width
-            return Cost(weights, weights * pixels, out.channels * pixels)
+            biases = 0 if bias is None else out.channels
+            return Cost(weights + biases, weights * pixels, out.channels * pixels)
         case Linear():
             weights = layer.input.channels * out.channels
             return Cost(weights + out.channels, weights, out.channels)
         case Norm():
             return Cost(parameters=2 * out.channels)
-        case Relu() | Dropout() | MaxPool() | AvgPool() | Subsample() | ZeroChannels() | GlobalPool():
+        case (
+            Relu()
+            | Sigmoid()
+            | Scale()
+            | Dropout()
+            | MaxPool()
+            | AvgPool()
+            | Subsample()
+            | ZeroChannels()
+            | GlobalPool()
+        ):
             return Cost()
         case _:
             assert_never(layer.op)

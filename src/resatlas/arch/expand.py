@@ -17,14 +17,16 @@ from resatlas.arch.ops import (
     Norm,
     Op,
     Relu,
+    Scale,
     Shape,
+    Sigmoid,
     Subsample,
     ZeroChannels,
     strided,
 )
 from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
 from resatlas.arch.residual import Absent, Omit, Position, Projection, Residual, Rule, ZeroPad
-from resatlas.arch.streams import Join, MergeAndRun, Single
+from resatlas.arch.streams import Join, MergeAndRun, Single, Skip, Streams
 from resatlas.arch.widths import check_width, unit_widths
 from resatlas.errors import GroupsError, ImageError, WidthError
 
@@ -45,7 +47,8 @@ def expand(blueprint: Blueprint, *, image: Shape, classes: int) -> Plan:
         stem.add(blueprint.stem.pool)
     stages = _stages(blueprint, stem.shape)
     last = stages[-1][-1]
-    head = _Tracer(last.output._replace(channels=last.output.channels * last.outcomes))
+    heads = last.outcomes if last.join == "logits" else 1
+    head = _Tracer(last.output._replace(channels=last.output.channels * last.outcomes // heads))
     head.extend(blueprint.head.before)
     head.add(GlobalPool())
     if blueprint.head.dropout:
@@ -59,7 +62,19 @@ def expand(blueprint: Blueprint, *, image: Shape, classes: int) -> Plan:
         stages=stages,
         head=tuple(head.layers),
         initial=blueprint.initial,
+        stems=_stems(blueprint.streams),
+        heads=heads,
     )
+
+
+def _stems(streams: Streams) -> int:
+    match streams:
+        case Single():
+            return 1
+        case MergeAndRun(count=count, stems=stems):
+            return count if stems == "separate" else 1
+        case _:
+            assert_never(streams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +110,12 @@ def _unit(blueprint: Blueprint, place: _Place) -> Unit:
     residual = blueprint.residual
     stream = _stream(residual, place)
     output = strided(place.input, place.stride)._replace(channels=place.width)
-    skip: Literal["own", "mean"]
+    skip: Literal["own", Skip]
     join: Join | None = None
     match blueprint.streams:
         case Single():
             count, skip = 1, "own"
-        case MergeAndRun(count=count, join=rule):
-            skip = "mean"
+        case MergeAndRun(count=count, join=rule, skip=skip):
             join = rule if place.last else None
         case _:
             assert_never(blueprint.streams)
@@ -133,6 +147,10 @@ def _stream(residual: Residual, place: _Place) -> Stream:
             f"the bodies of a unit end {merged.shape.channels} channels wide; the unit is {place.width} wide"
         )
     shortcut = _shortcut(residual, place)
+    gate = _Tracer(merged.shape)
+    if residual.gate and shortcut is not None:
+        gate.add(Convolution(1, bias=residual.gate.bias))
+        gate.add(Sigmoid())
     projected = any(isinstance(layer.op, Convolution) for layer in shortcut or ())
     positions: set[Position | str] = {place.start, "projected" if projected else ""}
     return Stream(
@@ -142,6 +160,8 @@ def _stream(residual: Residual, place: _Place) -> Stream:
         merged=tuple(merged.layers),
         shortcut=shortcut,
         reads="pre-activated" if first.layers and positions & set(residual.shares) else "input",
+        gate=tuple(gate.layers),
+        gated=residual.gate.scales if residual.gate else "both",
     )
 
 
@@ -163,22 +183,30 @@ def _shortcut(residual: Residual, place: _Place) -> Chain | None:
             return None
         case Omit():
             return None if resized else ()
-        case ZeroPad(subsample=subsample):
-            if place.stride > 1:
-                shortcut.add(AvgPool(place.stride) if subsample == "average" else Subsample(place.stride))
-            if place.width < place.input.channels:
-                raise WidthError(
-                    f"zero-padding only adds channels; a unit from {place.input.channels} to {place.width} loses some"
-                )
-            if place.width > place.input.channels:
-                shortcut.add(ZeroChannels(), place.width)
+        case ZeroPad():
+            _pad(shortcut, residual.shortcut, place)
         case Projection(after=after, where=where):
-            if resized or where == "everywhere":
+            if where == "everywhere" or (resized and (where == "resized" or place.stride > 1)):
                 shortcut.add(Convolution(1, place.stride), place.width)
                 shortcut.extend(after)
+            else:
+                _pad(shortcut, ZeroPad(), place)
         case _:
             assert_never(residual.shortcut)
+    shortcut.extend(residual.order.shortcut)
     return tuple(shortcut.layers)
+
+
+def _pad(shortcut: "_Tracer", rule: ZeroPad, place: _Place) -> None:
+    """Fewer pixels where the unit has a stride, more channels where it widens."""
+    if place.stride > 1:
+        shortcut.add(AvgPool(place.stride) if rule.subsample == "average" else Subsample(place.stride))
+    if place.width < place.input.channels:
+        raise WidthError(
+            f"zero-padding only adds channels; a unit from {place.input.channels} to {place.width} loses some"
+        )
+    if place.width > place.input.channels:
+        shortcut.add(ZeroChannels(rule.place), place.width)
 
 
 class _Tracer:
@@ -227,6 +255,10 @@ def _role(op: Op) -> str:
             return "norm"
         case Relu():
             return "relu"
+        case Sigmoid():
+            return "sigmoid"
+        case Scale():
+            return "scale"
         case Dropout():
             return "dropout"
         case MaxPool() | AvgPool() | GlobalPool():
@@ -248,7 +280,7 @@ def _reduced(op: Op, shape: Shape) -> Shape:
             return strided(shape, stride)
         case GlobalPool():
             return Shape(shape.channels, 1, 1)
-        case Norm() | Relu() | Dropout() | ZeroChannels() | Linear():
+        case Norm() | Relu() | Sigmoid() | Scale() | Dropout() | ZeroChannels() | Linear():
             return shape
         case _:
             assert_never(op)

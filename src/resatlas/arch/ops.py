@@ -6,7 +6,7 @@ blueprints; `Convolution` has its stride and stands in plans. Every other operat
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from resatlas.errors import DesignError, ImageError
 
@@ -44,11 +44,12 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """A bias-free convolution of a plan, zero-padded by kernel // 2 on every side."""
+    """A convolution of a plan, zero-padded by kernel // 2 on every side; `bias` is where its bias starts, if any."""
 
     kernel: int
     stride: int = 1
     groups: int = 1
+    bias: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,22 @@ class Norm:
 @dataclass(frozen=True, slots=True)
 class Relu:
     """max(x, 0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sigmoid:
+    """1 / (1 + exp(-x))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """factor · x."""
+
+    factor: Fraction
+
+    def __post_init__(self) -> None:
+        if not 0 < self.factor <= 1024:
+            raise DesignError(f"a constant factor lies in (0, 1024]; {self.factor} does not (0 is an absent shortcut)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +115,9 @@ class Subsample:
 
 @dataclass(frozen=True, slots=True)
 class ZeroChannels:
-    """The channels of x, then channels of zeros up to the output width."""
+    """The channels of x, with channels of zeros up to the output width behind them or half on each side."""
+
+    place: Literal["end", "sides"] = "end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +130,20 @@ class Linear:
     """A fully connected layer with bias."""
 
 
-Op = Convolution | Norm | Relu | Dropout | MaxPool | AvgPool | Subsample | ZeroChannels | GlobalPool | Linear
+Op = (
+    Convolution
+    | Norm
+    | Relu
+    | Sigmoid
+    | Scale
+    | Dropout
+    | MaxPool
+    | AvgPool
+    | Subsample
+    | ZeroChannels
+    | GlobalPool
+    | Linear
+)
 
 
 def check_kernel(kernel: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar, assert_never
 
 from resatlas.arch.ops import Convolution, Linear
 from resatlas.arch.plan import Chain, Plan, Unit
@@ -20,7 +20,8 @@ class PathLengths:
     """For each length: how many paths have it, and the sum of their coefficients.
 
     A coefficient is the product of what a path is multiplied with where streams meet: 1/K on each of the K
-    paths through a mean, 1 elsewhere. So in networks of one stream the two counts agree.
+    paths through a mean, 1 elsewhere. So in networks of one stream the two counts agree. A random projector is
+    counted as the mean, whose rank it has; constant factors and gates on single paths are not counted.
     Source: DMRNet (arXiv:1611.07718), section 4, counts whole paths; the weighted count is ours.
     """
 
@@ -124,7 +125,7 @@ def _ends(plan: Plan, one: M) -> tuple[M, M, int]:
     streams = len(plan.stages[0][0].streams)
     start = one.longer(_convs(plan.stem))
     whole = shares = [start] * streams
-    means = 0  # shares are counted in units of 1/streams**means
+    means = int(plan.heads > 1)  # shares are counted in units of 1/streams**means
     for _, unit in plan.units:
         whole = _through(unit, whole, scale=1)
         shares = _through(unit, shares, scale=streams) if streams > 1 else whole
@@ -141,14 +142,24 @@ def _through(unit: Unit, streams: list[M], *, scale: int) -> list[M]:
         extra = _convs(stream.first) + _convs(stream.merged)
         runs.append(_sum(paths.longer(_convs(body) + extra) for body in stream.bodies).times(scale))
         skips.append(paths.times(0 if stream.shortcut is None else 1))
-    mean = _sum(skips)
+    match unit.skip:
+        case "own" | "identity":
+            added = [skip.times(scale) for skip in skips]
+        case "swap":
+            added = [skip.times(scale) for skip in (*skips[1:], skips[0])]
+        case "mean" | "projector":
+            added = [_sum(skips)] * len(skips)
+        case _:
+            assert_never(unit.skip)
     match unit.join:
-        case None | "concat":
-            return [run + mean for run in runs]
+        case None | "concat" | "logits":
+            return [run + skip for run, skip in zip(runs, added, strict=True)]
         case "merge":
-            return [_sum([*runs, mean])]
+            return [_sum([*runs, _sum(skips)])]
         case "sum":
-            return [_sum([*runs, mean.times(len(runs))])]
+            return [_sum([*runs, *added])]
+        case _:
+            assert_never(unit.join)
 
 
 def _convs(chain: Chain) -> int:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from resatlas.arch.blueprint import MOST_UNITS, Initial
 from resatlas.arch.codec import decode, encode
-from resatlas.arch.ops import Linear, Op, Shape
-from resatlas.arch.streams import Join
+from resatlas.arch.ops import Op, Shape
+from resatlas.arch.streams import Join, Skip
 from resatlas.errors import BlueprintError
 
 SCHEMA = 1
@@ -35,7 +35,8 @@ Chain = tuple[Layer, ...]
 class Stream:
     """x -> (merged(merge(body(first(x)), …)), shortcut(x or first(x))).
 
-    An empty `shortcut` is the identity; None is no shortcut at all.
+    An empty `shortcut` is the identity; None is no shortcut at all. A `gate` reads what the shortcut gives, s:
+    the second is then (1 - gate(s)) · s, and with `gated` "both" the first is multiplied by gate(s).
     """
 
     first: Chain
@@ -44,21 +45,23 @@ class Stream:
     merged: Chain
     shortcut: Chain | None
     reads: Literal["input", "pre-activated"]
+    gate: Chain = ()
+    gated: Literal["both", "shortcut"] = "both"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """One residual unit of one or more streams.
 
-    `skip` own: each stream adds its own shortcut, and there is one stream; mean: all add the mean of the
-    shortcuts. `join` is set on the last unit of several streams. `input` and `output` are shapes of a stream.
+    `skip` own: there is one stream, which adds its own shortcut; else what each of the streams adds. `join` is set
+    on the last unit of streams. `input` and `output` are shapes of a stream.
     """
 
     input: Shape
     output: Shape
     stride: int
     streams: tuple[Stream, ...]
-    skip: Literal["own", "mean"]
+    skip: Literal["own", Skip]
     join: Join | None
     after_sum: Chain
 
@@ -78,7 +81,10 @@ Stage = tuple[Unit, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A whole network for one image shape and number of classes; 0 classes leave out the classifier."""
+    """A whole network for one image shape and number of classes; 0 classes leave out the classifier.
+
+    Of several `stems` each begins one stream; of several `heads` each ends one, and their logits are averaged.
+    """
 
     image: Shape
     classes: int
@@ -86,6 +92,8 @@ class Plan:
     stages: tuple[Stage, ...]
     head: Chain
     initial: Initial
+    stems: int = 1
+    heads: int = 1
 
     @property
     def units(self) -> Iterator[tuple[str, Unit]]:
@@ -97,11 +105,18 @@ class Plan:
 
 def layers(plan: Plan) -> Iterator[tuple[str, Layer]]:
     """Every layer with its full path, in the order of the forward pass."""
-    yield from _under("stem", plan.stem)
+    for path in end_paths("stem", plan.stems):
+        yield from _under(path, plan.stem)
     for path, unit in plan.units:
         for role, layer in unit_layers(unit):
             yield f"{path}.{role}", layer
-    yield from _under("head", plan.head)
+    for path in end_paths("head", plan.heads):
+        yield from _under(path, plan.head)
+
+
+def end_paths(end: Literal["stem", "head"], count: int) -> tuple[str, ...]:
+    """stem, or stems.0, stems.1, … where each stream has its own; heads likewise."""
+    return (end,) if count == 1 else tuple(f"{end}s.{k}" for k in range(count))
 
 
 def unit_layers(unit: Unit) -> Iterator[tuple[str, Layer]]:
@@ -112,12 +127,13 @@ def unit_layers(unit: Unit) -> Iterator[tuple[str, Layer]]:
             yield from _under(f"{prefix}{body}", chain)
         yield from _under(f"{prefix}merged", stream.merged)
         yield from _under(f"{prefix}shortcut", stream.shortcut or ())
+        yield from _under(f"{prefix}gate", stream.gate)
     for prefix in ("",) if unit.joined else stream_prefixes(unit):
         yield from _under(f"{prefix}after_sum", unit.after_sum)
 
 
 def stream_prefixes(unit: Unit) -> tuple[str, ...]:
-    """What stands in front of a role: nothing in a single stream, else streams.0., streams.1., …."""
+    """What stands in front of a role: nothing in a network of one stream, else streams.0., streams.1., …."""
     if unit.skip == "own":
         return ("",)
     return tuple(f"streams.{k}." for k in range(len(unit.streams)))
@@ -128,11 +144,6 @@ def body_names(stream: Stream) -> tuple[str, ...]:
     if len(stream.bodies) == 1:
         return ("body",)
     return tuple(f"bodies.{index}" for index in range(len(stream.bodies)))
-
-
-def features(plan: Plan) -> int:
-    """Channels that the global pool hands to the classifier."""
-    return plan.head[-1].input.channels if isinstance(plan.head[-1].op, Linear) else plan.head[-1].output.channels
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

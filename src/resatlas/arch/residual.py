@@ -1,15 +1,18 @@
 """One residual unit, free of any width: its convolutions, their order, its shortcut."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
-from resatlas.arch.ops import Conv, Dropout, Norm, Relu
-from resatlas.errors import DesignError
+from resatlas.arch.ops import Conv, Dropout, Norm, Relu, Scale
+from resatlas.errors import DesignError, quoted
 
-Rule = Norm | Relu | Dropout
+Rule = Norm | Relu | Dropout | Scale
 """An operation that keeps the shape."""
+
+MOST_CONVS = 512
 
 Position = Literal["network-start", "stage-start", "projected"]
 """The first unit of the network; the first unit of a later stage; a unit whose shortcut is a projection."""
@@ -21,34 +24,74 @@ class Ordering:
 
     x -> first -> conv -> between -> conv -> … -> last   in each body
       -> merged                                         once the bodies are one tensor
-      -> + shortcut -> after_sum
+      -> + shortcut(x), itself followed by `shortcut` -> after_sum
     """
 
     first: tuple[Rule, ...] = ()
     between: tuple[Rule, ...] = ()
     last: tuple[Rule, ...] = ()
     merged: tuple[Rule | Conv, ...] = ()
+    shortcut: tuple[Rule, ...] = ()
     after_sum: tuple[Rule, ...] = ()
 
 
-POST_ACTIVATION = Ordering(between=(Norm(), Relu()), last=(Norm(),), after_sum=(Relu(),))
-PRE_ACTIVATION = Ordering(first=(Norm(), Relu()), between=(Norm(), Relu()))
-PYRAMIDAL = Ordering(first=(Norm(),), between=(Norm(), Relu()), last=(Norm(),))
+_BETWEEN = (Norm(), Relu())
+
+POST_ACTIVATION = Ordering(between=_BETWEEN, last=(Norm(),), after_sum=(Relu(),))
+PRE_ACTIVATION = Ordering(first=(Norm(), Relu()), between=_BETWEEN)
+PYRAMIDAL = Ordering(first=(Norm(),), between=_BETWEEN, last=(Norm(),))
+
+OrderName = Literal[
+    "post-activation",
+    "bn-after-add",
+    "relu-before-add",
+    "relu-only-preact",
+    "pre-activation",
+    "no-first-relu",
+    "last-norm",
+    "pyramidal",
+]
+
+ORDERS: Mapping[OrderName, Ordering] = {
+    "post-activation": POST_ACTIVATION,
+    "bn-after-add": Ordering(between=_BETWEEN, after_sum=(Norm(), Relu())),
+    "relu-before-add": Ordering(between=_BETWEEN, last=(Norm(), Relu())),
+    "relu-only-preact": Ordering(first=(Relu(),), between=_BETWEEN, last=(Norm(),)),
+    "pre-activation": PRE_ACTIVATION,
+    "no-first-relu": Ordering(first=(Norm(),), between=_BETWEEN),
+    "last-norm": Ordering(first=(Norm(), Relu()), between=_BETWEEN, last=(Norm(),)),
+    "pyramidal": PYRAMIDAL,
+}
+"""Sources: the first five, (a)-(e) of the pre-activation paper (arXiv:1603.05027), Table 2; the last four, (a)-(d) of
+PyramidNet (arXiv:1610.02915). Not printed there operation by operation: the readings of "bn-after-add",
+"relu-before-add" and "relu-only-preact" are the common ones."""
+
+
+BEFORE_POOL: Mapping[OrderName, tuple[Rule, ...]] = {
+    **dict.fromkeys(ORDERS, (Norm(), Relu())),
+    **dict.fromkeys(("post-activation", "bn-after-add", "relu-before-add"), ()),
+    "relu-only-preact": (Relu(),),
+}
+"""What the last sum of each order still needs before the pool: nothing where it ends activated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZeroPad:
-    """Parameter-free: fewer pixels by a stride or by averaging, then channels of zeros at the end."""
+    """Parameter-free: fewer pixels by a stride or by averaging, then channels of zeros at the end or on both sides."""
 
     subsample: Literal["stride", "average"] = "stride"
+    place: Literal["end", "sides"] = "end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:
-    """A strided 1x1 convolution, then `after`; the identity where nothing is resized, unless `where` is everywhere."""
+    """A strided 1x1 convolution, then `after`, in the units that `where` names; the identity in the others.
+
+    With "strided" only where the map shrinks; a unit that widens without a stride appends zeros.
+    """
 
     after: tuple[Rule, ...] = (Norm(),)
-    where: Literal["resized", "everywhere"] = "resized"
+    where: Literal["resized", "strided", "everywhere"] = "resized"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +108,25 @@ Shortcut = ZeroPad | Projection | Omit | Absent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gating:
+    """g = sigmoid(conv1x1(s) + b) of what the shortcut gives, s; b starts at `bias`.
+
+    scales both: g·body + (1 - g)·s, the exclusive gate; shortcut: body + (1 - g)·s.
+    Source: pre-activation paper (arXiv:1603.05027), section 3.1. Differs: where a unit changes the shape the paper
+    leaves open what the gate reads; ours reads s, which is x everywhere else.
+    """
+
+    bias: float
+    scales: Literal["both", "shortcut"]
+
+    def __post_init__(self) -> None:
+        if not -64 <= self.bias <= 64:
+            raise DesignError(f"a gate's bias starts between -64 and 64; {self.bias} is outside")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Residual:
-    """x -> after_sum(shortcut(x) + merge(body(first(x)), …)).
+    """x -> after_sum(shortcut(x) + merge(body(first(x)), …)), both terms gated if there is a `gate`.
 
     `shares` lists the positions at which the shortcut reads first(x) in place of x.
     `opening` says whether the first unit of the network has its `first` ops or takes the stem as it comes.
@@ -79,10 +139,11 @@ class Residual:
     opening: Literal["ordered", "bare"] = "ordered"
     bodies: int = 1
     merge: Literal["sum", "concat"] = "sum"
+    gate: Gating | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.convs) <= 32:
-            raise DesignError(f"a unit has 1 to 32 convolutions; {len(self.convs)} is outside")
+        if not 1 <= len(self.convs) <= MOST_CONVS:
+            raise DesignError(f"a unit has 1 to {MOST_CONVS} convolutions; {len(self.convs)} is outside")
         takers = sum(conv.strided for conv in self.convs)
         if takers != 1:
             raise DesignError(
@@ -117,6 +178,41 @@ def bottleneck(
     )
 
 
+_MODIFICATION = re.compile(
+    r"none"
+    r"|scale-(?P<shortcut>\d{1,4}(?:\.\d{1,4})?)-(?P<body>\d{1,4}(?:\.\d{1,4})?)"
+    r"|(?P<gate>exclusive|shortcut)-gate-b(?P<bias>-?\d{1,2}(?:\.\d{1,4})?)"
+    r"|dropout-(?P<rate>0\.\d{1,4})",
+    re.ASCII,
+)
+
+
+def modified(residual: Residual, word: str) -> Residual:
+    """The same unit with its shortcut changed in every place.
+
+    none; scale-S-B: S·shortcut + B·body; exclusive-gate-bN, shortcut-gate-bN: see `Gating`; dropout-P on the shortcut.
+    Raises: DesignError for another word.
+    Source: pre-activation paper (arXiv:1603.05027), Table 1.
+    """
+    match = _MODIFICATION.fullmatch(word)
+    if match is None:
+        raise DesignError(
+            f"a shortcut is modified by scale-0.5-0.5, exclusive-gate-b-6, shortcut-gate-b-6 or dropout-0.5, "
+            f"with any numbers, or by none; {quoted(word)} is none of them"
+        )
+    order = residual.order
+    if match["shortcut"]:
+        factors = [Fraction(match[part]) for part in ("shortcut", "body")]
+        on_shortcut, on_body = ((Scale(factor),) if factor != 1 else () for factor in factors)
+        order = replace(order, shortcut=(*order.shortcut, *on_shortcut), merged=(*order.merged, *on_body))
+    if match["rate"]:
+        order = replace(order, shortcut=(*order.shortcut, Dropout(float(match["rate"]))))
+    gate = residual.gate
+    if match["gate"]:
+        gate = Gating(bias=float(match["bias"]), scales="both" if match["gate"] == "exclusive" else "shortcut")
+    return replace(residual, order=order, gate=gate)
+
+
 def with_eps(order: Ordering, eps: float) -> Ordering:
     """The same order with every normalisation at another eps."""
 
@@ -129,5 +225,6 @@ def with_eps(order: Ordering, eps: float) -> Ordering:
         between=renewed(order.between),
         last=renewed(order.last),
         merged=tuple(Norm(eps) if isinstance(rule, Norm) else rule for rule in order.merged),
+        shortcut=renewed(order.shortcut),
         after_sum=renewed(order.after_sum),
     )

@@ -13,6 +13,8 @@ from resatlas.arch.ops import (
     MaxPool,
     Norm,
     Relu,
+    Scale,
+    Sigmoid,
     Subsample,
     ZeroChannels,
 )
@@ -40,15 +42,24 @@ def aligned(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1
 
 
 def _parts(plan: Plan) -> Iterator[tuple[str, str, str, Cost]]:
-    yield "stem", _chain(plan.stem), str(plan.stem[-1].output), total_cost(plan.stem)
+    yield "stem", _copies(plan.stem, plan.stems), str(plan.stem[-1].output), total_cost(plan.stem * plan.stems)
     for path, unit in plan.units:
         times = f"{unit.outcomes} x " if unit.outcomes > 1 else ""
         yield path, _unit(unit), f"{times}{unit.output}", unit_cost(unit)
-    yield "head", _chain(plan.head), str(plan.head[-1].output.channels), total_cost(plan.head)
+    mean = "mean of " if plan.heads > 1 else ""
+    head = f"{mean}{_copies(plan.head, plan.heads)}"
+    yield "head", head, str(plan.head[-1].output.channels), total_cost(plan.head * plan.heads)
+
+
+def _copies(chain: Chain, count: int) -> str:
+    return f"{count} x [{_chain(chain)}]" if count > 1 else _chain(chain)
 
 
 def _row(path: str, operations: str, output: str, price: Cost) -> tuple[str, ...]:
     return path, operations, output, f"{price.parameters:,}", f"{price.multiply_adds:,}"
+
+
+_SKIPS = {"own": "", "identity": "", "mean": "mean of ", "swap": "the next stream's ", "projector": "projector of "}
 
 
 def _unit(unit: Unit) -> str:
@@ -57,18 +68,19 @@ def _unit(unit: Unit) -> str:
         shortcut = "no shortcut"
     else:
         source = "first" if stream.reads == "pre-activated" else "x"
-        shortcut = f"+ {_chain(stream.shortcut) or 'identity'}({source})"
+        shortcut = f"+ {_SKIPS[unit.skip]}{_chain(stream.shortcut) or 'identity'}({source})"
+    gate = f"{stream.gated} gated by {_chain(stream.gate)}(shortcut)" if stream.gate else ""
     body = _chain(stream.bodies[0])
     parts = [
         f"first({_chain(stream.first)})" if stream.first else "",
         f"{stream.merge} of {len(stream.bodies)} x ({body})" if len(stream.bodies) > 1 else body,
         _chain(stream.merged),
-        shortcut.replace("+ ", "+ mean of ") if unit.skip == "mean" else shortcut,
+        shortcut,
     ]
     whole = " ".join(part for part in parts if part)
-    ends = [f"{unit.join} streams" if unit.join else "", _chain(unit.after_sum)]
+    ends = [gate, f"{unit.join} streams" if unit.join else "", _chain(unit.after_sum)]
     whole = ", ".join([whole, *(end for end in ends if end)])
-    return f"{len(unit.streams)} x [{whole}]" if unit.skip == "mean" else whole
+    return whole if unit.skip == "own" else f"{len(unit.streams)} x [{whole}]"
 
 
 def _chain(chain: Chain) -> str:
@@ -77,14 +89,19 @@ def _chain(chain: Chain) -> str:
 
 def _layer(layer: Layer) -> str:
     match layer.op:
-        case Convolution(kernel=kernel, stride=stride, groups=groups):
+        case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias):
             step = f"/{stride}" if stride > 1 else ""
             parted = f"g{groups}" if groups > 1 else ""
-            return f"conv{kernel}{step}{parted}:{layer.output.channels}"
+            biased = "" if bias is None else f"+bias({bias:g})"
+            return f"conv{kernel}{step}{parted}:{layer.output.channels}{biased}"
         case Norm(eps=eps):
             return "norm" if eps == Norm().eps else f"norm({eps:g})"
         case Relu():
             return "relu"
+        case Sigmoid():
+            return "sigmoid"
+        case Scale(factor=factor):
+            return f"scale({float(factor):g})"
         case Dropout(rate=rate):
             return f"dropout({rate:g})"
         case MaxPool(kernel=kernel, stride=stride):
@@ -93,8 +110,8 @@ def _layer(layer: Layer) -> str:
             return f"avgpool{stride}/{stride}"
         case Subsample(stride=stride):
             return f"subsample/{stride}"
-        case ZeroChannels():
-            return f"zeros:{layer.output.channels}"
+        case ZeroChannels(place=place):
+            return f"zeros:{layer.output.channels}{' on both sides' if place == 'sides' else ''}"
         case GlobalPool():
             return "global pool"
         case Linear():

@@ -8,9 +8,10 @@ from typing import ClassVar, Literal, assert_never
 from resatlas.arch.blueprint import Blueprint, Initial
 from resatlas.arch.ops import Norm, Relu
 from resatlas.arch.residual import POST_ACTIVATION, Omit, Projection, Residual, Shortcut, basic, bottleneck, with_eps
-from resatlas.arch.streams import Join, MergeAndRun
+from resatlas.arch.streams import SKIPS, Join, MergeAndRun, Skip
 from resatlas.arch.widths import doubling
 from resatlas.designs.setting import Setting, equal_stages, listed_stages, paper_base, stem
+from resatlas.errors import DesignError
 
 EPS = 2e-5
 """Source: authors' network/*.py, batch normalisation everywhere."""
@@ -38,8 +39,9 @@ class DmrNet:
 
     CIFAR: depth 6n + 2 with n units of `streams` basic bodies a stage; stem and stages `widen` times as wide.
     v2 and ijcai: the ImageNet networks of bottlenecks; ijcai has a bare stem, no shortcut where the shape changes,
-    and hands all streams side by side to the classifier.
-    Source: paper, section 3, Table 3; authors' network/cross.py; zlmzju/fusenet commit 783185b for v2.
+    and hands all streams side by side to the classifier. `skip` and `join`: see `arch.streams`. With separate `ends`
+    every stream has a stem and a classifier of its own; the logits are averaged, our reading of Table 5.
+    Source: paper, section 3, Tables 3 and 5; authors' network/cross.py; zlmzju/fusenet commit 783185b for v2.
     """
 
     family: ClassVar[str] = "dmrnet"
@@ -48,6 +50,8 @@ class DmrNet:
     widen: int = 1
     version: Version = "cifar"
     join: Join | None = None
+    skip: Skip = "mean"
+    ends: Literal["shared", "separate"] = "shared"
     base: int | None = None
 
     def __post_init__(self) -> None:
@@ -60,7 +64,10 @@ class DmrNet:
 
     def blueprint(self) -> Blueprint:
         """The network in independent parts."""
-        streams = MergeAndRun(count=self.streams, join=self.join or JOINS[self.version])
+        if self.ends == "separate" and self.join not in (None, "logits"):
+            raise DesignError(f"separate ends join in the logits; join {self.join} needs shared ends")
+        join = "logits" if self.ends == "separate" else self.join or JOINS[self.version]
+        streams = MergeAndRun(count=self.streams, join=join, skip=self.skip, stems=self.ends)
         width = (paper_base(self.setting) if self.base is None else self.base) * self.widen
         match self.version:
             case "cifar":
@@ -117,6 +124,41 @@ class DilNet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FusedNet:
+    """A plain network of depth 2L + 2 cut into `blocks` residual units: 3 of 2L/3 convolutions, or 6 of L/3.
+
+    Source: DMRNet paper, Fig. 6; authors' fuse3 and fuse6. Differs: their files are not described further; ours has
+    DMRNet's eps and projections.
+    """
+
+    family: ClassVar[str] = "resnet"
+    depth: int
+    blocks: Literal[3, 6] = 3
+    base: int | None = None
+
+    def __post_init__(self) -> None:
+        self.blueprint()
+
+    @property
+    def setting(self) -> Setting:
+        """CIFAR: the paper has no other."""
+        return "cifar"
+
+    def blueprint(self) -> Blueprint:
+        """The network in independent parts."""
+        width = paper_base("cifar") if self.base is None else self.base
+        per_stage = self.blocks // 3
+        convs = 2 * equal_stages("a fused network", self.depth, step=6, rest=2)[0] // per_stage
+        return Blueprint(
+            stem=stem("cifar", width, STEM),
+            units=(per_stage,) * 3,
+            widths=doubling(width, 3),
+            residual=Residual(convs=basic((3,) * convs), order=ORDER, shortcut=SHORTCUT),
+            initial=INITIAL,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class IjcaiResNet:
     """The single-stream ImageNet network that the IJCAI version compares with.
 
@@ -155,33 +197,48 @@ def _imagenet(
 
 
 NAME = re.compile(
-    r"(?P<family>dmrnet|dilnet|resnet)-(?P<depth>\d{1,10})(?:-w(?P<widen>\d{1,4}))?(?:-k(?P<streams>\d{1,3}))?"
-    r"(?:-(?P<version>v2|ijcai))?",
+    r"(?P<family>dmrnet|dilnet|resnet|fuse3|fuse6)-(?P<depth>\d{1,10})(?:-w(?P<widen>\d{1,4}))?"
+    r"(?:-k(?P<streams>\d{1,3}))?(?:-(?P<version>v2|ijcai))?(?:-(?P<skip>identity|swap|projector))?"
+    r"(?:-(?P<join>merge|sum|concat))?(?:-(?P<ends>separate))?",
     re.ASCII,
 )
 
 
-def named(match: re.Match[str]) -> DmrNet | DilNet | IjcaiResNet | None:
+def named(match: re.Match[str]) -> DmrNet | DilNet | FusedNet | IjcaiResNet | None:
     """The network of a name; "resnet" is ours only with "-ijcai"."""
     depth, widen, streams = int(match["depth"]), int(match["widen"] or 1), int(match["streams"] or 2)
-    version = match["version"]
+    given = {key for key in ("widen", "streams", "version", "skip", "join", "ends") if match[key]}
     match match["family"]:
         case "dmrnet":
-            versions: dict[str | None, Version] = {"v2": "v2", "ijcai": "ijcai"}
-            return DmrNet(depth=depth, streams=streams, widen=widen, version=versions.get(version, "cifar"))
-        case "dilnet" if not version:
+            return DmrNet(
+                depth=depth,
+                streams=streams,
+                widen=widen,
+                version=next((each for each in JOINS if each == match["version"]), "cifar"),
+                skip=next((each for each in SKIPS if each == match["skip"]), "mean"),
+                join=next((each for each in JOINS.values() if each == match["join"]), None),
+                ends="separate" if match["ends"] else "shared",
+            )
+        case "dilnet" if given <= {"widen", "streams"}:
             return DilNet(depth=depth, branches=streams, widen=widen)
-        case "resnet" if version == "ijcai" and not match["widen"] and not match["streams"]:
+        case "fuse3" | "fuse6" if not given:
+            return FusedNet(depth=depth, blocks=3 if match["family"] == "fuse3" else 6)
+        case "resnet" if given == {"version"} and match["version"] == "ijcai":
             return IjcaiResNet(depth=depth)
         case _:
             return None
 
 
-NAMED: Mapping[str, DmrNet | DilNet | IjcaiResNet] = {
+NAMED: Mapping[str, DmrNet | DilNet | FusedNet | IjcaiResNet] = {
     **{f"dmrnet-{depth}": DmrNet(depth=depth) for depth in (8, 14, 20, 26, 32, 38, 44, 50, 56)},
     **{f"dmrnet-{depth}-w4": DmrNet(depth=depth, widen=4) for depth in (32, 50)},
     **{f"dmrnet-{depth}-k{k}": DmrNet(depth=depth, streams=k) for depth, k in ((74, 1), (26, 3), (20, 4), (14, 6))},
     **{f"dilnet-{depth}": DilNet(depth=depth) for depth in (8, 14, 20, 26)},
+    **{f"dmrnet-56-{skip}": DmrNet(depth=56, skip=skip) for skip in SKIPS[1:]},
+    "dmrnet-56-separate": DmrNet(depth=56, ends="separate"),
+    "dmrnet-56-identity-separate": DmrNet(depth=56, skip="identity", ends="separate"),
+    **{f"fuse3-{depth}": FusedNet(depth=depth, blocks=3) for depth in (20, 38, 56, 74, 110)},
+    **{f"fuse6-{depth}": FusedNet(depth=depth, blocks=6) for depth in (20, 38, 56, 74, 110)},
     "dmrnet-44-v2": DmrNet(depth=44, version="v2"),
     "dmrnet-50-ijcai": DmrNet(depth=50, version="ijcai"),
     "resnet-98-ijcai": IjcaiResNet(),

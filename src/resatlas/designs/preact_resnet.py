@@ -7,10 +7,20 @@ from typing import ClassVar, Literal
 
 from resatlas.arch.blueprint import Blueprint, Head
 from resatlas.arch.ops import Norm, Relu
-from resatlas.arch.residual import PRE_ACTIVATION, Projection, Residual, ZeroPad, basic, bottleneck
+from resatlas.arch.residual import BEFORE_POOL, ORDERS, Position, Projection, Residual, ZeroPad
 from resatlas.arch.widths import doubling
-from resatlas.designs.resnet import UnitKind, residual_stages, usual_unit
+from resatlas.designs.resnet import UNITS, StridePlace, UnitKind, residual_stages, unit_convs, usual_unit
 from resatlas.designs.setting import IMAGENET_UNITS, STAGES, Setting, paper_base, stem
+
+Wiring = Literal["paper", "fb", "projected"]
+
+SHARES: Mapping[Wiring, tuple[Position, ...]] = {
+    "paper": ("network-start", "projected"),
+    "fb": ("network-start", "stage-start"),
+    "projected": ("projected",),
+}
+
+PreOrder = Literal["pre-activation", "no-first-relu", "last-norm", "pyramidal"]
 
 BOTTLENECK_DEPTHS = (164, 1001)
 """CIFAR depths whose paper networks have bottlenecks; both also differ from every 6n + 2."""
@@ -20,11 +30,14 @@ BOTTLENECK_DEPTHS = (164, 1001)
 class PreActResNet:
     """y = shortcut(x) + body(relu(norm(x))), nothing after the sum; norm and relu before the global pool.
 
-    On CIFAR the stem is a bare convolution, and the shortcut reads relu(norm(x)) in the first unit and wherever
-    it is a projection. On ImageNet the stem keeps norm and relu, the first unit has no pre-activation of its own,
-    and the first unit of every later stage shares it. Projections are bare convolutions.
-    Source: pre-activation paper, appendix; KaimingHe/resnet-1k-layers, resnet-pre-act.lua; ImageNet wiring:
-    fb.resnet.torch, models/preresnet.lua.
+    `wiring` says where the shortcut reads relu(norm(x)) in place of x; projections are bare convolutions.
+    paper: in the first unit and wherever it is a projection; behind a stem that is a bare convolution.
+    fb: in the first unit of every stage. On ImageNet the stem keeps norm and relu, and the first unit of the
+    network has no pre-activation of its own.
+    projected: wherever it is a projection; on ImageNet the stem keeps norm and relu.
+    Where it is not given: paper on CIFAR, fb on ImageNet.
+    Source: pre-activation paper, appendix; KaimingHe/resnet-1k-layers, resnet-pre-act.lua; fb: fb.resnet.torch,
+    models/preresnet.lua; projected: osmr/imgclsmob. Orders: `arch.residual.ORDERS`.
     """
 
     family: ClassVar[str] = "preact-resnet"
@@ -32,7 +45,9 @@ class PreActResNet:
     setting: Setting = "cifar"
     unit: UnitKind | None = None
     shortcut: Literal["A", "B"] | None = None
-    stride: Literal["first", "3x3"] = "first"
+    stride: StridePlace = "first"
+    wiring: Wiring | None = None
+    order: PreOrder = "pre-activation"
     base: int | None = None
 
     def __post_init__(self) -> None:
@@ -43,19 +58,21 @@ class PreActResNet:
         kind = self.unit or self._usual_unit()
         base = paper_base(self.setting) if self.base is None else self.base
         expansion = 4 if kind == "bottleneck" else 1
-        option = self.shortcut or ("A" if self.setting == "cifar" and kind == "basic" else "B")
+        option = self.shortcut or ("B" if self.setting == "imagenet" or kind == "bottleneck" else "A")
+        wiring = self.wiring or ("paper" if self.setting == "cifar" else "fb")
+        bare_stem = wiring == "paper" or self.setting == "cifar"
         return Blueprint(
-            stem=stem(self.setting, base, () if self.setting == "cifar" else (Norm(), Relu())),
+            stem=stem(self.setting, base, () if bare_stem else (Norm(), Relu())),
             units=residual_stages("a pre-activation ResNet", self.depth, self.setting, kind),
             widths=doubling(base * expansion, STAGES[self.setting]),
             residual=Residual(
-                convs=bottleneck(strided=self.stride) if kind == "bottleneck" else basic(),
-                order=PRE_ACTIVATION,
+                convs=unit_convs(kind, self.stride),
+                order=ORDERS[self.order],
                 shortcut=ZeroPad() if option == "A" else Projection(after=()),
-                shares=("network-start", "projected") if self.setting == "cifar" else ("stage-start",),
-                opening="ordered" if self.setting == "cifar" else "bare",
+                shares=SHARES[wiring],
+                opening="ordered" if bare_stem or wiring == "projected" else "bare",
             ),
-            head=Head(before=(Norm(), Relu())),
+            head=Head(before=BEFORE_POOL[self.order]),
         )
 
     def _usual_unit(self) -> UnitKind:
@@ -66,7 +83,7 @@ class PreActResNet:
 
 NAME = re.compile(
     r"(?P<setting>cifar-|imagenet-)?preact-resnet-(?P<depth>\d{1,10})"
-    r"(?P<unit>-bottleneck)?(?P<stride>-v1\.5)?(?:-(?P<shortcut>[AB]))?",
+    r"(?P<unit>-bottleneck|-1-layer-skip)?(?P<stride>-v1\.5)?(?:-(?P<shortcut>[AB]))?(?:-(?P<wiring>fb|projected))?",
     re.ASCII,
 )
 
@@ -79,9 +96,10 @@ def named(match: re.Match[str]) -> PreActResNet:
     return PreActResNet(
         depth=depth,
         setting="imagenet" if match["setting"] == "imagenet-" or (listed and not match["setting"]) else "cifar",
-        unit="bottleneck" if match["unit"] else None,
+        unit=UNITS[match["unit"]],
         shortcut=options.get(match["shortcut"]),
         stride="3x3" if match["stride"] else "first",
+        wiring=next((each for each in SHARES if each == match["wiring"]), None),
     )
 
 
@@ -90,5 +108,9 @@ NAMED: Mapping[str, PreActResNet] = {
     "preact-resnet-110-B": PreActResNet(depth=110, shortcut="B"),
     **{f"preact-resnet-{depth}": PreActResNet(depth=depth) for depth in BOTTLENECK_DEPTHS},
     **{f"preact-resnet-{depth}": PreActResNet(depth=depth, setting="imagenet") for depth in IMAGENET_UNITS},
+    "preact-resnet-110-1-layer-skip": PreActResNet(depth=110, unit="single"),
+    "preact-resnet-110-fb": PreActResNet(depth=110, wiring="fb"),
+    "preact-resnet-110-B-projected": PreActResNet(depth=110, shortcut="B", wiring="projected"),
+    **{f"preact-resnet-{depth}-v1.5": PreActResNet(depth=depth, stride="3x3") for depth in BOTTLENECK_DEPTHS},
     "preact-resnet-200-v1.5": PreActResNet(depth=200, setting="imagenet", stride="3x3"),
 }

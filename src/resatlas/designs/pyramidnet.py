@@ -2,18 +2,32 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import ClassVar, Literal
 
 from resatlas.arch.blueprint import Blueprint, Head
 from resatlas.arch.ops import Dropout, Norm, Relu
-from resatlas.arch.residual import PYRAMIDAL, Residual, ZeroPad, basic, bottleneck
+from resatlas.arch.residual import ORDERS, OrderName, Projection, Residual, Shortcut, ZeroPad, basic, bottleneck
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, Rounding
-from resatlas.designs.resnet import UnitKind, residual_stages
+from resatlas.designs.resnet import residual_stages
 from resatlas.designs.setting import Setting, paper_base, stem
 
 Growth = Literal["additive", "multiplicative"]
+Variant = Literal["a", "b", "c", "d"]
+PyramidShortcut = Literal["zeros", "projection", "projection-strided"]
+
+VARIANTS: Mapping[Variant, OrderName] = {
+    "a": "pre-activation",
+    "b": "no-first-relu",
+    "c": "last-norm",
+    "d": "pyramidal",
+}
+SHORTCUTS: Mapping[PyramidShortcut, Shortcut] = {
+    "zeros": ZeroPad(subsample="average"),
+    "projection": Projection(),
+    "projection-strided": Projection(where="strided"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +37,9 @@ class PyramidNet:
     Unit k of N is base + alpha·k/N wide (additive) or base·alpha^(k/N) (multiplicative), rounded; four times
     that behind a bottleneck. Where the map halves, the shortcut averages 2x2 pixels, then appends zero channels.
     On CIFAR the stem has a norm but no relu. `dropout` stands between the global pool and the classifier.
+    `variant` a is the pre-activated unit, b is a without its first relu, c is a with a norm behind, d both. Other
+    shortcuts: a projection with norm wherever the shape changes, which is in every unit that widens, or only where
+    the map halves and zeros elsewhere.
     Source: paper, section 3; authors' addpyramidnet.lua and mulpyramidnet.lua; alpha is the total over all units.
     """
 
@@ -30,9 +47,11 @@ class PyramidNet:
     depth: int
     alpha: Fraction
     growth: Growth = "additive"
-    unit: UnitKind = "basic"
+    unit: Literal["basic", "bottleneck"] = "basic"
     setting: Setting = "cifar"
     dropout: float = 0.0
+    variant: Variant = "d"
+    shortcut: PyramidShortcut = "zeros"
     multiple_of: int = 1
     rounding: Rounding = "half-up"
     base: int | None = None
@@ -56,8 +75,8 @@ class PyramidNet:
             ),
             residual=Residual(
                 convs=bottleneck() if self.unit == "bottleneck" else basic(),
-                order=PYRAMIDAL,
-                shortcut=ZeroPad(subsample="average"),
+                order=ORDERS[VARIANTS[self.variant]],
+                shortcut=SHORTCUTS[self.shortcut],
             ),
             head=Head(before=(Norm(), Relu()), dropout=Dropout(self.dropout) if self.dropout else None),
         )
@@ -65,7 +84,8 @@ class PyramidNet:
 
 NAME = re.compile(
     r"(?P<setting>cifar-|imagenet-)?pyramidnet-(?P<depth>\d{1,10})(?P<unit>-bottleneck)?"
-    r"-(?P<growth>[am])(?P<alpha>\d{1,5}(?:\.\d{1,4})?)",
+    r"-(?P<growth>[am])(?P<alpha>\d{1,5}(?:\.\d{1,4})?)"
+    r"(?:-unit-(?P<variant>[abcd]))?(?:-(?P<shortcut>projection(?:-strided)?))?",
     re.ASCII,
 )
 
@@ -78,6 +98,8 @@ def named(match: re.Match[str]) -> PyramidNet:
         growth="additive" if match["growth"] == "a" else "multiplicative",
         unit="bottleneck" if match["unit"] else "basic",
         setting="imagenet" if match["setting"] == "imagenet-" else "cifar",
+        variant=next((each for each in VARIANTS if each == match["variant"]), "d"),
+        shortcut=next((each for each in SHORTCUTS if each == match["shortcut"]), "zeros"),
     )
 
 
@@ -93,6 +115,11 @@ def _bottleneck(depth: int, alpha: int, setting: Setting, dropout: float = 0.0) 
 NAMED: Mapping[str, PyramidNet] = {
     **{f"pyramidnet-110-a{alpha}": _basic(alpha, "additive") for alpha in ("48", "84", "270")},
     **{f"pyramidnet-110-m{alpha}": _basic(alpha, "multiplicative") for alpha in ("4.75", "8", "27")},
+    **{
+        f"pyramidnet-110-a48-unit-{variant}": replace(_basic("48", "additive"), variant=variant)
+        for variant in list(VARIANTS)[:3]
+    },
+    **{f"pyramidnet-110-a48-{word}": replace(_basic("48", "additive"), shortcut=word) for word in list(SHORTCUTS)[1:]},
     **dict(_bottleneck(164, alpha, "cifar") for alpha in (48, 84, 270)),
     **dict(_bottleneck(depth, alpha, "cifar") for depth, alpha in ((200, 240), (236, 220), (272, 200))),
     **dict(_bottleneck(depth, alpha, "imagenet") for depth, alpha in ((101, 250), (101, 360), (152, 200), (200, 300))),

@@ -2,11 +2,23 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, get_args
 
-from resatlas.arch.blueprint import Blueprint
-from resatlas.arch.residual import Absent, Projection, Residual, Shortcut, ZeroPad, basic, bottleneck
+from resatlas.arch.blueprint import Blueprint, Head
+from resatlas.arch.ops import Conv
+from resatlas.arch.residual import (
+    BEFORE_POOL,
+    ORDERS,
+    Absent,
+    Projection,
+    Residual,
+    Shortcut,
+    ZeroPad,
+    basic,
+    bottleneck,
+    modified,
+)
 from resatlas.arch.widths import doubling
 from resatlas.designs.setting import (
     IMAGENET_BASIC,
@@ -18,26 +30,39 @@ from resatlas.designs.setting import (
     paper_base,
     stem,
 )
+from resatlas.errors import DesignError
 
 LABELS = {"resnet": "ResNet", "plain": "plain network"}
 
-UnitKind = Literal["basic", "bottleneck"]
-Option = Literal["A", "B", "C"]
+UnitKind = Literal["basic", "bottleneck", "single"]
+"""Two 3x3; 1x1, 3x3 and 1x1; one 3x3, the 1-layer skip of the pre-activation paper, Table 3."""
+
+StridePlace = Literal["first", "3x3"]
+Option = Literal["A", "A-sides", "B", "C"]
 
 SHORTCUTS: Mapping[Option, Shortcut] = {
     "A": ZeroPad(),
+    "A-sides": ZeroPad(place="sides"),
     "B": Projection(),
     "C": Projection(where="everywhere"),
 }
-"""Source: ResNet paper, section 4.1. Differs: zeros are appended at the end, as fb.resnet.torch does."""
+"""Source: ResNet paper, section 4.1. Differs: the paper does not say where the zeros go. In A they stand at the end, as
+in fb.resnet.torch; in A-sides half on each side, as in akamaster/pytorch_resnet_cifar10."""
+
+
+PostOrder = Literal["post-activation", "bn-after-add", "relu-before-add", "relu-only-preact"]
+POST_ORDERS: tuple[PostOrder, ...] = get_args(PostOrder)
+"""Orders of a unit behind an activated stem: (a) to (d) of the pre-activation paper, Table 2."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResNet:
     """y = relu(shortcut(x) + body(x)), batch normalisation after every convolution.
 
-    Depth is 6n + 2 (basic) or 9n + 2 (bottleneck) on CIFAR, a row of Table 1 on ImageNet. `unit` and `shortcut`
-    follow the paper where they are not given: basic with A on CIFAR; on ImageNet B, bottlenecks from depth 50.
+    Depth is 6n + 2 (basic, single) or 9n + 2 (bottleneck) on CIFAR, a row of Table 1 on ImageNet. `unit` and
+    `shortcut` follow the paper where they are not given: basic with A on CIFAR; on ImageNet B, bottlenecks from
+    depth 50. `order` and `modified` are the ablations of the pre-activation paper (arXiv:1603.05027), Tables 1 and 2:
+    see `arch.residual.ORDERS` and `arch.residual.modified`.
     Source: ResNet paper, sections 3.3, 4.1, 4.2; DMRNet paper (arXiv:1611.07718), Table 3, for `widen`.
     Differs: initial weights by fan-out as in fb.resnet.torch; the paper cites He et al. without naming the fan.
     """
@@ -47,7 +72,9 @@ class ResNet:
     setting: Setting = "cifar"
     unit: UnitKind | None = None
     shortcut: Option | None = None
-    stride: Literal["first", "3x3"] = "first"
+    stride: StridePlace = "first"
+    order: PostOrder = "post-activation"
+    modified: str = "none"
     widen: int = 1
     base: int | None = None
 
@@ -56,8 +83,12 @@ class ResNet:
 
     def blueprint(self) -> Blueprint:
         """The network in independent parts."""
+        if self.order not in POST_ORDERS:
+            raise DesignError(f"order \"{self.order}\" is a preact-resnet's; a resnet's are {', '.join(POST_ORDERS)}")
         option = self.shortcut or ("A" if self.setting == "cifar" and self.unit != "bottleneck" else "B")
-        return _blueprint(self, SHORTCUTS[option])
+        whole = _blueprint(self, SHORTCUTS[option])
+        residual = modified(replace(whole.residual, order=ORDERS[self.order]), self.modified)
+        return replace(whole, residual=residual, head=Head(before=BEFORE_POOL[self.order]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +102,7 @@ class Plain:
     depth: int
     setting: Setting = "cifar"
     unit: UnitKind | None = None
-    stride: Literal["first", "3x3"] = "first"
+    stride: StridePlace = "first"
     widen: int = 1
     base: int | None = None
 
@@ -92,11 +123,20 @@ def _blueprint(design: ResNet | Plain, shortcut: Shortcut) -> Blueprint:
         stem=stem(setting, base),
         units=residual_stages(f"a {LABELS[design.family]}", design.depth, setting, kind),
         widths=doubling(base * expansion, STAGES[setting]),
-        residual=Residual(
-            convs=bottleneck(strided=design.stride) if kind == "bottleneck" else basic(),
-            shortcut=shortcut,
-        ),
+        residual=Residual(convs=unit_convs(kind, design.stride), shortcut=shortcut),
     )
+
+
+def unit_convs(unit: UnitKind, stride: StridePlace) -> tuple[Conv, ...]:
+    """The convolutions of a unit.
+
+    Raises: DesignError if a unit without bottleneck is told where its stride stands.
+    """
+    if unit == "bottleneck":
+        return bottleneck(strided=stride)
+    if stride != "first":
+        raise DesignError(f"only a bottleneck can have its stride on the 3x3 in the middle; this unit is {unit}")
+    return basic() if unit == "basic" else basic((3,))
 
 
 def usual_unit(depth: int, setting: Setting) -> UnitKind:
@@ -105,22 +145,28 @@ def usual_unit(depth: int, setting: Setting) -> UnitKind:
 
 
 def residual_stages(what: str, depth: int, setting: Setting, unit: UnitKind) -> tuple[int, ...]:
-    """Units per stage: 6n + 2 or 9n + 2 on CIFAR, by Table 1 on ImageNet.
+    """Units per stage: (depth - 2)/6, /9 of bottlenecks, /3 of single convolutions; by Table 1 on ImageNet.
 
     Raises: DepthError with the nearest depths.
     """
     if setting == "imagenet":
+        if unit == "single":
+            raise DesignError(f"{what} for ImageNet has basic units or bottlenecks; single ones are for CIFAR")
         return listed_stages(f"{what} for ImageNet", depth, IMAGENET_UNITS)
     if unit == "bottleneck":
         return equal_stages(f"{what} of bottlenecks for CIFAR", depth, step=9, rest=2)
-    return equal_stages(f"{what} for CIFAR", depth, step=6, rest=2)
+    units = equal_stages(f"{what} for CIFAR", depth, step=6, rest=2)
+    return tuple(2 * count for count in units) if unit == "single" else units
 
 
 NAME = re.compile(
     r"(?P<setting>cifar-|imagenet-)?(?P<family>resnet|plain)-(?P<depth>\d{1,10})"
-    r"(?P<unit>-bottleneck)?(?P<stride>-v1\.5)?(?:-(?P<shortcut>[ABC]))?(?:-w(?P<widen>\d{1,4}))?",
+    r"(?P<unit>-bottleneck|-1-layer-skip)?(?P<stride>-v1\.5)?(?:-(?P<shortcut>A-sides|[ABC]))?(?:-w(?P<widen>\d{1,4}))?"
+    rf"(?:-(?P<order>{'|'.join(POST_ORDERS)}))?(?:-shortcut-(?P<modified>[a-z][a-z0-9.-]{{1,40}}))?",
     re.ASCII,
 )
+
+UNITS: Mapping[str | None, UnitKind | None] = {None: None, "-bottleneck": "bottleneck", "-1-layer-skip": "single"}
 
 
 def named(match: re.Match[str]) -> ResNet | Plain | None:
@@ -128,16 +174,32 @@ def named(match: re.Match[str]) -> ResNet | Plain | None:
     depth = int(match["depth"])
     listed = depth in IMAGENET_UNITS and not match["unit"]
     setting: Setting = "imagenet" if match["setting"] == "imagenet-" or (listed and not match["setting"]) else "cifar"
-    unit: UnitKind | None = "bottleneck" if match["unit"] else None
-    stride: Literal["first", "3x3"] = "3x3" if match["stride"] else "first"
+    unit = UNITS[match["unit"]]
+    stride: StridePlace = "3x3" if match["stride"] else "first"
     widen = int(match["widen"] or 1)
     if match["family"] == "plain":
-        return None if match["shortcut"] else Plain(depth=depth, setting=setting, unit=unit, stride=stride, widen=widen)
-    options: dict[str | None, Option] = {"A": "A", "B": "B", "C": "C"}
+        if match["shortcut"] or match["order"] or match["modified"]:
+            return None
+        return Plain(depth=depth, setting=setting, unit=unit, stride=stride, widen=widen)
+    word = match["modified"] or "none"
     return ResNet(
-        depth=depth, setting=setting, unit=unit, shortcut=options.get(match["shortcut"]), stride=stride, widen=widen
+        depth=depth,
+        setting=setting,
+        unit=unit,
+        shortcut="C" if word == "conv1x1" else next((each for each in SHORTCUTS if each == match["shortcut"]), None),
+        stride=stride,
+        order=next((each for each in POST_ORDERS if each == match["order"]), "post-activation"),
+        modified="none" if word == "conv1x1" else word,
+        widen=widen,
     )
 
+
+_MODIFIED = (
+    *("scale-0.5-1", "scale-0.5-0.5"),
+    *(f"exclusive-gate-b{bias}" for bias in range(0, -8, -1)),
+    *("shortcut-gate-b0", "shortcut-gate-b-6", "dropout-0.5"),
+)
+"""Source: pre-activation paper, Table 1."""
 
 _TWINS = (14, 20, 26, 32, 38, 44, 56, 62, 74, 86, 98, 110)
 
@@ -150,9 +212,18 @@ NAMED: Mapping[str, ResNet | Plain] = {
     **{f"resnet-{depth}-B-w4": ResNet(depth=depth, shortcut="B", widen=4) for depth in (62, 98)},
     **{f"resnet-{depth}-bottleneck": ResNet(depth=depth, unit="bottleneck") for depth in (164, 1001)},
     **{f"plain-{depth}": Plain(depth=depth, setting="imagenet") for depth in (18, 34)},
-    **{f"resnet-18-{option}": ResNet(depth=18, setting="imagenet", shortcut=option) for option in SHORTCUTS},
-    **{f"resnet-34-{option}": ResNet(depth=34, setting="imagenet", shortcut=option) for option in SHORTCUTS},
+    **{f"resnet-18-{option}": ResNet(depth=18, setting="imagenet", shortcut=option) for option in ("A", "B", "C")},
+    **{f"resnet-34-{option}": ResNet(depth=34, setting="imagenet", shortcut=option) for option in ("A", "B", "C")},
     **{f"resnet-{depth}": ResNet(depth=depth, setting="imagenet") for depth in (50, 101, 152, 200)},
+    **{f"resnet-110-{order}": ResNet(depth=110, order=order) for order in POST_ORDERS[1:]},
+    **{
+        f"resnet-164-bottleneck-{order}": ResNet(depth=164, unit="bottleneck", order=order) for order in POST_ORDERS[1:]
+    },
+    "resnet-101-bn-after-add": ResNet(depth=101, setting="imagenet", order="bn-after-add"),
+    **{f"resnet-110-shortcut-{word}": ResNet(depth=110, modified=word) for word in _MODIFIED},
+    "resnet-110-C": ResNet(depth=110, shortcut="C"),
+    "resnet-110-1-layer-skip": ResNet(depth=110, unit="single"),
+    "resnet-110-A-sides": ResNet(depth=110, shortcut="A-sides"),
     "resnet-50-C": ResNet(depth=50, setting="imagenet", shortcut="C"),
     **{f"resnet-{depth}-v1.5": ResNet(depth=depth, setting="imagenet", stride="3x3") for depth in (50, 101, 152)},
 }

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import gcd
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.ops import Conv, Norm, Relu
-from resatlas.arch.residual import POST_ACTIVATION, Residual, bottleneck
+from resatlas.arch.residual import POST_ACTIVATION, Absent, Residual, bottleneck
 from resatlas.arch.widths import doubling
 from resatlas.designs.setting import IMAGENET_BASIC, IMAGENET_UNITS, STAGES, Setting, equal_stages, listed_stages, stem
 from resatlas.errors import WidthError
@@ -18,6 +18,7 @@ PAPER_BASE = 64
 """The first planes on CIFAR and on ImageNet alike; `width` speaks of them. Source: paper, Table 1 and appendix A."""
 
 Form = Literal["a", "b", "c"]
+FORMS: tuple[Form, ...] = get_args(Form)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,9 @@ class ResNeXt:
     """Bottlenecks whose 3x3 runs in `cardinality` groups of `width` channels, at 64 first planes.
 
     With other first planes (`base`) a group has base·width/64 channels. The unit's output is 4 · planes, whatever
-    the groups. Stride on the 3x3; option B. Forms: a sums whole bodies, b concatenates their 3x3, c groups.
-    Source: paper, sections 3 and 4, Table 1; authors' models/resnext.lua.
+    the groups. Stride on the 3x3. Forms: a sums whole bodies, b concatenates their 3x3, c groups. The shortcut is
+    option B, or absent as in the paper's ablation.
+    Source: paper, sections 3 to 5, Table 1; authors' models/resnext.lua.
     """
 
     family: ClassVar[str] = "resnext"
@@ -35,6 +37,7 @@ class ResNeXt:
     width: int = 4
     setting: Setting = "cifar"
     form: Form = "c"
+    shortcut: Literal["B", "absent"] = "B"
     base: int | None = None
 
     def __post_init__(self) -> None:
@@ -50,11 +53,12 @@ class ResNeXt:
                 f"{base}·{self.width}/{PAPER_BASE} is {group} "
                 f"(smallest base: {PAPER_BASE // gcd(PAPER_BASE, self.width)})"
             )
+        residual = in_form(self.form, self.cardinality, group / (4 * base))
         return Blueprint(
             stem=stem(self.setting, base),
             units=self._units(),
             widths=doubling(4 * base, STAGES[self.setting]),
-            residual=in_form(self.form, self.cardinality, group / (4 * base)),
+            residual=replace(residual, shortcut=Absent()) if self.shortcut == "absent" else residual,
         )
 
     def _units(self) -> tuple[int, ...]:
@@ -80,7 +84,8 @@ def in_form(form: Form, cardinality: int, group: Fraction) -> Residual:
 
 
 NAME = re.compile(
-    r"(?P<setting>cifar-|imagenet-)?resnext-(?P<depth>\d{1,10})-(?P<cardinality>\d{1,5})x(?P<width>\d{1,5})d",
+    r"(?P<setting>cifar-|imagenet-)?resnext-(?P<depth>\d{1,10})-(?P<cardinality>\d{1,5})x(?P<width>\d{1,5})d"
+    r"(?:-form-(?P<form>[abc]))?(?P<shortcut>-noshortcut)?",
     re.ASCII,
 )
 
@@ -94,12 +99,19 @@ def named(match: re.Match[str]) -> ResNeXt:
         cardinality=int(match["cardinality"]),
         width=int(match["width"]),
         setting="imagenet" if match["setting"] == "imagenet-" or (listed and not match["setting"]) else "cifar",
+        form=next((form for form in FORMS if form == match["form"]), "c"),
+        shortcut="absent" if match["shortcut"] else "B",
     )
 
 
 def _resnext(depth: int, cardinality: int, width: int, setting: Setting) -> tuple[str, ResNeXt]:
     design = ResNeXt(depth=depth, cardinality=cardinality, width=width, setting=setting)
     return f"resnext-{depth}-{cardinality}x{width}d", design
+
+
+def _noshortcut(cardinality: int, width: int) -> tuple[str, ResNeXt]:
+    design = ResNeXt(depth=50, cardinality=cardinality, width=width, setting="imagenet", shortcut="absent")
+    return f"resnext-50-{cardinality}x{width}d-noshortcut", design
 
 
 _TABLE_2 = ((1, 64), (2, 40), (4, 24), (8, 14), (32, 4))
@@ -111,4 +123,5 @@ NAMED: Mapping[str, ResNeXt] = {
     **dict(_resnext(50, c, d, "imagenet") for c, d in (*_TABLE_2, (1, 100), (2, 64), (64, 4), (32, 8))),
     **dict(_resnext(101, c, d, "imagenet") for c, d in (*_TABLE_2, (1, 100), (2, 64), (64, 4), (32, 8))),
     **dict([_resnext(152, 64, 4, "imagenet")]),
+    **dict([_noshortcut(1, 64), _noshortcut(32, 4)]),
 }

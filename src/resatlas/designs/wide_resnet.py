@@ -25,6 +25,10 @@ INITIAL = Initial(fan="in", scale="uniform")
 """Source: authors' models/utils.lua; scales start at Torch's default U(0, 1), which the code never overwrites."""
 
 
+DROPOUT = 0.3
+"""Source: paper, section 3, on CIFAR; 0.4 on SVHN."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WideResNet:
     """Pre-activation units `widen` times as wide; dropout, if any, before every convolution but the first.
@@ -107,7 +111,7 @@ def _whole(width: Fraction) -> int:
 
 NAME = re.compile(
     r"(?P<setting>cifar-|imagenet-)?wrn-(?P<depth>\d{1,10})-(?P<widen>\d{1,4}(?:\.\d{1,4})?)"
-    r"(?:-B(?P<kernels>[13]{1,8})|-l(?P<deepening>\d{1,2}))?",
+    r"(?:-B(?P<kernels>[13]{1,8})|-l(?P<deepening>\d{1,2}))?(?P<dropout>-dropout)?",
     re.ASCII,
 )
 
@@ -122,6 +126,7 @@ def named(match: re.Match[str]) -> WideResNet:
         setting="imagenet" if match["setting"] == "imagenet-" or (bare and not match["setting"]) else "cifar",
         kernels=match["kernels"] or "33",
         deepening=int(match["deepening"] or 2),
+        dropout=DROPOUT if match["dropout"] else 0.0,
     )
 
 
@@ -137,12 +142,16 @@ def _imagenet(depth: int, widen: str) -> WideResNet:
     return WideResNet(depth=depth, widen=Fraction(widen), setting="imagenet")
 
 
+_DROPPED = ((16, 4), (28, 10), (52, 1), (40, 10))
+"""Source: paper, Tables 6 and 9."""
+
 NAMED: Mapping[str, WideResNet] = {
     **dict(_wrn(16, k) for k in (1, 2, 4, 8, 10)),
     **dict(_wrn(22, k) for k in (8, 10)),
     **dict(_wrn(28, k) for k in (2, 10, 12)),
     **dict(_wrn(40, k) for k in (1, 2, 4, 8, 10)),
     **dict([_wrn(52, 1)]),
+    **{f"wrn-{d}-{k}-dropout": WideResNet(depth=d, widen=Fraction(k), dropout=DROPOUT) for d, k in _DROPPED},
     **dict(_block_type(40, kernels) for kernels in ("131", "31", "13", "311")),
     **dict([_block_type(28, "33"), _block_type(22, "313")]),
     **{f"wrn-40-2-l{convs}": WideResNet(depth=40, widen=Fraction(2), deepening=convs) for convs in (1, 2, 3, 4)},

@@ -1,44 +1,40 @@
 """Where the weights of a network start."""
 
-import math
+from typing import assert_never
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from resatlas.arch.blueprint import Initial
+from resatlas.arch.parameters import Constant, Normal, Start, Uniform, parameters
+from resatlas.arch.plan import Plan
+from resatlas.nets.unit import Projector
 
 
-def initialise(network: nn.Module, initial: Initial, *, seed: int) -> None:
-    """Set every parameter and buffer of a network by its authors' rule, drawing in the order of the modules.
+def initialise(network: nn.Module, plan: Plan, *, seed: int) -> None:
+    """Set every parameter and buffer of a network by its authors' rule, drawing in the order of the layers.
 
-    Symbols: see `Initial`. Source: fb.resnet.torch and the authors' files that the designs name.
+    Source: fb.resnet.torch and the authors' files that the designs name; see `arch.blueprint.Initial`.
     """
     generator = torch.Generator().manual_seed(seed)
+    tensors = dict(network.named_parameters())
     with torch.no_grad():
+        for parameter in parameters(plan):
+            tensors[parameter.path].copy_(drawn(parameter.shape, parameter.start, generator))
         for module in network.modules():
-            match module:
-                case nn.Conv2d():
-                    module.weight.copy_(_normal(module.weight, fan_of(module, initial), generator))
-                case nn.BatchNorm2d():
-                    module.reset_running_stats()
-                    if initial.scale == "uniform":
-                        module.weight.copy_(torch.rand(module.weight.shape, generator=generator))
-                    else:
-                        module.weight.fill_(1)
-                    module.bias.zero_()
-                case nn.Linear():
-                    bound = 1 / math.sqrt(module.in_features)
-                    module.weight.copy_((2 * torch.rand(module.weight.shape, generator=generator) - 1) * bound)
-                    module.bias.zero_()
-                case _:
-                    pass  # no parameters of its own
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+            if isinstance(module, Projector):
+                module.reset()
 
 
-def fan_of(conv: nn.Conv2d, initial: Initial) -> int:
-    """kernel² · inputs of a group, or kernel² · all outputs even where they are grouped."""
-    area = conv.kernel_size[0] * conv.kernel_size[1]
-    return area * (conv.in_channels // conv.groups if initial.fan == "in" else conv.out_channels)
-
-
-def _normal(weight: torch.Tensor, fan: int, generator: torch.Generator) -> torch.Tensor:
-    return torch.randn(weight.shape, generator=generator) * math.sqrt(2 / fan)
+def drawn(shape: tuple[int, ...], start: Start, generator: torch.Generator) -> Tensor:
+    """A tensor of that shape as it starts."""
+    match start:
+        case Normal(std=std):
+            return torch.randn(shape, generator=generator) * std
+        case Uniform(low=low, high=high):
+            return torch.rand(shape, generator=generator) * (high - low) + low
+        case Constant(value=value):
+            return torch.full(shape, value)
+        case _:
+            assert_never(start)

@@ -17,6 +17,8 @@ from resatlas.arch.ops import (
     MaxPool,
     Norm,
     Relu,
+    Scale,
+    Sigmoid,
     Subsample,
     ZeroChannels,
 )
@@ -31,12 +33,17 @@ def module(layer: plan.Layer) -> nn.Module:
     """The module of one layer; none of them changes its input in place."""
     given, out = layer.input.channels, layer.output.channels
     match layer.op:
-        case Convolution(kernel=kernel, stride=stride, groups=groups):
-            return nn.Conv2d(given, out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
+        case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias):
+            padding, biased = kernel // 2, bias is not None
+            return nn.Conv2d(given, out, kernel, stride=stride, padding=padding, groups=groups, bias=biased)
         case Norm(eps=eps):
             return nn.BatchNorm2d(out, eps=eps)
         case Relu():
             return nn.ReLU()
+        case Sigmoid():
+            return nn.Sigmoid()
+        case Scale(factor=factor):
+            return ScaleModule(float(factor))
         case Dropout(rate=rate):
             return nn.Dropout(rate)
         case MaxPool(kernel=kernel, stride=stride):
@@ -45,8 +52,9 @@ def module(layer: plan.Layer) -> nn.Module:
             return nn.AvgPool2d(stride, stride=stride, ceil_mode=True)
         case Subsample(stride=stride):
             return SubsampleModule(stride)
-        case ZeroChannels():
-            return ZeroChannelsModule(out - given)
+        case ZeroChannels(place=place):
+            before = (out - given) // 2 if place == "sides" else 0
+            return ZeroChannelsModule(before, out - given - before)
         case GlobalPool():
             return GlobalPoolModule()
         case Linear():
@@ -71,18 +79,34 @@ class SubsampleModule(nn.Module):
 
 
 class ZeroChannelsModule(nn.Module):
-    """x -> [x, 0].
+    """x -> [0, x, 0].
 
-    Shape: (n, c, h, w) -> (n, c + extra, h, w).
+    Shape: (n, c, h, w) -> (n, before + c + after, h, w).
     """
 
-    def __init__(self, extra: int) -> None:
+    def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.extra = extra
+        self.before = before
+        self.after = after
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
-        """The channels of x, then channels of zeros."""
-        return F.pad(x, (0, 0, 0, 0, 0, self.extra))
+        """The channels of x between channels of zeros."""
+        return F.pad(x, (0, 0, 0, 0, self.before, self.after))
+
+
+class ScaleModule(nn.Module):
+    """x -> factor · x.
+
+    Shape: (n, c, h, w) -> (n, c, h, w).
+    """
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """The scaled maps."""
+        return x * self.factor
 
 
 class GlobalPoolModule(nn.Module):

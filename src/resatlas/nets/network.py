@@ -11,11 +11,11 @@ from resatlas.arch.plan import Plan, layers
 from resatlas.designs import catalog
 from resatlas.nets.initial import initialise
 from resatlas.nets.layers import chain
-from resatlas.nets.unit import unit_module
+from resatlas.nets.unit import added, unit_module
 
 
 class Network(nn.Module):
-    """images -> head(stages(stem(images))).
+    """images -> head(stages(stem(images))); where streams have heads of their own, the mean of what these give.
 
     Shape: (n, channels, height, width) -> (n, classes); without a classifier (n, features).
     """
@@ -23,21 +23,37 @@ class Network(nn.Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
-        self.stem = chain(plan.stem)
+        if plan.stems == 1:
+            self.stem = chain(plan.stem)
+        else:
+            self.stems = nn.ModuleList(chain(plan.stem) for _ in range(plan.stems))
         self.stages = nn.ModuleList(nn.ModuleList(map(unit_module, stage)) for stage in plan.stages)
-        self.head = chain(plan.head)
+        if plan.heads == 1:
+            self.head = chain(plan.head)
+        else:
+            self.heads = nn.ModuleList(chain(plan.head) for _ in range(plan.heads))
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """One logit a class."""
-        return self.head(self.forward_features(images))
+        if self.plan.heads == 1:
+            return self.head(self.forward_features(images))
+        logits = [head(maps) for head, maps in zip(self.heads, self._streams(images), strict=True)]
+        return added(logits) / len(logits)
 
     def forward_features(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
         """The maps that the head takes: all streams of the last unit side by side."""
-        streams = (self.stem(images),) * len(self.plan.stages[0][0].streams)
+        streams = self._streams(images)
+        return cat(streams, dim=1) if len(streams) > 1 else streams[0]
+
+    def _streams(self, images: Tensor) -> tuple[Tensor, ...]:
+        if self.plan.stems == 1:
+            streams = (self.stem(images),) * len(self.plan.stages[0][0].streams)
+        else:
+            streams = tuple(stem(images) for stem in self.stems)
         for stage in self.stages:
             for unit in stage.children():
                 streams = unit(streams)
-        return cat(streams, dim=1) if len(streams) > 1 else streams[0]
+        return streams
 
     def trace(self, images: Float[Tensor, "n c h w"]) -> dict[str, Tensor]:
         """Every intermediate tensor by the path of the layer or unit that puts it out, in the order of the pass.
@@ -84,5 +100,5 @@ def build(
         network = Network(plan)
     if device != "meta":
         network.to_empty(device=device)
-        initialise(network, plan.initial, seed=seed)
+        initialise(network, plan, seed=seed)
     return network

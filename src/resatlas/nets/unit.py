@@ -1,7 +1,10 @@
 """Residual units of one stream and of several."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, cat, nn
 
@@ -32,6 +35,8 @@ class Unit(nn.Module):
             self.bodies = nn.ModuleList(map(chain, stream.bodies))
         self.merged = chain(stream.merged)
         self.shortcut = None if stream.shortcut is None else chain(stream.shortcut)
+        self.gate = chain(stream.gate) if stream.gate else None
+        self.gated = stream.gated
         self.after_sum = chain(after_sum)
 
     def forward(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
@@ -40,12 +45,16 @@ class Unit(nn.Module):
         return (self.after_sum(residual if shortcut is None else residual + shortcut),)
 
     def divide(self, x: Maps) -> tuple[Made, Made | None]:
-        """The residual and the shortcut of x, not yet added; None where there is no shortcut."""
+        """The residual and the shortcut of x, gated but not yet added; None where there is no shortcut."""
         activated = self.first(x)
         residual = self.merged(self._bodies(activated))
         if self.shortcut is None:
             return residual, None
-        return residual, self.shortcut(activated if self.reads == "pre-activated" else x)
+        shortcut = self.shortcut(activated if self.reads == "pre-activated" else x)
+        if self.gate is None:
+            return residual, shortcut
+        gate = self.gate(shortcut)
+        return gate * residual if self.gated == "both" else residual, (1 - gate) * shortcut
 
     def _bodies(self, x: Maps) -> Made:
         if hasattr(self, "body"):
@@ -60,17 +69,22 @@ class Unit(nn.Module):
                 assert_never(self.merge)
 
 
-class MergeAndRunUnit(nn.Module):
-    """(x_1, …, x_K) -> after_sum(H_k(x_k) + m) for each k, m the mean of the shortcuts; or joined to one tensor.
+class StreamsUnit(nn.Module):
+    """(x_1, …, x_K) -> after_sum(H_k(x_k) + t_k) for each k; or joined to one tensor.
+
+    t_k is what `skip` makes of the shortcuts: see `arch.streams.Skip`; the joins are those of `arch.streams.Join`.
 
     Shape: K x (n, c, h, w) -> K x (n, width, h/stride, w/stride), or one such tensor from a joining unit.
-    Source: DMRNet (arXiv:1611.07718), section 3; the joins are those of `arch.streams.Join`.
+    Source: DMRNet (arXiv:1611.07718), section 3.
     """
 
     def __init__(self, unit: plan.Unit) -> None:
         super().__init__()
+        self.skip = unit.skip
         self.join = unit.join
         self.streams = nn.ModuleList(Unit(stream, () if unit.joined else unit.after_sum) for stream in unit.streams)
+        if unit.skip == "projector":
+            self.projector = Projector(len(unit.streams), unit.output.channels)
         self.after_sum = chain(unit.after_sum if unit.joined else ())
 
     def forward(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
@@ -79,35 +93,70 @@ class MergeAndRunUnit(nn.Module):
         divided = [unit.divide(x) for unit, x in zip(units, streams, strict=True)]
         residuals = [residual for residual, _ in divided]
         shortcuts = [shortcut for _, shortcut in divided if shortcut is not None]
-        sums = residuals
+        if self.skip == "projector" and shortcuts:
+            shortcuts = self.projector(shortcuts)
         match self.join:
-            case None | "concat":
-                if shortcuts:
-                    mean = added(shortcuts) / len(shortcuts)
-                    sums = [residual + mean for residual in residuals]
+            case None | "concat" | "logits":
+                sums = (
+                    list(map(added, zip(residuals, self._shared(shortcuts), strict=True))) if shortcuts else residuals
+                )
                 return tuple(unit.after_sum(x) for unit, x in zip(units, sums, strict=True))
             case "merge":
-                if shortcuts:
-                    sums = [*residuals, added(shortcuts) / len(shortcuts)]
-                return (self.after_sum(added(sums)),)
-            case "sum":  # K times the mean is the sum
+                mean = [added(shortcuts) / len(shortcuts)] if shortcuts else []
+                return (self.after_sum(added([*residuals, *mean])),)
+            case "sum":  # what the streams add, added up, is the sum of their shortcuts
                 return (self.after_sum(added([*residuals, *shortcuts])),)
             case _:
                 assert_never(self.join)
 
+    def _shared(self, shortcuts: Sequence[Tensor]) -> Sequence[Tensor]:
+        """What each stream adds to its body."""
+        match self.skip:
+            case "mean":
+                return [added(shortcuts) / len(shortcuts)] * len(shortcuts)
+            case "swap":
+                return [*shortcuts[1:], shortcuts[0]]
+            case "own" | "identity" | "projector":
+                return shortcuts
+            case _:
+                assert_never(self.skip)
 
-def unit_module(unit: plan.Unit) -> Unit | MergeAndRunUnit:
-    """The module of a unit, by how its shortcuts meet."""
-    match unit.skip:
-        case "own":
-            return Unit(unit.streams[0], unit.after_sum)
-        case "mean":
-            return MergeAndRunUnit(unit)
-        case _:
-            assert_never(unit.skip)
+
+class Projector(nn.Module):
+    """(s_1, …, s_K) -> P·(s_1, …, s_K), P = Q·Qᵀ of rank `width`, Q random with orthonormal columns.
+
+    P depends on K and the width alone, so that units of one width share it and P·P = P holds along the network.
+
+    Shape: K x (n, width, h, w) -> K x (n, width, h, w).
+    """
+
+    matrix: Tensor
+
+    def __init__(self, streams: int, width: int) -> None:
+        super().__init__()
+        self.streams = streams
+        self.register_buffer("matrix", torch.empty(streams * width, streams * width))
+
+    def reset(self) -> None:
+        """Draw the matrix."""
+        size = len(self.matrix)
+        generator = torch.Generator().manual_seed(size * 65 + self.streams)
+        basis, _ = torch.linalg.qr(torch.randn(size, size // self.streams, generator=generator, dtype=torch.float64))
+        self.matrix.copy_(basis @ basis.T)
+
+    def forward(self, shortcuts: Sequence[Tensor]) -> list[Tensor]:
+        """The shortcuts, their channels mixed."""
+        together = cat(tuple(shortcuts), dim=1)
+        mixed = F.conv2d(together, self.matrix[:, :, None, None])
+        return list(mixed.chunk(self.streams, dim=1))
 
 
-def added(tensors: list[Tensor]) -> Tensor:
+def unit_module(unit: plan.Unit) -> Unit | StreamsUnit:
+    """The module of a unit of one stream or of several."""
+    return Unit(unit.streams[0], unit.after_sum) if unit.skip == "own" else StreamsUnit(unit)
+
+
+def added(tensors: Sequence[Tensor]) -> Tensor:
     """The sum of tensors of one shape; of one, itself."""
     total = tensors[0]
     for tensor in tensors[1:]:
