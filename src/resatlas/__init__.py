@@ -20,6 +20,8 @@ _PUBLIC = {
     "cost": "resatlas.arch.cost",
     "path_lengths": "resatlas.arch.paths",
     "load_weights": "resatlas.nets.weights",
+    "export_weights": "resatlas.nets.weights",
+    "convert_form": "resatlas.nets.forms",
     "Experiment": "resatlas.runs.experiment",
     "train": "resatlas.studies.single",
 }

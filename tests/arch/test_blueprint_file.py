@@ -1,6 +1,7 @@
 """Blueprints as TOML: what a file says, what it leaves to the order, and what is no blueprint."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 
@@ -11,7 +12,20 @@ from resatlas.arch.blueprint_file import read_blueprint
 from resatlas.arch.expand import expand
 from resatlas.arch.ops import Dropout, MaxPool, Norm, Relu, Shape
 from resatlas.arch.plan import Plan
-from resatlas.arch.residual import Projection, Residual, basic
+from resatlas.arch.residual import (
+    BEFORE_POOL,
+    ORDERS,
+    Absent,
+    Gating,
+    Omit,
+    OrderName,
+    Projection,
+    Residual,
+    Shortcut,
+    ZeroPad,
+    basic,
+)
+from resatlas.arch.streams import MergeAndRun
 from resatlas.arch.text import render
 from resatlas.arch.widths import PerStage
 from resatlas.designs.catalog import resolve
@@ -106,6 +120,53 @@ def test_the_file_decides_where_it_speaks(tmp_path: Path) -> None:
     assert blueprint.head == Head(dropout=Dropout(0.5))
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_file_can_name_every_order(tmp_path: Path, order: OrderName) -> None:
+    """The unit and what stands before the pool are those of the order."""
+    blueprint = read_blueprint(written(tmp_path, SILENT + f'[residual]\norder = "{order}"\n')).blueprint
+    assert blueprint.residual.order == ORDERS[order]
+    assert blueprint.head == Head(before=BEFORE_POOL[order])
+
+
+@pytest.mark.parametrize(
+    ("word", "shortcut"),
+    [
+        ("projection", Projection()),
+        ("projection-strided", Projection(where="strided")),
+        ("projection-everywhere", Projection(where="everywhere")),
+        ("zero-pad", ZeroPad()),
+        ("zero-pad-sides", ZeroPad(place="sides")),
+        ("zero-pad-average", ZeroPad(subsample="average")),
+        ("omit", Omit()),
+        ("absent", Absent()),
+    ],
+)
+def test_a_file_can_name_every_shortcut(tmp_path: Path, word: str, shortcut: Shortcut) -> None:
+    """A word each; behind pre-activation a projection is bare, wherever it stands."""
+    text = SILENT + f'[residual]\nshortcut = "{word}"\n'
+    assert read_blueprint(written(tmp_path, text)).blueprint.residual.shortcut == shortcut
+    bare = replace(shortcut, after=()) if isinstance(shortcut, Projection) else shortcut
+    text += 'order = "pre-activation"\n'
+    assert read_blueprint(written(tmp_path, text)).blueprint.residual.shortcut == bare
+
+
+def test_a_file_can_modify_its_shortcuts(tmp_path: Path) -> None:
+    """The word is that of the designs, and works in any order."""
+    text = SILENT + '[residual]\norder = "last-norm"\nmodified = "exclusive-gate-b-6"\n'
+    residual = read_blueprint(written(tmp_path, text)).blueprint.residual
+    assert residual.gate == Gating(bias=-6, scales="both")
+    assert residual.order == ORDERS["last-norm"]
+
+
+def test_a_file_can_run_streams_apart(tmp_path: Path) -> None:
+    """Skip, join and stems of the streams are taken as written."""
+    text = SILENT + '[streams]\nrule = "merge-and-run"\ncount = 3\nskip = "swap"\njoin = "logits"\n'
+    shared = MergeAndRun(count=3, skip="swap", join="logits")
+    assert read_blueprint(written(tmp_path, text)).blueprint.streams == shared
+    text += 'stems = "separate"\n'
+    assert read_blueprint(written(tmp_path, text)).blueprint.streams == replace(shared, stems="separate")
+
+
 BARE_STEM = "width = 16\nafter = []"
 
 
@@ -155,6 +216,34 @@ BARE_STEM = "width = 16\nafter = []"
             'width = 16\nafter = ["norm"]',
             'rule = "additive"\nstart = 16\nalpha = 48',
             '[residual]\norder = "pyramidal"\nshortcut = "zero-pad-average"\n',
+        ),
+        (
+            "resnet-20-A-sides",
+            3,
+            "width = 16",
+            'rule = "doubling"\nstart = 16',
+            '[residual]\nshortcut = "zero-pad-sides"\n',
+        ),
+        (
+            "resnet-20-bn-after-add-shortcut-dropout-0.5",
+            3,
+            "width = 16",
+            'rule = "doubling"\nstart = 16',
+            '[residual]\norder = "bn-after-add"\nshortcut = "zero-pad"\nmodified = "dropout-0.5"\n',
+        ),
+        (
+            "resnet-20-1-layer-skip",
+            6,
+            "width = 16",
+            'rule = "doubling"\nstart = 16',
+            '[residual]\nkernels = [3]\nshortcut = "zero-pad"\n',
+        ),
+        (
+            "pyramidnet-20-a48-unit-b-projection-strided",
+            3,
+            'width = 16\nafter = ["norm"]',
+            'rule = "additive"\nstart = 16\nalpha = 48',
+            '[residual]\norder = "no-first-relu"\nshortcut = "projection-strided"\n',
         ),
         (
             "pyramidnet-20-m4.75",
@@ -254,6 +343,17 @@ def refusal(path: Path) -> str:
         ("groups = 4", 'inner = "1/7"', "a share of 1/7 of 96 channels is not a whole number of them"),
         ('"bottleneck"', '"bottlneck"', 'net.toml.residual.convs: no value "bottlneck"; did you mean "bottleneck"?'),
         ('"projection"', '"projecton"', None),
+        (
+            "groups = 4",
+            'modified = "halved"',
+            "a shortcut is modified by scale-0.5-0.5, exclusive-gate-b-6, shortcut-gate-b-6 or dropout-0.5, "
+            'with any numbers, or by none; "halved" is none of them',
+        ),
+        ("groups = 4", 'modified = "scale-0-1"', "a constant factor lies in (0, 1024]; 0 does not"),
+        ("groups = 4", "modified = 0.5", "net.toml.residual.modified: a text is expected, a number given"),
+        ('"post-activation"', '"postactivation"', None),
+        ('join = "merge"', 'skip = "swop"', 'net.toml: streams.skip: no value "swop"; did you mean "swap"?'),
+        ('join = "merge"', 'stems = "own"', 'net.toml: streams.stems: no value "own"; there are shared, separate'),
         ("count = 2", "count = 0", "merge-and-run has 1 to 64 streams; 0 is outside"),
         ("count = 2", "count = 1000000000", "merge-and-run has 1 to 64 streams; 1000000000 is outside"),
         ('"merge-and-run"', '"merge-and-rnu"', None),

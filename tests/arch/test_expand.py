@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from fractions import Fraction
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -15,19 +16,33 @@ from resatlas.arch.ops import (
     AvgPool,
     Conv,
     Convolution,
+    Dropout,
     GlobalPool,
     Linear,
     MaxPool,
     Norm,
+    Op,
     Relu,
+    Scale,
     Shape,
+    Sigmoid,
     Subsample,
     ZeroChannels,
 )
 from resatlas.arch.plan import Chain, Layer, Plan, layers
-from resatlas.arch.residual import POST_ACTIVATION, PRE_ACTIVATION, Omit, Projection, Residual, ZeroPad, basic
+from resatlas.arch.residual import (
+    POST_ACTIVATION,
+    PRE_ACTIVATION,
+    Absent,
+    Omit,
+    Projection,
+    Residual,
+    ZeroPad,
+    basic,
+    modified,
+)
 from resatlas.arch.streams import Join, MergeAndRun
-from resatlas.arch.widths import PerStage, unit_widths
+from resatlas.arch.widths import AdditivePyramid, PerStage, unit_widths
 from resatlas.errors import DesignError, GroupsError, ImageError, WidthError
 from tests.arch.strategies import blueprints, images
 
@@ -43,7 +58,18 @@ IMAGE = Shape(3, 8, 8)
 
 def of(*convs: Conv) -> Blueprint:
     """The small network with bodies of these convolutions."""
-    return replace(SMALL, residual=Residual(convs=convs))
+    return of_residual(Residual(convs=convs))
+
+
+def of_residual(residual: Residual) -> Blueprint:
+    """The small network of these units."""
+    return replace(SMALL, residual=residual)
+
+
+def shortcuts(blueprint: Blueprint) -> list[list[Op] | None]:
+    """The operations on the shortcut of every unit, None where there is none."""
+    streams = [unit.streams[0] for _, unit in expand(blueprint, image=IMAGE, classes=2).units]
+    return [None if stream.shortcut is None else [layer.op for layer in stream.shortcut] for stream in streams]
 
 
 def put_out(layer: Layer) -> tuple[int, int]:
@@ -221,14 +247,114 @@ def test_a_bare_opening_takes_the_stem_as_it_comes() -> None:
 def test_omit_keeps_the_identity_alone() -> None:
     """No shortcut where the shape changes, the identity elsewhere."""
     blueprint = replace(SMALL, residual=replace(SMALL.residual, shortcut=Omit()))
-    assert [unit.streams[0].shortcut for _, unit in expand(blueprint, image=IMAGE, classes=2).units] == [(), None]
+    assert shortcuts(blueprint) == [[], None]
 
 
 def test_padding_averages_before_it_pads() -> None:
     """The shortcut of a pyramid takes means of pixels, then appends channels."""
     blueprint = replace(SMALL, residual=replace(SMALL.residual, shortcut=ZeroPad(subsample="average")))
-    _, (_, unit) = expand(blueprint, image=IMAGE, classes=2).units
-    assert [layer.op for layer in unit.streams[0].shortcut or ()] == [AvgPool(2), ZeroChannels()]
+    assert shortcuts(blueprint) == [[], [AvgPool(2), ZeroChannels()]]
+
+
+@pytest.mark.parametrize(("place", "text"), [("end", ZeroChannels()), ("sides", ZeroChannels("sides"))])
+def test_zeros_stand_where_the_shortcut_says(place: Literal["end", "sides"], text: ZeroChannels) -> None:
+    """Pixels are left out first, then zeros come behind the channels or on both sides; equal shapes need neither."""
+    blueprint = of_residual(replace(SMALL.residual, shortcut=ZeroPad(place=place)))
+    assert shortcuts(blueprint) == [[], [Subsample(2), text]]
+
+
+WIDENING = replace(SMALL, units=(2, 2), widths=AdditivePyramid(start=8, alpha=Fraction(8)))
+
+
+@pytest.mark.parametrize(
+    ("where", "projects"),
+    [("resized", [True] * 4), ("strided", [False, False, True, False]), ("everywhere", [True] * 4)],
+)
+def test_projections_stand_where_they_are_told(
+    where: Literal["resized", "strided", "everywhere"], projects: list[bool]
+) -> None:
+    """Where units widen one by one; the units that do not project append zeros, with no pixel left out."""
+    residual = Residual(convs=basic(), shortcut=Projection(where=where))
+    found = shortcuts(replace(WIDENING, residual=residual))
+    assert [any(isinstance(op, Convolution) for op in ops or ()) for ops in found] == projects
+    assert [ops for ops, is_projected in zip(found, projects, strict=True) if not is_projected] == [
+        [ZeroChannels()] for is_projected in projects if not is_projected
+    ]
+
+
+def test_projections_everywhere_stand_beside_equal_shapes_too() -> None:
+    """A unit that changes nothing projects, with a norm, only by that rule."""
+    same = replace(SMALL, units=(2,), widths=PerStage((8,)))
+    resized, strided, everywhere = (
+        shortcuts(replace(same, residual=Residual(convs=basic(), shortcut=Projection(where=where))))
+        for where in ("resized", "strided", "everywhere")
+    )
+    assert resized == strided == [[], []]
+    assert everywhere == [[Convolution(1), Norm()]] * 2
+
+
+def test_a_modification_stands_on_every_shortcut() -> None:
+    """Also on the identity and behind the norm of a projection; nothing stands where there is no shortcut."""
+    usual = modified(modified(SMALL.residual, "scale-0.5-1"), "dropout-0.5")
+    change = [Scale(Fraction(1, 2)), Dropout(0.5)]
+    assert shortcuts(of_residual(usual)) == [change, [Convolution(1, 2), Norm(), *change]]
+    assert shortcuts(of_residual(replace(usual, shortcut=Absent()))) == [None, None]
+
+
+def test_a_modification_stands_on_the_identities_that_omit_leaves() -> None:
+    """A unit that keeps its shape keeps its shortcut, so that is modified too."""
+    halved = modified(SMALL.residual, "scale-0.5-0.5")
+    assert shortcuts(of_residual(replace(halved, shortcut=Omit()))) == [[Scale(Fraction(1, 2))], None]
+
+
+def test_a_gate_reads_what_the_shortcut_gives() -> None:
+    """A biased 1x1 convolution and a sigmoid, of the unit's output width; no gate where there is no shortcut."""
+    gated = modified(SMALL.residual, "shortcut-gate-b-6")
+    for shortcut, gates in ((Projection(), [True, True]), (Omit(), [True, False]), (Absent(), [False, False])):
+        units = [
+            unit for _, unit in expand(of_residual(replace(gated, shortcut=shortcut)), image=IMAGE, classes=2).units
+        ]
+        streams = [unit.streams[0] for unit in units]
+        assert [bool(stream.gate) for stream in streams] == gates
+        for unit, stream in zip(units, streams, strict=True):
+            if stream.gate:
+                assert [layer.op for layer in stream.gate] == [Convolution(1, bias=-6), Sigmoid()]
+                assert {shape for layer in stream.gate for shape in (layer.input, layer.output)} == {unit.output}
+                assert stream.gated == "shortcut"
+
+
+@pytest.mark.parametrize(
+    ("stems", "join", "stem", "head"),
+    [
+        ("shared", "merge", ["stem.conv"], ["head.linear"]),
+        ("separate", "concat", ["stems.0.conv", "stems.1.conv"], ["head.linear"]),
+        ("shared", "logits", ["stem.conv"], ["heads.0.linear", "heads.1.linear"]),
+        ("separate", "logits", ["stems.0.conv", "stems.1.conv"], ["heads.0.linear", "heads.1.linear"]),
+    ],
+)
+def test_ends_are_shared_or_stand_once_a_stream(
+    stems: Literal["shared", "separate"], join: Join, stem: list[str], head: list[str]
+) -> None:
+    """Each stream has its own stem where stems are separate, its own classifier where the join is of logits."""
+    blueprint = replace(SMALL, streams=MergeAndRun(stems=stems, join=join))
+    paths = tensors(expand(blueprint, image=IMAGE, classes=2))
+    assert [path for path in paths if path.startswith("stem") and "conv" in path] == stem
+    assert [path for path in paths if path.startswith("head")] == head
+
+
+def test_ends_of_one_stream_are_shared_ends() -> None:
+    """A single stream has one stem and one classifier, whatever it is told."""
+    separate = replace(SMALL, streams=MergeAndRun(count=1, stems="separate", join="logits"))
+    plan = expand(separate, image=IMAGE, classes=2)
+    assert (plan.stems, plan.heads) == (1, 1)
+
+
+@pytest.mark.parametrize(("join", "channels"), [("merge", 16), ("sum", 16), ("concat", 48), ("logits", 16)])
+def test_the_head_takes_what_the_join_leaves(join: Join, channels: int) -> None:
+    """One stream's channels, or those of all three side by side."""
+    plan = expand(replace(SMALL, streams=MergeAndRun(count=3, join=join)), image=IMAGE, classes=2)
+    assert plan.head[0].input.channels == channels
+    assert plan.heads == (3 if join == "logits" else 1)
 
 
 def test_no_classes_leave_the_features() -> None:

@@ -83,8 +83,8 @@ def test_what_is_no_plan_is_told(path: str, value: object, words: str | None) ->
         from_json(changed(path, value))
     if words is None:
         words = (
-            'plan.stem[0].op: a table with "kind" (convolution, norm, relu, sigmoid, scale, dropout, max-pool, avg-pool, '
-            "subsample, zero-channels, global-pool, linear) is expected"
+            'plan.stem[0].op: a table with "kind" (convolution, norm, relu, sigmoid, scale, dropout, max-pool, '
+            "avg-pool, subsample, zero-channels, global-pool, linear) is expected"
         )
     assert str(refusal.value) == words
 

@@ -1,4 +1,4 @@
-"""What list, describe and verify print, as text and as JSON."""
+"""What list, describe, verify and cite print, as text and as JSON."""
 
 import json
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from resatlas.cli.main import main
-from resatlas.designs import published
-from resatlas.designs.catalog import named
-from resatlas.designs.published import printed
+from resatlas.designs import verdicts
+from resatlas.designs.catalog import Entry, named
+from resatlas.designs.printed import FOREIGN, Printed, printed
 
 PLANS = Path(__file__).parents[1] / "golden" / "plans"
 
@@ -73,14 +73,14 @@ def test_list_takes_a_family(run: Run) -> None:
     assert {row["family"] for row in json.loads(run("list", "dmrnet", "--json"))} == {"dmrnet"}
 
 
-KEYS = {"name", "family", "depth", "convs_on_longest_path", "parameters", "multiply_adds", "units"}
+KEYS = {"name", "family", "depth", "convs_on_longest_path", "parameters", "multiply_adds", "units", "published"}
 
 
 def test_describe_as_json(run: Run) -> None:
     """The network's sizes, and every unit with its path, width, stride and counts."""
     data = json.loads(run("describe", "wrn-16-2", "--json"))
     assert set(data) >= KEYS
-    assert {key: data[key] for key in KEYS - {"units"}} == {
+    assert {key: data[key] for key in KEYS - {"units", "published"}} == {
         "name": "wrn-16-2",
         "family": "wide-resnet",
         "depth": 16,
@@ -106,6 +106,12 @@ def test_describe_as_text(run: Run) -> None:
         "resnet-20: resnet, depth 20 as labelled, 19 convolutions on the longest path, mean path length 11.00; "
         f"image 3x32x32, 10 classes\n\n{plan}\n"
         "printed parameters: 0.27 M; ours 269,722: yes (all weights)  [paper Table 6] ResNet\n"
+        "printed depth: 20 layers; ours 20: yes (conv+fc without projections)  [paper Table 6] ResNet\n"
+        "printed width: 16 channels (stage 1); ours 16: yes (as built)  [paper 4.2] ResNet\n"
+        "printed width: 32 channels (stage 2); ours 32: yes (as built)  [paper 4.2] ResNet\n"
+        "printed width: 64 channels (stage 3); ours 64: yes (as built)  [paper 4.2] ResNet\n\n"
+        "data set  metric      published %  protocol                             source\n"
+        "CIFAR-10  test error  8.75         mean subtracted; repeats not stated  [paper Table 6] ResNet\n"
     )
 
 
@@ -120,13 +126,94 @@ def test_describe_shows_both_ways_of_counting_paths(run: Run) -> None:
 
 def test_describe_says_where_nothing_was_printed(run: Run) -> None:
     """A network without figures is said to have none."""
-    assert run("describe", "resnet-26").endswith("\n\nno printed size is known for this network\n")
+    assert run("describe", "resnet-26").endswith(
+        "\n\nno printed size is known for this network\n\nno published result is known for this network\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["resnet-18", "resnet-34"])
 def test_describe_shows_an_alias_its_figures(run: Run, name: str) -> None:
     """A network under its other name has the same printed figures."""
-    assert run("describe", name).splitlines()[-1] == run("describe", f"{name}-B").splitlines()[-1]
+    alias, itself = (run("describe", each).partition("\nprinted ") for each in (name, f"{name}-B"))
+    assert alias[2] == itself[2] != ""
+
+
+def published(run: Run, design: str) -> list[dict[str, Any]]:
+    """The published figures of a design as JSON."""
+    return json.loads(run("describe", design, "--json"))["published"]
+
+
+def test_describe_shows_what_was_published(run: Run) -> None:
+    """Data set, metric, value, spread, protocol and source of every figure; with dropout it is another network."""
+    assert published(run, "wrn-16-4:dropout=0.3") == [
+        {
+            "name": "wrn-16-4-dropout",
+            "dataset": dataset,
+            "metric": "test error",
+            "value": value,
+            "spread": None,
+            "protocol": "median of 5; mean/std; dropout 0.3",
+            "source": "[paper Table 6] WRN",
+        }
+        for dataset, value in (("CIFAR-10", 5.24), ("CIFAR-100", 23.91))
+    ]
+    assert {row["value"] for row in published(run, "wrn-16-4")} == {5.02, 24.03, 1.85}
+    assert (6.61, 0.16) in [(row["value"], row["spread"]) for row in published(run, "resnet-110")]
+    assert "6.61 ± 0.16  mean of 5 " in run("describe", "resnet-110")
+    assert published(run, "resnet-26") == []
+
+
+def test_describe_explains_what_counters_report(run: Run) -> None:
+    """A ResNet-50 is printed with 3.8, and counted with 3.86, 4.09, 7.72 and 8.18 G: by rule and by place of stride."""
+    [_, _, *lines] = run("describe", "resnet-50", "--conventions").splitlines()
+    assert lines == [
+        "counted by                    resnet-50          resnet-50-v1.5",
+        "stride on the                 first 1x1                     3x3",
+        "papers           3,857,973,248 = 3.86 G  4,089,184,256 = 4.09 G",
+        "torchvision      3,857,973,248 = 3.86 G  4,089,184,256 = 4.09 G",
+        "FlopCounterMode  7,715,946,496 = 7.72 G  8,178,368,512 = 8.18 G",
+        "ptflops          3,889,133,544 = 3.89 G  4,121,925,096 = 4.12 G",
+        "",
+        "papers: 1 a multiply-add of convolutions and classifier; called FLOPs",
+        "torchvision: the same, published as GFLOPS of its weights",
+        "FlopCounterMode: 2 a multiply-add: PyTorch's own counter",
+        "ptflops: multiply-adds and biases, 2 a normalised value, 1 a value that a relu gives or a pool reads",
+        "",
+        "resnet-50: printed multiply-adds: 3.8 G; ours 3,857,973,248: partly (conv+fc; cut off)  "
+        "[paper Table 1] ResNet",
+        "resnet-50-v1.5: printed multiply-adds: 4.1 G; ours 4,089,184,256: yes (conv+fc)  [paper Table 1] ResNeXt",
+        "resnet-50-v1.5: printed multiply-adds: 0.22 G (one 56x56 block); ours 218,365,952: "
+        "yes (conv only; one 56x56 block)  [paper Table 2] ResNeXt",
+    ]
+
+
+def test_conventions_as_json(run: Run) -> None:
+    """Each counter's figure for the network and for its twin, beside everything that describe gives."""
+    data = json.loads(run("describe", "resnext-50-32x4d", "--conventions", "--json"))
+    assert set(data) >= KEYS
+    assert {tuple(row) for row in data["conventions"]} == {("name", "stride", "convention", "rule", "count")}
+    assert [(row["name"], row["stride"], row["convention"]) for row in data["conventions"]] == [
+        (name, stride, convention)
+        for name, stride in (
+            ("resnext-50-32x4d", "3x3"),
+            ("resnext-50-32x4d with the stride on the first 1x1", "first 1x1"),
+        )
+        for convention in ("papers", "torchvision", "FlopCounterMode", "ptflops")
+    ]
+    assert data["conventions"][0]["count"] == data["multiply_adds"]
+    assert "conventions" not in json.loads(run("describe", "resnext-50-32x4d", "--json"))
+
+
+def test_conventions_of_other_networks_and_images(run: Run) -> None:
+    """Units without a place to choose have no twin; image and classes are those asked for, small counts in millions."""
+    words = ("describe", "resnet-26", "--conventions", "--image", "1,16,16", "--classes", "0")
+    data = json.loads(run(*words, "--json"))
+    assert [(row["name"], row["stride"]) for row in data["conventions"]] == [("resnet-26", None)] * 4
+    assert [row["count"] for row in data["conventions"]][:3] == [n * data["multiply_adds"] for n in (1, 1, 2)]
+    [_, _, head, papers, *_, last] = run(*words).splitlines()
+    assert head.split() == ["counted", "by", "resnet-26"]
+    assert papers.split()[1:] == [f"{data['multiply_adds']:,}", "=", f"{data['multiply_adds'] / 1e6:.2f}", "M"]
+    assert last == "no printed multiply-adds are known for this network"
 
 
 def test_describe_takes_other_images_and_classes(run: Run) -> None:
@@ -152,55 +239,101 @@ def test_describe_takes_a_file(run: Run, tmp_path: Path) -> None:
 
 
 def test_verify_as_json(run: Run) -> None:
-    """Parameters and multiply-adds of every entry, six keys each."""
+    """Two sizes of every entry and every printed figure, six keys each."""
     rows = json.loads(run("verify", "--json"))
     assert {row["name"] for row in rows} == set(named())
     assert {tuple(row) for row in rows} == {("name", "quantity", "ours", "printed", "convention", "verdict")}
-    assert {row["quantity"] for row in rows} == {"parameters", "multiply_adds"}
     assert {row["verdict"] for row in rows} == {"yes", "partly", "no", "none"}
-    assert [row for row in rows if row["name"] == "resnet-50"] == [
-        {
-            "name": "resnet-50",
-            "quantity": "parameters",
-            "ours": 25_557_032,
-            "printed": "",
-            "convention": "",
-            "verdict": "none",
-        },
-        {
-            "name": "resnet-50",
-            "quantity": "multiply_adds",
-            "ours": 3_857_973_248,
-            "printed": "3.8 G",
-            "convention": "conv+fc; cut off",
-            "verdict": "partly",
-        },
+    shown = {(row["name"], row["quantity"], row["printed"]) for row in rows}
+    assert {
+        (figure.name, figure.quantity, f"{figure.printed} {figure.unit}".strip())
+        for figure in printed()
+        if figure.name not in FOREIGN
+    } <= shown
+    assert {quantity for _, quantity, figure in shown if not figure} == {"parameters", "multiply_adds"}
+    assert [tuple(row.values()) for row in rows if row["name"] == "resnet-50"] == [
+        ("resnet-50", "parameters", 25_557_032, "", "", "none"),
+        ("resnet-50", "multiply_adds", 3_857_973_248, "3.8 G", "conv+fc; cut off", "partly"),
+        ("resnet-50", "depth", 50, "50 layers", "conv+fc without projections", "yes"),
     ]
 
 
 def test_verify_as_text(run: Run) -> None:
     """The figures that were printed, how they come out, and that nothing changed."""
     assert run("verify", "resnet-1202").splitlines() == [
-        "name         quantity    verdict  convention   printed        ours",
-        "resnet-1202  parameters  yes      all weights   19.4 M  19,421,274",
-        "resnet-1202  parameters  no       none found    10.2 M  19,421,274",
-        "yes 1 (our count gives the printed digits), partly 0 (only the named rule does), no 1 (no rule known), "
+        "name         quantity    verdict  convention                       printed        ours",
+        "resnet-1202  parameters  yes      all weights                       19.4 M  19,421,274",
+        "resnet-1202  parameters  no       none found                        10.2 M  19,421,274",
+        "resnet-1202  depth       yes      conv+fc without projections  1202 layers       1,202",
+        "yes 2 (our count gives the printed digits), partly 0 (only the named rule does), no 1 (no rule known), "
         "none 1 (nothing printed)",
         "every verdict is the recorded one",
     ]
 
 
-def test_verify_fails_where_a_verdict_is_not_the_recorded_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("quantity", ["parameters", "depth", "width"])
+def test_verify_fails_where_a_verdict_is_not_the_recorded_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch, quantity: str
+) -> None:
     """Another record than today's verdict is named, and the exit code is that of a failed check."""
-    changed = {"resnet-20": tuple(replace(each, agrees="no") for each in printed() if each.name == "resnet-20")}
-    monkeypatch.setattr(published, "printed_of", changed.__getitem__)
+
+    def recorded(entry: Entry) -> tuple[Printed, ...]:
+        figures = (each for each in printed() if (each.name, each.quantity) == (entry.name, quantity))
+        return (replace(next(figures), agrees="no"),)
+
+    monkeypatch.setattr(verdicts, "printed_of", recorded)
     text = run("verify", "resnet-20", code=1)
     assert "yes, recorded no" in text
     assert text.endswith("1 verdicts differ from the recorded ones\n")
     assert run("verify", "resnet-20", "--quiet", code=1) == ""
 
 
-@pytest.mark.parametrize("words", [("list",), ("describe", "resnet-20"), ("verify", "resnet-20")])
+def test_cite_as_text(run: Run) -> None:
+    """References and nothing else, so that the output is a .bib file."""
+    text = run("cite", "wrn-28-10")
+    entries = text.removesuffix("\n").split("\n\n")
+    assert [entry.splitlines()[0] for entry in entries] == [
+        "@inproceedings{he2016deep,",
+        "@inproceedings{he2016identity,",
+        "@inproceedings{zagoruyko2016wide,",
+    ]
+    assert entries[2] == (
+        "@inproceedings{zagoruyko2016wide,\n"
+        "  title = {Wide Residual Networks},\n"
+        "  author = {Sergey Zagoruyko and Nikos Komodakis},\n"
+        "  booktitle = {British Machine Vision Conference (BMVC)},\n"
+        "  year = {2016},\n"
+        "  eprint = {1605.07146},\n"
+        "  archiveprefix = {arXiv},\n"
+        "}"
+    )
+
+
+def test_cite_as_json(run: Run) -> None:
+    """Key, title, authors, year, number on arXiv, and the reference itself."""
+    rows = json.loads(run("cite", "resnext-50-32x4d", "--json"))
+    assert {tuple(row) for row in rows} == {("key", "title", "authors", "year", "arxiv", "bibtex")}
+    assert [(row["key"], row["year"], row["arxiv"]) for row in rows] == [
+        ("he2016deep", 2016, "1512.03385"),
+        ("xie2017aggregated", 2017, "1611.05431"),
+    ]
+    assert rows[1]["authors"] == ["Saining Xie", "Ross Girshick", "Piotr Dollár", "Zhuowen Tu", "Kaiming He"]
+    assert "\n\n".join(row["bibtex"] for row in rows) + "\n" == run("cite", "resnext-50-32x4d")
+
+
+def test_cite_takes_a_file(run: Run, tmp_path: Path) -> None:
+    """A cross is cited by its parts."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'{FILE}[residual]\norder = "pre-activation"\n[streams]\nrule = "merge-and-run"\n', encoding="utf-8"
+    )
+    keys = [row["key"] for row in json.loads(run("cite", str(path), "--json"))]
+    assert keys == ["he2016deep", "he2016identity", "zhao2018mergeandrun"]
+
+
+@pytest.mark.parametrize(
+    "words", [("list",), ("describe", "resnet-20"), ("verify", "resnet-20"), ("cite", "resnet-20")]
+)
 def test_quiet_prints_nothing(run: Run, words: tuple[str, ...]) -> None:
     """Only the exit code is left."""
     assert run(*words, "--quiet") == ""

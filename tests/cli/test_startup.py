@@ -41,6 +41,8 @@ raise SystemExit(main(sys.argv[1:]))
 
 SECONDS = 0.4
 
+CITE = ("cite", "wrn-28-10")
+
 
 def python(*words: str) -> str:
     """Standard output of a Python of its own, which must succeed."""
@@ -50,7 +52,16 @@ def python(*words: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), ("list",), ("describe", "resnet-1202"), ("verify",)], ids=lambda words: words[0]
+    "words",
+    [
+        ("--help",),
+        ("list",),
+        ("describe", "resnet-1202"),
+        ("describe", "resnet-50", "--conventions"),
+        ("verify",),
+        CITE,
+    ],
+    ids=lambda words: " ".join((words[0], *words[2:])),
 )
 def test_describing_imports_nothing_heavy(words: tuple[str, ...]) -> None:
     """None of the libraries that compute is loaded by a verb that describes."""
@@ -71,7 +82,9 @@ def spent(*words: str) -> float:
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
-@pytest.mark.parametrize("words", [("--help",), ("list",), ("describe", "resnet-1202")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words", [("--help",), ("list",), ("describe", "resnet-1202"), CITE], ids=lambda words: words[0]
+)
 def test_describing_starts_at_once(words: tuple[str, ...]) -> None:
     """The best of up to five runs is under 0.4 s."""
     assert any(spent(*words) < SECONDS for _ in range(5))

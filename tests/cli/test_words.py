@@ -57,9 +57,13 @@ REFUSED: tuple[tuple[str, ...], ...] = (
     ("describe", "resnet-20", "--class=10"),
     ("describe", "resnet-20", "-c"),
     ("describe", "resnet-20", "--json", "--quiet"),
+    ("describe", "resnet-20", "--convention"),
     ("list", "wnr-*"),
     ("list", "resnet-20", "wrn-28-10"),
     ("list", "--recipe"),
+    ("cite",),
+    ("cite", "wrn28-10"),
+    ("cite", "missing.toml"),
     ("verify", "nothing-of-ours"),
     ("verify", "--jso"),
 )
@@ -132,7 +136,7 @@ def test_help_reads_as_its_golden_text(
     """The verbs, and the options of those that describe."""
     monkeypatch.setenv("COLUMNS", "100")
     text = []
-    for words in ((), ("list",), ("describe",), ("verify",)):
+    for words in ((), ("list",), ("describe",), ("verify",), ("cite",)):
         try:
             code: object = main([*words, "--help"])
         except SystemExit as done:

@@ -13,7 +13,7 @@ from resatlas.arch.cost import cost_by_path
 from resatlas.arch.ops import Shape
 from resatlas.designs import dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
 from resatlas.designs.catalog import FAMILIES, matching, named, resolve
-from resatlas.designs.dmrnet import DilNet, DmrNet, IjcaiResNet
+from resatlas.designs.dmrnet import DilNet, DmrNet, FusedNet, IjcaiResNet
 from resatlas.designs.preact_resnet import PreActResNet
 from resatlas.designs.pyramidnet import PyramidNet
 from resatlas.designs.resnet import Plain, ResNet
@@ -73,6 +73,23 @@ def claims(name: str) -> list[Design]:
             "pyramidnet-200-bottleneck-a450",
             PyramidNet(depth=200, alpha=Fraction(450), unit="bottleneck", setting="imagenet", dropout=0.5),
         ),
+        ("resnet-110-bn-after-add", ResNet(depth=110, order="bn-after-add")),
+        ("resnet-164-bottleneck-relu-only-preact", ResNet(depth=164, unit="bottleneck", order="relu-only-preact")),
+        ("resnet-110-shortcut-scale-0.5-0.5", ResNet(depth=110, modified="scale-0.5-0.5")),
+        ("resnet-110-shortcut-exclusive-gate-b-7", ResNet(depth=110, modified="exclusive-gate-b-7")),
+        ("resnet-110-shortcut-shortcut-gate-b-6", ResNet(depth=110, modified="shortcut-gate-b-6")),
+        ("resnet-110-shortcut-dropout-0.5", ResNet(depth=110, modified="dropout-0.5")),
+        ("resnet-110-1-layer-skip", ResNet(depth=110, unit="single")),
+        ("preact-resnet-110-1-layer-skip", PreActResNet(depth=110, unit="single")),
+        ("preact-resnet-110-B-projected", PreActResNet(depth=110, shortcut="B", wiring="projected")),
+        ("wrn-28-10-dropout", WideResNet(depth=28, widen=Fraction(10), dropout=0.3)),
+        ("resnext-50-32x4d-noshortcut", ResNeXt(depth=50, setting="imagenet", shortcut="absent")),
+        ("pyramidnet-110-a48-unit-b", PyramidNet(depth=110, alpha=Fraction(48), variant="b")),
+        ("pyramidnet-110-a48-projection", PyramidNet(depth=110, alpha=Fraction(48), shortcut="projection")),
+        ("dmrnet-56-swap", DmrNet(depth=56, skip="swap")),
+        ("dmrnet-56-identity-separate", DmrNet(depth=56, skip="identity", ends="separate")),
+        ("fuse3-110", FusedNet(depth=110)),
+        ("fuse6-38", FusedNet(depth=38, blocks=6)),
         ("dmrnet-56", DmrNet(depth=56)),
         ("dmrnet-32-w4", DmrNet(depth=32, widen=4)),
         ("dmrnet-26-k3", DmrNet(depth=26, streams=3)),
@@ -124,6 +141,60 @@ def test_the_papers_names_resolve(text: str, design: Design) -> None:
             PyramidNet(depth=18, alpha=Fraction(60), setting="imagenet"),
         ),
         ("cifar-pyramidnet-200-bottleneck-a300", PyramidNet(depth=200, alpha=Fraction(300), unit="bottleneck")),
+        ("resnet-20-A", ResNet(depth=20, shortcut="A")),
+        ("resnet-20-A-sides", ResNet(depth=20, shortcut="A-sides")),
+        ("resnet-20-1-layer-skip", ResNet(depth=20, unit="single")),
+        ("resnet-20-1-layer-skip-B", ResNet(depth=20, unit="single", shortcut="B")),
+        ("plain-20-1-layer-skip", Plain(depth=20, unit="single")),
+        ("resnet-20-bn-after-add", ResNet(depth=20, order="bn-after-add")),
+        ("resnet-20-relu-before-add", ResNet(depth=20, order="relu-before-add")),
+        ("resnet-20-B-w2-relu-only-preact", ResNet(depth=20, shortcut="B", widen=2, order="relu-only-preact")),
+        ("resnet-20-post-activation", ResNet(depth=20)),
+        ("resnet-29-bottleneck-bn-after-add", ResNet(depth=29, unit="bottleneck", order="bn-after-add")),
+        ("resnet-50-relu-before-add", ResNet(depth=50, setting="imagenet", order="relu-before-add")),
+        ("resnet-20-shortcut-none", ResNet(depth=20)),
+        ("resnet-20-shortcut-scale-0.25-1", ResNet(depth=20, modified="scale-0.25-1")),
+        ("resnet-20-shortcut-exclusive-gate-b-6.5", ResNet(depth=20, modified="exclusive-gate-b-6.5")),
+        ("resnet-20-shortcut-shortcut-gate-b1", ResNet(depth=20, modified="shortcut-gate-b1")),
+        ("resnet-20-shortcut-dropout-0.1", ResNet(depth=20, modified="dropout-0.1")),
+        ("resnet-20-shortcut-conv1x1", ResNet(depth=20, shortcut="C")),
+        (
+            "resnet-20-bn-after-add-shortcut-dropout-0.1",
+            ResNet(depth=20, order="bn-after-add", modified="dropout-0.1"),
+        ),
+        ("preact-resnet-20-fb", PreActResNet(depth=20, wiring="fb")),
+        ("preact-resnet-20-B-projected", PreActResNet(depth=20, shortcut="B", wiring="projected")),
+        ("preact-resnet-50-projected", PreActResNet(depth=50, setting="imagenet", wiring="projected")),
+        ("preact-resnet-20-1-layer-skip", PreActResNet(depth=20, unit="single")),
+        ("wrn-16-2-dropout", WideResNet(depth=16, widen=Fraction(2), dropout=0.3)),
+        ("wrn-16-2-B131-dropout", WideResNet(depth=16, widen=Fraction(2), kernels="131", dropout=0.3)),
+        ("wrn-40-2-l4-dropout", WideResNet(depth=40, widen=Fraction(2), deepening=4, dropout=0.3)),
+        ("resnext-29-32x4d-form-a", ResNeXt(depth=29, form="a")),
+        ("resnext-29-32x4d-form-b-noshortcut", ResNeXt(depth=29, form="b", shortcut="absent")),
+        ("resnext-101-64x4d-noshortcut", ResNeXt(depth=101, cardinality=64, setting="imagenet", shortcut="absent")),
+        ("pyramidnet-56-a30-unit-a", PyramidNet(depth=56, alpha=Fraction(30), variant="a")),
+        (
+            "pyramidnet-29-bottleneck-m4-unit-c-projection",
+            PyramidNet(
+                depth=29,
+                alpha=Fraction(4),
+                growth="multiplicative",
+                unit="bottleneck",
+                variant="c",
+                shortcut="projection",
+            ),
+        ),
+        (
+            "pyramidnet-56-a30-projection-strided",
+            PyramidNet(depth=56, alpha=Fraction(30), shortcut="projection-strided"),
+        ),
+        ("dmrnet-14-identity", DmrNet(depth=14, skip="identity")),
+        ("dmrnet-14-k3-swap-concat", DmrNet(depth=14, streams=3, skip="swap", join="concat")),
+        ("dmrnet-14-projector-separate", DmrNet(depth=14, skip="projector", ends="separate")),
+        ("dmrnet-44-v2-sum", DmrNet(depth=44, version="v2", join="sum")),
+        ("dmrnet-50-ijcai-identity", DmrNet(depth=50, version="ijcai", skip="identity")),
+        ("fuse3-26", FusedNet(depth=26)),
+        ("fuse6-26", FusedNet(depth=26, blocks=6)),
         ("dmrnet-26-w2-k3", DmrNet(depth=26, widen=2, streams=3)),
         ("dilnet-8-w2-k4", DilNet(depth=8, widen=2, branches=4)),
     ],
@@ -161,6 +232,9 @@ def test_a_name_has_one_meaning(n: int, k: int) -> None:
     assert claims(f"dmrnet-{deep}-k{k}") == [DmrNet(depth=deep, streams=k)]
     assert claims(f"dilnet-{deep}-k{k}") == [DilNet(depth=deep, branches=k)]
     assert claims(f"pyramidnet-{deep}-a{k}") == [PyramidNet(depth=deep, alpha=Fraction(k))]
+    assert claims(f"fuse3-{deep}") == [FusedNet(depth=deep)]
+    assert claims(f"fuse6-{deep}") == [FusedNet(depth=deep, blocks=6)]
+    assert claims(f"resnet-{deep}-1-layer-skip") == [ResNet(depth=deep, unit="single")]
     nines = 9 * n + 2
     where = "imagenet" if nines in IMAGENET_UNITS else "cifar"
     assert claims(f"resnext-{nines}-{k}x4d") == [ResNeXt(depth=nines, cardinality=k, setting=where)]
@@ -187,6 +261,14 @@ def test_a_bare_name_is_an_alias(alias: str, name: str) -> None:
         ("resnext-29-32x4d:form=b", ResNeXt(depth=29, form="b")),
         ("dmrnet-26:join=concat,base=8", DmrNet(depth=26, join="concat", base=8)),
         ("pyramidnet-110-a48:multiple_of=8", PyramidNet(depth=110, alpha=Fraction(48), multiple_of=8)),
+        (
+            "resnet-20:order=bn-after-add,modified=scale-0.5-1",
+            ResNet(depth=20, order="bn-after-add", modified="scale-0.5-1"),
+        ),
+        ("preact-resnet-20:order=last-norm", PreActResNet(depth=20, order="last-norm")),
+        ("fuse3-26:base=8", FusedNet(depth=26, base=8)),
+        ("dmrnet-14:join=logits", DmrNet(depth=14, join="logits")),
+        ("dmrnet-14:ends=separate,skip=swap", DmrNet(depth=14, ends="separate", skip="swap")),
         ("resnet:depth=20", ResNet(depth=20)),
         ("plain:depth=20,base=4", Plain(depth=20, base=4)),
         ("preact-resnet:depth=20", PreActResNet(depth=20)),
@@ -211,10 +293,23 @@ def test_knobs_change_a_name_or_a_family(text: str, design: Design) -> None:
     assert entry.design == design
 
 
-def test_dropout_shifts_no_weights() -> None:
-    """The same network with and without dropout has the same paths of weights."""
-    plans = [resolve(text).plan() for text in ("wrn-16-2", "wrn-16-2:dropout=0.3")]
-    assert list(cost_by_path(plans[0])) == list(cost_by_path(plans[1]))
+@pytest.mark.parametrize(
+    ("usual", "other"),
+    [
+        ("wrn-16-2", "wrn-16-2-dropout"),
+        ("resnet-20", "resnet-20-shortcut-dropout-0.5"),
+        ("resnet-20", "resnet-20-shortcut-scale-0.5-0.5"),
+        ("resnet-20", "resnet-20-A-sides"),
+        ("preact-resnet-20", "preact-resnet-20-fb"),
+        ("dmrnet-14", "dmrnet-14-swap"),
+        ("dmrnet-14", "dmrnet-14-identity-sum"),
+        ("resnet-20-C", "resnet-20-shortcut-conv1x1"),
+    ],
+)
+def test_what_learns_nothing_shifts_no_weights(usual: str, other: str) -> None:
+    """Dropout, factors, zeros, wiring and skips leave the paths and the costs of the weights as they are."""
+    usual_costs, other_costs = (cost_by_path(resolve(text).plan()) for text in (usual, other))
+    assert list(usual_costs.items()) == list(other_costs.items())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -294,6 +389,77 @@ def test_no_choice_takes_a_word_that_is_none_of_its_own(family: str) -> None:
         ("resnet-20:base=99999", UsageError, "a unit is 1 to 65,536 channels wide; 99,999 is outside"),
         ("resnext-29-32x4d:base=8", UsageError, "a group of this ResNeXt has base·width/64 channels, a whole number; "),
         ("resnext-29-0x4d", UsageError, ""),
+        (
+            "resnet-20:stride=3x3",
+            DesignError,
+            "only a bottleneck can have its stride on the 3x3 in the middle; this unit is basic",
+        ),
+        (
+            "preact-resnet-20-1-layer-skip-v1.5",
+            DesignError,
+            "only a bottleneck can have its stride on the 3x3 in the middle; this unit is single",
+        ),
+        (
+            "resnet:depth=18,setting=imagenet,unit=single",
+            DesignError,
+            "a ResNet for ImageNet has basic units or bottlenecks; single ones are for CIFAR",
+        ),
+        ("plain-20-bn-after-add", UnknownName, 'no design "plain-20-bn-after-add"; did you mean '),
+        ("plain-20-shortcut-dropout-0.5", UnknownName, 'no design "plain-20-shortcut-dropout-0.5"; '),
+        ("plain-20-A-sides", UnknownName, 'no design "plain-20-A-sides"; '),
+        ("plain-20:order=bn-after-add", UnknownName, 'no knob of plain-20 "order"; there are depth, setting, '),
+        ("resnet-20-pre-activation", UnknownName, 'no design "resnet-20-pre-activation"; '),
+        (
+            "resnet-20:order=pre-activation",
+            BlueprintError,
+            'resnet-20: order: no value "pre-activation"; did you mean "post-activation"',
+        ),
+        (
+            "preact-resnet-20:order=post-activation",
+            BlueprintError,
+            'preact-resnet-20: order: no value "post-activation"; did you mean "pre-activation"',
+        ),
+        ("resnet-20-shortcut-nonsense", DesignError, "a shortcut is modified by scale-0.5-0.5, exclusive-gate-b-6, "),
+        ("resnet-20-shortcut-scale-0.5", DesignError, "a shortcut is modified by scale-0.5-0.5, exclusive-gate-b-6, "),
+        ("resnet-20-shortcut-", UnknownName, 'no design "resnet-20-shortcut-"; '),
+        (
+            "resnet-20:modified=scale-0-1",
+            DesignError,
+            "a constant factor lies in (0, 1024]; 0 does not (0 is an absent shortcut)",
+        ),
+        ("resnet-20:modified=scale-0.5", DesignError, "a shortcut is modified by scale-0.5-0.5, exclusive-gate-b-6, "),
+        ("resnet-20-shortcut-exclusive-gate-b-99", DesignError, "a gate's bias starts between -64 and 64; -99.0 is"),
+        ("resnet-20-shortcut-dropout-0.5-bn-after-add", DesignError, "a shortcut is modified by "),
+        ("preact-resnet-20-C", UnknownName, 'no design "preact-resnet-20-C"; '),
+        ("preact-resnet-20-fb-projected", UnknownName, 'no design "preact-resnet-20-fb-projected"; '),
+        (
+            "preact-resnet-20:wiring=paper2",
+            BlueprintError,
+            'preact-resnet-20: wiring: no value "paper2"; did you mean "',
+        ),
+        ("wrn-16-2-dropout-B131", UnknownName, 'no design "wrn-16-2-dropout-B131"; '),
+        ("wrn-50-2-dropout", DesignError, "a wide ResNet for ImageNet has no dropout, kernels or deepening"),
+        ("resnext-29-32x4d-form-d", UnknownName, 'no design "resnext-29-32x4d-form-d"; '),
+        ("resnext-29-32x4d:shortcut=A", BlueprintError, 'resnext-29-32x4d: shortcut: no value "A"; '),
+        ("resnext-29-32x4d-noshortcut-form-a", UnknownName, 'no design "resnext-29-32x4d-noshortcut-form-a"; '),
+        ("pyramidnet-110-a48-unit-e", UnknownName, 'no design "pyramidnet-110-a48-unit-e"; did you mean '),
+        ("pyramidnet-110-a48-projection-unit-a", UnknownName, 'no design "pyramidnet-110-a48-projection-unit-a"; '),
+        ("dmrnet:ends=separate,join=sum", BlueprintError, 'family dmrnet needs the knob "depth", as in dmrnet:depth=…'),
+        (
+            "dmrnet:depth=14,ends=separate,join=sum",
+            DesignError,
+            "separate ends join in the logits; join sum needs shared ends",
+        ),
+        ("dmrnet-14-merge-separate", DesignError, "separate ends join in the logits; join merge needs shared ends"),
+        ("dmrnet-14-shuffle", UnknownName, 'no design "dmrnet-14-shuffle"; '),
+        ("dmrnet-14-sum-swap", UnknownName, 'no design "dmrnet-14-sum-swap"; '),
+        ("dilnet-14-identity", UnknownName, 'no design "dilnet-14-identity"; '),
+        ("fuse3-20-k2", UnknownName, 'no design "fuse3-20-k2"; did you mean "fuse3-20"'),
+        ("fuse4-20", UnknownName, 'no design "fuse4-20"; did you mean '),
+        ("fuse3-20:blocks=4", BlueprintError, "fuse3-20: blocks: "),
+        ("fuse6-21", UsageError, "a fused network has depth 6n + 2; 21 is not (nearest: 20, 26)"),
+        ("fuse3-4004", UsageError, "a fused network is at most 3998 deep; 4004 is deeper"),
+        ("fuse3-3998", DesignError, "a unit has 1 to 512 convolutions; 1332 is outside"),
         ("pyramidnet-110-m0.5", UsageError, "a multiplicative pyramid widens by a factor alpha of 1 to 4096; 1/2 is"),
         ("pyramidnet-110-a99999", UsageError, "a unit is 1 to 65,536 channels wide; "),
         ("dmrnet-26-k0", UsageError, "merge-and-run has 1 to 64 streams; 0 is outside"),

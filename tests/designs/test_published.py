@@ -1,145 +1,117 @@
-"""Our counts beside every figure that the papers and their authors printed."""
+"""Every published figure belongs to a network of ours, or is named with the reason why to none."""
 
-from dataclasses import replace
-from decimal import ROUND_DOWN
+from collections import Counter
+from decimal import Decimal
 
 import pytest
 
-from resatlas.arch.ops import Linear
-from resatlas.arch.paths import path_lengths
-from resatlas.arch.plan import layers
-from resatlas.arch.widths import unit_widths
-from resatlas.designs import published
-from resatlas.designs.catalog import named
-from resatlas.designs.published import QUANTITIES, Printed, Verdict, printed, verdicts
+from resatlas.designs.catalog import named, resolve
+from resatlas.designs.published import ELSEWHERE, Published, design_of, elsewhere, published, published_of
+from resatlas.errors import UnknownName
 
-FOREIGN = {"vgg-16", "vgg-19"}
-"""Printed beside the papers' networks for their multiply-adds; none of ours."""
-
-SIZES = [figure for figure in printed() if figure.quantity in QUANTITIES and figure.name not in FOREIGN]
+FIGURES = published()
 
 
-def test_every_printed_size_has_its_network() -> None:
-    """No figure stands beside a name that the catalogue does not have."""
-    assert len(SIZES) == 85
-    assert {figure.name for figure in SIZES} <= set(named())
+def test_every_row_is_accounted_for() -> None:
+    """308 figures have a design that can be built, each shown beside it; 107 are named as belonging to none."""
+    designs = {figure: design for figure in FIGURES if (design := design_of(figure))}
+    assert (len(FIGURES), len(designs)) == (415, 308)
+    shown = {design: published_of(resolve(design)) for design in set(designs.values())}
+    assert all(figure in shown[design] for figure, design in designs.items())
 
 
-@pytest.mark.parametrize("name", list(dict.fromkeys(figure.name for figure in SIZES)))
-def test_verdicts_are_the_recorded_ones(name: str) -> None:
-    """Whether our rule gives the figure, another one does, or none; and which other one."""
-    figures = [
-        figure for quantity in QUANTITIES for figure in SIZES if (figure.name, figure.quantity) == (name, quantity)
-    ]
-    ours = [each for each in verdicts(named()[name]) if each.printed]
-    assert [each.verdict for each in ours] == [figure.agrees for figure in figures]
-    assert all(each.stands for each in ours)
-    assert [each.convention for each in ours if each.verdict != "yes"] == [
-        figure.convention for figure in figures if figure.agrees != "yes"
-    ]
-
-
-def depths(name: str) -> dict[str, int]:
-    """The depth of a network by each rule of counting that the papers have."""
-    plan = named()[name].plan()
-    longest = path_lengths(plan).longest
-    classifier = sum(isinstance(layer.op, Linear) for _, layer in layers(plan))
-    projections = sum(path.endswith("shortcut.conv") for path, _ in layers(plan))
-    return {
-        "conv+fc without projections": longest,
-        "convs with projections without fc": longest - classifier + projections,
-        "convs with projections and fc": longest + projections,
+def test_what_belongs_to_none_has_a_reason() -> None:
+    """So many figures for each reason, and none of their names is a design after all."""
+    others = [figure for figure in FIGURES if design_of(figure) is None]
+    assert Counter(elsewhere(figure.name) for figure in others) == {
+        "several networks together": 9,
+        "a detector, perhaps on one of the networks": 33,
+        "a localiser, perhaps on one of the networks": 10,
+        "a network not fully told": 9,
+        "a network of another paper": 43,
+        "a training of another paper": 3,
     }
-
-
-DEPTHS = [
-    figure
-    for figure in printed()
-    if (figure.quantity, figure.unit) == ("depth", "layers") and figure.convention.startswith("conv")
-]
-
-
-@pytest.mark.parametrize("figure", DEPTHS, ids=lambda each: each.name)
-def test_printed_depths_are_layers_of_the_longest_path(figure: Printed) -> None:
-    """The printed depth is ours by the rule that is named beside it; where it is the usual rule, also the label."""
-    assert depths(figure.name)[figure.convention] == int(figure.printed)
-    assert figure.agrees != "yes" or named()[figure.name].depth == int(figure.printed)
+    assert {elsewhere(figure.name) for figure in others} == set(ELSEWHERE.values())
+    for name in {figure.name for figure in others}:
+        with pytest.raises(UnknownName):
+            resolve(name)
 
 
 @pytest.mark.parametrize(
-    "figure", [each for each in printed() if each.unit.startswith("channels (unit ")], ids=lambda each: each.unit
-)
-def test_printed_widths_of_units(figure: Printed) -> None:
-    """The inner width of a numbered unit."""
-    number = int(figure.unit.removeprefix("channels (unit ").removesuffix(" inner)"))
-    blueprint = named()[figure.name].blueprint
-    outputs = [width for stage in unit_widths(blueprint.widths, blueprint.units) for width in stage]
-    assert outputs[number - 1] == 4 * int(figure.printed)
-
-
-def figure_of(text: str, unit: str) -> Printed:
-    """A figure as printed."""
-    return Printed(
-        name="x",
-        classes=10,
-        quantity="parameters",
-        printed=text,
-        unit=unit,
-        convention="all weights",
-        agrees="yes",
-        source="",
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "unit", "number", "agrees"),
+    ("name", "dataset", "design"),
     [
-        ("1.7", "M", 1_749_999, True),
-        ("1.7", "M", 1_750_000, False),
-        ("1.7", "M", 1_650_000, True),
-        ("1.7", "M", 1_649_999, False),
-        ("56", "M", 55_841_754, True),
-        ("0.3494", "M", 349_402, True),
-        ("86.0", "M", 86_036_008, True),
-        ("86.0", "M", 86_050_000, False),
-        ("8949210", "", 8_949_210, True),
-        ("8949210", "", 8_949_211, False),
-        ("70", "k (one 56x56 block)", 69_632, True),
-        ("0.22", "G (one 56x56 block)", 218_365_952, True),
+        ("resnet-110", "CIFAR-10", "resnet-110"),
+        ("resnet-110-order-original", "CIFAR-10", "resnet-110"),
+        ("resnet-110-shortcut-original", "CIFAR-10", "resnet-110"),
+        ("resnet-164-order-original", "CIFAR-10", "resnet-164-bottleneck"),
+        ("resnet-110-order-full-preact", "CIFAR-10", "preact-resnet-110"),
+        ("resnet-164-order-full-preact", "CIFAR-10", "preact-resnet-164"),
+        ("resnet-110-order-bn-after-add", "CIFAR-10", "resnet:depth=110,order=bn-after-add"),
+        ("resnet-164-order-relu-before-add", "CIFAR-10", "resnet-164-bottleneck:order=relu-before-add"),
+        ("resnet-110-order-relu-only-preact", "CIFAR-10", "resnet-110:order=relu-only-preact"),
+        ("resnet-101-order-bn-after-add", "ImageNet-val", "resnet-101:order=bn-after-add"),
+        ("resnet-110-shortcut-conv1x1", "CIFAR-10", "resnet-110-C"),
+        ("resnet-110-shortcut-scale-0.5-0.5", "CIFAR-10", "resnet-110:modified=scale-0.5-0.5"),
+        ("resnet-110-shortcut-exclusive-gate-b-6", "CIFAR-10", "resnet-110:modified=exclusive-gate-b-6"),
+        ("resnet-110-shortcut-shortcut-gate-b0", "CIFAR-10", "resnet-110:modified=shortcut-gate-b0"),
+        ("preact-resnet-110-1-layer-skip", "CIFAR-10", "preact-resnet-110:unit=single"),
+        ("wrn-16-4-dropout", "CIFAR-100", "wrn-16-4:dropout=0.3"),
+        ("wrn-16-4-dropout", "SVHN", "wrn-16-4:dropout=0.4"),
+        ("wrn-40-8", "CIFAR-10", "wrn-40-8"),
+        ("resnext-50-32x4d-noshortcut", "ImageNet-val", "resnext-50-32x4d:shortcut=absent"),
+        ("pyramidnet-110-a48-unit-d", "CIFAR-10", "pyramidnet-110-a48"),
+        ("resnet-101-mxnet-rerun", "ImageNet-val", "resnet-101"),
     ],
 )
-def test_a_figure_is_met_by_its_printed_digits(text: str, unit: str, number: int, agrees: bool) -> None:
-    """Halves go up, and a printed zero is a digit."""
-    assert figure_of(text, unit).means(number) is agrees
+def test_names_of_the_record_are_networks(name: str, dataset: str, design: str) -> None:
+    """A name with its suffix is the network whose knob the suffix sets; dropout is another one on SVHN."""
+    figures = [figure for figure in FIGURES if (figure.name, figure.dataset) == (name, dataset)]
+    assert figures
+    assert set(figures) <= set(published_of(resolve(design)))
 
 
-def test_cutting_off_is_another_rule() -> None:
-    """3.858 is 3.9 rounded and 3.8 cut off."""
-    figure = figure_of("3.8", "G")
-    assert not figure.means(3_858_000_000)
-    assert figure.means(3_858_000_000, ROUND_DOWN)
+def values(design: str, dataset: str) -> list[str]:
+    """The figures of a design on one data set, as they are shown."""
+    return [str(figure) for figure in published_of(resolve(design)) if figure.dataset == dataset]
+
+
+def test_dropout_is_another_network() -> None:
+    """The figures with dropout stand beside the network that has it, by the rate of their data set."""
+    assert values("wrn-16-4", "CIFAR-10") == ["5.02"]
+    assert values("wrn-16-4:dropout=0.3", "CIFAR-10") == ["5.24"]
+    assert (values("wrn-16-4:dropout=0.3", "SVHN"), values("wrn-16-4:dropout=0.4", "SVHN")) == ([], ["1.64"])
+
+
+def test_one_network_has_the_figures_of_all_its_names() -> None:
+    """What was published of a ResNeXt of one path was published of the ResNet that it is."""
+    assert published_of(named()["resnext-50-1x64d"]) == published_of(named()["resnet-50-v1.5"])
+    assert {"24.01", "23.9"} <= set(values("resnet-50-v1.5", "ImageNet-val"))
+    assert values("imagenet-wrn-18-1", "ImageNet-val") == values("resnet-18-B", "ImageNet-val") == ["30.4", "10.93"]
+
+
+def test_a_figure_quoted_for_the_wrong_network_stands_beside_the_right_one() -> None:
+    """Wide ResNet quotes errors on CIFAR-100 for 110 and 1202 layers that are those of 164 and 1001."""
+    assert values("resnet-110", "CIFAR-100") == values("resnet-1202", "CIFAR-100") == []
+    assert values("resnet-164-bottleneck", "CIFAR-100") == ["25.16", "25.16"]
+    assert values("resnet-1001-bottleneck", "CIFAR-100") == ["27.82", "27.82"]
 
 
 def test_a_network_without_figures_has_none() -> None:
-    """Both quantities are counted, and nothing is claimed of them."""
-    assert list(verdicts(named()["resnet-20-B"])) == [
-        Verdict(
-            name="resnet-20-B",
-            quantity=quantity,
-            ours=ours,
-            printed="",
-            convention="",
-            verdict="none",
-            recorded="none",
-            source="",
-        )
-        for quantity, ours in (("parameters", 272_474), ("multiply_adds", 40_813_184))
-    ]
+    """Nothing is borrowed from a neighbour of the same depth."""
+    assert published_of(resolve("resnet-110-B")) == published_of(resolve("wrn-16-4:dropout=0.2")) == ()
 
 
-def test_a_verdict_that_changed_does_not_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another record than today's verdict is told as such."""
-    [figure] = [each for each in printed() if each.name == "resnet-20" and each.quantity == "parameters"]
-    changed = {"resnet-20": (replace(figure, agrees="no"),)}
-    monkeypatch.setattr(published, "printed_of", changed.__getitem__)
-    assert [each.stands for each in verdicts(named()["resnet-20"]) if each.printed] == [False]
+def test_figures_keep_their_digits() -> None:
+    """A published zero is a digit, and a spread stands behind its mean."""
+    assert values("wrn-28-10", "CIFAR-10")[:2] == ["4.17", "4.00"]
+    [mean] = [figure for figure in FIGURES if figure.name == "resnet-110" and figure.spread]
+    assert mean == Published(
+        name="resnet-110",
+        dataset="CIFAR-10",
+        metric="test error",
+        value=Decimal("6.61"),
+        spread=Decimal("0.16"),
+        protocol="mean of 5",
+        source="[paper Table 6] ResNet",
+    )
+    assert str(mean) == "6.61 ± 0.16"

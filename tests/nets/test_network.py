@@ -9,9 +9,7 @@ from torch import nn
 from resatlas.arch.cost import cost, cost_by_path
 from resatlas.arch.plan import layers
 from resatlas.designs.catalog import named, plan
-from resatlas.errors import CheckpointError
 from resatlas.nets.network import build
-from resatlas.nets.weights import load_weights, save_weights
 
 FAMILIES = (
     "resnet-20",
@@ -108,28 +106,6 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
     first, again, other = (build("resnet-20", seed=seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[path], again[path]) for path in first)
     assert not torch.equal(first["stem.conv.weight"], other["stem.conv.weight"])
-
-
-def test_dropout_does_not_move_a_key() -> None:
-    """A Wide ResNet with dropout takes the weights of one without."""
-    load_weights(build("wrn-16-2:dropout=0.3"), build("wrn-16-2").state_dict())
-
-
-def test_weights_round_trip_and_nothing_loads_by_halves(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A file gives the same tensors back; a wrong one is refused by part, and the network stays as it was."""
-    folder = tmp_path_factory.mktemp("weights")
-    network, other = build("resnet-20", seed=1), build("resnet-20", seed=2)
-    save_weights(network, folder / "w.safetensors")
-    load_weights(other, folder / "w.safetensors")
-    assert all(torch.equal(tensor, other.state_dict()[path]) for path, tensor in network.state_dict().items())
-    before = build("resnet-20-B", seed=3)
-    kept = {path: tensor.clone() for path, tensor in before.state_dict().items()}
-    with pytest.raises(CheckpointError, match=r"missing 12 \(stages\.1: 6, stages\.2: 6\)"):
-        load_weights(before, folder / "w.safetensors")
-    assert all(torch.equal(kept[path], tensor) for path, tensor in before.state_dict().items())
-    (folder / "cut.safetensors").write_bytes((folder / "w.safetensors").read_bytes()[:-10])
-    with pytest.raises(CheckpointError, match=r"cut\.safetensors is damaged"):
-        load_weights(other, folder / "cut.safetensors")
 
 
 def _streams(path: str, count: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ are (n, classes). Widths stand in the weights; wiring, kernels, strides and the 
 Notation: c3(s) is a 3x3 convolution with the unit's stride, c1 a 1x1 one; all are bias-free and keep the map's size.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,13 +17,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Mode = Literal["train", "eval"]
-UnitKind = Literal["basic", "bottleneck"]
-Shortcut = Literal["A", "B", "C", "plain"]
+UnitKind = Literal["basic", "bottleneck", "single"]
+Shortcut = Literal["A", "A-sides", "B", "C", "plain"]
 StridePlace = Literal["first", "3x3"]
 Stem = Literal["cifar", "imagenet"]
-Join = Literal["merge", "sum", "concat"]
+PostOrder = Literal["original", "BN after add", "ReLU before add", "ReLU-only pre-activation"]
+PreOrder = Literal["a", "b", "c", "d"]
+Wiring = Literal["paper", "fb", "projected"]
+Change = Literal["project", "cut"]
+Skip = Literal["mean", "identity", "swap", "projector"]
+Join = Literal["merge", "sum", "concat", "logits"]
 
-CONVS_PER_UNIT: Mapping[UnitKind, int] = {"basic": 2, "bottleneck": 3}
+KERNELS: Mapping[UnitKind, tuple[int, ...]] = {"basic": (3, 3), "bottleneck": (1, 3, 1), "single": (3,)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +65,19 @@ class Layers:
         """BN-ReLU."""
         return F.relu(self.norm(role, x))
 
-    def classify(self, x: Tensor) -> Tensor:
+    def gate(self, x: Tensor) -> Tensor:
+        """Sigmoid(c1(x) + b)."""
+        weight, bias = (self.weights[f"{self.path}gate.conv.{name}"] for name in ("weight", "bias"))
+        return torch.sigmoid(F.conv2d(x, weight, bias))
+
+    def dropout(self, x: Tensor, rate: float) -> Tensor:
+        """Dropout while training."""
+        return F.dropout(x, rate, training=self.mode == "train")
+
+    def classify(self, x: Tensor, head: str = "head") -> Tensor:
         """Global average pool - fc."""
-        return F.linear(x.mean(dim=(2, 3)), self.weights["head.linear.weight"], self.weights["head.linear.bias"])
+        weight, bias = (self.weights[f"{head}.linear.{name}"] for name in ("weight", "bias"))
+        return F.linear(x.mean(dim=(2, 3)), weight, bias)
 
     def units(self, blocks: tuple[int, ...]) -> Iterator[tuple["Layers", int]]:
         """Each unit with its stride: the first one of every stage but the first halves the map."""
@@ -71,9 +86,15 @@ class Layers:
                 yield self.at(f"stages.{stage}.{number}"), 2 if stage > 0 and number == 0 else 1
 
 
-def cifar_stem(net: Layers, images: Tensor) -> Tensor:
+def stages_of(depth: int, unit: UnitKind) -> tuple[int, int, int]:
+    """3 stages of n units: depth 6n+2, of bottlenecks 9n+2, of single convolutions 3n+2."""
+    n = (depth - 2) // (3 * len(KERNELS[unit]))
+    return n, n, n
+
+
+def cifar_stem(net: Layers, images: Tensor, stem: str = "stem") -> Tensor:
     """c3-BN-ReLU."""
-    return net.norm_relu("stem.norm", net.conv("stem.conv", images, kernel=3))
+    return net.norm_relu(f"{stem}.norm", net.conv(f"{stem}.conv", images, kernel=3))
 
 
 def imagenet_stem(net: Layers, images: Tensor) -> Tensor:
@@ -86,25 +107,41 @@ def halve(x: Tensor) -> Tensor:
     return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
-def basic_body(body: Layers, x: Tensor, *, stride: int) -> Tensor:
-    """c3(s)-BN-ReLU-c3-BN."""
-    x = body.norm_relu("norm1", body.conv("conv1", x, kernel=3, stride=stride))
-    return body.norm("norm2", body.conv("conv2", x, kernel=3))
+def bare_body(
+    body: Layers,
+    x: Tensor,
+    *,
+    kernels: tuple[int, ...],
+    stride: int,
+    stride_place: StridePlace = "first",
+    groups: int = 1,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Conv-BN-ReLU-…-conv without BN at its end; the stride on the first convolution or on the first 3x3.
+
+    The 3x3 of a bottleneck may run in groups; dropout stands before every convolution but the first.
+    """
+    strided = 0 if stride_place == "first" else kernels.index(3)
+    for number, kernel in enumerate(kernels):
+        if number > 0:
+            x = body.dropout(body.norm_relu(f"norm{number}", x), dropout)
+        step = stride if number == strided else 1
+        x = body.conv(f"conv{number + 1}", x, kernel=kernel, stride=step, groups=groups if kernel == 3 else 1)
+    return x
 
 
-def bottleneck_body(body: Layers, x: Tensor, *, stride: int, stride_place: StridePlace, groups: int = 1) -> Tensor:
-    """c1-BN-ReLU-c3-BN-ReLU-c1-BN, the stride on the first c1 or on the c3."""
-    first, middle = (stride, 1) if stride_place == "first" else (1, stride)
-    x = body.norm_relu("norm1", body.conv("conv1", x, kernel=1, stride=first))
-    x = body.norm_relu("norm2", body.conv("conv2", x, kernel=3, stride=middle, groups=groups))
-    return body.norm("norm3", body.conv("conv3", x, kernel=1))
-
-
-def post_body(body: Layers, x: Tensor, *, unit: UnitKind, stride: int, stride_place: StridePlace) -> Tensor:
+def post_body(
+    body: Layers,
+    x: Tensor,
+    *,
+    kernels: tuple[int, ...],
+    stride: int,
+    stride_place: StridePlace = "first",
+    groups: int = 1,
+) -> Tensor:
     """c3-c3 (basic) or c1-c3-c1 (bottleneck), BN after each convolution."""
-    if unit == "basic":
-        return basic_body(body, x, stride=stride)
-    return bottleneck_body(body, x, stride=stride, stride_place=stride_place)
+    x = bare_body(body, x, kernels=kernels, stride=stride, stride_place=stride_place, groups=groups)
+    return body.norm(f"norm{len(kernels)}", x)
 
 
 def projection(layers: Layers, x: Tensor, *, stride: int) -> Tensor:
@@ -117,17 +154,55 @@ def widened(x: Tensor, width: int) -> Tensor:
     return F.pad(x, (0, 0, 0, 0, 0, width - x.shape[1]))
 
 
+def widened_on_both_sides(x: Tensor, width: int) -> Tensor:
+    """[0, x, 0]: half of the zero channels in front."""
+    side = (width - x.shape[1]) // 2
+    return F.pad(x, (0, 0, 0, 0, side, side))
+
+
 def post_shortcut(layers: Layers, x: Tensor, *, body: Tensor, stride: int, shortcut: Shortcut) -> Tensor:
-    """Term beside the body: nothing (plain), [x(s), 0] (A), c1(s)-BN where the shape changes (B), always (C)."""
+    """Term beside the body: nothing (plain), [x(s), 0] (A) or [0, x(s), 0], c1(s)-BN at new shapes (B), always (C)."""
     match shortcut:
         case "plain":
             return torch.zeros_like(body)
         case "A":
             return widened(x[:, :, ::stride, ::stride], body.shape[1])
+        case "A-sides":
+            return widened_on_both_sides(x[:, :, ::stride, ::stride], body.shape[1])
         case "B":
             return x if x.shape == body.shape else projection(layers, x, stride=stride)
         case "C":
             return projection(layers, x, stride=stride)
+
+
+Sum = Callable[[Layers, Tensor, Tensor], Tensor]
+"""What a unit makes of the shortcut's term s and of the body's H."""
+
+
+def plain_sum(_layers: Layers, s: Tensor, h: Tensor) -> Tensor:
+    """The sum s + H."""
+    return s + h
+
+
+def scaled(skip: float, branch: float) -> Sum:
+    """skip·s + branch·H."""
+    return lambda _layers, s, h: skip * s + branch * h
+
+
+def exclusive_gate(layers: Layers, s: Tensor, h: Tensor) -> Tensor:
+    """(1 - g)·s + g·H."""
+    g = layers.gate(s)
+    return (1 - g) * s + g * h
+
+
+def shortcut_only_gate(layers: Layers, s: Tensor, h: Tensor) -> Tensor:
+    """(1 - g)·s + H."""
+    return (1 - layers.gate(s)) * s + h
+
+
+def dropped_shortcut(rate: float) -> Sum:
+    """dropout(s) + H."""
+    return lambda layers, s, h: layers.dropout(s, rate) + h
 
 
 def resnet_cifar(
@@ -135,23 +210,40 @@ def resnet_cifar(
     images: Tensor,
     *,
     depth: int,
-    unit: UnitKind,
     shortcut: Shortcut,
     mode: Mode,
+    unit: UnitKind = "basic",
     eps: float = 1e-5,
+    order: PostOrder = "original",
+    add: Sum = plain_sum,
 ) -> Tensor:
-    """ReLU(shortcut(x) + body(x)), n units in each of 3 stages; depth 6n+2, with bottlenecks 9n+2.
+    """ReLU(shortcut(x) + body(x)) in 3 stages, or another order of the same operations.
 
-    Source: ResNet paper, 4.2; post-activation twins of the pre-activation paper; stride on the first c1.
+    original: convBNReLU…convBN, add, ReLU. BN after add: convBNReLU…conv, add, BN, ReLU.
+    ReLU before add: convBNReLU…convBNReLU, add. ReLU-only pre-activation: ReLU convBNReLU…convBN, add; one more ReLU
+    after the last add.
+
+    Source: ResNet paper, 4.2; post-activation twins of the pre-activation paper, its Tables 1 and 2; stride on the
+    first convolution.
     Differs: eps is 2e-5 for the twins of the merge-and-run nets.
     """
     net = Layers(weights=weights, mode=mode, eps=eps)
-    n = (depth - 2) // (3 * CONVS_PER_UNIT[unit])
+    kernels = KERNELS[unit]
     x = cifar_stem(net, images)
-    for layers, stride in net.units((n, n, n)):
-        body = post_body(layers.at("body"), x, unit=unit, stride=stride, stride_place="first")
-        x = F.relu(post_shortcut(layers, x, body=body, stride=stride, shortcut=shortcut) + body)
-    return net.classify(x)
+    for layers, stride in net.units(stages_of(depth, unit)):
+        body, last = layers.at("body"), f"norm{len(kernels)}"
+        h = bare_body(body, F.relu(x) if order == "ReLU-only pre-activation" else x, kernels=kernels, stride=stride)
+        s = post_shortcut(layers, x, body=h, stride=stride, shortcut=shortcut)
+        match order:
+            case "original":
+                x = F.relu(add(layers, s, body.norm(last, h)))
+            case "BN after add":
+                x = layers.norm_relu("after_sum.norm", add(layers, s, h))
+            case "ReLU before add":
+                x = add(layers, s, body.norm_relu(last, h))
+            case "ReLU-only pre-activation":
+                x = add(layers, s, body.norm(last, h))
+    return net.classify(F.relu(x) if order == "ReLU-only pre-activation" else x)
 
 
 def resnet_imagenet(
@@ -172,19 +264,31 @@ def resnet_imagenet(
     net = Layers(weights=weights, mode=mode)
     x = imagenet_stem(net, images)
     for layers, stride in net.units(blocks):
-        body = post_body(layers.at("body"), x, unit=unit, stride=stride, stride_place=stride_place)
+        body = post_body(layers.at("body"), x, kernels=KERNELS[unit], stride=stride, stride_place=stride_place)
         x = F.relu(post_shortcut(layers, x, body=body, stride=stride, shortcut=shortcut) + body)
     return net.classify(x)
 
 
-def preact_body(body: Layers, active: Tensor, *, unit: UnitKind, stride: int) -> Tensor:
-    """c3(s)-BN-ReLU-c3 or c1(s)-BN-ReLU-c3-BN-ReLU-c1, fed by the unit's first BN-ReLU."""
-    if unit == "basic":
-        x = body.norm_relu("norm1", body.conv("conv1", active, kernel=3, stride=stride))
-        return body.conv("conv2", x, kernel=3)
-    x = body.norm_relu("norm1", body.conv("conv1", active, kernel=1, stride=stride))
-    x = body.norm_relu("norm2", body.conv("conv2", x, kernel=3))
-    return body.conv("conv3", x, kernel=1)
+def pre_activated(layers: Layers, x: Tensor, order: PreOrder) -> Tensor:
+    """BN-ReLU (units a, c) or BN alone (b, d)."""
+    return layers.norm_relu("first.norm", x) if order in ("a", "c") else layers.norm("first.norm", x)
+
+
+def pre_body(
+    body: Layers,
+    active: Tensor,
+    *,
+    unit: UnitKind,
+    stride: int,
+    order: PreOrder = "a",
+    stride_place: StridePlace = "first",
+) -> Tensor:
+    """Conv-BN-ReLU-…-conv fed by the unit's first operations, and a BN behind it in units c and d.
+
+    Source: PyramidNet paper: (a) the pre-activation unit, (b) without its first ReLU, (c) with a last BN, (d) both.
+    """
+    make = post_body if order in ("c", "d") else bare_body
+    return make(body, active, kernels=KERNELS[unit], stride=stride, stride_place=stride_place)
 
 
 def bare_projection(layers: Layers, active: Tensor, *, stride: int) -> Tensor:
@@ -200,24 +304,33 @@ def preact_cifar(
     unit: UnitKind,
     shortcut: Literal["A", "B"],
     mode: Mode,
+    wiring: Wiring = "paper",
+    order: PreOrder = "a",
 ) -> Tensor:
     """Units shortcut + body(BN-ReLU(x)), bare c3 before the first unit, BN-ReLU after the last.
 
-    The very first unit activates before the split, and so does every unit with a projection (a bare c1);
-    all other shortcuts start from the raw x.
+    paper: the very first unit activates before the split, and so does every unit with a projection (a bare c1).
+    fb: the first unit of every stage does. projected: the units with a projection alone.
+    All other shortcuts start from the raw x.
 
-    Source: pre-activation paper, appendix; authors' code, resnet-pre-act.lua.
+    Source: pre-activation paper, appendix; authors' code, resnet-pre-act.lua; fb.resnet.torch, preresnet.lua.
     """
     net = Layers(weights=weights, mode=mode)
-    n = (depth - 2) // (3 * CONVS_PER_UNIT[unit])
+    blocks = stages_of(depth, unit)
     x = net.conv("stem.conv", images, kernel=3)
-    for number, (layers, stride) in enumerate(net.units((n, n, n))):
-        active = layers.norm_relu("first.norm", x)
-        body = preact_body(layers.at("body"), active, unit=unit, stride=stride)
-        if shortcut == "B" and x.shape != body.shape:
-            x = bare_projection(layers, active, stride=stride) + body
+    for number, (layers, stride) in enumerate(net.units(blocks)):
+        active = pre_activated(layers, x, order)
+        body = pre_body(layers.at("body"), active, unit=unit, stride=stride, order=order)
+        projects = shortcut == "B" and x.shape != body.shape
+        shared = {
+            "paper": number == 0 or projects,
+            "fb": number % blocks[0] == 0,
+            "projected": projects,
+        }
+        source = active if shared[wiring] else x
+        if projects:
+            x = bare_projection(layers, source, stride=stride) + body
         else:
-            source = active if number == 0 else x
             x = widened(source[:, :, ::stride, ::stride], body.shape[1]) + body
     return net.classify(net.norm_relu("head.norm", x))
 
@@ -229,19 +342,23 @@ def preact_imagenet(
     blocks: tuple[int, ...],
     unit: UnitKind,
     mode: Mode,
+    wiring: Literal["fb", "projected"] = "fb",
 ) -> Tensor:
-    """Units shortcut + body(BN-ReLU(x)) in 4 stages, BN-ReLU after the last unit.
+    """Units shortcut + body(BN-ReLU(x)) in 4 stages behind an activated stem, BN-ReLU after the last unit.
 
-    The stem activates, so unit 1 of stage 1 does not; unit 1 of the other stages activates before the split.
+    fb: unit 1 of stage 1 has no activation of its own; unit 1 of the other stages activates before the split.
+    projected: every unit has its own activation, shared wherever there is a projection.
 
-    Source: fb.resnet.torch, models/preresnet.lua; stride on the first c1 as in the authors' resnet-pre-act.lua.
+    Source: fb.resnet.torch, models/preresnet.lua; osmr/imgclsmob; stride on the first c1 as in the authors'
+    resnet-pre-act.lua.
     """
     net = Layers(weights=weights, mode=mode)
     x = imagenet_stem(net, images)
     for number, (layers, stride) in enumerate(net.units(blocks)):
-        active = x if number == 0 else layers.norm_relu("first.norm", x)
-        source = active if stride == 2 else x
-        body = preact_body(layers.at("body"), active, unit=unit, stride=stride)
+        active = x if number == 0 and wiring == "fb" else layers.norm_relu("first.norm", x)
+        body = pre_body(layers.at("body"), active, unit=unit, stride=stride)
+        shared = stride == 2 if wiring == "fb" else x.shape != body.shape
+        source = active if shared else x
         x = (source if x.shape == body.shape else bare_projection(layers, source, stride=stride)) + body
     return net.classify(net.norm_relu("head.norm", x))
 
@@ -252,9 +369,10 @@ def wide_resnet(
     *,
     depth: int,
     kernels: tuple[int, ...] = (3, 3),
+    dropout: float = 0.0,
     mode: Mode,
 ) -> Tensor:
-    """Units shortcut + body(BN-ReLU(x)), the body a chain of `kernels` with BN-ReLU between, no dropout.
+    """Units shortcut + body(BN-ReLU(x)), the body a chain of `kernels` with BN-ReLU and dropout between.
 
     N units per stage from depth = 6N+4 for every block type; with l convolutions 3x3 per unit, from depth = 3lN+4.
     A unit that changes the channels activates before the split and projects by a bare c1; others keep the raw x.
@@ -267,10 +385,7 @@ def wide_resnet(
     x = net.conv("stem.conv", images, kernel=3)
     for layers, stride in net.units((n, n, n)):
         active = layers.norm_relu("first.norm", x)
-        body = layers.conv("body.conv1", active, kernel=kernels[0], stride=stride)
-        for number, kernel in enumerate(kernels[1:], start=1):
-            body = layers.norm_relu(f"body.norm{number}", body)
-            body = layers.conv(f"body.conv{number + 1}", body, kernel=kernel)
+        body = bare_body(layers.at("body"), active, kernels=kernels, stride=stride, dropout=dropout)
         x = (x if x.shape == body.shape else bare_projection(layers, active, stride=stride)) + body
     return net.classify(net.norm_relu("head.norm", x))
 
@@ -283,16 +398,33 @@ def resnext(
     groups: int,
     stem: Stem,
     mode: Mode,
+    form: Literal["a", "b", "c"] = "c",
+    shortcut: Literal["B", "plain"] = "B",
 ) -> Tensor:
-    """ReLU(shortcut(x) + body(x)), the body c1 - c3(s) in groups - c1, shortcuts of type B.
+    """ReLU(shortcut(x) + body(x)), the body in one of three forms, shortcuts of type B or none at all.
 
-    Source: ResNeXt paper, 3-4, Table 1, form (c); authors' code, models/resnext.lua.
+    a: sum of C bottlenecks, then BN. b: C chains c1-c3(s) side by side, then one c1-BN. c: c1 - c3(s) in groups - c1.
+
+    Source: ResNeXt paper, 3-5, Table 1, Fig. 3; authors' code, models/resnext.lua.
     """
     net = Layers(weights=weights, mode=mode)
     x = cifar_stem(net, images) if stem == "cifar" else imagenet_stem(net, images)
     for layers, stride in net.units(blocks):
-        body = bottleneck_body(layers.at("body"), x, stride=stride, stride_place="3x3", groups=groups)
-        x = F.relu(post_shortcut(layers, x, body=body, stride=stride, shortcut="B") + body)
+        paths = [layers.at(f"bodies.{k}") for k in range(groups)]
+        match form:
+            case "a":
+                chains = [bare_body(path, x, kernels=(1, 3, 1), stride=stride, stride_place="3x3") for path in paths]
+                body = layers.norm("merged.norm", torch.stack(chains).sum(dim=0))
+            case "b":
+                chains = [
+                    F.relu(post_body(path, x, kernels=(1, 3), stride=stride, stride_place="3x3")) for path in paths
+                ]
+                body = layers.norm("merged.norm", layers.conv("merged.conv", torch.cat(chains, dim=1), kernel=1))
+            case "c":
+                body = post_body(
+                    layers.at("body"), x, kernels=(1, 3, 1), stride=stride, stride_place="3x3", groups=groups
+                )
+        x = F.relu(post_shortcut(layers, x, body=body, stride=stride, shortcut=shortcut) + body)
     return net.classify(x)
 
 
@@ -304,12 +436,15 @@ def pyramidnet(
     unit: UnitKind,
     stem: Stem,
     mode: Mode,
+    order: PreOrder = "d",
+    shortcut: Literal["zeros", "projection", "projection-strided"] = "zeros",
 ) -> Tensor:
-    """[pool(x), 0] + body(BN(x)), unit (d): no ReLU before the first convolution, BN after the last, bare sum.
+    """[pool(x), 0] + body(BN(x)): no ReLU before the first convolution, BN after the last (unit d), bare sum.
 
+    projection: c1(s)-BN of x wherever the shape changes; projection-strided: where the map halves, zeros elsewhere.
     The CIFAR stem is c3-BN without ReLU; dropout before the fc is left out.
 
-    Source: PyramidNet authors' code, addpyramidnet.lua and PyramidNet.py.
+    Source: PyramidNet paper; authors' code, addpyramidnet.lua and PyramidNet.py.
     """
     net = Layers(weights=weights, mode=mode)
     if stem == "cifar":
@@ -317,57 +452,87 @@ def pyramidnet(
     else:
         x = imagenet_stem(net, images)
     for layers, stride in net.units(blocks):
-        normed = layers.norm("first.norm", x)
-        body = post_body(layers.at("body"), normed, unit=unit, stride=stride, stride_place="3x3")
-        pooled = F.avg_pool2d(x, 2, stride=2, ceil_mode=True) if stride == 2 else x
-        x = widened(pooled, body.shape[1]) + body
+        active = pre_activated(layers, x, order)
+        body = pre_body(layers.at("body"), active, unit=unit, stride=stride, order=order, stride_place="3x3")
+        changed = {
+            "zeros": False,
+            "projection": x.shape != body.shape,
+            "projection-strided": stride == 2,
+        }
+        if changed[shortcut]:
+            x = projection(layers, x, stride=stride) + body
+        else:
+            pooled = F.avg_pool2d(x, 2, stride=2, ceil_mode=True) if stride == 2 else x
+            x = widened(pooled, body.shape[1]) + body
     return net.classify(net.norm_relu("head.norm", x))
 
 
-def mean_shortcut(
-    layers: Layers, streams: list[Tensor], *, body: Tensor, stride: int, change: Literal["project", "cut"]
-) -> Tensor:
-    """m, the mean of the streams; where the shape changes, of their own projections, or no shortcut at all (cut)."""
+def added(
+    layers: Layers, streams: list[Tensor], *, body: Tensor, stride: int, change: Change, skip: Skip
+) -> list[Tensor]:
+    """What each stream adds to its body, made of the streams' shortcuts s1, …, sK.
+
+    mean: m = (s1 + … + sK)/K to all; identity: sk; swap: s(k+1), and s1 to the last; projector: a part of P·[s1 … sK].
+    Where the shape changes the shortcuts are each stream's own projection, or nothing at all (cut).
+    """
+    count = len(streams)
     if streams[0].shape == body.shape:
-        return torch.stack(streams).mean(dim=0)
-    if change == "cut":
-        return torch.zeros_like(body)
-    projected = [projection(layers.at(f"streams.{k}"), x, stride=stride) for k, x in enumerate(streams)]
-    return torch.stack(projected).mean(dim=0)
+        shortcuts = streams
+    elif change == "cut":
+        shortcuts = [torch.zeros_like(body)] * count
+    else:
+        shortcuts = [projection(layers.at(f"streams.{k}"), x, stride=stride) for k, x in enumerate(streams)]
+    match skip:
+        case "mean":
+            return [torch.stack(shortcuts).mean(dim=0)] * count
+        case "identity":
+            return shortcuts
+        case "swap":
+            return [*shortcuts[1:], shortcuts[0]]
+        case "projector":
+            matrix = layers.weights[f"{layers.path}projector.matrix"]
+            mixed = torch.einsum("ab,nbhw->nahw", matrix, torch.cat(shortcuts, dim=1))
+            return list(mixed.chunk(count, dim=1))
 
 
-def joined(merged: Tensor, bodies: list[Tensor], *, join: Join) -> Tensor:
-    """ReLU(m + H1 + … + HK), ReLU((H1+m) + … + (HK+m)), or the streams ReLU(Hk+m) side by side."""
+def classified(net: Layers, terms: list[Tensor], bodies: list[Tensor], *, join: Join) -> Tensor:
+    """The logits of the last block's terms t1, …, tK and bodies H1, …, HK.
+
+    merge: fc of ReLU(mean of t + H1 + … + HK); sum: of ReLU((H1+t1) + … + (HK+tK)); concat: of all ReLU(Hk+tk) side by
+    side; logits: the mean of one fc for each ReLU(Hk+tk).
+    """
+    ends = [body + term for body, term in zip(bodies, terms, strict=True)]
     match join:
         case "merge":
-            return F.relu(merged + torch.stack(bodies).sum(dim=0))
+            return net.classify(F.relu(torch.stack(terms).mean(dim=0) + torch.stack(bodies).sum(dim=0)))
         case "sum":
-            return F.relu(torch.stack([body + merged for body in bodies]).sum(dim=0))
+            return net.classify(F.relu(torch.stack(ends).sum(dim=0)))
         case "concat":
-            return torch.cat([F.relu(body + merged) for body in bodies], dim=1)
+            return net.classify(torch.cat([F.relu(end) for end in ends], dim=1))
+        case "logits":
+            return torch.stack([net.classify(F.relu(end), f"heads.{k}") for k, end in enumerate(ends)]).mean(dim=0)
 
 
 def merge_and_run(
     net: Layers,
-    x: Tensor,
+    inputs: list[Tensor],
     *,
     blocks: tuple[int, ...],
-    streams: int,
     join: Join,
-    unit: UnitKind,
-    change: Literal["project", "cut"],
+    unit: UnitKind = "basic",
+    change: Change = "project",
+    skip: Skip = "mean",
 ) -> Tensor:
-    """y_k = ReLU(H_k(x_k) + m) in every block, all streams starting from x; the last block's bodies are joined."""
-    inputs, features = [x] * streams, x
+    """y_k = ReLU(H_k(x_k) + what the skip makes of the shortcuts) in every block, then the logits."""
+    terms, bodies = inputs, inputs
     for layers, stride in net.units(blocks):
         bodies = [
-            post_body(layers.at(f"streams.{k}.body"), x_k, unit=unit, stride=stride, stride_place="3x3")
-            for k, x_k in enumerate(inputs)
+            post_body(layers.at(f"streams.{k}.body"), x, kernels=KERNELS[unit], stride=stride, stride_place="3x3")
+            for k, x in enumerate(inputs)
         ]
-        merged = mean_shortcut(layers, inputs, body=bodies[0], stride=stride, change=change)
-        inputs = [F.relu(body + merged) for body in bodies]
-        features = joined(merged, bodies, join=join)
-    return features
+        terms = added(layers, inputs, body=bodies[0], stride=stride, change=change, skip=skip)
+        inputs = [F.relu(body + term) for body, term in zip(bodies, terms, strict=True)]
+    return classified(net, terms, bodies, join=join)
 
 
 def dmrnet(
@@ -377,17 +542,20 @@ def dmrnet(
     blocks: tuple[int, ...],
     streams: int,
     join: Join,
-    unit: UnitKind,
     mode: Mode,
+    skip: Skip = "mean",
+    stems: Literal["shared", "separate"] = "shared",
 ) -> Tensor:
-    """Merge-and-run net on CIFAR: stem c3-BN-ReLU shared by the streams, projections c1(2)-BN per stream.
+    """Merge-and-run net on CIFAR: stems c3-BN-ReLU, one for all streams or one each, projections c1(2)-BN per stream.
 
-    Source: merge-and-run paper (arXiv:1611.07718); authors' code, network/cross.py; bottlenecks as in its ImageNet net.
+    Source: merge-and-run paper (arXiv:1611.07718), Table 5 for skips and ends; authors' code, network/cross.py.
     """
     net = Layers(weights=weights, mode=mode, eps=2e-5)
-    x = cifar_stem(net, images)
-    x = merge_and_run(net, x, blocks=blocks, streams=streams, join=join, unit=unit, change="project")
-    return net.classify(x)
+    if stems == "shared":
+        inputs = [cifar_stem(net, images)] * streams
+    else:
+        inputs = [cifar_stem(net, images, f"stems.{k}") for k in range(streams)]
+    return merge_and_run(net, inputs, blocks=blocks, join=join, skip=skip)
 
 
 def dmrnet_imagenet(
@@ -409,11 +577,9 @@ def dmrnet_imagenet(
     net = Layers(weights=weights, mode=mode, eps=2e-5)
     if version == "v2":
         x = imagenet_stem(net, images)
-        x = merge_and_run(net, x, blocks=blocks, streams=2, join="sum", unit="bottleneck", change="project")
-    else:
-        x = halve(net.conv("stem.conv", images, kernel=7, stride=2))
-        x = merge_and_run(net, x, blocks=blocks, streams=2, join="concat", unit="bottleneck", change="cut")
-    return net.classify(x)
+        return merge_and_run(net, [x, x], blocks=blocks, join="sum", unit="bottleneck")
+    x = halve(net.conv("stem.conv", images, kernel=7, stride=2))
+    return merge_and_run(net, [x, x], blocks=blocks, join="concat", unit="bottleneck", change="cut")
 
 
 def dilnet(weights: Mapping[str, Tensor], images: Tensor, *, blocks: tuple[int, ...], mode: Mode) -> Tensor:
@@ -424,7 +590,22 @@ def dilnet(weights: Mapping[str, Tensor], images: Tensor, *, blocks: tuple[int, 
     net = Layers(weights=weights, mode=mode, eps=2e-5)
     x = cifar_stem(net, images)
     for layers, stride in net.units(blocks):
-        first = basic_body(layers.at("bodies.0"), x, stride=stride)
-        second = basic_body(layers.at("bodies.1"), x, stride=stride)
+        first, second = (
+            post_body(layers.at(f"bodies.{k}"), x, kernels=KERNELS["basic"], stride=stride) for k in (0, 1)
+        )
         x = F.relu(post_shortcut(layers, x, body=first, stride=stride, shortcut="B") + first + second)
+    return net.classify(x)
+
+
+def fused(weights: Mapping[str, Tensor], images: Tensor, *, depth: int, blocks: Literal[3, 6], mode: Mode) -> Tensor:
+    """A plain net of depth 2L+2 cut into 3 or 6 residual blocks of 2L/3 or L/3 convolutions, projections c1(2)-BN.
+
+    Source: merge-and-run paper (arXiv:1611.07718), Fig. 6.
+    """
+    net = Layers(weights=weights, mode=mode, eps=2e-5)
+    kernels = (3,) * ((depth - 2) // blocks)
+    x = cifar_stem(net, images)
+    for layers, stride in net.units((blocks // 3,) * 3):
+        body = post_body(layers.at("body"), x, kernels=kernels, stride=stride)
+        x = F.relu(post_shortcut(layers, x, body=body, stride=stride, shortcut="B") + body)
     return net.classify(x)

@@ -182,7 +182,8 @@ def _shortcut(residual: Residual, place: _Place) -> Chain | None:
         case Absent():
             return None
         case Omit():
-            return None if resized else ()
+            if resized:
+                return None
         case ZeroPad():
             _pad(shortcut, residual.shortcut, place)
         case Projection(after=after, where=where):

@@ -68,9 +68,14 @@ PyramidNet (arXiv:1610.02915). Not printed there operation by operation: the rea
 
 
 BEFORE_POOL: Mapping[OrderName, tuple[Rule, ...]] = {
-    **dict.fromkeys(ORDERS, (Norm(), Relu())),
-    **dict.fromkeys(("post-activation", "bn-after-add", "relu-before-add"), ()),
+    "post-activation": (),
+    "bn-after-add": (),
+    "relu-before-add": (),
     "relu-only-preact": (Relu(),),
+    "pre-activation": (Norm(), Relu()),
+    "no-first-relu": (Norm(), Relu()),
+    "last-norm": (Norm(), Relu()),
+    "pyramidal": (Norm(), Relu()),
 }
 """What the last sum of each order still needs before the pool: nothing where it ends activated."""
 

@@ -1,15 +1,21 @@
 """`resatlas describe`: a network unit by unit."""
 
 import argparse
+from collections.abc import Iterator
+from typing import Any
 
 from resatlas.arch.cost import cost, unit_cost
-from resatlas.arch.ops import Linear, Shape
+from resatlas.arch.ops import Shape
 from resatlas.arch.paths import mean_lengths
-from resatlas.arch.plan import layers
+from resatlas.arch.plan import Plan
 from resatlas.arch.text import render
+from resatlas.cli.conventions import conventions_data, conventions_text, counted
+from resatlas.cli.figures import printed_line, published_data, published_table
 from resatlas.cli.outcome import Outcome
 from resatlas.designs.catalog import Entry, resolve
-from resatlas.designs.published import verdicts
+from resatlas.designs.counting import classifiers
+from resatlas.designs.published import published_of
+from resatlas.designs.verdicts import verdicts
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("design", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes; 0 leaves out the classifier")
     parser.add_argument("--image", type=image_shape, metavar="C,H,W", help="shape of an image, as in 3,32,32")
+    parser.add_argument(
+        "--conventions", action="store_true", help="what each counter reports for it, in place of the units"
+    )
 
 
 def image_shape(text: str) -> Shape:
@@ -28,18 +37,25 @@ def image_shape(text: str) -> Shape:
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """The plan as text, or its numbers as JSON."""
+    """The plan as text, or its numbers as JSON; what was printed and published beside it."""
     entry = resolve(options.design)
     plan = entry.plan(image=options.image, classes=options.classes)
-    total = cost(plan)
-    lengths = mean_lengths(plan)
-    convs = lengths.longest - sum(isinstance(layer.op, Linear) for _, layer in layers(plan))
-    depth = lengths.longest if entry.depth is None else entry.depth
-    data = {
+    data = _data(entry, plan)
+    head = _head(data)
+    if options.conventions:
+        networks = counted(entry, image=options.image, classes=options.classes)
+        data["conventions"] = conventions_data(networks)
+        return Outcome(data, f"{head}\n\n{conventions_text(networks)}")
+    return Outcome(data, "\n\n".join([head, render(plan), *_beside(entry)]))
+
+
+def _data(entry: Entry, plan: Plan) -> dict[str, Any]:
+    total, lengths = cost(plan), mean_lengths(plan)
+    return {
         "name": entry.name,
         "family": entry.family,
-        "depth": depth,
-        "convs_on_longest_path": convs,
+        "depth": lengths.longest if entry.depth is None else entry.depth,
+        "convs_on_longest_path": lengths.longest - classifiers(plan),
         "parameters": total.parameters,
         "multiply_adds": total.multiply_adds,
         "activations": total.activations,
@@ -57,23 +73,23 @@ def run(options: argparse.Namespace) -> Outcome:
             }
             for path, unit in plan.units
         ],
+        "published": published_data(published_of(entry)),
     }
-    paths = f"mean path length {float(lengths.mean):.2f}"
-    if lengths.mean != lengths.weighted_mean:
-        paths += f" (whole paths, as the paper counts), {float(lengths.weighted_mean):.2f} weighted"
-    head = (
-        f"{entry.name}: {entry.family}, depth {depth} as labelled, {convs} convolutions on the longest path, {paths}; "
-        f"image {plan.image}, {plan.classes} classes"
+
+
+def _head(data: dict[str, Any]) -> str:
+    paths = f"mean path length {data['mean_path_length']:.2f}"
+    if data["mean_path_length"] != data["weighted_mean_path_length"]:
+        paths += f" (whole paths, as the paper counts), {data['weighted_mean_path_length']:.2f} weighted"
+    return (
+        f"{data['name']}: {data['family']}, depth {data['depth']} as labelled, {data['convs_on_longest_path']} "
+        f"convolutions on the longest path, {paths}; image {Shape(*data['image'])}, {data['classes']} classes"
     )
-    return Outcome(data, "\n".join([head, "", render(plan), "", *_figures(entry)]))
 
 
-def _figures(entry: Entry) -> list[str]:
-    """What the papers printed for this network, for its usual images."""
-    lines = [
-        f"printed {verdict.quantity.replace('_', '-')}: {verdict.printed}; ours {verdict.ours:,}: "
-        f"{verdict.verdict} ({verdict.convention})  {verdict.source}"
-        for verdict in verdicts(entry)
-        if verdict.verdict != "none"
-    ]
-    return lines or ["no printed size is known for this network"]
+def _beside(entry: Entry) -> Iterator[str]:
+    """The figures of this network, for its usual images: sizes as printed, then results as published."""
+    lines = [printed_line(verdict) for verdict in verdicts(entry) if verdict.printed]
+    figures = published_of(entry)
+    yield "\n".join(lines) or "no printed size is known for this network"
+    yield published_table(figures) if figures else "no published result is known for this network"

@@ -16,7 +16,10 @@ from resatlas.errors import ResatlasError, Stopped, UsageError, unknown
 VERBS: Mapping[str, str] = {
     "list": "the catalogue, with parameters and multiply-adds",
     "describe": "a network unit by unit, with the papers' figures beside it",
+    "audit": "whether somebody's network is the paper's; executes its file",
+    "eject": "a network as one readable Python file that needs only torch",
     "verify": "every entry against the sizes that the papers printed",
+    "cite": "BibTeX of exactly the papers that a network uses",
     "train": "train a design on a data set",
     "evaluate": "test a finished run again",
     "study": "carry out a file of many runs, reusing what is finished",

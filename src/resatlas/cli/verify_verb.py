@@ -6,7 +6,7 @@ from collections import Counter
 from resatlas.arch.text import aligned
 from resatlas.cli.outcome import Outcome
 from resatlas.designs.catalog import matching
-from resatlas.designs.published import verdicts
+from resatlas.designs.verdicts import verdicts
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Every entry's parameters and multiply-adds; exit code 1 where a verdict is not the recorded one."""
+    """Every entry against the figures printed for it; exit code 1 where a verdict is not the recorded one."""
     found = [verdict for entry in matching(options.pattern) for verdict in verdicts(entry)]
     fallen = [verdict for verdict in found if not verdict.stands]
     data = [

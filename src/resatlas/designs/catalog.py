@@ -113,14 +113,6 @@ def matching(pattern: str = "*") -> Iterator[Entry]:
     yield from found
 
 
-def known_as(entry: Entry) -> str:
-    """The catalogue's name of the same network, or the entry's own where it has none."""
-    if entry.name in named():
-        return entry.name
-    same = (each.name for each in named().values() if (each.blueprint, each.image) == (entry.blueprint, entry.image))
-    return next(same, entry.name)
-
-
 def list_designs(pattern: str = "*") -> list[str]:
     """The names of the catalogue that match a shell pattern.
 

@@ -182,6 +182,8 @@ def named(match: re.Match[str]) -> ResNet | Plain | None:
             return None
         return Plain(depth=depth, setting=setting, unit=unit, stride=stride, widen=widen)
     word = match["modified"] or "none"
+    if word == "conv1x1" and match["shortcut"]:
+        return None
     return ResNet(
         depth=depth,
         setting=setting,

@@ -83,7 +83,7 @@ class StreamsUnit(nn.Module):
         self.skip = unit.skip
         self.join = unit.join
         self.streams = nn.ModuleList(Unit(stream, () if unit.joined else unit.after_sum) for stream in unit.streams)
-        if unit.skip == "projector":
+        if unit.skip == "projector" and unit.streams[0].shortcut is not None:
             self.projector = Projector(len(unit.streams), unit.output.channels)
         self.after_sum = chain(unit.after_sum if unit.joined else ())
 

@@ -1,54 +1,144 @@
-"""Weights in and out as safetensors, by path."""
+"""Weights in and out: under our paths, or under the names of another source's code."""
 
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from resatlas.errors import CheckpointError
+from resatlas.arch.plan import Plan
+from resatlas.errors import CheckpointError, quoted
+from resatlas.nets.likely import taker
+from resatlas.nets.network import Network
+from resatlas.nets.sources import Dialect, dialect_for, key_of, path_of, shape_of
+from resatlas.nets.traits import differences, traits
+from resatlas.nets.weight_files import read_tensors, tensors
+
+WRAPPERS = ("module", "_orig_mod", "model", "net", "network")
+"""Names that DataParallel, torch.compile and training programs put around a network's own."""
+
+WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+COUNT_TYPES = (torch.int64, torch.int32)
 
 
 def save_weights(network: nn.Module, file: Path) -> None:
-    """Write every parameter and buffer under its path."""
+    """Write every parameter and buffer under its path, as safetensors."""
     save_file({path: tensor.detach().contiguous() for path, tensor in network.state_dict().items()}, file)
 
 
-def load_weights(network: nn.Module, weights: str | Path | Mapping[str, Tensor]) -> None:
-    """Set every parameter and buffer from a safetensors file or a state dict of the same paths; all or nothing.
+def export_weights(network: Network, *, target: str) -> dict[str, Tensor]:
+    """A copy of every parameter and buffer under the names and in the shapes of a target, one of `SOURCES`.
 
-    Raises: CheckpointError if the file cannot be read, or entries are missing, unexpected or of another shape.
+    Raises: CheckpointError if the target's code computes something else than the network; UnknownName.
     """
-    given = read_tensors(Path(weights)) if isinstance(weights, str | Path) else weights
-    wanted = network.state_dict()
+    dialect = dialect_for(network.plan, target)
+    own = _own(network, dialect)
+    _check_traits(network.plan, dialect, own, source=target)
+    return {key: tensor.clone() for key, tensor in own.items()}
+
+
+def load_weights(network: Network, weights: str | Path | Mapping[str, object], *, source: str = "resatlas") -> None:
+    """Set every parameter and buffer from what a source wrote, one of `SOURCES`; all or nothing.
+
+    `weights` is a state dict, a safetensors file, or a torch file of tensors alone; what training programs put
+    around it and around its keys is taken off. Only the batch counts of norms may be missing, as in files of old
+    torch: they are then 0.
+    Raises: CheckpointError if the file cannot be read, if the source's code computes something else than the
+    network, or if entries are missing, unexpected, of another shape or type, or not finite; UnknownName.
+    """
+    where = Path(weights).name if isinstance(weights, str | Path) else "the state dict"
+    found = read_tensors(Path(weights)) if isinstance(weights, str | Path) else tensors(weights, where=where)
+    given = _unwrapped(found, where)
+    dialect = dialect_for(network.plan, source, given)
+    own = _own(network, dialect)
+    _check_traits(network.plan, dialect, given, source=source)
+    _check_entries(network.plan, dialect, given, own, source=source)
+    fitted = {key: _fitted(key, given.get(key, torch.zeros_like(tensor)), tensor) for key, tensor in own.items()}
+    for key, tensor in own.items():
+        tensor.copy_(fitted[key])
+
+
+def _own(network: Network, dialect: Dialect) -> dict[str, Tensor]:
+    """The network's own tensors under the names and in the shapes of a dialect: what is written there is set."""
+    return {
+        key_of(path, dialect, network.plan) or path: tensor.view(shape_of(path, tuple(tensor.shape), dialect))
+        for path, tensor in network.state_dict().items()
+    }
+
+
+def _unwrapped(given: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """The tensors without the wrappers in their names."""
+    found: dict[str, Tensor] = {}
+    for key, tensor in given.items():
+        bare = ".".join(word for word in key.split(".") if word not in WRAPPERS)
+        if bare in found:
+            raise CheckpointError(f"{where} holds {quoted(bare)} twice, once as {quoted(key)}; pass one of the two")
+        found[bare] = tensor
+    return found
+
+
+def _check_traits(plan: Plan, dialect: Dialect, given: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse a source whose code computes something else with the same weights."""
+    faults = differences(traits(plan), dialect.traits, source=source)
+    if faults:
+        raise CheckpointError("; ".join([*faults, *_meant(plan, given, source)]))
+
+
+def _check_entries(
+    plan: Plan, dialect: Dialect, given: Mapping[str, Tensor], own: Mapping[str, Tensor], *, source: str
+) -> None:
+    """Refuse entries that are missing, unexpected or mis-shaped."""
+    shaped = [key for key in own if key in given and given[key].shape != own[key].shape]
+    kinds = {
+        "missing": [key for key in own if key not in given and not _forgiven(key, given)],
+        "unexpected": [key for key in given if key not in own],
+        "mis-shaped": shaped,
+    }
     faults = [
-        _by_part("missing", [path for path in wanted if path not in given]),
-        _by_part("unexpected", [path for path in given if path not in wanted]),
-        _by_part("mis-shaped", [path for path in wanted if path in given and given[path].shape != wanted[path].shape]),
+        f"{kind} {_by_part([path_of(key, dialect, plan) or key for key in keys])}"
+        for kind, keys in kinds.items()
+        if keys
     ]
-    if any(faults):
-        raise CheckpointError(f"these are not the network's weights: {'; '.join(fault for fault in faults if fault)}")
-    network.load_state_dict(dict(given))
+    first = [f"{quoted(key)} is {_shape(given[key])}, here {_shape(own[key])}" for key in shaped[:1]]
+    if faults:
+        whole = "; ".join([*faults, *first, *_meant(plan, given, source)])
+        raise CheckpointError(f"these are not the network's weights: {whole}")
 
 
-def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises: CheckpointError if it is missing, truncated or no such file.
-    """
-    try:
-        return load_file(file)
-    except OSError as error:
-        raise CheckpointError(f"{file.name}: {(error.strerror or 'cannot be read').lower()}") from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{file.name} is damaged or no safetensors file: {error}") from None
+def _meant(plan: Plan, given: Mapping[str, Tensor], source: str) -> list[str]:
+    found = taker({key: tuple(tensor.shape) for key, tensor in given.items()}, plan, source=source)
+    return [f"did you mean {found}?"] if found else []
 
 
-def _by_part(fault: str, paths: list[str]) -> str:
-    """'missing 12 (stages.0: 10, head: 2)', or nothing."""
-    if not paths:
-        return ""
+def _forgiven(key: str, given: Mapping[str, Tensor]) -> bool:
+    """Whether a key is the batch count of a norm that is otherwise there."""
+    norm, _, leaf = key.rpartition(".")
+    return leaf == "num_batches_tracked" and f"{norm}.running_mean" in given
+
+
+def _by_part(paths: list[str]) -> str:
+    """12 (stages.0: 10, head: 2)."""
     parts = Counter(".".join(path.split(".")[: 2 if path.startswith("stages.") else 1]) for path in paths)
-    return f"{fault} {len(paths)} ({', '.join(f'{part}: {count}' for part, count in parts.items())})"
+    return f"{len(paths)} ({', '.join(f'{part}: {count}' for part, count in parts.items())})"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
+
+
+def _fitted(key: str, given: Tensor, own: Tensor) -> Tensor:
+    """The given values in the type and on the device of the network's own tensor."""
+    if own.is_meta:
+        raise CheckpointError('a network on the device "meta" has no values to set; build it on another')
+    types = WEIGHT_TYPES if own.is_floating_point() else COUNT_TYPES
+    if given.layout != torch.strided or given.is_meta:
+        raise CheckpointError(f"{quoted(key)} has no dense values")
+    if given.dtype not in types:
+        allowed = ", ".join(str(each).removeprefix("torch.") for each in types)
+        raise CheckpointError(f"{quoted(key)} is {str(given.dtype).removeprefix('torch.')}; it may be {allowed}")
+    fitted = given.detach().to(device=own.device, dtype=own.dtype)
+    if not fitted.isfinite().all():
+        raise CheckpointError(f"{quoted(key)} holds values that are not finite")
+    return fitted

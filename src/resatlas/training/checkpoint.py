@@ -21,7 +21,8 @@ from torch import __version__ as torch_version
 
 from resatlas import __version__
 from resatlas.errors import CheckpointError
-from resatlas.nets.weights import load_weights, read_tensors, save_weights
+from resatlas.nets.weight_files import read_tensors
+from resatlas.nets.weights import load_weights, save_weights
 from resatlas.runs.files import write_text
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState

@@ -1,0 +1,84 @@
+"""What counters report for one network: every rule of counting operations, as a function of the plan."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from resatlas.arch.cost import cost
+from resatlas.arch.ops import (
+    AvgPool,
+    Convolution,
+    Dropout,
+    GlobalPool,
+    Linear,
+    MaxPool,
+    Norm,
+    Relu,
+    Scale,
+    Shape,
+    Sigmoid,
+    Subsample,
+    ZeroChannels,
+)
+from resatlas.arch.plan import Layer, Plan, layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convention:
+    """Who counts, what counts how much there, and the count for one image."""
+
+    name: str
+    rule: str
+    count: Callable[[Plan], int]
+
+
+def multiply_adds(plan: Plan) -> int:
+    """1 for each multiply-add of a convolution or the classifier."""
+    return cost(plan).multiply_adds
+
+
+def operations(plan: Plan) -> int:
+    """2 for each multiply-add: a product and a sum."""
+    return 2 * multiply_adds(plan)
+
+
+def profiled(plan: Plan) -> int:
+    """Multiply-adds and biases, 2 for each normalised value, 1 for each value that a relu gives or a pool reads."""
+    return multiply_adds(plan) + sum(_beside(layer) for _, layer in layers(plan))
+
+
+def _beside(layer: Layer) -> int:
+    """What a profiler counts of a layer beside its multiply-adds."""
+    match layer.op:
+        case Convolution(bias=bias):
+            return 0 if bias is None else _values(layer.output)
+        case Linear() | Relu():
+            return _values(layer.output)
+        case Norm():
+            return 2 * _values(layer.input)
+        case MaxPool() | AvgPool() | GlobalPool():
+            return _values(layer.input)
+        case Sigmoid() | Scale() | Dropout() | Subsample() | ZeroChannels():
+            return 0
+        case _:
+            assert_never(layer.op)
+
+
+def _values(shape: Shape) -> int:
+    return shape.channels * shape.height * shape.width
+
+
+CONVENTIONS = (
+    Convention(
+        name="papers", rule="1 a multiply-add of convolutions and classifier; called FLOPs", count=multiply_adds
+    ),
+    Convention(name="torchvision", rule="the same, published as GFLOPS of its weights", count=multiply_adds),
+    Convention(name="FlopCounterMode", rule="2 a multiply-add: PyTorch's own counter", count=operations),
+    Convention(
+        name="ptflops",
+        rule="multiply-adds and biases, 2 a normalised value, 1 a value that a relu gives or a pool reads",
+        count=profiled,
+    ),
+)
+"""Sources: ResNet paper, section 3.3; torchvision.models, meta["_ops"] of the weights; torch.utils.flop_counter;
+ptflops 0.7.5, its module hooks. Differs: by default ptflops counts relu and pool twice, as module and as function."""

@@ -1,0 +1,29 @@
+"""`resatlas cite`: the papers that a network uses."""
+
+import argparse
+
+from resatlas.cli.outcome import Outcome
+from resatlas.designs.catalog import resolve
+from resatlas.designs.citations import bibtex, papers_of
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare its options."""
+    parser.add_argument("design", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file")
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """BibTeX of exactly the papers whose parts the network has."""
+    papers = papers_of(resolve(options.design))
+    data = [
+        {
+            "key": paper.key,
+            "title": paper.title,
+            "authors": list(paper.authors),
+            "year": paper.year,
+            "arxiv": paper.arxiv,
+            "bibtex": bibtex(paper),
+        }
+        for paper in papers
+    ]
+    return Outcome(data, "\n\n".join(map(bibtex, papers)))

@@ -1,0 +1,80 @@
+"""One network under every rule of counting operations, beside the twin that halves the map in the other place."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from resatlas.arch.conventions import CONVENTIONS
+from resatlas.arch.ops import Shape
+from resatlas.arch.plan import Plan
+from resatlas.arch.stride import StridePlace, stride_place, twin
+from resatlas.arch.text import aligned
+from resatlas.cli.figures import printed_line
+from resatlas.designs.alike import names_of
+from resatlas.designs.catalog import Entry
+from resatlas.designs.verdicts import verdicts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A network whose operations are counted, and where its bottlenecks have the stride, if it has any."""
+
+    entry: Entry
+    stride: StridePlace | None
+    plan: Plan
+
+
+def counted(entry: Entry, *, image: Shape | None, classes: int | None) -> list[Counted]:
+    """The network, and its twin if it has one."""
+    entries = [entry]
+    other = twin(entry.blueprint)
+    if other:
+        unnamed = replace(entry, blueprint=other, name=f"{entry.name} with the stride on the {stride_place(other)}")
+        entries.append(replace(unnamed, name=next(iter(names_of(unnamed)), unnamed.name)))
+    return [
+        Counted(entry=each, stride=stride_place(each.blueprint), plan=each.plan(image=image, classes=classes))
+        for each in entries
+    ]
+
+
+def conventions_data(networks: list[Counted]) -> list[dict[str, Any]]:
+    """Every count as JSON values."""
+    return [
+        {
+            "name": network.entry.name,
+            "stride": network.stride,
+            "convention": convention.name,
+            "rule": convention.rule,
+            "count": convention.count(network.plan),
+        }
+        for network in networks
+        for convention in CONVENTIONS
+    ]
+
+
+def conventions_text(networks: list[Counted]) -> str:
+    """The counts side by side, what each of them counts, and what was printed."""
+    head = ("counted by", *(network.entry.name for network in networks))
+    strides = ("stride on the", *(network.stride or "" for network in networks))
+    rows = [(each.name, *(_scaled(each.count(network.plan)) for network in networks)) for each in CONVENTIONS]
+    rules = [(f"{convention.name}:", convention.rule) for convention in CONVENTIONS]
+    figures = [
+        f"{network.entry.name}: {printed_line(verdict)}"
+        for network in networks
+        for verdict in verdicts(network.entry)
+        if verdict.quantity == "multiply_adds" and verdict.printed
+    ]
+    return "\n".join(
+        [
+            aligned(head, [strides, *rows] if networks[0].stride else rows),
+            "",
+            *(f"{name} {rule}" for name, rule in rules),
+            "",
+            *(figures or ["no printed multiply-adds are known for this network"]),
+        ]
+    )
+
+
+def _scaled(count: int) -> str:
+    """3,857,973,248 = 3.86 G."""
+    factor, letter = (10**9, "G") if count >= 10**9 else (10**6, "M")
+    return f"{count:,} = {count / factor:.2f} {letter}"

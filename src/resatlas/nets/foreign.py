@@ -1,0 +1,82 @@
+"""Other people's code: a file is executed, one of its names is called, what it gives is audited.
+
+This runs as a process of its own, `python -m resatlas.nets.foreign`, so that the file cannot touch ours. It reads a
+request as JSON from its arguments and writes the verdict as JSON to the file that the request names.
+"""
+
+import importlib.util
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from resatlas.arch.ops import Shape
+from resatlas.designs.catalog import resolve
+from resatlas.errors import ResatlasError, UsageError, quoted, unknown
+from resatlas.nets.audit import audit
+
+
+def module_of(file: Path, name: str) -> nn.Module:
+    """What the class or function of that name gives, called without arguments, once the file has been executed.
+
+    Raises: UsageError if the file fails, has no such name, or the name asks for arguments or gives no module.
+    """
+    code = executed(file)
+    if not hasattr(code, name):
+        raise UsageError(f"{file.name}: {unknown('class or function', name, _callables(code))}")
+    try:
+        made = getattr(code, name)()
+    except Exception as error:
+        raise UsageError(
+            f"{file.name}: {name}() fails: {_told(error)}; audit a function without arguments that makes the network, "
+            f"such as def network(): return {name}(…)"
+        ) from None
+    if not isinstance(made, nn.Module):
+        raise UsageError(f"{file.name}: {name}() gives a {type(made).__name__}; a torch.nn.Module is expected")
+    return made
+
+
+def executed(file: Path) -> ModuleType:
+    """The file as a module; files beside it can be imported by it.
+
+    Raises: UsageError if it is missing, no Python, or fails.
+    """
+    spec = importlib.util.spec_from_file_location("audited", file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise UsageError(f"{quoted(str(file))} is no Python file")
+    sys.path.insert(0, str(file.parent))
+    code = importlib.util.module_from_spec(spec)
+    sys.modules["audited"] = code
+    try:
+        spec.loader.exec_module(code)
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{file.name} fails while it is executed: {_told(error)}") from None
+    return code
+
+
+def _callables(code: ModuleType) -> list[str]:
+    return [name for name, value in vars(code).items() if callable(value) and not name.startswith("_")]
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def main(words: list[str]) -> None:
+    """Answer one request."""
+    request = json.loads(words[0])
+    try:
+        entry = resolve(request["design"])
+        image = Shape(*request["image"]) if request["image"] else None
+        module = module_of(Path(request["file"]), request["name"])
+        answer = asdict(audit(module, entry, image=image, classes=request["classes"]))
+    except ResatlasError as error:
+        answer = {"error": str(error)}
+    Path(request["answer"]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

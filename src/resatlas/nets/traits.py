@@ -1,0 +1,178 @@
+"""What a network computes that the shapes of its weights do not show, in words.
+
+Kernels, widths and groups stand in the shapes. These do not: where a unit takes its stride, the order of its
+operations, what its shortcut does and reads, the pools, eps. Dropout is no trait: it is gone once training ends.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from resatlas.arch.ops import (
+    AvgPool,
+    Conv,
+    Convolution,
+    Dropout,
+    GlobalPool,
+    Linear,
+    MaxPool,
+    Norm,
+    Op,
+    Relu,
+    Subsample,
+    ZeroChannels,
+)
+from resatlas.arch.plan import Chain, Plan, Stream, Unit, layers
+from resatlas.arch.residual import ORDERS
+
+Trait = Literal["streams", "stem", "opening", "order", "basic", "bottleneck", "halving", "shortcut", "head", "eps"]
+
+Traits = Mapping[Trait, tuple[str, ...]]
+"""For each trait the words that hold of a network, or that a source's code allows; one left out is free."""
+
+CLAUSES: Mapping[Trait, str] = {
+    "streams": "networks have {}",
+    "stem": "stem is {}",
+    "opening": "first unit begins with {}",
+    "order": "units are {}",
+    "basic": "basic units take the stride {}",
+    "bottleneck": "bottlenecks take the stride {}",
+    "halving": "maps halve {}",
+    "shortcut": "shortcuts are {}",
+    "head": "head is {}",
+    "eps": "norms have eps {}",
+}
+"""What the networks of a source do: torchvision's "bottlenecks take the stride on the 3x3"."""
+
+
+def traits(plan: Plan) -> Traits:
+    """The words that hold of a plan."""
+    units = [unit for _, unit in plan.units]
+    streams = list(dict.fromkeys(stream for unit in units for stream in unit.streams))
+    found: Mapping[Trait, Iterable[str]] = {
+        "streams": _streams(plan),
+        "stem": [_chain(plan.stem)],
+        "opening": [_chain(units[0].streams[0].first)],
+        "order": _orders(units),
+        "basic": (word for stream in streams if len(_convs(stream)) <= 2 for word in _strided(stream)),
+        "bottleneck": (word for stream in streams if len(_convs(stream)) > 2 for word in _strided(stream)),
+        "halving": [_halving(plan)],
+        "shortcut": map(_shortcut, streams),
+        "head": [_chain(plan.head)],
+        "eps": (f"{layer.op.eps:g}" for _, layer in layers(plan) if isinstance(layer.op, Norm)),
+    }
+    return {trait: tuple(sorted(set(words))) for trait, words in found.items()}
+
+
+def differing(has: Traits, allowed: Traits) -> list[Trait]:
+    """The traits in which a network is nothing that a source's code can be."""
+    return [trait for trait, words in allowed.items() if set(has[trait]) - set(words)]
+
+
+def differences(has: Traits, allowed: Traits, *, source: str) -> list[str]:
+    """As in: torchvision's bottlenecks take the stride on the 3x3, this network's on the first 1x1."""
+    found = []
+    for trait in differing(has, allowed):
+        theirs = " or ".join(allowed[trait])
+        ours = " and ".join(word for word in has[trait] if word not in allowed[trait])
+        whose = "its" if found else f"{source}'s"
+        found.append(f"{whose} {CLAUSES[trait].format(theirs)}, this network's {ours}")
+    return found
+
+
+def _streams(plan: Plan) -> Iterator[str]:
+    for unit in dict.fromkeys(unit for _, unit in plan.units):
+        bodies = max(len(stream.bodies) for stream in unit.streams)
+        many = unit.skip != "own" or bodies > 1
+        yield f"{len(unit.streams)} streams of {bodies} bodies" if many else "one stream"
+    if plan.stems * plan.heads > 1:
+        yield f"{plan.stems} stems and {plan.heads} heads"
+
+
+def _orders(units: Sequence[Unit]) -> Iterator[str]:
+    """The orders of the units; the first unit is taken to begin as the last does, since its own is the `opening`."""
+    usual = units[-1].streams[0].first
+    yield _order(replace(units[0].streams[0], first=usual), units[0].after_sum)
+    for unit in dict.fromkeys(units[1:]):
+        yield from (_order(stream, unit.after_sum) for stream in unit.streams)
+
+
+def _order(stream: Stream, after_sum: Chain) -> str:
+    """The name of an order, or its operations."""
+    *gaps, last = _gaps(stream.bodies[0])
+    between = " or ".join(sorted(set(gaps)))
+    found = (_chain(stream.first), between, last, _chain(stream.merged), _chain(after_sum))
+    for name, order in ORDERS.items():
+        if found == tuple(map(_words, (order.first, order.between, order.last, order.merged, order.after_sum))):
+            return name
+    return "({})-(conv-({}))-({})-({})-sum-({})".format(*found)
+
+
+def _gaps(body: Chain) -> list[str]:
+    """What follows each convolution of a body."""
+    starts = [index for index, layer in enumerate(body) if isinstance(layer.op, Convolution)]
+    return [_chain(body[start + 1 : end]) for start, end in zip(starts, [*starts[1:], len(body)], strict=True)]
+
+
+def _convs(stream: Stream) -> list[Convolution]:
+    return [layer.op for layer in stream.bodies[0] if isinstance(layer.op, Convolution)]
+
+
+def _strided(stream: Stream) -> Iterator[str]:
+    """Which convolutions of a body are strided: on the first 1x1, on the 3x3."""
+    kernels = [conv.kernel for conv in _convs(stream)]
+    for index, conv in enumerate(_convs(stream)):
+        if conv.stride > 1:
+            alone, first = kernels.count(conv.kernel) == 1, conv.kernel not in kernels[:index]
+            yield f"on the {'' if alone else 'first ' if first else 'later '}{conv.kernel}x{conv.kernel}"
+
+
+def _halving(plan: Plan) -> str:
+    usual = all(
+        unit.stride == (2 if s and not u else 1) for s, stage in enumerate(plan.stages) for u, unit in enumerate(stage)
+    )
+    return "where each later stage begins" if usual else "elsewhere"
+
+
+def _shortcut(stream: Stream) -> str:
+    """What is added to the body, but for the stride of a projection, which is the unit's."""
+    if stream.shortcut is None:
+        return "left out"
+    read = f"{_chain(stream.first)} of x" if stream.reads == "pre-activated" else "x"
+    ops = [layer.op for layer in stream.shortcut]
+    words = _words(replace(op, stride=1) if isinstance(op, Convolution) else op for op in ops)
+    gated = "gated " if stream.gate else ""
+    return f"{gated}{words} of {read}" if ops else f"{gated}{read}"
+
+
+def _chain(chain: Chain) -> str:
+    return _words(layer.op for layer in chain)
+
+
+def _words(ops: Iterable[Op | Conv]) -> str:
+    return "-".join(filter(None, map(_word, ops))) or "nothing"
+
+
+def _word(op: Op | Conv) -> str:
+    """The operation as the sources' traits are written; whatever no source has stands for itself."""
+    match op:
+        case Convolution(kernel=kernel, stride=stride, groups=1, bias=None):
+            return f"conv{kernel}x{kernel}/{stride}" if stride > 1 else f"conv{kernel}x{kernel}"
+        case Norm():
+            return "norm"
+        case Relu():
+            return "relu"
+        case MaxPool(kernel=kernel, stride=stride):
+            return f"maxpool{kernel}x{kernel}/{stride}"
+        case AvgPool(stride=stride):
+            return f"avgpool{stride}x{stride}"
+        case Subsample(stride=stride):
+            return f"stride {stride}"
+        case ZeroChannels(place="end"):
+            return "zeros"
+        case GlobalPool():
+            return "pool"
+        case Dropout() | Linear():  # not there once trained; seen by its weights
+            return ""
+        case _:
+            return repr(op)

@@ -1,0 +1,134 @@
+"""`resatlas audit`: files of other people, executed in a process of their own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from resatlas.cli.main import main
+
+SOURCE = '''
+"""Somebody's networks."""
+import torch
+from torch import nn
+
+print("imported")
+
+def right():
+    """A ResNet-8 that has a first layer of its own name."""
+    import resatlas
+    return resatlas.build("resnet:depth=8,base=4")
+
+def wrong():
+    """Without the last relu."""
+    network = right()
+    network.get_submodule("stages.2.0").after_sum = nn.Identity()
+    return network
+
+class Needy(nn.Module):
+    def __init__(self, depth):
+        super().__init__()
+
+def number():
+    return 7
+
+def broken():
+    raise KeyError("no such thing")
+
+def deadly():
+    import os
+    os._exit(3)
+
+def endless():
+    while True:
+        pass
+'''
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file of networks."""
+    path = tmp_path / "theirs.py"
+    path.write_text(SOURCE, encoding="utf-8")
+    return path
+
+
+def audited(file: Path, name: str, *more: str) -> int:
+    """The exit code of an audit of one name of the file."""
+    return main(("audit", f"{file}:{name}", "--as", "resnet:depth=8,base=4", *more))
+
+
+def test_the_same_function_is_told_so(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Exit code 0; what the file prints is not on standard output."""
+    assert audited(file, "right", "--json") == 0
+    printed = capfd.readouterr()
+    verdict = json.loads(printed.out)
+    assert (verdict["same"], verdict["first_difference"], verdict["design"]) == (True, None, "resnet:depth=8,base=4")
+    assert verdict["paired"] == verdict["operations"] == 15
+    assert verdict["parameters"] == verdict["expected_parameters"]
+    assert "imported" in printed.err
+
+
+def test_another_function_is_told_where(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1, with the first difference in words."""
+    assert audited(file, "wrong") == 1
+    text = capfd.readouterr().out
+    assert "wrong is not resnet:depth=8,base=4; 14 of 15 operations paired" in text
+    assert "first difference, at head.linear:" in text
+    assert "ours   head.linear, linear 10x16, reads head.pool" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Needy", "Needy() fails: TypeError: "),
+        ("number", "number() gives a int; a torch.nn.Module is expected"),
+        ("broken", "broken() fails: KeyError: 'no such thing'"),
+        ("rigt", 'no class or function "rigt"; did you mean "right"'),
+        ("deadly", "ended with 3 and no verdict"),
+    ],
+)
+def test_what_gives_no_network_is_refused(file: Path, name: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """One line, exit code 2."""
+    assert audited(file, name) == 2
+    told = [line for line in capfd.readouterr().err.splitlines() if line != "imported"]
+    assert len(told) == 1
+    assert words in told[0]
+
+
+def test_what_never_ends_is_given_up(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """After the seconds that were allowed."""
+    assert audited(file, "endless", "--timeout", "8") == 2
+    assert "the audit took more than 8 seconds" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("def (", "SyntaxError"),
+        ("raise SystemExit", "SystemExit"),
+    ],
+)
+def test_files_that_fail_are_told(tmp_path: Path, source: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """With what they failed at."""
+    file = tmp_path / "bad.py"
+    file.write_text(source, encoding="utf-8")
+    assert audited(file, "anything") == 2
+    error = capfd.readouterr().err
+    assert error.startswith("UsageError: bad.py fails while it is executed: ")
+    assert words in error
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("net.py", 'a module is written FILE.py:CLASS; "net.py" is not'),
+        ("net.txt:Net", 'a module is written FILE.py:CLASS; "net.txt:Net" is not'),
+        ("nowhere.py:Net", 'there is no file "nowhere.py"'),
+    ],
+)
+def test_what_is_no_file_is_refused(module: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is executed."""
+    assert main(("audit", module, "--as", "resnet-20")) == 2
+    assert capsys.readouterr().err == f"UsageError: {words}\n"

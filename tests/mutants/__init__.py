@@ -1,0 +1,1 @@
+"""Wrong networks, and the checks that catch them."""

@@ -1,0 +1,279 @@
+"""Ejected files: the same network as ours, to the bit, in a file that stands alone."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from torch import Tensor, nn
+
+from resatlas.arch.blueprint import Blueprint
+from resatlas.arch.cost import cost
+from resatlas.arch.ops import Shape
+from resatlas.arch.parameters import Constant, Normal, Uniform, parameters
+from resatlas.cli.main import main
+from resatlas.designs.catalog import Entry, named, resolve
+from resatlas.nets.eject.source import source
+from resatlas.nets.network import build
+from tests.arch.strategies import blueprints, images
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "eject"
+
+PRINTED = (
+    "resnet-20",
+    "resnet-50",
+    "preact-resnet-18",
+    "wrn-28-10-dropout",
+    "resnext-50-32x4d",
+    "resnext-29-32x4d-form-a",
+    "pyramidnet-110-a48",
+    "dmrnet-14",
+    "dmrnet-50-ijcai",
+    "dilnet-14",
+)
+
+RESNETS = (
+    *(f"resnet:depth=8,base=4,shortcut={option}" for option in ("A", "A-sides", "B", "C")),
+    *(f"resnet:depth=8,base=4,order={order}" for order in ("bn-after-add", "relu-before-add", "relu-only-preact")),
+    *("resnet:depth=8,base=4,unit=single", "resnet:depth=11,base=4,unit=bottleneck"),
+    *("resnet:depth=11,base=4,unit=bottleneck,stride=3x3", "resnet:depth=18,setting=imagenet,base=4"),
+    *(f"resnet:depth=8,base=4,modified={word}" for word in ("scale-0.5-0.5", "exclusive-gate-b-3", "shortcut-gate-b0")),
+    *("resnet:depth=8,base=4,modified=dropout-0.5", "plain:depth=8,base=4", "fuse3-20:base=4", "fuse6-20:base=4"),
+)
+PREACTIVATED = (
+    *(f"preact-resnet:depth=8,base=4,wiring={wiring}" for wiring in ("paper", "fb", "projected")),
+    *(f"preact-resnet:depth=8,base=4,shortcut=B,wiring={wiring}" for wiring in ("paper", "fb", "projected")),
+    *("preact-resnet:depth=18,setting=imagenet,base=4", "preact-resnet:depth=50,setting=imagenet,base=4"),
+    *("preact-resnet:depth=11,base=4,unit=bottleneck", "preact-resnet:depth=8,base=4,unit=single"),
+    *("wrn-10-2:base=4", "wrn-10-1:base=4", "wrn-16-2:base=4,dropout=0.3", "wrn-10-2-B131:base=4"),
+    *("wrn-16-2-l1:base=4", "wrn-16-2-l4:base=4", "imagenet-wrn-18-1.5:base=4", "wrn-50-2:base=4"),
+)
+GROUPED = tuple(
+    f"resnext:depth=11,cardinality=4,width=8,base=16,form={form}{more}"
+    for form, more in (("a", ""), ("b", ""), ("c", ""), ("c", ",shortcut=absent"))
+)
+PYRAMIDS = (
+    *("pyramidnet:depth=14,alpha=5", "pyramidnet:depth=14,alpha=20,unit=basic,dropout=0.5"),
+    *(f"pyramidnet:depth=14,alpha=5,variant={variant}" for variant in "abc"),
+    *("pyramidnet:depth=14,alpha=5,shortcut=projection", "pyramidnet:depth=14,alpha=5,shortcut=projection-strided"),
+    *("pyramidnet:depth=20,alpha=47/2,multiple_of=4", "pyramidnet:depth=20,alpha=20,rounding=floor"),
+    *("pyramidnet:depth=11,alpha=9,unit=bottleneck", "pyramidnet:depth=14,alpha=2.7,growth=multiplicative"),
+    "pyramidnet:depth=14,alpha=3,growth=multiplicative,multiple_of=4,rounding=floor",
+)
+STREAMS = (
+    *(f"dmrnet:depth=8,base=4,skip={skip},join={join}" for skip in ("mean", "swap") for join in ("merge", "sum")),
+    *(f"dmrnet:depth=14,base=4,streams=3,skip={skip}" for skip in ("mean", "identity", "swap", "projector")),
+    *("dmrnet:depth=8,base=4,join=concat", "dmrnet:depth=8,base=4,streams=1", "dmrnet:depth=8,base=4,ends=separate"),
+    *("dmrnet-44-v2:base=4", "dmrnet-50-ijcai:base=4", "dilnet-8:base=4", "dilnet:depth=8,base=4,branches=3"),
+    "resnet-98-ijcai:base=4",
+)
+
+CROSS = (
+    """
+schema = 1
+name = 'a """
+    + '"""'
+    + r""" cross\'
+units = [1, 2]
+[stem]
+width = 8
+[widths]
+rule = "additive"
+start = 8
+alpha = 16
+multiple_of = 8
+expansion = 4
+[residual]
+convs = "bottleneck"
+groups = 4
+order = "pre-activation"
+bodies = 2
+modified = "exclusive-gate-b-2"
+[streams]
+rule = "merge-and-run"
+count = 2
+join = "sum"
+"""
+)
+
+
+def loaded(text: str) -> nn.Module:
+    """The network of an ejected file, whose module has its own names."""
+    names: dict[str, Any] = {"__name__": "ejected"}
+    exec(compile(text, "ejected", "exec"), names)  # noqa: S102 - the text under test
+    last = [each for each in names.values() if isinstance(each, type) and each.__module__ == "ejected"][-1]
+    network = last()
+    assert isinstance(network, nn.Module)
+    return network
+
+
+def shapes(network: nn.Module) -> dict[str, torch.Size]:
+    """The shape of every tensor by its key."""
+    return {path: tensor.shape for path, tensor in network.state_dict().items()}
+
+
+def computed(network: nn.Module, given: Tensor, *, training: bool) -> Tensor:
+    """What a network gives, with the same random draws each time; its running statistics move."""
+    torch.manual_seed(3)
+    return network.train(training)(given).nan_to_num(7.0)
+
+
+def assert_same(entry: Entry, *, image: Shape | None = None, classes: int = 5) -> None:
+    """Equal keys and shapes; with our weights, equal outputs in both modes and equal running statistics."""
+    plan = entry.plan(image=image, classes=classes)
+    ours, theirs = build(plan, seed=1), loaded(source(entry, image=image, classes=classes))
+    assert shapes(ours) == shapes(theirs)
+    theirs.load_state_dict(ours.state_dict())
+    given = torch.randn(2, *plan.image)
+    for training in (True, False):
+        assert torch.equal(computed(ours, given, training=training), computed(theirs, given, training=training))
+    after = theirs.state_dict()
+    assert all(torch.equal(x.nan_to_num(7), after[path].nan_to_num(7)) for path, x in ours.state_dict().items())
+
+
+@pytest.mark.parametrize("design", [*RESNETS, *PREACTIVATED, *GROUPED, *PYRAMIDS, *STREAMS])
+def test_an_ejected_network_is_ours_to_the_bit(design: str) -> None:
+    """Our weights load, and both networks give the same numbers, in training and in evaluation."""
+    entry = resolve(design)
+    side = 64 if entry.image.height > 32 else 16
+    assert_same(entry, image=Shape(3, side, side))
+
+
+def test_a_cross_is_ejected_to_the_bit(tmp_path: Path) -> None:
+    """A blueprint from a file, with gates, bodies, groups and streams, on odd maps and with a name that needs care."""
+    (tmp_path / "cross.toml").write_text(CROSS)
+    assert_same(resolve(str(tmp_path / "cross.toml")), image=Shape(1, 17, 13))
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(blueprint=blueprints(most_units=2), image=images())
+def test_any_blueprint_is_ejected_to_the_bit(blueprint: Blueprint, image: Shape) -> None:
+    """Whatever the vocabulary can say, the file says too."""
+    entry = Entry(name="any", family="blueprint", depth=None, blueprint=blueprint, image=image, classes=3)
+    if cost(entry.plan()).parameters < 300_000:
+        assert_same(entry, classes=3)
+
+
+@pytest.mark.parametrize("name", named())
+def test_every_entry_is_ejected_with_our_keys(name: str) -> None:
+    """The file of every entry builds a network with the keys and shapes of ours, and its text is clean."""
+    entry = named()[name]
+    text = source(entry)
+    assert shapes(build(entry.plan(), device="meta")) == shapes(shape_only(text))
+    assert_clean(text)
+
+
+def shape_only(text: str) -> nn.Module:
+    """The network of a file without its numbers, but for those of a fixed matrix."""
+    with torch.device("cpu" if "Projector" in text else "meta"):
+        return loaded(text)
+
+
+def assert_clean(text: str) -> None:
+    """Plain ASCII, our name in the one sentence on the file's origin, and none of our machinery's words."""
+    assert text.isascii()
+    assert len(re.findall("resatlas", text)) == 1
+    assert "Written by `resatlas eject " in text
+    assert not re.search(r"\b(plan|blueprint|role)\b", text)
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_ejected_files_read_as_their_golden_text(name: str, golden: Callable[[Path, str], None]) -> None:
+    """One network a family, read in review as code."""
+    golden(GOLDEN / f"{name}.py.txt", source(resolve(name)))
+
+
+def test_ejected_files_satisfy_the_linter_and_the_formatter(tmp_path: Path) -> None:
+    """Each kind of unit passes ruff with the rules of this project; only forward goes without a docstring."""
+    designs = [*RESNETS, *PREACTIVATED, *GROUPED, *PYRAMIDS, *STREAMS, *PRINTED]
+    for number, design in enumerate(designs):
+        (tmp_path / f"ejected_{number}.py").write_text(source(resolve(design)))
+    config = str(Path(__file__).parents[2] / "pyproject.toml")
+    for words in (("format", "--check"), ("check", "--extend-ignore", "D102,INP001")):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words, "--no-cache", "--config", config, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("design", ["resnet-20", "dmrnet-14"])
+def test_an_ejected_file_runs_alone(design: str, tmp_path: Path) -> None:
+    """As a script, with torch and nothing of ours, it prints the number of parameters."""
+    path = tmp_path / "network.py"
+    blocked = 'import sys\nsys.modules["resatlas"] = None\n'
+    path.write_text(blocked + source(resolve(design)))
+    done = subprocess.run([sys.executable, "-I", str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{cost(resolve(design).plan()).parameters:,} parameters\n"
+
+
+@pytest.mark.parametrize(
+    "design", ["resnet:depth=8,base=16,modified=shortcut-gate-b-6", "wrn-10-2", GROUPED[2], "dmrnet:depth=8"]
+)
+def test_an_ejected_network_starts_where_ours_does(design: str) -> None:
+    """Every parameter is drawn from the distribution that the plan names for it."""
+    plan = resolve(design).plan()
+    torch.manual_seed(0)
+    tensors = dict(loaded(source(resolve(design))).named_parameters())
+    for parameter in parameters(plan):
+        values = tensors[parameter.path].detach()
+        error = 5 / values.numel() ** 0.5
+        match parameter.start:
+            case Constant(value=value):
+                assert bool((values == value).all()), parameter.path
+            case Normal(std=std):
+                assert values.std().item() == pytest.approx(std, rel=error), parameter.path
+                assert abs(values.mean().item()) < std * error, parameter.path
+            case Uniform(low=low, high=high):
+                assert low <= values.min().item() <= values.max().item() <= high, parameter.path
+                assert values.mean().item() == pytest.approx((low + high) / 2, abs=error * (high - low)), parameter.path
+
+
+def test_nothing_stands_in_a_file_that_its_network_does_not_need() -> None:
+    """Constants, functions and parameters of other networks are absent."""
+    plain, pyramid = source(resolve("plain-20")), source(resolve("pyramidnet-110-a270"))
+    for word in ("shortcut", "kernel=", "GROUPS", "STREAMS", "EPS", "Fraction", "torch\n", "reduce", "Identity"):
+        assert word not in plain
+    assert "Identity" not in pyramid  # every unit widens
+    assert "CLASSES" not in source(resolve("resnet-20"), classes=0)
+
+
+def test_the_width_of_every_unit_is_exact() -> None:
+    """A multiplicative pyramid whose line meets halves is rounded as in the exact rule."""
+    entry = resolve("pyramidnet:depth=20,alpha=729/64,growth=multiplicative,base=8")
+    names: dict[str, Any] = {"__name__": "ejected"}
+    exec(source(entry), names)  # noqa: S102 - the text under test
+    widths = [unit.output.channels for _, unit in entry.plan().units]
+    assert [names["width"](k) for k in range(1, 10)] == widths
+    assert names["ALPHA"] == Fraction(729, 64)
+
+
+def test_the_verb_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """`resatlas eject` writes the file to standard output, or into JSON, for the classes and images that are asked."""
+    words = ("eject", "resnet-20", "--classes", "7", "--image", "1,28,28")
+    expected = source(resolve("resnet-20"), image=Shape(1, 28, 28), classes=7)
+    assert main(words) == 0
+    assert capsys.readouterr().out == expected
+    assert main((*words, "--json")) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "resnet-20", "source": expected}
+    assert "CLASSES = 7" in expected
+    assert "`resatlas eject resnet-20 --classes 7 --image 1,28,28`" in expected
+
+
+def test_ejecting_needs_no_torch() -> None:
+    """The verb starts without the library that its file needs."""
+    words = ["eject", "dmrnet-14", "--quiet"]
+    script = f"import sys, resatlas.cli.main as cli; cli.main({words}); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("False\n", "")
