@@ -135,6 +135,8 @@ def test_wrong_networks_are_told_where_and_why(
     [
         (wrong_nets.wrn_biased, "1.0.conv1 and 14 more", "a convolution with bias"),
         (wrong_nets.with_softmax, "the logits", "log-softmax of ours"),
+        (wrong_nets.Scaled, "scale", "a parameter of shape (1,), which the logits depend on"),
+        (wrong_nets.frozen, "the gradient of 0.weight", "none"),
         (wrong_nets.with_momentum, "1.0.bn1", "norm with eps 1e-05, momentum 0.9"),
     ],
 )

@@ -258,3 +258,24 @@ def with_momentum() -> nn.Module:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.9
     return network
+
+
+class Scaled(nn.Module):
+    """A right WRN-16-2 whose logits are scaled by a learnt number that starts at 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.scale = wrn_right(), nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The scaled logits."""
+        return self.scale * self.network(x)
+
+
+def frozen() -> nn.Module:
+    """A right WRN-16-2 whose first unit passes no gradient."""
+    network = wrn_right()
+    unit = network.get_submodule("1.0")
+    forward = unit.forward
+    unit.forward = lambda x: forward(x).detach()  # type: ignore[method-assign]
+    return network

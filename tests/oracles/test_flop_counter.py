@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from resatlas.arch.conventions import multiply_adds, operations, profiled
 from resatlas.designs.catalog import named, plan
 from resatlas.nets.network import build
+from tests.oracles.peers import library
 
 
 @pytest.mark.parametrize("name", named())
@@ -46,7 +47,7 @@ def test_torchvision_publishes_ours(name: str) -> None:
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2"])
 def test_ptflops_counts_ours_in_torchvision(name: str) -> None:
     """Its module hooks find in torchvision's network what our rule makes of the plan."""
-    engine = pytest.importorskip("ptflops.pytorch_engine", reason="an optional oracle: pip install ptflops==0.7.5")
+    engine = library("ptflops.pytorch_engine")
     ours = {"resnet18": "resnet-18-B", "resnet50": "resnet-50-v1.5", "wide_resnet50_2": "wrn-50-2"}
     peer = getattr(import_module("torchvision.models"), name)()
     found, _ = engine.get_flops_pytorch(

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from resatlas.nets.calls import Call, Listening, calls, same
 from resatlas.nets.network import Network
 
+IMAGES = "the images"
+
 MOST_TURNS = 32
 """How often a pairing may be tried again where two of our operations read the same and fit the same."""
 
@@ -70,6 +72,7 @@ class Pairing:
             self._all_heard()
             self._equal("the logits", given, logits)
             self._behaviour()
+            self._no_biases()
         except _Parted as parted:
             self.difference = parted.difference
         except Exception as error:
@@ -115,8 +118,8 @@ class Pairing:
             else:  # a bias that ours has not
                 tensor.zero_()
                 self.biased.append(call.name)
-        if call.kind == "linear" and "bias" not in call.tensors:
-            raise _Parted(Difference(at=call.name, foreign="a classifier without bias", ours=f"{ours.name} has one"))
+        if "bias" in ours.tensors and "bias" not in call.tensors:
+            raise _Parted(Difference(at=call.name, foreign=f"a {call.kind} without bias", ours=f"{ours.name} has one"))
 
     def _part(self, call: Call, readers: Sequence[Call]) -> Difference:
         if readers:
@@ -142,7 +145,7 @@ class Pairing:
         with torch.no_grad(), Listening(self.ours, lambda _: None):
             found = self.ours.trace(self.images)
         self.ours.load_state_dict(state)
-        return {"the images": self.images, **dict(sorted(found.items(), key=lambda each: each[0].count(".")))}
+        return {IMAGES: self.images, **dict(sorted(found.items(), key=lambda each: each[0].count(".")))}
 
     def _all_heard(self) -> None:
         if self.free:
@@ -150,27 +153,45 @@ class Pairing:
             raise _Parted(
                 Difference(at="the end", foreign=f"never runs {left}", ours=f"{left.name} of {len(self.free)} more")
             )
-        if self.biased:
-            more = f" and {len(self.biased) - 1} more" if len(self.biased) > 1 else ""
-            ours = "no bias: it does nothing before a norm, but is a parameter that the paper's network has not"
-            raise _Parted(Difference(at=f"{self.biased[0]}{more}", foreign="a convolution with bias", ours=ours))
-        used = {f"{name}.{leaf}" for name in self.names for leaf in ("weight", "bias")}
-        idle = [name for name, _ in self.foreign.named_parameters() if name not in used]
-        if idle:
-            self.remarks.append(f"{len(idle)} parameters are never used, {idle[0]} the first")
 
     def _behaviour(self) -> None:
         """Running statistics after the one step, and gradients: evaluation and training from here on are the same."""
         calls(self.ours, self.images)  # the step that the foreign norms have taken
-        gradients: list[Tensor] = []
-        evaluated: list[Tensor] = []
-        for module in (self.foreign, self.ours):
-            images = self.images.clone().requires_grad_()
-            module.eval()
-            evaluated.append(module(images).flatten(1))
-            gradients.append(torch.autograd.grad(evaluated[-1].square().sum(), images)[0])
+        evaluated, gradients = zip(*(self._gradients(module) for module in (self.foreign, self.ours)), strict=True)
         self._equal("the logits in evaluation mode", *evaluated)
-        self._equal("the gradient with respect to the images", *gradients)
+        theirs, ours = gradients
+        learnt = {name for name, parameter in self.foreign.named_parameters() if parameter.requires_grad}
+        paired = {
+            f"{name}.{leaf}": f"{path}.{leaf}" for name, path in self.names.items() for leaf in ("weight", "bias")
+        }
+        for name, path in {**paired, IMAGES: IMAGES}.items():
+            if path not in ours:
+                continue
+            if name in theirs:
+                self._equal(f"the gradient of {name}", theirs[name].flatten(), ours[path].flatten())
+            elif name in learnt or name == IMAGES:
+                raise _Parted(Difference(at=f"the gradient of {name}", foreign="none", ours=f"one for {path}"))
+        for name in learnt - paired.keys():
+            if name in theirs:
+                what = f"a parameter of shape {tuple(theirs[name].shape)}, which the logits depend on"
+                raise _Parted(Difference(at=name, foreign=what, ours="no such parameter"))
+        idle = [name for name, _ in self.foreign.named_parameters() if name not in {*theirs, *paired}]
+        if idle:
+            self.remarks.append(f"{len(idle)} parameters are never used, {idle[0]} the first")
+
+    def _gradients(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        """The logits in evaluation mode, and the gradient of the images and of each parameter that they depend on."""
+        images = self.images.clone().requires_grad_()
+        logits = module.eval()(images).flatten(1)
+        leaves = {name: each for name, each in module.named_parameters() if each.requires_grad} | {IMAGES: images}
+        found = torch.autograd.grad(logits.square().sum(), list(leaves.values()), allow_unused=True)
+        return logits, {name: each for name, each in zip(leaves, found, strict=True) if each is not None}
+
+    def _no_biases(self) -> None:
+        if self.biased:
+            more = f" and {len(self.biased) - 1} more" if len(self.biased) > 1 else ""
+            ours = "no bias: it does nothing before a norm, but is a parameter that the paper's network has not"
+            raise _Parted(Difference(at=f"{self.biased[0]}{more}", foreign="a convolution with bias", ours=ours))
 
     def _equal(self, what: str, foreign: Tensor, ours: Tensor) -> None:
         if same(foreign, ours):
