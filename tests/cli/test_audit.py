@@ -39,6 +39,31 @@ def deadly():
     import os
     os._exit(3)
 
+def killed():
+    import os
+    os.kill(os.getpid(), 9)
+
+def interrupted():
+    raise KeyboardInterrupt
+
+def leaving():
+    raise SystemExit(0)
+
+class Leaving(nn.Module):
+    def forward(self, x):
+        raise SystemExit("bye")
+
+def deeper():
+    import resatlas
+    return resatlas.build("resnet:depth=14,base=4")
+
+def strange():
+    """Another eps, and a tanh after the pool."""
+    network = right()
+    network.stem.norm.eps = 1e-3
+    network.head.register_module("pool", nn.Sequential(network.head.pool, nn.Tanh()))
+    return network
+
 def endless():
     while True:
         pass
@@ -76,6 +101,32 @@ def test_another_function_is_told_where(file: Path, capfd: pytest.CaptureFixture
     assert "wrong is not resnet:depth=8,base=4; 14 of 15 operations paired" in text
     assert "first difference, at head.linear:" in text
     assert "ours   head.linear, linear 10x16, reads head.pool" in text
+    assert text.endswith(
+        "it is the same function as resnet:depth=8,base=4 with:\n  - no relu after the sum in stages.2.0\n"
+    )
+
+
+def test_another_network_is_named(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A right network of another depth, with the words to audit it as what it is."""
+    assert audited(file, "deeper") == 1
+    text = capfd.readouterr().out
+    assert text.endswith("it has the parameters of resnet:depth=14,base=4: try --as resnet:depth=14,base=4\n")
+
+
+def test_what_is_more_than_known_mistakes_is_told_so(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What is known is told, and that there is more."""
+    assert audited(file, "strange") == 1
+    assert capfd.readouterr().out.endswith(
+        "these bring resnet:depth=8,base=4 nearer to it, but something that is not known here differs too:\n"
+        "  - eps 0.001 in place of 1e-05: stem.norm\n"
+    )
+
+
+@pytest.mark.parametrize("seconds", ["0", "-3", "1.5", "soon"])
+def test_seconds_are_a_whole_number(file: Path, seconds: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """None at all is refused, and nothing is executed."""
+    assert audited(file, "right", "--timeout", seconds) == 2
+    assert f'"{seconds}" is not a whole number of seconds, 1 or more' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -85,7 +136,11 @@ def test_another_function_is_told_where(file: Path, capfd: pytest.CaptureFixture
         ("number", "number() gives a int; a torch.nn.Module is expected"),
         ("broken", "broken() fails: KeyError: 'no such thing'"),
         ("rigt", 'no class or function "rigt"; did you mean "right"'),
-        ("deadly", "ended with 3 and no verdict"),
+        ("deadly", "ended itself with exit code 3 before there was a verdict"),
+        ("killed", "was ended by SIGKILL before there was a verdict"),
+        ("interrupted", "interrupted() fails: KeyboardInterrupt; "),
+        ("leaving", "leaving() fails: SystemExit: 0; "),
+        ("Leaving", "theirs.py: Leaving ends the program while it runs: SystemExit: bye"),
     ],
 )
 def test_what_gives_no_network_is_refused(file: Path, name: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,12 @@
 """What list, describe, verify and cite print, as text and as JSON."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -269,6 +272,31 @@ def test_verify_as_text(run: Run) -> None:
         "none 1 (nothing printed)",
         "every verdict is the recorded one",
     ]
+
+
+def test_verify_tells_of_an_entry_without_a_figure(run: Run) -> None:
+    """Both its sizes, and that nothing was printed of them."""
+    assert run("verify", "plain-14").splitlines()[:3] == [
+        "name      quantity       verdict  convention  printed        ours",
+        "plain-14  parameters     none                             172,506",
+        "plain-14  multiply-adds  none                          26,395,264",
+    ]
+    told = {line.split()[0] for line in run("verify").splitlines()}
+    assert set(named()) <= told
+
+
+def test_verify_is_quick_and_needs_no_torch() -> None:
+    """The whole catalogue within five seconds; the best of three, since the machine may be busy."""
+    code = "import sys; from resatlas.cli.main import main; main(('verify', '--quiet')); print('torch' in sys.modules)"
+    seconds: list[float] = []
+    for _ in range(3):
+        start = perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        seconds.append(perf_counter() - start)
+        assert done.stdout == "False\n"
+        if seconds[-1] < 5:
+            break
+    assert min(seconds) < 5
 
 
 @pytest.mark.parametrize("quantity", ["parameters", "depth", "width"])

@@ -1,6 +1,7 @@
 """Every wrong network that we can think of is caught by a named check; the report says by which.
 
-A mutant is a known mistake (`designs.mistakes`), built from its own blueprint, or a slip made in a built network.
+A mutant is a known mistake (`designs.mistakes`, `designs.lapses`), built from a blueprint or plan of its own, or a slip
+made in a built network.
 It is held against what is right: the counts of the right design, a second forward pass written from the paper, and
 where its parameters should start. One that nothing catches would be a check that is missing.
 """
@@ -18,7 +19,7 @@ from resatlas.arch.cost import cost
 from resatlas.arch.parameters import parameters
 from resatlas.arch.plan import Plan
 from resatlas.designs.catalog import resolve
-from resatlas.designs.mistakes import possible
+from resatlas.designs.mistakes import MISTAKES, Variant, possible
 from resatlas.nets.network import Network, build
 from tests.mutants.slips import FORM_A, FORM_B, GATED, IMAGENET, RESNET, RESNEXT, SLIPS, STARTS, STREAMS, WIDE, Slip
 from tests.nets.test_initial import far_from
@@ -129,7 +130,9 @@ def line(what: str, killed_by: list[str]) -> str:
 def test_every_known_mistake_is_caught(base: str, golden: Callable[[Path, str], None]) -> None:
     """Each leaves a trace in what the network computes, and the report names all checks that see it."""
     entry = replace(resolve(base), image=right(base).image, classes=10)
-    found = {mistake.what: list(killers(build(wrong.plan(), seed=1), base)) for mistake, wrong in possible(entry)}
+    units = [path for path, _ in entry.plan().units]
+    wrong = possible(Variant(entry=entry), MISTAKES, [units[len(units) // 2], units[-1]])
+    found = {what: list(killers(build(each.plan(), seed=1), base)) for what, each in wrong}
     assert [what for what, checks in found.items() if not FUNCTIONAL & set(checks)] == []
     golden(REPORTS / f"{slug(base)}.txt", "\n".join(line(*each) for each in found.items()))
 

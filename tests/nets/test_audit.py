@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from time import perf_counter
 
 import pytest
+import torch
 from torch import nn
 
 from resatlas.arch.ops import Shape
 from resatlas.designs.catalog import resolve
-from resatlas.designs.mistakes import possible
+from resatlas.designs.mistakes import MISTAKES, Variant, possible
 from resatlas.errors import UsageError
 from resatlas.nets.audit import audit
 from resatlas.nets.network import build
@@ -110,6 +112,78 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
         "reads stages.0.0",
         ("a relu after the sum",),
     ),
+    (
+        wrong_nets.resnet_20_without_middle_relus,
+        "resnet-20-A-sides",
+        "1.0.body.3",
+        "reads stages.0.0.body.norm1",
+        "reads stages.0.0.body.relu1",
+        ("no relu between the convolutions",),
+    ),
+    (
+        wrong_nets.resnet_20_without_last_relu,
+        "resnet-20-A-sides",
+        "5",
+        "linear 10x64",
+        "reads head.pool",
+        ("no relu after the sum in stages.2.2",),
+    ),
+    (
+        wrong_nets.resnet_20_without_one_shortcut,
+        "resnet-20-A-sides",
+        "1.5.body.0",
+        "reads relu of stages.1.1.body.norm2",
+        "reads stages.1.1",
+        ("no shortcut in stages.1.1",),
+    ),
+    (
+        wrong_nets.resnet_20_of_the_largest,
+        "resnet-20-A-sides",
+        "5",
+        "linear 10x64",
+        "reads head.pool",
+        ("the largest value in place of the mean in the global pool",),
+    ),
+    (
+        wrong_nets.wrn_shared,
+        "wrn-16-2",
+        "1.2.bn1",
+        "values that ours has nowhere",
+        "stages.1.0.first.norm",
+        ("every shortcut reads the pre-activated tensor",),
+    ),
+    (
+        wrong_nets.resnet_20_with_eps_everywhere,
+        "resnet-20-A-sides",
+        "0.1",
+        "norm with eps 0.0001",
+        "stem.norm, norm with eps 1e-05",
+        ("eps 0.0001 in place of 1e-05: 0.1 and 18 more",),
+    ),
+    (
+        wrong_nets.resnet_20_with_eps_in_the_last_stage,
+        "resnet-20-A-sides",
+        "0.1.6.body.1",
+        "norm with eps 0.001",
+        "stages.2.0.body.norm1, norm with eps 1e-05",
+        ("eps 0.001 in place of 1e-05: 0.1.6.body.1 and 1 more",),
+    ),
+    (
+        wrong_nets.wrn_biased,
+        "wrn-16-2",
+        "1.0.conv1",
+        "groups 1, with a bias",
+        "groups 1, without",
+        ("a bias in a convolution: 1.0.conv1 and 14 more",),
+    ),
+    (
+        wrong_nets.with_momentum,
+        "wrn-16-2",
+        "1.0.bn1",
+        "norm with eps 1e-05, momentum 0.9",
+        "norm with eps 1e-05, momentum 0.1",
+        ("momentum 0.9 in place of 0.1: 1.0.bn1 and 12 more",),
+    ),
 ]
 
 
@@ -133,19 +207,94 @@ def test_wrong_networks_are_told_where_and_why(
 @pytest.mark.parametrize(
     ("make", "at", "there"),
     [
-        (wrong_nets.wrn_biased, "1.0.conv1 and 14 more", "a convolution with bias"),
         (wrong_nets.with_softmax, "the logits", "log-softmax of ours"),
         (wrong_nets.Scaled, "scale", "a parameter of shape (1,), which the logits depend on"),
         (wrong_nets.frozen, "the gradient of 0.weight", "none"),
-        (wrong_nets.with_momentum, "1.0.bn1", "norm with eps 1e-05, momentum 0.9"),
     ],
 )
 def test_differences_beside_the_structure(make: Callable[[], nn.Module], at: str, there: str) -> None:
-    """Biases, a softmax inside and another momentum are told by themselves; no mistake of structure explains them."""
+    """A softmax inside, more to learn and less are told by themselves; no mistake of structure explains them."""
     verdict = audit(make(), resolve("wrn-16-2"))
     assert verdict.first_difference is not None
     assert (verdict.first_difference.at, verdict.first_difference.foreign) == (at, there)
     assert not verdict.explained
+
+
+DROPPING = "wrn-16-2:dropout=0.3"
+
+DROPS: list[tuple[nn.Module, bool, str, str]] = [
+    # the dropout, whether it stands early, what the network is meant to be, and the mistake
+    (nn.Dropout(0.3), False, "wrn-16-2", "dropout with rate 0.3 where ours has none"),
+    (nn.Dropout2d(0.3), True, "wrn-16-2", "dropout of channels with rate 0.3 where ours has none"),
+    (nn.Identity(), False, DROPPING, "no dropout with rate 0.3"),
+    (nn.Dropout(0.5), False, DROPPING, "dropout with rate 0.5 in place of dropout with rate 0.3"),
+    (nn.Dropout2d(0.3), False, DROPPING, "dropout of channels with rate 0.3 in place of dropout with rate 0.3"),
+    (nn.AlphaDropout(0.3), False, DROPPING, "alpha dropout with rate 0.3 in place of dropout with rate 0.3"),
+    (nn.FeatureAlphaDropout(0.3), False, DROPPING, "alpha dropout of channels with rate 0.3 in place of dropout"),
+    (nn.Dropout(0.3), True, DROPPING, "dropout before the norm"),
+]
+
+
+@pytest.mark.parametrize(("drop", "early", "name", "mistake"), DROPS, ids=[row[3] for row in DROPS])
+def test_dropout_is_told_by_kind_rate_and_place(drop: nn.Module, early: bool, name: str, mistake: str) -> None:
+    """Of whole channels, of another rate, at another place, where ours has none, or none where ours has it."""
+    verdict = audit(wrong_nets.wrn_dropping(drop, early=early), resolve(name))
+    assert not verdict.same
+    assert verdict.explained
+    assert [each.startswith(mistake) for each in verdict.mistakes] == [True]
+
+
+def test_dropout_as_in_the_paper_is_the_same() -> None:
+    """Behind the inner relu, at the paper's rate."""
+    assert audit(wrong_nets.wrn_dropping(nn.Dropout(0.3)), resolve(DROPPING)).same
+
+
+def test_dropout_in_evaluation_is_told() -> None:
+    """A dropout that forgets to ask whether the network trains."""
+    always = nn.Dropout(0.3)
+    always.forward = lambda x: nn.functional.dropout(x, 0.3)  # type: ignore[method-assign]
+    verdict = audit(wrong_nets.wrn_dropping(always), resolve(DROPPING))
+    assert verdict.first_difference is not None
+    assert verdict.first_difference.foreign == "dropout with rate 0.3, in evaluation mode too"
+
+
+def test_images_changed_in_place_are_not_ours() -> None:
+    """What a module does to its images is seen as what it does."""
+    verdict = audit(wrong_nets.Centred(), resolve("wrn-16-2"))
+    assert verdict.first_difference is not None
+    assert verdict.first_difference.at == "network.0"
+    assert verdict.first_difference.foreign.endswith("reads 2x3x32x32 values that ours has nowhere")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "name", "bearer"),
+    [
+        ("resnet-20", "resnet-32", "resnet-20"),
+        ("resnet:depth=14,base=4", "resnet:depth=8,base=4", "resnet:depth=14,base=4"),
+        ("wrn-16-2", "preact-resnet-20", "wrn-16-2"),
+    ],
+)
+def test_the_network_that_has_the_parameters_is_named(theirs: str, name: str, bearer: str) -> None:
+    """Of another depth, or of another family."""
+    verdict = audit(build(theirs), resolve(name))
+    assert (verdict.same, verdict.explained, verdict.bearer) == (False, False, bearer)
+
+
+def test_a_network_of_another_kind_is_given_up_early() -> None:
+    """No mistake is tried on what has hardly a weight in common with ours."""
+    start = perf_counter()
+    verdict = audit(peer("torchvision", "densenet121", classes=10), resolve("resnet-50"))
+    assert perf_counter() - start < 15
+    assert (verdict.mistakes, verdict.bearer) == ((), None)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_traced_module_is_refused() -> None:
+    """What it runs cannot be heard."""
+    traced = torch.jit.trace(wrong_nets.wrn_right(), torch.zeros(2, 3, 32, 32), check_trace=False)
+    assert isinstance(traced, nn.Module)
+    with pytest.raises(UsageError, match="audit the module that it was made of"):
+        audit(traced, resolve("wrn-16-2"))
 
 
 def test_parameters_that_nothing_uses_are_remarked() -> None:
@@ -160,7 +309,7 @@ def test_parameters_that_nothing_uses_are_remarked() -> None:
 def test_every_known_mistake_is_recognised(base: str) -> None:
     """Built as a foreign module, each wrong network differs from the right one and is explained by one mistake."""
     entry = replace(resolve(base), image=Shape(3, 16, 16))
-    wrong = [each for _, each in possible(entry)]
+    wrong = [each for _, each in possible(Variant(entry=entry), MISTAKES, ["stages.1.0"])]
     assert len(wrong) > 15
     for each in wrong[::4]:
         verdict = audit(build(each.plan(), seed=7), entry)

@@ -1,6 +1,7 @@
 """Every catalogue entry as a module: its parameters, its paths, its outputs; and what a network promises."""
 
 from collections.abc import Iterator
+from time import perf_counter
 
 import pytest
 import torch
@@ -106,6 +107,16 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
     first, again, other = (build("resnet-20", seed=seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[path], again[path]) for path in first)
     assert not torch.equal(first["stem.conv.weight"], other["stem.conv.weight"])
+
+
+def test_the_deepest_network_is_built_quickly() -> None:
+    """ResNet-1202 within three seconds, with its weights; the best of three, since the machine may be busy."""
+    seconds: list[float] = []
+    for _ in range(3):
+        start = perf_counter()
+        build("resnet-1202")
+        seconds.append(perf_counter() - start)
+    assert min(seconds) < 3
 
 
 def _streams(path: str, count: int) -> Iterator[str]:

@@ -108,6 +108,103 @@ def test_a_torch_file_gives_the_same_network(tmp_path: Path, zipped: bool) -> No
     assert_same(network, other)
 
 
+WRITTEN = [
+    # the network that wrote a file, the one that is to take it, and the refusal
+    (
+        "dmrnet-8",
+        "dmrnet-8-identity",
+        "the file's networks have shortcuts shared by mean, this network's shortcuts shared by identity; "
+        'did you mean "dmrnet-8"?',
+    ),
+    (
+        "dmrnet-8",
+        "dmrnet-8-sum",
+        "the file's networks have streams joined by merge, this network's streams joined by sum; "
+        'did you mean "dmrnet-8"?',
+    ),
+    (
+        "resnet-50-v1.5:base=8",
+        "resnet-50:base=8",
+        "the file's bottlenecks take the stride on the 3x3, this network's on the first 1x1",
+    ),
+    (
+        "resnet-20-B:modified=exclusive-gate-b-1",
+        "resnet-20-B:modified=shortcut-gate-b-1",
+        "the file's shortcuts are exclusively gated conv1x1-norm of x or exclusively gated x, "
+        "this network's gated conv1x1-norm of x and gated x",
+    ),
+    (
+        "resnet-20",
+        "plain-20",
+        "the file's shortcuts are stride 2-zeros of x or x, this network's left out; did you mean \"resnet-20\"?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrote", "takes", "words"), WRITTEN, ids=[f"{row[0]} in {row[1]}" for row in WRITTEN])
+def test_our_files_are_refused_by_another_function(tmp_path: Path, wrote: str, takes: str, words: str) -> None:
+    """A file of ours knows what its weights computed, where shapes do not show it."""
+    save_weights(small(wrote), tmp_path / "w.safetensors")
+    assert refusal(small(takes), tmp_path / "w.safetensors") == words
+
+
+@pytest.mark.parametrize(
+    ("wrote", "takes"),
+    [
+        ("wrn-10-1", "wrn-10-1:dropout=0.3"),
+        ("resnet-20-B:modified=exclusive-gate-b-1", "resnet-20-B:modified=exclusive-gate-b-3"),
+    ],
+)
+def test_our_files_load_where_the_function_is_one(tmp_path: Path, wrote: str, takes: str) -> None:
+    """Dropout and where weights once started are nothing that trained weights compute; nor are the images' sizes."""
+    network, other = small(wrote, seed=1), build(takes, image=Shape(3, 48, 48), classes=3)
+    save_weights(network, tmp_path / "w.safetensors")
+    load_weights(other, tmp_path / "w.safetensors")
+    assert_same(network, other)
+
+
+@pytest.mark.parametrize(
+    "note", [None, {"format": "pt"}, {"plan": "{"}, {"plan": '{"schema": 99}'}, {"plan": "[" * 9999}]
+)
+def test_files_that_do_not_know_their_network_load(tmp_path: Path, note: dict[str, str] | None) -> None:
+    """Files of other versions, and a state dict, are taken by their shapes alone."""
+    network, other = small("dmrnet-8", seed=1), small("dmrnet-8-identity", seed=2)
+    save_file(network.state_dict(), tmp_path / "w.safetensors", metadata=note)
+    load_weights(other, tmp_path / "w.safetensors")
+    assert_same(network, other)
+    load_weights(other, network.state_dict())
+
+
+def test_files_of_one_network_are_equal(tmp_path: Path) -> None:
+    """Bit for bit, with what is noted in them."""
+    for name in ("a", "b"):
+        save_weights(small("dmrnet-8"), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "words"),
+    [
+        ("torchvision", "resnet-18", 'those of torchvision or timm: pass source="torchvision"'),
+        ("timm", "preact-resnet-50:wiring=paper,stride=3x3", 'those of timm: pass source="timm"'),
+        ("pytorchcv", "resnet-20-B", 'those of pytorchcv: pass source="pytorchcv"'),
+    ],
+)
+def test_names_of_another_source_are_recognised(target: str, name: str, words: str) -> None:
+    """Loaded as ours they are refused with whose they seem to be."""
+    network = small(name)
+    assert refusal(network, export_weights(network, target=target)).endswith(f"the names seem to be {words}")
+
+
+def test_a_network_is_not_offered_itself() -> None:
+    """Where buffers are missing, the network that has the weights is the one that refused them."""
+    network = small("resnet-18")
+    weights = export_weights(network, target="torchvision")
+    del weights["bn1.running_mean"]
+    told = refusal(network, weights, source="torchvision")
+    assert told == "these are not the network's weights: missing 1 (stem: 1)"
+
+
 def test_dropout_does_not_move_a_key() -> None:
     """A Wide ResNet with dropout takes the weights of one without."""
     load_weights(small("wrn-16-2:dropout=0.3"), small("wrn-16-2").state_dict())

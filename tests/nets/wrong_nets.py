@@ -14,7 +14,7 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: in
 
 
 class Plus(nn.Module):
-    """x -> body(x) + shortcut(x), and a relu behind if asked for."""
+    """x -> end(body(x) + shortcut(x))."""
 
     def __init__(self, body: nn.Module, shortcut: nn.Module | None, end: nn.Module) -> None:
         super().__init__()
@@ -82,12 +82,72 @@ def resnet_20_sides() -> nn.Module:
     return small(body, features, nn.Sequential(conv(3, 16), nn.BatchNorm2d(16), nn.ReLU()))
 
 
+def resnet_20_without_middle_relus() -> nn.Module:
+    """No relu between the convolutions of any unit."""
+    network = resnet_20_sides()
+    for path, module in list(network.named_modules()):
+        if path.endswith("body.2"):
+            network.get_submodule(path.rpartition(".")[0]).register_module("2", nn.Identity())
+            assert isinstance(module, nn.ReLU)
+    return network
+
+
+def resnet_20_without_last_relu() -> nn.Module:
+    """No relu after the last sum."""
+    network = resnet_20_sides()
+    network.get_submodule("1.8").end = nn.Identity()
+    return network
+
+
+def resnet_20_without_one_shortcut() -> nn.Module:
+    """The fifth unit, and it alone, adds nothing to its body."""
+    network = resnet_20_sides()
+    network.get_submodule("1.4").shortcut = Nothing()
+    return network
+
+
+class Nothing(nn.Module):
+    """x -> 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zeros."""
+        return torch.zeros_like(x)
+
+
+def resnet_20_of_the_largest() -> nn.Module:
+    """The largest value in place of the mean at the end."""
+    network = resnet_20_sides()
+    network.register_module("3", nn.AdaptiveMaxPool2d(1))
+    return network
+
+
+def resnet_20_with_eps(eps: float, where: str) -> nn.Module:
+    """Another eps in the norms whose paths start so."""
+    network = resnet_20_sides()
+    for path, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and path.startswith(where):
+            module.eps = eps
+    return network
+
+
+def resnet_20_with_eps_everywhere() -> nn.Module:
+    """Eps 1e-4 in every norm."""
+    return resnet_20_with_eps(1e-4, "")
+
+
+def resnet_20_with_eps_in_the_last_stage() -> nn.Module:
+    """Eps 1e-3 in the norms of the last stage."""
+    return nn.Sequential(resnet_20_with_eps(1e-3, "1.6"), nn.Identity())
+
+
 class PreUnit(nn.Module):
     """A pre-activated unit with its mistakes as options."""
 
     def __init__(self, inputs: int, width: int, stride: int, *, raw: bool, bias: bool = False) -> None:
         super().__init__()
-        self.raw = raw
+        self.raw, self.shares = raw, False
+        self.drop: nn.Module = nn.Identity()
+        self.drop_early: nn.Module = nn.Identity()
         self.bn1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, width, 3, stride, 1, bias=bias)
         self.bn2, self.conv2 = nn.BatchNorm2d(width), nn.Conv2d(width, width, 3, 1, 1, bias=bias)
         self.project = nn.Conv2d(inputs, width, 1, stride, bias=bias) if inputs != width or stride != 1 else None
@@ -95,8 +155,9 @@ class PreUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The sum."""
         active = F.relu(self.bn1(x))
-        inner = self.conv2(F.relu(self.bn2(self.conv1(active))))
-        shortcut = x if self.project is None else self.project(x if self.raw else active)
+        inner = self.conv2(self.drop(F.relu(self.bn2(self.drop_early(self.conv1(active))))))
+        read = x if self.raw else active
+        shortcut = self.project(read) if self.project is not None else active if self.shares else x
         return inner + shortcut
 
 
@@ -132,6 +193,36 @@ def wrn_right() -> nn.Module:
     """A right wide ResNet, WRN-16-2."""
     end = nn.Sequential(nn.BatchNorm2d(128), nn.ReLU())
     return small(pre_units(2, (32, 64, 128), raw=False), 128, conv(3, 16), end=end)
+
+
+def wrn_shared() -> nn.Module:
+    """Every shortcut of a wide ResNet reads relu(norm(x)), be it a projection or not."""
+    network = wrn_right()
+    for unit in network.modules():
+        if isinstance(unit, PreUnit):
+            unit.shares = True
+    return network
+
+
+def wrn_dropping(drop: nn.Module, *, early: bool = False) -> nn.Module:
+    """A wide ResNet with dropout in its units, behind the inner relu or, early, behind the first convolution."""
+    network = wrn_right()
+    for unit in network.modules():
+        if isinstance(unit, PreUnit):
+            unit.register_module("drop_early" if early else "drop", drop)
+    return network
+
+
+class Centred(nn.Module):
+    """A network that changes its images in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = wrn_right()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits of the images less a half."""
+        return self.network(x.sub_(0.5))
 
 
 def resnext(*, tied: bool, first_grouped: bool, kernel: int) -> nn.Module:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as", dest="design", metavar="DESIGN", required=True, help="what it is meant to be")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes; by default what it puts out")
     parser.add_argument("--image", type=image_shape, metavar="C,H,W", help="shape of the images to run it on")
-    parser.add_argument("--timeout", type=int, default=1800, metavar="SECONDS", help="give up after (1800)")
+    parser.add_argument("--timeout", type=_seconds, default=1800, metavar="SECONDS", help="give up after (1800)")
+
+
+def _seconds(text: str) -> int:
+    """A whole number of seconds, 1 or more."""
+    if not text.isdecimal() or len(text) > 9 or int(text) == 0:
+        raise argparse.ArgumentTypeError(f'"{text[:40]}" is not a whole number of seconds, 1 or more')
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -64,8 +72,15 @@ def _answer(request: dict[str, Any], *, timeout: int) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             raise UsageError(f"the audit took more than {timeout} seconds; give it more with --timeout") from None
         if not answer.is_file():
-            raise UsageError(f"the process that executed the file ended with {done.returncode} and no verdict")
+            raise UsageError(f"the process that executed the file {_ended(done.returncode)} before there was a verdict")
         return json.loads(answer.read_text(encoding="utf-8"))
+
+
+def _ended(code: int) -> str:
+    if code >= 0:
+        return f"ended itself with exit code {code}"
+    names = {each.value: each.name for each in signal.Signals}
+    return f"was ended by {names.get(-code, f'signal {-code}')}"
 
 
 def _told(module: str, design: str, verdict: dict[str, Any]) -> str:
@@ -87,7 +102,13 @@ def _told(module: str, design: str, verdict: dict[str, Any]) -> str:
 
 
 def _likeness(design: str, verdict: dict[str, Any]) -> list[str]:
+    bearer = verdict["bearer"]
+    other = [f"it has the parameters of {bearer}: try --as {bearer}"] if bearer else []
     if not verdict["mistakes"]:
-        return ["no mistake of structure that is known here gives this function"]
-    begin = f"it is the same function as {design} with" if verdict["explained"] else "it looks like, but is more than,"
-    return [f"{begin}:", *(f"  - {what}" for what in verdict["mistakes"])]
+        return other or ["no mistake of structure that is known here gives this function"]
+    begin = (
+        f"it is the same function as {design} with"
+        if verdict["explained"]
+        else f"these bring {design} nearer to it, but something that is not known here differs too"
+    )
+    return [f"{begin}:", *(f"  - {what}" for what in verdict["mistakes"]), *other]

@@ -29,6 +29,7 @@ def run(options: argparse.Namespace) -> Outcome:
         }
         for verdict in found
     ]
+    bare = {verdict.name for verdict in found} - {verdict.name for verdict in found if verdict.verdict != "none"}
     rows = [
         (
             verdict.name,
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> Outcome:
             f"{verdict.ours:,}",
         )
         for verdict in found
-        if verdict.verdict != "none"
+        if verdict.verdict != "none" or verdict.name in bare
     ]
     counts = Counter(verdict.verdict for verdict in found)
     lines = [

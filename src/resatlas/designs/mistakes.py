@@ -4,12 +4,13 @@ A rewrite gives the wrong network in our vocabulary, so that it can be built, co
 Where a network leaves no room for a mistake the rewrite gives the same blueprint.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.ops import Dropout, Norm, Relu, Scale
+from resatlas.arch.plan import Plan
 from resatlas.arch.residual import (
     ORDERS,
     Absent,
@@ -25,6 +26,7 @@ from resatlas.arch.residual import (
 from resatlas.arch.streams import SKIPS, Join, MergeAndRun, Skip
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage
 from resatlas.designs.catalog import Entry
+from resatlas.designs.lapses import LAPSES, Lapse, lapses_at
 from resatlas.errors import DesignError
 
 JOINS: tuple[Join, ...] = ("merge", "sum", "concat")
@@ -41,18 +43,52 @@ class Mistake:
     rewrite: Callable[[Blueprint], Blueprint]
 
 
-def possible(entry: Entry) -> Iterator[tuple[Mistake, Entry]]:
-    """Every mistake that a network leaves room for, with the wrong network; each wrong network once."""
-    known = [entry.plan()]
-    for mistake in MISTAKES:
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A network with mistakes made: those of its blueprint are in the entry, then come those of its plan."""
+
+    entry: Entry
+    lapses: tuple[Lapse, ...] = ()
+
+    def plan(self) -> Plan:
+        """The plan with every lapse made.
+
+        Raises: DesignError if there is no such network.
+        """
+        plan = self.entry.plan()
+        for lapse in self.lapses:
+            plan = lapse.rewrite(plan)
+        return plan
+
+
+def possible(variant: Variant, mistakes: Iterable[Mistake], units: Iterable[str] = ()) -> Iterator[tuple[str, Variant]]:
+    """Those of some mistakes that a network leaves room for, with the wrong network; each wrong network once.
+
+    `units` are the paths of those that may be wrong alone.
+    """
+    known = [variant.plan()]
+    for what, wrong in (*_of_blueprint(variant, mistakes), *_of_plan(variant, units)):
         try:
-            wrong = replace(entry, blueprint=mistake.rewrite(entry.blueprint))
             plan = wrong.plan()
         except DesignError:  # no network
             continue
         if plan not in known:
             known.append(plan)
-            yield mistake, wrong
+            yield what, wrong
+
+
+def _of_blueprint(variant: Variant, mistakes: Iterable[Mistake]) -> Iterator[tuple[str, Variant]]:
+    for mistake in mistakes:
+        try:
+            blueprint = mistake.rewrite(variant.entry.blueprint)
+        except DesignError:  # no network
+            continue
+        yield mistake.what, replace(variant, entry=replace(variant.entry, blueprint=blueprint))
+
+
+def _of_plan(variant: Variant, units: Iterable[str]) -> Iterator[tuple[str, Variant]]:
+    for lapse in (*LAPSES, *(lapse for unit in units for lapse in lapses_at(unit))):
+        yield lapse.what, replace(variant, lapses=(*variant.lapses, lapse))
 
 
 def _residual(change: Callable[[Residual], Residual]) -> Callable[[Blueprint], Blueprint]:
@@ -219,6 +255,15 @@ def _dropout_last(order: Ordering) -> Ordering:
     return replace(_undropped(order), last=(*order.last, *drops))
 
 
+def _dropped(order: Ordering) -> Ordering:
+    drops = any(isinstance(rule, Dropout) for rule in order.between)
+    return order if drops else replace(order, between=(*order.between, Dropout(0.3)))
+
+
+def _dropped_head(blueprint: Blueprint) -> Blueprint:
+    return replace(blueprint, head=replace(blueprint.head, dropout=blueprint.head.dropout or Dropout(0.5)))
+
+
 def _undropped_head(blueprint: Blueprint) -> Blueprint:
     return replace(blueprint, head=replace(blueprint.head, dropout=None))
 
@@ -270,7 +315,7 @@ def _eps(eps: float) -> Callable[[Blueprint], Blueprint]:
 
 _NO_SHORTCUT: Shortcut = Absent()
 
-MISTAKES: tuple[Mistake, ...] = (
+STRUCTURAL: tuple[Mistake, ...] = (
     # what the shortcut reads and does
     Mistake(
         what="the first unit's shortcut reads the raw stem", seen="pytorchcv's PreResNet", rewrite=_shares("projected")
@@ -331,6 +376,11 @@ MISTAKES: tuple[Mistake, ...] = (
         rewrite=_order(lambda order: replace(order, after_sum=())),
     ),
     Mistake(
+        what="no relu between the convolutions",
+        seen="a plausible slip",
+        rewrite=_order(lambda order: replace(order, between=tuple(op for op in order.between if op != Relu()))),
+    ),
+    Mistake(
         what="no leading norm in the unit",
         seen="jhkim89/PyramidNet#3 takes it for a bug",
         rewrite=_order(lambda order: replace(order, first=order.first[1:])),
@@ -368,7 +418,7 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(what="bottlenecks not expanded", seen="a plausible slip", rewrite=_unexpanded(8)),
     Mistake(what="widths floored", seen="ports of PyramidNet", rewrite=_floored),
     Mistake(what="widths floored one after another", seen="PyramidNet's paper form", rewrite=_recursive_floor),
-    # dropout, eps, streams
+    # where dropout stands, streams
     Mistake(what="dropout before the norm", seen="meliketoy/wide-resnet.pytorch", rewrite=_order(_dropout_first)),
     Mistake(what="dropout behind the last convolution", seen="a plausible slip", rewrite=_order(_dropout_last)),
     Mistake(what="no dropout in the units", seen="wide-residual-networks' pytorch port", rewrite=_order(_undropped)),
@@ -382,8 +432,16 @@ MISTAKES: tuple[Mistake, ...] = (
         Mistake(what=f"shortcuts of the streams: {skip}", seen="a plausible slip", rewrite=_skipped(skip))
         for skip in SKIPS
     ),
+)
+
+NUMERICAL: tuple[Mistake, ...] = (
+    Mistake(what="dropout between the convolutions", seen="ports of Wide ResNet", rewrite=_order(_dropped)),
+    Mistake(what="dropout before the classifier", seen="a plausible slip", rewrite=_dropped_head),
     *(
         Mistake(what=f"eps {eps:g} in the norms", seen="defaults of other frameworks", rewrite=_eps(eps))
-        for eps in (1e-5, 2e-5, 1e-3)
+        for eps in (1e-5, 2e-5, 1e-4, 1e-3)
     ),
 )
+"""What an audit reads off the operations, whatever the number."""
+
+MISTAKES: tuple[Mistake, ...] = (*STRUCTURAL, *NUMERICAL)

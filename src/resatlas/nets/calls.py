@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,10 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-Kind = Literal["convolution", "norm", "linear", "dropout"]
+Kind = Literal[
+    "convolution", "norm", "linear", "dropout", "dropout of channels", "alpha dropout", "alpha dropout of channels"
+]
+
+DROPOUTS: frozenset[Kind] = frozenset({"dropout", "dropout of channels", "alpha dropout", "alpha dropout of channels"})
+
+Numbers = Mapping[str, float]
+"""What an operation is set to beside its structure: the eps and momentum of a norm, the rate of a dropout."""
 
 TOLERANCE = 1e-7
 """Largest difference of equal tensors, as a share of their largest value: float64 leaves 1e-13 in deep networks."""
+
+_DROPS = ("input", "p", "training", "inplace")
 
 _PARAMETERS: Mapping[Any, tuple[Kind, tuple[str, ...]]] = {
     torch.conv2d: ("convolution", ("input", "weight", "bias", "stride", "padding", "dilation", "groups")),
@@ -23,26 +32,35 @@ _PARAMETERS: Mapping[Any, tuple[Kind, tuple[str, ...]]] = {
         ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
     ),
     F.linear: ("linear", ("input", "weight", "bias")),
-    F.dropout: ("dropout", ("input", "p", "training", "inplace")),
-    F.dropout2d: ("dropout", ("input", "p", "training", "inplace")),
+    F.dropout: ("dropout", _DROPS),
+    F.dropout2d: ("dropout of channels", _DROPS),
+    F.alpha_dropout: ("alpha dropout", _DROPS),
+    F.feature_alpha_dropout: ("alpha dropout of channels", _DROPS),
 }
 _DEFAULTS: Mapping[Kind, Mapping[str, Any]] = {
     "convolution": {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1},
     "norm": {"weight": None, "bias": None, "training": False, "momentum": 0.1, "eps": 1e-5},
     "linear": {"bias": None},
     "dropout": {"p": 0.5, "training": True},
+    "dropout of channels": {"p": 0.5, "training": True},
+    "alpha dropout": {"p": 0.5, "training": False},
+    "alpha dropout of channels": {"p": 0.5, "training": False},
 }
 
 
 @dataclass(frozen=True)
 class Call:
-    """One operation: where it stands, what it is set to, what it reads, and its tensors by name."""
+    """One operation: where it stands, what it reads, its tensors by name, and what it is set to.
+
+    `settings` say which operation it is; `numbers` can be replaced by ours while it runs.
+    """
 
     kind: Kind
     name: str
     given: Tensor
     padding: tuple[int, int]
     settings: Mapping[str, Any]
+    numbers: Numbers
     tensors: Mapping[str, Tensor]
 
     @cached_property
@@ -66,25 +84,33 @@ class Call:
 
     def fits(self, other: "Call") -> bool:
         """Whether the weights of one can be those of the other, a bias apart."""
-        shapes = (self.tensors["weight"].shape, other.tensors["weight"].shape) if self.kind != "dropout" else (0, 0)
-        return self.kind == other.kind and self.settings == other.settings and shapes[0] == shapes[1]
+        return (self.kind, self.settings, self.shape) == (other.kind, other.settings, other.shape)
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of its weights; of one that has none, the channels that it reads."""
+        return self.tensors["weight"].shape if "weight" in self.tensors else self.given.shape[1:2]
 
     def __str__(self) -> str:
-        words = [f"{key} {value}" for key, value in self.settings.items() if key != "dilation"]
-        if self.kind == "norm" or self.kind == "dropout":
-            return f"{self.kind} with {', '.join(words)}" if words else self.kind
-        return f"{self.kind} {'x'.join(map(str, self.tensors['weight'].shape))}{''.join(f', {each}' for each in words)}"
+        words = [f"{key} {value}" for key, value in {**self.settings, **self.numbers}.items()]
+        if self.kind in ("convolution", "linear"):
+            return ", ".join([f"{self.kind} {'x'.join(map(str, self.shape))}", *words])
+        return f"{self.kind} with {', '.join(words)}"
 
 
 class Listening(TorchFunctionMode):
-    """While active, `heard` is told of every call before it runs; dropout then passes its input on."""
+    """While active, `heard` is told of every call before it runs, and answers with numbers that it is to run with.
 
-    def __init__(self, module: nn.Module, heard: Callable[[Call], None]) -> None:
+    Dropout passes its input on.
+    """
+
+    def __init__(self, module: nn.Module, heard: Callable[[Call], Numbers | None]) -> None:
         super().__init__()
         self._names = {
             id(tensor): name.rpartition(".")[0] for name, tensor in module.named_parameters(remove_duplicate=False)
         }
         self._heard = heard
+        self._last = "the images"
 
     def __torch_function__(
         self,
@@ -98,11 +124,15 @@ class Listening(TorchFunctionMode):
         if func not in _PARAMETERS:
             return func(*args, **given)
         kind, names = _PARAMETERS[func]
-        call = self._read(kind, {**_DEFAULTS[kind], **dict(zip(names, args, strict=False)), **given})
+        bound = {**dict(zip(names, args, strict=False)), **given}
+        call = self._read(kind, {**_DEFAULTS[kind], **bound})
         if call is None:
             return func(*args, **given)
-        self._heard(call)
-        return call.given if kind == "dropout" else func(*args, **given)
+        numbers = self._heard(call)
+        if kind in DROPOUTS:
+            return call.given if bound.get("inplace") else call.given.clone()
+        self._last = call.name
+        return func(**{**bound, **numbers}) if numbers else func(*args, **given)
 
     def _read(self, kind: Kind, bound: Mapping[str, Any]) -> Call | None:
         """The call; None of a dropout that drops nothing and of a fixed filter, which learns nothing."""
@@ -115,6 +145,7 @@ class Listening(TorchFunctionMode):
         if kind in ("convolution", "linear") and id(bound["weight"]) not in self._names:
             return None
         settings: dict[str, Any] = {}
+        numbers: dict[str, float] = {}
         padding = (0, 0)
         match kind:
             case "convolution":
@@ -123,17 +154,17 @@ class Listening(TorchFunctionMode):
                 if _pair(bound["dilation"]) != (1, 1):
                     settings["dilation"] = _pair(bound["dilation"])
             case "norm":
-                settings = {"eps": bound["eps"], "momentum": bound["momentum"]}
-            case "dropout":
-                if not bound["training"] or not bound["p"]:
-                    return None
-                settings, name = {"rate": bound["p"]}, "dropout"
+                numbers = {"eps": bound["eps"], "momentum": bound["momentum"]}
             case "linear":
                 pass
+            case _:
+                if not bound["training"] or not bound["p"]:
+                    return None
+                numbers, name = {"rate": bound["p"]}, f"the dropout behind {self._last}"
         if _classifies(kind, bound):
             flat = {key: tensor.flatten(1) if key == "weight" else tensor for key, tensor in tensors.items()}
-            return Call("linear", name, bound["input"].flatten(1), padding, {}, flat)
-        return Call(kind, name, bound["input"], padding, settings, tensors)
+            return Call("linear", name, bound["input"].flatten(1), padding, {}, {}, flat)
+        return Call(kind, name, bound["input"], padding, settings, numbers, tensors)
 
 
 def calls(module: nn.Module, images: Tensor) -> tuple[list[Call], Tensor]:
@@ -142,7 +173,7 @@ def calls(module: nn.Module, images: Tensor) -> tuple[list[Call], Tensor]:
 
     def keep(call: Call) -> None:
         tensors = {key: tensor.detach().clone() for key, tensor in call.tensors.items()}
-        found.append(Call(call.kind, call.name, call.given.detach(), call.padding, call.settings, tensors))
+        found.append(replace(call, given=call.given.detach(), tensors=tensors))
 
     with torch.no_grad(), Listening(module, keep):
         given = module(images)

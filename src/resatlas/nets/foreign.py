@@ -18,6 +18,9 @@ from resatlas.designs.catalog import resolve
 from resatlas.errors import ResatlasError, UsageError, quoted, unknown
 from resatlas.nets.audit import audit
 
+FAULTS = (Exception, SystemExit, KeyboardInterrupt)
+"""What code may raise: an interrupt too is its own, since the keyboard's does not reach this process."""
+
 
 def module_of(file: Path, name: str) -> nn.Module:
     """What the class or function of that name gives, called without arguments, once the file has been executed.
@@ -29,7 +32,7 @@ def module_of(file: Path, name: str) -> nn.Module:
         raise UsageError(f"{file.name}: {unknown('class or function', name, _callables(code))}")
     try:
         made = getattr(code, name)()
-    except Exception as error:
+    except FAULTS as error:
         raise UsageError(
             f"{file.name}: {name}() fails: {_told(error)}; audit a function without arguments that makes the network, "
             f"such as def network(): return {name}(…)"
@@ -52,7 +55,7 @@ def executed(file: Path) -> ModuleType:
     sys.modules["audited"] = code
     try:
         spec.loader.exec_module(code)
-    except (Exception, SystemExit) as error:
+    except FAULTS as error:
         raise UsageError(f"{file.name} fails while it is executed: {_told(error)}") from None
     return code
 
@@ -62,19 +65,22 @@ def _callables(code: ModuleType) -> list[str]:
 
 
 def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    words = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def main(words: list[str]) -> None:
     """Answer one request."""
     request = json.loads(words[0])
+    file, name = Path(request["file"]), request["name"]
     try:
         entry = resolve(request["design"])
         image = Shape(*request["image"]) if request["image"] else None
-        module = module_of(Path(request["file"]), request["name"])
-        answer = asdict(audit(module, entry, image=image, classes=request["classes"]))
+        answer = asdict(audit(module_of(file, name), entry, image=image, classes=request["classes"]))
     except ResatlasError as error:
         answer = {"error": str(error)}
+    except (SystemExit, KeyboardInterrupt) as error:
+        answer = {"error": f"{file.name}: {name} ends the program while it runs: {_told(error)}"}
     Path(request["answer"]).write_text(json.dumps(answer), encoding="utf-8")
 
 

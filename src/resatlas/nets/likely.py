@@ -1,17 +1,26 @@
 """Which named network some weights are for."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import product
 
 from resatlas.arch.parameters import parameters
 from resatlas.arch.plan import Plan
 from resatlas.designs import catalog
-from resatlas.errors import UsageError, quoted
+from resatlas.designs.catalog import Entry
+from resatlas.errors import DesignError, UsageError, quoted
 from resatlas.nets.sources import SOURCES, Dialect, key_of, path_of, shape_of
-from resatlas.nets.traits import differing, traits
+from resatlas.nets.traits import differing, function, traits
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+Weights = Counter[tuple[int, ...]]
+"""How many weights there are of each shape, 1x1 kernels taken for none."""
+
+MOST_DEPTH = 1202
+"""The deepest network of the papers."""
 
 KNOBS = (("", "stride=3x3"), ("", "wiring=projected", "wiring=paper"))
 """What makes a network of the papers one of the sources'."""
@@ -29,9 +38,67 @@ def taker(given: Shapes, plan: Plan, *, source: str) -> str | None:
                 other = catalog.plan(text, image=plan.image, classes=classes)
             except UsageError:  # no such depth, knob or image in the family
                 continue
-            if _takes(other, given, dialect):
+            if _takes(other, given, dialect) and not interchangeable(other, plan):
                 return quoted(text) if classes == plan.classes else f"{quoted(text)} with {classes} classes"
     return None
+
+
+def writer(plan: Plan) -> str | None:
+    """The name of a network that computes the same with the same weights, in words."""
+    for text in _texts(tuple(map(len, plan.stages))):
+        with suppress(UsageError):
+            if interchangeable(catalog.plan(text, image=plan.image, classes=plan.classes), plan):
+                return quoted(text)
+    return None
+
+
+def interchangeable(one: Plan, other: Plan) -> bool:
+    """Whether two plans compute the same once they are trained, with weights of the same names and shapes."""
+    return function(one) == function(other) and _shapes(one) == _shapes(other)
+
+
+def _shapes(plan: Plan) -> Shapes:
+    return {each.path: each.shape for each in parameters(plan)}
+
+
+def weights_of(shapes: Iterable[tuple[int, ...]]) -> Weights:
+    """The weights of some shapes."""
+    return Counter(shape[:2] if shape[2:] == (1, 1) else shape for shape in shapes)
+
+
+def distance(weights: Weights, plan: Plan) -> float:
+    """The share of weights, those of a plan and those given together, that the other side has none of."""
+    own = weights_of(each.shape for each in parameters(plan))
+    return 1 - 2 * (weights & own).total() / max(weights.total() + own.total(), 1)
+
+
+def bearer(weights: Weights, entry: Entry) -> str | None:
+    """Another network with just these weights, if the entry has others: one of the catalogue, or of another depth."""
+    if distance(weights, entry.plan()) == 0:
+        return None
+    listed = sorted(catalog.named().values(), key=lambda other: other.family != entry.family)
+    for other in (*listed, *_of_other_depths(weights, entry)):
+        with suppress(DesignError):  # no network for these images
+            if distance(weights, _instead(other, entry)) == 0:
+                return other.name
+    return None
+
+
+def _of_other_depths(weights: Weights, entry: Entry) -> Iterator[Entry]:
+    """The same design from its shallowest up to the first that has more weights than there are."""
+    for depth in range(MOST_DEPTH + 1) if entry.depth else ():
+        try:
+            other = catalog.resolve(entry.name.replace(f"{entry.depth}", f"{depth}", 1))
+            count = sum(1 for _ in parameters(_instead(other, entry)))
+        except UsageError:  # no such depth in the family
+            continue
+        if count > weights.total():
+            return
+        yield other
+
+
+def _instead(other: Entry, entry: Entry) -> Plan:
+    return other.plan(image=entry.image, classes=entry.classes)
 
 
 def _takes(plan: Plan, given: Shapes, dialect: Dialect) -> bool:

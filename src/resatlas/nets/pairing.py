@@ -1,13 +1,15 @@
 """One run of a foreign module beside ours: each of its operations finds the one of ours that reads the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resatlas.nets.calls import Call, Listening, calls, same
+from resatlas.nets.calls import DROPOUTS, Call, Listening, Numbers, calls, same
 from resatlas.nets.network import Network
 
 IMAGES = "the images"
@@ -26,9 +28,15 @@ class Difference:
 
 
 class _Parted(Exception):
-    def __init__(self, difference: Difference) -> None:
-        super().__init__(difference.at)
-        self.difference = difference
+    """The structures part; what stands there is only told if it is asked for, which takes a run of ours."""
+
+    def __init__(self, tell: Callable[[], Difference]) -> None:
+        super().__init__()
+        self.tell = tell
+
+
+def _parted(at: str, foreign: str, ours: str) -> _Parted:
+    return _Parted(lambda: Difference(at=at, foreign=foreign, ours=ours))
 
 
 def paired(foreign: nn.Module, expected: Sequence[Call], ours: Network, images: Tensor, logits: Tensor) -> "Pairing":
@@ -37,46 +45,59 @@ def paired(foreign: nn.Module, expected: Sequence[Call], ours: Network, images: 
     best.run(logits)
     turns = best.next_turns()
     for _ in range(MOST_TURNS):
-        if best.difference is None or not turns:
+        if not best.parted or not turns:
             break
         other = Pairing(foreign, expected, ours, images, turns)
         other.run(logits)
-        if other.difference is None or other.paired > best.paired:
+        if not other.parted or other.paired > best.paired:
             best = other
         turns = other.next_turns()
     return best
 
 
 class Pairing:
-    """One run of a foreign module beside the calls of ours."""
+    """One run of a foreign module beside the calls of ours.
+
+    `asides` are differences beside the structure, with which the run goes on as ours: what each is, and where.
+    """
 
     def __init__(
         self, foreign: nn.Module, expected: Sequence[Call], ours: Network, images: Tensor, turns: Sequence[int]
     ) -> None:
         self.foreign, self.ours, self.images = foreign, ours, images
         self.free = list(expected)
-        self.names: dict[str, str] = {}
+        self.drops = any(each.kind in DROPOUTS for each in expected)
+        self.partners: dict[str, Call] = {}
         self.remarks: list[str] = []
-        self.biased: list[str] = []
-        self.difference: Difference | None = None
+        self.asides: dict[str, list[Difference]] = {}
+        self._tell: Callable[[], Difference] | None = None
         self.paired = 0
         self._turns = list(turns)
         self._taken: list[tuple[int, int]] = []  # at each choice: the one taken, and how many there were
+
+    @property
+    def parted(self) -> bool:
+        """Whether the structures part."""
+        return self._tell is not None
+
+    def first_difference(self) -> Difference | None:
+        """The first difference, be it of the structure or beside it."""
+        aside = next((each for places in self.asides.values() for each in places), None)
+        return aside or (self._tell() if self._tell else None)
 
     def run(self, logits: Tensor) -> None:
         """Run the module and compare: every operation, the logits, what evaluation gives, and the gradient."""
         self.foreign.train()
         try:
             with torch.no_grad(), Listening(self.foreign, self._heard):
-                given = self.foreign(self.images).flatten(1)
+                given = self.foreign(self.images.clone()).flatten(1)
             self._all_heard()
             self._equal("the logits", given, logits)
             self._behaviour()
-            self._no_biases()
         except _Parted as parted:
-            self.difference = parted.difference
+            self._tell = parted.tell
         except Exception as error:
-            self.difference = Difference(at="the run", foreign=f"{type(error).__name__}: {error}", ours="runs")
+            self._tell = _parted("the run", f"{type(error).__name__}: {error}", "runs").tell
 
     def next_turns(self) -> list[int]:
         """The choices to try next: the last one that has another way; none if all were tried."""
@@ -86,18 +107,45 @@ class Pairing:
                 return [each for each, _ in self._taken] + [taken + 1]
         return []
 
-    def _heard(self, call: Call) -> None:
-        if call.name in self.names and call.kind != "dropout":
-            raise _Parted(Difference(at=call.name, foreign="runs the same weights twice", ours="runs no weights twice"))
+    def _heard(self, call: Call) -> Numbers | None:
+        if call.kind in DROPOUTS:
+            self._dropped(call)
+            return None
+        if call.name in self.partners:
+            raise _parted(call.name, "runs the same weights twice", "runs no weights twice")
         readers = [each for each in self.free if each.kind == call.kind and each.reads(call)]
         fitting = [each for each in readers if each.fits(call)]
         if not fitting:
-            raise _Parted(self._part(call, readers))
+            raise _Parted(partial(self._part, call, readers))
         partner = fitting[self._choose(fitting)]
-        self.free.remove(partner)
-        self.names[call.name] = partner.name
-        self.paired += 1
+        self._pair(call, partner)
         self._copy(partner, call)
+        for key, number in partner.numbers.items():
+            if call.numbers[key] != number:
+                self._aside(f"{key} {call.numbers[key]:g} in place of {number:g}", call, partner)
+        return partner.numbers
+
+    def _dropped(self, call: Call) -> None:
+        """A dropout of another kind or rate than ours, or where ours has none at all, is told aside."""
+        readers = [each for each in self.free if each.kind in DROPOUTS and each.reads(call)]
+        if not readers and self.drops:
+            raise _Parted(partial(self._part, call, []))
+        if not readers:
+            self._aside(f"{call} where ours has none", call, None)
+            return
+        partner = next((each for each in readers if str(each) == str(call)), readers[0])
+        self._pair(call, partner)
+        if str(partner) != str(call):
+            self._aside(f"{call} in place of {partner}", call, partner)
+
+    def _pair(self, call: Call, partner: Call) -> None:
+        self.free.remove(partner)
+        self.partners[call.name] = partner
+        self.paired += 1
+
+    def _aside(self, what: str, foreign: Call, ours: Call | None) -> None:
+        told = f"{ours.name}, {ours}" if ours else f"no {foreign.kind}"
+        self.asides.setdefault(what, []).append(Difference(at=foreign.name, foreign=str(foreign), ours=told))
 
     def _choose(self, fitting: Sequence[Call]) -> int:
         """The first; where others stand elsewhere in the unit, the one whose turn it is."""
@@ -111,15 +159,16 @@ class Pairing:
     def _copy(self, ours: Call, call: Call) -> None:
         if call.kind == "norm" and call.tensors.keys() != ours.tensors.keys():
             missing = sorted(ours.tensors.keys() - call.tensors.keys())
-            raise _Parted(Difference(at=call.name, foreign=f"a norm without {missing[0]}", ours=f"{ours.name} has it"))
+            raise _parted(call.name, f"a norm without {missing[0]}", f"{ours.name} has it")
         for key, tensor in call.tensors.items():
             if key in ours.tensors:
                 tensor.copy_(ours.tensors[key])
             else:  # a bias that ours has not
                 tensor.zero_()
-                self.biased.append(call.name)
+                told = Difference(at=call.name, foreign=f"{call}, with a bias", ours=f"{ours.name}, {ours}, without")
+                self.asides.setdefault(f"a bias in a {call.kind}", []).append(told)
         if "bias" in ours.tensors and "bias" not in call.tensors:
-            raise _Parted(Difference(at=call.name, foreign=f"a {call.kind} without bias", ours=f"{ours.name} has one"))
+            raise _parted(call.name, f"a {call.kind} without bias", f"{ours.name} has one")
 
     def _part(self, call: Call, readers: Sequence[Call]) -> Difference:
         if readers:
@@ -148,33 +197,41 @@ class Pairing:
         return {IMAGES: self.images, **dict(sorted(found.items(), key=lambda each: each[0].count(".")))}
 
     def _all_heard(self) -> None:
-        if self.free:
-            left = self.free[0]
-            raise _Parted(
-                Difference(at="the end", foreign=f"never runs {left}", ours=f"{left.name} of {len(self.free)} more")
-            )
+        """Ours ran nothing else; only dropout may be missing altogether, which is told aside."""
+        left = [each for each in self.free if each.kind not in DROPOUTS or self._drops_somewhere()]
+        if left:
+            raise _parted("the end", f"never runs {left[0]}", f"{left[0].name} of {len(left)} more")
+        for each in self.free:
+            at = f"{each.name} of ours"
+            self.asides.setdefault(f"no {each}", []).append(Difference(at=at, foreign="no dropout", ours=str(each)))
+
+    def _drops_somewhere(self) -> bool:
+        return any(each.kind in DROPOUTS for each in self.partners.values())
 
     def _behaviour(self) -> None:
         """Running statistics after the one step, and gradients: evaluation and training from here on are the same."""
+        _forget(self.ours)
         calls(self.ours, self.images)  # the step that the foreign norms have taken
         evaluated, gradients = zip(*(self._gradients(module) for module in (self.foreign, self.ours)), strict=True)
         self._equal("the logits in evaluation mode", *evaluated)
-        theirs, ours = gradients
+        theirs, expected = gradients
         learnt = {name for name, parameter in self.foreign.named_parameters() if parameter.requires_grad}
         paired = {
-            f"{name}.{leaf}": f"{path}.{leaf}" for name, path in self.names.items() for leaf in ("weight", "bias")
+            f"{name}.{leaf}": f"{ours.name}.{leaf}"
+            for name, ours in self.partners.items()
+            for leaf in ("weight", "bias")
         }
         for name, path in {**paired, IMAGES: IMAGES}.items():
-            if path not in ours:
+            if path not in expected:
                 continue
             if name in theirs:
-                self._equal(f"the gradient of {name}", theirs[name].flatten(), ours[path].flatten())
+                self._equal(f"the gradient of {name}", theirs[name].flatten(), expected[path].flatten())
             elif name in learnt or name == IMAGES:
-                raise _Parted(Difference(at=f"the gradient of {name}", foreign="none", ours=f"one for {path}"))
+                raise _parted(f"the gradient of {name}", "none", f"one for {path}")
         for name in learnt - paired.keys():
             if name in theirs:
                 what = f"a parameter of shape {tuple(theirs[name].shape)}, which the logits depend on"
-                raise _Parted(Difference(at=name, foreign=what, ours="no such parameter"))
+                raise _parted(name, what, "no such parameter")
         idle = [name for name, _ in self.foreign.named_parameters() if name not in {*theirs, *paired}]
         if idle:
             self.remarks.append(f"{len(idle)} parameters are never used, {idle[0]} the first")
@@ -182,16 +239,17 @@ class Pairing:
     def _gradients(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """The logits in evaluation mode, and the gradient of the images and of each parameter that they depend on."""
         images = self.images.clone().requires_grad_()
-        logits = module.eval()(images).flatten(1)
+        with Listening(module, self._evaluated) if module is self.foreign else nullcontext():
+            logits = module.eval()(images.clone()).flatten(1)  # a copy, which may be changed in place
         leaves = {name: each for name, each in module.named_parameters() if each.requires_grad} | {IMAGES: images}
         found = torch.autograd.grad(logits.square().sum(), list(leaves.values()), allow_unused=True)
         return logits, {name: each for name, each in zip(leaves, found, strict=True) if each is not None}
 
-    def _no_biases(self) -> None:
-        if self.biased:
-            more = f" and {len(self.biased) - 1} more" if len(self.biased) > 1 else ""
-            ours = "no bias: it does nothing before a norm, but is a parameter that the paper's network has not"
-            raise _Parted(Difference(at=f"{self.biased[0]}{more}", foreign="a convolution with bias", ours=ours))
+    def _evaluated(self, call: Call) -> Numbers | None:
+        """Our numbers for what was paired; dropout has no place here."""
+        if call.kind in DROPOUTS:
+            raise _parted(call.name, f"{call}, in evaluation mode too", "none in evaluation")
+        return self.partners[call.name].numbers if call.name in self.partners else None
 
     def _equal(self, what: str, foreign: Tensor, ours: Tensor) -> None:
         if same(foreign, ours):
@@ -203,7 +261,14 @@ class Pairing:
         )
         told = next((words for words, tensor in spelt.items() if same(foreign, tensor)), "")
         shapes = "" if foreign.shape == ours.shape else f" of shape {tuple(foreign.shape)}"
-        raise _Parted(Difference(at=what, foreign=told or f"other values{shapes}", ours=f"shape {tuple(ours.shape)}"))
+        raise _parted(what, told or f"other values{shapes}", f"shape {tuple(ours.shape)}")
+
+
+def _forget(network: Network) -> None:
+    """Set what the norms have seen back to nothing."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
 
 
 def _place(name: str) -> str:

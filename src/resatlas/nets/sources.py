@@ -42,10 +42,24 @@ def dialect_for(plan: Plan, source: str, keys: Iterable[str] = ()) -> Dialect:
     return min(SOURCES[source], key=lambda dialect: _distance(dialect, plan, has, known))
 
 
+def speakers(keys: Iterable[str], plan: Plan) -> list[str]:
+    """The sources whose names most of some keys are."""
+    known = tuple(keys)
+    return [
+        source
+        for source, dialects in SOURCES.items()
+        if any(_named(dialect, plan, known) > len(known) / 2 for dialect in dialects if dialect.names)
+    ]
+
+
+def _named(dialect: Dialect, plan: Plan, keys: tuple[str, ...]) -> int:
+    return sum(path_of(key, dialect, plan) is not None for key in keys)
+
+
 def _distance(dialect: Dialect, plan: Plan, has: Traits, keys: tuple[str, ...]) -> tuple[int, int]:
     """Nothing if the plan speaks the dialect; else the strange keys, then the differing traits."""
     differences = len(differing(has, dialect.traits))
-    strange = sum(path_of(key, dialect, plan) is None for key in keys) if differences else 0
+    strange = len(keys) - _named(dialect, plan, keys) if differences else 0
     return strange, differences
 
 

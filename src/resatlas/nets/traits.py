@@ -64,6 +64,26 @@ def traits(plan: Plan) -> Traits:
     return {trait: tuple(sorted(set(words))) for trait, words in found.items()}
 
 
+def function(plan: Plan) -> tuple[object, ...]:
+    """What a plan computes of any images once it is trained, beside what the shapes of its weights show."""
+    units = tuple(
+        (unit.stride, unit.skip, unit.join, _trained(unit.after_sum), tuple(map(_stream_function, unit.streams)))
+        for _, unit in plan.units
+    )
+    return _trained(plan.stem), units, _trained(plan.head), plan.stems, plan.heads
+
+
+def _stream_function(stream: Stream) -> tuple[object, ...]:
+    bodies = tuple(map(_trained, stream.bodies))
+    shortcut = None if stream.shortcut is None else _trained(stream.shortcut)
+    gated = stream.gated if stream.gate else None
+    return _trained(stream.first), bodies, stream.merge, _trained(stream.merged), shortcut, stream.reads, gated
+
+
+def _trained(chain: Chain) -> tuple[Op, ...]:
+    return tuple(layer.op for layer in chain if not isinstance(layer.op, Dropout | Linear))
+
+
 def differing(has: Traits, allowed: Traits) -> list[Trait]:
     """The traits in which a network is nothing that a source's code can be."""
     return [trait for trait, words in allowed.items() if set(has[trait]) - set(words)]
@@ -80,11 +100,24 @@ def differences(has: Traits, allowed: Traits, *, source: str) -> list[str]:
     return found
 
 
+def contrasts(has: Traits, given: Traits, *, whose: str) -> list[str]:
+    """As `differences`, of two networks: only what one of them has and the other has not."""
+    ours = {trait: tuple(word for word in words if word not in given[trait]) for trait, words in has.items()}
+    theirs = {trait: tuple(word for word in words if word not in has[trait]) or words for trait, words in given.items()}
+    return differences(ours, theirs, source=whose)
+
+
 def _streams(plan: Plan) -> Iterator[str]:
     for unit in dict.fromkeys(unit for _, unit in plan.units):
         bodies = max(len(stream.bodies) for stream in unit.streams)
         many = unit.skip != "own" or bodies > 1
         yield f"{len(unit.streams)} streams of {bodies} bodies" if many else "one stream"
+        if bodies > 1:
+            yield f"bodies joined by {unit.streams[0].merge}"
+        if unit.skip != "own":
+            yield f"shortcuts shared by {unit.skip}"
+        if unit.join:
+            yield f"streams joined by {unit.join}"
     if plan.stems * plan.heads > 1:
         yield f"{plan.stems} stems and {plan.heads} heads"
 
@@ -141,7 +174,7 @@ def _shortcut(stream: Stream) -> str:
     read = f"{_chain(stream.first)} of x" if stream.reads == "pre-activated" else "x"
     ops = [layer.op for layer in stream.shortcut]
     words = _words(replace(op, stride=1) if isinstance(op, Convolution) else op for op in ops)
-    gated = "gated " if stream.gate else ""
+    gated = {"both": "exclusively gated ", "shortcut": "gated "}[stream.gated] if stream.gate else ""
     return f"{gated}{words} of {read}" if ops else f"{gated}{read}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -38,6 +38,15 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     if beginning[8:] == b"{":  # eight bytes of length, then JSON
         return _safetensors(file)
     return tensors(_torch_file(file), where=file.name)
+
+
+def read_note(file: Path, key: str) -> str | None:
+    """What a safetensors file says of its tensors under a key; nothing of a file of another kind."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return (opened.metadata() or {}).get(key)
+    except (OSError, SafetensorError):
+        return None
 
 
 def tensors(value: object, *, where: str) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """Weights in and out: under our paths, or under the names of another source's code."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,24 +9,29 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from resatlas.arch.plan import Plan
-from resatlas.errors import CheckpointError, quoted
-from resatlas.nets.likely import taker
+from resatlas.arch.plan import Plan, from_json, to_json
+from resatlas.errors import BlueprintError, CheckpointError, quoted
+from resatlas.nets.likely import taker, writer
 from resatlas.nets.network import Network
-from resatlas.nets.sources import Dialect, dialect_for, key_of, path_of, shape_of
-from resatlas.nets.traits import differences, traits
-from resatlas.nets.weight_files import read_tensors, tensors
+from resatlas.nets.sources import Dialect, dialect_for, key_of, path_of, shape_of, speakers
+from resatlas.nets.traits import contrasts, differences, function, traits
+from resatlas.nets.weight_files import read_note, read_tensors, tensors
 
 WRAPPERS = ("module", "_orig_mod", "model", "net", "network")
 """Names that DataParallel, torch.compile and training programs put around a network's own."""
+
+NOTE = "plan"
+"""Where our files say which plan their weights are for."""
 
 WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 COUNT_TYPES = (torch.int64, torch.int32)
 
 
 def save_weights(network: nn.Module, file: Path) -> None:
-    """Write every parameter and buffer under its path, as safetensors."""
-    save_file({path: tensor.detach().contiguous() for path, tensor in network.state_dict().items()}, file)
+    """Write every parameter and buffer under its path, as safetensors, with the plan that says what they compute."""
+    note = {NOTE: json.dumps(to_json(network.plan), sort_keys=True)} if isinstance(network, Network) else None
+    held = {path: tensor.detach().contiguous() for path, tensor in network.state_dict().items()}
+    save_file(held, file, metadata=note)
 
 
 def export_weights(network: Network, *, target: str) -> dict[str, Tensor]:
@@ -45,19 +51,50 @@ def load_weights(network: Network, weights: str | Path | Mapping[str, object], *
     `weights` is a state dict, a safetensors file, or a torch file of tensors alone; what training programs put
     around it and around its keys is taken off. Only the batch counts of norms may be missing, as in files of old
     torch: they are then 0.
-    Raises: CheckpointError if the file cannot be read, if the source's code computes something else than the
-    network, or if entries are missing, unexpected, of another shape or type, or not finite; UnknownName.
+
+    Where shapes do not show what the weights computed, the source's traits do, and in our own files their plan. Not
+    told apart, since neither names nor shapes nor files tell them: our state dicts without a file; pytorchcv's
+    resnet50 and resnet50b, whose strides stand elsewhere, and their like of other depths: both load into `resnet-50`
+    and into `resnet-50-v1.5`; timm's resnetblur50 and resnetaa50, which blur or average where they stride: they load
+    as its resnet50 does. `audit` tells them all, since it runs their code.
+    Raises: CheckpointError if the file cannot be read, if the source's code or the network that wrote the file
+    computes something else than the network, or if entries are missing, unexpected, of another shape or type, or not
+    finite; UnknownName.
     """
     where = Path(weights).name if isinstance(weights, str | Path) else "the state dict"
     found = read_tensors(Path(weights)) if isinstance(weights, str | Path) else tensors(weights, where=where)
-    given = _unwrapped(found, where)
+    given = unwrapped(found, where)
     dialect = dialect_for(network.plan, source, given)
     own = _own(network, dialect)
     _check_traits(network.plan, dialect, given, source=source)
     _check_entries(network.plan, dialect, given, own, source=source)
+    if source == "resatlas" and isinstance(weights, str | Path):
+        check_writer(network.plan, Path(weights))
     fitted = {key: _fitted(key, given.get(key, torch.zeros_like(tensor)), tensor) for key, tensor in own.items()}
     for key, tensor in own.items():
         tensor.copy_(fitted[key])
+
+
+def check_writer(plan: Plan, file: Path) -> None:
+    """Refuse a file of ours whose network computes something else with the same weights; without a note all is well.
+
+    Raises: CheckpointError with the name of the network that it computes, where it has one.
+    """
+    written = _plan_of(file)
+    if written is None or function(written) == function(plan):
+        return
+    faults = contrasts(traits(plan), traits(written), whose="the file")
+    name = writer(written)
+    meant = [f"did you mean {name}?"] if name else []
+    raise CheckpointError("; ".join([*(faults or ["the file's network computes something else"]), *meant]))
+
+
+def _plan_of(file: Path) -> Plan | None:
+    """The plan that a file notes, if it is one of a version that is understood here."""
+    try:
+        return from_json(json.loads(read_note(file, NOTE) or "null"))
+    except (BlueprintError, ValueError, RecursionError):
+        return None
 
 
 def _own(network: Network, dialect: Dialect) -> dict[str, Tensor]:
@@ -68,7 +105,7 @@ def _own(network: Network, dialect: Dialect) -> dict[str, Tensor]:
     }
 
 
-def _unwrapped(given: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+def unwrapped(given: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """The tensors without the wrappers in their names."""
     found: dict[str, Tensor] = {}
     for key, tensor in given.items():
@@ -103,13 +140,23 @@ def _check_entries(
     ]
     first = [f"{quoted(key)} is {_shape(given[key])}, here {_shape(own[key])}" for key in shaped[:1]]
     if faults:
-        whole = "; ".join([*faults, *first, *_meant(plan, given, source)])
+        whole = "; ".join([*faults, *first, *(_whose(plan, given, source) or _meant(plan, given, source))])
         raise CheckpointError(f"these are not the network's weights: {whole}")
 
 
 def _meant(plan: Plan, given: Mapping[str, Tensor], source: str) -> list[str]:
     found = taker({key: tuple(tensor.shape) for key, tensor in given.items()}, plan, source=source)
     return [f"did you mean {found}?"] if found else []
+
+
+def _whose(plan: Plan, given: Mapping[str, Tensor], source: str) -> list[str]:
+    """Another source that the names seem to be of."""
+    found = speakers(given, plan)
+    return (
+        [f'the names seem to be those of {" or ".join(found)}: pass source="{found[0]}"']
+        if (found and source not in found)
+        else []
+    )
 
 
 def _forgiven(key: str, given: Mapping[str, Tensor]) -> bool:

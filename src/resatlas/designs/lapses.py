@@ -1,0 +1,99 @@
+"""Mistakes that no blueprint can say, such as those in one unit alone, as rewrites of a plan."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from resatlas.arch.ops import GlobalPool, MaxPool, Relu
+from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
+
+Change = Callable[[Unit], Unit]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lapse:
+    """A wrong network in words, where it was seen, and the rewrite of the right plan that makes it."""
+
+    what: str
+    seen: str
+    rewrite: Callable[[Plan], Plan]
+
+
+def lapses_at(unit: str) -> Iterator[Lapse]:
+    """What may be wrong in the unit of that path alone."""
+    for what, change in IN_ONE_UNIT.items():
+        yield Lapse(what=f"{what} in {unit}", seen="a plausible slip", rewrite=_in_unit(unit, change))
+
+
+def _in_unit(unit: str, change: Change) -> Callable[[Plan], Plan]:
+    return lambda plan: _changed(plan, lambda path, each: change(each) if path == unit else each)
+
+
+def _in_all(change: Change) -> Callable[[Plan], Plan]:
+    return lambda plan: _changed(plan, lambda _, each: change(each))
+
+
+def _changed(plan: Plan, change: Callable[[str, Unit], Unit]) -> Plan:
+    changed = iter([change(path, unit) for path, unit in plan.units])
+    return replace(plan, stages=tuple(tuple(next(changed) for _ in stage) for stage in plan.stages))
+
+
+def _streams(change: Callable[[Stream], Stream]) -> Change:
+    return lambda unit: replace(unit, streams=tuple(map(change, unit.streams)))
+
+
+def _unactivated(chain: Chain) -> Chain:
+    return tuple(layer for layer in chain if layer.op != Relu())
+
+
+def _without_shortcut(stream: Stream) -> Stream:
+    return replace(stream, shortcut=None, gate=())
+
+
+def _linear_body(stream: Stream) -> Stream:
+    return replace(stream, bodies=tuple(map(_unactivated, stream.bodies)))
+
+
+def _linear_sum(unit: Unit) -> Unit:
+    return replace(unit, after_sum=_unactivated(unit.after_sum))
+
+
+def _reading(stream: Stream) -> Stream:
+    """The other of the two tensors that a shortcut may read, where they are two."""
+    return _pre_activated(stream) if stream.reads == "input" else replace(stream, reads="input")
+
+
+def _pre_activated(stream: Stream) -> Stream:
+    return replace(stream, reads="pre-activated") if stream.first and stream.shortcut is not None else stream
+
+
+def _largest(plan: Plan) -> Plan:
+    """One window over the whole of a square map, wherever its middle lies."""
+    before = [layer for layer in plan.head if layer.op == GlobalPool()]
+    side = before[0].input.height
+    if side == 1 or side != before[0].input.width:
+        return plan
+    head: list[Layer] = []
+    for layer in plan.head:
+        if layer.op == GlobalPool():
+            head.append(Layer("largest", MaxPool(2 * side - 1, side), layer.input, layer.output))
+            head.append(replace(layer, input=layer.output))
+        else:
+            head.append(layer)
+    return replace(plan, head=tuple(head))
+
+
+IN_ONE_UNIT: Mapping[str, Change] = {
+    "no shortcut": _streams(_without_shortcut),
+    "no relu after the sum": _linear_sum,
+    "no relu between the convolutions": _streams(_linear_body),
+    "the shortcut reads the other of the raw and the pre-activated tensor": _streams(_reading),
+}
+
+LAPSES: tuple[Lapse, ...] = (
+    Lapse(
+        what="every shortcut reads the pre-activated tensor",
+        seen="a plausible slip",
+        rewrite=_in_all(_streams(_pre_activated)),
+    ),
+    Lapse(what="the largest value in place of the mean in the global pool", seen="a plausible slip", rewrite=_largest),
+)
