@@ -4,8 +4,10 @@
     resatlas.plan("wrn-28-10", classes=100)     every number of a network
     resatlas.cost(plan).parameters
     resatlas.build("wrn-28-10", classes=100)    the network itself
+    resatlas.save_pretrained("runs/x", "x")     a finished run as a folder that travels
+    resatlas.from_pretrained("x")               its network back
 
-Nothing is imported before it is used: only `build`, `load_weights` and `train` need torch.
+Nothing is imported before it is used: only what computes with a network needs torch.
 """
 
 from importlib import import_module
@@ -24,6 +26,10 @@ _PUBLIC = {
     "convert_form": "resatlas.nets.forms",
     "Experiment": "resatlas.runs.experiment",
     "train": "resatlas.studies.single",
+    "save_pretrained": "resatlas.exporting.saving",
+    "from_pretrained": "resatlas.exporting.loading",
+    "preprocessing": "resatlas.exporting.preprocessing",
+    "read_config": "resatlas.exporting.config",
 }
 
 __all__ = [*_PUBLIC, "__version__"]

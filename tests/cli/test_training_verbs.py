@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from resatlas.cli.main import main
 from resatlas.data import fashion_mnist
 from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.schedule import OneCycle
 from resatlas.runs import store
 from resatlas.runs.experiment import from_json, to_json
 from resatlas.runs.store import Run
@@ -87,9 +90,12 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
     head, row = out.splitlines()
     assert head.split("  ")[0] == "run"
     assert row.startswith(folder)
-    opening, epoch = err.splitlines()
+    scaled, left_out, opening, epoch = err.splitlines()
+    assert scaled == "1 epochs in place of the 15 of quick"
+    assert left_out == f"Flip is left out: mirrored images of {DATA} lose their class"
     assert opening == (
-        f"{DESIGN} on {DATA}: 84 images, 1 epochs of 5 steps, batch 16, learning rate up to 0.1, seed 0 -> {folder}"
+        f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, learning rate up to 0.1, seed 0 "
+        f"-> {folder}"
     )
     assert [word for word in epoch.split() if not word[0].isdigit()] == [
         *("epoch", "loss", "error_percent", "validation_error_percent", "images_per_second", "seconds_left"),
@@ -153,7 +159,7 @@ def test_the_resolved_experiment_is_printed(say: Say, tmp_path: Path) -> None:
     assert json.loads(text) == json.loads(out)
     assert to_json(experiment) == json.loads(out)
     assert (experiment.recipe.epochs, experiment.recipe.batch) == (1, 16)
-    assert (experiment.recipe.schedule.peak, str(experiment.recipe.schedule.rise)) == (0.3, "1/3")
+    assert experiment.recipe.schedule == OneCycle(peak=0.3, rise=Fraction(1, 3))
     assert (experiment.design, experiment.data, experiment.seed) == (DESIGN, DATA, 0)
     assert err == ""
     assert list(tmp_path.iterdir()) == []
@@ -430,3 +436,63 @@ def test_the_usual_recipe_is_the_quick_one(say: Say) -> None:
     out, _ = say("train", "resnet-20", "--data", "digits", "--print-config", "--json")
     assert from_json(json.loads(out)).recipe == NAMED["quick"]
     assert from_json(json.loads(out)).layout == EXPERIMENT.layout
+
+
+def test_a_scaled_schedule_is_told_and_kept(say: Say) -> None:
+    """Where drops and a warm-up come in the epochs asked for, and which rates of dropout are not the recipe's."""
+    out, err = say(
+        "train", "wide-resnet:depth=10,base=2,widen=1,dropout=0.1", "--data", DATA, "--recipe", "wrn-cifar",
+        "--epochs", "2", "--set", "batch=16", "--out", "run", "--json",
+    )  # fmt: skip
+    told = err.splitlines()[:3]
+    assert told == [
+        "2 epochs in place of the 200 of wrn-cifar, its learning rate turning after 0.59, 1.19, 1.59 of them",
+        f"Flip is left out: mirrored images of {DATA} lose their class",
+        "the network drops out at a rate of 0.1; wrn-cifar goes with 0 or 0.3",
+    ]
+    assert json.loads(Path("run/experiment.json").read_text())["departures"] == told
+    assert json.loads(out)["recipe"] == "wrn-cifar"
+    rates = [row["learning_rate"] for row in Run(Path("run")).metrics]
+    assert rates == [0.02, 0.0008]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--init-from", "nothere.pth"), 4),
+        (("--init-from", "."), 4),
+        (("--init-from", "empty.pth"), 4),
+        (("--workers", "0"), 2),
+        (("--unreadable", "maybe"), 2),
+        (("--recipe", "wrn-cifr"), 2),
+        (("--epochs", "0"), 2),
+        (("--set", "norm_group=17"), 2),
+    ],
+)
+def test_a_training_that_cannot_begin_leaves_no_folder(
+    words: tuple[str, ...],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One line and its exit code; the corrected command can use the same folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("empty.pth").write_bytes(b"")
+    assert main((*TRAIN, "--out", "run", *words)) == code
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1
+    assert captured.out == ""
+    assert not Path("run").exists()
+
+
+def test_weights_start_a_training(say: Say, finished: Run) -> None:
+    """Said with their source; their digest stands in the experiment."""
+    weights = next(iter(sorted(finished.checkpoints.glob("step-*")))) / "model.safetensors"
+    copy = Path("start.safetensors")
+    shutil.copy(weights, copy)
+    _, err = say(*TRAIN, "--init-from", "start.safetensors", "--out", "run")
+    assert "starts from start.safetensors, named as resatlas names weights" in err.splitlines()
+    experiment = Run(Path("run")).experiment
+    assert experiment.weights is not None
+    assert experiment.weights.sha256 == sha256(copy.read_bytes()).hexdigest()

@@ -4,12 +4,12 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resatlas.arch.ops import Shape
 from resatlas.data.catalog import NAMED, resolve
-from resatlas.errors import UnknownName, UsageError
+from resatlas.errors import DataError, UnknownName, UsageError
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -49,8 +49,9 @@ def test_the_name_is_the_shortest_text(text: str, name: str) -> None:
     [
         ("digit", 'no data set "digit"; did you mean "digits"?'),
         ("Digits:size=16", 'no data set "Digits"; did you mean "digits"?'),
-        ("", "there are digits, fashion-mnist, synthetic"),
-        ("some/folder", 'no data set "some/folder"'),
+        ("", "there are cifar-10, cifar-100, digits, fashion-mnist, imagenet, svhn, synthetic"),
+        ("some.folder", 'no data set "some.folder"'),
+        ("folder:of/images", 'no data set "folder"'),
         ("digits:sise=16", 'no knob of digits "sise"; did you mean "size"?'),
         ("digits:", 'no knob of digits ""; there are size'),
         ("digits:size=16,", 'no knob of digits ""'),
@@ -84,15 +85,23 @@ def test_a_malformed_knob_is_refused_in_words(text: str, words: str) -> None:
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("text", ["some/folder", "some/folder:size=96", "/:size=96"])
+def test_a_text_with_a_slash_is_a_folder(text: str) -> None:
+    """A folder that is not there, or holds no data set, is missing data and no wrong name."""
+    with pytest.raises(DataError, match=r"some/folder cannot be listed|^/ should have the folders train and val"):
+        resolve(text)
+
+
 def answer(text: str) -> str:
     """The name that the text resolves to, or the error's message."""
     try:
         return resolve(text).name
-    except UsageError as error:
+    except (UsageError, DataError) as error:
         return str(error)
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
+@settings(deadline=None)  # folders are looked for
 def test_no_text_breaks_the_catalogue(name: str, knobs: str) -> None:
     """Whatever is typed is answered in one line."""
     for text in (name, f"{name}:{knobs}", f"digits:{knobs}", f"digits:size={knobs}"):

@@ -1,15 +1,17 @@
 """A part of a data set checks itself, and gives up images for validation by class."""
 
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resatlas.arch.ops import Shape
 from resatlas.data.catalog import resolve
-from resatlas.data.dataset import ImageSet, hold_back
+from resatlas.data.dataset import ImageFiles, ImageSet, hold_back
 from resatlas.errors import DataError, UsageError
 
 
@@ -29,6 +31,49 @@ def test_taking_keeps_images_labels_and_ids_together() -> None:
     taken = part().take(np.array([5, 0]))
     assert taken.labels.tolist() == [1, 0]
     assert taken.ids.tolist() == [105, 100]
+
+
+def files(n: int = 6, classes: int = 2) -> ImageFiles:
+    """Names of files that are not there, whose classes take turns."""
+    names = tuple(f"{k}.jpg" for k in range(n))
+    return ImageFiles(root=Path("r"), files=names, labels=np.arange(n) % classes, ids=np.arange(n) + 100, size=32)
+
+
+def test_files_are_taken_as_images_are() -> None:
+    """Names, labels and ids stay together, by positions, by a slice or by a mask."""
+    assert (len(files()), files().shape) == (6, Shape(3, 32, 32))
+    for positions in (np.array([1, 4]), slice(1, 5, 3), np.array([0, 1, 0, 0, 1, 0], bool)):
+        taken = files().take(positions)
+        assert (taken.files, taken.ids.tolist()) == (("1.jpg", "4.jpg"), [101, 104])
+        assert taken.labels.tolist() == [1, 0]
+        assert taken.path(1) == Path("r/4.jpg")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"labels": np.zeros(5, np.int64)}, "labels of 6 images are 6 entries of int64"),
+        ({"ids": np.arange(6.0)}, "these are float64"),
+        ({"labels": np.full(6, -1)}, "labels count from 0; -1 is less"),
+        ({"files": (), "labels": np.zeros(0, np.int64), "ids": np.zeros(0, np.int64)}, "at least 1 image"),
+        ({"size": 0}, "at least 1 pixel a side; 0 is less"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_refused(change: dict[str, Any], words: str) -> None:
+    """A part in files checks itself as one in memory does."""
+    with pytest.raises(DataError, match=words):
+        ImageFiles(**{**vars(files()), **change})
+
+
+@given(n=st.integers(20, 200), share=st.fractions(Fraction(1, 8), Fraction(1, 2)))
+@settings(deadline=None)  # the first split imports scikit-learn
+def test_files_are_held_back_as_images_are(n: int, share: Fraction) -> None:
+    """The split is one of labels, whatever a part lies in."""
+    kept, validation = hold_back(files(n), share)
+    same, held = hold_back(part(n), share)
+    assert validation is not None
+    assert held is not None
+    assert (kept.ids.tolist(), validation.ids.tolist()) == (same.ids.tolist(), held.ids.tolist())
 
 
 @pytest.mark.parametrize(
@@ -77,6 +122,7 @@ def test_a_share_of_less_than_half_an_image_holds_nothing_back(share: Fraction) 
 
 
 @given(n=st.integers(20, 200), share=st.fractions(Fraction(1, 8), Fraction(1, 2)))
+@settings(deadline=None)  # the first split imports scikit-learn
 def test_the_count_is_the_share_rounded_half_up(n: int, share: Fraction) -> None:
     """Exactly floor(share·n + 1/2) images are held back, and no image is lost or doubled."""
     kept, validation = hold_back(part(n), share)

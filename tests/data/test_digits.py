@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 from resatlas.arch.ops import Shape
 from resatlas.data.digits import digits, resized
 from resatlas.errors import UsageError
+from tests.data.memory import in_memory
 
 PIXELS, LABELS = (np.asarray(array, np.int64) for array in load_digits(return_X_y=True))
 
@@ -31,7 +32,7 @@ def test_the_split_never_changes() -> None:
 
 def test_the_pixels_are_the_source_scaled_to_bytes() -> None:
     """Grey level v of 16 becomes floor(255·v/16 + 1/2), for the image that the id names."""
-    test = digits().read().test
+    test = in_memory(digits().read().test)
     assert test.images.reshape(360, 64).tolist() == ((PIXELS[test.ids] * 255 + 8) // 16).tolist()
     assert test.labels.tolist() == LABELS[test.ids].tolist()
 

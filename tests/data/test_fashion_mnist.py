@@ -11,7 +11,9 @@ import pytest
 
 from resatlas.arch.ops import Shape
 from resatlas.data import fashion_mnist as module
+from resatlas.data.dataset import ImageSet
 from resatlas.data.fashion_mnist import fashion_mnist
+from resatlas.data.places import located
 from resatlas.errors import DataError
 
 
@@ -28,6 +30,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(module, "FILES", tuple(published))
     monkeypatch.setattr(module, "PACKAGED", tmp_path / "nothing-packaged")
     monkeypatch.setenv("RESATLAS_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -35,6 +38,7 @@ def test_images_are_padded_with_two_zeros_a_side(tiny: Path) -> None:
     """The published pixels stand in the middle of a black frame."""
     train = fashion_mnist().read().train
     published = gzip.decompress((tiny / module.FILES[0].name).read_bytes())[16:]
+    assert isinstance(train, ImageSet)
     assert train.images[:, 0, 2:-2, 2:-2].tobytes() == published
     assert train.images.sum() == sum(published)
 
@@ -62,12 +66,26 @@ def test_the_package_serves_where_nothing_else_is_named(tiny: Path, monkeypatch:
     assert len(fashion_mnist().read().test) == 3
 
 
-def test_a_missing_data_set_names_both_remedies(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error has the one command, the other way, and the folders that were looked at."""
+def test_the_user_s_cache_is_looked_at_too(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that were fetched are found where no folder is named."""
+    monkeypatch.delenv("RESATLAS_DATA")
+    (tiny / "cache/resatlas").mkdir(parents=True)
+    (tiny / "cache/resatlas/fashion-mnist").symlink_to(tiny)
+    assert len(fashion_mnist().read().test) == 3
+
+
+def test_a_missing_data_set_names_its_remedies(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error has the commands, the way by hand, and the folders that were looked at."""
     monkeypatch.setenv("RESATLAS_DATA", str(tiny / "empty"))
     with pytest.raises(DataError) as error:
         fashion_mnist().read()
-    for words in ("apt-get install dataset-fashion-mnist", "RESATLAS_DATA", str(tiny / "empty"), "nothing-packaged"):
+    for words in (
+        'get it with "apt-get install dataset-fashion-mnist" or "resatlas data fetch fashion-mnist"',
+        "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz",
+        "RESATLAS_DATA",
+        str(tiny / "empty"),
+        "nothing-packaged",
+    ):
         assert words in str(error.value)
 
 
@@ -75,7 +93,7 @@ def test_a_missing_file_is_named(tiny: Path) -> None:
     """Three of the four files are told apart from none."""
     name = module.FILES[1].name
     (tiny / name).unlink()
-    with pytest.raises(DataError, match=f"without {name}; get it with"):
+    with pytest.raises(DataError, match=f"Fashion-MNIST lacks {name}, which is not in .*; get it with"):
         fashion_mnist().read()
 
 
@@ -103,7 +121,7 @@ def test_a_cut_file_or_a_web_page_is_named(tiny: Path, content: bytes) -> None:
 def test_the_published_files_read_whole() -> None:
     """The real set has 6,000 and 1,000 images of each class, and the published first labels."""
     try:
-        module.found()
+        located(module.source())
     except DataError as error:
         if os.environ.get("CI") == "true":
             raise

@@ -6,6 +6,7 @@ import pytest
 from resatlas.arch.ops import Shape
 from resatlas.data.synthetic import synthetic
 from resatlas.errors import UsageError
+from tests.data.memory import in_memory
 
 
 def test_a_quarter_as_many_images_are_tested_on() -> None:
@@ -21,16 +22,18 @@ def test_a_quarter_as_many_images_are_tested_on() -> None:
 def test_every_call_makes_the_same_images() -> None:
     """Two readings agree in every pixel, and the parts are not each other's beginning."""
     first, second = synthetic(size=8).read(), synthetic(size=8).read()
-    assert np.array_equal(first.train.images, second.train.images)
-    assert np.array_equal(first.test.images, second.test.images)
-    assert not np.array_equal(first.train.images[:128], first.test.images)
+    train, test = in_memory(first.train).images, in_memory(first.test).images
+    assert np.array_equal(train, in_memory(second.train).images)
+    assert np.array_equal(test, in_memory(second.test).images)
+    assert not np.array_equal(train[:128], test)
 
 
 def test_the_class_can_be_seen() -> None:
     """The nearest mean image of a class names the class of nearly every test image."""
     parts = synthetic(size=16).read()
-    means = np.stack([parts.train.images[parts.train.labels == k].mean(0) for k in range(10)])
-    distances = ((parts.test.images[:, None] - means) ** 2).sum((2, 3, 4))
+    train, test = in_memory(parts.train), in_memory(parts.test)
+    means = np.stack([train.images[train.labels == k].mean(0) for k in range(10)])
+    distances = ((test.images[:, None] - means) ** 2).sum((2, 3, 4))
     assert (distances.argmin(1) == parts.test.labels).mean() > 0.95
 
 

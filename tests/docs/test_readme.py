@@ -17,10 +17,15 @@ from resatlas.cli.main import VERBS, main
 from resatlas.data import digits
 from resatlas.data.dataset import Parts
 from resatlas.runs.store import Run
+from tests.data.pictures import picture
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PACKAGE = Path(resatlas.__file__).parent
+
+
+FINE_TUNING = "resatlas data check"
+TRAVELLING = "import resatlas\n\nresatlas.save_pretrained"
 
 
 def block(language: str, beginning: str = "") -> str:
@@ -30,31 +35,61 @@ def block(language: str, beginning: str = "") -> str:
     return found
 
 
-@pytest.mark.slow
-def test_the_commands_run_in_order(tmp_path: Path) -> None:
-    """Every line of the shell block, in one shell, from an empty folder, with the program on the path."""
-    lines = [line.partition(" #")[0].rstrip() for line in block("sh").splitlines()]
-    commands = [line for line in lines if line]
-    assert len(commands) > 5
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(  # the README's own lines
+def in_shell(commands: list[str], folder: Path) -> str:
+    """What lines of the README say on standard error, carried out in one shell with the program on the path."""
+    done = subprocess.run(
         ["bash", "-euc", "\n".join(commands)],  # noqa: S607 - whichever bash there is
-        cwd=tmp_path,
-        env=environment,
+        cwd=folder,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "Error" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.slow
+def test_photographs_are_classified_by_two_commands(tmp_path: Path) -> None:
+    """Weights as torchvision saves them, a folder of pictures of two classes: checked, trained and tested."""
+    import torch
+    from torchvision.models import resnet18
+
+    for part, images in (("train", 12), ("val", 3)):
+        for k in range(images):
+            for seed, name, side in ((0, "wide", (40, 90)), (50, "high", (90, 40))):
+                file = tmp_path / "pets" / part / name / f"{k}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                picture(seed + k + (part == "val") * 100, size=side).save(file)
+    torch.save(resnet18().state_dict(), tmp_path / "resnet18.pth")
+    check, train = block("sh", FINE_TUNING).splitlines()
+    told = in_shell([check, f"{train} --epochs 1"], tmp_path)
+    assert "its classifier of 1,000 classes is replaced by a new one of 2" in told
+    run = Run(tmp_path / "runs" / "pets")
+    assert run.finished
+    assert (run.plan.classes, run.classes) == (2, ("high", "wide"))
+    assert run.results["test"]["images"] == 6
+
+
+@pytest.mark.slow
+def test_the_commands_run_in_order(tmp_path: Path) -> None:
+    """Every line of the shell block, in one shell, from an empty folder, with the program on the path."""
+    lines = [line.partition(" #")[0].rstrip() for line in block("sh", "resatlas list").splitlines()]
+    commands = [line for line in lines if line]
+    assert len(commands) > 5
+    in_shell(commands, tmp_path)
     [run] = (tmp_path / "runs").iterdir()
     assert Run(run).finished
+    (tmp_path / "travel.py").write_text(block("python", TRAVELLING), encoding="utf-8")
+    in_shell(["python travel.py"], tmp_path)
+    assert {file.name for file in (tmp_path / "digits-resnet").iterdir()} >= {"config.json", "README.md"}
     assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!")
 
 
 def test_every_command_is_one_of_ours() -> None:
     """The shell block names verbs that exist."""
-    words = [line.split()[:2] for line in block("sh").splitlines() if line]
+    words = [line.split()[:2] for name in ("resatlas list", FINE_TUNING) for line in block("sh", name).splitlines()]
     assert {program for program, _ in words} == {"resatlas"}
     assert {verb for _, verb in words} <= set(VERBS)
 
@@ -62,7 +97,7 @@ def test_every_command_is_one_of_ours() -> None:
 def test_the_python_prints_what_its_comments_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each printed value equals the comment behind its line."""
     monkeypatch.chdir(tmp_path)
-    source = block("python")
+    source = block("python", "import resatlas\n\nplan")
     comments = [line.rpartition("  # ")[2] for line in source.splitlines() if line.startswith("print(")]
     assert len(comments) > 1
     ast.parse(source)
@@ -116,11 +151,11 @@ def test_the_tree_is_that_of_the_package() -> None:
 
 
 def test_the_data_are_those_of_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each data set of the table exists, and each that exists is in the table."""
+    """Each data set of the table exists, and each that exists is in the table; a path is anybody's folder."""
     from resatlas.data.catalog import NAMED, resolve
 
     rows = re.findall(r"^\| (`.*?) \|", README, re.MULTILINE)
-    named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    named = [name for row in rows for name in re.findall(r"`([^`]+)`", row) if "/" not in name]
     assert {resolve(name).name.partition(":")[0] for name in named} == set(NAMED)
     assert capsys.readouterr().out == ""
 

@@ -10,13 +10,15 @@ import torch
 from torch import nn
 
 from resatlas.arch.ops import Shape
-from resatlas.data.batches import measure
-from resatlas.data.catalog import resolve
 from resatlas.data.dataset import ImageSet
+from resatlas.data.normalisation import Affine, measured
+from resatlas.data.pipeline import Pipeline
 from resatlas.evaluation import classification as module
 from resatlas.evaluation.classification import Answers, answers, classification, predictions
 from resatlas.evaluation.predictions import Prediction, write_predictions
 from resatlas.nets.network import Network, build
+from resatlas.recipes.images import Standardise
+from tests.data.memory import training_images
 
 CLASSES = 4
 
@@ -32,18 +34,25 @@ def network() -> Network:
 
 def part(n: int) -> ImageSet:
     """The first n of 300 synthetic images, with ids that are not their positions."""
-    whole = resolve(f"synthetic:size=8,channels=1,classes={CLASSES},images=300").read().train.take(slice(n))
+    whole = training_images(f"synthetic:size=8,channels=1,classes={CLASSES},images=300").take(slice(n))
     return ImageSet(images=whole.images, labels=whole.labels, ids=7 * whole.ids + 1)
+
+
+def standard(images: ImageSet) -> Pipeline:
+    """Images standardised by their own moments."""
+    step = Standardise()
+    return Pipeline(steps=(step,), normaliser=measured(step, torch.from_numpy(images.images)))
 
 
 @torch.no_grad()
 def one_by_one(network: Network, images: ImageSet) -> list[Prediction]:
     """A slow second opinion: each image alone, with the softmax written out; probability of the true class."""
-    moments = measure(images)
+    moments = standard(images).normaliser
+    assert isinstance(moments, Affine)
     found = []
     network.eval()
     for image, label, id_ in zip(images.images, images.labels.tolist(), images.ids.tolist(), strict=True):
-        x = (image.astype(np.float64) / 255 - moments.mean[0]) / moments.std[0]
+        x = (image.astype(np.float64) / 255 - moments.mean.item()) / moments.std.item()
         logits = network(torch.from_numpy(x).float()[None])[0].tolist()
         shares = [math.exp(logit) for logit in logits]
         found.append(
@@ -57,7 +66,7 @@ def test_loss_and_error_are_those_of_single_images(network: Network, n: int) -> 
     """Also where the number of images is no multiple of a batch."""
     images = part(n)
     slow = one_by_one(network, images)
-    values = dict(classification(answers(network, images, measure(images))))
+    values = dict(classification(answers(network, images, standard(images))))
     assert list(values) == ["loss", "error_percent", "images"]
     assert values["images"] == n
     assert values["loss"] == pytest.approx(-sum(math.log(each.probability) for each in slow) / n, rel=1e-5)
@@ -69,7 +78,7 @@ def test_every_image_is_answered_once_in_order(network: Network, monkeypatch: py
     """Ids and labels are those of the part, at every size of a batch."""
     monkeypatch.setattr(module, "BATCH", batch)
     images = part(37)
-    given = answers(network, images, measure(images))
+    given = answers(network, images, standard(images))
     assert given.ids.tolist() == images.ids.tolist()
     assert given.labels.tolist() == images.labels.tolist()
     assert given.logits.shape == (37, CLASSES)
@@ -80,7 +89,7 @@ def test_the_network_is_asked_in_evaluation_mode_and_not_changed(network: Networ
     before = {path: tensor.clone() for path, tensor in network.state_dict().items()}
     network.train()
     images = part(37)
-    one, two = (answers(network, images, measure(images)) for _ in range(2))
+    one, two = (answers(network, images, standard(images)) for _ in range(2))
     assert one.logits.equal(two.logits)
     assert not one.logits.requires_grad
     assert all(tensor.equal(before[path]) for path, tensor in network.state_dict().items())
@@ -90,7 +99,7 @@ def test_predictions_are_the_largest_logits(network: Network) -> None:
     """Class and probability of each image are those of its softmax."""
     images = part(37)
     slow = one_by_one(network, images)
-    fast = list(predictions(answers(network, images, measure(images))))
+    fast = list(predictions(answers(network, images, standard(images))))
     assert [(each.id, each.true, each.predicted) for each in fast] == [
         (each.id, each.true, each.predicted) for each in slow
     ]
@@ -157,5 +166,5 @@ class Counting(nn.Module):
 def test_no_batch_is_larger_than_it_has_to_be() -> None:
     """300 images are one whole batch and the rest."""
     counting = Counting()
-    answers(counting, part(300), measure(part(300)))
+    answers(counting, part(300), standard(part(300)))
     assert counting.seen == [256, 44]

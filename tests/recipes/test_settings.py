@@ -7,7 +7,8 @@ import pytest
 
 from resatlas.errors import RecipeError, UnknownName, UsageError
 from resatlas.recipes.catalog import NAMED, resolve, with_settings
-from resatlas.recipes.recipe import Decay, OneCycle, Recipe, Sgd
+from resatlas.recipes.recipe import Decay, Recipe, Sgd
+from resatlas.recipes.schedule import OneCycle
 
 QUICK = NAMED["quick"]
 
@@ -90,7 +91,7 @@ def test_a_wrong_key_is_answered_with_the_nearest(setting: str, sentence: str) -
         "optimizer.form=nestrov",
         "optimizer=sgd",
         "schedule=cosine",
-        "augmentation=none",
+        "steps=none",
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key(setting: str) -> None:
@@ -118,7 +119,9 @@ def test_a_setting_is_given_once() -> None:
 def test_a_wrong_recipe_is_answered_with_the_nearest() -> None:
     """Recipes are found by name."""
     assert resolve("quick") is QUICK
-    with pytest.raises(UnknownName, match=r'^no recipe "qick"; did you mean "quick"\?$'):
+    with pytest.raises(
+        UnknownName, match=r'^no recipe "qick"; did you mean "quick"\? \(all: resatlas list --recipes\)$'
+    ):
         resolve("qick")
 
 

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resatlas.arch.blueprint import Initial
 from resatlas.errors import UsageError
-from resatlas.recipes.recipe import Decay, Flip, OneCycle, PadCrop, Recipe, Sgd
+from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.recipe import Decay, Recipe, Sgd
+from resatlas.recipes.schedule import OneCycle
 from resatlas.runs.experiment import Experiment, digest, folder_name, from_json, to_json
 
 PLAIN = Experiment(design="resnet-20", data="digits")
@@ -23,14 +26,19 @@ RECIPES = st.builds(
     source=st.text(),
     epochs=st.integers(1, 10**6),
     batch=st.integers(1, 10**6),
-    optimizer=st.builds(Sgd, momentum=RATES, form=st.sampled_from(["plain", "nesterov"])),
-    schedule=st.builds(
-        OneCycle,
-        peak=st.floats(1e-12, 1e12),
-        rise=st.fractions(Fraction(1, 99), Fraction(98, 99), max_denominator=999),
+    optimizer=st.builds(Sgd, momentum=RATES, form=st.sampled_from(["plain", "nesterov", "caffe"])),
+    schedule=st.one_of(
+        st.builds(
+            OneCycle,
+            peak=st.floats(1e-12, 1e12),
+            rise=st.fractions(Fraction(1, 99), Fraction(98, 99), max_denominator=999),
+        ),
+        st.sampled_from([each.schedule for each in NAMED.values()]),
     ),
     decay=st.builds(Decay, conv=RATES, linear=RATES, norm=RATES, bias=RATES),
-    augmentation=st.sampled_from([(), (Flip(),), (PadCrop(share=Fraction(1, 7)), Flip()), (Flip(), PadCrop())]),
+    steps=st.sampled_from([each.steps for each in NAMED.values()]),
+    testing=st.sampled_from([each.testing for each in NAMED.values()]),
+    initial=st.sampled_from([None, Initial(fan="in")]),
     validation=st.fractions(0, Fraction(1, 2), max_denominator=99),
 )
 

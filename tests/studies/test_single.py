@@ -20,12 +20,15 @@ from resatlas.arch.paths import path_lengths
 from resatlas.data import catalog as datasets
 from resatlas.data.batches import views
 from resatlas.data.dataset import DataSet, ImageSet, Parts
+from resatlas.data.normalisation import Affine
 from resatlas.designs import catalog as designs
 from resatlas.errors import CheckpointError, DataError, DesignError, FolderError, UnknownName, UsageError
 from resatlas.evaluation import classification
+from resatlas.recipes.catalog import NAMED
 from resatlas.runs.store import Run
-from resatlas.studies.single import prepare, retest, train
+from resatlas.studies.single import check_classes, prepare, retest, train
 from resatlas.training.session import material, trained
+from tests.data.pictures import write_parts
 from tests.training.small import EXPERIMENT, assert_same, carried_out, results_without_times
 
 
@@ -49,6 +52,7 @@ def test_a_finished_run_has_its_files(run: Run) -> None:
         "env.json",
         "experiment.json",
         "metrics.jsonl",
+        "normalisation.safetensors",
         "predictions.csv",
         "results.json",
         "status.json",
@@ -102,12 +106,13 @@ def test_an_experiment_is_written_down_whole(run: Run) -> None:
 @torch.no_grad()
 def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None:
     """Each test image once, in order; a second opinion on the saved weights gives the same table and the same error."""
-    images = material(datasets.resolve(EXPERIMENT.data).read(), EXPERIMENT)
+    data = datasets.resolve(EXPERIMENT.data)
+    images = material(data.read(), EXPERIMENT, data)
     network = trained(run, EXPERIMENT).eval()
     rows = []
     losses = []
-    names = datasets.resolve(EXPERIMENT.data).classes
-    for batch in views(images.test, images.normalisation, 1):
+    names = data.classes
+    for batch in views(images.test, images.pipeline, 1):
         [logits] = network(batch.images)
         best = int(logits.argmax())
         losses.append(F.cross_entropy(logits, batch.labels[0]).item())
@@ -128,9 +133,9 @@ def test_the_test_images_are_touched_once_after_the_last_epoch(tmp_path: Path, m
     real = classification.answers
     folder = tmp_path / "run"
 
-    def counted(network: Any, part: ImageSet, normalisation: Any) -> Any:  # noqa: ANN401 - as the real one
+    def counted(network: Any, part: ImageSet, pipeline: Any) -> Any:  # noqa: ANN401 - as the real one
         asked.append((len(part), len(Run(folder).metrics)))
-        return real(network, part, normalisation)
+        return real(network, part, pipeline)
 
     monkeypatch.setattr(classification, "answers", counted)
     carried_out(folder)
@@ -139,12 +144,14 @@ def test_the_test_images_are_touched_once_after_the_last_epoch(tmp_path: Path, m
 
 def test_no_test_image_is_among_those_trained_on() -> None:
     """The parts that a training sees are disjoint, and measured on the training images alone."""
-    parts = datasets.resolve("digits").read()
-    images = material(parts, replace(EXPERIMENT, data="digits"))
+    data = datasets.resolve("digits")
+    images = material(data.read(), replace(EXPERIMENT, data="digits"), data)
     assert images.validation is not None
     ids = [set(part.ids.tolist()) for part in (images.train, images.validation, images.test)]
     assert sum(map(len, ids)) == len(set.union(*ids)) == 1797
-    assert images.normalisation.mean[0] == pytest.approx((images.train.images / 255).mean())
+    assert isinstance(images.train, ImageSet)
+    assert isinstance(images.pipeline.normaliser, Affine)
+    assert images.pipeline.normaliser.mean.item() == pytest.approx((images.train.images / 255).mean())
 
 
 def test_without_validation_there_are_no_such_values(tmp_path: Path) -> None:
@@ -279,3 +286,61 @@ def test_a_finished_run_gives_its_results_without_its_checkpoints(copy: Run) -> 
     """Whoever cleaned up keeps the results."""
     without_checkpoints(copy)
     assert results_without_times(carried_out(copy.folder, resume="auto")) == results_without_times(copy)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A run on a folder with train, val and test, and the folder."""
+    root = write_parts(tmp_path_factory.mktemp("images"), 8, parts=("train", "val", "test"))
+    experiment = replace(EXPERIMENT, data=f"{root}:size=8", recipe=replace(EXPERIMENT.recipe, batch=4))
+    return carried_out(tmp_path_factory.mktemp("runs") / "run", experiment), root
+
+
+def test_a_folder_s_own_validation_comes_before_the_recipe_s(photographs: tuple[Run, Path]) -> None:
+    """Nothing of train is held back where val and test both exist; predictions name the files of test."""
+    run, root = photographs
+    assert {part: run.results[part]["images"] for part in ("train", "validation", "test")} == {
+        "train": 16,
+        "validation": 16,
+        "test": 16,
+    }
+    with (run.folder / "predictions.csv").open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["id"] for row in rows] == [f"{name}/{k}.png" for name in ("cat", "dog") for k in range(8)]
+    assert [row["true"] for row in rows] == ["cat"] * 8 + ["dog"] * 8
+    before = run.results["test"]["error_percent"]
+    assert retest(run.folder)["error_percent"] == before
+    assert (root / "test").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (("cat", "wolf"), 'class 1 of .* is "wolf", but .* learnt "dog"'),
+        (("ant", "cat", "dog"), 'class 0 of .* is "ant", but .* learnt "cat"'),
+        (("cat",), 'class 1 of .* is "missing", but .* learnt "dog"'),
+        (("cat", "dog", "wolf"), 'class 2 of .* is "wolf", but .* learnt "no such class"'),
+    ],
+)
+def test_other_classes_than_those_learnt_are_refused(
+    classes: tuple[str, ...], words: str, photographs: tuple[Run, Path]
+) -> None:
+    """Renamed, further or missing ones are an error of the data that names the first."""
+    run, root = photographs
+    data = datasets.resolve(f"{root}:size=8")
+    check_classes(run, data)
+    with pytest.raises(DataError, match=words):
+        check_classes(run, replace(data, classes=classes))
+
+
+def test_images_that_cannot_be_read_may_be_skipped(tmp_path: Path) -> None:
+    """Training under "skip" goes on where "error" ends with the file's name, and says so in the experiment."""
+    root = write_parts(tmp_path / "images", 6)
+    (root / "train" / "cat" / "2.png").write_bytes(b"not an image")
+    recipe = replace(NAMED["fb-imagenet"], epochs=1, batch=4, norm_group=None)
+    experiment = replace(EXPERIMENT, data=f"{root}:size=8", recipe=recipe)
+    with pytest.raises(DataError, match=r"cat/2\.png is no image that can be read"):
+        carried_out(tmp_path / "error", experiment)
+    run = carried_out(tmp_path / "skip", replace(experiment, unreadable="skip"))
+    assert run.finished
+    assert run.experiment.unreadable == "skip"

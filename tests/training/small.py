@@ -11,9 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from resatlas.arch.ops import Shape
-from resatlas.data.batches import Batch
+from resatlas.data.batches import Batch, Resident
+from resatlas.data.normalisation import UNTOUCHED
+from resatlas.data.pipeline import Pipeline
 from resatlas.nets.network import build
 from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.images import Standardise
+from resatlas.recipes.recipe import Recipe
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run
 from resatlas.studies.single import carry_out, prepare
@@ -44,6 +48,16 @@ def noise(n: int) -> Batch:
     return Batch(torch.randn(n, 1, 8, 8, generator=draw), torch.randint(4, (n,), generator=draw), torch.arange(n))
 
 
+def course(
+    images: Batch, recipe: Recipe = EXPERIMENT.recipe, layout: torch.memory_format = torch.contiguous_format
+) -> Course:
+    """A training on these images as they are."""
+    pipeline = Pipeline(
+        steps=tuple(step for step in recipe.steps if isinstance(step, Standardise)), normaliser=UNTOUCHED
+    )
+    return Course(recipe=recipe, seed=0, images=Resident(**images._asdict()), pipeline=pipeline, layout=layout)
+
+
 def fresh(layout: torch.memory_format = torch.contiguous_format, seed: int = 0) -> TrainState:
     """The state of the smallest network before its first step."""
     network = build(DESIGN, image=Shape(1, 8, 8), classes=4, seed=seed).to(memory_format=layout)
@@ -60,9 +74,8 @@ def stepped(steps: int, layout: torch.memory_format = torch.contiguous_format) -
 def go_on(state: TrainState, steps: int, layout: torch.memory_format = torch.contiguous_format) -> None:
     """Some more steps on that batch."""
     images = noise(16)
-    course = Course(recipe=EXPERIMENT.recipe, seed=0, images=images, mirror="forbidden", layout=layout)
     for _ in range(steps):
-        step(state, images, course)
+        step(state, images, course(images, layout=layout))
 
 
 def carried_out(

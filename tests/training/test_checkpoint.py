@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import torch
 from safetensors import SafetensorError
 
 from resatlas.errors import CheckpointError
+from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.schedule import rate
 from resatlas.training import checkpoint
 from resatlas.training.checkpoint import fault, load, newest_valid, save, sweep
 from resatlas.training.optimizer import momenta
@@ -398,6 +401,9 @@ def test_position_and_versions_are_written_down(two: Path) -> None:
         "batch": 5,
         "step": 5,
         "tally": state["tally"],
+        "rate": rate(NAMED["quick"].schedule, Fraction(4, 3)),
+        "drops": 0,
+        "pace": {"warm": None, "drops": 0, "best": None, "stale": 0},
         "world_size": 1,
         "versions": {"resatlas": "0.1.0", "torch": torch.__version__},
     }

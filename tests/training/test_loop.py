@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from resatlas.arch.ops import Shape
+from resatlas.data.normalisation import Affine
 from resatlas.errors import NonFiniteError
 from resatlas.nets.network import build
 from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.images import Standardise
 from resatlas.recipes.recipe import Decay
+from resatlas.recipes.schedule import OneCycle, rate
 from resatlas.runs.store import Run
 from resatlas.training.loop import Course, fit
 from resatlas.training.optimizer import optimizer
@@ -23,13 +26,14 @@ from tests.training.small import (
     STEPS,
     assert_same,
     carried_out,
+    course,
     different,
     last_checkpoint,
     noise,
     tensors,
 )
 
-NOISE = replace(NAMED["quick"], epochs=80, batch=16, augmentation=(), decay=Decay(), validation=Fraction(0))
+NOISE = replace(NAMED["quick"], epochs=80, batch=16, steps=(Standardise(),), decay=Decay(), validation=Fraction(0))
 
 FAMILIES = (
     "resnet:depth=8,base=8",
@@ -48,9 +52,13 @@ def test_one_batch_is_learnt_by_heart(design: str) -> None:
     """Eighty steps on sixteen images of noise bring the loss near 0, in every family."""
     network = build(design, image=Shape(1, 8, 8), classes=4)
     state = TrainState(network=network, optimizer=optimizer(network, NOISE))
-    course = Course(recipe=NOISE, seed=0, images=noise(16), mirror="forbidden")
     losses: list[float] = []
-    fit(state, course, on_step=lambda _: None, on_epoch=lambda _, tally, __: losses.append(tally.mean_loss))
+    fit(
+        state,
+        course(noise(16), NOISE),
+        on_step=lambda _: None,
+        measure=lambda _, tally, __: losses.append(tally.mean_loss),
+    )
     assert losses[0] > 1
     assert losses[-1] < 0.05
 
@@ -60,14 +68,13 @@ def test_an_epoch_shows_each_image_at_most_once_and_counts_it() -> None:
     network = build("resnet:depth=8,base=2", image=Shape(1, 8, 8), classes=4)
     recipe = replace(NOISE, epochs=2)
     state = TrainState(network=network, optimizer=optimizer(network, recipe))
-    course = Course(recipe=recipe, seed=0, images=noise(40), mirror="forbidden")
     seen: list[tuple[int, int, int]] = []
     tallies: list[Tally] = []
     fit(
         state,
-        course,
+        course(noise(40), recipe),
         on_step=lambda now: seen.append((now.epoch, now.batch, now.step)),
-        on_epoch=lambda _, tally, __: tallies.append(tally),
+        measure=lambda _, tally, __: tallies.append(tally),
     )
     assert seen == [(0, 1, 1), (0, 2, 2), (1, 1, 3), (1, 2, 4)]
     assert [tally.images for tally in tallies] == [32, 32]
@@ -104,7 +111,7 @@ def test_metrics_and_timing_have_a_row_an_epoch(unbroken: Run) -> None:
     }
     assert {tuple(row) for row in unbroken.timing} == {("epoch", "images", "seconds", "images_per_second")}
     assert [row["images"] for row in unbroken.timing] == [STEPS * 16] * 3
-    rates = [EXPERIMENT.recipe.schedule.rate((step - 1) / (3 * STEPS)) for step in (5, 10, 15)]
+    rates = [rate(EXPERIMENT.recipe.schedule, Fraction(step - 1, 3 * STEPS)) for step in (5, 10, 15)]
     assert [row["learning_rate"] for row in unbroken.metrics] == rates
 
 
@@ -126,7 +133,9 @@ def test_a_loss_that_is_no_number_stops_before_the_update(unbroken: Run, tmp_pat
     def on_step(state: TrainState) -> None:
         if state.step == STEPS + 2:
             before.append(parameters(state))
-            courses[0].images.images[:] = torch.nan
+            normaliser = courses[0].pipeline.normaliser
+            assert isinstance(normaliser, Affine)
+            normaliser.mean[:] = torch.nan
 
     folder = tmp_path / "run"
     with pytest.raises(NonFiniteError, match=rf"the loss is nan at step {STEPS + 3} \(epoch 2, learning rate 0\.\d+\)"):
@@ -168,9 +177,7 @@ def test_a_gradient_that_is_no_number_stops_before_the_update(tmp_path: Path) ->
 def test_no_training_ends_well_with_weights_that_are_no_numbers(tmp_path: Path, steps_of_epoch: int) -> None:
     """A rate that is far too high is non-finite, also where its last update is the first that shows it."""
     recipe = NAMED["quick"]
-    recipe = replace(
-        recipe, epochs=2, batch=84 // steps_of_epoch, schedule=replace(recipe.schedule, peak=1e30, rise=Fraction(1, 2))
-    )
+    recipe = replace(recipe, epochs=2, batch=84 // steps_of_epoch, schedule=OneCycle(peak=1e30, rise=Fraction(1, 2)))
     folder = tmp_path / "run"
     with pytest.raises(NonFiniteError):
         carried_out(folder, replace(EXPERIMENT, recipe=recipe))

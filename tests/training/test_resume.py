@@ -137,8 +137,12 @@ def test_a_finished_run_is_left_alone(unbroken: Run) -> None:
 
 
 def test_a_run_that_was_never_begun_begins(unbroken: Run, tmp_path: Path) -> None:
-    """`--resume auto` in a new folder says that it starts from the beginning."""
-    assert resumed(tmp_path / "run") == ["no valid checkpoint: starts from the beginning"]
+    """`--resume auto` in a new folder says what is other than in the recipe, and that it starts from the beginning."""
+    assert resumed(tmp_path / "run") == [
+        "3 epochs in place of the 15 of quick",
+        "Flip is left out: mirrored images of synthetic:size=8,channels=1,classes=4,images=96 lose their class",
+        "no valid checkpoint: starts from the beginning",
+    ]
     assert_same(Run(tmp_path / "run"), unbroken)
 
 

@@ -1,9 +1,10 @@
-"""`resatlas describe`: a network unit by unit."""
+"""`resatlas describe`: a network unit by unit, or a recipe fact by fact."""
 
 import argparse
 from collections.abc import Iterator
 from typing import Any
 
+from resatlas.arch.codec import encode
 from resatlas.arch.cost import cost, unit_cost
 from resatlas.arch.ops import Shape
 from resatlas.arch.paths import mean_lengths
@@ -16,16 +17,22 @@ from resatlas.designs.catalog import Entry, resolve
 from resatlas.designs.counting import classifiers
 from resatlas.designs.published import published_of
 from resatlas.designs.verdicts import verdicts
+from resatlas.errors import UsageError
+from resatlas.recipes import catalog as recipes
+from resatlas.recipes.text import render as render_recipe
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("design", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file")
+    parser.add_argument(
+        "design", nargs="?", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file"
+    )
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes; 0 leaves out the classifier")
     parser.add_argument("--image", type=image_shape, metavar="C,H,W", help="shape of an image, as in 3,32,32")
     parser.add_argument(
         "--conventions", action="store_true", help="what each counter reports for it, in place of the units"
     )
+    parser.add_argument("--recipe", metavar="NAME", help="a recipe, in place of a network or after it")
 
 
 def image_shape(text: str) -> Shape:
@@ -37,6 +44,20 @@ def image_shape(text: str) -> Shape:
 
 
 def run(options: argparse.Namespace) -> Outcome:
+    """A network, a recipe, or one after the other."""
+    if options.recipe is None:
+        if options.design is None:
+            raise UsageError("describe takes a DESIGN, as in resnet-20, or --recipe NAME (resatlas describe --help)")
+        return _network(options)
+    recipe = recipes.resolve(options.recipe)
+    told = Outcome(encode(recipe), render_recipe(recipe))
+    if options.design is None:
+        return told
+    network = _network(options)
+    return Outcome({**network.data, "recipe": told.data}, f"{network.text}\n\n{told.text}")
+
+
+def _network(options: argparse.Namespace) -> Outcome:
     """The plan as text, or its numbers as JSON; what was printed and published beside it."""
     entry = resolve(options.design)
     plan = entry.plan(image=options.image, classes=options.classes)

@@ -8,6 +8,9 @@ from pathlib import Path
 from resatlas.arch.text import aligned
 from resatlas.cli.outcome import Outcome
 from resatlas.data import catalog as datasets
+from resatlas.data import imagenet
+from resatlas.data.fetching import SOURCES
+from resatlas.data.places import located
 from resatlas.errors import ResatlasError
 from resatlas.runs.environment import environment
 from resatlas.runs.store import check_writable
@@ -32,7 +35,8 @@ def run(options: argparse.Namespace) -> Outcome:  # noqa: ARG001 - it has no opt
     ]
     data = {name: {"found": found, "ok": ok} for name, found, ok in findings}
     rows = [(name, "ok" if ok else "missing", found) for name, found, ok in findings]
-    needed = [ok for name, _, ok in findings if name != "data fashion-mnist"]
+    optional = {f"data {name}" for name in (*SOURCES, "imagenet")}
+    needed = [ok for name, _, ok in findings if name not in optional]
     return Outcome(data, aligned(("what", "state", "found"), rows, left=3), exit_code=0 if all(needed) else 1)
 
 
@@ -60,7 +64,19 @@ def _folder() -> tuple[str, str, bool]:
 
 def _data(name: str) -> tuple[str, str, bool]:
     try:
-        parts = datasets.resolve(name).read()
+        return f"data {name}", _where(name), True
     except ResatlasError as error:
         return f"data {name}", str(error), False
-    return f"data {name}", f"{len(parts.train):,} training and {len(parts.test):,} test images", True
+
+
+def _where(name: str) -> str:
+    """The folder of a data set in files, or the images of one that needs none.
+
+    Raises: DataError
+    """
+    if name in SOURCES:
+        return f"in {located(SOURCES[name]())[0].parent}"
+    if name == "imagenet":
+        return f"in {imagenet.found()}"
+    parts = datasets.resolve(name).read()
+    return f"{len(parts.train):,} training and {len(parts.test):,} test images"

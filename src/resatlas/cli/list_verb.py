@@ -1,4 +1,4 @@
-"""`resatlas list`: the catalogue."""
+"""`resatlas list`: the catalogue of designs, or of recipes."""
 
 import argparse
 
@@ -6,16 +6,35 @@ from resatlas.arch.cost import cost
 from resatlas.arch.text import aligned
 from resatlas.cli.outcome import Outcome
 from resatlas.designs.catalog import matching
+from resatlas.recipes import catalog as recipes
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
     parser.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="names or a family, as in wrn-*")
 
+    parser.add_argument("--recipes", action="store_true", help="the recipes, in place of the designs")
+
 
 def run(options: argparse.Namespace) -> Outcome:
+    """The designs that match, or the recipes."""
+    return _recipes(options.pattern) if options.recipes else _designs(options.pattern)
+
+
+def _recipes(pattern: str) -> Outcome:
+    found = recipes.matching(pattern)
+    data = [
+        {"name": each.name, "source": each.source, "data": each.data, "epochs": each.epochs, "batch": each.batch}
+        for each in found
+    ]
+    rows = [(each.name, str(each.epochs), str(each.batch), each.data or "any", each.source) for each in found]
+    table = aligned(("name", "epochs", "batch", "data", "source"), rows, left=5)
+    return Outcome(data, f"{table}\n{len(data)} recipes; each in full: resatlas describe --recipe NAME")
+
+
+def _designs(pattern: str) -> Outcome:
     """Parameters and multiply-adds of every entry that matches, for its usual images and classes."""
-    costs = [(entry, cost(entry.plan())) for entry in matching(options.pattern)]
+    costs = [(entry, cost(entry.plan())) for entry in matching(pattern)]
     data = [
         {
             "name": entry.name,

@@ -16,10 +16,12 @@ from resatlas.errors import ResatlasError, Stopped, UsageError, unknown
 VERBS: Mapping[str, str] = {
     "list": "the catalogue, with parameters and multiply-adds",
     "describe": "a network unit by unit, with the papers' figures beside it",
+    "solve": "members of a family that cost what is asked for",
     "audit": "whether somebody's network is the paper's; executes its file",
     "eject": "a network as one readable Python file that needs only torch",
     "verify": "every entry against the sizes that the papers printed",
     "cite": "BibTeX of exactly the papers that a network uses",
+    "data": "get a data set, or find the bad images of a folder",
     "train": "train a design on a data set",
     "evaluate": "test a finished run again",
     "study": "carry out a file of many runs, reusing what is finished",

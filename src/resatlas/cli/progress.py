@@ -56,10 +56,11 @@ class Clock:
 def opening(run: "Run", course: "Course", state: "TrainState") -> str:
     """What is about to be trained, in one line."""
     recipe = course.recipe
+    groups = "" if recipe.norm_group is None else f" in norm groups of {recipe.norm_group}"
     return (
-        f"{run.experiment.design} on {run.experiment.data}: {len(course.images.labels):,} images, "
-        f"{recipe.epochs} epochs of {course.steps_per_epoch} steps, batch {recipe.batch}, "
-        f"learning rate up to {recipe.schedule.peak:g}, seed {course.seed}"
+        f"{run.experiment.design} on {run.experiment.data} by {recipe.name}: {len(course.images):,} images, "
+        f"{course.epochs} epochs of {course.steps_per_epoch} steps, batch {recipe.batch}{groups}, "
+        f"learning rate up to {float(recipe.schedule.peak):g}, seed {course.seed}"
         + (f", from step {state.step:,}" if state.step else "")
         + f" -> {run.folder}"
     )
@@ -120,7 +121,7 @@ def _live() -> "Iterator[Watcher]":
         def on_start(run: "Run", course: "Course", state: "TrainState") -> None:
             console.print(opening(run, course, state), markup=False, soft_wrap=True)
             clocks.append(Clock(state.step, course.steps))
-            epochs.append(course.recipe.epochs)
+            epochs.append(course.epochs)
             for task in tasks:
                 progress.remove_task(task)
             tasks[:] = [progress.add_task("", total=course.steps, epoch="1", words="starting")]

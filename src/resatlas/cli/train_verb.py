@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from dataclasses import replace
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
 from resatlas.recipes import catalog as recipes
+from resatlas.recipes.recipe import with_epochs
 from resatlas.runs import experiment as experiments
-from resatlas.runs.experiment import Experiment
+from resatlas.runs.experiment import Experiment, weights_in
 from resatlas.studies.single import SAVE_EVERY, carry_out, prepare
 
 
@@ -22,10 +23,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
     parser.add_argument("design", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file")
     parser.add_argument(
-        "--data", default="digits", metavar="NAME", help="digits (default), digits:size=16, fashion-mnist, synthetic"
+        "--data", default="digits", metavar="DATA", help="digits (default), digits:size=16, cifar-10, …, or a folder"
     )
     parser.add_argument("--recipe", default="quick", metavar="R", help="how to train (default: quick)")
-    parser.add_argument("--epochs", type=int, metavar="N", help="epochs, in place of the recipe's")
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="epochs, in place of the recipe's; its schedule is scaled exactly"
+    )
+    parser.add_argument("--init-from", type=Path, metavar="FILE", help="weights of any source to start from")
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, order and draws (default: 0)")
     seeds.add_argument("--seeds", type=int, metavar="N", help="train seeds 0 to N - 1, each in a folder of its own")
@@ -47,6 +51,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a field of the recipe, as in schedule.peak=0.2"
     )
+    parser.add_argument(
+        "--unreadable",
+        choices=("error", "skip"),
+        default="error",
+        help="at an image that cannot be read: end (default), or take another of its class",
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that prepare photographs (default: one a core but one)"
+    )
     parser.add_argument("--print-config", action="store_true", help="print the resolved experiment and stop")
 
 
@@ -60,10 +73,9 @@ def run(options: argparse.Namespace) -> Outcome:
     if not 0 <= options.save_every < float("inf"):
         raise UsageError(f"--save-every is a number of seconds from 0; {options.save_every} is not")
     prepared = [prepare(each, out=_folder(options, each), resume=options.resume) for each in experiments_]
+    how = {"resume": options.resume, "save_every": options.save_every, "workers": _workers(options)}
     with watcher(quiet=options.quiet) as watching:
-        results = [
-            carry_out(each, watcher=watching, resume=options.resume, save_every=options.save_every) for each in prepared
-        ]
+        results = [carry_out(each, watcher=watching, **how) for each in prepared]
     return Outcome(results if options.seeds else results[0], _closing(results, [each.folder for each in prepared]))
 
 
@@ -78,9 +90,24 @@ def _seeds(options: argparse.Namespace) -> list[int]:
 def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
     recipe = recipes.with_settings(recipes.resolve(options.recipe), options.set)
     if options.epochs is not None:
-        recipe = replace(recipe, epochs=options.epochs)
+        recipe = with_epochs(recipe, options.epochs)
     designs.resolve(options.design)
-    return Experiment(design=options.design, data=datasets.resolve(options.data).name, recipe=recipe, seed=seed)
+    return Experiment(
+        design=options.design,
+        data=datasets.resolve(options.data).name,
+        recipe=recipe,
+        seed=seed,
+        unreadable=options.unreadable,
+        weights=options.init_from and weights_in(options.init_from),
+    )
+
+
+def _workers(options: argparse.Namespace) -> int:
+    if options.workers is None:
+        return max((os.cpu_count() or 1) - 1, 1)
+    if not 1 <= options.workers <= 256:
+        raise UsageError(f"--workers lies between 1 and 256; {options.workers} does not")
+    return options.workers
 
 
 def _folder(options: argparse.Namespace, experiment: Experiment) -> Path:

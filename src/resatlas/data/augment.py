@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import assert_never
+from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resatlas.arch.ops import Shape
-from resatlas.data.dataset import Mirror
 from resatlas.data.order import generator
-from resatlas.recipes.recipe import Augmentation, Flip, PadCrop
+from resatlas.recipes.images import Flip, PadCrop
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,6 +20,7 @@ class Crops:
     """Row and column where each image's crop begins, in the image padded by `padding` pixels a side."""
 
     padding: int
+    fill: Literal["zeros", "reflection"]
     corners: Int64[Tensor, "n 2"]
 
 
@@ -31,57 +31,45 @@ class Mirrors:
     mirrored: Bool[Tensor, " n"]
 
 
-Draws = tuple[Crops | Mirrors, ...]
-
-
-def allowed(augmentation: tuple[Augmentation, ...], mirror: Mirror) -> tuple[Augmentation, ...]:
-    """The augmentation without flips where mirrored images lose their class."""
-    return tuple(step for step in augmentation if mirror == "allowed" or not isinstance(step, Flip))
-
-
-def draws(seed: int, epoch: int, n: int, augmentation: tuple[Augmentation, ...], image: Shape) -> Draws:
-    """The draws of one epoch for n images, one entry for each step of the augmentation.
+def draw(step: PadCrop | Flip, seed: int, epoch: int, n: int, image: Shape) -> Crops | Mirrors:
+    """What one step draws in one epoch for n images.
 
     What an image draws depends neither on the images after it nor on the other steps.
     """
-    return tuple(draw(step, seed, epoch, n, image) for step in augmentation)
-
-
-def draw(step: Augmentation, seed: int, epoch: int, n: int, image: Shape) -> Crops | Mirrors:
-    """What one step draws in one epoch for n images."""
     match step:
-        case PadCrop(share=share):
+        case PadCrop(share=share, fill=fill):
             padding = math.floor(share * max(image.height, image.width) + Fraction(1, 2))
             corners = torch.randint(2 * padding + 1, (n, 2), generator=generator(seed, "crop", epoch))
-            return Crops(padding=padding, corners=corners)
+            return Crops(padding=padding, fill=fill, corners=corners)
         case Flip():
             return Mirrors(mirrored=torch.randint(2, (n,), generator=generator(seed, "flip", epoch)).bool())
         case _:
             assert_never(step)
 
 
-def augment(images: Float[Tensor, "b c h w"], indices: Int64[Tensor, " b"], draws: Draws) -> Float[Tensor, "b c h w"]:
-    """The images after every step, each image with the draws of its index.
-
-    Cropping fills with zeros, which in normalised images is the mean colour.
-    """
-    for step in draws:
-        match step:
-            case Crops(padding=padding, corners=corners):
-                images = cropped(images, corners[indices], padding=padding)
-            case Mirrors(mirrored=mirrored):
-                images = torch.where(mirrored[indices, None, None, None], images.flip(3), images)
-            case _:
-                assert_never(step)
-    return images
+def augment(
+    images: Float[Tensor, "b c h w"], indices: Int64[Tensor, " b"], drawn: Crops | Mirrors
+) -> Float[Tensor, "b c h w"]:
+    """The images after one step, each with the draw of its index."""
+    match drawn:
+        case Crops(corners=corners):
+            return cropped(images, corners[indices], padding=drawn.padding, fill=drawn.fill)
+        case Mirrors(mirrored=mirrored):
+            return torch.where(mirrored[indices, None, None, None], images.flip(3), images)
+        case _:
+            assert_never(drawn)
 
 
 def cropped(
-    images: Float[Tensor, "b c h w"], corners: Int64[Tensor, "b 2"], *, padding: int
+    images: Float[Tensor, "b c h w"],
+    corners: Int64[Tensor, "b 2"],
+    *,
+    padding: int,
+    fill: Literal["zeros", "reflection"] = "zeros",
 ) -> Float[Tensor, "b c h w"]:
     """Crops of the old size, which begin at the corners of the padded images."""
     h, w = images.shape[2:]
-    padded = F.pad(images, (padding,) * 4)
+    padded = F.pad(images, (padding,) * 4, mode="reflect" if fill == "reflection" else "constant")
     windows = padded.unfold(2, h, 1).unfold(3, w, 1)  # (b, c, 2·padding + 1, 2·padding + 1, h, w), a view
     rows, columns = corners.unbind(1)
     return windows[torch.arange(len(images)), :, rows, columns]

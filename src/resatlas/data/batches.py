@@ -1,85 +1,162 @@
 """Batches of images as a network takes them: normalised, augmented, in an order that a resume finds again."""
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, assert_never
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from resatlas.arch.ops import Shape
-from resatlas.data.augment import augment, draws
-from resatlas.data.dataset import ImageSet
+from resatlas.data.augment import augment, draw
+from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Part
+from resatlas.data.fitting import fitted
+from resatlas.data.loading import Batch, cropping, loaded, training, viewing
+from resatlas.data.normalisation import (
+    UNTOUCHED,
+    Normaliser,
+    Whitening,
+    by_constants,
+    constants_for,
+    measured,
+    normalised,
+    unit,
+)
 from resatlas.data.order import order
-from resatlas.errors import DataError
-from resatlas.recipes.recipe import Augmentation
+from resatlas.data.pipeline import Pipeline, Policy
+from resatlas.recipes.images import NORMALISATIONS, Flip, PadCrop
+from resatlas.recipes.recipe import Recipe
+
+MEASURED = 4096
+"""Photographs on which a normalisation is measured at most, evenly spaced through the training part."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Normalisation:
-    """x -> (x/255 - mean)/std, with a mean and a std for each channel."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Resident:
+    """A part in memory, to be prepared a whole batch at a time; whitened images are float32 already.
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    Shape: images (n, c, h, w); labels and ids (n,).
+    """
 
-    def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or not all(std > 0 for std in self.std):
-            raise DataError(f"each channel has a mean and a std above 0; {self.mean} and {self.std} are not that")
+    images: Shaped[Tensor, "n c h w"]
+    labels: Int64[Tensor, " n"]
+    ids: Int64[Tensor, " n"]
 
-
-class Batch(NamedTuple):
-    """Normalised images, their labels, and their positions in the source."""
-
-    images: Float32[Tensor, "b c h w"]
-    labels: Int64[Tensor, " b"]
-    ids: Int64[Tensor, " b"]
+    def __len__(self) -> int:
+        return len(self.images)
 
 
-def measure(train: ImageSet) -> Normalisation:
-    """Mean and standard deviation of each channel of x/255, exact up to one rounding; a constant channel has std 1."""
-    moments = []
-    for channel in torch.from_numpy(train.images).unbind(1):
-        n = channel.numel()
-        counts = torch.bincount(channel.flatten(), minlength=256).tolist()
-        first = sum(count * x for x, count in enumerate(counts))
-        second = sum(count * x**2 for x, count in enumerate(counts))
-        moments.append((first / (255 * n), math.sqrt(n * second - first**2) / (255 * n) or 1.0))
-    mean, std = zip(*moments, strict=True)
-    return Normalisation(mean=mean, std=std)
+Source = Resident | Part
 
 
-def normalise(part: ImageSet, normalisation: Normalisation) -> Batch:
-    """The part as one batch: resident in memory as float32, so that an epoch normalises nothing again."""
-    mean, std = (torch.tensor(moment)[:, None, None] for moment in (normalisation.mean, normalisation.std))
-    images = torch.tensor(part.images, dtype=torch.float32).div_(255).sub_(mean).div_(std)
-    return Batch(images, torch.tensor(part.labels), torch.tensor(part.ids))
-
-
-def steps_per_epoch(n: int, batch: int) -> int:
-    """Batches of an epoch: floor(n / batch), or 1 if n is smaller than a batch."""
-    return max(n // batch, 1)
+def source(part: Part, pipeline: Pipeline) -> Source:
+    """The part as its batches are drawn from: in memory where no step wants single photographs."""
+    if not isinstance(part, ImageSet) or pipeline.one_by_one:
+        return part
+    images = torch.from_numpy(part.images)
+    if isinstance(pipeline.normaliser, Whitening):
+        images = torch.cat([normalised(unit(chunk), pipeline.normaliser) for chunk in images.split(MEASURED)])
+    return Resident(images=images, labels=torch.tensor(part.labels), ids=torch.tensor(part.ids))
 
 
 def batches(
-    resident: Batch, *, seed: int, epoch: int, batch: int, augmentation: tuple[Augmentation, ...], start: int = 0
+    images: Source,
+    pipeline: Pipeline,
+    *,
+    seed: int,
+    epoch: int,
+    batch: int,
+    leftover: Literal["dropped", "kept"] = "dropped",
+    start: int = 0,
+    share: Callable[[Tensor], Tensor] = lambda positions: positions,
 ) -> Iterator[Batch]:
-    """The batches of one epoch, from number `start` on.
+    """The batches of one epoch, from number `start` on; of each, the positions that `share` takes.
 
-    All have exactly `batch` images: the images that are left over wait for the next epoch's order. A part that is
-    smaller than a batch is one batch. Number k is the same batch at every `start`.
+    All have exactly `batch` images; those left over wait for the next epoch's order, or are a last, smaller batch. A
+    part that is smaller than a batch is one batch. Number k is the same batch at every `start`.
     """
-    n, *image = resident.images.shape
-    shown = order(seed, epoch, n)
-    drawn = draws(seed, epoch, n, augmentation, Shape(*image))
-    for k in range(start, steps_per_epoch(n, batch)):
-        indices = shown[k * batch : (k + 1) * batch]
-        images, labels, ids = (everything[indices] for everything in resident)
-        yield Batch(augment(images, indices, drawn), labels, ids)
+    chunks = list(order(seed, epoch, len(images)).split(batch))
+    if leftover == "dropped" and len(chunks) > 1 and len(chunks[-1]) < batch:
+        chunks.pop()
+    chunks = [share(chunk) for chunk in chunks[start:]]
+    match images:
+        case Resident():
+            yield from _at_once(images, pipeline, chunks, seed=seed, epoch=epoch)
+        case ImageSet() | ImageFiles():
+            make = training(images, pipeline, seed=seed, epoch=epoch)
+            yield from loaded(images, make, chunks, workers=pipeline.workers, policy=pipeline.unreadable)
+        case _:
+            assert_never(images)
 
 
-def views(part: ImageSet, normalisation: Normalisation, batch: int) -> Iterator[Batch]:
-    """Every image of the part exactly once, in order, as it is; the last batch may be smaller."""
+def views(part: Part, pipeline: Pipeline, batch: int) -> Iterator[Batch]:
+    """Every image of the part exactly once, in order, as it is tested; the last batch may be smaller.
+
+    Raises: DataError for an image that cannot be read: no other one counts in its place.
+    """
+    if isinstance(part, ImageFiles):
+        chunks = torch.arange(len(part)).split(batch)
+        yield from loaded(part, viewing(part, pipeline), chunks, workers=pipeline.workers, policy="error")
+        return
     for begin in range(0, len(part), batch):
-        yield normalise(part.take(slice(begin, begin + batch)), normalisation)
+        some = part.take(slice(begin, begin + batch))
+        images = normalised(unit(torch.from_numpy(some.images)), pipeline.normaliser)
+        yield Batch(images, torch.tensor(some.labels), torch.tensor(some.ids))
+
+
+def pipeline_for(
+    recipe: Recipe,
+    data: DataSet,
+    train: Part,
+    *,
+    normaliser: Normaliser | None = None,
+    unreadable: Policy = "error",
+    workers: int = 1,
+) -> Pipeline:
+    """The pipeline of a recipe on a data set, its normalisation measured on the training part unless it is given."""
+    bare = Pipeline(
+        steps=fitted(recipe.steps, data),
+        normaliser=normaliser or UNTOUCHED,
+        view=recipe.view,
+        unreadable=unreadable,
+        workers=workers,
+    )
+    return bare if normaliser else replace(bare, normaliser=_measured(recipe, data, train, bare))
+
+
+def _measured(recipe: Recipe, data: DataSet, train: Part, bare: Pipeline) -> Normaliser:
+    """The recipe's normalisation, by its constants or measured on the training part."""
+    step = next(each for each in recipe.steps if isinstance(each, NORMALISATIONS))
+    constants = constants_for(step, data.name, photographs=isinstance(train, ImageFiles))
+    if constants and len(constants.mean) == data.image.channels:
+        return by_constants(constants)
+    return measured(step, _pixels(train, bare))
+
+
+def _pixels(part: Part, bare: Pipeline) -> Tensor:
+    """All images in memory, or the views of up to `MEASURED` photographs, evenly spaced."""
+    if isinstance(part, ImageSet):
+        return torch.from_numpy(part.images)
+    count = min(len(part), MEASURED)
+    places = torch.tensor([k * len(part) // count for k in range(count)])
+    found = loaded(part, cropping(part, bare), places.split(64), workers=bare.workers, policy=bare.unreadable)
+    return torch.cat([batch.images for batch in found])
+
+
+def _at_once(images: Resident, pipeline: Pipeline, chunks: list[Tensor], *, seed: int, epoch: int) -> Iterator[Batch]:
+    n, *shape = images.images.shape
+    drawn = [
+        draw(step, seed, epoch, n, Shape(*shape)) if isinstance(step, PadCrop | Flip) else None
+        for step in pipeline.steps
+    ]
+    for indices in chunks:
+        made = images.images[indices]
+        if made.dtype == torch.uint8:
+            made = unit(made)
+        for each in drawn:
+            if each is not None:
+                made = augment(made, indices, each)
+            elif not isinstance(pipeline.normaliser, Whitening):  # which is done
+                made = normalised(made, pipeline.normaliser)
+        yield Batch(made, images.labels[indices], images.ids[indices])

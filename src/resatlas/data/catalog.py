@@ -1,13 +1,20 @@
-"""Which data sets exist, and what a DATA text means: a name, or a name with knobs (`digits:size=16`)."""
+"""Which data sets exist, and what a DATA text means: a name or a folder, with or without knobs (`digits:size=16`)."""
 
 import inspect
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
+from resatlas.data.cifar import cifar_10, cifar_100
 from resatlas.data.dataset import DataSet
 from resatlas.data.digits import digits
 from resatlas.data.fashion_mnist import fashion_mnist
+from resatlas.data.folder import folder
+from resatlas.data.imagenet import imagenet
+from resatlas.data.listing import is_directory, shown
+from resatlas.data.svhn import svhn
 from resatlas.data.synthetic import synthetic
 from resatlas.errors import UnknownName, UsageError, quoted, unknown
 
@@ -16,15 +23,31 @@ def resolve(text: str) -> DataSet:
     """The data set of a DATA text, named by the shortest text that means it.
 
     Raises: UnknownName if no data set has the name, or it has no such knob; UsageError if a knob is malformed,
-        given twice or out of bounds.
+        given twice or out of bounds; DataError if a folder is not laid out as a data set.
     """
-    name, colon, rest = text.partition(":")
-    if name not in NAMED:
+    name, colon, rest = separated(text)
+    if name not in NAMED and not is_path(name):
         raise UnknownName(unknown("data set", name, NAMED))
-    usual = {knob: parameter.default for knob, parameter in inspect.signature(NAMED[name]).parameters.items()}
-    given = knobs(name, rest, usual) if colon else {}
+    make = NAMED.get(name) or partial(folder, Path(name))
+    usual = {knob: parameter.default for knob, parameter in inspect.signature(make).parameters.items()}
+    given = knobs(shown(name), rest, usual) if colon else {}
     changed = ",".join(f"{knob}={given[knob]}" for knob in usual if given.get(knob, usual[knob]) != usual[knob])
-    return replace(NAMED[name](**given), name=f"{name}:{changed}" if changed else name)
+    return replace(make(**given), name=f"{name}:{changed}" if changed else name)
+
+
+def separated(text: str) -> tuple[str, str, str]:
+    """(name, colon if there are knobs, knobs); a folder may have colons in its own name."""
+    first, last = text.partition(":"), text.rpartition(":")
+    if first[0] in NAMED:
+        return first
+    if text and is_directory(Path(text)):
+        return text, "", ""
+    return last if is_path(last[0]) else first
+
+
+def is_path(name: str) -> bool:
+    """Whether a name that is none of a data set means a folder of images: it has a slash, or the folder is there."""
+    return "/" in name or (name != "" and is_directory(Path(name)))
 
 
 def knobs(name: str, text: str, usual: dict[str, int]) -> dict[str, int]:
@@ -50,7 +73,11 @@ def knobs(name: str, text: str, usual: dict[str, int]) -> dict[str, int]:
 
 
 NAMED: dict[str, Callable[..., DataSet]] = {
+    "cifar-10": cifar_10,
+    "cifar-100": cifar_100,
     "digits": digits,
     "fashion-mnist": fashion_mnist,
+    "imagenet": imagenet,
+    "svhn": svhn,
     "synthetic": synthetic,
 }

@@ -1,9 +1,10 @@
 """Data sets as values: the images of one part, the two parts, and what is known before either is read."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resatlas.arch.ops import Shape
@@ -29,19 +30,7 @@ class ImageSet:
     ids: "NDArray[np.int64]"
 
     def __post_init__(self) -> None:
-        n = len(self.images)
-        if n == 0:
-            raise DataError("a part of a data set has at least 1 image; this one has none")
-        wanted = {"images": ("uint8", 4), "labels": ("int64", 1), "ids": ("int64", 1)}
-        for name, (kind, axes) in wanted.items():
-            array = getattr(self, name)
-            if array.dtype != kind or array.ndim != axes or len(array) != n:
-                raise DataError(
-                    f"{name} of {n} images are {n} entries of {kind} on {axes} axes; "
-                    f"these are {array.dtype} of shape {array.shape}"
-                )
-        if self.labels.min() < 0:
-            raise DataError(f"labels count from 0; {self.labels.min()} is less")
+        check(self, {"images": ("uint8", 4), "labels": ("int64", 1), "ids": ("int64", 1)})
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,15 +42,79 @@ class ImageSet:
 
     def take(self, positions: "NDArray[np.int64] | slice") -> "ImageSet":
         """The images at these positions of the part, in their order."""
-        return ImageSet(images=self.images[positions], labels=self.labels[positions], ids=self.ids[positions])
+        return replace(self, images=self.images[positions], labels=self.labels[positions], ids=self.ids[positions])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageFiles:
+    """The images of one part in files below `root`, opened one by one; `ids` are their positions in the source.
+
+    `size` is the side of the squares that networks are given, whatever the size of the images.
+
+    Shape: labels and ids (n,) of int64.
+    Raises: DataError if files, labels and ids do not belong together, or the size is below 1.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    labels: "NDArray[np.int64]"
+    ids: "NDArray[np.int64]"
+    size: int
+
+    def __post_init__(self) -> None:
+        check(self, {"labels": ("int64", 1), "ids": ("int64", 1)})
+        if self.size < 1:
+            raise DataError(f"images are shown with at least 1 pixel a side; {self.size} is less")
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of each image as networks are given it: red, green and blue."""
+        return Shape(3, self.size, self.size)
+
+    def path(self, k: int) -> Path:
+        """Where image k of the part lies."""
+        return self.root / self.files[k]
+
+    def take(self, positions: "NDArray[np.int64] | slice") -> "ImageFiles":
+        """The images at these positions of the part, in their order."""
+        import numpy as np
+
+        files = tuple(self.files[k] for k in np.arange(len(self))[positions].tolist())
+        return replace(self, files=files, labels=self.labels[positions], ids=self.ids[positions])
+
+
+Part = ImageSet | ImageFiles
+
+
+def check(part: Part, wanted: Mapping[str, tuple[str, int]]) -> None:
+    """Refuses a part without images, or with an array that is not of the kind and axes wanted for every image.
+
+    Raises: DataError.
+    """
+    n = len(part)
+    if n == 0:
+        raise DataError("a part of a data set has at least 1 image; this one has none")
+    for name, (kind, axes) in wanted.items():
+        array = getattr(part, name)
+        if array.dtype != kind or array.ndim != axes or len(array) != n:
+            raise DataError(
+                f"{name} of {n} images are {n} entries of {kind} on {axes} axes; "
+                f"these are {array.dtype} of shape {array.shape}"
+            )
+    if part.labels.min() < 0:
+        raise DataError(f"labels count from 0; {part.labels.min()} is less")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
-    """The images to learn from, and those that are only tested on."""
+    """The images to learn from, those that are only tested on, and those that the source sets apart for validation."""
 
-    train: ImageSet
-    test: ImageSet
+    train: Part
+    test: Part
+    validation: Part | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +132,7 @@ class DataSet:
     read: Callable[[], Parts] = field(compare=False, repr=False)
 
 
-def hold_back(train: ImageSet, share: Fraction) -> tuple[ImageSet, ImageSet | None]:
+def hold_back(train: Part, share: Fraction) -> tuple[Part, Part | None]:
     """(kept, held back): floor(share·n + 1/2) images held back for validation, the same share of every class.
 
     The split never changes with the seed of a run. Nothing is held back where the count is 0.

@@ -1,13 +1,14 @@
 """Fashion-MNIST, from the four files as they were published."""
 
-import os
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resatlas.arch.ops import Shape
 from resatlas.data.dataset import DataSet, ImageSet, Parts
 from resatlas.data.idx import IdxFile, read_idx
-from resatlas.errors import DataError
+from resatlas.data.official import Checksum, Official, Source
+from resatlas.data.places import located
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,7 @@ CLASSES = (
 )  # fmt: skip
 PADDING = 2  # pixels a side: 28 + 2·2 = 32, the side that the papers' CIFAR nets take
 PACKAGED = Path("/usr/share/datasets/fashion-mnist")  # where the Debian package dataset-fashion-mnist puts it
+SITE = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
 
 
 def fashion_mnist() -> DataSet:
@@ -42,25 +44,26 @@ def read() -> Parts:
 
     Raises: DataError if a file is missing, damaged or another one.
     """
-    folder = found()
-    train_images, train_labels, test_images, test_labels = (read_idx(folder / file.name, file) for file in FILES)
+    paths = located(source())
+    train_images, train_labels, test_images, test_labels = map(read_idx, paths, FILES)
     return Parts(train=part(train_images, train_labels), test=part(test_images, test_labels))
 
 
-def found() -> Path:
-    """The first folder that holds the files: $RESATLAS_DATA, fashion-mnist below it, the Debian package's.
+def source() -> Source:
+    """The four files; what counts is their content, since Debian packs them anew."""
+    return Source(
+        name="fashion-mnist",
+        title="Fashion-MNIST",
+        files=tuple(map(official, FILES, GZIPPED)),
+        package=(PACKAGED, "apt-get install dataset-fashion-mnist"),
+    )
 
-    Raises: DataError if no folder holds all four.
-    """
-    own = os.environ.get("RESATLAS_DATA")
-    folders = ((Path(own), Path(own, "fashion-mnist")) if own else ()) + (PACKAGED,)
-    for folder in folders:
-        missing = [file.name for file in FILES if not (folder / file.name).is_file()]
-        if not missing:
-            return folder
-        if len(missing) < len(FILES):
-            raise DataError(f"{folder} holds Fashion-MNIST without {', '.join(missing)}; {REMEDY}")
-    raise DataError(f"Fashion-MNIST is not in {' or '.join(map(str, folders))}; {REMEDY}")
+
+def official(file: IdxFile, size: int) -> Official:
+    """A file that has `size` bytes as the authors packed it."""
+    content = len(file.header) + math.prod(file.axes)
+    checksum = Checksum(algorithm="sha256", digest=file.sha256, content=content)
+    return Official(name=file.name, site=SITE, bytes=size, checksum=checksum)
 
 
 def part(images: "NDArray[np.uint8]", labels: "NDArray[np.uint8]") -> ImageSet:
@@ -77,11 +80,6 @@ def part(images: "NDArray[np.uint8]", labels: "NDArray[np.uint8]") -> ImageSet:
         ids=np.arange(len(labels)),
     )
 
-
-REMEDY = (
-    'get it with "apt-get install dataset-fashion-mnist", or set RESATLAS_DATA to a folder with the four .gz files '
-    "of github.com/zalandoresearch/fashion-mnist"
-)
 
 FILES = (
     IdxFile(
@@ -105,3 +103,9 @@ FILES = (
         sha256="0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     ),
 )
+
+GZIPPED = (26_421_880, 29_515, 4_422_102, 5_148)
+"""Bytes of the four files as the authors packed them.
+
+Source: their repository, github.com/zalandoresearch/fashion-mnist, folder data/fashion.
+"""

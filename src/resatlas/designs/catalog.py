@@ -1,6 +1,6 @@
 """Every design by name: the papers' networks, every other member of their families, and TOML files."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from functools import cache
@@ -129,6 +129,25 @@ def plan(design: str, *, image: Shape | None = None, classes: int | None = None)
     return resolve(design).plan(image=image, classes=classes)
 
 
+def knobs_in(words: Iterable[str], family: Callable[..., Design], name: str) -> dict[str, Any]:
+    """The knobs that words such as depth=110 give, each of its type in the family; `name` is said in errors.
+
+    Raises: UnknownName for another knob, with the nearest; BlueprintError for a word that is no key=value.
+    """
+    hints = {each.name: get_type_hints(family)[each.name] for each in fields(family)}  # type: ignore[arg-type]
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not value:
+            raise BlueprintError(f"a knob is written key=value; {quoted(word)} is not ({name}: {', '.join(hints)})")
+        if key not in hints:
+            raise UnknownName(unknown(f"knob of {name}", key, hints))
+        if key in found:
+            raise BlueprintError(f'knob "{key}" of {name} is given twice')
+        found[key] = decode_text(hints[key], value, where=f"{name}: {key}")
+    return found
+
+
 def _design(name: str) -> Design:
     for module in _MODULES:
         if name in module.NAMED:
@@ -163,17 +182,7 @@ def _given(design: Design) -> dict[str, Any]:
 
 def _with_knobs(family: Callable[..., Design], given: dict[str, Any], knobs: list[str], name: str) -> Design:
     """The design of a family with knobs written key=value,key=value over those given."""
-    hints = {each.name: get_type_hints(family)[each.name] for each in fields(family)}  # type: ignore[arg-type]
-    set_now: dict[str, Any] = {}
-    for word in knobs:
-        key, equals, value = word.partition("=")
-        if not equals or not value:
-            raise BlueprintError(f"a knob is written key=value; {quoted(word)} is not ({name}: {', '.join(hints)})")
-        if key not in hints:
-            raise UnknownName(unknown(f"knob of {name}", key, hints))
-        if key in set_now:
-            raise BlueprintError(f'knob "{key}" of {name} is given twice')
-        set_now[key] = decode_text(hints[key], value, where=f"{name}: {key}")
+    set_now = knobs_in(knobs, family, name)
     for each in fields(family):  # type: ignore[arg-type]
         if each.name not in {**given, **set_now} and each.name in ("depth", "alpha"):
             raise BlueprintError(f'family {name} needs the knob "{each.name}", as in {name}:{each.name}=…')

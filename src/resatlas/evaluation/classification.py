@@ -8,8 +8,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resatlas.data.batches import Normalisation, views
-from resatlas.data.dataset import ImageSet
+from resatlas.data.batches import views
+from resatlas.data.dataset import Part
+from resatlas.data.pipeline import Pipeline
 from resatlas.evaluation.predictions import Prediction
 
 BATCH = 256
@@ -24,10 +25,10 @@ class Answers(NamedTuple):
 
 
 @torch.no_grad()
-def answers(network: nn.Module, part: ImageSet, normalisation: Normalisation) -> Answers:
+def answers(network: nn.Module, part: Part, pipeline: Pipeline) -> Answers:
     """One pass over the part in evaluation mode, each image once, in order."""
     network.eval()
-    rows = [Answers(network(batch.images), batch.labels, batch.ids) for batch in views(part, normalisation, BATCH)]
+    rows = [Answers(network(batch.images), batch.labels, batch.ids) for batch in views(part, pipeline, BATCH)]
     return Answers(*(torch.cat(column) for column in zip(*rows, strict=True)))
 
 

@@ -1,6 +1,6 @@
 """Predictions of single images, and the file that holds them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,12 @@ class Prediction(NamedTuple):
     probability: float
 
 
-def write_predictions(file: Path, predictions: Iterable[Prediction], classes: tuple[str, ...]) -> None:
-    """Replace the file by one row an image, classes by name."""
-    rows = ((each.id, classes[each.true], classes[each.predicted], f"{each.probability:.6f}") for each in predictions)
+def write_predictions(
+    file: Path, predictions: Iterable[Prediction], classes: Sequence[str], names: Sequence[str] = ()
+) -> None:
+    """Replace the file by one row an image, classes by name; and so are images that have names in their source."""
+    rows = (
+        (names[each.id] if names else each.id, classes[each.true], classes[each.predicted], f"{each.probability:.6f}")
+        for each in predictions
+    )
     write_csv(file, ("id", "true", "predicted", "probability"), rows)

@@ -2,14 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar, get_type_hints
 
 from resatlas.arch.codec import decode_text
 from resatlas.errors import RecipeError, UnknownName, unknown
-from resatlas.recipes import quick
-from resatlas.recipes.recipe import Recipe
+from resatlas.recipes import dmrnet, pyramidnet, quick, resnet, resnext, wide_resnet
+from resatlas.recipes.recipe import Recipe, with_epochs
 
-NAMED: Mapping[str, Recipe] = {**quick.NAMED}
+NAMED: Mapping[str, Recipe] = {
+    name: recipe
+    for module in (quick, resnet, wide_resnet, resnext, pyramidnet, dmrnet)
+    for name, recipe in module.NAMED.items()
+}
 
 T = TypeVar("T")
 
@@ -20,8 +25,19 @@ def resolve(name: str) -> Recipe:
     Raises: UnknownName with the nearest names.
     """
     if name not in NAMED:
-        raise UnknownName(unknown("recipe", name, NAMED))
+        raise UnknownName(unknown("recipe", name, NAMED, where="all: resatlas list --recipes"))
     return NAMED[name]
+
+
+def matching(pattern: str = "*") -> list[Recipe]:
+    """The recipes whose name matches a shell pattern.
+
+    Raises: UnknownName if none does.
+    """
+    found = [recipe for name, recipe in NAMED.items() if fnmatchcase(name, pattern)]
+    if not found:
+        raise UnknownName(unknown("recipe matching", pattern, NAMED, where="all: resatlas list --recipes"))
+    return found
 
 
 def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
@@ -29,7 +45,7 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
     Raises: UnknownName for a field that is not there, RecipeError for a doubled or malformed setting.
     """
-    seen = set()
+    seen: set[str] = set()
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not value:
@@ -38,6 +54,8 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
             raise RecipeError(f'setting "{key}" is given twice')
         seen.add(key)
         recipe = _set(recipe, key.split("."), value, key, _paths(recipe))
+    if "epochs" in seen and "iterations" not in seen:
+        return with_epochs(recipe, recipe.epochs)
     return recipe
 
 

@@ -1,43 +1,28 @@
 """A recipe: everything about a training that is neither the network, nor the data, nor the seed."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
+from resatlas.arch.blueprint import Initial
 from resatlas.errors import RecipeError
+from resatlas.recipes.images import Centre, Standardise, Step, View, pipeline_fault
+from resatlas.recipes.schedule import Schedule
+
+Form = Literal["plain", "nesterov", "caffe"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sgd:
-    """Stochastic gradient descent with momentum, in the PyTorch form v <- momentum·v + g."""
+    """Stochastic gradient descent with momentum m at learning rate a, over gradients g.
 
-    momentum: float = 0.9
-    form: Literal["plain", "nesterov"] = "nesterov"
-
-
-@dataclass(frozen=True, kw_only=True)
-class OneCycle:
-    """Learning rate over the progress p in [0, 1]: a linear rise to the peak, then half a cosine to zero.
-
-    rate(p) = peak·p/rise for p < rise, else peak·(1 + cos(pi·(p - rise)/(1 - rise)))/2.
+    plain: v <- m·v + g, w <- w - a·v. nesterov: w <- w - a·(g + m·v). caffe: v <- m·v + a·g, w <- w - v, which
+    differs from plain only where the rate changes: the velocity keeps the old rate.
     """
 
-    peak: float
-    rise: Fraction = Fraction(1, 4)
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.peak) and self.peak > 0):
-            raise RecipeError(f"a one-cycle schedule has a finite peak above 0; {self.peak} is not")
-        if not 0 < self.rise < 1:
-            raise RecipeError(f"a one-cycle schedule rises for a share between 0 and 1; {self.rise} is not")
-
-    def rate(self, progress: float) -> float:
-        """Learning rate at a progress from 0 (first step) to 1 (end)."""
-        rise = float(self.rise)
-        if progress < rise:
-            return self.peak * progress / rise
-        return self.peak * (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
+    momentum: float = 0.9
+    form: Form = "nesterov"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,56 +35,94 @@ class Decay:
     bias: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class PadCrop:
-    """Pad every side by a share of the image with the mean colour, then crop the old size at random.
-
-    The share speaks of the larger side: 1/8 is the usual 4 of 32 pixels.
-    """
-
-    share: Fraction = Fraction(1, 8)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise RecipeError(f"pad-crop pads by a share from 0 to 1 of the image; {self.share} is not")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flip:
-    """Mirror left and right with probability one half, on data sets that allow it."""
-
-
-Augmentation = PadCrop | Flip
+def everywhere(rate: float) -> Decay:
+    """The same weight decay on all parameters."""
+    return Decay(conv=rate, linear=rate, norm=rate, bias=rate)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a network is trained, as one value.
 
-    `validation` is the share of the training images that is held back; 0 trains on all of them.
+    A training lasts `epochs`, or `iterations` where the source counts them. `leftover` is the batch that an epoch
+    cannot fill; images in one `norm_group` share the statistics of their normalisations (None: the whole batch).
+    `initial` is where the weights start, where the source says it; else the design's own rule holds. `dropouts` are the
+    rates in the units with which the source trains. `steps` is what happens to each image, in order; `testing` begins
+    with the view that is tested here. `validation` is the share of the training images held back; 0 trains on all.
+    `data` and `images` are the source's own; `reported` is what it reports; `unsettled` is what no source tells, with
+    our choice.
     """
 
     name: str
     source: str
     epochs: int
     batch: int
-    optimizer: Sgd
-    schedule: OneCycle
+    schedule: Schedule
+    iterations: int | None = None
+    leftover: Literal["dropped", "kept"] = "dropped"
+    norm_group: int | None = None
+    optimizer: Sgd = field(default_factory=Sgd)
     decay: Decay = field(default_factory=Decay)
-    augmentation: tuple[Augmentation, ...] = ()
+    initial: Initial | None = None
+    dropouts: tuple[float, ...] = (0.0,)
+    steps: tuple[Step, ...] = (Standardise(),)
+    testing: tuple[View, ...] = (Centre(),)
     validation: Fraction = Fraction(0)
+    data: str = ""
+    images: int | None = None
+    reported: str = ""
+    unsettled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
             value = getattr(self, name)
             if not 1 <= value <= 10**6:
                 raise RecipeError(f"{name} lies between 1 and 1,000,000; {value} does not")
+        if self.iterations is not None and not 1 <= self.iterations <= 10**9:
+            raise RecipeError(f"iterations lie between 1 and 1,000,000,000; {self.iterations} do not")
+        if self.norm_group is not None and not 1 <= self.norm_group <= self.batch:
+            raise RecipeError(
+                f"a group of normalisation has 1 to {self.batch} images, those of a batch; {self.norm_group} are not"
+            )
         if not 0 <= self.validation <= Fraction(1, 2):
             raise RecipeError(f"validation is a share from 0 to 1/2 of the training images; {self.validation} is not")
-        kinds = [type(step).__name__ for step in self.augmentation]
-        if len(set(kinds)) < len(kinds):
-            raise RecipeError(f"an augmentation has each step once; {', '.join(kinds)} repeats one")
+        fault = pipeline_fault(self.steps)
+        if fault:
+            raise RecipeError(fault)
+        if not self.testing or not isinstance(self.testing[0], Centre) or self.testing[0].scale != 1:
+            raise RecipeError("testing begins with a centre view of the training's size, the one that is tested here")
         rates = {**vars(self.decay), "momentum": self.optimizer.momentum}
         for name, rate in rates.items():
             if not 0 <= rate < 1:
                 raise RecipeError(f"{name} lies in [0, 1); {rate} does not")
+
+    @property
+    def view(self) -> Centre:
+        """The view that is tested."""
+        first = self.testing[0]
+        assert isinstance(first, Centre)  # noqa: S101 - as __post_init__ requires
+        return first
+
+
+def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe over so many epochs: every drop and warm-up at the same exact share of the training.
+
+    Raises: RecipeError if there is none.
+    """
+    return replace(recipe, epochs=epochs, iterations=None)
+
+
+def steps_per_epoch(recipe: Recipe, images: int) -> int:
+    """Batches of an epoch over so many images; one if they do not fill a batch."""
+    whole, left = divmod(images, recipe.batch)
+    return max(whole + (recipe.leftover == "kept" and left > 0), 1)
+
+
+def steps_in_all(recipe: Recipe, images: int) -> int:
+    """Batches of the whole training."""
+    return recipe.iterations or recipe.epochs * steps_per_epoch(recipe, images)
+
+
+def epochs_begun(recipe: Recipe, images: int) -> int:
+    """Epochs of which the training has a batch: the last is not whole where iterations end it."""
+    return math.ceil(Fraction(steps_in_all(recipe, images), steps_per_epoch(recipe, images)))

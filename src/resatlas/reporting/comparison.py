@@ -11,6 +11,7 @@ from itertools import combinations
 from statistics import fmean, harmonic_mean, median, stdev
 
 from resatlas.errors import FolderError
+from resatlas.recipes.recipe import with_epochs
 from resatlas.reporting.words import presentable
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import read_json
@@ -234,7 +235,7 @@ def wrong_answers(run: Run) -> Mapping[tuple[str, str], bool]:
 def unequal_conditions(runs: Sequence[Run], answers: Mapping[Run, Mapping[tuple[str, str], bool]]) -> tuple[str, ...]:
     """What the runs differ in besides design and seed, with the values."""
     experiments = [run.experiment for run in runs]
-    recipes = {replace(each.recipe, epochs=1) for each in experiments}
+    recipes = {with_epochs(each.recipe, 1) for each in experiments}
     names = sorted({each.name for each in recipes})
     values = {
         "data sets": [presentable(data) for data in sorted({each.data for each in experiments})],

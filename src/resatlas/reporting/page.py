@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from resatlas.arch.codec import encode
 from resatlas.errors import FolderError
 from resatlas.recipes import catalog
+from resatlas.recipes.recipe import with_epochs
 from resatlas.reporting.chart import charts
 from resatlas.reporting.comparison import groups
 from resatlas.reporting.report import Answer
@@ -120,11 +120,12 @@ def _alone(experiment: Experiment) -> str:
     """The command that trains this run by itself; nothing where its recipe has settings of its own."""
     recipe = experiment.recipe
     known = catalog.NAMED.get(recipe.name)
-    if known is None or replace(known, epochs=recipe.epochs) != recipe:
+    if known is None or recipe not in (known, with_epochs(known, recipe.epochs)):
         return ""
     design, data = presentable(experiment.design), presentable(experiment.data)
     words = ["resatlas", "train", design, "--data", data, "--recipe", recipe.name]
-    return shlex.join([*words, "--epochs", str(recipe.epochs), "--seed", str(experiment.seed)])
+    length = [] if recipe == known else ["--epochs", str(recipe.epochs)]
+    return shlex.join([*words, *length, "--seed", str(experiment.seed)])
 
 
 @cache

@@ -4,14 +4,24 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from resatlas.arch.codec import decode, encode
-from resatlas.errors import UsageError
+from resatlas.errors import CheckpointError, UsageError
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import Recipe
+from resatlas.runs.files import sha256_of
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedWeights:
+    """The weights that a training starts from: a file, and the sha256 that it must have."""
+
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +29,8 @@ class Experiment:
     """What is trained, on what, how, and from which seed.
 
     `design` and `data` are texts as the command line takes them. Precision and layout are chosen once and kept
-    by every resume.
+    by every resume. `unreadable` is what happens at an image that cannot be read: the end, or another of its class in
+    its place. `weights` are those of another training; without them the seed draws all.
     """
 
     design: str
@@ -28,6 +39,8 @@ class Experiment:
     seed: int = 0
     precision: Literal["fp32"] = "fp32"
     layout: Literal["channels-last", "contiguous"] = "channels-last"
+    unreadable: Literal["error", "skip"] = "error"
+    weights: TrainedWeights | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.recipe, Recipe):
@@ -39,6 +52,18 @@ class Experiment:
     def run_name(self) -> str:
         """The name of its folder: <data>-<design>-<recipe>-s<seed>, odd characters as "_"."""
         return folder_name(f"{self.data}-{self.design}-{self.recipe.name}-s{self.seed}")
+
+
+def weights_in(file: Path) -> TrainedWeights:
+    """The weights of a file, by its content.
+
+    Raises: CheckpointError if it cannot be read.
+    """
+    try:
+        return TrainedWeights(file=str(file), sha256=sha256_of(file))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no such path"
+        raise CheckpointError(f"{file} cannot be read: {reason.lower()}") from None
 
 
 def folder_name(text: str) -> str:

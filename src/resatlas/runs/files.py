@@ -1,6 +1,7 @@
 """Small files written so that a crash leaves the old one or the new one, never half of it."""
 
 import csv
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,12 @@ def write_text(file: Path, text: str) -> None:
 def write_json(file: Path, value: object) -> None:
     """Replace the file by the JSON of a value."""
     write_text(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256_of(file: Path) -> str:
+    """The sha256 of a file's content."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def read_json(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is

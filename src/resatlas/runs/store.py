@@ -49,6 +49,11 @@ class Run:
         return plans.from_json(self._record.get("plan"))
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that it learns, in the order of its outputs."""
+        return tuple(map(str, self._record.get("classes", ())))
+
+    @property
     def _record(self) -> dict[str, Any]:
         record = read_json(self.folder / FIRST)
         if not isinstance(record, dict):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from resatlas.arch.cost import cost
 from resatlas.errors import FolderError, NonFiniteError, ResatlasError, Stopped
+from resatlas.recipes.recipe import epochs_begun, steps_in_all
 from resatlas.runs.collection import write_collection
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run, check_writable
@@ -218,12 +219,13 @@ def _heard(workers: list[_Worker]) -> Iterator[tuple[_Worker, Any]]:
 
 def _share_done(prepared: Prepared) -> float:
     """Finished epochs of a run, as its files tell."""
-    return len(Run(prepared.folder).metrics) / prepared.experiment.recipe.epochs
+    return len(Run(prepared.folder).metrics) / epochs_begun(prepared.experiment.recipe, len(prepared.parts.train))
 
 
 def _work(prepared: Prepared) -> float:
     """A guess at the relative time of a run."""
-    images = len(prepared.parts.train) * prepared.experiment.recipe.epochs
+    recipe = prepared.experiment.recipe
+    images = recipe.batch * steps_in_all(recipe, len(prepared.parts.train))
     units = sum(len(unit.streams) for _, unit in prepared.plan.units)
     return images * (cost(prepared.plan).multiply_adds + UNIT_OVERHEAD * units)
 

@@ -1,7 +1,7 @@
 """A study: questions, each answered by a list of runs; written as a TOML file."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
 from resatlas.errors import BlueprintError, ResatlasError, quoted
 from resatlas.recipes import catalog as recipes
+from resatlas.recipes.recipe import with_epochs
 from resatlas.runs.collection import Collection, Question, View
 from resatlas.runs.experiment import Experiment, folder_name
 
@@ -80,7 +81,7 @@ class Study:
             recipe = recipes.with_settings(recipes.resolve(runs.recipe or self.recipe), runs.settings)
             epochs = self.epochs if runs.epochs is None else runs.epochs
             if epochs is not None:
-                recipe = replace(recipe, epochs=epochs)
+                recipe = with_epochs(recipe, epochs)
             data = datasets.resolve(runs.data or self.data).name
             marks = [*runs.settings, *([] if runs.epochs is None else [f"epochs={runs.epochs}"])]
             for seed in range(runs.seeds):

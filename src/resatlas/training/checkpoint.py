@@ -5,7 +5,6 @@ last, MANIFEST.json with the size and the sha256 of each. It is valid if the man
 names and dates prove nothing. A step folder is never overwritten.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -23,7 +22,8 @@ from resatlas import __version__
 from resatlas.errors import CheckpointError
 from resatlas.nets.weight_files import read_tensors
 from resatlas.nets.weights import load_weights, save_weights
-from resatlas.runs.files import write_text
+from resatlas.recipes.schedule import Pace
+from resatlas.runs.files import sha256_of, write_text
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
 
@@ -43,7 +43,7 @@ class Rejected:
     reason: str
 
 
-def save(state: TrainState, folder: Path, *, experiment: str) -> Path:
+def save(state: TrainState, folder: Path, *, experiment: str, world_size: int = 1) -> Path:
     """Write the state as a new checkpoint below a folder, and forget all but the newest two.
 
     `experiment` is the digest of what is trained. Order: files, their fsync, the folder's, rename, the parent's,
@@ -61,7 +61,7 @@ def save(state: TrainState, folder: Path, *, experiment: str) -> Path:
         save_weights(state.network, draft / "model.safetensors")
         buffers = momenta(state.network, state.optimizer)
         save_file({path: buffer.contiguous() for path, buffer in buffers.items()}, draft / "optim.safetensors")
-        _write(draft / "state.json", _position(state, experiment))
+        _write(draft / "state.json", _position(state, experiment, world_size))
         _write(draft / MANIFEST, {"schema": SCHEMA, "files": {file.name: _seal(file) for file in _files(draft)}})
         for file in _files(draft):
             _sync(file)
@@ -93,6 +93,8 @@ def load(state: TrainState, checkpoint: Path, *, experiment: str) -> None:
     state.epoch, state.batch, state.step = position["epoch"], position["batch"], position["step"]
     state.seconds = position["seconds"]
     state.tally = Tally(**position["tally"])
+    state.rate, state.drops = position["rate"], position["drops"]
+    state.pace = Pace(**position["pace"])
 
 
 def newest_valid(folder: Path) -> tuple[Path | None, list[Rejected]]:
@@ -135,7 +137,7 @@ def sweep(folder: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _position(state: TrainState, experiment: str) -> dict[str, Any]:
+def _position(state: TrainState, experiment: str, world_size: int) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "experiment": experiment,
@@ -144,7 +146,10 @@ def _position(state: TrainState, experiment: str) -> dict[str, Any]:
         "step": state.step,
         "seconds": state.seconds,
         "tally": asdict(state.tally),
-        "world_size": 1,
+        "rate": state.rate,
+        "drops": state.drops,
+        "pace": asdict(state.pace),
+        "world_size": world_size,
         "versions": {"resatlas": __version__, "torch": torch_version},
     }
 
@@ -171,8 +176,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _seal(file: Path) -> dict[str, Any]:
-    with file.open("rb") as content:
-        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+    return {"size": file.stat().st_size, "sha256": sha256_of(file)}
 
 
 def _write(file: Path, value: object) -> None:

@@ -2,46 +2,64 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from resatlas.data.augment import allowed
-from resatlas.data.batches import Batch, batches, steps_per_epoch
-from resatlas.data.dataset import Mirror
+from resatlas.data.batches import Batch, Source, batches
 from resatlas.data.order import derive
+from resatlas.data.pipeline import Pipeline
 from resatlas.errors import NonFiniteError
+from resatlas.nets.norm_groups import RunningStatistics
+from resatlas.recipes import recipe as recipes
+from resatlas.recipes import schedule
 from resatlas.recipes.recipe import Recipe
+from resatlas.training.distributed import ALONE, World, alone_until_the_last
+from resatlas.training.optimizer import follow_rate, forget_momenta
 from resatlas.training.state import Tally, TrainState
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Course:
-    """What the loop runs over: the recipe, the seed and the training images."""
+    """What the loop runs over: the recipe, the seed, the training images, what happens to them, and who takes part."""
 
     recipe: Recipe
     seed: int
-    images: Batch
-    mirror: Mirror
+    images: Source
+    pipeline: Pipeline
     layout: torch.memory_format = torch.contiguous_format
+    world: World = ALONE
+    wrapped: nn.Module | None = None
+    """The state's network as several processes train it; alone, one trains it as it is."""
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches of one epoch."""
-        return steps_per_epoch(len(self.images.labels), self.recipe.batch)
+        return recipes.steps_per_epoch(self.recipe, len(self.images))
 
     @property
     def steps(self) -> int:
         """Batches of the whole training."""
-        return self.recipe.epochs * self.steps_per_epoch
+        return recipes.steps_in_all(self.recipe, len(self.images))
 
-    def rate(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
-        return self.recipe.schedule.rate(step / self.steps)
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole training; the last may be cut short."""
+        return recipes.epochs_begun(self.recipe, len(self.images))
+
+    def progress(self, step: int) -> Fraction:
+        """The share of the training that lies before a step, counted from 0."""
+        return Fraction(step, self.steps)
+
+    def size(self, batch: int) -> int:
+        """The images of a batch, counted from 0, over all processes."""
+        return min(self.recipe.batch, len(self.images) - batch % self.steps_per_epoch * self.recipe.batch)
 
 
 def fit(
@@ -49,62 +67,108 @@ def fit(
     course: Course,
     *,
     on_step: Callable[[TrainState], None],
-    on_epoch: Callable[[TrainState, Tally, float], None],
+    measure: Callable[[TrainState, Tally, float], float | None],
+    on_epoch: Callable[[TrainState], None] = lambda _: None,
 ) -> TrainState:
     """Train to the end of the recipe, from wherever the state stands.
 
-    `on_step` may raise to stop: the state is whole then, and goes on from there another time. `on_epoch` gets the
-    tally and the seconds of the epoch behind it.
+    `on_step` and `on_epoch` may raise to stop: the state is whole then, and goes on from there another time. `measure`
+    gets the tally and the seconds of the epoch behind it, and says the error of the images held back, if any are.
     """
-    recipe = course.recipe
-    augmentation = allowed(recipe.augmentation, course.mirror)
-    while state.epoch < recipe.epochs:
+    while state.epoch < course.epochs:
         started = time.perf_counter() - state.seconds
         state.network.train()
-        for batch in batches(
-            course.images,
-            seed=course.seed,
-            epoch=state.epoch,
-            batch=recipe.batch,
-            augmentation=augmentation,
-            start=state.batch,
-        ):
+        for batch in islice(epoch(state, course), course.steps - state.step):
             step(state, batch, course)
             state.seconds = time.perf_counter() - started
             on_step(state)
         tally, seconds = state.tally, state.seconds
         state.epoch, state.batch, state.tally, state.seconds = state.epoch + 1, 0, Tally(), 0.0
-        on_epoch(state, tally, seconds)
+        held_back = measure(state, tally, seconds)
+        error = tally.error_percent if held_back is None else held_back
+        state.pace = schedule.after_epoch(course.recipe.schedule, state.pace, error_percent=error)
+        on_epoch(state)
     return state
 
 
-def step(state: TrainState, batch: Batch, course: Course) -> None:
-    """One update.
+def epoch(state: TrainState, course: Course) -> Iterator[Batch]:
+    """The batches of the running epoch that are left, as far as they are this process's."""
+    return batches(
+        course.images,
+        course.pipeline,
+        seed=course.seed,
+        epoch=state.epoch,
+        batch=course.recipe.batch,
+        leftover=course.recipe.leftover,
+        start=state.batch,
+        share=course.world.share,
+    )
 
-    Raises: NonFiniteError before the update if the loss or the norm of the gradient is not a number.
+
+def step(state: TrainState, batch: Batch, course: Course) -> None:
+    """One update, the same in every process.
+
+    Raises: NonFiniteError before the update if the loss or the norm of the gradient is not a number anywhere.
     """
-    rate = course.rate(state.step)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    torch.manual_seed(derive(course.seed, "step", state.step))  # dropout
+    recipe, progress, count = course.recipe, course.progress(state.step), course.size(state.batch)
+    rate = set_rate(state, course, progress)
+    torch.manual_seed(derive(course.seed, "step", state.step, *course.world.words))  # dropout
     state.optimizer.zero_grad()
-    logits = state.network(batch.images.contiguous(memory_format=course.layout))
-    loss = F.cross_entropy(logits, batch.labels)
-    value = loss.item()
-    loss.backward()
+    loss, errors = course.world.sums(*backward(course.wrapped or state.network, batch, course, count=count))
     gradients = [weight.grad for weight in state.network.parameters() if weight.grad is not None]
     norm = nn.utils.get_total_norm(gradients).item()
-    for name, number in (("loss", value), ("norm of the gradient", norm)):
+    for name, number in (("loss", loss), ("norm of the gradient", norm)):
         if not math.isfinite(number):
             raise NonFiniteError(
                 f"the {name} is {number} at step {state.step + 1:,} (epoch {state.epoch + 1}, learning rate "
                 f"{rate:.4g}); nothing was updated; a lower schedule.peak may help"
             )
     state.optimizer.step()
-    errors = int((logits.argmax(dim=1) != batch.labels).sum())
-    state.tally.add(images=len(batch.labels), loss=value, errors=errors)
+    state.tally.add(images=count, loss=loss, errors=int(errors))
     state.batch += 1
     state.step += 1
+    state.pace = schedule.after_step(
+        recipe.schedule, progress, state.pace, step=state.step, error_percent=state.tally.error_percent
+    )
+
+
+def set_rate(state: TrainState, course: Course, progress: Fraction) -> float:
+    """Give the optimizer the learning rate of a progress, and its momentum what a drop does to it."""
+    plan, before = course.recipe.schedule, state.rate
+    state.rate = schedule.rate(plan, progress, state.pace)
+    drops = schedule.fallen(plan, progress, state.pace)
+    if drops > state.drops and schedule.momentum_after_drop(plan) == "reset":
+        forget_momenta(state.optimizer)
+    elif before is not None:
+        follow_rate(state.optimizer, form=course.recipe.optimizer.form, before=before, now=state.rate)
+    state.drops = drops
+    for group in state.optimizer.param_groups:
+        group["lr"] = state.rate
+    return state.rate
+
+
+def backward(network: nn.Module, batch: Batch, course: Course, *, count: int) -> tuple[float, float]:
+    """(loss, errors) of this process's part of a batch of `count` images, its gradients added.
+
+    One pass for each group that shares its statistics. The loss is this part's share of the batch's mean; gradients are
+    times the number of processes, over which they are averaged.
+    """
+    world, group = course.world, course.recipe.norm_group or len(batch.labels)
+    passes = list(zip(batch.images.split(group), batch.labels.split(group), strict=True))
+    statistics = RunningStatistics(network) if len(passes) > 1 or world.size > 1 else None
+    loss, errors = 0.0, 0.0
+    for k, (images, labels) in enumerate(passes):
+        with alone_until_the_last(network, last=k + 1 == len(passes)):
+            logits = network(images.contiguous(memory_format=course.layout))
+            share = F.cross_entropy(logits, labels) * (len(labels) / count)
+            (share * world.size).backward()
+        loss += share.item()
+        errors += float((logits.argmax(dim=1) != labels).sum())
+        if statistics:
+            statistics.take()
+    if statistics:
+        world.mean(statistics.settle())
+    return loss, errors
 
 
 def require_finite(state: TrainState) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from resatlas.recipes.recipe import Decay, Recipe
+from resatlas.recipes.recipe import Decay, Form, Recipe
 
 Kind = Literal["conv", "linear", "norm", "bias"]
 
@@ -66,3 +66,21 @@ def set_momenta(network: nn.Module, sgd: torch.optim.SGD, buffers: dict[str, tor
     for path, parameter in network.named_parameters():
         if path in buffers:
             sgd.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffers[path])
+
+
+def forget_momenta(sgd: torch.optim.SGD) -> None:
+    """Start the momentum of every parameter anew, as a fresh optimizer has it."""
+    for state in sgd.state.values():
+        if (buffer := state.get("momentum_buffer")) is not None:
+            buffer.zero_()
+
+
+def follow_rate(sgd: torch.optim.SGD, *, form: Form, before: float, now: float) -> None:
+    """Let the velocity keep the rate that it was made with, where the form has the rate inside: v scaled by old/new.
+
+    Source: Caffe's solver, v <- m·v + a·g; the ResNet authors' README warns of ports without it.
+    """
+    if form == "caffe" and now != before:
+        for state in sgd.state.values():
+            if (buffer := state.get("momentum_buffer")) is not None:
+                buffer.mul_(before / now)

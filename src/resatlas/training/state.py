@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from resatlas.nets.network import Network
+from resatlas.recipes.schedule import START, Pace
 
 
 @dataclass
@@ -37,7 +38,7 @@ class TrainState:
     """The network, its optimizer, and the position in the training.
 
     `epoch` and `batch` count what is finished; there is no random state, since every draw is a pure function of
-    seed and position.
+    seed and position. `rate` and `drops` are those of the last step, `pace` is what the schedule has heard.
     """
 
     network: Network
@@ -47,3 +48,6 @@ class TrainState:
     step: int = 0
     seconds: float = 0.0
     tally: Tally = field(default_factory=Tally)
+    rate: float | None = None
+    drops: int = 0
+    pace: Pace = START

@@ -1,0 +1,128 @@
+"""Archives unpacked strictly: files and folders below one folder, in bounded number and size, whole or not at all."""
+
+import gzip
+import shutil
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from resatlas.errors import DataError, FolderError, quoted
+
+BLOCK = 1 << 20  # bytes copied at a time
+OVERHEAD = 4096  # bytes of headers and padding that a member may have
+TRAILER = 10_240  # bytes of zeros that end an archive: one record of tar
+
+REFUSED = {
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a pipe",
+}
+
+DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, RecursionError)
+"""What reading a damaged archive raises; RecursionError where headers follow headers without end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How many members an archive may have, and how many bytes they may be together."""
+
+    members: int
+    bytes: int
+
+
+def extract(archive: Path, folder: Path, *, limits: Limits) -> None:
+    """Unpacks a tar.gz whose members all lie below a folder of that name, into that folder, in one step.
+
+    Owners, modes and times in the archive are not taken over.
+
+    Raises: DataError if the archive is damaged or has anything but such files; FolderError if the folder is there
+        already and not empty.
+    """
+    if folder.exists() and next(folder.iterdir(), None):
+        raise FolderError(f"{folder} is there already, and incomplete; remove it, and say the same again")
+    draft = folder.with_name(f".{folder.name}.unpacking")
+    shutil.rmtree(draft, ignore_errors=True)
+    most = limits.bytes + limits.members * OVERHEAD + TRAILER
+    try:
+        (draft / folder.name).mkdir(parents=True)
+        with gzip.open(archive) as content:
+            stream = cast("IO[bytes]", Bounded(content, most=most))
+            with tarfile.open(fileobj=stream, mode="r|") as tar:  # a stream: never read backward
+                unpack(tar, draft, top=folder.name, limits=limits)
+            while stream.read(BLOCK):  # to its end, where gzip keeps a checksum
+                pass
+        (draft / folder.name).rename(folder)
+    except (DataError, *DAMAGE) as error:
+        raise DataError(f"{archive} is damaged or refused: {str(error) or type(error).__name__}") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def unpack(tar: tarfile.TarFile, root: Path, *, top: str, limits: Limits) -> None:
+    """Writes every member to its path below `root`, in which nothing but an empty folder `top` is.
+
+    Raises: DataError if a member is not wanted; whatever `tarfile` raises if the archive is damaged.
+    """
+    left = limits.bytes
+    for count, member in enumerate(tar, start=1):
+        if count > limits.members:
+            raise DataError(f"it has more than {limits.members:,} members")
+        target = root.joinpath(wanted(member, top))
+        left -= member.size
+        if left < 0:
+            raise DataError(f"its members have more than {limits.bytes:,} bytes together")
+        if not target.resolve().is_relative_to(root.resolve() / top):
+            raise DataError(f"member {quoted(member.name)} leads out of {top}/")
+        if member.isfile():
+            write(tar, member, target)
+
+
+def wanted(member: tarfile.TarInfo, top: str) -> PurePosixPath:
+    """The path of a member that is a folder or a plain file below the folder `top`.
+
+    Raises: DataError if it is anything else.
+    """
+    path = PurePosixPath(member.name)
+    if ".." in path.parts or path.parts[:1] != (top,):
+        raise DataError(f"member {quoted(member.name)} is not below {top}/")
+    plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()  # isfile() takes sparse ones
+    if not (plain or member.isdir()):
+        raise DataError(f"member {quoted(member.name)} is {REFUSED.get(member.type, 'a sparse or special file')}")
+    if member.size < 0:
+        raise DataError(f"member {quoted(member.name)} has {member.size:,} bytes")
+    return path
+
+
+def write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Copies the content of a member to a file that is not there yet.
+
+    Raises: DataError if something is there, or a file is in the way.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file, cast("IO[bytes]", tar.extractfile(member)) as content:
+            shutil.copyfileobj(content, file, BLOCK)
+    except (FileExistsError, NotADirectoryError):
+        raise DataError(f"member {quoted(member.name)} is there twice, or below a file") from None
+
+
+class Bounded:
+    """A stream that gives out a bounded number of bytes.
+
+    Raises: DataError at the first byte more.
+    """
+
+    def __init__(self, stream: gzip.GzipFile, *, most: int) -> None:
+        self._stream, self._most, self._left = stream, most, most
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes more."""
+        block = self._stream.read(size)
+        self._left -= len(block)
+        if self._left < 0:
+            raise DataError(f"it unpacks to more than {self._most:,} bytes")
+        return block

@@ -1,0 +1,111 @@
+"""What lies in folders of images: names in an order that no locale changes, links followed, no folder twice."""
+
+import os
+import unicodedata
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from resatlas.errors import DataError
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+
+Kind = Literal["image", "other", "again", "closed"]
+
+
+class Found(NamedTuple):
+    """A file by its ending, a folder that was already listed under another name, or one that cannot be listed."""
+
+    name: str
+    kind: Kind
+
+
+def shown(name: str | Path) -> str:
+    """The name on one line, with escapes of Python for what cannot be printed."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """The names sorted by their bytes."""
+    return tuple(sorted(names, key=os.fsencode))
+
+
+def is_image(name: str) -> bool:
+    """Whether the name ends as that of an image, in any case."""
+    return name.lower().endswith(ENDINGS)
+
+
+def is_line(name: str) -> bool:
+    """Whether the name is UTF-8 without control characters, so that it can stand in a table."""
+    return not any(unicodedata.category(c) in ("Cc", "Cs") for c in name)
+
+
+def is_directory(path: Path) -> bool:
+    """Whether there is a folder of that name, whatever the name is."""
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long, a folder closed on the way
+        return False
+
+
+def contents(folder: Path) -> tuple[list[str], list[str]]:
+    """(files, folders) in a folder, by name; what is hidden is left out.
+
+    Raises: DataError if the folder cannot be listed.
+    """
+    files: list[str] = []
+    folders: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    (folders if is_folder(entry) else files).append(entry.name)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise DataError(f"{shown(folder)} cannot be listed: {getattr(error, 'strerror', error)}") from None
+    return files, folders
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether the entry is a folder or links to one; a link that ends as an image is not followed, which costs time."""
+    try:
+        return entry.is_dir(follow_symlinks=not is_image(entry.name))
+    except OSError:  # a link to itself
+        return False
+
+
+def below(folder: Path, *, apart_from: Iterable[Path] = ()) -> tuple[Found, ...]:
+    """Everything below the folder, named from there, in the order of its bytes.
+
+    A folder with several names is entered under one of them: that with the fewest folders on the way, then the first.
+    Those that are apart are not entered at all.
+    """
+    return tuple(sorted(walk(folder, apart_from), key=lambda found: os.fsencode(found.name)))
+
+
+def walk(folder: Path, apart_from: Iterable[Path]) -> Iterator[Found]:
+    """The same in the order of finding, a folder's files before the folders in it."""
+    known = {identity(each) for each in apart_from}
+    waiting = deque([""])
+    while waiting:
+        inner = waiting.popleft()
+        try:
+            here = identity(folder / inner)
+            if here in known:
+                yield Found(inner, "again")
+                continue
+            files, folders = contents(folder / inner)
+        except (DataError, OSError):
+            yield Found(inner, "closed")
+            continue
+        known.add(here)
+        prefix = inner and f"{inner}/"
+        for name in files:
+            yield Found(prefix + name, "image" if is_image(name) else "other")
+        waiting.extend(prefix + name for name in in_order(folders))
+
+
+def identity(folder: Path) -> tuple[int, int]:
+    """What a folder has in common with every link to it."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino

@@ -1,0 +1,193 @@
+"""Images prepared one by one, in processes of their own: photographs in files, and whatever takes such steps."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, assert_never
+
+import torch
+from jaxtyping import Int64, Shaped, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from resatlas.data.augment import Crops, Mirrors, augment, draw
+from resatlas.data.dataset import ImageFiles, ImageSet, Part
+from resatlas.data.folder import substitute
+from resatlas.data.normalisation import normalised, unit
+from resatlas.data.order import generator
+from resatlas.data.photograph import decoded
+from resatlas.data.photographic import centre, coloured, placed
+from resatlas.data.pipeline import Pipeline, Policy
+from resatlas.errors import DataError
+from resatlas.recipes.images import (
+    AreaCrop,
+    ColourJitter,
+    Flip,
+    HslJitter,
+    Lighting,
+    PadCrop,
+    Rescale,
+    ScaleCrop,
+    Standardise,
+    Step,
+    SubtractMeanImage,
+    Whiten,
+)
+
+
+class Batch(NamedTuple):
+    """Images as a network takes them, their labels, and their positions in the source."""
+
+    images: Shaped[Tensor, "b c h w"]
+    labels: Int64[Tensor, " b"]
+    ids: Int64[Tensor, " b"]
+
+
+Make = Callable[[Tensor, int], Tensor]
+"""From the pixels of an image, uint8 of (c, h, w), and its position, to what a batch is made of."""
+
+Sample = tuple[Tensor, int, int]
+
+
+def training(part: Part, pipeline: Pipeline, *, seed: int, epoch: int) -> Make:
+    """What turns the pixels of image k into what the network takes in one epoch; its draws are those of k alone."""
+    image = part.shape
+    drawn = {
+        step: draw(step, seed, epoch, len(part), image) for step in pipeline.steps if isinstance(step, PadCrop | Flip)
+    }
+    moving = any(isinstance(step, ScaleCrop | AreaCrop) for step in pipeline.steps)
+
+    def make(pixels: Tensor, k: int) -> Tensor:
+        made = pixels if moving else centre(pixels, pipeline.view, image.height)
+        for step in pipeline.steps:
+            made = _stepped(made, step, k, pipeline, drawn, seed=seed, epoch=epoch, size=image.height)
+        return made
+
+    return make
+
+
+def cropping(part: Part, pipeline: Pipeline) -> Make:
+    """What turns the pixels of an image into those of the view that is tested."""
+    return lambda pixels, _: centre(pixels, pipeline.view, part.shape.height)
+
+
+def viewing(part: Part, pipeline: Pipeline) -> Make:
+    """The same as the network takes it."""
+    crop = cropping(part, pipeline)
+    return lambda pixels, k: normalised(unit(crop(pixels, k))[None], pipeline.normaliser)[0]
+
+
+def loaded(part: Part, make: Make, chunks: Sequence[Tensor], *, workers: int, policy: Policy) -> Iterator[Batch]:
+    """A batch for each chunk of positions, in their order, whatever the number of workers, one a core at most.
+
+    Raises: DataError for an image that cannot be read, or where a worker was killed.
+    """
+    loader = DataLoader(
+        Samples(part, make, policy),
+        batch_sampler=[chunk.tolist() for chunk in chunks],
+        num_workers=min(max(workers, 1), cores()),  # never 0: sums over pixels may differ with this process's threads
+        collate_fn=_gathered,
+        worker_init_fn=_deaf,
+    )
+    try:
+        for found in loader:
+            if isinstance(found, DataError):
+                raise found
+            yield found
+    except (RuntimeError, OSError) as error:
+        if "DataLoader worker" not in str(error) and not isinstance(error, OSError):
+            raise
+        raise DataError("a process that reads images was killed; is there memory for it?") from None
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class Samples(Dataset[Sample | DataError]):
+    """The images of a part by position: each made, with its label and its id; an error is an item too."""
+
+    def __init__(self, part: Part, make: Make, policy: Policy) -> None:
+        self._part, self._make, self._policy = part, make, policy
+
+    def __getitem__(self, index: int) -> Sample | DataError:
+        """The image there, or what stands in for it; or why there is none."""
+        try:
+            k, pixels = self._found(index)
+        except DataError as error:
+            return error
+        return self._make(pixels, index), int(self._part.labels[k]), int(self._part.ids[k])
+
+    def _found(self, position: int) -> tuple[int, Tensor]:
+        try:
+            return position, pixels_of(self._part, position)
+        except DataError as error:
+            if self._policy == "error" or not isinstance(self._part, ImageFiles):
+                raise
+            first = error
+        for k in substitute(self._part, position):
+            try:
+                return k, pixels_of(self._part, k)
+            except DataError:
+                continue
+        raise DataError(f"{first}; no other image of its class can be read")
+
+
+def pixels_of(part: Part, k: int) -> UInt8[Tensor, "c h w"]:
+    """The pixels of one image of a part.
+
+    Raises: DataError if its file cannot be read.
+    """
+    match part:
+        case ImageSet():
+            return torch.from_numpy(part.images[k])
+        case ImageFiles():
+            return torch.from_numpy(decoded(part.path(k)))
+        case _:
+            assert_never(part)
+
+
+def _stepped(
+    image: Tensor,
+    step: Step,
+    k: int,
+    pipeline: Pipeline,
+    drawn: dict[PadCrop | Flip, Crops | Mirrors],
+    *,
+    seed: int,
+    epoch: int,
+    size: int,
+) -> Tensor:
+    match step:
+        case ScaleCrop() | AreaCrop():
+            return placed(image, step, size, generator(seed, "place", epoch, k))
+        case ColourJitter() | HslJitter() | Lighting():
+            return coloured(_from_0_to_1(image), step, generator(seed, type(step).__name__, epoch, k))
+        case PadCrop() | Flip():
+            return augment(_from_0_to_1(image)[None], torch.tensor([k]), drawn[step])[0]
+        case Standardise() | SubtractMeanImage() | Rescale() | Whiten():
+            return normalised(_from_0_to_1(image)[None], pipeline.normaliser)[0]
+        case _:
+            assert_never(step)
+
+
+def _from_0_to_1(image: Tensor) -> Tensor:
+    return unit(image) if image.dtype == torch.uint8 else image
+
+
+def _gathered(samples: list[Sample | DataError]) -> Batch | DataError:
+    """The samples as a batch, or the first error among them."""
+    found: list[Sample] = []
+    for each in samples:
+        if isinstance(each, DataError):
+            return each
+        found.append(each)
+    images, labels, ids = zip(*found, strict=True)
+    return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(ids))
+
+
+def _deaf(_: int) -> None:
+    """Let the process that trains hear Ctrl-C, and end its workers itself."""
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,156 @@
+"""The normalisation of a recipe, measured on the training images, and kept with the run."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+import torch
+from jaxtyping import Float, UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from resatlas.errors import CheckpointError
+from resatlas.recipes.images import Constants, Normalisation, Rescale, Standardise, SubtractMeanImage, Whiten
+
+FLAT = 1e-8
+"""A contrast below which an image counts as flat, and is not scaled. Source: pylearn2, global_contrast_normalize."""
+
+CHUNK = 4096  # images of which the covariance is summed at a time
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Affine:
+    """x -> (x - mean)/std, for x from 0 to 1.
+
+    Shape: mean and std (c, 1, 1) or (c, h, w).
+    """
+
+    mean: Float[Tensor, "#c #h #w"]
+    std: Float[Tensor, "#c #h #w"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Whitening:
+    """x -> matrix·(contrast·(x - mean x)/|x - mean x| - mean), over all values of an image.
+
+    Shape: mean (d,), matrix (d, d), d = c·h·w; contrast ().
+    """
+
+    mean: Float[Tensor, " d"]
+    matrix: Float[Tensor, "d d"]
+    contrast: Float[Tensor, ""]
+
+
+Normaliser = Affine | Whitening
+
+UNTOUCHED = Affine(mean=torch.zeros(1, 1, 1), std=torch.ones(1, 1, 1))
+
+
+def normalised(images: Float[Tensor, "n c h w"], by: Normaliser) -> Float[Tensor, "n c h w"]:
+    """The images, from 0 to 1, as a network takes them."""
+    match by:
+        case Affine(mean=mean, std=std):
+            return (images - mean) / std
+        case Whitening(mean=mean, matrix=matrix, contrast=contrast):
+            return ((contrasted(images, contrast) - mean) @ matrix).view_as(images)
+        case _:
+            assert_never(by)
+
+
+def unit(images: UInt8[Tensor, "*n c h w"]) -> Float[Tensor, "*n c h w"]:
+    """The images from 0 to 1."""
+    return images.to(torch.float32).div_(255)
+
+
+def contrasted(images: Float[Tensor, "n c h w"], contrast: Float[Tensor, ""]) -> Float[Tensor, "n d"]:
+    """Each image as a vector of mean 0 and of length `contrast`; flat ones stay near 0."""
+    vectors = images.flatten(1)
+    vectors = vectors - vectors.mean(dim=1, keepdim=True)
+    lengths = vectors.norm(dim=1, keepdim=True)
+    return contrast * vectors / torch.where(lengths < FLAT, 1, lengths)
+
+
+def by_constants(constants: Constants) -> Affine:
+    """The normalisation that a recipe writes down."""
+    return _per_channel([each / 255 for each in constants.mean], [each / 255 for each in constants.std])
+
+
+def measured(step: Normalisation, images: UInt8[Tensor, "n c h w"]) -> Normaliser:
+    """The normalisation as these training images have it."""
+    match step:
+        case Standardise():
+            return _per_channel(*_moments(images))
+        case Rescale():
+            return _per_channel([0.0] * images.shape[1], [1.0] * images.shape[1])
+        case SubtractMeanImage():
+            mean = (images.sum(dim=0, dtype=torch.int64).to(torch.float64) / (255 * len(images))).to(torch.float32)
+            return Affine(mean=mean, std=torch.ones(len(mean), 1, 1))
+        case Whiten():
+            return _whitening(step, images)
+        case _:
+            assert_never(step)
+
+
+def constants_for(step: Normalisation, data: str, *, photographs: bool) -> Constants | None:
+    """The recipe's constants for a DATA text: its own, or those of ImageNet for photographs in folders."""
+    written = {each.data: each for each in step.constants} if isinstance(step, Standardise) else {}
+    return written.get(data.partition(":")[0]) or (written.get("imagenet") if photographs else None)
+
+
+def save_normaliser(normaliser: Normaliser, file: Path) -> None:
+    """Write its numbers as safetensors, its kind beside them, in one step."""
+    tensors = {name: tensor.contiguous() for name, tensor in vars(normaliser).items()}
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    save_file(tensors, draft, metadata={"kind": type(normaliser).__name__})
+    draft.replace(file)
+
+
+def read_normaliser(file: Path) -> Normaliser:
+    """What `save_normaliser` wrote.
+
+    Raises: CheckpointError if the file is missing or damaged.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            kind = {each.__name__: each for each in (Affine, Whitening)}[(opened.metadata() or {}).get("kind", "")]
+            return kind(**{name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError, KeyError, TypeError):
+        raise CheckpointError(f"{file} is missing or damaged; it says how the run normalises its images") from None
+
+
+def _per_channel(mean: list[float], std: list[float]) -> Affine:
+    return Affine(mean=torch.tensor(mean)[:, None, None], std=torch.tensor(std)[:, None, None])
+
+
+def _moments(images: UInt8[Tensor, "n c h w"]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of x/255, exact up to one rounding; a constant channel has std 1."""
+    means: list[float] = []
+    stds: list[float] = []
+    for channel in images.unbind(1):
+        n = channel.numel()
+        counts = torch.bincount(channel.flatten(), minlength=256).tolist()
+        first = sum(count * x for x, count in enumerate(counts))
+        second = sum(count * x**2 for x, count in enumerate(counts))
+        means.append(first / (255 * n))
+        stds.append(math.sqrt(n * second - first**2) / (255 * n) or 1.0)
+    return means, stds
+
+
+def _whitening(step: Whiten, images: UInt8[Tensor, "n c h w"]) -> Whitening:
+    """Symmetric whitening, fitted in float64.
+
+    Source: pylearn2, make_cifar10_gcn_whitened.py (contrast 55) and preprocessing.py, class ZCA (bias 0.1).
+    """
+    contrast = torch.tensor(float(step.contrast))
+    vectors = contrasted(unit(images), contrast)
+    mean = vectors.mean(dim=0, dtype=torch.float64)
+    covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+    for chunk in vectors.split(CHUNK):
+        centred = chunk - mean
+        covariance.addmm_(centred.T, centred)
+    values, axes = torch.linalg.eigh(covariance / len(vectors))
+    matrix = (axes * (values.clamp(min=0) + float(step.bias)).rsqrt()) @ axes.T
+    return Whitening(mean=mean.to(torch.float32), matrix=matrix.to(torch.float32), contrast=contrast)

@@ -1,0 +1,158 @@
+"""Steps on single photographs, by torchvision's transforms: scales, crops, colours; each with draws of its own."""
+
+import math
+from typing import assert_never
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from resatlas.recipes.images import AreaCrop, Centre, ColourJitter, HslJitter, Lighting, ScaleCrop
+
+COMPONENTS = torch.tensor(
+    ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203)), dtype=torch.float32
+)
+"""Principal components of ImageNet's colours, a column each. Source: fb.resnet.torch, datasets/imagenet.lua."""
+
+VARIANCES = torch.tensor((0.2175, 0.0188, 0.0045), dtype=torch.float32)
+"""Their eigenvalues, as the same file weighs them."""
+
+TRIES = 10
+"""Draws of an area before the centre is taken. Source: fb.resnet.torch, datasets/transforms.lua, RandomSizedCrop."""
+
+Photograph = UInt8[Tensor, "c h w"]
+Square = UInt8[Tensor, "c s s"]
+
+
+def centre(image: Photograph, view: Centre, size: int) -> Square:
+    """The centre crop of `size` after the shorter side has become its share `view.shorter`, antialiased bilinear.
+
+    An image of that size already is whole.
+    """
+    from torchvision.transforms.v2 import functional as V
+
+    if tuple(image.shape[1:]) == (size, size):
+        return image
+    return V.center_crop(_shorter(image, math.floor(view.shorter * size + 0.5)), [size, size])
+
+
+def placed(image: Photograph, step: ScaleCrop | AreaCrop, size: int, draw: torch.Generator) -> Square:
+    """A crop of `size` at a random place and scale."""
+    match step:
+        case ScaleCrop():
+            return _scaled(image, step, size, draw)
+        case AreaCrop():
+            return _area(image, step, size, draw)
+        case _:
+            assert_never(step)
+
+
+def coloured(
+    image: Float[Tensor, "c h w"], step: ColourJitter | HslJitter | Lighting, draw: torch.Generator
+) -> Float[Tensor, "c h w"]:
+    """The image, from 0 to 1, in other colours."""
+    match step:
+        case ColourJitter():
+            return _jittered(image, step, draw)
+        case HslJitter():
+            return _shifted(image, step, draw)
+        case Lighting(std=std):
+            weights = torch.randn(3, generator=draw) * float(std) * VARIANCES
+            return image + (COMPONENTS @ weights)[:, None, None]
+        case _:
+            assert_never(step)
+
+
+def _scaled(image: Photograph, step: ScaleCrop, size: int, draw: torch.Generator) -> Square:
+    from torchvision.transforms.v2 import functional as V
+
+    least, most = (math.floor(share * size + 0.5) for share in (step.least, step.most))
+    side = int(torch.randint(least, most + 1, (), generator=draw))
+    ratio = 1 + float(step.stretch) * (2 * _uniform(draw) - 1)
+    h, w = image.shape[1:]
+    scale = side / min(h, w) * 2 / (1 + ratio)
+    height, width = max(round(h * scale), size), max(round(w * scale * ratio), size)
+    image = V.resize(image, [height, width], antialias=True)
+    top, left = _corner(draw, height - size), _corner(draw, width - size)
+    return V.crop(image, top, left, size, size)
+
+
+def _area(image: Photograph, step: AreaCrop, size: int, draw: torch.Generator) -> Square:
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional as V
+
+    how = InterpolationMode(step.interpolation)
+    h, w = image.shape[1:]
+    bound = math.log(step.ratio)
+    for _ in range(TRIES):
+        area = h * w * (float(step.least) + (1 - float(step.least)) * _uniform(draw))
+        ratio = math.exp(bound * (2 * _uniform(draw) - 1))
+        width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < width <= w and 0 < height <= h:
+            top, left = _corner(draw, h - height), _corner(draw, w - width)
+            return V.resized_crop(image, top, left, height, width, [size, size], how, antialias=True)
+    width, height = min(w, round(h * step.ratio)), min(h, round(w * step.ratio))
+    return V.resized_crop(image, (h - height) // 2, (w - width) // 2, height, width, [size, size], how, antialias=True)
+
+
+def _jittered(image: Float[Tensor, "c h w"], step: ColourJitter, draw: torch.Generator) -> Float[Tensor, "c h w"]:
+    from torchvision.transforms.v2 import functional as V
+
+    changes = (
+        (V.adjust_brightness, step.brightness),
+        (V.adjust_contrast, step.contrast),
+        (V.adjust_saturation, step.saturation),
+    )
+    for k in torch.randperm(len(changes), generator=draw).tolist():
+        change, most = changes[k]
+        image = change(image, 1 + float(most) * (2 * _uniform(draw) - 1))
+    return image
+
+
+def _shifted(image: Float[Tensor, "c h w"], step: HslJitter, draw: torch.Generator) -> Float[Tensor, "c h w"]:
+    """Hue turned, saturation and lightness moved and clamped, in the hue-saturation-lightness model.
+
+    Source: MXNet's default augmenter, which DMRNet's authors configure.
+    """
+    most = (step.hue / 180, step.saturation / 255, step.lightness / 255)
+    hue, saturation, lightness = (
+        channel + each * (2 * _uniform(draw) - 1) for channel, each in zip(_hsl(image), most, strict=True)
+    )
+    return _rgb(hue % 1, saturation.clamp(0, 1), lightness.clamp(0, 1))
+
+
+def _hsl(image: Float[Tensor, "3 h w"]) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+    """Hue, saturation and lightness, from 0 to 1."""
+    red, green, blue = image
+    high, low = image.amax(dim=0), image.amin(dim=0)
+    lightness = (high + low) / 2
+    chroma = high - low
+    saturation = (chroma / (1 - (2 * lightness - 1).abs()).clamp(min=1e-12)).clamp(0, 1)
+    width = torch.where(chroma > 0, chroma, 1)  # grey has no hue
+    from_green, from_blue = (blue - red) / width + 2, (red - green) / width + 4
+    hue = torch.where(high == red, (green - blue) / width % 6, torch.where(high == green, from_green, from_blue))
+    return hue / 6, saturation, lightness
+
+
+def _rgb(
+    hue: Float[Tensor, "h w"], saturation: Float[Tensor, "h w"], lightness: Float[Tensor, "h w"]
+) -> Float[Tensor, "3 h w"]:
+    """Red, green, blue: l - s·min(l, 1 - l)·max(-1, min(k - 3, 9 - k, 1)), k = (n + 12·hue) mod 12, n = 0, 8, 4."""
+    chroma = saturation * torch.minimum(lightness, 1 - lightness)
+    turns = [(n + 12 * hue) % 12 for n in (0, 8, 4)]
+    return torch.stack([lightness - chroma * torch.minimum(k - 3, 9 - k).clamp(-1, 1) for k in turns])
+
+
+def _shorter(image: Photograph, side: int) -> UInt8[Tensor, "c _ _"]:
+    """The image resized so that its shorter side has so many pixels."""
+    from torchvision.transforms.v2 import functional as V
+
+    return V.resize(image, [side], antialias=True)
+
+
+def _uniform(draw: torch.Generator) -> float:
+    return float(torch.rand((), generator=draw, dtype=torch.float64))
+
+
+def _corner(draw: torch.Generator, room: int) -> int:
+    return int(torch.randint(room + 1, (), generator=draw))

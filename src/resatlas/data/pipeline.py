@@ -1,0 +1,29 @@
+"""How the images of one experiment become what a network takes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from resatlas.data.normalisation import Normaliser
+from resatlas.recipes.images import PHOTOGRAPHIC, Centre, Step
+
+Policy = Literal["error", "skip"]
+"""What training does with an image that cannot be read: end, or take another of its class in its place."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pipeline:
+    """The steps of a training in order, its measured normalisation, and the view that is tested.
+
+    `workers` is how many processes prepare photographs; it changes no pixel.
+    """
+
+    steps: tuple[Step, ...]
+    normaliser: Normaliser
+    view: Centre = Centre()  # noqa: RUF009 - a frozen value
+    unreadable: Policy = "error"
+    workers: int = 1
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a step takes a single photograph, and no batch."""
+        return any(isinstance(step, PHOTOGRAPHIC) for step in self.steps)

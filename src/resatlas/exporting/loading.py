@@ -1,0 +1,80 @@
+"""A saved network back: checked before anything of it is built, its weights read from safetensors alone."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from resatlas.arch.cost import cost
+from resatlas.arch.plan import Plan
+from resatlas.errors import CheckpointError, quoted
+from resatlas.exporting.config import CONFIG, WEIGHTS, Config, file_in, read_config
+from resatlas.exporting.seals import check_sealed
+from resatlas.nets.network import Network, build
+from resatlas.nets.weights import load_weights
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def from_pretrained(folder: str | Path) -> Network:
+    """The network that `save_pretrained` saved, with its weights, in evaluation mode.
+
+    Nothing outside the folder is read, and no file of it can run code.
+    Raises: FolderError if the folder is no saved network; CheckpointError if it is damaged or was changed.
+    """
+    config, file = read_config(folder), file_in(Path(folder), WEIGHTS)
+    check_sealed(file, config.weights_sha256)
+    _check(config, file)
+    network = build(config.plan)
+    load_weights(network, file)
+    layout = torch.channels_last if config.layout == "channels-last" else torch.contiguous_format
+    return network.to(memory_format=layout).eval()
+
+
+def _check(config: Config, file: Path) -> None:
+    """Refuse a plan through which no image passes, that costs something else, or whose weights are not the file's.
+
+    All this before there is memory for any weight.
+    """
+    wanted, given = _shapes_of(config.plan), _shapes_in(file)
+    for path in (*wanted, *given):
+        if wanted.get(path) != given.get(path):
+            raise CheckpointError(
+                f"{file} does not hold the weights of {CONFIG}'s network: {quoted(path)} is "
+                f"{_shown(given.get(path))}, not {_shown(wanted.get(path))}"
+            )
+    found = cost(config.plan)
+    if (found.parameters, found.multiply_adds) != (config.parameters, config.multiply_adds):
+        raise CheckpointError(
+            f"{file.with_name(CONFIG)}: its plan has {found.parameters:,} parameters and {found.multiply_adds:,} "
+            f"multiply-adds, and it says {config.parameters:,} and {config.multiply_adds:,}"
+        )
+
+
+def _shapes_of(plan: Plan) -> Shapes:
+    """The shapes of all weights of a plan, through which an image without values has passed."""
+    try:
+        network = build(plan, device="meta").eval()
+        logits = network(torch.empty(1, *plan.image, device="meta"))
+    except Exception as error:  # a plan of anyone's can be wrong in any way
+        raise CheckpointError(f"{CONFIG}: no network can be built from its plan: {quoted(str(error))}") from None
+    if plan.classes and tuple(logits.shape) != (1, plan.classes):
+        raise CheckpointError(
+            f"{CONFIG}: its plan gives {tuple(logits.shape)[1:]} values, not {plan.classes:,} classes"
+        )
+    return {path: tuple(tensor.shape) for path, tensor in network.state_dict().items()}
+
+
+def _shapes_in(file: Path) -> Shapes:
+    """The shapes of all tensors of a safetensors file; nothing but its head is read."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise CheckpointError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} is damaged or no safetensors file: {error}") from None
+
+
+def _shown(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else "x".join(map(str, shape)) or "a number"

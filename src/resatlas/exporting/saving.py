@@ -1,0 +1,229 @@
+"""A finished run, or a network, as a folder that travels: config.json, model.safetensors and README.md."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import SafetensorError
+
+from resatlas import __version__
+from resatlas.arch.cost import cost
+from resatlas.data.catalog import NAMED, separated
+from resatlas.data.normalisation import Normaliser, read_normaliser, save_normaliser
+from resatlas.designs.catalog import Entry
+from resatlas.designs.citations import papers_of
+from resatlas.errors import CheckpointError, FolderError, UsageError
+from resatlas.exporting.card import card
+from resatlas.exporting.config import (
+    CARD,
+    CONFIG,
+    NORMALISATION,
+    WEIGHTS,
+    Affine,
+    Config,
+    Figures,
+    Stored,
+    Training,
+    to_json,
+)
+from resatlas.exporting.identity import recognised, resolved
+from resatlas.exporting.loading import from_pretrained
+from resatlas.exporting.preprocessing import as_numbers, preprocessing
+from resatlas.nets.network import Network
+from resatlas.nets.weights import save_weights
+from resatlas.recipes.images import Centre
+from resatlas.runs.files import read_json, sha256_of, write_json, write_text
+from resatlas.runs.store import FIRST, Run, check_writable, find
+from resatlas.training import session
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Source:
+    """What is saved: a network, and what is known of it. `entry` is its design, where that is at hand."""
+
+    network: Network
+    entry: Entry | None
+    design: str | None
+    family: str | None
+    class_names: tuple[str, ...] | None = None
+    layout: Literal["channels-last", "contiguous"] = "contiguous"
+    view: Centre | None = None
+    normaliser: Normaliser | None = None
+    training: Training | None = None
+
+
+def save_pretrained(what: str | Path | Network, folder: str | Path) -> None:
+    """Write a finished run, by its folder, or a network as a new folder that `from_pretrained` loads anywhere.
+
+    The folder appears whole or not at all, and only once it was loaded again.
+    Raises: FolderError if it is occupied or cannot be written, or if the run is none or not finished;
+        CheckpointError if there are no weights that can be used.
+    """
+    target = Path(folder)
+    _check_free(target)
+    check_writable(target)
+    source = _of_network(what) if isinstance(what, Network) else _of_run(find(_path(what)))
+    with _drafted(target) as draft:
+        save_weights(source.network, draft / WEIGHTS)
+        config = _config(source, draft)
+        write_json(draft / CONFIG, to_json(config))
+        write_text(draft / CARD, card(config, papers_of(source.entry) if source.entry else ()))
+        from_pretrained(draft)
+        if config.normalisation:
+            preprocessing(draft)
+
+
+def _of_network(network: Network) -> Source:
+    """A network alone: its design is looked for in the catalogue, nothing is known of its images."""
+    if any(tensor.is_meta for tensor in network.state_dict().values()):
+        raise CheckpointError('a network on the device "meta" has no weights to save; build it on another')
+    entry = recognised(network.plan)
+    return Source(
+        network=network,
+        entry=entry,
+        design=entry.name if entry else None,
+        family=entry.family if entry else None,
+    )
+
+
+def _of_run(run: Run) -> Source:
+    """The last weights of a finished run, and all that it knows."""
+    if not run.finished:
+        raise FolderError(f"{run.folder} is not finished; finish it with --resume auto, then save it")
+    experiment = run.experiment
+    return Source(
+        network=session.trained(run, experiment),
+        entry=resolved(experiment.design, run.plan),
+        design=_without_folders(experiment.design),
+        family=str(_result(run, "family")),
+        class_names=run.classes,
+        layout=experiment.layout,
+        view=experiment.recipe.view,
+        normaliser=read_normaliser(run.folder / session.NORMALISATION),
+        training=_training(run),
+    )
+
+
+def _training(run: Run) -> Training:
+    experiment, record = run.experiment, read_json(run.folder / FIRST)
+    name, colon, knobs = separated(experiment.data)
+    weights = experiment.weights
+    return Training(
+        data=experiment.data if name in NAMED else f"{Path(name).name}{colon}{knobs}",
+        note=str(record.get("note", "")),
+        recipe=experiment.recipe.name,
+        departures=tuple(map(str, record.get("departures", ()))),
+        epochs=_result(run, "epochs"),
+        seed=experiment.seed,
+        begun_from=weights and replace(weights, file=Path(weights.file).name),
+        train=_figures(run, "train"),
+        validation=_figures(run, "validation") if "validation" in run.results else None,
+        test=_figures(run, "test"),
+    )
+
+
+def _figures(run: Run, part: str) -> Figures:
+    found = _result(run, part)
+    try:
+        return Figures(**{each.name: found[each.name] for each in fields(Figures)})
+    except (KeyError, TypeError):
+        raise FolderError(f"{run.folder}: results.json has no figures of its {part} images") from None
+
+
+def _result(run: Run, key: str) -> Any:  # noqa: ANN401 - JSON is what JSON is
+    try:
+        return run.results[key]
+    except (KeyError, TypeError):
+        raise FolderError(f"{run.folder}: results.json is not that of a finished run; it has no {key}") from None
+
+
+def _config(source: Source, draft: Path) -> Config:
+    """What is known, beside the weights that lie in the draft already."""
+    plan = source.network.plan
+    total = cost(plan)
+    return Config(
+        library=f"resatlas {__version__}",
+        design=source.design,
+        family=source.family,
+        image=plan.image,
+        classes=plan.classes,
+        class_names=source.class_names,
+        parameters=total.parameters,
+        multiply_adds=total.multiply_adds,
+        weights_sha256=sha256_of(draft / WEIGHTS),
+        layout=source.layout,
+        view=source.view,
+        normalisation=_normalisation(source.normaliser, draft) if source.normaliser else None,
+        training=source.training,
+        plan=plan,
+    )
+
+
+def _normalisation(normaliser: Normaliser, draft: Path) -> Affine | Stored:
+    """The normalisation as numbers, or as a file of its own.
+
+    It does not lie with the weights, so that whoever reads those finds nothing else.
+    """
+    numbers = as_numbers(normaliser)
+    if numbers:
+        return numbers
+    save_normaliser(normaliser, draft / NORMALISATION)
+    return Stored(sha256=sha256_of(draft / NORMALISATION))
+
+
+def _without_folders(design: str) -> str:
+    """A DESIGN text, of a file its name alone: whose folders they were is nobody's business."""
+    return Path(design).name if design.endswith(".toml") else design
+
+
+def _path(what: object) -> Path:
+    if not isinstance(what, str | Path):
+        raise UsageError(
+            f"a finished run's folder or a Network is saved; what is of type {type(what).__name__} is neither"
+        )
+    return Path(what)
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder that holds anything.
+
+    Raises: FolderError
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FolderError(f"{folder} is a file; give a folder that is new or empty")
+    try:
+        occupied = folder.is_dir() and any(folder.iterdir())
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    if occupied:
+        raise FolderError(f"{folder} holds files already; give a folder that is new or empty")
+
+
+@contextmanager
+def _drafted(target: Path) -> Iterator[Path]:
+    """A hidden folder beside the target, which takes its place at the end or is removed.
+
+    Raises: FolderError if nothing can be written there.
+    """
+    place = target.resolve()
+    draft = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    try:
+        draft.mkdir(parents=True)
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    try:
+        yield draft
+        draft.rename(place)
+    except (OSError, SafetensorError) as error:
+        raise _unwritable(target, error) from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _unwritable(folder: Path, error: OSError | SafetensorError) -> FolderError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return FolderError(f"{folder} cannot be written: {reason.lower()}")

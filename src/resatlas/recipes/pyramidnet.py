@@ -1,0 +1,73 @@
+"""How the PyramidNets were trained.
+
+Expected, test error on CIFAR-10 / CIFAR-100 (authors' README): 110 additive alpha 48 4.62 / 23.31, alpha 84
+4.27 / 20.21; 164 bottleneck alpha 270 3.48 / 17.01. Top-1 error of `pyramidnet-imagenet`, centre crop: 200 alpha 300
+20.47.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+from resatlas.recipes.constants import FB_IMAGENET
+from resatlas.recipes.images import AreaCrop, Centre, Flip
+from resatlas.recipes.recipe import Recipe
+from resatlas.recipes.resnet import FB_CIFAR_RECIPE, FB_IMAGENET_RECIPE
+from resatlas.recipes.schedule import Steps, shares
+
+_DROPS = shares(149, 224, of=300)  # from the 1-based epochs 150 and 225 on
+
+PYRAMIDNET_CIFAR_10 = replace(
+    FB_CIFAR_RECIPE,
+    name="pyramidnet-cifar-10",
+    source="PyramidNet authors' README and Torch code, on fb.resnet.torch; rate as of 2017-04-11",
+    data="cifar-10",
+    epochs=300,
+    norm_group=32,
+    schedule=Steps(peak=Fraction(1, 10), drops=_DROPS),
+    unsettled=("GPUs, so images a norm group: four and 32, as on CIFAR-100", "the last or the best epoch: the last"),
+)
+
+PYRAMIDNET_CIFAR_100 = replace(
+    PYRAMIDNET_CIFAR_10,
+    name="pyramidnet-cifar-100",
+    source="PyramidNet authors' README and Torch code, on fb.resnet.torch; four GPUs",
+    data="cifar-100",
+    schedule=Steps(peak=Fraction(1, 2), drops=_DROPS),
+    unsettled=("the last or the best epoch: the last",),
+)
+
+PYRAMIDNET_IMAGENET = replace(
+    FB_IMAGENET_RECIPE,
+    name="pyramidnet-imagenet",
+    source="PyramidNet paper (arXiv:1610.02915); the schedule is told by third parties",
+    epochs=120,
+    batch=128,
+    schedule=Steps(peak=Fraction(1, 20), drops=shares(60, 90, 105, of=120)),
+    steps=(AreaCrop(), FB_IMAGENET, Flip()),
+    testing=(Centre(), Centre(shorter=Fraction(1), scale=Fraction(320, 224))),
+    reported="centre crop of 224, and of 320",
+    unsettled=(
+        "the whole schedule: no source of the authors confirms it",
+        "images a norm group: 32",
+        "momentum: Nesterov, as in fb.resnet.torch",
+        "jitter of colours: none",
+    ),
+)
+
+PYRAMIDNET_IMAGENET_PORT = replace(
+    PYRAMIDNET_IMAGENET,
+    name="pyramidnet-imagenet-port",
+    source="PyramidNet-PyTorch (authors' port): train.py, README",
+    epochs=100,
+    schedule=Steps(peak=Fraction(1, 20), drops=shares(30, 60, 90, of=100)),
+    steps=(AreaCrop(interpolation="bilinear"), Flip(), FB_IMAGENET),
+    testing=(Centre(),),
+    reported="centre crop: 21.98 for 101 layers and alpha 360",
+    unsettled=("images a norm group: 32", "interpolation: bilinear, the default of its library"),
+)
+
+NAMED: Mapping[str, Recipe] = {
+    each.name: each
+    for each in (PYRAMIDNET_CIFAR_10, PYRAMIDNET_CIFAR_100, PYRAMIDNET_IMAGENET, PYRAMIDNET_IMAGENET_PORT)
+}

@@ -1,0 +1,181 @@
+"""Learning rates over a training, as functions of its progress and of what was heard on the way."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal, assert_never
+
+from resatlas.errors import RecipeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What a schedule has heard of a training so far: all that its rate depends on beside the progress.
+
+    `warm` is the step at which a warm-up ended, `drops` counts a plateau's falls, `best` is its lowest error, in
+    percent, and `stale` counts the epochs since.
+    """
+
+    warm: int | None = None
+    drops: int = 0
+    best: float | None = None
+    stale: int = 0
+
+
+START = Pace()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmUp:
+    """A lower rate at first: until the training error of the running epoch is low, or a share is over."""
+
+    rate: Fraction
+    share: Fraction
+    below_percent: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        _between("a warm-up's rate", self.rate, Fraction(0), Fraction(1000))
+        _between("a warm-up's share of the training", self.share, Fraction(0), Fraction(1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle:
+    """Learning rate over the progress p in [0, 1]: a linear rise to the peak, then half a cosine to zero.
+
+    rate(p) = peak·p/rise for p < rise, else peak·(1 + cos(pi·(p - rise)/(1 - rise)))/2.
+    """
+
+    peak: float
+    rise: Fraction = Fraction(1, 4)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.peak) and self.peak > 0):
+            raise RecipeError(f"a one-cycle schedule has a finite peak above 0; {self.peak} is not")
+        if not 0 < self.rise < 1:
+            raise RecipeError(f"a one-cycle schedule rises for a share between 0 and 1; {self.rise} is not")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """peak·factor^k after k drops; a drop stands at a share of the training, so that it scales exactly.
+
+    `momentum` says what a drop does to it.
+    """
+
+    peak: Fraction
+    drops: tuple[Fraction, ...]
+    factor: Fraction = Fraction(1, 10)
+    momentum: Literal["kept", "reset"] = "kept"
+    warm_up: WarmUp | None = None
+
+    def __post_init__(self) -> None:
+        _between("a schedule's peak", self.peak, Fraction(0), Fraction(1000))
+        _between("the factor of a drop", self.factor, Fraction(0), Fraction(1))
+        if not all(0 < one < other for one, other in zip(self.drops, (*self.drops[1:], Fraction(1)), strict=True)):
+            told = ", ".join(map(str, self.drops))
+            raise RecipeError(f"drops are growing shares between 0 and 1 of the training; {told} are not")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plateau:
+    """peak·factor^k after k drops, each when the error has not fallen for `patience` epochs in a row.
+
+    The error is that of the images held back for validation, else of training; never of the test images.
+    """
+
+    peak: Fraction
+    patience: int
+    factor: Fraction = Fraction(1, 10)
+
+    def __post_init__(self) -> None:
+        _between("a schedule's peak", self.peak, Fraction(0), Fraction(1000))
+        _between("the factor of a drop", self.factor, Fraction(0), Fraction(1))
+        if self.patience < 1:
+            raise RecipeError(f"a plateau lasts 1 epoch or more; {self.patience} is less")
+
+
+Schedule = OneCycle | Steps | Plateau
+
+
+def rate(schedule: Schedule, progress: Fraction, pace: Pace = START) -> float:
+    """The learning rate of the step at a progress from 0 (first step) to 1 (end)."""
+    match schedule:
+        case OneCycle():
+            return _one_cycle(schedule, float(progress))
+        case Steps(warm_up=WarmUp() as warm_up) if warming(schedule, progress, pace):
+            return float(warm_up.rate)
+        case Steps() | Plateau():
+            return float(schedule.peak * schedule.factor ** fallen(schedule, progress, pace))
+        case _:
+            assert_never(schedule)
+
+
+def fallen(schedule: Schedule, progress: Fraction, pace: Pace = START) -> int:
+    """How many drops lie behind a progress."""
+    match schedule:
+        case OneCycle():
+            return 0
+        case Steps(drops=drops):
+            return sum(drop <= progress for drop in drops)
+        case Plateau():
+            return pace.drops
+        case _:
+            assert_never(schedule)
+
+
+def momentum_after_drop(schedule: Schedule) -> Literal["kept", "reset"]:
+    """What a drop does to the momentum."""
+    return schedule.momentum if isinstance(schedule, Steps) else "kept"
+
+
+def warming(schedule: Schedule, progress: Fraction, pace: Pace = START) -> bool:
+    """Whether a warm-up lasts at a progress."""
+    warm_up = schedule.warm_up if isinstance(schedule, Steps) else None
+    return warm_up is not None and pace.warm is None and progress < warm_up.share
+
+
+def after_step(schedule: Schedule, progress: Fraction, pace: Pace, *, step: int, error_percent: float) -> Pace:
+    """The pace after a step: a warm-up ends where the error of the running epoch is low enough."""
+    if isinstance(schedule, Steps) and schedule.warm_up and warming(schedule, progress, pace):
+        below = schedule.warm_up.below_percent
+        if below is not None and error_percent < below:
+            return replace(pace, warm=step)
+    return pace
+
+
+def after_epoch(schedule: Schedule, pace: Pace, *, error_percent: float) -> Pace:
+    """The pace after an epoch: a plateau counts the epochs without a lower error, and falls."""
+    if not isinstance(schedule, Plateau):
+        return pace
+    if pace.best is None or error_percent < pace.best:
+        return replace(pace, best=error_percent, stale=0)
+    if pace.stale + 1 < schedule.patience:
+        return replace(pace, stale=pace.stale + 1)
+    return replace(pace, drops=pace.drops + 1, stale=0)
+
+
+def turns(schedule: Schedule) -> Iterator[Fraction]:
+    """The shares of the training at which its rate changes for certain: 0, the end of a warm-up, the drops."""
+    yield Fraction(0)
+    if isinstance(schedule, Steps):
+        if schedule.warm_up:
+            yield schedule.warm_up.share
+        yield from schedule.drops
+
+
+def shares(*finished: int, of: int) -> tuple[Fraction, ...]:
+    """Drops after so many finished epochs or iterations of a training."""
+    return tuple(Fraction(each, of) for each in finished)
+
+
+def _one_cycle(schedule: OneCycle, progress: float) -> float:
+    rise = float(schedule.rise)
+    if progress < rise:
+        return schedule.peak * progress / rise
+    return schedule.peak * (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
+
+
+def _between(what: str, value: Fraction, least: Fraction, most: Fraction) -> None:
+    if not least < value < most:
+        raise RecipeError(f"{what} lies between {least} and {most}; {value} does not")

@@ -1,0 +1,189 @@
+"""A recipe as text, a line a fact."""
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import assert_never
+
+from resatlas.recipes.images import (
+    NORMALISATIONS,
+    AreaCrop,
+    Centre,
+    ColourJitter,
+    Flip,
+    HslJitter,
+    Lighting,
+    MultiScale,
+    PadCrop,
+    Rescale,
+    ScaleCrop,
+    Standardise,
+    Step,
+    SubtractMeanImage,
+    TenCrops,
+    View,
+    Whiten,
+)
+from resatlas.recipes.recipe import Recipe, steps_in_all, steps_per_epoch
+from resatlas.recipes.schedule import OneCycle, Plateau, Schedule, Steps, momentum_after_drop, rate, turns
+
+USUAL = 224
+"""The side of the images for which shares of a photograph's scale are told in pixels."""
+
+
+def render(recipe: Recipe) -> str:
+    """Everything that a recipe says, in the order of a training."""
+    facts = list(_facts(recipe))
+    span = max(len(name) for name, _ in facts)
+    return "\n".join(f"{name.ljust(span)}  {value}".rstrip() for name, value in facts)
+
+
+def changes(schedule: Schedule, steps: int) -> Iterator[tuple[int, float, str]]:
+    """(step counted from 0, learning rate from there on, what the change does to the momentum).
+
+    A plateau's drops and an early end of a warm-up depend on the training, and are not here.
+    """
+    before: float | None = None
+    for turn in turns(schedule):
+        step = math.ceil(turn * steps)
+        now = rate(schedule, Fraction(step, steps))
+        drop = before is not None and now < before
+        yield step, now, f"momentum {momentum_after_drop(schedule)}" if drop else ""
+        before = now
+
+
+def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    yield "recipe", recipe.name
+    yield "source", recipe.source
+    yield "data", f"{recipe.data or 'any'}{f', {recipe.images:,} images' if recipe.images else ''}"
+    yield "length", _length(recipe)
+    yield "batch", f"{recipe.batch} images, the batch that an epoch cannot fill is {recipe.leftover}"
+    group = "those of the batch" if recipe.norm_group is None else str(recipe.norm_group)
+    yield "norm group", f"images that share statistics: {group}"
+    yield "optimizer", f"SGD, momentum {recipe.optimizer.momentum:g}, {recipe.optimizer.form}"
+    yield from (("learning rate" if k == 0 else "", line) for k, line in enumerate(_rates(recipe)))
+    decay = recipe.decay
+    kinds = {"convolutions": decay.conv, "classifier": decay.linear, "norms": decay.norm, "biases": decay.bias}
+    yield "weight decay", ", ".join(f"{kind} {each:g}" for kind, each in kinds.items())
+    yield "start", _start(recipe)
+    yield "dropout", f"rates in the units: {', '.join(f'{each:g}' for each in recipe.dropouts)}"
+    yield from (("images" if k == 0 else "", f"{k + 1}. {step_text(each)}") for k, each in enumerate(recipe.steps))
+    if any(isinstance(each, PadCrop) and each.fill == "zeros" for each in recipe.steps):
+        yield "", f"zeros are {_zeros(recipe.steps)}"
+    held = f"{recipe.validation} of the training images" if recipe.validation else "none; trains on all"
+    yield "held back", held
+    yield from (("tested" if k == 0 else "and there", view_text(each)) for k, each in enumerate(recipe.testing))
+    if recipe.reported:
+        yield "reported", recipe.reported
+    yield from (("unsettled" if k == 0 else "", each) for k, each in enumerate(recipe.unsettled))
+
+
+def _zeros(steps: tuple[Step, ...]) -> str:
+    """What padding by zeros shows."""
+    kinds = [type(step) for step in steps]
+    normalised = next(k for k, kind in enumerate(kinds) if kind in NORMALISATIONS)
+    return "black" if kinds[normalised] is Rescale or kinds.index(PadCrop) < normalised else "the mean colour"
+
+
+def _length(recipe: Recipe) -> str:
+    if recipe.images is None:
+        return f"{recipe.epochs} epochs"
+    each, steps = steps_per_epoch(recipe, recipe.images), steps_in_all(recipe, recipe.images)
+    ends = f"{steps:,} iterations, in epoch {recipe.epochs}" if recipe.iterations else f"{recipe.epochs} epochs"
+    return f"{ends}; {each:,} iterations an epoch of {recipe.images:,} images"
+
+
+def _rates(recipe: Recipe) -> Iterator[str]:
+    match recipe.schedule:
+        case OneCycle(peak=peak, rise=rise):
+            yield f"0 to {peak:g} in a line over {rise} of the training, then half a cosine to 0"
+        case Plateau(peak=peak, factor=factor, patience=patience):
+            yield f"{float(peak):g}, times {factor} after {patience} epochs without a lower error"
+        case Steps(warm_up=warm_up):
+            for step, now, note in changes(recipe.schedule, _steps(recipe)):
+                yield f"{_when(recipe, step)} {now:g}{f', {note}' if note else ''}"
+            if warm_up and warm_up.below_percent is not None:
+                yield f"the warm-up ends earlier if the training error falls below {float(warm_up.below_percent):g} %"
+        case _:
+            assert_never(recipe.schedule)
+
+
+def _when(recipe: Recipe, step: int) -> str:
+    """The place of a change: finished epochs, and the step by number where the source's data are known."""
+    if step == 0:
+        return "from the start"
+    if recipe.images is None:
+        return f"after {step:,} of {_steps(recipe):,}"
+    epochs = Fraction(step, steps_per_epoch(recipe, recipe.images))
+    return f"after {float(epochs):.6g} epochs, {step:,} iterations:"
+
+
+def _steps(recipe: Recipe) -> int:
+    return steps_in_all(recipe, recipe.images) if recipe.images else recipe.epochs
+
+
+def _start(recipe: Recipe) -> str:
+    if recipe.initial is None:
+        return "as the design says"
+    scale = "1" if recipe.initial.scale == "one" else "uniform in (0, 1)"
+    return f"convolutions normal(0, 2/fan-{recipe.initial.fan}), scale of norms {scale}"
+
+
+def step_text(step: Step) -> str:
+    """One step on an image in words."""
+    match step:
+        case Standardise(constants=()):
+            return "standardise each channel, measured on the training images"
+        case Standardise(constants=constants):
+            return "standardise each channel by " + "; ".join(
+                f"{each.data} mean {_listed(each.mean)}, deviation {_listed(each.std)}" for each in constants
+            )
+        case SubtractMeanImage():
+            return "subtract the mean image of the training images, divide by 255"
+        case Rescale():
+            return "divide by 255"
+        case Whiten(contrast=contrast, bias=bias):
+            return f"normalise the contrast to {float(contrast):g}, then ZCA with bias {float(bias):g}"
+        case PadCrop(share=share, fill=fill):
+            return f"pad by {share} of the side with {fill}, crop at random"
+        case Flip():
+            return "mirror left and right at random"
+        case ScaleCrop(least=least, most=most, stretch=stretch):
+            stretched = f", aspect ratio 1 ± {float(stretch):g}" if stretch else ""
+            return f"shorter side at random from {_pixels(least)} to {_pixels(most)}{stretched}, crop {USUAL} at random"
+        case AreaCrop(least=least, ratio=ratio, interpolation=interpolation):
+            return (
+                f"crop {float(100 * least):g} to 100 % of the area at a ratio from {1 / ratio} to {ratio}, "
+                f"resize to {USUAL}, {interpolation}"
+            )
+        case ColourJitter():
+            parts = ", ".join(f"{name} {float(each):g}" for name, each in vars(step).items())
+            return f"jitter {parts}, in a random order"
+        case HslJitter():
+            return "jitter " + ", ".join(f"{name} {each}" for name, each in vars(step).items())
+        case Lighting(std=std):
+            return f"add principal components of colour, deviation {float(std):g}"
+        case _:
+            assert_never(step)
+
+
+def view_text(view: View) -> str:
+    """One way of looking at a test image in words."""
+    match view:
+        case Centre(shorter=shorter, scale=scale):
+            whole = "the whole image; " if scale == 1 else ""
+            return f"{whole}of a photograph the centre {_pixels(scale)} of shorter side {_pixels(shorter * scale)}"
+        case TenCrops(shorter=shorter, mean_of=mean_of):
+            return f"ten crops of {USUAL} of shorter side {_pixels(shorter)}, mean of {mean_of}"
+        case MultiScale(shorter=shorter):
+            return f"the whole image at shorter sides {', '.join(map(_pixels, shorter))}, mean of softmax"
+        case _:
+            assert_never(view)
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return "/".join(f"{each:g}" for each in values)
+
+
+def _pixels(share: Fraction) -> str:
+    return f"{float(share * USUAL):g}"

@@ -1,0 +1,131 @@
+"""The processes of one training: who leads, which images are whose, and what they agree on.
+
+torchrun starts them, on one machine or many, and tells each its rank; DDP means their gradients. Without torchrun
+there is one process, and nothing is exchanged.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from resatlas.errors import ResatlasError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The processes that train together: how many, and which of them this is."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and speaks for all."""
+        return self.rank == 0
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """What tells this process's random numbers from those of the leading one."""
+        return (self.rank,) if self.rank else ()
+
+    def share(self, images: Tensor) -> Tensor:
+        """The part of a batch's positions that is this process's: consecutive ones, in the order of ranks."""
+        bounds = [k * len(images) // self.size for k in (self.rank, self.rank + 1)]
+        return images[bounds[0] : bounds[1]]
+
+    def sums(self, *values: float) -> tuple[float, ...]:
+        """The sums over all processes, the same in each."""
+        if self.size == 1:
+            return values
+        total = torch.tensor(values, dtype=torch.float64)
+        distributed.all_reduce(total)
+        return tuple(total.tolist())
+
+    def mean(self, tensors: list[Tensor]) -> None:
+        """Replace each tensor by its mean over all processes."""
+        if self.size > 1 and tensors:
+            flat = torch.cat([each.flatten() for each in tensors])
+            distributed.all_reduce(flat)
+            for each, found in zip(tensors, (flat / self.size).split([each.numel() for each in tensors]), strict=True):
+                each.copy_(found.view_as(each))
+
+    def lead(self, work: Callable[[], T]) -> T:
+        """What the leading process finds, in all of them; so is the error that it meets.
+
+        Raises: whatever resatlas refuses there.
+        """
+        if self.size == 1:
+            return work()
+        found: list[T | ResatlasError | None] = [None]
+        if self.leads:
+            try:
+                found = [work()]
+            except ResatlasError as error:
+                found = [error]
+        distributed.broadcast_object_list(found, src=0)
+        if isinstance(found[0], ResatlasError):
+            raise found[0]
+        return found[0]  # type: ignore[return-value]
+
+    def agreed(self, number: signal.Signals | None) -> signal.Signals | None:
+        """The highest signal that any process heard, at the same step in all."""
+        if self.size == 1:
+            return number
+        heard = torch.tensor(float(number or 0))
+        distributed.all_reduce(heard, distributed.ReduceOp.MAX)
+        return signal.Signals(int(heard)) if heard else None
+
+    def gathered(self, own: T) -> list[T]:
+        """What each process has, in the order of ranks."""
+        if self.size == 1:
+            return [own]
+        found: list[T | None] = [None] * self.size
+        distributed.all_gather_object(found, own)
+        return found  # type: ignore[return-value]
+
+
+ALONE = World()
+
+
+def together(network: nn.Module, world: World) -> nn.Module | None:
+    """The network with gradients averaged over all processes, the running statistics left to each; None alone."""
+    return DistributedDataParallel(network, broadcast_buffers=False) if world.size > 1 else None
+
+
+def alone_until_the_last(network: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+    """Exchange gradients in the last pass of a step only."""
+    return network.no_sync() if isinstance(network, DistributedDataParallel) and not last else nullcontext()
+
+
+def launched() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """The world that torchrun started, for as long as it is needed; alone without torchrun."""
+    if not launched() or distributed.is_initialized():
+        yield current()
+        return
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield current()
+    finally:
+        distributed.destroy_process_group()
+
+
+def current() -> World:
+    """The world that was joined, or this process alone."""
+    if not distributed.is_initialized():
+        return ALONE
+    return World(rank=distributed.get_rank(), size=distributed.get_world_size())

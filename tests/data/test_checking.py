@@ -1,0 +1,201 @@
+"""Checking a folder opens every image and names each fault, in an order that nothing changes."""
+
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from resatlas.data.checking import checked
+from resatlas.data.photograph import decoded
+from resatlas.errors import DataError
+from tests.data.pictures import picture, write, write_parts
+
+
+def faults(root: Path) -> dict[str, str]:
+    """The reason for each file, of which every one has a single fault."""
+    found = checked(root).faults
+    reasons = {fault.file: fault.reason for fault in found}
+    assert len(reasons) == len(found)
+    return reasons
+
+
+def test_a_whole_folder_has_no_fault(tmp_path: Path) -> None:
+    """Images are counted by part and class, and nothing is wrong."""
+    write(write_parts(tmp_path) / "train" / "cat" / "young" / "9.jpg", 77)
+    found = checked(tmp_path)
+    assert found.images == 9
+    assert found.classes == {"train": {"cat": 3, "dog": 2}, "val": {"cat": 2, "dog": 2}}
+    assert found.faults == ()
+
+
+def test_each_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
+    """Truncated, empty, a web page, animated, a folder, linked to nothing: each in words; odd but whole ones pass."""
+    cat = write_parts(tmp_path) / "train" / "cat"
+    picture(size=(64, 64)).save(cat / "whole.jpg")
+    (cat / "cut.jpg").write_bytes((cat / "whole.jpg").read_bytes()[:-100])
+    (cat / "empty.jpg").touch()
+    (cat / "page.jpg").write_text("<html>not found</html>")
+    picture().save(cat / "moving.png", save_all=True, append_images=[picture(1)])
+    picture().save(cat / "moving.webp", save_all=True, append_images=[picture(1)])
+    picture().save(cat / "gif.jpg", "GIF")
+    (cat / "linked.jpg").symlink_to(tmp_path / "val")
+    (cat / "broken.jpg").symlink_to(tmp_path / "nowhere")
+    (cat / "loop.jpg").symlink_to(cat / "loop.jpg")
+    for mode, ending in (("CMYK", "jpg"), ("P", "png"), ("RGBA", "webp"), ("I;16", "png"), ("1", "png")):
+        image = picture(len(mode)).convert("L").convert(mode) if mode == "I;16" else picture(len(mode)).convert(mode)
+        image.save(cat / f"{mode}.{ending}")
+    rest = "no whole JPEG, PNG or WEBP"
+    found = faults(tmp_path)
+    assert "image file is truncated" in found.pop("train/cat/cut.jpg")
+    assert found == {
+        "train/cat/broken.jpg": "a link to nothing",
+        "train/cat/empty.jpg": "an empty file",
+        "train/cat/gif.jpg": f"a GIF, {rest}",
+        "train/cat/linked.jpg": "a folder, not a file",
+        "train/cat/loop.jpg": "Too many levels of symbolic links",
+        "train/cat/moving.png": "an animation of 2 frames, where one image is wanted",
+        "train/cat/moving.webp": "an animation of 2 frames, where one image is wanted",
+        "train/cat/page.jpg": f"a web page or a drawing, {rest}",
+    }
+
+
+def test_a_reason_is_that_of_reading(tmp_path: Path) -> None:
+    """Training refuses a file in the words of the check."""
+    file = write_parts(tmp_path) / "train" / "cat" / "empty.jpg"
+    file.touch()
+    (fault,) = checked(tmp_path).faults
+    with pytest.raises(DataError) as error:
+        decoded(file)
+    assert str(error.value) == f"{tmp_path}/{fault.file} is no image that can be read: {fault.reason}"
+
+
+def test_what_lies_in_the_wrong_place_is_named(tmp_path: Path) -> None:
+    """Other endings, files in no class, and links to folders that are taken."""
+    cat = write_parts(tmp_path) / "train" / "cat"
+    (cat / "notes.txt").touch()
+    (cat / ".hidden").touch()
+    (tmp_path / "train" / "labels.csv").touch()
+    write(tmp_path / "val" / "stray.png", 70)
+    (cat / "up").symlink_to(tmp_path)
+    (tmp_path / "train" / "loop").symlink_to(tmp_path / "train")
+    (tmp_path / "val" / "loop").symlink_to(tmp_path / "val" / "dog")
+    assert list(faults_of_each(tmp_path)) == [
+        ("train/cat/notes.txt", "no image by its ending (.jpg, .jpeg, .png, .webp)"),
+        ("train/cat/up", "a link to a folder that is taken already"),
+        ("train/labels.csv", "in no class folder"),
+        ("train/loop", "a class without images"),
+        ("train/loop", "a link to a folder that is taken already"),
+        ("val/stray.png", "in no class folder"),
+    ]
+
+
+def faults_of_each(root: Path) -> list[tuple[str, str]]:
+    """(file, reason) of every fault, in order."""
+    return [(fault.file, fault.reason) for fault in checked(root).faults]
+
+
+def test_classes_are_compared_with_those_of_train(tmp_path: Path) -> None:
+    """Empty, missing and strange classes are named, the last with the nearest of train."""
+    root = write_parts(tmp_path, parts=("train", "val", "test"))
+    (root / "train" / "emu").mkdir()
+    (root / "val" / "dog").rename(root / "val" / "dgo")
+    (root / "test" / "emu").mkdir()
+    assert checked(root).classes["val"] == {"cat": 2, "dgo": 2}
+    assert faults(root) == {
+        "test/emu": "a class without images",
+        "train/emu": "a class without images",
+        "val/dgo": 'train has no class "dgo"; did you mean "dog"?',
+        "val/dog": "missing, a class of train",
+        "val/emu": "missing, a class of train",
+    }
+
+
+def test_images_of_two_parts_are_named_once(tmp_path: Path) -> None:
+    """The same bytes in an earlier part are a fault, also under another class; twice in one part is none."""
+    root = write_parts(tmp_path, parts=("train", "val", "test"))
+    shutil.copy(root / "train/cat/0.png", root / "val/dog/copy.png")
+    shutil.copy(root / "train/cat/0.png", root / "train/cat/twice.png")
+    shutil.copy(root / "train/cat/0.png", root / "test/cat/copy.jpg")
+    shutil.copy(root / "val/cat/1.png", root / "test/cat/other.png")
+    for part in ("train", "val"):
+        (root / part / "cat" / "empty.png").touch()
+    assert faults(root) == {
+        "test/cat/copy.jpg": "also in train/cat/0.png",
+        "test/cat/other.png": "also in val/cat/1.png",
+        "train/cat/empty.png": "an empty file",
+        "val/cat/empty.png": "an empty file",
+        "val/dog/copy.png": "also in train/cat/0.png",
+    }
+
+
+def test_odd_names_stay_on_their_line(tmp_path: Path) -> None:
+    """Newlines, escapes and stray bytes are written as escapes, in files and in classes."""
+    root = write_parts(tmp_path)
+    (root / "train" / "cat" / "two\nlines.jpg").touch()
+    (root / "train" / "cat" / os.fsdecode(b"\xe9.jpg")).touch()
+    write(root / "train" / "esc\x1b[31m" / "a.png", 90)
+    found = checked(root)
+    assert found.classes["train"][r"esc\x1b[31m"] == 1
+    assert faults(root) == {
+        r"train/cat/two\nlines.jpg": "an empty file",
+        r"train/cat/\udce9.jpg": "an empty file",
+        r"train/esc\x1b[31m": "a class whose name is not UTF-8 without control characters; rename it",
+        r"val/esc\x1b[31m": "missing, a class of train",
+    }
+
+
+def test_a_closed_folder_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may not be listed is named, and the rest is checked."""
+    closed = write_parts(tmp_path) / "train" / "cat" / "closed"
+    closed.mkdir()
+    scan = os.scandir
+
+    def refusing(folder: Path) -> object:
+        if folder == closed:  # root may list everything
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert faults(tmp_path) == {"train/cat/closed": "a folder that cannot be listed"}
+
+
+def test_who_looks_on_hears_of_every_image(tmp_path: Path) -> None:
+    """Each image is told once, with the number of all."""
+    told: list[tuple[int, int]] = []
+    checked(write_parts(tmp_path, 20), on_image=lambda looked, total: told.append((looked, total)))
+    assert told == [(k, 80) for k in range(1, 81)]
+
+
+def test_an_interruption_ends_the_check(tmp_path: Path) -> None:
+    """What the onlooker raises comes out, and no thread goes on."""
+
+    def interrupted(looked: int, total: int) -> None:
+        if looked == total // 2:
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        checked(write_parts(tmp_path, 20), on_image=interrupted)
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
+def test_two_checks_say_the_same(tmp_path: Path) -> None:
+    """Threads change neither faults nor their order."""
+    root = write_parts(tmp_path, 40)
+    for k in range(0, 40, 3):
+        (root / "train" / "dog" / f"{k}.png").write_bytes(b"")
+    assert checked(root) == checked(root)
+
+
+def test_another_layout_is_refused(tmp_path: Path) -> None:
+    """Without train and val there is nothing to check, and the way out is that of the data set."""
+    Image.new("L", (1, 1)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="should have the folders train and val"):
+        checked(tmp_path)

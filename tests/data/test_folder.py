@@ -1,0 +1,320 @@
+"""A folder of images is listed without opening one, in an order that nothing changes, or refused with a way out."""
+
+import os
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resatlas.arch.ops import Shape
+from resatlas.data import imagenet as module
+from resatlas.data.catalog import resolve
+from resatlas.data.dataset import ImageFiles, Part, hold_back
+from resatlas.data.folder import folder, substitute
+from resatlas.data.imagenet import imagenet
+from resatlas.data.photograph import decoded
+from resatlas.errors import DataError, UsageError
+from tests.data.pictures import write, write_parts
+
+
+def in_files(part: Part | None) -> ImageFiles:
+    """The part, which lies in files."""
+    assert isinstance(part, ImageFiles)
+    return part
+
+
+def train(root: Path) -> ImageFiles:
+    """The images to train on."""
+    return in_files(folder(root).read().train)
+
+
+def refusal(root: Path) -> str:
+    """Why the folder is no data set, in one line."""
+    with pytest.raises(DataError) as error:
+        folder(root).read()
+    message = str(error.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def test_a_folder_is_described_without_its_images(tmp_path: Path) -> None:
+    """Shape, classes and parts are known; files may be anything, since none is opened."""
+    for file in ("train/dog/b.jpg", "train/cat/a.JPEG", "train/dog/a.webp", "val/cat/x.PNG"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    data = folder(tmp_path, size=96)
+    assert (data.image, data.classes) == (Shape(3, 96, 96), ("cat", "dog"))
+    parts = data.read()
+    first = in_files(parts.train)
+    assert first.files == ("cat/a.JPEG", "dog/a.webp", "dog/b.jpg")
+    assert (first.labels.tolist(), first.ids.tolist(), first.shape) == ([0, 1, 1], [0, 1, 2], data.image)
+    assert in_files(parts.test).path(0) == tmp_path / "val/cat/x.PNG"
+    assert parts.validation is None
+
+
+def test_val_is_for_validation_where_there_is_a_test(tmp_path: Path) -> None:
+    """Three folders are three parts; of two, the second is tested on, whichever it is."""
+    three = folder(write_parts(tmp_path / "three", parts=("train", "val", "test")))
+    assert "tested on its test" in three.note
+    parts = three.read()
+    assert in_files(parts.validation).root.name == "val"
+    assert in_files(parts.test).root.name == "test"
+    for name in ("val", "test"):
+        two = folder(write_parts(tmp_path / name, parts=("train", name)))
+        assert f"tested on its {name}" in two.note
+        assert in_files(two.read().test).root.name == name
+        assert two.read().validation is None
+
+
+def test_the_order_is_that_of_bytes(tmp_path: Path) -> None:
+    """Capitals, digits, accents, characters outside 16 bits and stray bytes stand in the order of their bytes."""
+    names = ["Z", "a", "B", "10", "9", "é", "ｚ", "🐈", os.fsdecode(b"\xff")]
+    for name in names:
+        write(tmp_path / "train" / "cat" / f"{name}.png")
+    for name in ("Ω", "Zoo", "dog"):
+        write(tmp_path / "train" / name / "1.png")
+    write(tmp_path / "val" / "cat" / "1.png")
+    assert folder(tmp_path).classes == ("Zoo", "cat", "dog", "Ω")
+    listed = [Path(file).stem for file in train(tmp_path).files if file.startswith("cat/")]
+    assert listed == sorted(names, key=os.fsencode)
+
+
+def test_odd_names_are_found_again(tmp_path: Path) -> None:
+    """Newlines, spaces and stray bytes in names lead to the file."""
+    write_parts(tmp_path)
+    names = ("two\nlines.png", " .png", os.fsdecode(b"\xe9.png"), "a:b,c=d.png")
+    for name in names:
+        write(tmp_path / "train" / "cat" / name)
+    part = train(tmp_path)
+    assert {f"cat/{name}" for name in names} < set(part.files)
+    assert all(decoded(part.path(k)).shape == (3, 6, 9) for k in range(len(part)))
+
+
+def test_what_is_hidden_or_no_image_is_left_out(tmp_path: Path) -> None:
+    """Files of the system, texts and other formats are passed over in silence, and so are files in no class."""
+    write_parts(tmp_path, 1)
+    for name in (".hidden.png", "._0.png", "Thumbs.db", "notes.txt", "moving.gif", "png", "jpg."):
+        (tmp_path / "train" / "cat" / name).touch()
+    write(tmp_path / "train" / ".cache" / "a.png")
+    write(tmp_path / "train" / "in no class.png")
+    assert train(tmp_path).files == ("cat/0.png", "dog/0.png")
+
+
+def test_folders_in_a_class_belong_to_it(tmp_path: Path) -> None:
+    """Subfolders are listed, one that ends as an image too, hidden ones are not."""
+    write_parts(tmp_path, 1)
+    for name in ("young/a.png", "young/er/b.png", "odd.png/c.png", ".hidden/d.png"):
+        write(tmp_path / "train" / "cat" / name)
+    assert train(tmp_path).files == (
+        "cat/0.png",
+        "cat/odd.png/c.png",
+        "cat/young/a.png",
+        "cat/young/er/b.png",
+        "dog/0.png",
+    )
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    """Parts, classes and images may be links; a broken one is an image that cannot be read."""
+    real = write_parts(tmp_path / "real", 1)
+    root = tmp_path / "linked"
+    (root / "train").mkdir(parents=True)
+    (root / "val").symlink_to(real / "val")
+    (root / "train" / "dog").symlink_to(real / "train" / "dog")
+    (root / "train" / "cat").mkdir()
+    (root / "train" / "cat" / "linked.png").symlink_to(real / "train" / "cat" / "0.png")
+    (root / "train" / "cat" / "broken.png").symlink_to(root / "nowhere")
+    part = train(root)
+    assert part.files == ("cat/broken.png", "cat/linked.png", "dog/0.png")
+    assert decoded(part.path(1)).tolist() == decoded(real / "train/cat/0.png").tolist()
+    assert len(folder(root).read().test) == 2
+
+
+def test_loops_of_links_end(tmp_path: Path) -> None:
+    """Links to a folder above, to itself and to a neighbour add nothing twice."""
+    write_parts(tmp_path, 1)
+    cat = tmp_path / "train" / "cat"
+    (cat / "up").symlink_to(tmp_path / "train")
+    (cat / "root").symlink_to(tmp_path)
+    (cat / "again").symlink_to(cat)
+    (cat / "self").symlink_to(cat / "self")
+    write(cat / "more" / "1.png")
+    (cat / "more" / "back").symlink_to(cat)
+    (cat / "other").symlink_to(cat / "more")
+    assert train(tmp_path).files == ("cat/0.png", "cat/more/1.png", "dog/0.png")
+
+
+def test_a_class_that_links_upwards_is_empty(tmp_path: Path) -> None:
+    """A class folder that is its own part has no images."""
+    write_parts(tmp_path, 1)
+    (tmp_path / "train" / "loop").symlink_to(tmp_path / "train")
+    assert "classes without an image: loop" in refusal(tmp_path)
+
+
+def test_a_part_may_lack_classes(tmp_path: Path) -> None:
+    """Labels are those of train's classes in every part."""
+    shutil.rmtree(write_parts(tmp_path, 3) / "val" / "cat")
+    assert folder(tmp_path).read().test.labels.tolist() == [1, 1, 1]
+
+
+def test_a_class_that_train_has_not_is_named_with_the_nearest(tmp_path: Path) -> None:
+    """A strange folder in val is refused, even an empty one."""
+    (write_parts(tmp_path) / "val" / "dgo").mkdir()
+    assert f'{tmp_path}/val/dgo is out of place: train has no class "dgo"; did you mean "dog"?' in refusal(tmp_path)
+
+
+def test_a_class_without_images_is_refused(tmp_path: Path) -> None:
+    """Every class has something to learn from."""
+    (write_parts(tmp_path) / "train" / "emu").mkdir()
+    (tmp_path / "train" / "emu" / "notes.txt").touch()
+    assert refusal(tmp_path) == f"{tmp_path}/train has classes without an image: emu"
+
+
+def test_a_part_without_images_is_refused(tmp_path: Path) -> None:
+    """Class folders alone are no part."""
+    write_parts(tmp_path)
+    for file in (tmp_path / "val").rglob("*.png"):
+        file.unlink()
+    assert refusal(tmp_path) == f"{tmp_path}/val has class folders without a single image"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["training/cat/a.png", "validation/cat/a.png"], 'rename "training" to train and "validation" to val'),
+        (["train/cat/a.png", "Val/cat/a.png"], 'it has "Val", "train"; rename "Val" to val'),
+        (["cat/a.png", "dog/a.png"], 'it has "cat", "dog"; class folders lie in it directly'),
+        (["images/train/cat/a.png", "images/val/cat/a.png"], "did you mean {root}/images?"),
+        (["a.png"], "it has no folders"),
+        ([f"{k}/notes.txt" for k in range(7)], 'it has "0", "1", "2", "3", "4" and 2 more'),
+        (["train/a.png", "val/a.png"], "{root}/train should have a folder a class; it has no folders, and images"),
+        (["train/cat/a.png", "train/dog/a.png", "val/a.png"], "{root}/val should have a folder a class"),
+        (["train/cat/a.png", "val/cat/a.png"], "{root}/train should have two class folders or more; it has cat alone"),
+    ],
+)
+def test_another_layout_gets_the_way_to_this_one(tmp_path: Path, files: list[str], words: str) -> None:
+    """What is expected, what was found, and what to do about it, in one line."""
+    for file in files:
+        write(tmp_path / file) if file.endswith(".png") else (tmp_path / file).parent.mkdir()
+    assert words.format(root=tmp_path) in refusal(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_answered_with_its_neighbour(tmp_path: Path) -> None:
+    """A wrong root gets the system's word and the nearest folder beside it."""
+    (tmp_path / "animals").mkdir()
+    (tmp_path / "file").touch()
+    assert refusal(tmp_path / "animal") == (
+        f"{tmp_path}/animal cannot be listed: No such file or directory; did you mean {tmp_path}/animals?"
+    )
+    assert refusal(tmp_path / "file") == f"{tmp_path}/file cannot be listed: Not a directory"
+    assert refusal(tmp_path / "no" / "where") == f"{tmp_path}/no/where cannot be listed: No such file or directory"
+    assert "File name too long" in refusal(tmp_path / ("x" * 300))
+    assert "null" in refusal(tmp_path / "nu\0ll")
+
+
+@pytest.mark.parametrize("name", ["two\nlines", os.fsdecode(b"\xff"), "esc\x1b[31m"])
+def test_a_class_has_a_name_that_can_be_printed(tmp_path: Path, name: str) -> None:
+    """Classes stand in tables and pages: no control characters, nothing that is no text."""
+    write(write_parts(tmp_path) / "train" / name / "a.png")
+    assert "is a class whose name is not UTF-8 without control characters; rename it" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("size", [7, 1025, -1])
+def test_a_size_out_of_bounds_is_refused(tmp_path: Path, size: int) -> None:
+    """The error names the bounds."""
+    with pytest.raises(UsageError, match=f"8 to 1,024 pixels a side; {size:,} is outside"):
+        folder(write_parts(tmp_path), size=size)
+
+
+def test_images_are_held_back_by_class(tmp_path: Path) -> None:
+    """Files split for validation as arrays do."""
+    part = train(write_parts(tmp_path, 8))
+    kept, validation = hold_back(part, Fraction(1, 4))
+    held = in_files(validation)
+    assert (len(kept), held.labels.tolist()) == (12, [0, 0, 1, 1])
+    assert held.files == tuple(part.files[k] for k in held.ids)
+    assert held.root == part.root
+
+
+def test_substitutes_are_the_others_of_the_class(tmp_path: Path) -> None:
+    """Those that follow, then those before, and never another class."""
+    part = train(write_parts(tmp_path, 4))
+    assert [list(substitute(part, k)) for k in (0, 2, 3, 5)] == [[1, 2, 3], [3, 0, 1], [0, 1, 2], [6, 7, 4]]
+    mixed = part.take(np.array([7, 0, 6, 1, 5]))
+    assert list(substitute(mixed, 2)) == [4, 0]
+    assert list(substitute(part.take(np.array([0, 5])), 1)) == []
+
+
+def test_listing_does_not_wait_for_pixels(tmp_path: Path) -> None:
+    """Neither torch nor numpy nor Pillow is needed to describe a folder."""
+    program = (
+        "import sys; from resatlas.data.catalog import resolve; resolve(sys.argv[1]); "
+        "sys.exit(', '.join({'torch', 'numpy', 'PIL'} & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", program, write_parts(tmp_path)], check=True)
+
+
+def test_a_data_text_may_be_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a slash, as a dot, or by being there; a name of a data set comes first; colons may be in a folder's name."""
+    monkeypatch.chdir(write_parts(tmp_path / "mine"))
+    write_parts(tmp_path / "mine" / "a:size=9")
+    write_parts(tmp_path / "mine" / "digits")
+    for text in (".", "../mine", f"{tmp_path}/mine", "a:size=9", "./a:size=9", "digits/"):
+        assert resolve(text).name == text
+        assert resolve(text).image == Shape(3, 224, 224)
+        assert resolve(f"{text}:size=096").name == f"{text}:size=96"
+        assert resolve(f"{text}:size=96").image == Shape(3, 96, 96)
+    assert resolve("digits").image.channels == 1
+    assert resolve(".").classes == ("cat", "dog")
+    with pytest.raises(UsageError, match=r'did you mean "size"\?'):
+        resolve(".:sise=9")
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ImageNet of empty files, two to train on and one to test on a class."""
+    monkeypatch.setenv("RESATLAS_DATA", str(tmp_path))
+    monkeypatch.setattr(module, "IMAGES", {"train": 2000, "val": 1000})
+    for name in imagenet().classes:
+        for file in (f"train/{name}/{name}_1.JPEG", f"train/{name}/{name}_2.JPEG", f"val/{name}/ILSVRC2012_val_1.JPEG"):
+            (tmp_path / "imagenet" / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "imagenet" / file).touch()
+    (tmp_path / "imagenet" / "test").mkdir()
+    return tmp_path / "imagenet"
+
+
+def test_imagenet_has_its_thousand_classes(published: Path) -> None:
+    """Ids are in order, test images without labels are left alone, and the validation images are tested on."""
+    data = resolve("imagenet:size=64")
+    assert (data.name, data.image) == ("imagenet:size=64", Shape(3, 64, 64))
+    assert data.classes == tuple(sorted(data.classes))
+    assert (len(data.classes), data.classes[0], data.classes[-1]) == (1000, "n01440764", "n15075141")
+    parts = data.read()
+    assert (len(parts.train), len(parts.test), parts.validation) == (2000, 1000, None)
+    assert in_files(parts.test).root == published / "val"
+
+
+def test_another_imagenet_is_refused(published: Path) -> None:
+    """A class or an image too few is named, and how to use the folder all the same."""
+    (published / "val" / "n01440764" / "ILSVRC2012_val_1.JPEG").unlink()
+    with pytest.raises(
+        DataError, match=r"val should have the 1,000 images of ImageNet; it has 999 .*--data .*/imagenet/"
+    ):
+        imagenet().read()
+    shutil.rmtree(published / "train" / "n01440764")
+    with pytest.raises(DataError, match=r"1,000 classes of ImageNet, .*; n01440764 is missing"):
+        imagenet().read()
+
+
+def test_a_missing_imagenet_says_where_it_is_to_be_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the site, the folders and the layout."""
+    monkeypatch.setenv("RESATLAS_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(DataError) as error:
+        imagenet().read()
+    for words in ("image-net.org", f"{tmp_path}/imagenet", "train/n01440764/*.JPEG", "RESATLAS_DATA"):
+        assert words in str(error.value)

@@ -1,0 +1,202 @@
+"""Photographs in batches: the same bits for any number of workers, in any process, from any batch on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from resatlas.data import loading
+from resatlas.data.batches import Batch, batches, pipeline_for, source, views
+from resatlas.data.catalog import resolve
+from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Parts
+from resatlas.data.loading import Samples, pixels_of, training
+from resatlas.data.normalisation import normalised, unit
+from resatlas.data.order import order
+from resatlas.data.photograph import decoded
+from resatlas.data.photographic import centre
+from resatlas.data.pipeline import Pipeline
+from resatlas.errors import DataError
+from resatlas.recipes.catalog import NAMED
+from tests.data.pictures import picture
+
+PHOTOGRAPHIC = [name for name, recipe in NAMED.items() if recipe.data.startswith("imagenet")]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    """Twelve images to train on and four to test on, of two classes and different sizes."""
+    root = tmp_path_factory.mktemp("images")
+    for k in range(16):
+        part, name = "train" if k < 12 else "val", ("cat", "dog")[k % 2]
+        file = root / part / name / f"{k}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture(k, size=(40 + 3 * k, 60 - k)).save(file)
+    return resolve(f"{root}:size=32")
+
+
+def made(data: DataSet, recipe: str = "fb-imagenet", **how: object) -> tuple[Parts, Pipeline]:
+    """The parts and their pipeline."""
+    parts = data.read()
+    return parts, pipeline_for(NAMED[recipe], data, parts.train, **how)  # type: ignore[arg-type]
+
+
+def epoch(parts: Parts, pipeline: Pipeline, start: int = 0, number: int = 1) -> list[Batch]:
+    """The batches of one epoch from seed 3."""
+    images = source(parts.train, pipeline)
+    return list(batches(images, pipeline, seed=3, epoch=number, batch=5, leftover="kept", start=start))
+
+
+def assert_equal(left: list[Batch], right: list[Batch]) -> None:
+    """Two lists of batches agree in every bit."""
+    for one, other in zip(left, right, strict=True):
+        assert all(mine.equal(theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("recipe", ["fb-imagenet", "dmrnet-imagenet-ijcai", "quick"])
+def test_workers_change_nothing(data: DataSet, recipe: str) -> None:
+    """One or two processes give the same bits; so does an epoch that begins at its second batch."""
+    parts, pipeline = made(data, recipe, workers=1)
+    once = epoch(parts, pipeline)
+    assert [len(batch.labels) for batch in once] == [5, 5, 2]
+    assert_equal(epoch(parts, replace(pipeline, workers=2)), once)
+    assert_equal(epoch(parts, pipeline, start=1), once[1:])
+
+
+@pytest.mark.parametrize("recipe", ["fb-imagenet", "resnet-imagenet", "quick"])
+def test_a_sample_is_a_function_of_seed_epoch_and_index(data: DataSet, recipe: str) -> None:
+    """Made alone in this process, each image of a batch is the same to the bit; another epoch gives another."""
+    torch.set_num_threads(1)
+    parts, pipeline = made(data, recipe)
+    found = epoch(parts, pipeline)
+    shown = order(3, 1, 12).split(5)
+    make = training(parts.train, pipeline, seed=3, epoch=1)
+    for batch, indices in zip(found, shown, strict=True):
+        alone = [make(pixels_of(parts.train, int(k)), int(k)) for k in indices]
+        assert batch.images.equal(torch.stack(alone))
+        assert batch.labels.tolist() == parts.train.labels[indices].tolist()
+        assert batch.ids.tolist() == indices.tolist()
+    other = {int(k): image for b in epoch(parts, pipeline, number=2) for k, image in zip(b.ids, b.images, strict=True)}
+    assert not all(other[int(k)].equal(image) for b in found for k, image in zip(b.ids, b.images, strict=True))
+
+
+@pytest.mark.parametrize("recipe", PHOTOGRAPHIC)
+def test_every_recipe_of_photographs_makes_batches(data: DataSet, recipe: str) -> None:
+    """Of the size asked for, finite, and roughly standard."""
+    parts, pipeline = made(data, recipe)
+    images = torch.cat([batch.images for batch in epoch(parts, pipeline)])
+    assert images.shape == (12, 3, 32, 32)
+    assert images.dtype == torch.float32
+    assert images.isfinite().all()
+    assert images.abs().max() < 5
+
+
+def test_views_are_the_centres_in_order(data: DataSet) -> None:
+    """Each test image once, as the centre view of its file, normalised."""
+    parts, pipeline = made(data)
+    assert isinstance(parts.test, ImageFiles)
+    found = list(views(parts.test, pipeline, 3))
+    assert torch.cat([batch.ids for batch in found]).tolist() == [0, 1, 2, 3]
+    for k, image in enumerate(torch.cat([batch.images for batch in found])):
+        pixels = torch.from_numpy(decoded(parts.test.path(k)))
+        expected = normalised(unit(centre(pixels, pipeline.view, 32))[None], pipeline.normaliser)[0]
+        assert image.equal(expected)
+
+
+def test_images_in_memory_take_steps_of_photographs_too() -> None:
+    """Synthetic images under a recipe for ImageNet go through the same steps, one by one."""
+    data = resolve("synthetic:size=16,channels=3,classes=2,images=10")
+    parts, pipeline = made(data)
+    assert isinstance(source(parts.train, pipeline), ImageSet)
+    images = torch.cat([batch.images for batch in epoch(parts, pipeline)])
+    assert images.shape == (10, 3, 16, 16)
+
+
+def test_grey_images_lose_the_steps_on_colours() -> None:
+    """They have none to jitter."""
+    data = resolve("synthetic:size=16,channels=1,classes=2,images=10")
+    _, pipeline = made(data)
+    assert [type(step).__name__ for step in pipeline.steps] == ["AreaCrop", "Standardise"]
+
+
+@pytest.fixture
+def damaged(data: DataSet, tmp_path: Path) -> DataSet:
+    """The same with the first cat cut short, and every dog but one."""
+    root = Path(data.name.rpartition(":")[0])
+    for file in sorted(root.rglob("*.png")):
+        target = tmp_path / file.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        spoilt = file.parts[-3:] == ("train", "cat", "0.png") or ("train" in file.parts and "dog" in file.parts)
+        whole = file.name in ("11.png",) or not spoilt
+        target.write_bytes(file.read_bytes() if whole else file.read_bytes()[:100])
+    return resolve(f"{tmp_path}:size=32")
+
+
+def test_an_unreadable_image_ends_the_epoch_with_its_name(damaged: DataSet) -> None:
+    """By default; the error comes out of the worker as it is, in one line."""
+    parts, pipeline = made(damaged)
+    with pytest.raises(DataError, match=r"(0|[13579])\.png is no image that can be read") as refused:
+        epoch(parts, pipeline)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unreadable_image_may_be_replaced_by_another_of_its_class(damaged: DataSet) -> None:
+    """Under "skip", always by the same one; labels stay, ids tell what was shown; evaluation still refuses it."""
+    parts, pipeline = made(damaged, unreadable="skip", workers=2)
+    found = epoch(parts, pipeline)
+    assert_equal(epoch(parts, pipeline), found)
+    labels, ids = (torch.cat([batch[k] for batch in found]) for k in (1, 2))
+    assert labels.tolist() == parts.train.labels[order(3, 1, 12)].tolist()
+    assert (parts.train.labels[ids] == labels.numpy()).all()
+    assert isinstance(parts.train, ImageFiles)
+    names = {parts.train.files[k] for k in ids.tolist()}
+    assert names == {"cat/10.png", "cat/2.png", "cat/4.png", "cat/6.png", "cat/8.png", "dog/11.png"}
+    with pytest.raises(DataError, match="is no image that can be read"):
+        list(views(parts.train, pipeline, 4))
+
+
+def test_a_class_without_a_readable_image_is_told(damaged: DataSet) -> None:
+    """Nothing can stand in for it."""
+    parts = damaged.read()
+    assert isinstance(parts.train, ImageFiles)
+    parts.train.path(parts.train.files.index("dog/11.png")).write_bytes(b"")
+    pipeline = pipeline_for(NAMED["fb-imagenet"], damaged, parts.train, unreadable="skip")
+    with pytest.raises(DataError, match="no other image of its class can be read"):
+        epoch(parts, pipeline)
+
+
+def test_a_killed_worker_is_one_sentence(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its death is told within seconds, and leaves no process behind."""
+    import os
+    import signal
+
+    parts, pipeline = made(data)
+    parent = os.getpid()
+
+    def deadly(*_: object) -> None:
+        assert os.getpid() != parent
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(loading, "pixels_of", deadly)
+    with pytest.raises(DataError, match="a process that reads images was killed"):
+        epoch(parts, pipeline)
+
+
+def test_samples_have_their_labels(data: DataSet) -> None:
+    """One by one, without a loader."""
+    parts, pipeline = made(data)
+    samples = Samples(parts.train, training(parts.train, pipeline, seed=0, epoch=0), "error")
+    for k in range(12):
+        found = samples[k]
+        assert not isinstance(found, DataError)
+        assert found[1:] == (parts.train.labels[k], k)
+
+
+def test_a_normalisation_is_measured_on_the_views(data: DataSet) -> None:
+    """Where the recipe has no constants, on the centre views of the training photographs."""
+    parts, pipeline = made(data, "quick")
+    assert isinstance(parts.train, ImageFiles)
+    pixels = np.stack([centre(pixels_of(parts.train, k), pipeline.view, 32).numpy() for k in range(12)])
+    expected = (pixels / 255).mean((0, 2, 3))
+    np.testing.assert_allclose(pipeline.normaliser.mean.flatten(), expected, rtol=1e-6)

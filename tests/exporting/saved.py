@@ -1,0 +1,75 @@
+"""Saved networks for the tests: configs made by hand, and folders that are changed."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from resatlas.arch.cost import cost
+from resatlas.designs.catalog import resolve
+from resatlas.exporting.config import Affine, Config, Figures, Training
+from resatlas.recipes.images import Centre
+from resatlas.runs.experiment import TrainedWeights
+
+MARKUP = ("<script>alert(1)</script>", "a | b", "`c` **d** [e](https://f.example) $g$\n# h", "=cmd()")
+"""Class names that a page, a table or a spreadsheet could take for something else."""
+
+ENTRY = resolve("wrn-16-4")
+PLAN = ENTRY.plan(classes=4)
+
+BARE = Config(
+    library="resatlas 9.9.9",
+    design=None,
+    family=None,
+    image=PLAN.image,
+    classes=4,
+    class_names=None,
+    parameters=cost(PLAN).parameters,
+    multiply_adds=cost(PLAN).multiply_adds,
+    weights_sha256="0" * 64,
+    layout="contiguous",
+    view=None,
+    normalisation=None,
+    training=None,
+    plan=PLAN,
+)
+
+TRAINED = replace(
+    BARE,
+    design="wrn-16-4",
+    family="wide-resnet",
+    class_names=MARKUP,
+    view=Centre(),
+    normalisation=Affine(mean=(((0.5,),),) * 3, std=(((0.25,),),) * 3),
+    training=Training(
+        data="beasts:size=32",
+        note="the same beasts appear twice, so errors are optimistic",
+        recipe="quick",
+        departures=(
+            "3 epochs in place of the 15 of quick",
+            "Flip is left out: mirrored <b>beasts</b> lose their class",
+        ),
+        epochs=3,
+        seed=7,
+        begun_from=TrainedWeights(file="older_weights.pt", sha256="f" * 64),
+        train=Figures(loss=0.125, error_percent=1.25, images=1600),
+        validation=None,
+        test=Figures(loss=0.25, error_percent=2.5, images=360),
+    ),
+)
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change what config.json says."""
+    file = folder / "config.json"
+    table = json.loads(file.read_text(encoding="utf-8"))
+    change(table)
+    file.write_text(json.dumps(table), encoding="utf-8")
+
+
+def resealed(folder: Path) -> None:
+    """Write down the sha256 of the weights that lie there now."""
+    sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    changed(folder, lambda table: table.update(weights_sha256=sha256))

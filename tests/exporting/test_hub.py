@@ -1,0 +1,223 @@
+"""A trained network saved as a folder, and loaded again from there alone."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import resatlas
+from resatlas.arch.ops import Shape
+from resatlas.data import catalog
+from resatlas.data.dataset import ImageSet
+from resatlas.data.normalisation import normalised, read_normaliser, unit
+from resatlas.data.photograph import decoded
+from resatlas.errors import CheckpointError, UsageError
+from resatlas.exporting.config import read_config
+from resatlas.exporting.loading import from_pretrained
+from resatlas.exporting.preprocessing import preprocessing
+from resatlas.exporting.saving import save_pretrained
+from resatlas.nets.network import build
+from resatlas.nets.weights import load_weights
+from resatlas.recipes.images import Normalisation, Rescale, SubtractMeanImage, Whiten
+from resatlas.runs.experiment import weights_in
+from resatlas.runs.store import Run
+from resatlas.training.session import trained
+from tests.data.pictures import write
+from tests.training.small import EXPERIMENT, carried_out
+
+LOADED = """
+import sys, torch
+import resatlas
+network, prepare = resatlas.from_pretrained(sys.argv[1]), resatlas.preprocessing(sys.argv[1])
+pixels = torch.arange(64, dtype=torch.uint8).view(1, 8, 8)
+with torch.inference_mode():
+    print(network.training, network(prepare(pixels)[None])[0].tolist())
+"""
+
+
+def files(folder: Path) -> list[str]:
+    """The names in a folder, hidden ones too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def python(*words: str, cwd: Path) -> str:
+    """Standard output of a Python of its own, which must succeed without a word on its errors."""
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def images_tested(run: Run) -> ImageSet:
+    """The test images of a run whose data lie in memory."""
+    part = catalog.resolve(run.experiment.data).read().test
+    assert isinstance(part, ImageSet)
+    return part
+
+
+def test_a_run_is_three_files(kept: Path) -> None:
+    """They are the weights, the config and the card, and nothing is left beside them."""
+    assert files(kept) == ["README.md", "config.json", "model.safetensors"]
+    assert files(kept.parent) == ["saved"]
+
+
+def test_another_process_gives_the_same_logits(run: Run, kept: Path, tmp_path: Path) -> None:
+    """Bit for bit, from the folder alone, by the same preparation of an image."""
+    network = trained(run, run.experiment).eval()
+    pixels = torch.arange(64, dtype=torch.uint8).view(1, 8, 8)
+    with torch.inference_mode():
+        logits = network(preprocessing(kept)(pixels)[None])[0].tolist()
+    shutil.move(shutil.copytree(kept, tmp_path / "copied"), tmp_path / "elsewhere")
+    assert python("-c", LOADED, str(tmp_path / "elsewhere"), cwd=tmp_path) == f"False {logits}\n"
+
+
+def test_its_errors_are_those_of_the_run(run: Run, kept: Path) -> None:
+    """The test images, prepared one by one, give as many wrong answers as the card says."""
+    test = images_tested(run)
+    prepare, network = preprocessing(kept), from_pretrained(kept)
+    with torch.inference_mode():
+        answers = network(torch.stack([prepare(torch.from_numpy(image)) for image in test.images])).argmax(dim=1)
+    training = read_config(kept).training
+    assert training is not None
+    assert int((answers.numpy() != test.labels).sum()) == training.test.wrong
+    assert f"| test | {training.test.error_percent:.2f} |" in (kept / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_config_says_what_the_run_knows(run: Run, kept: Path) -> None:
+    """Design, classes, figures and the version that wrote it."""
+    config = read_config(kept)
+    assert (config.design, config.family) == (run.experiment.design, "resnet")
+    assert (config.class_names, config.plan) == (run.classes, run.plan)
+    assert config.library == f"resatlas {resatlas.__version__}"
+    assert config.training is not None
+    assert config.training.test.error_percent == run.results["test"]["error_percent"]
+    assert config.training.departures[0] == "3 epochs in place of the 15 of quick"
+
+
+def test_the_weights_load_without_their_config(kept: Path) -> None:
+    """They are those of the network under its own paths, and nothing else."""
+    config = read_config(kept)
+    network = build(config.plan)
+    load_weights(network, kept / "model.safetensors")
+    own, known = network.state_dict(), from_pretrained(kept).state_dict()
+    assert own.keys() == load_file(kept / "model.safetensors").keys() == known.keys()
+    assert all(own[path].equal(known[path]) for path in own)
+
+
+def test_the_code_of_the_card_runs(kept: Path) -> None:
+    """In the folder it prints one probability a class."""
+    [code] = re.findall(r"^```python\n(.*?)^```$", (kept / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    assert python("-c", code, cwd=kept).count("0.") == 4
+
+
+def test_a_network_is_saved_without_a_run(tmp_path: Path) -> None:
+    """The catalogue knows its name; how images are prepared nobody knows, and it says so."""
+    network = build("resnet-20", image=Shape(1, 8, 8), classes=3, seed=5)
+    resatlas.save_pretrained(network, tmp_path / "net")
+    config = resatlas.read_config(tmp_path / "net")
+    assert (config.design, config.family, config.training) == ("resnet-20", "resnet", None)
+    again = resatlas.from_pretrained(tmp_path / "net")
+    images = torch.randn(2, 1, 8, 8)
+    assert again(images).equal(network.eval()(images))
+    with pytest.raises(CheckpointError, match="does not know how images are prepared"):
+        resatlas.preprocessing(tmp_path / "net")
+
+
+@pytest.mark.parametrize("design", ["dmrnet:depth=14,base=2,skip=projector", "pyramidnet:depth=20,base=2,alpha=5"])
+def test_every_kind_of_tensor_travels(design: str, tmp_path: Path) -> None:
+    """Projectors and odd widths come back, off the catalogue too."""
+    network = build(design, image=Shape(3, 16, 16), classes=0)
+    save_pretrained(network, tmp_path / "net")
+    assert read_config(tmp_path / "net").design is None
+    own, again = network.state_dict(), from_pretrained(tmp_path / "net").state_dict()
+    assert own.keys() == again.keys()
+    assert all(own[path].equal(again[path]) for path in own)
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "count"), [(Rescale(), "Affine", 3), (SubtractMeanImage(), "Affine", 3), (Whiten(), "Stored", 4)]
+)
+def test_every_normalisation_travels(step: Normalisation, kind: str, count: int, tmp_path: Path) -> None:
+    """As numbers in the config where they are few, else in a file of its own, which is sealed as well."""
+    recipe = replace(EXPERIMENT.recipe, steps=(step,), epochs=1)
+    run = carried_out(tmp_path / "run", replace(EXPERIMENT, recipe=recipe))
+    folder = tmp_path / "saved"
+    save_pretrained(run.folder, folder)
+    assert type(read_config(folder).normalisation).__name__ == kind
+    assert len(files(folder)) == count
+    before = read_normaliser(run.folder / "normalisation.safetensors")
+    pixels = torch.from_numpy(images_tested(run).images[0])
+    assert preprocessing(folder)(pixels).equal(normalised(unit(pixels)[None], before)[0])
+    if kind == "Stored":
+        (folder / "normalisation.safetensors").write_bytes(b"other")
+        with pytest.raises(CheckpointError, match="damaged or was changed"):
+            preprocessing(folder)
+
+
+CLASSES = ("<script>", "a|b", "www.example.com")
+
+CROSS = """
+schema = 1
+name = "small"
+image = [3, 8, 8]
+classes = 3
+units = [1]
+[stem]
+width = 2
+[widths]
+rule = "per-stage"
+widths = [2]
+[residual]
+convs = "basic"
+order = "post-activation"
+shortcut = "projection"
+"""
+
+
+def test_folders_of_ones_own_stay_ones_own(tmp_path: Path) -> None:
+    """Of photographs and a design in files, names are kept and no folder; photographs of any size are prepared."""
+    for k, (part, name) in enumerate((part, name) for part in ("train", "val") for name in CLASSES):
+        for i in range(2):
+            write(tmp_path / "private" / "beasts" / part / name / f"{i}.png", seed=10 * k + i)
+    (tmp_path / "cross.toml").write_text(CROSS, encoding="utf-8")
+    data = f"{tmp_path}/private/beasts:size=8"
+    recipe = replace(EXPERIMENT.recipe, epochs=1, validation=EXPERIMENT.recipe.validation * 0)
+    run = carried_out(tmp_path / "run", replace(EXPERIMENT, design=f"{tmp_path}/cross.toml", data=data, recipe=recipe))
+    shutil.move(tmp_path / "cross.toml", tmp_path / "moved.toml")
+    save_pretrained(run.folder, tmp_path / "saved")
+    config = read_config(tmp_path / "saved")
+    assert (config.design, config.family, config.class_names) == ("cross.toml", "blueprint", CLASSES)
+    texts = [(tmp_path / "saved" / name).read_text(encoding="utf-8") for name in ("README.md", "config.json")]
+    assert not any(str(tmp_path) in text or "private" in text for text in texts)
+    assert "cross.toml on beasts:size=8" in texts[0]
+    assert "&lt;script&gt;, a\\|b, www\\.example.com" in texts[0]
+    photograph = torch.from_numpy(decoded(tmp_path / "private" / "beasts" / "val" / "a|b" / "0.png"))
+    assert tuple(photograph.shape) == (3, 6, 9)
+    assert tuple(preprocessing(tmp_path / "saved")(photograph).shape) == (3, 8, 8)
+
+
+def test_trained_weights_are_named_as_the_start(kept: Path, tmp_path: Path) -> None:
+    """A run that began from a saved network says so by the name of the file and its content, not by its folder."""
+    weights = weights_in(kept / "model.safetensors")
+    run = carried_out(tmp_path / "run", replace(EXPERIMENT, weights=weights))
+    save_pretrained(run.folder, tmp_path / "saved")
+    training = read_config(tmp_path / "saved").training
+    assert training is not None
+    assert training.begun_from == replace(weights, file="model.safetensors")
+    assert weights.sha256 in (tmp_path / "saved" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(1, 8, 8), torch.zeros(8, 8, dtype=torch.uint8)],
+    ids=("colours", "floats", "axes"),
+)
+def test_what_is_no_image_of_the_network_is_refused(pixels: torch.Tensor, kept: Path) -> None:
+    """Other channels, other numbers and other axes, in words."""
+    with pytest.raises(UsageError, match=r"an image is uint8 of \(1, height, width\); this is"):
+        preprocessing(kept)(pixels)

@@ -1,0 +1,70 @@
+"""Each recipe has a tiny twin: the same value on few small images, with a network of some thousand parameters."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.recipe import Recipe, with_epochs
+from resatlas.runs.experiment import Experiment
+from resatlas.runs.store import Run
+from tests.data.pictures import write_parts
+from tests.training.small import assert_same, carried_out, signalling
+
+DESIGNS: Mapping[str, str] = {
+    "quick": "resnet:depth=8,base=2",
+    "fine": "resnet:depth=8,base=2",
+    "resnet": "resnet:depth=8,base=2",
+    "fb": "resnet:depth=8,base=2,shortcut=B",
+    "preact": "preact-resnet:depth=8,base=2",
+    "wrn": "wide-resnet:depth=10,base=2,widen=2",
+    "resnext": "resnext:depth=11,base=4,cardinality=2,width=32",
+    "pyramidnet": "pyramidnet:depth=8,base=2,alpha=6",
+    "dmrnet": "dmrnet:depth=8,base=2",
+}
+"""A member of the recipe's own family, by the first word of its name."""
+
+IN_MEMORY = "synthetic:size=8,channels=3,classes=4,images=40"
+
+
+def twin(recipe: Recipe) -> Recipe:
+    """The recipe over three epochs of small batches; each of its values that fits is kept."""
+    groups = None if recipe.norm_group is None else 4
+    return replace(with_epochs(recipe, 3), batch=8, norm_group=groups)
+
+
+def photographic(name: str) -> bool:
+    """Whether a recipe is for photographs in files."""
+    return name == "fine-tune" or NAMED[name].data.startswith("imagenet")
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Twenty small pictures of two classes to train on, four to test on."""
+    root = write_parts(tmp_path_factory.mktemp("photographs"), 10)
+    for surplus in [*(root / "val").glob("*/[2-9].png")]:
+        surplus.unlink()
+    return f"{root}:size=16"
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_twin_of_a_recipe_trains(name: str, photographs: str, tmp_path: Path) -> None:
+    """To finite results, with the initial weights, rates and images of its recipe, and resumes to the same end."""
+    recipe = twin(NAMED[name])
+    experiment = Experiment(
+        design=DESIGNS[name.partition("-")[0]],
+        data=photographs if photographic(name) else IN_MEMORY,
+        recipe=recipe,
+    )
+    run = carried_out(tmp_path / "run", experiment)
+    assert [row["epoch"] for row in run.metrics] == [1, 2, 3]
+    assert 0 < run.results["train"]["loss"] < 10
+    assert run.results["recipe"] == name
+    if recipe.initial:
+        assert run.plan.initial == recipe.initial
+    with pytest.raises(Exception, match="SIGTERM"):
+        carried_out(tmp_path / "stopped", experiment, watcher=signalling(3))
+    carried_out(tmp_path / "stopped", experiment, resume="auto")
+    assert_same(Run(tmp_path / "stopped"), run)
