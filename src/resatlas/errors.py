@@ -19,7 +19,7 @@
 A message says what was given, what is allowed, and the nearest right thing, in one line.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from typing import ClassVar
 
@@ -85,9 +85,13 @@ class CheckpointError(ResatlasError):
 
 
 class NonFiniteError(ResatlasError):
-    """A loss or gradient that is not a number."""
+    """A loss or gradient that is not a number; `evidence` is what is known of the step, if it was one."""
 
     exit_code: ClassVar[int] = 5
+
+    def __init__(self, message: str, *, evidence: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.evidence = evidence
 
 
 class Stopped(ResatlasError):

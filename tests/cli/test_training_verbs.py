@@ -90,7 +90,8 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
     head, row = out.splitlines()
     assert head.split("  ")[0] == "run"
     assert row.startswith(folder)
-    scaled, left_out, opening, epoch = err.splitlines()
+    scaled, smaller, left_out, opening, epoch = err.splitlines()
+    assert smaller == "batch is 16 in place of 64"
     assert scaled == "1 epochs in place of the 15 of quick"
     assert left_out == f"Flip is left out: mirrored images of {DATA} lose their class"
     assert opening == (
@@ -444,9 +445,10 @@ def test_a_scaled_schedule_is_told_and_kept(say: Say) -> None:
         "train", "wide-resnet:depth=10,base=2,widen=1,dropout=0.1", "--data", DATA, "--recipe", "wrn-cifar",
         "--epochs", "2", "--set", "batch=16", "--out", "run", "--json",
     )  # fmt: skip
-    told = err.splitlines()[:3]
+    told = err.splitlines()[:4]
     assert told == [
         "2 epochs in place of the 200 of wrn-cifar, its learning rate turning after 0.59, 1.19, 1.59 of them",
+        "batch is 16 in place of 128",
         f"Flip is left out: mirrored images of {DATA} lose their class",
         "the network drops out at a rate of 0.1; wrn-cifar goes with 0 or 0.3",
     ]

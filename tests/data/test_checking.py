@@ -38,6 +38,7 @@ def test_each_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
     picture(size=(64, 64)).save(cat / "whole.jpg")
     (cat / "cut.jpg").write_bytes((cat / "whole.jpg").read_bytes()[:-100])
     (cat / "empty.jpg").touch()
+    picture(size=(1, 40)).save(cat / "line.png")
     (cat / "page.jpg").write_text("<html>not found</html>")
     picture().save(cat / "moving.png", save_all=True, append_images=[picture(1)])
     picture().save(cat / "moving.webp", save_all=True, append_images=[picture(1)])
@@ -55,6 +56,7 @@ def test_each_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
         "train/cat/broken.jpg": "a link to nothing",
         "train/cat/empty.jpg": "an empty file",
         "train/cat/gif.jpg": f"a GIF, {rest}",
+        "train/cat/line.png": "40 x 1 pixels, where a photograph has 2 a side or more",
         "train/cat/linked.jpg": "a folder, not a file",
         "train/cat/loop.jpg": "Too many levels of symbolic links",
         "train/cat/moving.png": "an animation of 2 frames, where one image is wanted",

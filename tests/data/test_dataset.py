@@ -1,5 +1,6 @@
 """A part of a data set checks itself, and gives up images for validation by class."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from resatlas.arch.ops import Shape
 from resatlas.data.catalog import resolve
-from resatlas.data.dataset import ImageFiles, ImageSet, hold_back
+from resatlas.data.dataset import ImageFiles, ImageSet, Parts, fingerprint, hold_back
 from resatlas.errors import DataError, UsageError
 
 
@@ -37,6 +38,38 @@ def files(n: int = 6, classes: int = 2) -> ImageFiles:
     """Names of files that are not there, whose classes take turns."""
     names = tuple(f"{k}.jpg" for k in range(n))
     return ImageFiles(root=Path("r"), files=names, labels=np.arange(n) % classes, ids=np.arange(n) + 100, size=32)
+
+
+def test_a_fingerprint_tells_names_and_sizes(tmp_path: Path) -> None:
+    """Another size, name, order, part or absence changes it; the place of the folder and the content do not."""
+
+    def digest(sizes: dict[str, int], *, root: str = "r", order: slice = slice(None), test: slice = slice(2)) -> str:
+        (tmp_path / root).mkdir(exist_ok=True)
+        for name in files().files:
+            (tmp_path / root / name).unlink(missing_ok=True)
+        for name, size in sizes.items():
+            (tmp_path / root / name).write_bytes(root.encode() * size)
+        part = replace(files(), root=tmp_path / root)
+        return fingerprint(Parts(train=part.take(order), test=part.take(test)))
+
+    sizes = dict.fromkeys(files().files, 3)
+    same = digest(sizes)
+    assert len(same) == 64
+    assert digest(sizes) == digest(sizes, root="s") == same
+    others = (
+        digest({**sizes, "5.jpg": 4}),
+        digest({name: sizes[name] for name in files().files[1:]}),
+        digest(sizes, order=slice(None, None, -1)),
+        digest(sizes, order=slice(5)),
+        digest(sizes, test=slice(3)),
+    )
+    assert len({same, *others}) == 6
+
+
+def test_images_in_memory_have_no_fingerprint() -> None:
+    """Their name fixes them; files beside them count alone."""
+    assert fingerprint(Parts(train=part(), test=part())) == ""
+    assert len(fingerprint(Parts(train=part(), test=files()))) == 64
 
 
 def test_files_are_taken_as_images_are() -> None:

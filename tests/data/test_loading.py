@@ -1,5 +1,10 @@
 """Photographs in batches: the same bits for any number of workers, in any process, from any batch on."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,7 +147,7 @@ def test_an_unreadable_image_ends_the_epoch_with_its_name(damaged: DataSet) -> N
 
 
 def test_an_unreadable_image_may_be_replaced_by_another_of_its_class(damaged: DataSet) -> None:
-    """Under "skip", always by the same one; labels stay, ids tell what was shown; evaluation still refuses it."""
+    """Under "skip", always by the same one; labels stay, and ids tell what was shown."""
     parts, pipeline = made(damaged, unreadable="skip", workers=2)
     found = epoch(parts, pipeline)
     assert_equal(epoch(parts, pipeline), found)
@@ -152,8 +157,29 @@ def test_an_unreadable_image_may_be_replaced_by_another_of_its_class(damaged: Da
     assert isinstance(parts.train, ImageFiles)
     names = {parts.train.files[k] for k in ids.tolist()}
     assert names == {"cat/10.png", "cat/2.png", "cat/4.png", "cat/6.png", "cat/8.png", "dog/11.png"}
+
+
+def test_no_image_is_tested_in_the_place_of_another(damaged: DataSet) -> None:
+    """What cannot be read is left out under "skip", whole batches of it too, and ends the test by default."""
+    parts, pipeline = made(damaged, unreadable="skip", workers=2)
+    assert isinstance(parts.train, ImageFiles)
+    whole = [k for k, name in enumerate(parts.train.files) if name.startswith("cat/") or name == "dog/11.png"]
+    whole.remove(parts.train.files.index("cat/0.png"))
+    found = list(views(parts.train, pipeline, 2))
+    assert torch.cat([batch.ids for batch in found]).tolist() == whole
+    assert torch.cat([batch.labels for batch in found]).tolist() == parts.train.labels[whole].tolist()
+    assert len(found) < 6
     with pytest.raises(DataError, match="is no image that can be read"):
-        list(views(parts.train, pipeline, 4))
+        list(views(parts.train, replace(pipeline, unreadable="error"), 2))
+
+
+def test_a_part_without_a_readable_image_is_not_tested(damaged: DataSet) -> None:
+    """Not under "skip" either; the first image is named."""
+    parts, pipeline = made(damaged, unreadable="skip")
+    assert isinstance(parts.train, ImageFiles)
+    places = [k for k, name in enumerate(parts.train.files) if name.startswith("dog/") and name != "dog/11.png"]
+    with pytest.raises(DataError, match=r"1\.png is no image .*; no other image of its part can be read"):
+        list(views(parts.train.take(np.array(places)), pipeline, 2))
 
 
 def test_a_class_without_a_readable_image_is_told(damaged: DataSet) -> None:
@@ -168,9 +194,6 @@ def test_a_class_without_a_readable_image_is_told(damaged: DataSet) -> None:
 
 def test_a_killed_worker_is_one_sentence(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its death is told within seconds, and leaves no process behind."""
-    import os
-    import signal
-
     parts, pipeline = made(data)
     parent = os.getpid()
 
@@ -181,6 +204,103 @@ def test_a_killed_worker_is_one_sentence(data: DataSet, monkeypatch: pytest.Monk
     monkeypatch.setattr(loading, "pixels_of", deadly)
     with pytest.raises(DataError, match="a process that reads images was killed"):
         epoch(parts, pipeline)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ConnectionResetError, FileNotFoundError])
+def test_an_error_in_a_worker_is_what_it_is(
+    data: DataSet, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """A mistake in the program is not told as a death."""
+    parts, pipeline = made(data)
+
+    def mistaken(*_: object) -> None:
+        raise error("the mistake")
+
+    monkeypatch.setattr(loading, "pixels_of", mistaken)
+    with pytest.raises(error, match="the mistake"):
+        epoch(parts, pipeline)
+
+
+READING = """
+import os, signal, sys, time
+from resatlas.data.batches import batches, pipeline_for, source
+from resatlas.data.catalog import resolve
+from resatlas.data import loading
+from resatlas.recipes.catalog import NAMED
+
+how, text = sys.argv[1:]
+real = loading.pixels_of
+def slow(part, k):
+    time.sleep(0.3)
+    return real(part, k)
+loading.pixels_of = slow
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"told\\n"))
+data = resolve(text)
+train = data.read().train
+pipeline = pipeline_for(NAMED["fb-imagenet"], data, train, workers=2)
+shown = batches(source(train, pipeline), pipeline, seed=0, epoch=0, batch=2)
+for number, _ in enumerate(shown):
+    print("batch", flush=True)
+    if how == "kept" and number == 1:
+        sys.modules["kept"] = shown  # to the very end
+        sys.exit()
+"""
+
+
+def reading(data: DataSet, how: str = "all") -> subprocess.Popen[str]:
+    """A process that reads six batches, in a group of its own, with two slow workers."""
+    command = [sys.executable, "-c", READING, how, data.name]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    """What the process says first."""
+    assert process.stdout
+    return process.stdout.readline()
+
+
+def test_a_signal_to_the_whole_group_leaves_the_workers(data: DataSet) -> None:
+    """The process that trains hears it and goes on as it likes; all batches come, and no process stays."""
+    with reading(data) as process:
+        assert first_line(process) == "batch\n"
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.stdout
+        out = process.stdout.read()
+    assert process.returncode == 0
+    assert sorted(out.split()) == ["batch"] * 5 + ["told"]
+    assert not alive(process.pid)
+
+
+def test_workers_end_with_a_program_that_keeps_their_batches(data: DataSet) -> None:
+    """Python ends them itself, and waits for it."""
+    with reading(data, "kept") as process:
+        assert process.communicate(timeout=60)[0] == "batch\nbatch\n"
+    assert process.returncode == 0
+    assert not alive(process.pid)
+
+
+def test_a_killed_program_leaves_no_worker(data: DataSet) -> None:
+    """Workers look for it every few seconds."""
+    with reading(data) as process:
+        assert first_line(process) == "batch\n"
+        process.kill()
+        process.wait(60)
+        end = time.monotonic() + 30
+        while alive(process.pid) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not alive(process.pid)
+
+
+def alive(group: int) -> bool:
+    """Whether a process of the group runs; one that ended and was not asked for counts as none."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, number = stat.read_text().rpartition(") ")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(number) == group and state != "Z":
+            return True
+    return False
 
 
 def test_samples_have_their_labels(data: DataSet) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from resatlas.data import normalisation
 from resatlas.data.batches import pipeline_for
 from resatlas.data.catalog import resolve
 from resatlas.data.dataset import ImageSet
@@ -105,6 +106,18 @@ def test_whitened_images_have_nearly_the_identity_as_covariance() -> None:
     values = np.linalg.eigvalsh(covariance)
     assert values.max() < 1.001
     assert values.max() > 0.9
+
+
+@pytest.mark.parametrize("step", [SubtractMeanImage(), Whiten()], ids=lambda step: type(step).__name__)
+def test_sums_are_over_chunks(step: Normalisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more images than a chunk are copied at a time, the last ones too; the numbers are those of a single sum."""
+    whole, many = measured(step, images()), images().repeat(50, 1, 1, 1)
+    monkeypatch.setattr(normalisation, "CHUNK", 7)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        found = measured(step, many)
+    largest = max(event.self_cpu_memory_usage for event in profile.events() or ())
+    torch.testing.assert_close(normalised(unit(images()), found), normalised(unit(images()), whole), atol=1e-4, rtol=0)
+    assert largest < many.numel()  # bytes; the covariance takes a fifth
 
 
 def test_a_flat_image_stays_flat_under_whitening() -> None:

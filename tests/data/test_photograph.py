@@ -302,6 +302,28 @@ def test_a_file_without_permission_is_refused(tmp_path: Path, monkeypatch: pytes
     assert refusal(file) == "Permission denied"
 
 
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        ((1, 4000), "4,000 x 1 pixels, where a photograph has 2 a side or more"),
+        ((1, 1), "1 x 1 pixels, where a photograph has 2 a side or more"),
+        ((2, 101), "101 x 2 pixels, one side over 50 times the other"),
+        ((101, 2), "2 x 101 pixels, one side over 50 times the other"),
+    ],
+)
+def test_a_line_is_no_photograph(tmp_path: Path, size: tuple[int, int], reason: str) -> None:
+    """Sides below 2 pixels or of a ratio beyond 50 are refused."""
+    picture(size=size).save(tmp_path / "line.png")
+    assert refusal(tmp_path / "line.png") == reason
+
+
+@pytest.mark.parametrize("size", [(2, 100), (100, 2), (2, 2)])
+def test_a_strip_is_a_photograph(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Up to 50 times as long as it is wide."""
+    picture(size=size).save(tmp_path / "strip.png")
+    assert decoded(tmp_path / "strip.png").shape == (3, *size)
+
+
 def test_too_many_bytes_are_not_read(tmp_path: Path) -> None:
     """A file of holes is refused by its size."""
     file = tmp_path / "large.jpg"

@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch import Tensor
 
+from resatlas.data import photographic
 from resatlas.data.photographic import COMPONENTS, VARIANCES, centre, coloured, placed
 from resatlas.recipes.images import AreaCrop, Centre, ColourJitter, HslJitter, Lighting, ScaleCrop
 
@@ -97,6 +98,49 @@ def test_scales_run_from_the_least_to_the_most() -> None:
     shown = [extents(placed(ramp(300, 300), ScaleCrop(), 32, drawn(seed)))[0] for seed in range(200)]
     assert min(shown) == pytest.approx(31 / 69, abs=0.03)
     assert max(shown) == pytest.approx(31 / 37, abs=0.03)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("step", [Centre(), ScaleCrop(), ScaleCrop(stretch=Fraction(1, 4))], ids=str)
+def test_a_strip_is_cropped_as_if_it_were_whole(
+    step: Centre | ScaleCrop, turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an image 5 to 40 times as wide as high only a part is resized, to the same pixels up to a step."""
+    for height in (10, 15, 80):
+        strip = ramp(height, 400).transpose(1, 2) if turned else ramp(height, 400)
+
+        def made(image: Tensor, seed: int) -> Tensor:
+            return centre(image, step, 32) if isinstance(step, Centre) else placed(image, step, 32, drawn(seed))
+
+        found = [made(strip, seed) for seed in range(20)]
+        with monkeypatch.context() as whole:
+            whole.setattr(photographic, "LONG", 1000)
+            expected = [made(strip, seed) for seed in range(20)]
+        for one, other in zip(found, expected, strict=True):
+            assert (one.to(torch.int16) - other).abs().max() <= 3
+
+
+@pytest.mark.parametrize("step", [Centre(), ScaleCrop(), ScaleCrop(stretch=Fraction(9, 10))], ids=str)
+@pytest.mark.parametrize("sides", [(1, 4000), (4000, 1), (2, 100)])
+def test_a_strip_takes_little_memory(
+    step: Centre | ScaleCrop, sides: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No image is resized to more than a few crops."""
+    from torchvision.transforms.v2 import functional as V
+
+    real = V.resize
+    most: list[float] = []
+
+    def followed(image: Tensor, size: list[int], **how: bool) -> Tensor:
+        most.append(math.prod(size))
+        return real(image, size, **how)
+
+    monkeypatch.setattr(V, "resize", followed)
+    strip = torch.zeros(3, *sides, dtype=torch.uint8)
+    for seed in range(20):
+        made = centre(strip, step, 224) if isinstance(step, Centre) else placed(strip, step, 224, drawn(seed))
+        assert made.shape == (3, 224, 224)
+    assert max(most) < 50 * 224**2
 
 
 def test_lighting_adds_one_colour_to_every_pixel() -> None:

@@ -129,3 +129,16 @@ def test_a_wrong_recipe_is_answered_with_the_nearest() -> None:
 def test_wrong_settings_are_usage_errors(error: type[UsageError]) -> None:
     """The command line ends with 2 for them."""
     assert error.exit_code == 2
+
+
+def test_settings_count_together() -> None:
+    """What fits at the end is no error on the way, in any order."""
+    for settings in (("norm_group=100", "batch=128"), ("batch=128", "norm_group=100")):
+        assert with_settings(QUICK, settings) == replace(QUICK, batch=128, norm_group=100)
+
+
+def test_epochs_end_what_iterations_would() -> None:
+    """Setting epochs is scaling; setting both is the caller's word."""
+    recipe = NAMED["resnet-cifar"]
+    assert with_settings(recipe, ("epochs=3",)).iterations is None
+    assert with_settings(recipe, ("epochs=3", "iterations=7")).iterations == 7

@@ -24,12 +24,12 @@ from resatlas.data.normalisation import Affine
 from resatlas.designs import catalog as designs
 from resatlas.errors import CheckpointError, DataError, DesignError, FolderError, UnknownName, UsageError
 from resatlas.evaluation import classification
-from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.catalog import NAMED, with_settings
 from resatlas.runs.store import Run
-from resatlas.studies.single import check_classes, prepare, retest, train
+from resatlas.studies.single import check_classes, departures, prepare, retest, train
 from resatlas.training.session import material, trained
 from tests.data.pictures import write_parts
-from tests.training.small import EXPERIMENT, assert_same, carried_out, results_without_times
+from tests.training.small import EXPERIMENT, assert_same, carried_out, results_without_times, signalling
 
 
 @pytest.fixture(scope="module")
@@ -344,3 +344,53 @@ def test_images_that_cannot_be_read_may_be_skipped(tmp_path: Path) -> None:
     run = carried_out(tmp_path / "skip", replace(experiment, unreadable="skip"))
     assert run.finished
     assert run.experiment.unreadable == "skip"
+
+
+def test_every_other_value_than_the_recipe_s_is_told() -> None:
+    """By its path, with both values; the paper's own dropout behind the last unit is none."""
+    data = datasets.resolve("synthetic:size=32,channels=3,classes=4,images=96")
+    changed = with_settings(NAMED["wrn-svhn"], ("decay.conv=0", "optimizer.form=plain", "iterations=9"))
+    plan = designs.plan("wrn-10-2", classes=4)
+    assert list(departures(changed, data, plan)) == [
+        "9 iterations in place of the 160 of wrn-svhn",
+        "optimizer.form is plain in place of nesterov",
+        "decay.conv is 0.0 in place of 0.0005",
+    ]
+    assert list(departures(NAMED["wrn-svhn"], data, plan)) == []
+    last = designs.plan("pyramidnet-200-bottleneck-a450", classes=4)
+    told = list(departures(NAMED["pyramidnet-imagenet"], data, last))
+    assert told == [f"Flip is left out: mirrored images of {data.name} lose their class"]
+
+
+def test_a_run_stopped_on_its_last_step_can_be_tested_again(tmp_path: Path) -> None:
+    """Its last checkpoint stands at the last step, whatever it counts as finished."""
+    with pytest.raises(Exception, match="SIGTERM"):
+        carried_out(tmp_path / "run", watcher=signalling(15))
+    run = carried_out(tmp_path / "run", resume="auto")
+    assert retest(run.folder)["error_percent"] == run.results["test"]["error_percent"]
+
+
+def test_one_image_has_no_statistics(tmp_path: Path) -> None:
+    """A leftover batch of one before a 1x1 map is refused in words, before the first step."""
+    recipe = replace(EXPERIMENT.recipe, batch=83, leftover="kept")
+    with pytest.raises(UsageError, match="a norm of a 1x1 map has no statistics over a single image"):
+        carried_out(
+            tmp_path / "run",
+            replace(EXPERIMENT, design="resnet-18-B:base=2", data="synthetic:classes=4,images=96", recipe=recipe),
+        )
+
+
+def test_a_folder_that_changed_is_not_gone_on_with(tmp_path: Path) -> None:
+    """One image less, or another in its place, is told before anything is trained; put back, the run goes on."""
+    root = write_parts(tmp_path / "images", 6)
+    experiment = replace(EXPERIMENT, data=f"{root}:size=8", recipe=replace(EXPERIMENT.recipe, batch=4))
+    with pytest.raises(Exception, match="SIGTERM"):
+        carried_out(tmp_path / "run", experiment, watcher=signalling(2))
+    file = root / "train" / "cat" / "2.png"
+    content = file.read_bytes()
+    for change in (file.unlink, lambda: file.write_bytes(content + b"\0")):
+        change()
+        with pytest.raises(DataError, match=r"have changed since .* began: other names, sizes or number"):
+            carried_out(tmp_path / "run", experiment, resume="auto")
+        file.write_bytes(content)
+    assert carried_out(tmp_path / "run", experiment, resume="auto").finished

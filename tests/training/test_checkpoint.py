@@ -361,7 +361,8 @@ def test_a_full_disk_at_any_point_of_a_save_is_told_in_words(state: TrainState, 
             try:
                 save_it(state, run)
             except CheckpointError as error:
-                assert str(error) == f"{run / 'step-00000005'} cannot be written: no space left on device"  # noqa: PT017
+                reason = f"{run / 'step-00000005'} cannot be written: no space left on device; it takes more than "
+                assert str(error).startswith(reason)  # noqa: PT017
             except OSError:
                 pytest.fail(f"operation {k} of {len(points)} ({operation}) ends in an OSError")
         assert fault(run / "step-00000003") is None

@@ -140,6 +140,7 @@ def test_a_run_that_was_never_begun_begins(unbroken: Run, tmp_path: Path) -> Non
     """`--resume auto` in a new folder says what is other than in the recipe, and that it starts from the beginning."""
     assert resumed(tmp_path / "run") == [
         "3 epochs in place of the 15 of quick",
+        "batch is 16 in place of 64",
         "Flip is left out: mirrored images of synthetic:size=8,channels=1,classes=4,images=96 lose their class",
         "no valid checkpoint: starts from the beginning",
     ]

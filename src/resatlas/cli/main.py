@@ -7,11 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import NoReturn, cast
 
 from resatlas import __version__
 from resatlas.cli.outcome import Verb
 from resatlas.errors import ResatlasError, Stopped, UsageError, unknown
+from resatlas.runs.environment import leading
 
 VERBS: Mapping[str, str] = {
     "list": "the catalogue, with parameters and multiply-adds",
@@ -34,24 +36,33 @@ VERBS: Mapping[str, str] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code is that of design and errors alone, never of a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us: no file of ours takes its place
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process lives
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         return _run(words)
     except ResatlasError as error:
-        print(" ".join(f"{type(error).__name__}: {error}".split()), file=sys.stderr)
+        _tell(f"{type(error).__name__}: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("Stopped: by the keyboard", file=sys.stderr)
+        _tell("Stopped: by the keyboard")
         return Stopped.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a disk that filled, a folder that went away
         where = error.filename or "a file"
-        print(f"ResatlasError: {where} cannot be used: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        _tell(f"ResatlasError: {where} cannot be used: {(error.strerror or str(error)).lower()}")
         return ResatlasError.exit_code
+
+
+def _tell(text: str) -> None:
+    """One line on standard error; of the processes that train together, the leading one speaks."""
+    if leading():
+        print(" ".join(text.split()), file=sys.stderr)
 
 
 def _show(text: str) -> None:
@@ -81,6 +92,9 @@ def _run(words: list[str]) -> int:
     how.add_argument("--json", action="store_true", help="one JSON value on standard output, and nothing else there")
     how.add_argument("--quiet", action="store_true", help="no text but errors")
     options = parser.parse_args(rest)
+    options.words = words
+    if not leading():
+        options.quiet, options.json = True, False
     outcome = verb.run(options)
     if options.json:
         _show(json.dumps(outcome.data, indent=2, ensure_ascii=False))

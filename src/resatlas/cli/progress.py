@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # a watcher needs no torch to be described
@@ -34,8 +34,9 @@ def on_terminal() -> bool:
 
 
 def say(text: str) -> None:
-    """A line to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """A line to standard error, or to nobody: a training does not end because its log is full or its reader gone."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 SILENCE_SECONDS = 30

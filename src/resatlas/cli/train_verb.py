@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resatlas.arch.text import aligned
+from resatlas.cli.launching import launch
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.progress import watcher
 from resatlas.data import catalog as datasets
@@ -15,6 +16,7 @@ from resatlas.errors import UsageError
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import with_epochs
 from resatlas.runs import experiment as experiments
+from resatlas.runs.environment import processes
 from resatlas.runs.experiment import Experiment, weights_in
 from resatlas.studies.single import SAVE_EVERY, carry_out, prepare
 
@@ -55,7 +57,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--unreadable",
         choices=("error", "skip"),
         default="error",
-        help="at an image that cannot be read: end (default), or take another of its class",
+        help="at an image that cannot be read: end (default), or train on another of its class and test without it",
+    )
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="train in N processes on this machine, each with its part of a batch"
     )
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that prepare photographs (default: one a core but one)"
@@ -65,6 +70,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """Train, and the results of one run or the list of several."""
+    if options.processes not in (None, 1) and processes() == 1:
+        return _launched(options)
     experiments_ = [_experiment(options, seed) for seed in _seeds(options)]
     if options.print_config:
         data = [experiments.to_json(each) for each in experiments_]
@@ -77,6 +84,16 @@ def run(options: argparse.Namespace) -> Outcome:
     with watcher(quiet=options.quiet) as watching:
         results = [carry_out(each, watcher=watching, **how) for each in prepared]
     return Outcome(results if options.seeds else results[0], _closing(results, [each.folder for each in prepared]))
+
+
+def _launched(options: argparse.Namespace) -> Outcome:
+    """The same command in several processes, the first of which has said everything."""
+    count = options.processes
+    cores = os.cpu_count() or 1
+    if not 1 <= count <= cores:
+        raise UsageError(f"--processes lies between 1 and {cores}, one a core; {count} does not")
+    options.json, options.quiet = False, True
+    return Outcome(None, "", exit_code=launch(count, options.words))
 
 
 def _seeds(options: argparse.Namespace) -> list[int]:

@@ -91,13 +91,16 @@ def batches(
 
 
 def views(part: Part, pipeline: Pipeline, batch: int) -> Iterator[Batch]:
-    """Every image of the part exactly once, in order, as it is tested; the last batch may be smaller.
+    """Every image of the part exactly once, in order, as it is tested; batches may be smaller.
 
-    Raises: DataError for an image that cannot be read: no other one counts in its place.
+    No other image counts in the place of one that cannot be read: under "skip" it is left out.
+
+    Raises: DataError for an image that cannot be read, under "skip" only where none can.
     """
     if isinstance(part, ImageFiles):
         chunks = torch.arange(len(part)).split(batch)
-        yield from loaded(part, viewing(part, pipeline), chunks, workers=pipeline.workers, policy="error")
+        policy = "omit" if pipeline.unreadable == "skip" else "error"
+        yield from loaded(part, viewing(part, pipeline), chunks, workers=pipeline.workers, policy=policy)
         return
     for begin in range(0, len(part), batch):
         some = part.take(slice(begin, begin + batch))

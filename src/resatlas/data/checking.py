@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from resatlas.data.folder import UNFIT, found_layout
 from resatlas.data.listing import ENDINGS, Found, Kind, below, contents, in_order, is_line, shown
-from resatlas.data.photograph import content, pixels
+from resatlas.data.photograph import content, pixels, proportioned
 from resatlas.errors import DataError, unknown
 
 REASONS: Mapping[Kind, str] = {
@@ -111,7 +111,7 @@ def examined(folder: Path, image: str) -> Opened:
     """An image, opened whole and let go."""
     try:
         whole = content(folder / image)
-        pixels(whole)
+        proportioned(pixels(whole))
     except DataError as error:
         return Opened(reason=str(error))
     return Opened(digest=hashlib.sha256(whole).digest())

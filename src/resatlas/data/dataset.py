@@ -1,6 +1,8 @@
 """Data sets as values: the images of one part, the two parts, and what is known before either is read."""
 
+import hashlib
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -115,6 +117,27 @@ class Parts:
     train: Part
     test: Part
     validation: Part | None = None
+
+
+def fingerprint(parts: Parts) -> str:
+    """A digest of the names and sizes of all files, in order; nothing for images in memory, which the name fixes.
+
+    No file is opened. One that cannot be found, which reading tells, counts as one of size -1.
+    """
+    digest = hashlib.sha256()
+    files = {role: part for role, part in vars(parts).items() if isinstance(part, ImageFiles)}
+    for role, part in files.items():
+        digest.update(f"{role}\0{len(part)}\0".encode())
+        for name in part.files:
+            digest.update(os.fsencode(name) + b"\0%d\0" % _size(part.root / name))
+    return digest.hexdigest() if files else ""
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except (OSError, ValueError):  # ValueError: a null character in the name
+        return -1
 
 
 @dataclass(frozen=True, kw_only=True)

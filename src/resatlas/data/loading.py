@@ -1,9 +1,11 @@
 """Images prepared one by one, in processes of their own: photographs in files, and whatever takes such steps."""
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, assert_never
+from threading import Thread
+from typing import Literal, NamedTuple, assert_never
 
 import torch
 from jaxtyping import Int64, Shaped, UInt8
@@ -48,6 +50,12 @@ Make = Callable[[Tensor, int], Tensor]
 
 Sample = tuple[Tensor, int, int]
 
+KILLED = re.compile(r"DataLoader worker \(pid")
+"""How torch begins to tell that a worker has gone; what a worker raised begins with Caught."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""What the process that trains is told by, often with all processes of its group."""
+
 
 def training(part: Part, pipeline: Pipeline, *, seed: int, epoch: int) -> Make:
     """What turns the pixels of image k into what the network takes in one epoch; its draws are those of k alone."""
@@ -77,27 +85,40 @@ def viewing(part: Part, pipeline: Pipeline) -> Make:
     return lambda pixels, k: normalised(unit(crop(pixels, k))[None], pipeline.normaliser)[0]
 
 
-def loaded(part: Part, make: Make, chunks: Sequence[Tensor], *, workers: int, policy: Policy) -> Iterator[Batch]:
+def loaded(
+    part: Part, make: Make, chunks: Sequence[Tensor], *, workers: int, policy: Policy | Literal["omit"]
+) -> Iterator[Batch]:
     """A batch for each chunk of positions, in their order, whatever the number of workers, one a core at most.
 
-    Raises: DataError for an image that cannot be read, or where a worker was killed.
+    Under "omit" images that cannot be read are left out, and chunks of nothing else.
+
+    Raises: DataError for an image that cannot be read, or a part of no others, or where a worker was killed.
     """
+    omitting = policy == "omit"
     loader = DataLoader(
-        Samples(part, make, policy),
+        Samples(part, make, "error" if policy == "omit" else policy),
         batch_sampler=[chunk.tolist() for chunk in chunks],
         num_workers=min(max(workers, 1), cores()),  # never 0: sums over pixels may differ with this process's threads
-        collate_fn=_gathered,
-        worker_init_fn=_deaf,
+        collate_fn=_readable if omitting else _gathered,
+        worker_init_fn=_obedient,
     )
+    refusal = None
+    count = 0
     try:
-        for found in loader:
-            if isinstance(found, DataError):
+        for found in _started(loader):
+            if not isinstance(found, DataError):
+                count += 1
+                yield found
+            elif omitting:
+                refusal = refusal or found
+            else:
                 raise found
-            yield found
-    except (RuntimeError, OSError) as error:
-        if "DataLoader worker" not in str(error) and not isinstance(error, OSError):
+    except (RuntimeError, ConnectionError) as error:
+        if not _tells_of_a_death(error):
             raise
         raise DataError("a process that reads images was killed; is there memory for it?") from None
+    if refusal and not count:
+        raise DataError(f"{refusal}; no other image of its part can be read")
 
 
 def cores() -> int:
@@ -187,7 +208,37 @@ def _gathered(samples: list[Sample | DataError]) -> Batch | DataError:
     return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(ids))
 
 
-def _deaf(_: int) -> None:
-    """Let the process that trains hear Ctrl-C, and end its workers itself."""
-    for number in (signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+def _readable(samples: list[Sample | DataError]) -> Batch | DataError:
+    """The samples as a batch without the errors among them, or the first error if there is nothing else."""
+    return _gathered([each for each in samples if not isinstance(each, DataError)] or samples)
+
+
+def _tells_of_a_death(error: RuntimeError | ConnectionError) -> bool:
+    """Whether a worker has gone, and not raised the error itself."""
+    return bool(KILLED.match(str(error))) or (
+        isinstance(error, ConnectionError) and "in DataLoader worker" not in str(error)
+    )
+
+
+def _started(loader: DataLoader[Sample | DataError]) -> Iterator[Batch | DataError]:
+    """The loader at work. Its workers inherit that the signals are blocked, here only until they are there."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _obedient(_: int) -> None:
+    """Let this worker end when the process that trains says so, and at nobody else's SIGTERM.
+
+    Python ends workers that way, and waits for them, where an error keeps their loader alive to the end.
+    """
+    Thread(target=_ended_by, args=(os.getppid(),), daemon=True).start()
+
+
+def _ended_by(parent: int) -> None:
+    while True:
+        told = signal.sigwaitinfo([signal.SIGTERM])
+        if told.si_pid == parent:
+            os._exit(0)  # as torch's own handler does

@@ -18,7 +18,7 @@ from resatlas.recipes.images import Constants, Normalisation, Rescale, Standardi
 FLAT = 1e-8
 """A contrast below which an image counts as flat, and is not scaled. Source: pylearn2, global_contrast_normalize."""
 
-CHUNK = 4096  # images of which the covariance is summed at a time
+CHUNK = 4096  # images that are summed at a time, since sums copy what they add up
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,7 +86,10 @@ def measured(step: Normalisation, images: UInt8[Tensor, "n c h w"]) -> Normalise
         case Rescale():
             return _per_channel([0.0] * images.shape[1], [1.0] * images.shape[1])
         case SubtractMeanImage():
-            mean = (images.sum(dim=0, dtype=torch.int64).to(torch.float64) / (255 * len(images))).to(torch.float32)
+            total = torch.zeros(images.shape[1:], dtype=torch.int64)
+            for chunk in images.split(CHUNK):
+                total += chunk.sum(dim=0, dtype=torch.int64)
+            mean = (total.to(torch.float64) / (255 * len(images))).to(torch.float32)
             return Affine(mean=mean, std=torch.ones(len(mean), 1, 1))
         case Whiten():
             return _whitening(step, images)
@@ -145,12 +148,14 @@ def _whitening(step: Whiten, images: UInt8[Tensor, "n c h w"]) -> Whitening:
     Source: pylearn2, make_cifar10_gcn_whitened.py (contrast 55) and preprocessing.py, class ZCA (bias 0.1).
     """
     contrast = torch.tensor(float(step.contrast))
-    vectors = contrasted(unit(images), contrast)
-    mean = vectors.mean(dim=0, dtype=torch.float64)
+    total = torch.zeros(images[0].numel(), dtype=torch.float64)
+    for chunk in images.split(CHUNK):
+        total += contrasted(unit(chunk), contrast).sum(dim=0, dtype=torch.float64)
+    mean = total / len(images)
     covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
-    for chunk in vectors.split(CHUNK):
-        centred = chunk - mean
+    for chunk in images.split(CHUNK):
+        centred = contrasted(unit(chunk), contrast) - mean
         covariance.addmm_(centred.T, centred)
-    values, axes = torch.linalg.eigh(covariance / len(vectors))
+    values, axes = torch.linalg.eigh(covariance / len(images))
     matrix = (axes * (values.clamp(min=0) + float(step.bias)).rsqrt()) @ axes.T
     return Whitening(mean=mean.to(torch.float32), matrix=matrix.to(torch.float32), contrast=contrast)

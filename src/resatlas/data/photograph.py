@@ -19,6 +19,7 @@ from resatlas.errors import DataError
 FORMATS = ("JPEG", "PNG", "WEBP")
 BYTES = 1 << 28  # of a file
 PIXELS = 100_000_000  # of an image: 400 MB in Pillow
+STRETCH = 50  # of the longer side over the shorter: a rule, a seam, a spectrum, but no photograph
 ORIENTATION = 0x0112  # the tag of EXIF
 
 Pixels = UInt8[np.ndarray, "3 h w"]
@@ -35,7 +36,7 @@ def decoded(file: Path) -> Pixels:
         it, clips 16-bit grey at 255, and takes the first frame of an animation, which is refused here.
     """
     try:
-        return pixels(content(file))
+        return proportioned(pixels(content(file)))
     except DataError as error:
         raise DataError(f"{shown(file)} is no image that can be read: {error}") from None
 
@@ -78,6 +79,19 @@ def pixels(content: bytes) -> Pixels:
         raise DataError(f"more than {PIXELS:,} pixels") from None
     except Exception as error:  # damage makes Pillow raise nearly anything
         raise DataError(shown(str(error)) or type(error).__name__) from None
+
+
+def proportioned(image: Pixels) -> Pixels:
+    """The same image, which has the sides of a photograph.
+
+    Raises: DataError with the reason alone.
+    """
+    short, long = sorted(image.shape[1:])
+    if short < 2:
+        raise DataError(f"{image.shape[2]:,} x {image.shape[1]:,} pixels, where a photograph has 2 a side or more")
+    if long > STRETCH * short:
+        raise DataError(f"{image.shape[2]:,} x {image.shape[1]:,} pixels, one side over {STRETCH} times the other")
+    return image
 
 
 def opened(content: bytes) -> Image.Image:

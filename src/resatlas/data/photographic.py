@@ -20,6 +20,11 @@ VARIANCES = torch.tensor((0.2175, 0.0188, 0.0045), dtype=torch.float32)
 TRIES = 10
 """Draws of an area before the centre is taken. Source: fb.resnet.torch, datasets/transforms.lua, RandomSizedCrop."""
 
+LONG = 4
+"""Of a photograph with sides of a ratio beyond this only what a crop shows is resized: the whole may take gigabytes."""
+
+SUPPORT = 2  # pixels beyond a crop that its edges are interpolated from, of the image or as resized
+
 Photograph = UInt8[Tensor, "c h w"]
 Square = UInt8[Tensor, "c s s"]
 
@@ -29,11 +34,12 @@ def centre(image: Photograph, view: Centre, size: int) -> Square:
 
     An image of that size already is whole.
     """
-    from torchvision.transforms.v2 import functional as V
-
-    if tuple(image.shape[1:]) == (size, size):
+    h, w = image.shape[1:]
+    if h == w == size:
         return image
-    return V.center_crop(_shorter(image, math.floor(view.shorter * size + 0.5)), [size, size])
+    side = math.floor(view.shorter * size + 0.5)
+    height, width = (side * h // min(h, w), side * w // min(h, w))
+    return _resized(image, (height, width), (round((height - size) / 2), round((width - size) / 2)), size)
 
 
 def placed(image: Photograph, step: ScaleCrop | AreaCrop, size: int, draw: torch.Generator) -> Square:
@@ -64,17 +70,13 @@ def coloured(
 
 
 def _scaled(image: Photograph, step: ScaleCrop, size: int, draw: torch.Generator) -> Square:
-    from torchvision.transforms.v2 import functional as V
-
     least, most = (math.floor(share * size + 0.5) for share in (step.least, step.most))
     side = int(torch.randint(least, most + 1, (), generator=draw))
     ratio = 1 + float(step.stretch) * (2 * _uniform(draw) - 1)
     h, w = image.shape[1:]
     scale = side / min(h, w) * 2 / (1 + ratio)
     height, width = max(round(h * scale), size), max(round(w * scale * ratio), size)
-    image = V.resize(image, [height, width], antialias=True)
-    top, left = _corner(draw, height - size), _corner(draw, width - size)
-    return V.crop(image, top, left, size, size)
+    return _resized(image, (height, width), (_corner(draw, height - size), _corner(draw, width - size)), size)
 
 
 def _area(image: Photograph, step: AreaCrop, size: int, draw: torch.Generator) -> Square:
@@ -143,11 +145,29 @@ def _rgb(
     return torch.stack([lightness - chroma * torch.minimum(k - 3, 9 - k).clamp(-1, 1) for k in turns])
 
 
-def _shorter(image: Photograph, side: int) -> UInt8[Tensor, "c _ _"]:
-    """The image resized so that its shorter side has so many pixels."""
+def _resized(image: Photograph, sides: tuple[int, int], corner: tuple[int, int], size: int) -> Square:
+    """The crop of `size` at the corner (top, left) of the image after it has become (height, width) = `sides`."""
     from torchvision.transforms.v2 import functional as V
 
-    return V.resize(image, [side], antialias=True)
+    h, w = image.shape[1:]
+    (height, width), (top, left) = sides, corner
+    if h > LONG * w:
+        first, last, height, top = _shown(h, height, top, size)
+        image = image[:, first:last]
+    if w > LONG * h:
+        first, last, width, left = _shown(w, width, left, size)
+        image = image[:, :, first:last]
+    return V.crop(V.resize(image, [height, width], antialias=True), top, left, size, size)
+
+
+def _shown(length: int, resized: int, start: int, size: int) -> tuple[int, int, int, int]:
+    """(first, last, resized, start) of the part of a side that its crop shows; the crop may move by a pixel."""
+    share = length / resized
+    margin = SUPPORT * max(share, 1)
+    first = max(math.floor(start * share - margin), 0)
+    last = min(math.ceil((start + size) * share + margin), length)
+    shorter = max(round((last - first) / share), size)
+    return first, last, shorter, min(max(start - round(first / share), 0), shorter - size)
 
 
 def _uniform(draw: torch.Generator) -> float:

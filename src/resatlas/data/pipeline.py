@@ -7,7 +7,7 @@ from resatlas.data.normalisation import Normaliser
 from resatlas.recipes.images import PHOTOGRAPHIC, Centre, Step
 
 Policy = Literal["error", "skip"]
-"""What training does with an image that cannot be read: end, or take another of its class in its place."""
+"""What happens at an image that cannot be read: the end; or training takes another of its class, testing none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,6 +1,6 @@
 """One view of every image: what the network answers, and how often it is wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,7 +29,12 @@ def answers(network: nn.Module, part: Part, pipeline: Pipeline) -> Answers:
     """One pass over the part in evaluation mode, each image once, in order."""
     network.eval()
     rows = [Answers(network(batch.images), batch.labels, batch.ids) for batch in views(part, pipeline, BATCH)]
-    return Answers(*(torch.cat(column) for column in zip(*rows, strict=True)))
+    return joined_answers(rows)
+
+
+def joined_answers(parts: Sequence[Answers]) -> Answers:
+    """The answers to consecutive parts as those to the whole."""
+    return Answers(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def classification(given: Answers) -> Iterator[tuple[str, float]]:

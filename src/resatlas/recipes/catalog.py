@@ -45,6 +45,7 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
     Raises: UnknownName for a field that is not there, RecipeError for a doubled or malformed setting.
     """
+    tree: dict[str, Any] = {}
     seen: set[str] = set()
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -53,26 +54,32 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
         if key in seen:
             raise RecipeError(f'setting "{key}" is given twice')
         seen.add(key)
-        recipe = _set(recipe, key.split("."), value, key, _paths(recipe))
+        _plant(tree, recipe, key, value)
+    changed = _set(recipe, tree)
     if "epochs" in seen and "iterations" not in seen:
-        return with_epochs(recipe, recipe.epochs)
-    return recipe
+        return with_epochs(changed, changed.epochs)
+    return changed
 
 
-def _set(part: T, path: list[str], value: str, key: str, paths: list[str]) -> T:
-    name, *rest = path
-    hints = get_type_hints(type(part))
-    known = {each.name: hints[each.name] for each in fields(part)}  # type: ignore[arg-type]
-    if name not in known:
-        raise UnknownName(unknown("recipe field", key, paths))
-    now: Any = getattr(part, name)
-    if rest:
-        if not is_dataclass(now):
-            raise UnknownName(unknown("recipe field", key, paths))
-        return replace(part, **{name: _set(now, rest, value, key, paths)})  # type: ignore[type-var]
-    if is_dataclass(now) or isinstance(now, tuple):
-        raise RecipeError(f"{key} is set through its fields; the fields are {', '.join(paths)}")
-    return replace(part, **{name: decode_text(known[name], value, where=key)})  # type: ignore[type-var]
+def _plant(tree: dict[str, Any], recipe: Recipe, key: str, value: str) -> None:
+    """Put a value into a tree of changes, decoded as its field wants it."""
+    part: Any = recipe
+    *way, name = key.split(".")
+    for step in (*way, name):
+        if not is_dataclass(part) or step not in {each.name for each in fields(part)}:
+            raise UnknownName(unknown("recipe field", key, _paths(recipe)))
+        hint, part = get_type_hints(type(part))[step], getattr(part, step)
+    if is_dataclass(part) or isinstance(part, tuple):
+        raise RecipeError(f"{key} is not set as a whole; what can be set is {', '.join(_paths(recipe))}")
+    for step in way:
+        tree = tree.setdefault(step, {})
+    tree[name] = decode_text(hint, value, where=key)
+
+
+def _set(part: T, tree: Mapping[str, Any]) -> T:
+    """The part with the changes of a tree, checked once."""
+    values = {name: _set(getattr(part, name), each) if isinstance(each, dict) else each for name, each in tree.items()}
+    return replace(part, **values)  # type: ignore[type-var]
 
 
 def _paths(part: object) -> list[str]:

@@ -68,6 +68,8 @@ DMRNET_IMAGENET_V2 = replace(
     reported="centre crop",
     unsettled=(
         "augmentation: random scale and flip, the rest of the authors' later code left out",
+        "means and deviations: those of the later code",
+        "the batch that an epoch cannot fill: dropped",
         "momentum: Nesterov, as in the authors' code",
     ),
 )
@@ -80,7 +82,11 @@ DMRNET_IMAGENET_IJCAI = replace(
     norm_group=64,  # four GPUs
     schedule=Steps(peak=_TENTH, drops=shares(30, 60, 90, of=120)),
     steps=(ScaleCrop(stretch=Fraction(1, 4)), Flip(), HslJitter(hue=36, saturation=50, lightness=50), _MEANS),
-    unsettled=("the batch: 256, as in the paper",),
+    unsettled=(
+        "the batch: 256, as in the paper",
+        "the batch that an epoch cannot fill: dropped",
+        "the test: the paper's centre crop",
+    ),
 )
 
 NAMED: Mapping[str, Recipe] = {

@@ -25,7 +25,11 @@ PYRAMIDNET_CIFAR_10 = replace(
     epochs=300,
     norm_group=32,
     schedule=Steps(peak=Fraction(1, 10), drops=_DROPS),
-    unsettled=("GPUs, so images a norm group: four and 32, as on CIFAR-100", "the last or the best epoch: the last"),
+    unsettled=(
+        "GPUs, so images a norm group: four and 32, as on CIFAR-100",
+        "the last or the best epoch: the last",
+        *FB_CIFAR_RECIPE.unsettled,
+    ),
 )
 
 PYRAMIDNET_CIFAR_100 = replace(
@@ -34,7 +38,7 @@ PYRAMIDNET_CIFAR_100 = replace(
     source="PyramidNet authors' README and Torch code, on fb.resnet.torch; four GPUs",
     data="cifar-100",
     schedule=Steps(peak=Fraction(1, 2), drops=_DROPS),
-    unsettled=("the last or the best epoch: the last",),
+    unsettled=("the last or the best epoch: the last", *FB_CIFAR_RECIPE.unsettled),
 )
 
 PYRAMIDNET_IMAGENET = replace(
@@ -48,7 +52,8 @@ PYRAMIDNET_IMAGENET = replace(
     testing=(Centre(), Centre(shorter=Fraction(1), scale=Fraction(320, 224))),
     reported="centre crop of 224, and of 320",
     unsettled=(
-        "the whole schedule: no source of the authors confirms it",
+        "the whole schedule: no source of the authors confirms it; its drops are taken after 60, 90, 105 whole epochs",
+        *FB_CIFAR_RECIPE.unsettled,
         "images a norm group: 32",
         "momentum: Nesterov, as in fb.resnet.torch",
         "jitter of colours: none",
@@ -64,7 +69,11 @@ PYRAMIDNET_IMAGENET_PORT = replace(
     steps=(AreaCrop(interpolation="bilinear"), Flip(), FB_IMAGENET),
     testing=(Centre(),),
     reported="centre crop: 21.98 for 101 layers and alpha 360",
-    unsettled=("images a norm group: 32", "interpolation: bilinear, the default of its library"),
+    unsettled=(
+        "images a norm group: 32",
+        "interpolation: bilinear, the default of its library",
+        *FB_CIFAR_RECIPE.unsettled,
+    ),
 )
 
 NAMED: Mapping[str, Recipe] = {

@@ -60,7 +60,8 @@ WRN_CIFAR_ZCA = replace(
     source="Wide ResNet paper (arXiv:1605.07146v4), Tables 2 to 4; pylearn2's make_cifar10_gcn_whitened (third party)",
     dropouts=(0.0,),
     steps=(Whiten(), Flip(), PadCrop(fill="reflection")),
-    reported="test error of one view, median of five",
+    reported="test error of one view; median of five in Tables 2 and 3",
+    unsettled=("how many runs Table 4 has", "the last or the best epoch: the last here"),
 )
 
 WRN_SVHN = replace(
@@ -91,6 +92,7 @@ WRN_IMAGENET = replace(
     source="Wide ResNet paper (arXiv:1605.07146v4), section 3: as fb.resnet.torch; 90 epochs by the log of ResNet-18",
     reported="centre crop",
     testing=FB_IMAGENET_RECIPE.testing[:1],
+    unsettled=(*FB_IMAGENET_RECIPE.unsettled, "images a norm group: 32"),
 )
 
 WRN_IMAGENET_LONG = replace(
@@ -99,7 +101,10 @@ WRN_IMAGENET_LONG = replace(
     source="Wide ResNet authors' log of WRN-50-2: fb.resnet.torch over 100 epochs",
     epochs=100,
     schedule=Steps(peak=Fraction(1, 10), drops=shares(30, 60, 90, of=100)),
-    unsettled=("whether a third drop followed after 90 epochs: it does here, the rate falling every 30",),
+    unsettled=(
+        *WRN_IMAGENET.unsettled,
+        "whether a third drop followed after 90 epochs: it does here, the rate falling every 30",
+    ),
 )
 
 NAMED: Mapping[str, Recipe] = {

@@ -9,6 +9,16 @@ from typing import Any
 PACKAGES = ("resatlas", "torch", "torchvision", "numpy", "scikit-learn", "safetensors")
 
 
+def processes() -> int:
+    """How many processes train together, as torchrun tells each of them; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def leading() -> bool:
+    """Whether this process writes and speaks for all that train together."""
+    return processes() == 1 or os.environ.get("RANK") == "0"
+
+
 def environment() -> dict[str, Any]:
     """Versions, machine and command, without importing anything that they are about."""
     return {

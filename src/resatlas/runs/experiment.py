@@ -30,7 +30,7 @@ class Experiment:
 
     `design` and `data` are texts as the command line takes them. Precision and layout are chosen once and kept
     by every resume. `unreadable` is what happens at an image that cannot be read: the end, or another of its class in
-    its place. `weights` are those of another training; without them the seed draws all.
+    its place, and a test without it. `weights` are those of another training; without them the seed draws all.
     """
 
     design: str

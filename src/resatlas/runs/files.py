@@ -4,12 +4,17 @@ import csv
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from resatlas.errors import FolderError
+
+_DRAFT = re.compile(r"\.[a-z]+\.[a-z]+\.\d+")
+"""A file in the making: a point, its name, the process that makes it."""
 
 
 def write_text(file: Path, text: str) -> None:
@@ -18,9 +23,10 @@ def write_text(file: Path, text: str) -> None:
     try:
         draft.write_text(text, encoding="utf-8", newline="")
         draft.replace(file)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise _named(error, file) from None
 
 
 def write_json(file: Path, value: object) -> None:
@@ -49,8 +55,11 @@ def read_json(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
 
 def append_line(file: Path, row: Mapping[str, object]) -> None:
     """Add one row to a file of JSON lines."""
-    with file.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(row) + "\n")
+    try:
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise _named(error, file) from None
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
@@ -68,6 +77,18 @@ def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]])
     """Replace the file by a table whose text cells no spreadsheet takes for formulas."""
     table = [head, *([_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)]
     write_text(file, "".join(map(_csv_line, table)))
+
+
+def _named(error: OSError, file: Path) -> OSError:
+    """The error with the file that it is about: a full disk does not say it."""
+    return type(error)(error.errno, error.strerror, str(file))
+
+
+def sweep(folder: Path) -> None:
+    """Remove the drafts that a crash left in a folder which no other process writes to."""
+    for draft in folder.glob(".*"):
+        if _DRAFT.fullmatch(draft.name):
+            draft.unlink(missing_ok=True)
 
 
 def _csv_line(row: Sequence[object]) -> str:

@@ -14,7 +14,7 @@ from resatlas.errors import FolderError, quoted
 from resatlas.runs import experiment as experiments
 from resatlas.runs.environment import environment
 from resatlas.runs.experiment import Experiment
-from resatlas.runs.files import append_line, read_json, read_lines, write_json, write_text
+from resatlas.runs.files import append_line, read_json, read_lines, sweep, write_json, write_text
 
 FIRST = "experiment.json"
 """The file that makes a folder a run, and the first to be written."""
@@ -52,6 +52,11 @@ class Run:
     def classes(self) -> tuple[str, ...]:
         """The classes that it learns, in the order of its outputs."""
         return tuple(map(str, self._record.get("classes", ())))
+
+    @property
+    def images(self) -> str:
+        """The fingerprint of the files that it learns from; empty where its data have no files of their own."""
+        return str(self._record.get("images", ""))
 
     @property
     def _record(self) -> dict[str, Any]:
@@ -101,7 +106,7 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out, for as long as this one lives at most.
+        """Keep other processes out, for as long as this one lives at most, and remove what a crash left half written.
 
         Raises: FolderError with the process that is in.
         """
@@ -113,6 +118,7 @@ class Run:
                 status = self.folder / "status.json"
                 pid = read_json(status).get("pid", "unknown") if status.exists() else "unknown"
                 raise FolderError(f"{self.folder} is locked by pid {pid}, which trains it now") from None
+            sweep(self.folder)
             yield
         finally:
             os.close(handle)
@@ -128,10 +134,12 @@ def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> R
     Raises: FolderError if the folder is occupied or cannot be written.
     """
     check_free(folder)
+    run = Run(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / FIRST, {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)})
-        run = Run(folder)
+        with run.locked():
+            check_free(folder)  # two that begin at once are not mixed
+            write_json(folder / FIRST, {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)})
         run.settle()
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None

@@ -1,7 +1,8 @@
 """One experiment from end to end: checked, trained, tested once, its results written."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,21 +12,36 @@ from resatlas.arch.ops import Dropout
 from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan, layers
 from resatlas.data import catalog as datasets
-from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
+from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts, fingerprint
 from resatlas.data.fitting import left_out
 from resatlas.designs import catalog as designs
 from resatlas.designs.catalog import Entry
-from resatlas.errors import DataError, FolderError, ResatlasError, quoted
+from resatlas.errors import DataError, FolderError, quoted
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import Recipe
 from resatlas.recipes.schedule import turns
+from resatlas.runs.environment import leading, processes
 from resatlas.runs.experiment import Experiment, digest
 from resatlas.runs.files import write_json
 from resatlas.runs.store import Run, begin, check_free, check_writable, find
 
 if TYPE_CHECKING:  # checking an experiment needs no torch
+    from resatlas.data.pipeline import Pipeline
+    from resatlas.evaluation.classification import Answers
     from resatlas.nets.network import Network
+    from resatlas.training.distributed import World
     from resatlas.training.session import Material, Watcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a training is carried out, which changes no result."""
+
+    watcher: "Watcher"
+    resume: str | None
+    save_every: float
+    workers: int
+
 
 SAVE_EVERY = 30.0
 """Seconds between checkpoints at the ends of epochs, unless told otherwise."""
@@ -69,6 +85,16 @@ def prepare(
     plan = entry.plan(image=data.image, classes=len(data.classes))
     if experiment.recipe.initial:
         plan = replace(plan, initial=experiment.recipe.initial)
+    if leading():
+        check_folder(out, experiment, plan, resume=resume)
+    return Prepared(experiment=experiment, entry=entry, plan=plan, data=data, parts=read(data), folder=out)
+
+
+def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str | None) -> None:
+    """Refuse a folder that cannot be written, or that holds something else than the beginning of this experiment.
+
+    Raises: FolderError
+    """
     check_writable(out)
     begun = (out / "experiment.json").exists()
     if resume is None or not begun:
@@ -77,7 +103,6 @@ def prepare(
         raise FolderError(f"{out} has no run to resume; leave out --resume to begin one")
     if begun and (digest(find(out).experiment) != digest(experiment) or find(out).plan != plan):
         raise FolderError(f"{out} holds another experiment; give another folder with --out")
-    return Prepared(experiment=experiment, entry=entry, plan=plan, data=data, parts=read(data), folder=out)
 
 
 def carry_out(
@@ -94,23 +119,44 @@ def carry_out(
 
     Raises: Stopped, NonFiniteError, CheckpointError.
     """
-    experiment, data = prepared.experiment, prepared.data
+    how = How(watcher=watcher, resume=resume, save_every=save_every, workers=workers)
+    if processes() == 1:
+        run = _entered(prepared, watcher)
+        return run.results if run.finished else _train_and_conclude(run, prepared, how)
+    from resatlas.training.distributed import joined
+
+    with joined() as world:
+        run = world.lead(lambda: _entered(prepared, watcher))
+        return run.results if run.finished else _train_and_conclude(run, prepared, how)
+
+
+def _entered(prepared: Prepared, watcher: "Watcher") -> Run:
+    """The run of a prepared experiment, begun if it was not."""
     if (prepared.folder / "experiment.json").exists():
         run = find(prepared.folder)
         run.settle()
         if run.finished:
             watcher.on_note(f"{run.folder} is finished: nothing is left to train")
-            return run.results
-    else:
-        check_weights(prepared)
-        known = {"classes": list(data.classes), "note": data.note, "departures": list(prepared.notes)}
-        run = begin(prepared.folder, experiment, prepared.plan, **known)
-        for note in prepared.notes:
-            watcher.on_note(note)
-    with run.locked():
-        return _train_and_conclude(
-            run, prepared, watcher=watcher, resume=resume, save_every=save_every, workers=workers
-        )
+        elif run.images != fingerprint(prepared.parts):
+            raise DataError(
+                f"the images of {prepared.data.name} have changed since {run.folder} began: other names, sizes or "
+                "number; give another folder with --out"
+            )
+        return run
+    check_weights(prepared)
+    data = prepared.data
+    run = begin(
+        prepared.folder,
+        prepared.experiment,
+        prepared.plan,
+        classes=list(data.classes),
+        images=fingerprint(prepared.parts),
+        note=data.note,
+        departures=list(prepared.notes),
+    )
+    for note in prepared.notes:
+        watcher.on_note(note)
+    return run
 
 
 def train(experiment: Experiment, out: str | Path | None = None, *, resume: str | None = None) -> dict[str, Any]:
@@ -177,62 +223,123 @@ def check_classes(run: Run, data: DataSet) -> None:
 def departures(recipe: Recipe, data: DataSet, plan: Plan) -> Iterator[str]:
     """A sentence for everything that a training does otherwise than the recipe of that name says."""
     named = recipes.NAMED.get(recipe.name)
-    if named and (named.epochs, named.iterations) != (recipe.epochs, recipe.iterations):
-        drops = [f"{float(turn * recipe.epochs):g}" for turn in turns(recipe.schedule) if turn]
-        scaled = f", its learning rate turning after {', '.join(drops)} of them" if drops else ""
-        yield f"{recipe.epochs} epochs in place of the {named.epochs} of {recipe.name}{scaled}"
+    if named:
+        yield from _otherwise(recipe, named)
     yield from left_out(recipe.steps, data)
-    rates = {layer.op.rate for _, layer in layers(plan) if isinstance(layer.op, Dropout)} or {0.0}
+    inside = [layer.op for path, layer in layers(plan) if path.startswith("stages.")]
+    rates = {op.rate for op in inside if isinstance(op, Dropout)} or {0.0}
     strange = [rate for rate in rates if rate not in recipe.dropouts]
     if strange:
         usual = " or ".join(f"{rate:g}" for rate in recipe.dropouts)
         yield f"the network drops out at a rate of {strange[0]:g}; {recipe.name} goes with {usual}"
 
 
-def _train_and_conclude(
-    run: Run, prepared: Prepared, *, watcher: "Watcher", resume: str | None, save_every: float, workers: int
-) -> dict[str, Any]:
-    """What `carry_out` does with a run that it has for itself."""
-    from resatlas.evaluation.classification import answers, classification
-    from resatlas.training import checkpoint
+def _otherwise(recipe: Recipe, named: Recipe) -> Iterator[str]:
+    """A sentence for every value in which a recipe differs from the one of its name."""
+    if recipe.iterations != named.iterations and recipe.iterations:
+        yield f"{recipe.iterations:,} iterations in place of the {named.iterations or named.epochs:,} of {named.name}"
+    elif (named.epochs, named.iterations) != (recipe.epochs, recipe.iterations):
+        drops = [f"{float(turn * recipe.epochs):g}" for turn in turns(recipe.schedule) if turn]
+        scaled = f", its learning rate turning after {', '.join(drops)} of them" if drops else ""
+        yield f"{recipe.epochs} epochs in place of the {named.epochs} of {recipe.name}{scaled}"
+    own, usual = flat(recipe), flat(named)
+    for path in [path for path in own if path not in ("epochs", "iterations") and own[path] != usual.get(path)]:
+        yield f"{path} is {own[path]} in place of {usual.get(path)}"
+
+
+def flat(part: object) -> dict[str, object]:
+    """The values of a dataclass by their dotted paths."""
+    found: dict[str, object] = {}
+    for each in fields(part):  # type: ignore[arg-type]
+        value = getattr(part, each.name)
+        inner = flat(value) if is_dataclass(value) else {}
+        found |= {f"{each.name}.{path}": own for path, own in inner.items()} or {each.name: value}
+    return found
+
+
+def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any]:
+    """Train a run that no other process has, and test it."""
+    from resatlas.evaluation.classification import classification
+    from resatlas.training.distributed import current
     from resatlas.training.session import material, normaliser_of, train
 
-    experiment = prepared.experiment
-    found: Path | None = None
-    if resume == "auto":
-        found, rejected = checkpoint.newest_valid(run.checkpoints)
-        for each in rejected:
-            watcher.on_note(f"checkpoint {each.name} {each.reason}")
-        watcher.on_note(f"resumes from {found.name}" if found else "no valid checkpoint: starts from the beginning")
-    elif resume:
-        found = Path(resume)
-    images = material(prepared.parts, experiment, prepared.data, normaliser=normaliser_of(run), workers=workers)
-    state = train(
-        run,
-        experiment,
-        images=images,
-        resume=found,
-        save_every=save_every,
-        evaluate=lambda network, part, pipeline: classification(answers(network, part, pipeline)),
-        watcher=watcher,
-    )
-    try:
-        return _conclude(run, prepared, state.network, images)
-    except ResatlasError as error:
-        run.set_status("failed", epoch=state.epoch, reason=str(error))
-        raise
+    experiment, world = prepared.experiment, current()
+    with run.locked() if world.leads else nullcontext():
+        found = world.lead(lambda: _checkpoint(run, how.resume, how.watcher))
+        images = material(prepared.parts, experiment, prepared.data, normaliser=normaliser_of(run), workers=how.workers)
+        state = train(
+            run,
+            experiment,
+            images=images,
+            resume=found,
+            save_every=how.save_every,
+            evaluate=lambda network, part, pipeline: classification(_answers(network, part, pipeline, world)),
+            watcher=how.watcher,
+        )
+        try:
+            held_back = None
+            if images.validation:
+                held_back = _answers(state.network, images.validation, images.pipeline, world)
+            tested = _answers(state.network, images.test, images.pipeline, world)
+            return world.lead(lambda: _concluded(run, prepared, images, held_back, tested))
+        except BaseException as error:
+            if world.leads:
+                status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+                run.set_status(status, epoch=state.epoch, reason=str(error))
+            raise
 
 
-def _conclude(run: Run, prepared: Prepared, network: "Network", images: "Material") -> dict[str, Any]:
-    """Touch the test set for the only time, and write the results."""
-    from resatlas.evaluation.classification import answers, classification, predictions
+def _checkpoint(run: Run, resume: str | None, watcher: "Watcher") -> Path | None:
+    """The checkpoint to go on from: the one asked for, or the newest that is valid."""
+    from resatlas.training.checkpoint import newest_valid
+
+    if resume != "auto":
+        return Path(resume) if resume else None
+    found, rejected = newest_valid(run.checkpoints)
+    for each in rejected:
+        watcher.on_note(f"checkpoint {each.name} {each.reason}")
+    watcher.on_note(f"resumes from {found.name}" if found else "no valid checkpoint: starts from the beginning")
+    return found
+
+
+def _answers(network: "Network", part: Part, pipeline: "Pipeline", world: "World") -> "Answers":
+    """The answers to a part, each image's by one of the processes, in the order of the part."""
+    from resatlas.evaluation.classification import answers, joined_answers
+
+    if len(part) < world.size:
+        return answers(network, part, pipeline)
+    begin, end = (k * len(part) // world.size for k in (world.rank, world.rank + 1))
+    return joined_answers(world.gathered(answers(network, part.take(slice(begin, end)), pipeline)))
+
+
+def _concluded(
+    run: Run, prepared: Prepared, images: "Material", held_back: "Answers | None", tested: "Answers"
+) -> dict[str, Any]:
+    """The results, written.
+
+    Raises: NonFiniteError if the test gave no number.
+    """
+    from resatlas.evaluation.classification import classification, predictions
     from resatlas.evaluation.predictions import write_predictions
     from resatlas.training.loop import finite
 
+    results = _trained(run, prepared, images)
+    if held_back:
+        results["validation"] = dict(classification(held_back))
+    results["test"] = finite(dict(classification(tested)), of="on the test images")
+    names = names_in(images.test)
+    write_predictions(run.folder / "predictions.csv", predictions(tested), prepared.data.classes, names)
+    write_json(run.folder / "results.json", results)
+    run.set_status("finished", epoch=run.metrics[-1]["epoch"])
+    return results
+
+
+def _trained(run: Run, prepared: Prepared, images: "Material") -> dict[str, Any]:
+    """What results.json says of a training, without its tests."""
     experiment, total, lengths = prepared.experiment, cost(prepared.plan), mean_lengths(prepared.plan)
     last, timing = run.metrics[-1], run.timing
     seconds = sum(row["seconds"] for row in timing)
-    results: dict[str, Any] = {
+    return {
         "design": experiment.design,
         "family": prepared.entry.family,
         "depth": lengths.longest if prepared.entry.depth is None else prepared.entry.depth,
@@ -251,16 +358,6 @@ def _conclude(run: Run, prepared: Prepared, network: "Network", images: "Materia
             "images": len(images.train),
         },
     }
-    if images.validation:
-        held_back = answers(network, images.validation, images.pipeline)
-        results["validation"] = dict(classification(held_back))
-    tested = answers(network, images.test, images.pipeline)
-    results["test"] = finite(dict(classification(tested)), of="on the test images")
-    names = names_in(images.test)
-    write_predictions(run.folder / "predictions.csv", predictions(tested), prepared.data.classes, names)
-    write_json(run.folder / "results.json", results)
-    run.set_status("finished", epoch=last["epoch"])
-    return results
 
 
 def names_in(part: Part) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ last, MANIFEST.json with the size and the sha256 of each. It is valid if the man
 names and dates prove nothing. A step folder is never overwritten.
 """
 
+import errno
 import json
 import os
 import re
@@ -31,6 +32,7 @@ SCHEMA = 1
 KEPT = 2
 MANIFEST = "MANIFEST.json"
 LARGEST_JSON = 10_000_000  # bytes
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 _STEP = re.compile(r"step-\d{8,}")
 
@@ -57,7 +59,8 @@ def save(state: TrainState, folder: Path, *, experiment: str, world_size: int = 
     try:
         if target.exists():
             shutil.rmtree(target)
-        draft.mkdir(parents=True)
+        folder.mkdir(exist_ok=True)  # but not its parents: a run that someone removed stays removed
+        draft.mkdir()
         save_weights(state.network, draft / "model.safetensors")
         buffers = momenta(state.network, state.optimizer)
         save_file({path: buffer.contiguous() for path, buffer in buffers.items()}, draft / "optim.safetensors")
@@ -71,8 +74,7 @@ def save(state: TrainState, folder: Path, *, experiment: str, world_size: int = 
         write_text(folder / "latest", target.name + "\n")
     except (OSError, SafetensorError) as error:
         shutil.rmtree(draft, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(f"{target} cannot be written: {reason.lower()}") from None
+        raise CheckpointError(f"{target} cannot be written: {_reason(error, state)}") from None
     _forget_old(folder, target)
     return target
 
@@ -85,16 +87,19 @@ def load(state: TrainState, checkpoint: Path, *, experiment: str) -> None:
     reason = fault(checkpoint)
     if reason:
         raise CheckpointError(f"checkpoint {checkpoint.name} {reason}")
-    position = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    if position["experiment"] != experiment:
+    position: dict[str, Any] = _read(checkpoint / "state.json")
+    if position.get("experiment") != experiment:
         raise CheckpointError(f"checkpoint {checkpoint.name} belongs to another experiment")
     load_weights(state.network, checkpoint / "model.safetensors")
     set_momenta(state.network, state.optimizer, read_tensors(checkpoint / "optim.safetensors"))
-    state.epoch, state.batch, state.step = position["epoch"], position["batch"], position["step"]
-    state.seconds = position["seconds"]
-    state.tally = Tally(**position["tally"])
-    state.rate, state.drops = position["rate"], position["drops"]
-    state.pace = Pace(**position["pace"])
+    try:
+        state.epoch, state.batch, state.step = position["epoch"], position["batch"], position["step"]
+        state.seconds = position["seconds"]
+        state.tally = Tally(**position["tally"])
+        state.rate, state.drops = position["rate"], position["drops"]
+        state.pace = Pace(**position["pace"])
+    except (KeyError, TypeError):
+        raise CheckpointError(f"checkpoint {checkpoint.name} is damaged: state.json does not read as one") from None
 
 
 def newest_valid(folder: Path) -> tuple[Path | None, list[Rejected]]:
@@ -122,6 +127,9 @@ def fault(checkpoint: Path) -> str | None:
                 return f"is damaged: {name} has size {found:,} ≠ {size:,}"
             if _seal(checkpoint / name)["sha256"] != seal:
                 return f"is damaged: {name} has another sha256 than its manifest says"
+        position: dict[str, Any] = _read(checkpoint / "state.json")
+        if position["schema"] != SCHEMA:
+            return f"has a state of schema {position['schema']}; this version reads {SCHEMA}"
     except OSError as error:
         return f"is damaged: {Path(error.filename or '').name} {(error.strerror or 'cannot be read').lower()}"
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -152,6 +160,17 @@ def _position(state: TrainState, experiment: str, world_size: int) -> dict[str, 
         "world_size": world_size,
         "versions": {"resatlas": __version__, "torch": torch_version},
     }
+
+
+def _reason(error: OSError | SafetensorError, state: TrainState) -> str:
+    """Why a save failed, and where there was no room for it, how much it takes."""
+    told = re.search(r"os error (\d+)", str(error))  # safetensors says a system's error in a text alone
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    reason = os.strerror(number).lower() if number else str(error).lower()
+    if number not in NO_ROOM:
+        return reason
+    kept = [*state.network.state_dict().values(), *momenta(state.network, state.optimizer).values()]
+    return f"{reason}; it takes more than {sum(tensor.nbytes for tensor in kept):,} bytes"
 
 
 def _forget_old(folder: Path, newest: Path) -> None:

@@ -4,8 +4,8 @@ torchrun starts them, on one machine or many, and tells each its rank; DDP means
 there is one process, and nothing is exchanged.
 """
 
-import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from resatlas.errors import ResatlasError
+from resatlas.runs.environment import processes
 
 T = TypeVar("T")
 
@@ -98,7 +99,11 @@ ALONE = World()
 
 def together(network: nn.Module, world: World) -> nn.Module | None:
     """The network with gradients averaged over all processes, the running statistics left to each; None alone."""
-    return DistributedDataParallel(network, broadcast_buffers=False) if world.size > 1 else None
+    if world.size == 1:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.14 has another name for it, which 2.10 does not know
+        return DistributedDataParallel(network, broadcast_buffers=False)
 
 
 def alone_until_the_last(network: nn.Module, *, last: bool) -> AbstractContextManager[None]:
@@ -106,15 +111,10 @@ def alone_until_the_last(network: nn.Module, *, last: bool) -> AbstractContextMa
     return network.no_sync() if isinstance(network, DistributedDataParallel) and not last else nullcontext()
 
 
-def launched() -> bool:
-    """Whether torchrun started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 @contextmanager
 def joined() -> Iterator[World]:
     """The world that torchrun started, for as long as it is needed; alone without torchrun."""
-    if not launched() or distributed.is_initialized():
+    if processes() == 1 or distributed.is_initialized():
         yield current()
         return
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")

@@ -21,6 +21,7 @@ from resatlas.recipes import recipe as recipes
 from resatlas.recipes import schedule
 from resatlas.recipes.recipe import Recipe
 from resatlas.training.distributed import ALONE, World, alone_until_the_last
+from resatlas.training.evidence import evidence
 from resatlas.training.optimizer import follow_rate, forget_momenta
 from resatlas.training.state import Tally, TrainState
 
@@ -119,9 +120,11 @@ def step(state: TrainState, batch: Batch, course: Course) -> None:
     norm = nn.utils.get_total_norm(gradients).item()
     for name, number in (("loss", loss), ("norm of the gradient", norm)):
         if not math.isfinite(number):
+            images = [k for ids in course.world.gathered(batch.ids.tolist()) for k in ids]
             raise NonFiniteError(
                 f"the {name} is {number} at step {state.step + 1:,} (epoch {state.epoch + 1}, learning rate "
-                f"{rate:.4g}); nothing was updated; a lower schedule.peak may help"
+                f"{rate:.4g}); nothing was updated; a lower schedule.peak may help",
+                evidence=evidence(state, seed=course.seed, images=images, loss=loss, norm=norm, rate=rate),
             )
     state.optimizer.step()
     state.tally.add(images=count, loss=loss, errors=int(errors))

@@ -3,20 +3,23 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from resatlas.arch.ops import Norm
+from resatlas.arch.plan import Plan, layers
 from resatlas.data.batches import pipeline_for, source
 from resatlas.data.dataset import DataSet, Part, Parts, hold_back
 from resatlas.data.normalisation import Normaliser, read_normaliser, save_normaliser
 from resatlas.data.pipeline import Pipeline
-from resatlas.errors import CheckpointError, Stopped, UsageError
+from resatlas.errors import CheckpointError, NonFiniteError, Stopped, UsageError
 from resatlas.nets.initial_weights import start_from
 from resatlas.nets.network import Network, build
 from resatlas.runs.experiment import Experiment, TrainedWeights, digest, weights_in
+from resatlas.runs.files import write_json
 from resatlas.runs.store import Run
 from resatlas.training import checkpoint
 from resatlas.training.distributed import World, current, together
@@ -32,6 +35,9 @@ Evaluate = Callable[[Network, Part, Pipeline], Measures]
 
 NORMALISATION = "normalisation.safetensors"
 """The file of a run that says how its images are normalised, written once, before the first step."""
+
+NONFINITE = "nonfinite.json"
+"""The file of a run that tells of the step at which a loss or gradient was no number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +200,7 @@ def trained(run: Run, experiment: Experiment) -> Network:
         raise CheckpointError(f"{run.folder} has no valid checkpoint{' of its end: ' + reasons if reasons else ''}")
     state = start(run, experiment)
     checkpoint.load(state, found, experiment=digest(experiment))
-    if state.epoch < run.results["epochs"]:
+    if state.step < run.metrics[-1]["step"]:
         raise CheckpointError(f"{run.folder} has no checkpoint of its end; {found.name} is older")
     return state.network
 
@@ -209,10 +215,26 @@ def _course(experiment: Experiment, images: Material, world: World, state: Train
         world=world,
         wrapped=together(state.network, world),
     )
-    smallest = min(course.size(0), course.size(course.steps_per_epoch - 1))
-    if smallest < world.size:
-        raise UsageError(f"a batch of {smallest:,} images is too small for {world.size} processes; start fewer")
+    _check_groups(course, state.network.plan)
     return course
+
+
+def _check_groups(course: Course, plan: Plan) -> None:
+    """Refuse batches that leave a process without an image, or a norm with a single value a channel.
+
+    Raises: UsageError
+    """
+    world, sizes = course.world, {course.size(0), course.size(course.steps_per_epoch - 1)}
+    if min(sizes) < world.size:
+        raise UsageError(f"a batch of {min(sizes):,} images is too small for {world.size} processes; start fewer")
+    parts = {len(replace(world, rank=rank).share(torch.arange(size))) for size in sizes for rank in range(world.size)}
+    groups = {len(each) for part in parts for each in torch.arange(part).split(course.recipe.norm_group or part)}
+    points = [layer.output for _, layer in layers(plan) if isinstance(layer.op, Norm)]
+    if 1 in groups and any((each.height, each.width) == (1, 1) for each in points):
+        raise UsageError(
+            "a norm of a 1x1 map has no statistics over a single image, which is what a batch, its last one or its "
+            "groups come to here; change batch, norm_group or leftover"
+        )
 
 
 @contextmanager
@@ -226,6 +248,8 @@ def _status_told(run: Run, state: TrainState, world: World) -> Iterator[None]:
         yield
     except BaseException as error:
         with suppress(OSError):
+            if isinstance(error, NonFiniteError) and error.evidence:
+                write_json(run.folder / NONFINITE, error.evidence)
             stopped = isinstance(error, Stopped | KeyboardInterrupt)
             run.set_status("stopped" if stopped else "failed", epoch=state.epoch, reason=str(error))
         raise

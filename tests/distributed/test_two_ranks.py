@@ -1,0 +1,168 @@
+"""Two processes train as one does: the same images, the same losses, one checkpoint, one voice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from resatlas.runs.store import Run
+from tests.training.processes import wait_for
+from tests.training.small import DATA, DESIGN, different, last_checkpoint, tensors
+
+TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--set", "norm_group=8", "--save-every", "0")
+
+
+def started(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    """The program in a folder, one thread a process, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "resatlas", *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """(exit code, standard output, standard error) of a process that must end."""
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the same training by one process and by two."""
+    folder = tmp_path_factory.mktemp("ranks")
+    for name, more in (("one", ()), ("two", ("--processes", "2"))):
+        code, out, err = ended(started(folder, *TRAIN, "--epochs", "3", "--out", name, "--json", *more))
+        assert code == 0, err
+        assert json.loads(out)["epochs"] == 3
+        assert len([line for line in err.splitlines() if line.startswith("epoch ")]) == 3
+    return folder
+
+
+def test_two_ranks_learn_what_one_learns(runs: Path) -> None:
+    """With equal groups of statistics: the same losses, rates and errors, weights up to the order of sums."""
+    one, two = Run(runs / "one"), Run(runs / "two")
+    for mine, theirs in zip(one.metrics, two.metrics, strict=True):
+        assert mine.keys() == theirs.keys()
+        assert list(theirs.values()) == pytest.approx(list(mine.values()), rel=1e-5)
+    left, right = (tensors(last_checkpoint(run)) for run in (one, two))
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        assert (tensor.double() - right[name].double()).abs().max() < 1e-5, name
+    assert json.loads((last_checkpoint(two) / "state.json").read_text())["world_size"] == 2
+
+
+def test_predictions_count_every_image_once(runs: Path) -> None:
+    """Each process answers its part of the test images, and one file has them all in order."""
+    rows = [(runs / name / "predictions.csv").read_text().splitlines() for name in ("one", "two")]
+    assert [line.split(",")[:2] for line in rows[0]] == [line.split(",")[:2] for line in rows[1]]
+    assert len(rows[1]) == 1 + 24
+
+
+@pytest.mark.parametrize(("first", "then"), [("2", "1"), ("1", "2")])
+def test_another_number_of_processes_goes_on(first: str, then: str, tmp_path: Path) -> None:
+    """Stopped by a signal in one world and resumed in another: every step once, to the last."""
+    command = (*TRAIN, "--epochs", "200", "--out", "run")
+    process = started(tmp_path, *command, "--processes", first)
+    assert wait_for(lambda: list((tmp_path / "run" / "checkpoints").glob("step-*")))
+    process.send_signal(signal.SIGTERM)
+    code, _, err = ended(process)
+    assert code == 75, err
+    run = Run(tmp_path / "run")
+    stopped = json.loads((last_checkpoint(run) / "state.json").read_text())
+    assert stopped["world_size"] == int(first)
+    assert 0 < stopped["step"] < 1000
+    code, _, err = ended(started(tmp_path, *command, "--resume", "auto", "--processes", then))
+    assert code == 0, err
+    assert [row["step"] for row in run.metrics] == list(range(5, 1001, 5))
+    assert [row["images"] for row in run.timing] == [80] * 200
+
+
+def test_ctrl_c_stops_all_at_one_step(tmp_path: Path) -> None:
+    """The keyboard reaches the launcher, which hands it on once: saved, exit 75, status "stopped", nobody left."""
+    process = started(tmp_path, *TRAIN, "--epochs", "4000", "--out", "run", "--processes", "2")
+    run = Run(tmp_path / "run")
+    assert wait_for(lambda: list(run.checkpoints.glob("step-*")))
+    os.killpg(process.pid, signal.SIGINT)
+    code, _, err = ended(process)
+    assert code == 75, err
+    assert "Stopped: by SIGINT after step" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    status = json.loads((run.folder / "status.json").read_text())
+    assert status["status"] == "stopped"
+    assert wait_for(lambda: not alive(status["pid"]), seconds=20)
+
+
+def test_the_processes_stop_when_their_launcher_is_killed(tmp_path: Path) -> None:
+    """Kill -9 of the launcher: its processes save and end, and the run goes on from there."""
+    process = started(tmp_path, *TRAIN, "--epochs", "200", "--out", "run", "--processes", "2")
+    run = Run(tmp_path / "run")
+    assert wait_for(lambda: list(run.checkpoints.glob("step-*")))
+    pid = json.loads((run.folder / "status.json").read_text())["pid"]
+    process.kill()
+    process.communicate(timeout=120)
+    assert wait_for(lambda: not alive(pid), seconds=60)
+    code, _, err = ended(started(tmp_path, *TRAIN, "--epochs", "200", "--out", "run", "--resume", "auto"))
+    assert code == 0, err
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--processes", "0"), 2, "UsageError: --processes lies between 1 and"),
+        (("--processes", "999"), 2, "UsageError: --processes lies between 1 and"),
+        (("--processes", "2", "--set", "batch=1"), 2, "too small for 2 processes; start fewer"),
+        (("--processes", "2", "--set", "schedule.peak=1e30"), 5, "NonFiniteError: "),
+        (("--processes", "2", "--out", "occupied"), 2, "FolderError: occupied holds other files"),
+    ],
+)
+def test_refusals_are_said_once(words: tuple[str, ...], code: int, told: str, tmp_path: Path) -> None:
+    """One line by the leading process, with the exit code that it has alone."""
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "file").write_text("mine")
+    base = [word for word in TRAIN if not ("batch=1" in words and word in ("batch=16", "norm_group=8"))]
+    if "batch=1" in words:
+        base = [word for word in base if word != "--set"]
+    found, _, err = ended(started(tmp_path, *base, "--epochs", "2", *words))
+    assert found == code, err
+    assert [line for line in err.splitlines() if told in line] == [err.splitlines()[-1]]
+    assert "Traceback" not in err
+
+
+def test_torchrun_is_the_same_command(tmp_path: Path, runs: Path) -> None:
+    """`torchrun … -m resatlas train …` gives the same metrics as --processes."""
+    begun = time.monotonic()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "resatlas"),
+            *(*TRAIN, "--epochs", "3", "--out", "run", "--quiet"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begun < 120
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (runs / "two" / "metrics.jsonl").read_bytes()
+    assert different(*(tensors(last_checkpoint(Run(each))) for each in (tmp_path / "run", runs / "two"))) == []
