@@ -299,7 +299,7 @@ def test_a_damaged_checkpoint_that_was_named_is_answered(
     command = (*TRAIN, "--epochs", "3", "--out", "run", "--quiet", "--resume", "run/checkpoints/step-00000010")
     assert refused(*command, code=4).startswith("checkpoint step-00000010 is damaged: state.json has size 2 ")
     shutil.rmtree(folder / "checkpoints")
-    (folder / "results.json").write_text("{}")
+    shutil.copy(finished.folder / "results.json", folder)
     assert refused("evaluate", "run", code=4) == "run has no valid checkpoint"
 
 

@@ -10,13 +10,16 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 # torch._dynamo: what torch imports with the first step of an optimizer
 FORKED = get_context("forkserver")
-FORKED.set_forkserver_preload(["torch._dynamo", "sklearn.model_selection", "resatlas.training.session"])
+# torchvision: what each process that reads photographs would import anew
+FORKED.set_forkserver_preload(
+    ["torch._dynamo", "torchvision.transforms.v2", "sklearn.model_selection", "resatlas.training.session"]
+)
 
 PATIENCE = 120.0  # seconds
 
@@ -73,6 +76,7 @@ def program(folder: Path, words: tuple[str, ...], first: Callable[[], None] | No
     """What happens in the process: everything that `python -m resatlas` does, with its output in files."""
     os.setsid()
     os.chdir(folder)
+    set_start_method("fork", force=True)  # of its own processes, as in a program that a shell starts
     for name, number in (("out", 1), ("err", 2)):
         os.dup2(os.open(folder / f".{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.argv = ["resatlas", *words]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from resatlas import __version__
-from resatlas.cli.outcome import Verb
+from resatlas.cli.outcome import Verb, plain
 from resatlas.errors import ResatlasError, Stopped, UsageError, unknown
 from resatlas.runs.environment import leading
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _tell(text: str) -> None:
     """One line on standard error; of the processes that train together, the leading one speaks."""
     if leading():
-        print(" ".join(text.split()), file=sys.stderr)
+        print(plain(" ".join(text.split())), file=sys.stderr)
 
 
 def _show(text: str) -> None:

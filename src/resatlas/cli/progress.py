@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from resatlas.cli.outcome import plain
+
 if TYPE_CHECKING:  # a watcher needs no torch to be described
     from resatlas.runs.store import Run
     from resatlas.training.loop import Course
@@ -36,7 +38,7 @@ def on_terminal() -> bool:
 def say(text: str) -> None:
     """A line to standard error, or to nobody: a training does not end because its log is full or its reader gone."""
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(plain(text), file=sys.stderr, flush=True)
 
 
 SILENCE_SECONDS = 30
@@ -120,7 +122,7 @@ def _live() -> "Iterator[Watcher]":
     with Progress(*columns, console=console, transient=True, refresh_per_second=8) as progress:
 
         def on_start(run: "Run", course: "Course", state: "TrainState") -> None:
-            console.print(opening(run, course, state), markup=False, soft_wrap=True)
+            console.print(plain(opening(run, course, state)), markup=False, soft_wrap=True)
             clocks.append(Clock(state.step, course.steps))
             epochs.append(course.epochs)
             for task in tasks:
@@ -139,5 +141,5 @@ def _live() -> "Iterator[Watcher]":
         yield Watcher(
             on_start=on_start,
             on_step=on_step,
-            on_note=lambda text: console.print(text, markup=False, soft_wrap=True),
+            on_note=lambda text: console.print(plain(text), markup=False, soft_wrap=True),
         )

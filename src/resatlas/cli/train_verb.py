@@ -8,7 +8,7 @@ from typing import Any
 
 from resatlas.arch.text import aligned
 from resatlas.cli.launching import launch
-from resatlas.cli.outcome import Outcome
+from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.progress import watcher
 from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
@@ -141,7 +141,7 @@ def _folder(options: argparse.Namespace, experiment: Experiment) -> Path:
 def _closing(results: list[dict[str, Any]], folders: list[Path]) -> str:
     rows = [
         (
-            str(folder),
+            plain(str(folder)),
             str(each["seed"]),
             f"{each['train']['loss']:.4f}",
             f"{each['validation']['error_percent']:.2f}" if "validation" in each else "-",

@@ -5,12 +5,13 @@ import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from threading import Thread
-from typing import Literal, NamedTuple, assert_never
+from typing import Literal, NamedTuple, assert_never, cast
 
 import torch
 from jaxtyping import Int64, Shaped, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from resatlas.data.augment import Crops, Mirrors, augment, draw
 from resatlas.data.dataset import ImageFiles, ImageSet, Part
@@ -105,7 +106,7 @@ def loaded(
     refusal = None
     count = 0
     try:
-        for found in _started(loader):
+        for found in _heard(loader):
             if not isinstance(found, DataError):
                 count += 1
                 yield found
@@ -220,11 +221,32 @@ def _tells_of_a_death(error: RuntimeError | ConnectionError) -> bool:
     )
 
 
-def _started(loader: DataLoader[Sample | DataError]) -> Iterator[Batch | DataError]:
+def _heard(loader: DataLoader[Sample | DataError]) -> Iterator[Batch | DataError]:
+    """What the workers give. Torch tells of a death wherever this process is; here it is heard only while we wait."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    at_work = None
+    try:
+        at_work = _started(loader)
+        while True:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+            try:
+                found = next(at_work, None)
+            finally:
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+            if found is None:
+                return
+            yield found
+    finally:
+        if at_work is not None:
+            at_work._shutdown_workers()  # noqa: SLF001 - an error would keep it, and it its workers, to the very end
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _started(loader: DataLoader[Sample | DataError]) -> _MultiProcessingDataLoaderIter:
     """The loader at work. Its workers inherit that the signals are blocked, here only until they are there."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        return iter(loader)
+        return cast("_MultiProcessingDataLoaderIter", iter(loader))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

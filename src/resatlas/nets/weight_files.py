@@ -108,9 +108,9 @@ def _reason(error: OSError | ValueError) -> str:
 
 def _torch_file(file: Path) -> object:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), file.open("rb") as opened:  # torch.load goes by the name of what it opens
             warnings.simplefilter("ignore")  # of pickle protocols, scripts and sparse tensors; each is refused below
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(opened, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle or archive can raise anything
         asked = _asked(file, error)
         what = (

@@ -84,7 +84,7 @@ def from_json(data: Mapping[str, Any]) -> Experiment:
     if data.get("schema") != SCHEMA:
         raise UsageError(f"an experiment has schema {SCHEMA}; this has {data.get('schema')}")
     known = Experiment.__dataclass_fields__
-    return decode(Experiment, {key: value for key, value in data.items() if key in known}, where="experiment.json")
+    return decode(Experiment, {key: value for key, value in data.items() if key in known}, where="experiment")
 
 
 def digest(experiment: Experiment) -> str:

@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from resatlas.errors import FolderError
+from resatlas.errors import FolderError, quoted
 
 _DRAFT = re.compile(r"\.[a-z]+\.[a-z]+\.\d+")
 """A file in the making: a point, its name, the process that makes it."""
@@ -43,10 +43,19 @@ def sha256_of(file: Path) -> str:
 def read_json(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
     """The value of a JSON file.
 
-    Raises: FolderError if it is missing or not JSON.
+    Raises: FolderError if it is missing, not JSON, or says something twice.
     """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise FolderError(f"{file}: key {quoted(key)} is given twice")
+            found[key] = value
+        return found
+
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=once)
     except OSError as error:
         raise FolderError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
     except (ValueError, RecursionError):

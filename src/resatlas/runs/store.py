@@ -2,15 +2,15 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from resatlas.arch import plan as plans
 from resatlas.arch.plan import Plan
-from resatlas.errors import FolderError, quoted
+from resatlas.errors import FolderError, UsageError, quoted
 from resatlas.runs import experiment as experiments
 from resatlas.runs.environment import environment
 from resatlas.runs.experiment import Experiment
@@ -18,6 +18,8 @@ from resatlas.runs.files import append_line, read_json, read_lines, sweep, write
 
 FIRST = "experiment.json"
 """The file that makes a folder a run, and the first to be written."""
+
+T = TypeVar("T")
 
 Status = Literal["running", "stopped", "failed", "finished"]
 
@@ -41,12 +43,12 @@ class Run:
     @property
     def experiment(self) -> Experiment:
         """What it trains."""
-        return experiments.from_json(self._record)
+        return self._told_by(experiments.from_json)
 
     @property
     def plan(self) -> Plan:
         """The plan of its network, for its data."""
-        return plans.from_json(self._record.get("plan"))
+        return self._told_by(lambda record: plans.from_json(record.get("plan")))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -57,6 +59,13 @@ class Run:
     def images(self) -> str:
         """The fingerprint of the files that it learns from; empty where its data have no files of their own."""
         return str(self._record.get("images", ""))
+
+    def _told_by(self, read: Callable[[dict[str, Any]], T]) -> T:
+        record = self._record
+        try:
+            return read(record)
+        except UsageError as error:  # somebody has edited it
+            raise FolderError(f"{self.folder / FIRST}: {error}") from None
 
     @property
     def _record(self) -> dict[str, Any]:

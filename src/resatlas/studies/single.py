@@ -179,6 +179,7 @@ def retest(folder: Path) -> dict[str, Any]:
     run = find(folder)
     if not run.finished:
         raise FolderError(f"{folder} is not finished; the test set is touched once, after the last epoch")
+    check_results(run)
     experiment = run.experiment
     data = datasets.resolve(experiment.data)
     check_classes(run, data)
@@ -187,6 +188,7 @@ def retest(folder: Path) -> dict[str, Any]:
     from resatlas.evaluation.predictions import write_predictions
     from resatlas.training.session import material, normaliser_of, trained
 
+    check_plan(run)
     images = material(parts, experiment, data, normaliser=normaliser_of(run))
     given = answers(trained(run, experiment), images.test, images.pipeline)
     found = dict(classification(given))
@@ -205,6 +207,42 @@ def check_weights(prepared: Prepared) -> None:
         from resatlas.training.session import take_weights
 
         take_weights(build(prepared.plan), prepared.experiment.weights)
+
+
+def check_plan(run: Run) -> None:
+    """Refuse a plan that is not the one that was trained, before there is memory for it.
+
+    Raises: FolderError if no network can be built from it, or another one than the results tell of.
+    """
+    import torch
+
+    from resatlas.nets.network import build
+
+    plan, file = run.plan, run.folder / "experiment.json"
+    try:
+        network = build(plan, device="meta").eval()
+        logits = network(torch.empty(1, *plan.image, device="meta"))
+    except Exception as error:  # a plan that somebody edited can be wrong in any way
+        raise FolderError(f"{file}: no network can be built from its plan: {quoted(str(error))}") from None
+    found = (sum(weight.numel() for weight in network.parameters()), logits.shape[1])
+    known = (run.results["parameters"], plan.classes)
+    if found != known:
+        raise FolderError(
+            f"{file}: its plan has {found[0]:,} parameters and {found[1]:,} outputs; trained were "
+            f"{known[0]:,} and {known[1]:,}"
+        )
+
+
+def check_results(run: Run) -> None:
+    """Refuse results that somebody edited, as far as they are used.
+
+    Raises: FolderError
+    """
+    found = run.results if isinstance(run.results, dict) else {}
+    numbers = [found.get("epochs"), found.get("parameters")]
+    test = found.get("test")
+    if not isinstance(test, dict) or not all(isinstance(each, int) for each in numbers) or "error_percent" not in test:
+        raise FolderError(f"{run.folder / 'results.json'} does not hold the results of a run")
 
 
 def check_classes(run: Run, data: DataSet) -> None:

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -27,6 +27,8 @@ from resatlas.recipes.schedule import Pace
 from resatlas.runs.files import sha256_of, write_text
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
+
+T = TypeVar("T")
 
 SCHEMA = 1
 KEPT = 2
@@ -93,10 +95,12 @@ def load(state: TrainState, checkpoint: Path, *, experiment: str) -> None:
     load_weights(state.network, checkpoint / "model.safetensors")
     set_momenta(state.network, state.optimizer, read_tensors(checkpoint / "optim.safetensors"))
     try:
-        state.epoch, state.batch, state.step = position["epoch"], position["batch"], position["step"]
-        state.seconds = position["seconds"]
+        state.epoch, state.batch, state.step, state.drops = (
+            _of(int, position[key]) for key in ("epoch", "batch", "step", "drops")
+        )
+        state.seconds = _of(float, position["seconds"])
         state.tally = Tally(**position["tally"])
-        state.rate, state.drops = position["rate"], position["drops"]
+        state.rate = None if position["rate"] is None else _of(float, position["rate"])
         state.pace = Pace(**position["pace"])
     except (KeyError, TypeError):
         raise CheckpointError(f"checkpoint {checkpoint.name} is damaged: state.json does not read as one") from None
@@ -171,6 +175,12 @@ def _reason(error: OSError | SafetensorError, state: TrainState) -> str:
         return reason
     kept = [*state.network.state_dict().values(), *momenta(state.network, state.optimizer).values()]
     return f"{reason}; it takes more than {sum(tensor.nbytes for tensor in kept):,} bytes"
+
+
+def _of(kind: type[T], value: object) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
 
 
 def _forget_old(folder: Path, newest: Path) -> None:

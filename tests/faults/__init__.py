@@ -1,0 +1,1 @@
+"""Abuse: what must survive, what must be refused."""

@@ -1,0 +1,32 @@
+"""A run that nothing disturbed, and what the program says where it refuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resatlas.cli.main import main
+from resatlas.runs.store import Run
+from tests.training.small import carried_out
+
+
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The smallest experiment, carried out without a break."""
+    return carried_out(tmp_path_factory.mktemp("unbroken") / "run")
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The only line with which a command ends in an empty folder, and its exit code as expected."""
+    monkeypatch.chdir(tmp_path)
+
+    def told(*words: str, code: int = 2) -> str:
+        assert main(words) == code, capsys.readouterr()
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert err.endswith("\n")
+        return err.rstrip("\n")
+
+    return told

@@ -1,0 +1,165 @@
+"""What happens to a process: each is a `first` of tests.training.processes, which prepares the process for it."""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.training.processes import limit_files
+
+SLOWED = ("_seal", "_sync", "_write", "_forget_old")
+
+
+def during(step: int, what: Callable[[], object]) -> None:
+    """Let something happen during a step, counted from 1 in the whole training."""
+    from resatlas.training import loop
+
+    real = loop.step
+
+    def followed(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+        real(state, batch, course)
+        if state.step == step:
+            what()
+
+    loop.step = followed
+
+
+def slow_saves(seconds: float) -> None:
+    """Let every part of a save take so long."""
+    from resatlas.training import checkpoint
+
+    def slowed(real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*arguments: object) -> Any:  # noqa: ANN401 - whatever the real one gives
+            time.sleep(seconds)
+            return real(*arguments)
+
+        return operation
+
+    for name in SLOWED:
+        setattr(checkpoint, name, slowed(getattr(checkpoint, name)))
+    setattr(Path, "replace", slowed(Path.replace))  # noqa: B010 - a method, for the type checker
+
+
+def full_disk_at(step: int, size: int) -> None:
+    """From a step on, let no file grow beyond a number of bytes."""
+    during(step, lambda: limit_files(size))
+
+
+def full_device_at(step: int, file: str) -> None:
+    """From a step on, let a file of the run be the kernel's device that is always full; what it was has `.kept`."""
+
+    def replace() -> None:
+        path = Path("run") / file
+        path.rename(f"{path}.kept")
+        path.symlink_to("/dev/full")
+
+    during(step, replace)
+
+
+def full_device_for(descriptor: int) -> None:
+    """Let an output of the process be the device that is always full."""
+    os.dup2(os.open("/dev/full", os.O_WRONLY), descriptor)
+
+
+def removed_at(step: int, number: signal.Signals | None = None) -> None:
+    """Let someone remove the run's folder during a step, and then perhaps ask for an end."""
+
+    def remove() -> None:
+        shutil.rmtree("run")
+        if number:
+            os.kill(os.getpid(), number)
+
+    during(step, remove)
+
+
+def paused_at(step: int) -> None:
+    """Let the process stand still in a step until it is told to go on."""
+    during(step, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+
+
+def clock_running_back() -> None:
+    """Let the clock on the wall lose an hour whenever it is looked at; only the monotonic one goes on."""
+    now = [time.time()]
+
+    def earlier() -> float:
+        now[0] -= 3600
+        return now[0]
+
+    time.time = earlier
+    time.time_ns = lambda: int(earlier() * 1e9)
+
+
+def poisoned_at(step: int) -> None:
+    """Let the images of the next step be no numbers."""
+    from resatlas.training import loop
+
+    real = loop.step
+
+    def poisoned(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+        bad = batch._replace(images=batch.images * torch.nan) if state.step == step - 1 else batch
+        real(state, bad, course)
+
+    loop.step = poisoned
+
+
+def reader_killed(marker: Path, image: int) -> None:
+    """Let the process that reads this image be killed in the second epoch, and leave a marker of the moment."""
+    while_reading(marker, image, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def reader_slow(marker: Path, image: int) -> None:
+    """Let the process that reads this image leave a marker in the second epoch, and then take long for it."""
+    while_reading(marker, image, lambda: time.sleep(0.5))
+
+
+def while_reading(marker: Path, image: int, what: Callable[[], object]) -> None:
+    """Let something happen, once, where an image is read in the second epoch."""
+    from resatlas.data import loading
+
+    real = loading.pixels_of
+
+    def reading(part: loading.Part, k: int) -> torch.Tensor:
+        if k == image and Path("run/metrics.jsonl").exists() and not marker.exists():
+            marker.touch()
+            what()
+        return real(part, k)
+
+    loading.pixels_of = reading
+
+
+def bound_by_permissions() -> None:
+    """Let the process heed the permissions of files, though root has started it."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # linux/capability.h, version 3: this process
+    if ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()):
+        raise OSError("capabilities cannot be dropped")
+
+
+def on_terminal(terminal: str, kind: str) -> None:
+    """Let standard error of the process be a terminal of some kind."""
+    os.dup2(os.open(terminal, os.O_WRONLY | os.O_NOCTTY), 2)
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    os.environ["TERM"] = kind
+
+
+PLACES = ("socket.connect", "socket.bind")
+"""Events of sockets whose last argument is a text where the address is a file."""
+
+
+def without_network() -> None:
+    """Let the process end at once where it wants to know an address or to reach one outside of this machine's files."""
+
+    def refuse(event: str, arguments: tuple[object, ...]) -> None:
+        local = arguments[1:2] == (socket.AF_UNIX,) or (event in PLACES and isinstance(arguments[-1], str))
+        if event.startswith(("socket.", "urllib.", "http.", "ftplib.")) and not local:
+            os.write(2, f"forbidden: {event} {arguments}\n".encode())
+            os._exit(99)
+
+    sys.addaudithook(refuse)

@@ -1,0 +1,80 @@
+"""Checkpoints that a disk has cut or changed are never taken for whole."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from resatlas.training.checkpoint import MANIFEST, fault, newest_valid, save
+from tests.training.small import go_on, stepped
+
+FILES = ("model.safetensors", "optim.safetensors", "state.json")
+FLIPS = 300
+
+
+@pytest.fixture(scope="module")
+def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The newer of two checkpoints."""
+    folder, state, save_it = tmp_path_factory.mktemp("checkpoints"), stepped(3), partial(save, experiment="0" * 64)
+    save_it(state, folder)
+    go_on(state, 2)
+    return save_it(state, folder)
+
+
+@contextmanager
+def holding(file: Path, content: bytes) -> Iterator[None]:
+    """Let a file hold something else for a while."""
+    before = file.read_bytes()
+    file.write_bytes(content)
+    try:
+        yield
+    finally:
+        file.write_bytes(before)
+
+
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_a_file_cut_anywhere_makes_the_one_before_the_newest(newest: Path, name: str) -> None:
+    """At every tenth of it, without its last ten bytes, and empty; the reason has both sizes."""
+    file = newest / name
+    whole = file.read_bytes()
+    for size in (*(len(whole) * tenth // 10 for tenth in range(10)), len(whole) - 10):
+        with holding(file, whole[:size]):
+            found, [rejected] = newest_valid(newest.parent)
+            assert found == newest.parent / "step-00000003"
+            assert rejected.name == newest.name
+            if name != MANIFEST:
+                assert rejected.reason == f"is damaged: {name} has size {size:,} ≠ {len(whole):,}"
+    assert newest_valid(newest.parent) == (newest, [])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_anywhere_in_a_file_is_found(newest: Path, name: str) -> None:
+    """In three hundred bytes drawn by lot, the first and the last: named with its sha256."""
+    file, draw = newest / name, random.Random(name)  # noqa: S311 - no secret
+    whole = file.read_bytes()
+    for place in {0, len(whole) - 1, *draw.choices(range(len(whole)), k=FLIPS)}:
+        with holding(file, flipped(whole, 8 * place + draw.randrange(8))):
+            assert fault(newest) == f"is damaged: {name} has another sha256 than its manifest says"
+    assert fault(newest) is None
+
+
+def test_every_flipped_bit_of_a_manifest_is_found(newest: Path) -> None:
+    """No bit of it can change without the checkpoint ceasing to be one."""
+    file = newest / MANIFEST
+    whole = file.read_bytes()
+    unseen = []
+    for bit in range(8 * len(whole)):
+        with holding(file, flipped(whole, bit)):
+            if fault(newest) is None:
+                unseen.append(bit)
+    assert unseen == []
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    """The content with one bit changed, counted from 0."""
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
