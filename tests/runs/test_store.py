@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from resatlas.designs import catalog
 from resatlas.errors import FolderError, UsageError
+from resatlas.runs import store
 from resatlas.runs.experiment import Experiment, to_json
 from resatlas.runs.files import write_json
 from resatlas.runs.store import Run, begin, check_free, check_writable, find
@@ -200,6 +202,35 @@ def test_a_status_says_which_process_set_it(tmp_path: Path) -> None:
     run.set_status("failed", epoch=3, reason="why")
     run.set_status("running", epoch=4)
     assert json.loads((tmp_path / "status.json").read_text()) == {"status": "running", "pid": os.getpid(), "epoch": 4}
+
+
+def test_two_that_begin_at_once_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes second finds the other's run, though the folder was free a moment before."""
+    folder, other, real = tmp_path / "run", replace(EXPERIMENT, seed=1), store.check_free
+    begun: list[Run] = []
+
+    def overtaken(folder: Path) -> None:
+        real(folder)
+        if not begun:
+            begun.append(Run(folder))
+            begin(folder, other, PLAN)
+
+    monkeypatch.setattr(store, "check_free", overtaken)
+    with pytest.raises(FolderError, match="holds another run"):
+        begin(folder, EXPERIMENT, PLAN)
+    assert find(folder).experiment == other
+
+
+def test_who_has_a_run_sweeps_it(tmp_path: Path) -> None:
+    """What a killed process left half written goes, and nothing else."""
+    run = begin(tmp_path, EXPERIMENT, PLAN)
+    before = names(tmp_path)
+    for name in (".status.json.77", ".normalisation.safetensors.4242", ".metrics.jsonl.1"):
+        (tmp_path / name).write_text("{")
+    for name in (".hidden", ".notes.txt", ".a.b.c"):
+        (tmp_path / name).write_text("mine")
+    with run.locked():
+        assert names(tmp_path) == sorted([*before, ".hidden", ".notes.txt", ".a.b.c"])
 
 
 def test_one_process_at_a_time_has_a_run(tmp_path: Path) -> None:
