@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from resatlas.runs.store import Run
+from tests.data.pictures import write_parts
 from tests.training.processes import wait_for
 from tests.training.small import DATA, DESIGN, different, last_checkpoint, tensors
 
@@ -166,3 +167,15 @@ def test_torchrun_is_the_same_command(tmp_path: Path, runs: Path) -> None:
     assert time.monotonic() - begun < 120
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (runs / "two" / "metrics.jsonl").read_bytes()
     assert different(*(tensors(last_checkpoint(Run(each))) for each in (tmp_path / "run", runs / "two"))) == []
+
+
+def test_an_image_that_one_process_cannot_read_is_named(tmp_path: Path) -> None:
+    """Whichever of the processes meets it says so, in one line, and all end with the code of bad data."""
+    root = write_parts(tmp_path / "images", 4)
+    (root / "train" / "dog" / "3.png").write_bytes(b"not an image")
+    words = ("train", DESIGN, "--data", f"{root}:size=8", "--set", "batch=8", "--set", "validation=0", "--epochs", "1")
+    code, _, err = ended(started(tmp_path, *words, "--recipe", "fine-tune", "--processes", "2", "--out", "run"))
+    assert code == 3, err
+    assert [line for line in err.splitlines() if "dog/3.png is no image that can be read" in line] == [
+        err.splitlines()[-1]
+    ]

@@ -26,7 +26,9 @@ from resatlas.errors import CheckpointError, DataError, DesignError, FolderError
 from resatlas.evaluation import classification
 from resatlas.recipes.catalog import NAMED, with_settings
 from resatlas.runs.store import Run
-from resatlas.studies.single import check_classes, departures, prepare, retest, train
+from resatlas.studies.checks import check_classes
+from resatlas.studies.departures import departures
+from resatlas.studies.single import prepare, retest, train
 from resatlas.training.session import material, trained
 from tests.data.pictures import write_parts
 from tests.training.small import EXPERIMENT, assert_same, carried_out, results_without_times, signalling

@@ -12,7 +12,7 @@ from typing import NoReturn, cast
 
 from resatlas import __version__
 from resatlas.cli.outcome import Verb, plain
-from resatlas.errors import ResatlasError, Stopped, UsageError, unknown
+from resatlas.errors import DataError, ResatlasError, Stopped, UsageError, unknown
 from resatlas.runs.environment import leading
 
 VERBS: Mapping[str, str] = {
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except ResatlasError as error:
-        _tell(f"{type(error).__name__}: {error}")
+        _tell(f"{type(error).__name__}: {error}", alone=isinstance(error, DataError))
         return error.exit_code
     except KeyboardInterrupt:
         _tell("Stopped: by the keyboard")
@@ -59,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ResatlasError.exit_code
 
 
-def _tell(text: str) -> None:
-    """One line on standard error; of the processes that train together, the leading one speaks."""
-    if leading():
+def _tell(text: str, *, alone: bool = False) -> None:
+    """One line on standard error; of the processes that train together the leading one speaks, or who met it alone."""
+    if leading() or alone:
         print(plain(" ".join(text.split())), file=sys.stderr)
 
 

@@ -102,6 +102,7 @@ def loaded(
         num_workers=min(max(workers, 1), cores()),  # never 0: sums over pixels may differ with this process's threads
         collate_fn=_readable if omitting else _gathered,
         worker_init_fn=_obedient,
+        multiprocessing_context="fork",  # in a spawned process the default is another, which cannot take `make`
     )
     refusal = None
     count = 0

@@ -1,29 +1,25 @@
 """One experiment from end to end: checked, trained, tested once, its results written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, is_dataclass, replace
-from itertools import zip_longest
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resatlas.arch.cost import cost
-from resatlas.arch.ops import Dropout
 from resatlas.arch.paths import mean_lengths
-from resatlas.arch.plan import Plan, layers
+from resatlas.arch.plan import Plan
 from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts, fingerprint
-from resatlas.data.fitting import left_out
 from resatlas.designs import catalog as designs
 from resatlas.designs.catalog import Entry
-from resatlas.errors import DataError, FolderError, quoted
-from resatlas.recipes import catalog as recipes
-from resatlas.recipes.recipe import Recipe
-from resatlas.recipes.schedule import turns
+from resatlas.errors import FolderError
 from resatlas.runs.environment import leading, processes
-from resatlas.runs.experiment import Experiment, digest
+from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import write_json
-from resatlas.runs.store import Run, begin, check_free, check_writable, find
+from resatlas.runs.store import Run, begin, find
+from resatlas.studies.checks import check_classes, check_folder, check_images, check_plan, check_results, check_weights
+from resatlas.studies.departures import departures
 
 if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.data.pipeline import Pipeline
@@ -90,21 +86,6 @@ def prepare(
     return Prepared(experiment=experiment, entry=entry, plan=plan, data=data, parts=read(data), folder=out)
 
 
-def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str | None) -> None:
-    """Refuse a folder that cannot be written, or that holds something else than the beginning of this experiment.
-
-    Raises: FolderError
-    """
-    check_writable(out)
-    begun = (out / "experiment.json").exists()
-    if resume is None or not begun:
-        check_free(out)
-    if resume not in (None, "auto") and not begun:
-        raise FolderError(f"{out} has no run to resume; leave out --resume to begin one")
-    if begun and (digest(find(out).experiment) != digest(experiment) or find(out).plan != plan):
-        raise FolderError(f"{out} holds another experiment; give another folder with --out")
-
-
 def carry_out(
     prepared: Prepared,
     *,
@@ -137,13 +118,10 @@ def _entered(prepared: Prepared, watcher: "Watcher") -> Run:
         run.settle()
         if run.finished:
             watcher.on_note(f"{run.folder} is finished: nothing is left to train")
-        elif run.images != fingerprint(prepared.parts):
-            raise DataError(
-                f"the images of {prepared.data.name} have changed since {run.folder} began: other names, sizes or "
-                "number; give another folder with --out"
-            )
+        else:
+            check_images(run, prepared.data, prepared.parts)
         return run
-    check_weights(prepared)
+    check_weights(prepared.plan, prepared.experiment.weights)
     data = prepared.data
     run = begin(
         prepared.folder,
@@ -194,104 +172,6 @@ def retest(folder: Path) -> dict[str, Any]:
     found = dict(classification(given))
     if found["error_percent"] == run.results["test"]["error_percent"]:  # else the file goes on telling of the results
         write_predictions(run.folder / "predictions.csv", predictions(given), data.classes, names_in(images.test))
-    return found
-
-
-def check_weights(prepared: Prepared) -> None:
-    """Refuse weights that are not the network's before there is a run of them.
-
-    Raises: CheckpointError as `take_weights`.
-    """
-    if prepared.experiment.weights:
-        from resatlas.nets.network import build
-        from resatlas.training.session import take_weights
-
-        take_weights(build(prepared.plan), prepared.experiment.weights)
-
-
-def check_plan(run: Run) -> None:
-    """Refuse a plan that is not the one that was trained, before there is memory for it.
-
-    Raises: FolderError if no network can be built from it, or another one than the results tell of.
-    """
-    import torch
-
-    from resatlas.nets.network import build
-
-    plan, file = run.plan, run.folder / "experiment.json"
-    try:
-        network = build(plan, device="meta").eval()
-        logits = network(torch.empty(1, *plan.image, device="meta"))
-    except Exception as error:  # a plan that somebody edited can be wrong in any way
-        raise FolderError(f"{file}: no network can be built from its plan: {quoted(str(error))}") from None
-    found = (sum(weight.numel() for weight in network.parameters()), logits.shape[1])
-    known = (run.results["parameters"], plan.classes)
-    if found != known:
-        raise FolderError(
-            f"{file}: its plan has {found[0]:,} parameters and {found[1]:,} outputs; trained were "
-            f"{known[0]:,} and {known[1]:,}"
-        )
-
-
-def check_results(run: Run) -> None:
-    """Refuse results that somebody edited, as far as they are used.
-
-    Raises: FolderError
-    """
-    found = run.results if isinstance(run.results, dict) else {}
-    numbers = [found.get("epochs"), found.get("parameters")]
-    test = found.get("test")
-    if not isinstance(test, dict) or not all(isinstance(each, int) for each in numbers) or "error_percent" not in test:
-        raise FolderError(f"{run.folder / 'results.json'} does not hold the results of a run")
-
-
-def check_classes(run: Run, data: DataSet) -> None:
-    """Refuse images of other classes than those that a run was trained on.
-
-    Raises: DataError with the first that differs.
-    """
-    for k, (known, found) in enumerate(zip_longest(run.classes, data.classes)):
-        if known != found:
-            raise DataError(
-                f"class {k} of {data.name} is {quoted(found or 'missing')}, but {run.folder} learnt "
-                f"{quoted(known or 'no such class')}; test it on images of the same classes in the same order"
-            )
-
-
-def departures(recipe: Recipe, data: DataSet, plan: Plan) -> Iterator[str]:
-    """A sentence for everything that a training does otherwise than the recipe of that name says."""
-    named = recipes.NAMED.get(recipe.name)
-    if named:
-        yield from _otherwise(recipe, named)
-    yield from left_out(recipe.steps, data)
-    inside = [layer.op for path, layer in layers(plan) if path.startswith("stages.")]
-    rates = {op.rate for op in inside if isinstance(op, Dropout)} or {0.0}
-    strange = [rate for rate in rates if rate not in recipe.dropouts]
-    if strange:
-        usual = " or ".join(f"{rate:g}" for rate in recipe.dropouts)
-        yield f"the network drops out at a rate of {strange[0]:g}; {recipe.name} goes with {usual}"
-
-
-def _otherwise(recipe: Recipe, named: Recipe) -> Iterator[str]:
-    """A sentence for every value in which a recipe differs from the one of its name."""
-    if recipe.iterations != named.iterations and recipe.iterations:
-        yield f"{recipe.iterations:,} iterations in place of the {named.iterations or named.epochs:,} of {named.name}"
-    elif (named.epochs, named.iterations) != (recipe.epochs, recipe.iterations):
-        drops = [f"{float(turn * recipe.epochs):g}" for turn in turns(recipe.schedule) if turn]
-        scaled = f", its learning rate turning after {', '.join(drops)} of them" if drops else ""
-        yield f"{recipe.epochs} epochs in place of the {named.epochs} of {recipe.name}{scaled}"
-    own, usual = flat(recipe), flat(named)
-    for path in [path for path in own if path not in ("epochs", "iterations") and own[path] != usual.get(path)]:
-        yield f"{path} is {own[path]} in place of {usual.get(path)}"
-
-
-def flat(part: object) -> dict[str, object]:
-    """The values of a dataclass by their dotted paths."""
-    found: dict[str, object] = {}
-    for each in fields(part):  # type: ignore[arg-type]
-        value = getattr(part, each.name)
-        inner = flat(value) if is_dataclass(value) else {}
-        found |= {f"{each.name}.{path}": own for path, own in inner.items()} or {each.name: value}
     return found
 
 

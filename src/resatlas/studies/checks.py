@@ -1,0 +1,98 @@
+"""What is refused before a run is begun, gone on with or tested again."""
+
+from itertools import zip_longest
+from pathlib import Path
+
+from resatlas.arch.plan import Plan
+from resatlas.data.dataset import DataSet, Parts, fingerprint
+from resatlas.errors import DataError, FolderError, quoted
+from resatlas.runs.experiment import Experiment, TrainedWeights, digest
+from resatlas.runs.store import Run, check_free, check_writable, find
+
+
+def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str | None) -> None:
+    """Refuse a folder that cannot be written, or that holds something else than the beginning of this experiment.
+
+    Raises: FolderError
+    """
+    check_writable(out)
+    begun = (out / "experiment.json").exists()
+    if resume is None or not begun:
+        check_free(out)
+    if resume not in (None, "auto") and not begun:
+        raise FolderError(f"{out} has no run to resume; leave out --resume to begin one")
+    if begun and (digest(find(out).experiment) != digest(experiment) or find(out).plan != plan):
+        raise FolderError(f"{out} holds another experiment; give another folder with --out")
+
+
+def check_images(run: Run, data: DataSet, parts: Parts) -> None:
+    """Refuse files that are not those that a run began with.
+
+    Raises: DataError
+    """
+    if run.images != fingerprint(parts):
+        raise DataError(
+            f"the images of {data.name} have changed since {run.folder} began: other names, sizes or "
+            "number; give another folder with --out"
+        )
+
+
+def check_weights(plan: Plan, weights: TrainedWeights | None) -> None:
+    """Refuse weights that are not the network's before there is a run of them.
+
+    Raises: CheckpointError as `take_weights`.
+    """
+    if weights:
+        from resatlas.nets.network import build
+        from resatlas.training.session import take_weights
+
+        take_weights(build(plan), weights)
+
+
+def check_plan(run: Run) -> None:
+    """Refuse a plan that is not the one that was trained, before there is memory for it.
+
+    Raises: FolderError if no network can be built from it, or another one than the results tell of.
+    """
+    import torch
+
+    from resatlas.nets.network import build
+
+    plan, file = run.plan, run.folder / "experiment.json"
+    try:
+        network = build(plan, device="meta").eval()
+        logits = network(torch.empty(1, *plan.image, device="meta"))
+    except Exception as error:  # a plan that somebody edited can be wrong in any way
+        raise FolderError(f"{file}: no network can be built from its plan: {quoted(str(error))}") from None
+    found = (sum(weight.numel() for weight in network.parameters()), logits.shape[1])
+    known = (run.results["parameters"], plan.classes)
+    if found != known:
+        raise FolderError(
+            f"{file}: its plan has {found[0]:,} parameters and {found[1]:,} outputs; trained were "
+            f"{known[0]:,} and {known[1]:,}"
+        )
+
+
+def check_results(run: Run) -> None:
+    """Refuse results that somebody edited, as far as they are used.
+
+    Raises: FolderError
+    """
+    found = run.results if isinstance(run.results, dict) else {}
+    numbers = [found.get("epochs"), found.get("parameters")]
+    test = found.get("test")
+    if not isinstance(test, dict) or not all(isinstance(each, int) for each in numbers) or "error_percent" not in test:
+        raise FolderError(f"{run.folder / 'results.json'} does not hold the results of a run")
+
+
+def check_classes(run: Run, data: DataSet) -> None:
+    """Refuse images of other classes than those that a run was trained on.
+
+    Raises: DataError with the first that differs.
+    """
+    for k, (known, found) in enumerate(zip_longest(run.classes, data.classes)):
+        if known != found:
+            raise DataError(
+                f"class {k} of {data.name} is {quoted(found or 'missing')}, but {run.folder} learnt "
+                f"{quoted(known or 'no such class')}; test it on images of the same classes in the same order"
+            )
