@@ -4,6 +4,7 @@
     resatlas.plan("wrn-28-10", classes=100)     every number of a network
     resatlas.cost(plan).parameters
     resatlas.build("wrn-28-10", classes=100)    the network itself
+    resatlas.compare(["runs"], against="x")     what finished runs say about their designs
     resatlas.save_pretrained("runs/x", "x")     a finished run as a folder that travels
     resatlas.from_pretrained("x")               its network back
 
@@ -26,6 +27,10 @@ _PUBLIC = {
     "convert_form": "resatlas.nets.forms",
     "Experiment": "resatlas.runs.experiment",
     "train": "resatlas.studies.single",
+    "evaluate": "resatlas.studies.testing",
+    "predict": "resatlas.studies.predicting",
+    "dissect": "resatlas.studies.dissection",
+    "compare": "resatlas.reporting.answering",
     "save_pretrained": "resatlas.exporting.saving",
     "from_pretrained": "resatlas.exporting.loading",
     "preprocessing": "resatlas.exporting.preprocessing",

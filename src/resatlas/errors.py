@@ -14,6 +14,7 @@
     ├── DataError                3  a data set that is missing or damaged
     ├── CheckpointError          4  a checkpoint or weights file that cannot be used
     ├── NonFiniteError           5  a loss or gradient that is not a number
+    ├── ProcessLost              1  one of the processes that worked together is gone
     └── Stopped                 75  a signal ended the work; what was learnt is saved
 
 A message says what was given, what is allowed, and the nearest right thing, in one line.
@@ -92,6 +93,10 @@ class NonFiniteError(ResatlasError):
     def __init__(self, message: str, *, evidence: Mapping[str, object] | None = None) -> None:
         super().__init__(message)
         self.evidence = evidence
+
+
+class ProcessLost(ResatlasError):
+    """One of the processes that worked together is gone, and so the others cannot go on."""
 
 
 class Stopped(ResatlasError):

@@ -23,6 +23,7 @@ from resatlas.recipes.schedule import OneCycle
 from resatlas.runs import store
 from resatlas.runs.experiment import from_json, to_json
 from resatlas.runs.store import Run
+from tests.data.pictures import write
 from tests.training import processes
 from tests.training.small import DATA, DESIGN, EXPERIMENT, assert_same, carried_out, results_without_times
 
@@ -90,7 +91,7 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
     head, row = out.splitlines()
     assert head.split("  ")[0] == "run"
     assert row.startswith(folder)
-    scaled, smaller, left_out, opening, epoch = err.splitlines()
+    scaled, smaller, left_out, opening, how, epoch = err.splitlines()
     assert smaller == "batch is 16 in place of 64"
     assert scaled == "1 epochs in place of the 15 of quick"
     assert left_out == f"Flip is left out: mirrored images of {DATA} lose their class"
@@ -98,10 +99,31 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
         f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, learning rate up to 0.1, seed 0 "
         f"-> {folder}"
     )
+    assert how.startswith("fp32 on cpu, channels-last, 1 process, of a batch 16 images each, in 1 pass of norm groups")
     assert [word for word in epoch.split() if not word[0].isdigit()] == [
         *("epoch", "loss", "error_percent", "validation_error_percent", "images_per_second", "seconds_left"),
     ]
     assert Run(Path(folder)).finished
+
+
+def test_a_machine_is_told_how_to_carry_it_out(say: Say) -> None:
+    """Every option arrives, is said before the start and written down; only precision makes another experiment."""
+    how = ("--precision", "bf16", "--checkpoint-activations", "segments", "--deterministic", "--device", "cpu")
+    _, err = say(*TRAIN, *how, "--log", "none", "--out", "run")
+    assert "precision is bf16 in place of fp32" in err.splitlines()
+    assert any(line.startswith("deterministic: the same seed gives the same weights") for line in err.splitlines())
+    assert any(line.startswith("bf16 on cpu, channels-last, 1 process") for line in err.splitlines())
+    run = Run(Path("run"))
+    told = json.loads((run.folder / "env.json").read_text())["execution"]
+    assert {name: told[name] for name in ("device", "kept", "deterministic", "logs")} == {
+        "device": "cpu",
+        "kept": "segments",
+        "deterministic": True,
+        "logs": [],
+    }
+    assert run.experiment.precision == run.experiment.recipe.precision == "bf16"
+    out, _ = say(*TRAIN, "--compile", "units", "--precision", "auto", "--print-config")
+    assert (json.loads(out)["compiled"], json.loads(out)["precision"]) == ("units", None)
 
 
 def test_quiet_trains_in_silence(say: Say, finished: Run, tmp_path: Path) -> None:
@@ -183,11 +205,62 @@ def test_evaluating_gives_the_values_of_the_results(say: Say, finished: Run, tmp
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
     out, err = say("evaluate", "run", "--json")
-    assert (json.loads(out), err) == (finished.results["test"], "")
+    values = json.loads(out)
+    assert ({name: values[name] for name in finished.results["test"]}, err) == (finished.results["test"], "")
+    assert list(values) == [
+        *("loss", "error_percent", "images", "calibration_error_percent", "classes", "confusion", "predictions"),
+    ]
+    wrong = sum(each["images"] for each in values["confusion"])
+    assert 100 * wrong / values["images"] == pytest.approx(values["error_percent"])
+    assert [each["class"] for each in values["classes"]] == [f"wave {k}" for k in range(4)]
     out, _ = say("evaluate", "run")
-    assert [line.split()[0] for line in out.splitlines()] == ["loss", "error_percent", "images"]
+    assert [line.split()[0] for line in out.splitlines()[:4]] == [
+        *("loss", "error_percent", "images", "calibration_error_percent"),
+    ]
     assert f"images {finished.results['test']['images']}" in out.splitlines()
+    assert "predictions of every image: run/predictions.csv" in out.splitlines()
+    assert [line.split()[0] for line in out.splitlines()[-5:]] == ["class", *["wave"] * 4]
     assert say("evaluate", "run", "--quiet") == ("", "")
+
+
+def test_several_evaluations_are_a_list_and_a_table(say: Say, finished: Run, tmp_path: Path) -> None:
+    """A row for each run and protocol; an ensemble is one, of its own."""
+    for name in ("one", "two"):
+        shutil.copytree(finished.folder, tmp_path / name)
+    out, err = say("evaluate", "one", "two", "--json")
+    rows = json.loads(out)
+    assert [(each["runs"], each["protocol"], err) for each in rows] == [
+        (["one"], "centre", ""),
+        (["two"], "centre", ""),
+    ]
+    assert {each["error_percent"] for each in rows} == {finished.results["test"]["error_percent"]}
+    head, *lines = say("evaluate", "one", "two")[0].splitlines()
+    assert head.split() == ["run", "protocol", "loss", "error_percent", "images", "calibration_error_percent"]
+    assert [line.split()[:2] for line in lines] == [["one", "centre"], ["two", "centre"]]
+    both = json.loads(say("evaluate", "one", "two", "--ensemble", "--json")[0])
+    assert both["error_percent"] == finished.results["test"]["error_percent"]
+    assert both["predictions"].startswith("one/predictions-ensemble-2-")
+
+
+def test_images_are_classified(say: Say, finished: Run, tmp_path: Path) -> None:
+    """As JSON and as a table; exit code 3 where one cannot be read, and the others are answered all the same."""
+    write(tmp_path / "in" / "a.png")
+    out, err = say("predict", str(finished.folder), "in", "--json")
+    [found] = json.loads(out)
+    assert (found["image"], err) == ("in/a.png", "")
+    assert len(found["classes"]) == 4
+    assert sum(each["probability"] for each in found["classes"]) == pytest.approx(1)
+    out, _ = say("predict", str(finished.folder), "in/a.png", "--top", "2")
+    assert [line.split()[0] for line in out.splitlines()[:2]] == ["image", "in/a.png"]
+    assert len(out.splitlines()) == 3
+    (tmp_path / "in" / "b.png").write_text("")
+    out, _ = say("predict", str(finished.folder), "in", code=3)
+    assert out.splitlines()[-1] == "in/b.png is no image that can be read: an empty file"
+    assert [
+        ("error" in each) for each in json.loads(say("predict", str(finished.folder), "in", "--json", code=3)[0])
+    ] == [
+        *(False, True),
+    ]
 
 
 def test_a_report_is_a_page(say: Say, finished: Run, tmp_path: Path) -> None:
@@ -225,6 +298,13 @@ USAGE: tuple[tuple[str, str], ...] = (
     (f"train {DESIGN} --data {DATA} --save-every nan", "save"),
     (f"train {DESIGN} --data {DATA} --save-every -1", "save"),
     ("train resnet-20 --data digits --epoch 3", 'no option of resatlas train "--epoch"; did you mean "--epochs"?'),
+    (f"train {DESIGN} --data {DATA} --log tensorbord", 'no log "tensorbord"; did you mean "tensorboard"?'),
+    (f"train {DESIGN} --data {DATA} --log none,wandb", 'no log "none"'),
+    ("train resnet-20 --data digits --precision fp8", "--precision"),
+    ("train resnet-20 --data digits --precision bf16 --set precision=fp16", 'setting "precision" is given twice'),
+    ("train resnet-20 --data digits --device tpu", "--device"),
+    ("train resnet-20 --data digits --compile all", "--compile"),
+    ("train resnet-20 --data digits --checkpoint-activations some", "--checkpoint-activations"),
     ("train resnet-20 --data digits --out full", "full holds other files"),
     ("train resnet-20 --data digits --out file", "file is "),
     ("train resnet-20 --data digits --out file/run", "file is no folder"),
@@ -236,7 +316,17 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("evaluate nowhere", "nowhere is no run"),
     ("evaluate full", "full is no run: it has no experiment.json"),
     ("evaluate file", "file is no run"),
-    ("evaluate full full", "does not take"),
+    ("evaluate full full", "full is no run"),
+    ("evaluate full --protocl centre", 'no option of resatlas evaluate "--protocl"; did you mean "--protocol"?'),
+    ("evaluate full --among all", "--among"),
+    ("evaluate full --norm-statistics new", "--norm-statistics"),
+    ("evaluate full --processes 0", "--processes lies between 1 and"),
+    ("evaluate full --workers 0", "--workers lies between 1 and 256"),
+    ("predict", "RUN"),
+    ("predict full", "IMAGE"),
+    ("predict full file", "full is no run and no saved network: it has neither experiment.json nor config.json"),
+    ("predict nowhere file", "nowhere is no run and no saved network: it does not exist"),
+    ("predict full file --top x", "--top"),
     ("report full --out page.html", "full is neither a run nor a study"),
     ("report nowhere --out page.html", "nowhere is neither a run nor a study: it does not exist"),
     ("report file --out page.html", "it is a file"),

@@ -101,3 +101,19 @@ def test_draws_differ_by_epoch_and_seed() -> None:
     """Another epoch or another seed draws anew."""
     drawn = {str(crops(PadCrop(), s, e, 20, IMAGE).corners.tolist()) for s in range(3) for e in range(3)}
     assert len(drawn) == 9
+
+
+@pytest.mark.parametrize("step", [PadCrop(), Flip()], ids=str)
+def test_repeats_draw_anew(step: PadCrop | Flip) -> None:
+    """Image k of n is drawn for the r-th time at k + n·r: first as without repeats, then as for no other."""
+
+    def values(repeats: int) -> Tensor:
+        drawn = draw(step, 3, 1, 40, IMAGE, repeats=repeats)
+        return drawn.corners if isinstance(drawn, Crops) else drawn.mirrored
+
+    thrice, once = values(3), values(1)
+    assert thrice.shape == (120, *once.shape[1:])
+    assert thrice[:40].equal(once)
+    parts = thrice.split(40)
+    assert not any(parts[i].equal(parts[j]) for i in range(3) for j in range(i))
+    assert values(2).equal(thrice[:80])

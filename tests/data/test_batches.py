@@ -1,6 +1,7 @@
 """Batches are normalised, complete and found again by a resume."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from resatlas.data.augment import augment, draw
 from resatlas.data.batches import Batch, Resident, batches, pipeline_for, source, views
 from resatlas.data.catalog import resolve
 from resatlas.data.dataset import ImageSet
+from resatlas.data.erasing import erased
 from resatlas.data.normalisation import Affine, measured, normalised, unit
-from resatlas.data.order import order
+from resatlas.data.order import generator, order, shown
 from resatlas.data.pipeline import Pipeline
 from resatlas.recipes.catalog import NAMED
-from resatlas.recipes.images import Flip, PadCrop, Standardise, Step
+from resatlas.recipes.images import Erase, Flip, PadCrop, Standardise, Step
 from resatlas.recipes.recipe import steps_per_epoch
+from resatlas.training.distributed import World
 from tests.data.memory import training_images
 
 BOTH = (PadCrop(), Flip())
@@ -128,6 +131,44 @@ def test_images_labels_and_ids_stay_together() -> None:
     assert torch.cat([images for images, _, _ in made]).equal(expected)
     assert torch.cat([labels for _, labels, _ in made]).tolist() == part().labels[shown].tolist()
     assert torch.cat([ids for _, _, ids in made]).equal(shown + 1000)
+
+
+ERASE = Erase(probability=Fraction(1, 2), fill="noise")
+
+
+def sample(k: int, repeat: int) -> torch.Tensor:
+    """Image k of the part as epoch 2 of seed 4 has it for the r-th time, made alone."""
+    image = whole()[k : k + 1]
+    for step in BOTH:
+        image = augment(image, torch.tensor([k + 70 * repeat]), draw(step, 4, 2, 70, Shape(2, 8, 8), repeats=3))
+    words = (2, repeat, k) if repeat else (2, k)
+    return erased(image[0], ERASE, generator(4, "erase", *words))
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_an_image_is_made_by_its_epoch_index_and_repeat(repeats: int) -> None:
+    """Every image of every batch is what it is alone; labels and ids are its own; a third of the images is shown."""
+    thrice = replace(pipeline(*BOTH, ERASE), repeats=repeats)
+    made = list(batches(resident(), thrice, seed=4, epoch=2, batch=9))
+    positions = shown(4, 2, 70, repeats=repeats, batch=9)[: len(made)]
+    for batch, chunk in zip(made, positions, strict=True):
+        assert batch.images.equal(torch.stack([sample(p % 70, p // 70) for p in chunk.tolist()]))
+        assert batch.labels.tolist() == part().labels[chunk % 70].tolist()
+        assert batch.ids.equal(chunk % 70 + 1000)
+    assert len(made) == steps_per_epoch(replace(NAMED["quick"], batch=9, repeats=repeats), 70)
+    assert len(torch.cat([batch.ids for batch in made]).unique()) == 63 // repeats
+
+
+@pytest.mark.parametrize("start", [0, 3, 7])
+def test_repeats_resume_at_any_batch_and_are_shared_out(start: int) -> None:
+    """Batch k is the same bits from any start on, and so are its parts in three processes, one after another."""
+    thrice = replace(pipeline(*BOTH, ERASE), repeats=3)
+    every = list(batches(resident(), thrice, seed=1, epoch=3, batch=8))
+    assert same(list(batches(resident(), thrice, seed=1, epoch=3, batch=8, start=start)), every[start:])
+    worlds = [World(rank=rank, size=3) for rank in range(3)]
+    parts = [batches(resident(), thrice, seed=1, epoch=3, batch=8, start=start, share=each.share) for each in worlds]
+    joined = [Batch(*map(torch.cat, zip(*some, strict=True))) for some in zip(*parts, strict=True)]
+    assert same(joined, every[start:])
 
 
 def test_steps_go_in_the_order_of_the_recipe() -> None:

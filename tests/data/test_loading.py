@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,16 @@ from resatlas.data import loading
 from resatlas.data.batches import Batch, batches, pipeline_for, source, views
 from resatlas.data.catalog import resolve
 from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Parts
+from resatlas.data.fitting import left_out
 from resatlas.data.loading import Samples, pixels_of, training
 from resatlas.data.normalisation import normalised, unit
-from resatlas.data.order import order
+from resatlas.data.order import order, shown
 from resatlas.data.photograph import decoded
 from resatlas.data.photographic import centre
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import DataError
 from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.images import AreaCrop, PadCrop, Standardise
 from tests.data.pictures import picture
 
 PHOTOGRAPHIC = [name for name, recipe in NAMED.items() if recipe.data.startswith("imagenet")]
@@ -59,7 +62,7 @@ def assert_equal(left: list[Batch], right: list[Batch]) -> None:
         assert all(mine.equal(theirs) for mine, theirs in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("recipe", ["fb-imagenet", "dmrnet-imagenet-ijcai", "quick"])
+@pytest.mark.parametrize("recipe", ["fb-imagenet", "dmrnet-imagenet-ijcai", "quick", "rsb-a2", "torchvision-v2"])
 def test_workers_change_nothing(data: DataSet, recipe: str) -> None:
     """One or two processes give the same bits; so does an epoch that begins at its second batch."""
     parts, pipeline = made(data, recipe, workers=1)
@@ -69,29 +72,37 @@ def test_workers_change_nothing(data: DataSet, recipe: str) -> None:
     assert_equal(epoch(parts, pipeline, start=1), once[1:])
 
 
-@pytest.mark.parametrize("recipe", ["fb-imagenet", "resnet-imagenet", "quick"])
+@pytest.mark.parametrize("recipe", ["fb-imagenet", "resnet-imagenet", "quick", "rsb-a2", "rsb-a3", "torchvision-v2"])
 def test_a_sample_is_a_function_of_seed_epoch_and_index(data: DataSet, recipe: str) -> None:
-    """Made alone in this process, each image of a batch is the same to the bit; another epoch gives another."""
+    """Made alone in this process, each image of a batch is the same to the bit; another epoch gives another.
+
+    With repeats it is one of seed, epoch, index and repeat.
+    """
     torch.set_num_threads(1)
     parts, pipeline = made(data, recipe)
     found = epoch(parts, pipeline)
-    shown = order(3, 1, 12).split(5)
+    positions = shown(3, 1, 12, repeats=NAMED[recipe].repeats, batch=5)
     make = training(parts.train, pipeline, seed=3, epoch=1)
-    for batch, indices in zip(found, shown, strict=True):
-        alone = [make(pixels_of(parts.train, int(k)), int(k)) for k in indices]
+    for batch, chunk in zip(found, positions, strict=True):
+        alone = [make(pixels_of(parts.train, p % 12), p) for p in chunk.tolist()]
+        indices = chunk % 12
         assert batch.images.equal(torch.stack(alone))
+        assert len({image.numpy().tobytes() for image in alone}) == len(alone)
         assert batch.labels.tolist() == parts.train.labels[indices].tolist()
         assert batch.ids.tolist() == indices.tolist()
-    other = {int(k): image for b in epoch(parts, pipeline, number=2) for k, image in zip(b.ids, b.images, strict=True)}
-    assert not all(other[int(k)].equal(image) for b in found for k, image in zip(b.ids, b.images, strict=True))
+    later = training(parts.train, pipeline, seed=3, epoch=2)
+    again = [later(pixels_of(parts.train, p % 12), p) for p in torch.cat(positions).tolist()]
+    assert not torch.stack(again).equal(torch.cat([batch.images for batch in found]))
 
 
 @pytest.mark.parametrize("recipe", PHOTOGRAPHIC)
 def test_every_recipe_of_photographs_makes_batches(data: DataSet, recipe: str) -> None:
-    """Of the size asked for, finite, and roughly standard."""
+    """Of the size asked for or the recipe's share of it, finite, and roughly standard; tested at the size asked for."""
     parts, pipeline = made(data, recipe)
     images = torch.cat([batch.images for batch in epoch(parts, pipeline)])
-    assert images.shape == (12, 3, 32, 32)
+    side = {"rsb-a3": 23, "torchvision-v2": 25}.get(recipe, 32)  # 160 and 176 of 224
+    assert images.shape == (12, 3, side, side)
+    assert next(views(parts.test, pipeline, 2)).images.shape == (2, 3, 32, 32)
     assert images.dtype == torch.float32
     assert images.isfinite().all()
     assert images.abs().max() < 5
@@ -116,6 +127,29 @@ def test_images_in_memory_take_steps_of_photographs_too() -> None:
     assert isinstance(source(parts.train, pipeline), ImageSet)
     images = torch.cat([batch.images for batch in epoch(parts, pipeline)])
     assert images.shape == (10, 3, 16, 16)
+
+
+def test_images_of_two_channels_lose_the_drawn_operations() -> None:
+    """They are neither grey nor RGB; grey ones keep them."""
+    for channels, expected in ((2, ["AreaCrop", "Standardise", "Erase"]), (1, None)):
+        data = resolve(f"synthetic:size=16,channels={channels},classes=2,images=10")
+        parts, pipeline = made(data, "torchvision-v2")
+        kinds = [type(step).__name__ for step in pipeline.steps]
+        told = list(left_out(NAMED["torchvision-v2"].steps, data))
+        assert ("are neither grey nor RGB" in " ".join(told)) == (channels == 2)
+        assert kinds == (expected or ["AreaCrop", "TrivialAugment", "Standardise", "Erase"])
+        assert next(batches(parts.train, pipeline, seed=0, epoch=0, batch=5)).images.shape == (5, channels, 13, 13)
+
+
+def test_a_pad_goes_by_the_size_that_is_trained() -> None:
+    """After areas of half the size 32, a quarter of 16 is padded: 0 to 4 lines of each image are the mean colour."""
+    data = resolve("synthetic:size=32,channels=3,classes=2,images=40")
+    steps = (AreaCrop(side=Fraction(1, 2)), Standardise(), PadCrop(share=Fraction(1, 4)))
+    parts = data.read()
+    pipeline = pipeline_for(replace(NAMED["quick"], steps=steps), data, parts.train)
+    images = next(batches(parts.train, pipeline, seed=0, epoch=0, batch=40)).images
+    assert images.shape == (40, *pipeline.trained(parts.train.shape)) == (40, 3, 16, 16)
+    assert set((images == 0).all(dim=(1, 3)).sum(dim=1).tolist()) == {0, 1, 2, 3, 4}
 
 
 def test_grey_images_lose_the_steps_on_colours() -> None:
@@ -245,6 +279,32 @@ for number, _ in enumerate(shown):
         sys.modules["kept"] = shown  # to the very end
         sys.exit()
 """
+
+
+IMPORTING = """
+import sys
+from resatlas.data import loading
+from resatlas.data.batches import batches, pipeline_for, source
+from resatlas.data.catalog import resolve
+from resatlas.recipes.catalog import NAMED
+
+real = loading.pixels_of
+def asking(part, k):
+    assert "torchvision.transforms.v2.functional" in sys.modules
+    return real(part, k)
+loading.pixels_of = asking
+data = resolve(sys.argv[1])
+train = data.read().train
+pipeline = pipeline_for(NAMED["fb-imagenet"], data, train)
+assert "torchvision" not in sys.modules
+print(len(list(batches(source(train, pipeline), pipeline, seed=0, epoch=0, batch=2))))
+"""
+
+
+def test_workers_need_not_import_the_transforms(data: DataSet) -> None:
+    """They are there before the workers are, each of which would import them anew in every epoch."""
+    command = [sys.executable, "-c", IMPORTING, data.name]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "6\n"
 
 
 def reading(data: DataSet, how: str = "all") -> subprocess.Popen[str]:

@@ -18,6 +18,7 @@ from resatlas.data.normalisation import (
     Whitening,
     by_constants,
     constants_for,
+    mean_colour,
     measured,
     normalised,
     read_normaliser,
@@ -26,6 +27,7 @@ from resatlas.data.normalisation import (
 )
 from resatlas.errors import CheckpointError
 from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.constants import IMAGENET
 from resatlas.recipes.images import (
     NORMALISATIONS,
     Constants,
@@ -58,6 +60,13 @@ def test_constants_are_numbers_from_0_to_255() -> None:
     under = normalised(unit(images()), by_constants(CONSTANTS))
     mean, std = (np.array(each)[:, None, None] for each in (CONSTANTS.mean, CONSTANTS.std))
     np.testing.assert_allclose(under, (images().numpy() - mean) / std, rtol=1e-5, atol=1e-6)
+
+
+def test_the_mean_colour_is_told_in_bytes() -> None:
+    """That of ImageNet is the usual grey; that of a mean image is its mean."""
+    assert mean_colour(by_constants(IMAGENET)) == (124, 116, 104)
+    halves = torch.tensor([[[0.0, 1.0]], [[0.2, 0.2]]])
+    assert mean_colour(Affine(mean=halves, std=torch.ones(2, 1, 1))) == (128, 51)
 
 
 def test_constants_of_other_channels_are_not_used() -> None:

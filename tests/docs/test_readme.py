@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 import resatlas
+from resatlas.analysis.questions import QUESTIONS
 from resatlas.cli.main import VERBS, main
 from resatlas.data import digits
 from resatlas.data.dataset import Parts
 from resatlas.runs.store import Run
 from tests.data.pictures import picture
+from tests.reporting.folders import Subject, write_errors
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,7 +27,9 @@ PACKAGE = Path(resatlas.__file__).parent
 
 
 FINE_TUNING = "resatlas data check"
+DISSECTING = "import torch"
 TRAVELLING = "import resatlas\n\nresatlas.save_pretrained"
+COMPARING = "resatlas compare"
 
 
 def block(language: str, beginning: str = "") -> str:
@@ -33,6 +37,11 @@ def block(language: str, beginning: str = "") -> str:
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
     [found] = (text for name, text in blocks if name == language and text.startswith(beginning))
     return found
+
+
+def section(title: str) -> str:
+    """What stands under a heading."""
+    return README.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
 def in_shell(commands: list[str], folder: Path) -> str:
@@ -87,17 +96,34 @@ def test_the_commands_run_in_order(tmp_path: Path) -> None:
     assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!")
 
 
+def test_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands and Python on the folders of two designs, written without a training."""
+    for family, wrong in (("resnet", (40, 42, 41)), ("plain", (10, 12, 13))):
+        write_errors(tmp_path / "runs", Subject(family=family, depth=20, knobs="base=16"), wrong)
+    assert in_shell(block("sh", COMPARING).splitlines(), tmp_path) == ""
+    assert (tmp_path / "table.tex").read_text(encoding="utf-8").startswith("\\subsection*{Runs: test error")
+    monkeypatch.chdir(tmp_path)
+    printed = StringIO()
+    with redirect_stdout(printed):
+        exec(compile(block("python", "import resatlas\n\n[answer]"), "README.md", "exec"), {})  # noqa: S102
+    assert printed.getvalue().startswith("plain errs less than resnet supported -8.1")
+
+
 def test_every_command_is_one_of_ours() -> None:
     """The shell block names verbs that exist."""
-    words = [line.split()[:2] for name in ("resatlas list", FINE_TUNING) for line in block("sh", name).splitlines()]
+    blocks = ("resatlas list", FINE_TUNING, COMPARING)
+    words = [line.split()[:2] for name in blocks for line in block("sh", name).splitlines()]
     assert {program for program, _ in words} == {"resatlas"}
     assert {verb for _, verb in words} <= set(VERBS)
 
 
-def test_the_python_prints_what_its_comments_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("beginning", ["import resatlas\n\nplan", DISSECTING])
+def test_the_python_prints_what_its_comments_say(
+    beginning: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Each printed value equals the comment behind its line."""
     monkeypatch.chdir(tmp_path)
-    source = block("python", "import resatlas\n\nplan")
+    source = block("python", beginning)
     comments = [line.rpartition("  # ")[2] for line in source.splitlines() if line.startswith("print(")]
     assert len(comments) > 1
     ast.parse(source)
@@ -132,6 +158,14 @@ def test_the_blueprint_is_described_and_trained(
     assert (results["train"]["images"], results["test"]["images"]) == (64, 8)
 
 
+def test_the_questions_are_those_that_are_put() -> None:
+    """Each question that a run is asked is in the table, and no other."""
+    rows = re.findall(
+        r"^\| `([a-z]+)` \|", README.partition("## Inside a trained network")[2].partition("## ")[0], re.M
+    )
+    assert rows == list(QUESTIONS)
+
+
 def tree() -> list[str]:
     """The names below src/resatlas/ in the README's tree, in its order, and those beside it."""
     lines = block("", "src/resatlas/").splitlines()
@@ -154,7 +188,7 @@ def test_the_data_are_those_of_the_catalogue(capsys: pytest.CaptureFixture[str])
     """Each data set of the table exists, and each that exists is in the table; a path is anybody's folder."""
     from resatlas.data.catalog import NAMED, resolve
 
-    rows = re.findall(r"^\| (`.*?) \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \|", section("Data"), re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`([^`]+)`", row) if "/" not in name]
     assert {resolve(name).name.partition(":")[0] for name in named} == set(NAMED)
     assert capsys.readouterr().out == ""

@@ -13,8 +13,9 @@ from resatlas.arch.ops import Shape
 from resatlas.data.dataset import ImageSet
 from resatlas.data.normalisation import Affine, measured
 from resatlas.data.pipeline import Pipeline
-from resatlas.evaluation import classification as module
-from resatlas.evaluation.classification import Answers, answers, classification, predictions
+from resatlas.evaluation import answers as module
+from resatlas.evaluation.answers import Answers, answers
+from resatlas.evaluation.classification import classification, predictions
 from resatlas.evaluation.predictions import Prediction, write_predictions
 from resatlas.nets.network import Network, build
 from resatlas.recipes.images import Standardise

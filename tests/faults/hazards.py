@@ -97,17 +97,42 @@ def clock_running_back() -> None:
     time.time_ns = lambda: int(earlier() * 1e9)
 
 
-def poisoned_at(step: int) -> None:
-    """Let the images of the next step be no numbers."""
+def poisoned_at(*steps: int) -> None:
+    """Let the images of these steps, counted from 1, be no numbers."""
     from resatlas.training import loop
 
     real = loop.step
 
     def poisoned(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
-        bad = batch._replace(images=batch.images * torch.nan) if state.step == step - 1 else batch
+        bad = batch._replace(images=batch.images * torch.nan) if state.step + 1 in steps else batch
         real(state, bad, course)
 
     loop.step = poisoned
+
+
+def scaled_by(scale: float) -> None:
+    """Let the loss of a training in fp16 be scaled by so much at first."""
+    from resatlas.training import precision
+
+    precision.FIRST_SCALE = scale
+
+
+def overflowing_at(step: int) -> None:
+    """Let the loss of a step be so large that its gradient has no place in fp16, though it has one in float32."""
+    from resatlas.recipes.regularisers import Loss
+    from resatlas.training import loop
+    from resatlas.training.mixing import Labels
+
+    real_step, real_loss = loop.step, loop.loss_of
+
+    def huge(loss: Loss, logits: torch.Tensor, labels: Labels) -> torch.Tensor:
+        return real_loss(loss, logits, labels) * 1e30
+
+    def overflowing(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+        loop.loss_of = huge if state.step == step - 1 else real_loss
+        real_step(state, batch, course)
+
+    loop.step = overflowing
 
 
 def reader_killed(marker: Path, image: int) -> None:
@@ -154,6 +179,8 @@ def without_network() -> None:
 
     def refuse(event: str, arguments: tuple[object, ...]) -> None:
         if not event.startswith(("socket.", "urllib.", "http.", "ftplib.")):
+            return
+        if event == "socket.gethostname":  # its own name, which no other machine tells it
             return
         family = arguments[1] if event == "socket.__new__" else getattr(arguments[0], "family", None)
         if family != socket.AF_UNIX:  # by which workers hand over their images

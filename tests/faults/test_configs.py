@@ -141,7 +141,7 @@ EDITS: dict[str, tuple[str, object]] = {
     "seed": ("seed", 10**30),
     "list": ("recipe", []),
     "schema before": ("schema", 0),
-    "schema after": ("schema", 2),
+    "schema after": ("schema", 3),
     "design": ("design", ["resnet-20"]),
 }
 TEXTS: dict[str, str] = {

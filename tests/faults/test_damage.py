@@ -1,6 +1,7 @@
 """Checkpoints that a disk has cut or changed are never taken for whole."""
 
 import random
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -8,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from resatlas.training.checkpoint import MANIFEST, fault, newest_valid, save
-from tests.training.small import go_on, stepped
+from resatlas.data.normalisation import Affine, read_normaliser, save_normaliser
+from resatlas.runs.files import sha256_of
+from resatlas.runs.store import Run
+from resatlas.training.checkpoint import MANIFEST, NORMALISATION, fault, newest_valid, save
+from tests.training import processes
+from tests.training.small import DATA, DESIGN, assert_same, go_on, stepped
+
+TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--save-every", "0", "--out", "run")
 
 FILES = ("model.safetensors", "optim.safetensors", "state.json")
 FLIPS = 300
@@ -78,3 +85,25 @@ def flipped(content: bytes, bit: int) -> bytes:
     changed = bytearray(content)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
+
+
+def test_another_normalisation_is_not_trained_with(unbroken: Run, tmp_path: Path) -> None:
+    """Whole but not the one that the weights know: told, for training and testing; where it is gone, it is measured."""
+    run = Run(tmp_path / "run")
+    shutil.copytree(unbroken.folder, run.folder)
+    file = run.folder / NORMALISATION
+    measured = read_normaliser(file)
+    assert isinstance(measured, Affine)
+    save_normaliser(Affine(mean=measured.mean + 0.5, std=measured.std), file)
+    told = f"CheckpointError: {NORMALISATION} has changed since step-00000015 was saved: sha256 {sha256_of(file)}, not "
+    tested = processes.run(tmp_path, "evaluate", "run")
+    assert tested.code == 4
+    assert tested.line.startswith(told)
+    (run.folder / "results.json").unlink()
+    resumed = processes.run(tmp_path, *TRAIN, "--resume", "auto", "--quiet")
+    assert resumed.code == 4
+    assert resumed.line.startswith(told)
+    file.unlink()
+    assert processes.run(tmp_path, *TRAIN, "--resume", "auto", "--quiet") == processes.Ended(0, "", "")
+    assert_same(run, unbroken)
+    assert file.read_bytes() == (unbroken.folder / NORMALISATION).read_bytes()

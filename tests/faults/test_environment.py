@@ -152,8 +152,16 @@ def test_of_many_that_begin_at_once_one_trains(tmp_path: Path) -> None:
         assert each.code == 0 or "is locked by pid" in each.line or "holds another" in each.line
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
-def test_a_state_of_another_version_is_passed_over(unbroken: Run, tmp_path: Path, schema: object) -> None:
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        (0, "cannot be read"),
+        (3, "was written by a later version of resatlas"),
+        ("1", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_state_of_another_version_is_passed_over(unbroken: Run, tmp_path: Path, schema: object, why: str) -> None:
     """Sealed as it is, it is not guessed at: told with its schema, and the checkpoint before is used."""
     shutil.copytree(unbroken.folder, tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -162,7 +170,7 @@ def test_a_state_of_another_version_is_passed_over(unbroken: Run, tmp_path: Path
     change(last, {"schema": schema})
     command = (*TRAIN, "--out", "run", "--resume")
     ended = processes.run(tmp_path, *command, str(last), "--quiet")
-    reason = f"checkpoint step-00000015 has a state of schema {schema}; this version reads 1"
+    reason = f"checkpoint step-00000015 of schema {schema} {why}; this version reads 1 and 2"
     assert (ended.code, ended.line) == (4, f"CheckpointError: {reason}")
     ended = processes.run(tmp_path, *command, "auto")
     assert ended.err.splitlines()[:2] == [reason, "resumes from step-00000010"]

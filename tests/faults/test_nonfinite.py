@@ -1,6 +1,10 @@
 """A loss or gradient that is no number stops before the update, and leaves what is needed to find out why."""
 
 import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +14,8 @@ import torch
 from resatlas.data.order import order
 from resatlas.errors import NonFiniteError
 from resatlas.runs.store import Run
+from resatlas.training import loop
+from resatlas.training.optimizer import momenta
 from resatlas.training.session import Watcher
 from resatlas.training.state import TrainState
 from tests.faults import hazards
@@ -80,3 +86,85 @@ def test_the_weight_whose_gradient_is_no_number_is_named(tmp_path: Path) -> None
     assert [path for path, norms in told["norms"].items() if isinstance(norms["gradient"], str)] == ["head.linear.bias"]
     assert isinstance(told["loss"], float)
     assert different(tensors(last_checkpoint(run)), before[0]) == []
+
+
+def test_a_step_may_be_left_out(tmp_path: Path) -> None:
+    """No update, no statistics, no share in the epoch's means: told, counted, and the same after any resume."""
+    poison = partial(hazards.poisoned_at, 2, STEPS + 3)
+    command = (*TRAIN, "--nonfinite", "skip")
+    told = processes.run(tmp_path / "straight", *command, first=poison)
+    assert told.code == 0, told.err
+    assert "steps that are not finite are left out, at most 10 in a row, and in all 10 or one of 100" in told.err
+    assert f"step {STEPS + 3} is left out, 2 so far: the loss is nan at step {STEPS + 3} (epoch 2, " in told.err
+    straight = Run(tmp_path / "straight" / "run")
+    assert [row["skipped_steps"] for row in straight.metrics] == [1, 2, 2]
+    assert straight.results["train"]["skipped_steps"] == 2
+    assert [row["images"] for row in straight.timing] == [64, 64, 80]
+    assert json.loads((straight.folder / "nonfinite.json").read_text())["step"] == STEPS + 3
+    broken = tmp_path / "broken"
+    for step in (2, STEPS + 3):
+        stopped = partial(poisoned_and_stopped, step)
+        assert processes.run(broken, *command, "--resume", "auto", "--quiet", first=stopped).code == 75
+        position = json.loads((last_checkpoint(Run(broken / "run")) / "state.json").read_text())
+        assert (position["step"], position["skipped_in_a_row"]) == (step, 1)
+    assert processes.run(broken, *command, "--resume", "auto", "--quiet", first=poison) == processes.Ended(0, "", "")
+    assert_same(Run(broken / "run"), straight)
+
+
+def poisoned_and_stopped(last: int) -> None:
+    """Let the images of two steps be no numbers, and someone ask for an end in the last that is to be taken."""
+    from resatlas.training import leaving_out
+
+    hazards.poisoned_at(2, STEPS + 3)
+    real = leaving_out.attempt
+
+    def attempt(state: TrainState, step: Callable[[], None]) -> NonFiniteError | None:
+        error = real(state, step)
+        if state.step == last:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return error
+
+    loop.attempt = attempt
+
+
+def test_a_step_left_out_changes_no_weight(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Weights, statistics and momentum after it are those before it, bit for bit."""
+    monkeypatch.setattr(loop, "step", loop.step)
+    hazards.poisoned_at(STEPS + 3)
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+
+    def on_step(state: TrainState) -> None:
+        kept = {**state.network.state_dict(), **momenta(state.network, state.optimizer)}
+        seen[state.step] = {name: tensor.clone() for name, tensor in kept.items()}
+
+    carried_out(tmp_path / "run", replace(EXPERIMENT, nonfinite="skip"), watcher=Watcher(on_step=on_step))
+    assert different(seen[STEPS + 2], seen[STEPS + 3]) == []
+    assert different(seen[STEPS + 3], seen[STEPS + 4]) != []
+
+
+@pytest.mark.parametrize(
+    ("steps", "last", "told"),
+    [
+        (range(3, 22), 13, "10 steps before it were left out already"),
+        (range(2, 40, 2), 22, "10 of 42 steps were left out already, which is the most"),
+    ],
+    ids=["in a row", "in all"],
+)
+def test_only_a_few_steps_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: range, last: int, told: str
+) -> None:
+    """The eleventh in a row, or of a short training in all, ends it as one alone does by default."""
+    monkeypatch.setattr(loop, "step", loop.step)
+    hazards.poisoned_at(*steps)
+    experiment = replace(EXPERIMENT, nonfinite="skip", recipe=replace(EXPERIMENT.recipe, epochs=2, batch=4))
+    with pytest.raises(NonFiniteError, match=f"the loss is nan at step {last} .*; {told}$"):
+        carried_out(tmp_path / "run", experiment)
+    assert json.loads((tmp_path / "run" / "nonfinite.json").read_text())["step"] == last
+
+
+def test_an_epoch_without_a_finite_step_has_no_mean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It ends the training: no row of it would tell the truth."""
+    monkeypatch.setattr(loop, "step", loop.step)
+    hazards.poisoned_at(*range(STEPS + 1, 2 * STEPS + 1))
+    with pytest.raises(NonFiniteError, match="no step of epoch 2 was finite"):
+        carried_out(tmp_path / "run", replace(EXPERIMENT, nonfinite="skip"))

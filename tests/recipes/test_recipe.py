@@ -1,6 +1,7 @@
 """Recipes are values that check themselves, and schedules are functions."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from resatlas.errors import RecipeError
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Flip, PadCrop, Standardise
-from resatlas.recipes.recipe import Decay, Sgd
+from resatlas.recipes.recipe import Decay, Lamb, Sgd
+from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Mixup
 from resatlas.recipes.schedule import OneCycle, rate
 
 QUICK = NAMED["quick"]
@@ -90,6 +92,34 @@ def test_decays_and_momentum_are_rates_below_one(field: str, value: float) -> No
     change = {"optimizer": Sgd(momentum=value)} if field == "momentum" else {"decay": Decay(**{field: value})}
     with pytest.raises(RecipeError, match=rf"^{field} lies in \[0, 1\); {value} does not$"):
         replace(QUICK, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: CrossEntropy(smoothing=1.0), r"smoothing lies in \[0, 1\)"),
+        (lambda: BinaryCrossEntropy(present_above=math.nan), r"present_above lies in \[0, 1\)"),
+        (lambda: Mixup(alpha=0.0), "alpha lies above 0"),
+        (lambda: Cutmix(alpha=math.inf), "alpha lies above 0"),
+        (lambda: Ema(decay=1.0), "decay of the average lies in"),
+        (lambda: Ema(every=0), "an average is taken every 1 to"),
+        (lambda: Ema(begins=Fraction(1)), "an average begins at a share from 0 to below 1"),
+        (lambda: Lamb(beta2=1.0), "beta2 lies in"),
+        (lambda: Lamb(eps=0.0), "eps lies between 0 and 1"),
+        (lambda: replace(QUICK, clip=0.0), "clip is a finite norm above 0"),
+        (lambda: replace(QUICK, mixed=Fraction(0)), "mixed is a share above 0"),
+        (
+            lambda: replace(QUICK, mixing=(Mixup(), Mixup(alpha=1.0))),
+            "mixing takes each way once; Mixup, Mixup repeats",
+        ),
+        (lambda: replace(QUICK, stochastic_depth=Fraction(1)), "stochastic_depth is a rate from 0 to below 1"),
+        (lambda: replace(NAMED["wrn-cifar"], optimizer=Lamb()), "a drop resets the momentum of SGD alone"),
+    ],
+)
+def test_what_regularises_has_bounds(wrong: Callable[[], object], words: str) -> None:
+    """What cannot be done is refused where it is written."""
+    with pytest.raises(RecipeError, match=words):
+        wrong()
 
 
 @pytest.mark.parametrize("peak", [0.0, -0.1, math.inf, math.nan])

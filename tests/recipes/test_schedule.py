@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.recipe import Recipe, epochs_begun, steps_in_all, steps_per_epoch, with_epochs
 from resatlas.recipes.schedule import (
     START,
+    Cosine,
     OneCycle,
     Pace,
     Plateau,
@@ -22,6 +24,7 @@ from resatlas.recipes.schedule import (
     after_epoch,
     after_step,
     fallen,
+    progress,
     rate,
     shares,
 )
@@ -137,6 +140,60 @@ def test_other_schedules_hear_nothing() -> None:
         assert after_step(schedule, Fraction(0), START, step=1, error_percent=1.0) is START
 
 
+def epoch_rates(schedule: Cosine, epochs: int, steps: int = 7) -> list[float]:
+    """The rate of each epoch, which all of its steps have."""
+    found: list[set[float]] = [set() for _ in range(epochs)]
+    for step in range(epochs * steps):
+        found[step // steps].add(rate(schedule, progress(schedule, step=step, steps=epochs * steps, epoch=steps)))
+    assert all(len(each) == 1 for each in found)
+    return [each.pop() for each in found]
+
+
+def test_a_cosine_is_that_of_torch() -> None:
+    """With torchvision's arguments: five epochs in a line from a hundredth, then CosineAnnealingLR, epoch by epoch."""
+    schedule = Cosine(peak=Fraction(1, 2), warm_up=Fraction(5, 60), start=Fraction(1, 200), moves="epochs")
+    sgd = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    line = torch.optim.lr_scheduler.LinearLR(sgd, start_factor=0.01, total_iters=5)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, T_max=55)
+    theirs = torch.optim.lr_scheduler.SequentialLR(sgd, [line, cosine], milestones=[5])
+    expected = []
+    for _ in range(60):
+        expected.append(sgd.param_groups[0]["lr"])
+        sgd.step()
+        theirs.step()
+    assert epoch_rates(schedule, 60) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_cosine_may_count_from_the_start() -> None:
+    """As timm's does without a prefix: after the line it goes on where a cosine without warm-up would be."""
+    schedule = Cosine(
+        peak=Fraction(8, 1000),
+        warm_up=Fraction(5, 100),
+        start=Fraction(1, 10_000),
+        floor=Fraction(1, 10**6),
+        counts_from="start",
+        moves="epochs",
+    )
+    line = [1e-4 + epoch * (8e-3 - 1e-4) / 5 for epoch in range(5)]
+    cosine = [1e-6 + (8e-3 - 1e-6) * (1 + math.cos(math.pi * epoch / 100)) / 2 for epoch in range(5, 100)]
+    assert epoch_rates(schedule, 100) == pytest.approx(line + cosine, rel=1e-12)
+
+
+@given(
+    warm_up=st.fractions(0, Fraction(9, 10), max_denominator=50),
+    floor=st.fractions(0, TENTH, max_denominator=1000),
+    at=st.fractions(0, 1, max_denominator=10**4),
+)
+def test_a_cosine_by_steps_is_a_rise_and_a_fall(warm_up: Fraction, floor: Fraction, at: Fraction) -> None:
+    """Between start and peak before the end of the warm-up, between peak and floor after it, the floor at the end."""
+    schedule = Cosine(peak=TENTH, warm_up=warm_up, start=TENTH / 100, floor=floor)
+    low = TENTH / 100 if at < warm_up else floor
+    assert float(low) - 1e-12 <= rate(schedule, at) <= 0.1 + 1e-12
+    assert rate(schedule, warm_up) == pytest.approx(0.1)
+    assert rate(schedule, Fraction(1)) == pytest.approx(float(floor), abs=1e-12)
+    assert progress(schedule, step=3, steps=10, epoch=2) == Fraction(3, 10)
+
+
 @pytest.mark.parametrize("drops", [(Fraction(1, 2), Fraction(1, 4)), (Fraction(0),), (Fraction(1),), (TENTH, TENTH)])
 def test_drops_are_growing_shares(drops: tuple[Fraction, ...]) -> None:
     """Each comes after the one before, and before the end."""
@@ -153,9 +210,12 @@ def test_drops_are_growing_shares(drops: tuple[Fraction, ...]) -> None:
         lambda: Plateau(peak=TENTH, patience=0),
         lambda: WarmUp(rate=Fraction(0), share=TENTH),
         lambda: WarmUp(rate=TENTH, share=Fraction(2)),
+        lambda: Cosine(peak=Fraction(0)),
+        lambda: Cosine(peak=TENTH, floor=Fraction(2, 10)),
+        lambda: Cosine(peak=TENTH, start=Fraction(-1)),
     ],
 )
 def test_schedules_check_themselves(wrong: Callable[[], object]) -> None:
     """Rates, factors, shares and patience have bounds."""
-    with pytest.raises(RecipeError, match=r"lies between|lasts 1 epoch or more"):
+    with pytest.raises(RecipeError, match=r"lies between|lies in|lasts 1 epoch or more"):
         wrong()

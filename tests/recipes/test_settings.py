@@ -6,9 +6,12 @@ from fractions import Fraction
 import pytest
 
 from resatlas.errors import RecipeError, UnknownName, UsageError
-from resatlas.recipes.catalog import NAMED, resolve, with_settings
-from resatlas.recipes.recipe import Decay, Recipe, Sgd
-from resatlas.recipes.schedule import OneCycle
+from resatlas.recipes.catalog import NAMED, resolve
+from resatlas.recipes.images import Flip, Standardise
+from resatlas.recipes.recipe import Decay, Lamb, Recipe, Sgd
+from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Mixup
+from resatlas.recipes.schedule import Cosine, OneCycle
+from resatlas.recipes.settings import with_settings
 
 QUICK = NAMED["quick"]
 
@@ -28,6 +31,28 @@ QUICK = NAMED["quick"]
         (("optimizer.form=plain",), replace(QUICK, optimizer=Sgd(momentum=0.9, form="plain"))),
         (("decay.norm=1e-4", "decay.conv=0"), replace(QUICK, decay=Decay(conv=0.0, linear=5e-4, norm=1e-4))),
         (("name=mine",), replace(QUICK, name="mine")),
+        (("loss.smoothing=0.1",), replace(QUICK, loss=CrossEntropy(smoothing=0.1))),
+        (
+            ("loss.smoothing=0.1", "loss=binary-cross-entropy"),
+            replace(QUICK, loss=BinaryCrossEntropy(smoothing=0.1)),
+        ),
+        (
+            ("loss.present_above=0.2", "loss=binary-cross-entropy"),
+            replace(QUICK, loss=BinaryCrossEntropy(present_above=0.2)),
+        ),
+        (("average.decay=0.9",), replace(QUICK, average=Ema(decay=0.9))),
+        (("average=ema", "average.every=8"), replace(QUICK, average=Ema(every=8))),
+        (("average=none",), QUICK),
+        (("mixing=mixup,cutmix", "mixed=1/2"), replace(QUICK, mixing=(Mixup(), Cutmix()), mixed=Fraction(1, 2))),
+        (("mixing=none",), QUICK),
+        (("optimizer.eps=1e-8", "optimizer=lamb"), replace(QUICK, optimizer=Lamb(eps=1e-8))),
+        (("clip=1",), replace(QUICK, clip=1.0)),
+        (
+            ("schedule=cosine", "schedule.warm_up=1/20"),
+            replace(QUICK, schedule=Cosine(peak=Fraction(1, 10), warm_up=Fraction(1, 20))),
+        ),
+        (("dropouts=0,0.3",), replace(QUICK, dropouts=(0.0, 0.3))),
+        (("steps=standardise,flip",), replace(QUICK, steps=(Standardise(), Flip()))),
     ],
 )
 def test_a_field_is_set_by_its_name(settings: tuple[str, ...], expected: Recipe) -> None:
@@ -89,9 +114,22 @@ def test_a_wrong_key_is_answered_with_the_nearest(setting: str, sentence: str) -
         "optimizer.momentum=-inf",
         "optimizer.momentum=1",
         "optimizer.form=nestrov",
-        "optimizer=sgd",
-        "schedule=cosine",
-        "steps=none",
+        "optimizer=adam",
+        "optimizer.eps=1e-8",
+        "schedule=steps",
+        "schedule=line",
+        "decay=0.1",
+        "loss=none",
+        "loss.smoothing=1",
+        "mixing=mixup,mixup",
+        "mixing=cutmixup",
+        "mixed=0",
+        "average=0.9",
+        "average.decay=1",
+        "average.every=0",
+        "stochastic_depth=1",
+        "clip=0",
+        "clip=nan",
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key(setting: str) -> None:

@@ -22,7 +22,10 @@ RECIPE = replace(NAMED["quick"], epochs=12)
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A design to be drawn figures for; `ease` lowers its errors, `loss` is where its training ends."""
+    """A design to be drawn figures for.
+
+    `ease` lowers its errors, `loss` is where its training ends, `pace` its seconds an epoch.
+    """
 
     family: str
     depth: int
@@ -31,6 +34,7 @@ class Subject:
     multiply_adds: int = 2_500_000
     loss: float = 0.02
     ease: float = 0.0
+    pace: float = 0.5
 
     @property
     def design(self) -> str:
@@ -98,7 +102,7 @@ def write_run(
         "parameters": subject.parameters,
         "multiply_adds": subject.multiply_adds,
         "mean_path_length": subject.depth / 2 + 1,
-        "seconds": 0.5 * recipe.epochs,
+        "seconds": subject.pace * recipe.epochs,
         "images_per_second": 2432.0,
         "train": {"loss": loss, "error_percent": error, "images": 1257},
         "validation": {"loss": loss, "error_percent": error, "images": 180},
@@ -107,6 +111,19 @@ def write_run(
     write_json(folder / "results.json", results)
     run.set_status("finished", epoch=recipe.epochs)
     return run
+
+
+def write_errors(
+    folder: Path, subject: Subject, wrong: Sequence[int], *, recipe: Recipe = RECIPE, data: str = "digits:size=16"
+) -> list[Run]:
+    """Runs of one design with seeds from 0 on, each with so many wrong images."""
+    runs = []
+    for seed, count in enumerate(wrong):
+        answers = [k < count for k in range(IMAGES)]
+        Random(f"{subject.design} {seed}").shuffle(answers)  # noqa: S311 - figures, not secrets
+        name = Experiment(design=subject.design, data=data, recipe=recipe, seed=seed).run_name
+        runs.append(write_run(folder / name, subject, seed=seed, wrong=answers, recipe=recipe, data=data))
+    return runs
 
 
 def environment() -> Mapping[str, object]:

@@ -1,7 +1,7 @@
 """An experiment is a value that JSON holds whole."""
 
 import json
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,9 +14,23 @@ from resatlas.errors import UsageError
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.recipe import Decay, Recipe, Sgd
 from resatlas.recipes.schedule import OneCycle
-from resatlas.runs.experiment import Experiment, digest, folder_name, from_json, to_json
+from resatlas.runs.experiment import (
+    SCHEMA,
+    Experiment,
+    digest,
+    digest_as_written,
+    folder_name,
+    from_json,
+    to_json,
+)
 
 PLAIN = Experiment(design="resnet-20", data="digits")
+
+OF_SCHEMA_1 = (
+    *("name", "source", "epochs", "batch", "schedule", "iterations", "leftover", "norm_group", "optimizer", "decay"),
+    *("initial", "dropouts", "steps", "testing", "validation", "data", "images", "reported", "unsettled"),
+)
+"""The fields that a recipe had then."""
 
 RATES = st.floats(0, 0.999)
 
@@ -71,11 +85,34 @@ def test_other_keys_of_its_file_are_passed_over() -> None:
     assert from_json({**to_json(PLAIN), "plan": {}, "classes": [], "note": ""}) == PLAIN
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None, []])
-def test_another_schema_is_refused(schema: object) -> None:
-    """A file of another version is not guessed at."""
-    with pytest.raises(UsageError, match="has schema 1; this has"):
+@pytest.mark.parametrize(
+    ("schema", "sentence"),
+    [
+        (SCHEMA + 1, r"of schema 3 was written by a later version of resatlas; this version reads 1 and 2"),
+        (0, "of schema 0 cannot be read; this version reads 1 and 2"),
+        ("1", "of schema 1 cannot be read"),
+        (True, "of schema True cannot be read"),
+        (None, "of schema None cannot be read"),
+        ([], "of schema .* cannot be read"),
+    ],
+)
+def test_another_schema_is_refused(schema: object, sentence: str) -> None:
+    """A file of another version is not guessed at; that of a later one is told as such."""
+    with pytest.raises(UsageError, match=sentence):
         from_json({**to_json(PLAIN), "schema": schema})
+
+
+@given(EXPERIMENTS)
+def test_the_schema_before_is_read(experiment: Experiment) -> None:
+    """An experiment of schema 1, which had SGD alone, and none of the fields that came since."""
+    data = json.loads(json.dumps(to_json(experiment)))
+    optimizer = {key: value for key, value in data["recipe"]["optimizer"].items() if key != "kind"}
+    recipe = {key: value for key, value in data["recipe"].items() if key in OF_SCHEMA_1}
+    old = {**data, "schema": 1, "precision": "fp32", "recipe": {**recipe, "optimizer": optimizer}}
+    default = {each.name: each.default for each in fields(Recipe) if each.name not in OF_SCHEMA_1}
+    known = {name: value for name, value in default.items() if value is not MISSING}
+    assert from_json(old) == replace(experiment, recipe=replace(experiment.recipe, **known), precision="fp32")
+    assert digest_as_written({**old, "plan": {}, "note": ""}) == digest_as_written(old) != digest(experiment)
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,15 @@ from resatlas.data.dataset import DataSet, ImageSet, Parts
 from resatlas.data.normalisation import Affine
 from resatlas.designs import catalog as designs
 from resatlas.errors import CheckpointError, DataError, DesignError, FolderError, UnknownName, UsageError
-from resatlas.evaluation import classification
-from resatlas.recipes.catalog import NAMED, with_settings
+from resatlas.evaluation import answers as evaluation
+from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.settings import with_settings
 from resatlas.runs.store import Run
 from resatlas.studies.checks import check_classes
 from resatlas.studies.departures import departures
-from resatlas.studies.single import prepare, retest, train
+from resatlas.studies.single import prepare, train
+from resatlas.studies.testing import evaluate
+from resatlas.training.logs import EVENTS
 from resatlas.training.session import material, trained
 from tests.data.pictures import write_parts
 from tests.training.small import EXPERIMENT, assert_same, carried_out, results_without_times, signalling
@@ -49,7 +52,8 @@ def copy(run: Run, tmp_path: Path) -> Run:
 
 def test_a_finished_run_has_its_files(run: Run) -> None:
     """What design, data, recipe and seed gave, and nothing that was only needed on the way."""
-    assert sorted(path.name for path in run.folder.iterdir()) == [
+    found = sorted(path.name for path in run.folder.iterdir())
+    assert [name for name in found if name != EVENTS] == [  # which TensorBoard reads, where it is installed
         "checkpoints",
         "env.json",
         "experiment.json",
@@ -132,14 +136,14 @@ def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None
 def test_the_test_images_are_touched_once_after_the_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Validation images are answered after every epoch, test images once, at the very end."""
     asked: list[tuple[int, int]] = []
-    real = classification.answers
+    real = evaluation.answers
     folder = tmp_path / "run"
 
     def counted(network: Any, part: ImageSet, pipeline: Any) -> Any:  # noqa: ANN401 - as the real one
         asked.append((len(part), len(Run(folder).metrics)))
         return real(network, part, pipeline)
 
-    monkeypatch.setattr(classification, "answers", counted)
+    monkeypatch.setattr(evaluation, "answers", counted)
     carried_out(folder)
     assert asked == [(12, 0), (12, 1), (12, 2), (12, 3), (24, 3)]
 
@@ -235,6 +239,12 @@ def test_data_that_are_missing_are_told_before_a_run_is_begun(tmp_path: Path, mo
     with pytest.raises(DataError, match="not here"):
         carried_out(tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def retest(folder: Path) -> dict[str, float]:
+    """The values of the first test, again."""
+    [tested] = evaluate([folder])
+    return {name: tested.values[name] for name in ("loss", "error_percent", "images")}
 
 
 def test_retesting_gives_the_same_values(copy: Run) -> None:
@@ -362,6 +372,22 @@ def test_every_other_value_than_the_recipe_s_is_told() -> None:
     last = designs.plan("pyramidnet-200-bottleneck-a450", classes=4)
     told = list(departures(NAMED["pyramidnet-imagenet"], data, last))
     assert told == [f"Flip is left out: mirrored images of {data.name} lose their class"]
+
+
+def test_other_kinds_are_told_with_their_values() -> None:
+    """Another optimizer, mixtures, an average that is gone, and a network whose units nothing goes around."""
+    data = datasets.resolve("synthetic:size=32,channels=3,classes=4,images=96")
+    changed = with_settings(NAMED["quick"], ("optimizer=lamb", "mixing=mixup,cutmix", "average.decay=0.9", "clip=1"))
+    assert list(departures(changed, data, designs.plan("wrn-10-2", classes=4)))[:4] == [
+        "optimizer is lamb (beta1 0.9, beta2 0.999, eps 1e-06) in place of sgd (momentum 0.9, form nesterov)",
+        "clip is 1.0 in place of none",
+        "mixing is mixup (alpha 0.2), cutmix (alpha 1.0) in place of none",
+        "average is ema (decay 0.9, every 1, begins 0) in place of none",
+    ]
+    without = with_settings(NAMED["torchvision-v2"], ("average=none", "stochastic_depth=0.1"))
+    told = list(departures(without, data, designs.plan("plain-20", classes=4)))
+    assert any(line.startswith("average is none in place of ema (decay 0.99") for line in told)
+    assert "no residual is lost at random: the network has no shortcut that would go on alone" in told
 
 
 def test_a_run_stopped_on_its_last_step_can_be_tested_again(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import torch
+
 from tests.training.small import DATA
 
 DESIGNS = ("resnet:depth=8,base=2", "plain:depth=8,base=2")
@@ -52,10 +54,12 @@ def forking(seconds: float = 0.0, *, preparing: float = 0.0) -> None:
         step(state, batch, course)
         time.sleep(seconds)
 
-    def slow_start(run: session.Run, experiment: session.Experiment) -> loop.TrainState:
+    def slow_start(
+        run: session.Run, experiment: session.Experiment, device: torch.device = loop.CPU
+    ) -> loop.TrainState:
         (run.folder / "preparing").touch()
         time.sleep(preparing)
-        return begin(run, experiment)
+        return begin(run, experiment, device)
 
     loop.step = slow_step
     if preparing:

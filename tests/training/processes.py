@@ -75,6 +75,7 @@ def run(folder: Path, *words: str, first: Callable[[], None] | None = None) -> E
 def program(folder: Path, words: tuple[str, ...], first: Callable[[], None] | None) -> None:
     """What happens in the process: everything that `python -m resatlas` does, with its output in files."""
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which whoever started the tests may ignore
     os.chdir(folder)
     set_start_method("fork", force=True)  # of its own processes, as in a program that a shell starts
     for name, number in (("out", 1), ("err", 2)):

@@ -109,11 +109,11 @@ def last_checkpoint(run: Run) -> Path:
 
 
 def tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Everything that a checkpoint holds of the network and of its momentum."""
+    """Everything that a checkpoint holds of the network, of its optimizer, and of the average of its weights."""
     return {
-        f"{name}: {path}": tensor
-        for name in ("model", "optim")
-        for path, tensor in load_file(checkpoint / f"{name}.safetensors").items()
+        f"{file.stem}: {path}": tensor
+        for file in checkpoint.glob("*.safetensors")
+        for path, tensor in load_file(file).items()
     }
 
 

@@ -65,7 +65,7 @@ def test_a_checkpoint_has_four_files_and_a_pointer(state: TrainState, tmp_path: 
     assert (tmp_path / "latest").read_text() == "step-00000003\n"
     assert names(folder) == sorted(FILES)
     manifest = json.loads((folder / "MANIFEST.json").read_text())
-    assert manifest["schema"] == 1
+    assert manifest["schema"] == 2
     assert {name: seal["size"] for name, seal in manifest["files"].items()} == {
         name: (folder / name).stat().st_size for name in FILES if name != "MANIFEST.json"
     }
@@ -218,14 +218,23 @@ def test_a_seal_of_another_form_is_damaged(two: Path, entry: dict[str, Any]) -> 
     assert newest_valid(two)[0] == two / "step-00000003"
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
-def test_a_later_schema_is_refused(two: Path, schema: object) -> None:
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        (3, "was written by a later version of resatlas"),
+        (0, "cannot be read"),
+        ("1", "cannot be read"),
+        (None, "cannot"),
+    ],
+)
+def test_a_later_schema_is_refused(two: Path, schema: object, reason: str) -> None:
     """A checkpoint of another schema is not guessed at."""
     file = two / "step-00000005" / "MANIFEST.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "schema": schema}))
     found, [rejected] = newest_valid(two)
     assert found == two / "step-00000003"
-    assert rejected.reason == f"has schema {schema}; this version reads 1"
+    assert rejected.reason.startswith(f"of schema {schema} {reason}")
+    assert rejected.reason.endswith("; this version reads 1 and 2")
 
 
 def test_every_newer_checkpoint_that_is_rejected_is_told(two: Path) -> None:
@@ -396,8 +405,9 @@ def test_position_and_versions_are_written_down(two: Path) -> None:
     """state.json says where the training stands, of what, and by which versions."""
     state = position(two / "step-00000005")
     assert state == {
-        "schema": 1,
+        "schema": 2,
         "experiment": EXPERIMENT,
+        "normalisation": None,
         "epoch": 0,
         "batch": 5,
         "step": 5,
@@ -405,6 +415,10 @@ def test_position_and_versions_are_written_down(two: Path) -> None:
         "rate": rate(NAMED["quick"].schedule, Fraction(4, 3)),
         "drops": 0,
         "pace": {"warm": None, "drops": 0, "best": None, "stale": 0},
+        "scaler": {},
+        "overflows": 0,
+        "skipped": 0,
+        "skipped_in_a_row": 0,
         "world_size": 1,
         "versions": {"resatlas": "0.1.0", "torch": torch.__version__},
     }

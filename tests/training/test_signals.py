@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from resatlas.data import loading
 from resatlas.runs.store import Run
 from resatlas.training.checkpoint import fault
 from resatlas.training.signals import STOPPING, stop_on_signal
@@ -68,6 +69,24 @@ def test_a_signal_from_outside_stops_the_installed_program(tmp_path: Path) -> No
     assert err.count("\n") == 1
     step = int(err.split()[5].replace(",", ""))
     assert last_checkpoint(run).name == f"step-{step:08d}"
+
+
+def test_a_signal_that_is_ignored_stays_ignored(unbroken: Run, tmp_path: Path) -> None:
+    """Under nohup a training goes on when its terminal is closed, and no bit of it changes."""
+    closed = partial(closed_at, STEPS + 2)
+    assert processes.run(tmp_path, *TRAIN, "--quiet", first=closed) == processes.Ended(0, "", "")
+    assert_same(Run(tmp_path / "run"), unbroken)
+
+
+def closed_at(step: int) -> None:
+    """As nohup, and a terminal that is closed during a step."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    processes.signal_at(step, signal.SIGHUP)
+
+
+def test_all_processes_heed_the_same_signals() -> None:
+    """Readers of images leave to the process that trains what may reach all of a terminal or a scheduler."""
+    assert set(loading.SIGNALS) == set(STOPPING)
 
 
 def test_handlers_are_put_back() -> None:

@@ -23,6 +23,8 @@ DESIGNS: Mapping[str, str] = {
     "resnext": "resnext:depth=11,base=4,cardinality=2,width=32",
     "pyramidnet": "pyramidnet:depth=8,base=2,alpha=6",
     "dmrnet": "dmrnet:depth=8,base=2",
+    "rsb": "resnet:depth=8,base=2,shortcut=B",
+    "torchvision": "resnet:depth=8,base=2,shortcut=B",
 }
 """A member of the recipe's own family, by the first word of its name."""
 

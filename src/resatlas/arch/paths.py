@@ -123,14 +123,14 @@ M = TypeVar("M", bound=_Bundle)
 def _ends(plan: Plan, one: M) -> tuple[M, M, int]:
     """Whole paths, shares of paths, and what the shares are to be divided by."""
     streams = len(plan.stages[0][0].streams)
-    start = one.longer(_convs(plan.stem))
+    start = one.longer(passed(plan.stem))
     whole = shares = [start] * streams
     means = int(plan.heads > 1)  # shares are counted in units of 1/streams**means
     for _, unit in plan.units:
         whole = _through(unit, whole, scale=1)
         shares = _through(unit, shares, scale=streams) if streams > 1 else whole
         means += 1
-    after = _convs(plan.head) + sum(isinstance(layer.op, Linear) for layer in plan.head)
+    after = passed(plan.head)
     return _sum(whole).longer(after), _sum(shares).longer(after), streams**means
 
 
@@ -139,8 +139,8 @@ def _through(unit: Unit, streams: list[M], *, scale: int) -> list[M]:
     runs: list[M] = []
     skips: list[M] = []
     for stream, paths in zip(unit.streams, streams, strict=True):
-        extra = _convs(stream.first) + _convs(stream.merged)
-        runs.append(_sum(paths.longer(_convs(body) + extra) for body in stream.bodies).times(scale))
+        extra = passed(stream.first) + passed(stream.merged)
+        runs.append(_sum(paths.longer(passed(body) + extra) for body in stream.bodies).times(scale))
         skips.append(paths.times(0 if stream.shortcut is None else 1))
     match unit.skip:
         case "own" | "identity":
@@ -162,8 +162,9 @@ def _through(unit: Unit, streams: list[M], *, scale: int) -> list[M]:
             assert_never(unit.join)
 
 
-def _convs(chain: Chain) -> int:
-    return sum(isinstance(layer.op, Convolution) for layer in chain)
+def passed(chain: Chain) -> int:
+    """How much longer a chain makes a path: its convolutions and classifiers."""
+    return sum(isinstance(layer.op, Convolution | Linear) for layer in chain)
 
 
 def _sum(parts: Iterable[M]) -> M:

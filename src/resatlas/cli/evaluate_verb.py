@@ -1,18 +1,137 @@
-"""`resatlas evaluate`: test a finished run again."""
+"""`resatlas evaluate`: test finished runs again, under any protocol, alone or as an ensemble."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
-from resatlas.cli.outcome import Outcome
-from resatlas.studies.single import retest
+from resatlas.arch.text import aligned
+from resatlas.cli.launching import launched, workers
+from resatlas.cli.outcome import Outcome, plain
+from resatlas.evaluation.protocol import KNOBS
+from resatlas.recipes.text import view_text
+from resatlas.runs.environment import processes
+from resatlas.studies.testing import Asked, Tested, ensemble, evaluate
+from resatlas.training.execution import Device
+
+FEW = 12
+"""Classes that a terminal shows all of, with a column each."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs")
+    parser.add_argument(
+        "--protocol",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"{', '.join(KNOBS)}, full-320, each with knobs, as in ten-crops:mean_of=logits; recipe: all that the "
+        "recipe names (default: its first); repeatable",
+    )
+    parser.add_argument("--ensemble", action="store_true", help="the mean softmax of all runs, in place of each alone")
+    parser.add_argument("--data", metavar="DATA", help="images of other data, whose classes the run knows by name")
+    parser.add_argument(
+        "--among",
+        choices=("data", "run"),
+        default="data",
+        help="where the run knows more classes than the data have: choose from the data's (default), or from all",
+    )
+    parser.add_argument(
+        "--norm-statistics",
+        choices=("stored", "reestimated"),
+        default="stored",
+        help="as training left them (default), or averaged exactly over the training images",
+    )
+    parser.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
+    parser.add_argument("--processes", type=int, metavar="N", help="test in N processes on this machine")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that prepare photographs (default: one a core but one)"
+    )
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Loss and error of the run's newest checkpoint on the test set, and predictions.csv anew."""
-    values = retest(options.run)
-    return Outcome(values, "\n".join(f"{name} {value:.6g}" for name, value in values.items()))
+    """The values of each evaluation by name, and a file of predictions for each."""
+    if options.processes not in (None, 1) and processes() == 1:
+        return launched(options)
+    asked = Asked(
+        protocols=tuple(options.protocol),
+        data=options.data,
+        among=options.among,
+        statistics=options.norm_statistics,
+        workers=workers(options),
+        device=options.device,
+    )
+    found = (ensemble if options.ensemble else evaluate)(options.runs, asked)
+    if len(found) == 1:
+        return Outcome(_data(found[0]), "\n".join(_alone(found[0])))
+    data = [{"runs": list(each.runs), "protocol": each.protocol.name, **_data(each)} for each in found]
+    return Outcome(data, _beside(found))
+
+
+def _data(tested: Tested) -> dict[str, Any]:
+    names = tested.classes
+    return {
+        **tested.values,
+        "classes": [
+            {"class": names[each.label], "images": each.images, "error_percent": each.error_percent}
+            for each in tested.missed
+        ],
+        "confusion": [
+            {"true": names[each.true], "predicted": names[each.predicted], "images": each.images}
+            for each in tested.taken
+        ],
+        "predictions": str(tested.file),
+    }
+
+
+def _beside(found: list[Tested]) -> str:
+    """A line an evaluation."""
+    names = list(dict.fromkeys(name for each in found for name in each.values))
+    rows = [
+        (" + ".join(map(plain, each.runs)), each.protocol.name, *(_number(each.values.get(name)) for name in names))
+        for each in found
+    ]
+    notes = [each.note for each in found if each.note]
+    return "\n".join([aligned(("run", "protocol", *names), rows, left=2), *map(plain, notes)])
+
+
+def _alone(tested: Tested) -> Iterator[str]:
+    """Everything of one evaluation."""
+    yield from (f"{name} {_number(value)}" for name, value in tested.values.items())
+    yield ""
+    yield f"{tested.protocol.name}: {view_text(tested.protocol.view, size=tested.size)}"
+    yield plain(tested.note or f"predictions of every image: {tested.file}")
+    yield ""
+    yield _classes(tested)
+
+
+def _classes(tested: Tested) -> str:
+    """All classes of few with what they were taken for, or the worst of many and the most frequent confusions."""
+    names = [plain(each) for each in tested.classes]
+    if len(names) <= FEW:
+        counts = {(each.true, each.predicted): each.images for each in tested.taken}
+        rows = [
+            (names[each.label], str(each.images), f"{each.error_percent:.2f}", *_row(each.label, counts, len(names)))
+            for each in tested.missed
+        ]
+        return aligned(("class", "images", "error_percent", *(f"as {name}" for name in names)), rows)
+    worst = sorted(tested.missed, key=lambda each: -each.error_percent)[:FEW]
+    rows = [(names[each.label], str(each.images), f"{each.error_percent:.2f}") for each in worst]
+    pairs = [(names[each.true], names[each.predicted], str(each.images)) for each in tested.taken[:FEW]]
+    return "\n\n".join(
+        [
+            aligned((f"worst of {len(names):,} classes", "images", "error_percent"), rows),
+            aligned(("most often taken", "for", "images"), pairs, left=2),
+        ]
+    )
+
+
+def _row(label: int, counts: dict[tuple[int, int], int], classes: int) -> Iterator[str]:
+    """How many images of a class were given each other one."""
+    for k in range(classes):
+        yield "-" if k == label else str(counts.get((label, k), 0))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,44 +1,105 @@
-"""Several processes of one training on this machine, started by torchrun's own launcher."""
+"""Several processes of one command on this machine, started by torchrun's own launcher."""
 
+import argparse
+import atexit
 import ctypes
 import logging
 import os
 import signal
 import sys
+import traceback
+from contextlib import suppress
+from multiprocessing import active_children
+from typing import NoReturn
 
-from resatlas.errors import Stopped
+from resatlas.cli.outcome import Outcome
+from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError
+from resatlas.runs.environment import LAUNCHED
+from resatlas.training.signals import heeded
 
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG. Source: prctl(2)
 
+RESTARTS = 2
+"""How often the processes of a training are started again after one of them was killed."""
 
-def launch(processes: int, words: list[str]) -> int:
+TO_SAVE = 300
+"""Seconds that processes have for a step and a checkpoint once they are told to stop, before they are killed."""
+
+
+def launched(options: argparse.Namespace) -> Outcome:
+    """The same command in --processes processes, the first of which has said everything.
+
+    Raises: UsageError for more processes than cores.
+    """
+    count = options.processes
+    cores = os.cpu_count() or 1
+    if not 1 <= count <= cores:
+        raise UsageError(f"--processes lies between 1 and {cores}, one a core; {count} does not")
+    options.json, options.quiet = False, True
+    again = [*options.words, "--resume", "auto"] if hasattr(options, "resume") else None
+    return Outcome(None, "", exit_code=launch(count, options.words, again=again))
+
+
+def workers(options: argparse.Namespace) -> int:
+    """How many processes prepare photographs: --workers, or one a core but one.
+
+    Raises: UsageError
+    """
+    if options.workers is None:
+        return max((os.cpu_count() or 1) - 1, 1)
+    if not 1 <= options.workers <= 256:
+        raise UsageError(f"--workers lies between 1 and 256; {options.workers} does not")
+    return options.workers
+
+
+def launch(processes: int, words: list[str], *, again: list[str] | None) -> int:
     """The exit code of `resatlas` with these words in so many processes, which know of each other.
 
     It is that of the first process that failed, or that of a stop where this process was asked for one: it hands the
-    signal on, and waits for the checkpoint.
+    signal on, and waits for the checkpoint. Where a process was killed, all begin anew with the words `again`, twice at
+    most, if there are such words.
+
+    Raises: ProcessLost where a process was killed once more.
     """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // processes, 1)))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(TO_SAVE))
+    found = _end(processes, words)
+    for _ in range(RESTARTS if again else 0):
+        if isinstance(found, int):
+            break
+        print(f"{found}; all of them go on from the last checkpoint", file=sys.stderr)
+        found = _end(processes, again or words)
+    if isinstance(found, int):
+        return found
+    raise ProcessLost(f"{found}{'; the same command with --resume auto goes on' if again else ''}")
+
+
+def _end(processes: int, words: list[str]) -> int | str:
+    """The exit code of a world, or a sentence about the process of it that was killed."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     for name in ("torch.distributed", "torch.multiprocessing"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // processes, 1)))
     config = LaunchConfig(
-        run_id=str(os.getpid()),
+        run_id=f"{LAUNCHED}{os.getpid()}",
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=processes,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
-        max_restarts=0,  # a lost process ends all; the same command with --resume auto goes on
+        max_restarts=0,  # here it would restart after a refusal too
         monitor_interval=0.1,
+        signals_to_handle=",".join(number.name for number in heeded()),
     )
     try:
         elastic_launch(config, program)(words)
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        return failure.exitcode if failure.exitcode > 0 else 1
+        rank, failure = error.get_first_failure()
+        if failure.exitcode > 0:
+            return failure.exitcode
+        return f"process {rank + 1} of {processes} was killed by {signal.Signals(-failure.exitcode).name}"
     except SignalException:
         return Stopped.exit_code
     return 0
@@ -51,4 +112,21 @@ def program(words: list[str]) -> None:
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     from resatlas.cli.main import main
 
-    sys.exit(main(words))
+    try:
+        code = main(words)
+    except Exception:  # the launcher would keep it for itself
+        traceback.print_exc()
+        code = ResatlasError.exit_code
+    if code:
+        leave(code)
+    atexit.register(os._exit, code)  # after the launcher has heard of the end
+
+
+def leave(code: int) -> NoReturn:
+    """End one of several processes at once, without what Python does at an end: a thread of torch may still need it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    for child in active_children():
+        child.terminate()
+    os._exit(code)

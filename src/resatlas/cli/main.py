@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from io import TextIOWrapper
@@ -12,8 +13,8 @@ from typing import NoReturn, cast
 
 from resatlas import __version__
 from resatlas.cli.outcome import Verb, plain
-from resatlas.errors import DataError, ResatlasError, Stopped, UsageError, unknown
-from resatlas.runs.environment import leading
+from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError, unknown
+from resatlas.runs.environment import launched, leading
 
 VERBS: Mapping[str, str] = {
     "list": "the catalogue, with parameters and multiply-adds",
@@ -25,12 +26,19 @@ VERBS: Mapping[str, str] = {
     "cite": "BibTeX of exactly the papers that a network uses",
     "data": "get a data set, or find the bad images of a folder",
     "train": "train a design on a data set",
-    "evaluate": "test a finished run again",
+    "evaluate": "test finished runs again: crops, scales, flips, ensembles",
+    "dissect": "what is inside a trained network: lesions, paths, flow, similarity and more",
+    "predict": "classify single images by a finished run",
+    "compare": "what runs say about their designs: differences, intervals, verdicts",
     "study": "carry out a file of many runs, reusing what is finished",
     "report": "one self-contained page of runs",
     "demo": "the main job on embedded data: which designs train deep, which is better at equal cost",
     "doctor": "what is here and what is missing",
 }
+
+
+MOMENT = 1.0
+"""Seconds after which a process still lives only if no other of its world has failed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except ResatlasError as error:
-        _tell(f"{type(error).__name__}: {error}", alone=isinstance(error, DataError))
+        if not (isinstance(error, ProcessLost) and launched()):
+            _tell(f"{type(error).__name__}: {error}", alone=not isinstance(error, Stopped))
         return error.exit_code
     except KeyboardInterrupt:
         _tell("Stopped: by the keyboard")
@@ -55,14 +64,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # a disk that filled, a folder that went away
         where = error.filename or "a file"
-        _tell(f"ResatlasError: {where} cannot be used: {(error.strerror or str(error)).lower()}")
+        _tell(f"ResatlasError: {where} cannot be used: {(error.strerror or str(error)).lower()}", alone=True)
         return ResatlasError.exit_code
 
 
 def _tell(text: str, *, alone: bool = False) -> None:
-    """One line on standard error; of the processes that train together the leading one speaks, or who met it alone."""
-    if leading() or alone:
-        print(plain(" ".join(text.split())), file=sys.stderr)
+    """One line on standard error, of the leading process where several work together.
+
+    Another one that may have met it alone says so if it still lives when the leading one would have ended all.
+    """
+    if not leading():
+        if not alone:
+            return
+        time.sleep(MOMENT)
+    print(plain(" ".join(text.split())), file=sys.stderr)
 
 
 def _show(text: str) -> None:

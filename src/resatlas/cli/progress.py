@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from resatlas.cli.outcome import plain
@@ -56,17 +57,28 @@ class Clock:
         return (time.monotonic() - self._started) / max(done - self._from, 1) * (self._total - done)
 
 
-def opening(run: "Run", course: "Course", state: "TrainState") -> str:
-    """What is about to be trained, in one line."""
-    recipe = course.recipe
-    groups = "" if recipe.norm_group is None else f" in norm groups of {recipe.norm_group}"
-    return (
+def opening(run: "Run", course: "Course", state: "TrainState") -> tuple[str, str]:
+    """What is about to be trained, and how it is carried out, in a line each."""
+    recipe, world = course.recipe, course.world
+    what = (
         f"{run.experiment.design} on {run.experiment.data} by {recipe.name}: {len(course.images):,} images, "
-        f"{course.epochs} epochs of {course.steps_per_epoch} steps, batch {recipe.batch}{groups}, "
+        f"{course.epochs} epochs of {course.steps_per_epoch} steps, batch {recipe.batch}, "
         f"learning rate up to {float(recipe.schedule.peak):g}, seed {course.seed}"
         + (f", from step {state.step:,}" if state.step else "")
         + f" -> {run.folder}"
     )
+    share = ceil(recipe.batch / world.size)
+    group = min(recipe.norm_group or share, share)
+    how = (
+        f"{course.precision} on {course.device}, {run.experiment.layout}, {_counted(world.size, 'process')}, "
+        f"of a batch {share} images each, in {_counted(ceil(share / group), 'pass')} of norm groups of {group}"
+    )
+    return what, how
+
+
+def _counted(number: int, noun: str) -> str:
+    """1 pass, 2 passes."""
+    return f"{number} {noun}{'es' if number > 1 else ''}"
 
 
 def _plain() -> "Watcher":
@@ -77,7 +89,8 @@ def _plain() -> "Watcher":
     told: list[float] = [time.monotonic()]
 
     def on_start(run: "Run", course: "Course", state: "TrainState") -> None:
-        say(opening(run, course, state))
+        for line in opening(run, course, state):
+            say(line)
         clocks.append(Clock(state.step, course.steps))
 
     def on_step(state: "TrainState") -> None:
@@ -122,7 +135,8 @@ def _live() -> "Iterator[Watcher]":
     with Progress(*columns, console=console, transient=True, refresh_per_second=8) as progress:
 
         def on_start(run: "Run", course: "Course", state: "TrainState") -> None:
-            console.print(plain(opening(run, course, state)), markup=False, soft_wrap=True)
+            for line in opening(run, course, state):
+                console.print(plain(line), markup=False, soft_wrap=True)
             clocks.append(Clock(state.step, course.steps))
             epochs.append(course.epochs)
             for task in tasks:

@@ -2,23 +2,26 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from resatlas.arch.text import aligned
-from resatlas.cli.launching import launch
+from resatlas.cli.launching import launched, workers
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.progress import watcher
 from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
-from resatlas.errors import UsageError
+from resatlas.errors import UnknownName, UsageError, unknown
 from resatlas.recipes import catalog as recipes
-from resatlas.recipes.recipe import with_epochs
+from resatlas.recipes.recipe import PrecisionWanted, with_epochs
+from resatlas.recipes.settings import with_settings
 from resatlas.runs import experiment as experiments
 from resatlas.runs.environment import processes
 from resatlas.runs.experiment import Experiment, weights_in
 from resatlas.studies.single import SAVE_EVERY, carry_out, prepare
+from resatlas.training.execution import Device, Execution, Log
+from resatlas.training.leaving_out import CAP
+from resatlas.training.logs import logs_here
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,10 +57,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a field of the recipe, as in schedule.peak=0.2"
     )
     parser.add_argument(
+        "--precision",
+        choices=get_args(PrecisionWanted),
+        help="of products and sums; auto takes what the machine is fast in (default: the recipe's, mostly fp32)",
+    )
+    parser.add_argument(
         "--unreadable",
         choices=("error", "skip"),
         default="error",
         help="at an image that cannot be read: end (default), or train on another of its class and test without it",
+    )
+    parser.add_argument(
+        "--nonfinite",
+        choices=("stop", "skip"),
+        default="stop",
+        help=f"at a loss or gradient that is no number: end (default), or leave the step out, {CAP}",
     )
     parser.add_argument(
         "--processes", type=int, metavar="N", help="train in N processes on this machine, each with its part of a batch"
@@ -65,35 +79,52 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that prepare photographs (default: one a core but one)"
     )
+    execution = parser.add_argument_group("what changes no result, up to rounding")
+    execution.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
+    execution.add_argument(
+        "--checkpoint-activations",
+        choices=("units", "segments"),
+        help="keep only the maps between units, or between runs of about sqrt(n) of n units; compute the others twice",
+    )
+    execution.add_argument(
+        "--compile", choices=("units",), help="by torch.compile, one kind of unit at a time; needs a C++ compiler"
+    )
+    execution.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same bits from the same seed, machine and number of threads; refuses operations that cannot",
+    )
+    execution.add_argument(
+        "--log",
+        metavar="NAMES",
+        help="tensorboard, wandb, both with a comma, or none (default: tensorboard where it is installed)",
+    )
     parser.add_argument("--print-config", action="store_true", help="print the resolved experiment and stop")
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """Train, and the results of one run or the list of several."""
     if options.processes not in (None, 1) and processes() == 1:
-        return _launched(options)
+        return launched(options)
     experiments_ = [_experiment(options, seed) for seed in _seeds(options)]
     if options.print_config:
         data = [experiments.to_json(each) for each in experiments_]
         value: Any = data if options.seeds else data[0]
         return Outcome(value, json.dumps(value, indent=2, ensure_ascii=False))
+    execution = _execution(options)
     if not 0 <= options.save_every < float("inf"):
         raise UsageError(f"--save-every is a number of seconds from 0; {options.save_every} is not")
+    logs_here(execution.logs)
     prepared = [prepare(each, out=_folder(options, each), resume=options.resume) for each in experiments_]
-    how = {"resume": options.resume, "save_every": options.save_every, "workers": _workers(options)}
+    how = {
+        "resume": options.resume,
+        "save_every": options.save_every,
+        "workers": workers(options),
+        "execution": execution,
+    }
     with watcher(quiet=options.quiet) as watching:
         results = [carry_out(each, watcher=watching, **how) for each in prepared]
     return Outcome(results if options.seeds else results[0], _closing(results, [each.folder for each in prepared]))
-
-
-def _launched(options: argparse.Namespace) -> Outcome:
-    """The same command in several processes, the first of which has said everything."""
-    count = options.processes
-    cores = os.cpu_count() or 1
-    if not 1 <= count <= cores:
-        raise UsageError(f"--processes lies between 1 and {cores}, one a core; {count} does not")
-    options.json, options.quiet = False, True
-    return Outcome(None, "", exit_code=launch(count, options.words))
 
 
 def _seeds(options: argparse.Namespace) -> list[int]:
@@ -105,7 +136,8 @@ def _seeds(options: argparse.Namespace) -> list[int]:
 
 
 def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
-    recipe = recipes.with_settings(recipes.resolve(options.recipe), options.set)
+    precision = [f"precision={options.precision}"] if options.precision else []
+    recipe = with_settings(recipes.resolve(options.recipe), [*options.set, *precision])
     if options.epochs is not None:
         recipe = with_epochs(recipe, options.epochs)
     designs.resolve(options.design)
@@ -114,17 +146,33 @@ def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
         data=datasets.resolve(options.data).name,
         recipe=recipe,
         seed=seed,
+        compiled=options.compile or "nothing",
         unreadable=options.unreadable,
+        nonfinite=options.nonfinite,
         weights=options.init_from and weights_in(options.init_from),
     )
 
 
-def _workers(options: argparse.Namespace) -> int:
-    if options.workers is None:
-        return max((os.cpu_count() or 1) - 1, 1)
-    if not 1 <= options.workers <= 256:
-        raise UsageError(f"--workers lies between 1 and 256; {options.workers} does not")
-    return options.workers
+def _execution(options: argparse.Namespace) -> Execution:
+    return Execution(
+        device=options.device,
+        kept=options.checkpoint_activations or "all",
+        deterministic=options.deterministic,
+        logs=None if options.log is None else _logs(options.log),
+    )
+
+
+def _logs(text: str) -> tuple[Log, ...]:
+    """The logs that a text names, each once.
+
+    Raises: UnknownName
+    """
+    known: tuple[Log, ...] = get_args(Log)
+    words = text.split(",")
+    for word in words:
+        if word not in (*known, "none") or (word == "none" and len(words) > 1):
+            raise UnknownName(unknown("log", word, (*known, "none")))
+    return tuple(log for log in known if log in words)
 
 
 def _folder(options: argparse.Namespace, experiment: Experiment) -> Path:

@@ -1,8 +1,6 @@
 """Random crops and mirrors of whole batches; every draw is fixed by seed, epoch and the image's index."""
 
-import math
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal, assert_never
 
 import torch
@@ -11,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resatlas.arch.ops import Shape
-from resatlas.data.order import generator
-from resatlas.recipes.images import Flip, PadCrop
+from resatlas.data.order import generator, occasion
+from resatlas.recipes.images import Flip, PadCrop, pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,20 +29,26 @@ class Mirrors:
     mirrored: Bool[Tensor, " n"]
 
 
-def draw(step: PadCrop | Flip, seed: int, epoch: int, n: int, image: Shape) -> Crops | Mirrors:
-    """What one step draws in one epoch for n images.
+def draw(step: PadCrop | Flip, seed: int, epoch: int, n: int, image: Shape, *, repeats: int = 1) -> Crops | Mirrors:
+    """What one step draws in one epoch for n images, each of them `repeats` times: the r-th of image k is at k + n·r.
 
-    What an image draws depends neither on the images after it nor on the other steps.
+    What an image draws depends neither on the images after it nor on the other steps nor on its other draws.
     """
     match step:
         case PadCrop(share=share, fill=fill):
-            padding = math.floor(share * max(image.height, image.width) + Fraction(1, 2))
-            corners = torch.randint(2 * padding + 1, (n, 2), generator=generator(seed, "crop", epoch))
+            padding = pixels(share, max(image.height, image.width))
+            corners = _draws(seed, "crop", epoch, (n, 2), values=2 * padding + 1, repeats=repeats)
             return Crops(padding=padding, fill=fill, corners=corners)
         case Flip():
-            return Mirrors(mirrored=torch.randint(2, (n,), generator=generator(seed, "flip", epoch)).bool())
+            return Mirrors(mirrored=_draws(seed, "flip", epoch, (n,), values=2, repeats=repeats).bool())
         case _:
             assert_never(step)
+
+
+def _draws(seed: int, word: str, epoch: int, shape: tuple[int, ...], *, values: int, repeats: int) -> Tensor:
+    """Numbers below `values`: of that shape for each repeat, one after another."""
+    each = (generator(seed, word, *occasion(epoch, repeat)) for repeat in range(repeats))
+    return torch.cat([torch.randint(values, shape, generator=one) for one in each])
 
 
 def augment(

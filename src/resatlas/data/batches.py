@@ -9,8 +9,9 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from resatlas.arch.ops import Shape
-from resatlas.data.augment import augment, draw
+from resatlas.data.augment import Crops, Mirrors, augment, draw
 from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Part
+from resatlas.data.erasing import erased
 from resatlas.data.fitting import fitted
 from resatlas.data.loading import Batch, cropping, loaded, training, viewing
 from resatlas.data.normalisation import (
@@ -23,9 +24,9 @@ from resatlas.data.normalisation import (
     normalised,
     unit,
 )
-from resatlas.data.order import order
+from resatlas.data.order import generator, occasion, shown
 from resatlas.data.pipeline import Pipeline, Policy
-from resatlas.recipes.images import NORMALISATIONS, Flip, PadCrop
+from resatlas.recipes.images import NORMALISATIONS, Erase, Flip, PadCrop
 from resatlas.recipes.recipe import Recipe
 
 MEASURED = 4096
@@ -76,7 +77,7 @@ def batches(
     All have exactly `batch` images; those left over wait for the next epoch's order, or are a last, smaller batch. A
     part that is smaller than a batch is one batch. Number k is the same batch at every `start`.
     """
-    chunks = list(order(seed, epoch, len(images)).split(batch))
+    chunks = shown(seed, epoch, len(images), repeats=pipeline.repeats, batch=batch)
     if leftover == "dropped" and len(chunks) > 1 and len(chunks[-1]) < batch:
         chunks.pop()
     chunks = [share(chunk) for chunk in chunks[start:]]
@@ -123,6 +124,7 @@ def pipeline_for(
         normaliser=normaliser or UNTOUCHED,
         view=recipe.view,
         unreadable=unreadable,
+        repeats=recipe.repeats,
         workers=workers,
     )
     return bare if normaliser else replace(bare, normaliser=_measured(recipe, data, train, bare))
@@ -150,16 +152,22 @@ def _pixels(part: Part, bare: Pipeline) -> Tensor:
 def _at_once(images: Resident, pipeline: Pipeline, chunks: list[Tensor], *, seed: int, epoch: int) -> Iterator[Batch]:
     n, *shape = images.images.shape
     drawn = [
-        draw(step, seed, epoch, n, Shape(*shape)) if isinstance(step, PadCrop | Flip) else None
+        draw(step, seed, epoch, n, Shape(*shape), repeats=pipeline.repeats)
+        if isinstance(step, PadCrop | Flip)
+        else step
         for step in pipeline.steps
     ]
-    for indices in chunks:
+    for positions in chunks:
+        indices = positions % n
         made = images.images[indices]
         if made.dtype == torch.uint8:
             made = unit(made)
         for each in drawn:
-            if each is not None:
-                made = augment(made, indices, each)
+            if isinstance(each, Crops | Mirrors):
+                made = augment(made, positions, each)
+            elif isinstance(each, Erase):
+                draws = (generator(seed, "erase", *occasion(epoch, p // n), p % n) for p in positions.tolist())
+                made = torch.stack([erased(image, each, one) for image, one in zip(made, draws, strict=True)])
             elif not isinstance(pipeline.normaliser, Whitening):  # which is done
                 made = normalised(made, pipeline.normaliser)
         yield Batch(made, images.labels[indices], images.ids[indices])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from resatlas.data.dataset import DataSet
-from resatlas.recipes.images import ColourJitter, Flip, HslJitter, Lighting, Step
+from resatlas.recipes.images import ColourJitter, Flip, HslJitter, Lighting, RandAugment, Step, TrivialAugment
 
 
 def fitted(steps: tuple[Step, ...], data: DataSet) -> tuple[Step, ...]:
@@ -24,3 +24,5 @@ def _lost(steps: tuple[Step, ...], data: DataSet) -> Iterator[tuple[Step, str]]:
             yield step, f"mirrored images of {data.name} lose their class"
         if isinstance(step, ColourJitter | HslJitter | Lighting) and data.image.channels != 3:
             yield step, f"images of {data.name} have {data.image.channels} channels, not red, green and blue"
+        if isinstance(step, TrivialAugment | RandAugment) and data.image.channels not in (1, 3):
+            yield step, f"images of {data.name} have {data.image.channels} channels, and are neither grey nor RGB"

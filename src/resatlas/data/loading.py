@@ -15,9 +15,11 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from resatlas.data.augment import Crops, Mirrors, augment, draw
 from resatlas.data.dataset import ImageFiles, ImageSet, Part
+from resatlas.data.erasing import erased
 from resatlas.data.folder import substitute
-from resatlas.data.normalisation import normalised, unit
-from resatlas.data.order import generator
+from resatlas.data.normalisation import mean_colour, normalised, unit
+from resatlas.data.operations import augmented
+from resatlas.data.order import generator, occasion
 from resatlas.data.photograph import decoded
 from resatlas.data.photographic import centre, coloured, placed
 from resatlas.data.pipeline import Pipeline, Policy
@@ -25,15 +27,18 @@ from resatlas.errors import DataError
 from resatlas.recipes.images import (
     AreaCrop,
     ColourJitter,
+    Erase,
     Flip,
     HslJitter,
     Lighting,
     PadCrop,
+    RandAugment,
     Rescale,
     ScaleCrop,
     Standardise,
     Step,
     SubtractMeanImage,
+    TrivialAugment,
     Whiten,
 )
 
@@ -47,29 +52,39 @@ class Batch(NamedTuple):
 
 
 Make = Callable[[Tensor, int], Tensor]
-"""From the pixels of an image, uint8 of (c, h, w), and its position, to what a batch is made of."""
+"""From the pixels of an image, uint8 of (c, h, w), and its position, as `order.shown` has it, to what a batch has."""
 
 Sample = tuple[Tensor, int, int]
 
 KILLED = re.compile(r"DataLoader worker \(pid")
 """How torch begins to tell that a worker has gone; what a worker raised begins with Caught."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """What the process that trains is told by, often with all processes of its group."""
 
 
 def training(part: Part, pipeline: Pipeline, *, seed: int, epoch: int) -> Make:
-    """What turns the pixels of image k into what the network takes in one epoch; its draws are those of k alone."""
-    image = part.shape
+    """What turns the pixels of an image into what the network takes in one epoch.
+
+    Its draws are those of its position alone, which is k + n·r for the r-th of image k of n.
+    """
+    n, image = len(part), pipeline.trained(part.shape)
     drawn = {
-        step: draw(step, seed, epoch, len(part), image) for step in pipeline.steps if isinstance(step, PadCrop | Flip)
+        step: draw(step, seed, epoch, n, image, repeats=pipeline.repeats)
+        for step in pipeline.steps
+        if isinstance(step, PadCrop | Flip)
     }
     moving = any(isinstance(step, ScaleCrop | AreaCrop) for step in pipeline.steps)
 
-    def make(pixels: Tensor, k: int) -> Tensor:
-        made = pixels if moving else centre(pixels, pipeline.view, image.height)
+    def make(pixels: Tensor, position: int) -> Tensor:
+        made = pixels if moving else centre(pixels, pipeline.view, part.shape.height)
+        repeat, k = divmod(position, n)
+
+        def drawing(word: str) -> torch.Generator:
+            return generator(seed, word, *occasion(epoch, repeat), k)
+
         for step in pipeline.steps:
-            made = _stepped(made, step, k, pipeline, drawn, seed=seed, epoch=epoch, size=image.height)
+            made = _stepped(made, step, position, pipeline, drawn, drawing=drawing, size=part.shape.height)
         return made
 
     return make
@@ -91,10 +106,13 @@ def loaded(
 ) -> Iterator[Batch]:
     """A batch for each chunk of positions, in their order, whatever the number of workers, one a core at most.
 
-    Under "omit" images that cannot be read are left out, and chunks of nothing else.
+    A position beyond the images of the part is another draw of one of them, as `order.shown` has it. Under "omit"
+    images that cannot be read are left out, and chunks of nothing else.
 
     Raises: DataError for an image that cannot be read, or a part of no others, or where a worker was killed.
     """
+    import torchvision.transforms.v2.functional  # noqa: F401 - else each worker does, anew in every epoch
+
     omitting = policy == "omit"
     loader = DataLoader(
         Samples(part, make, "error" if policy == "omit" else policy),
@@ -135,21 +153,21 @@ class Samples(Dataset[Sample | DataError]):
         self._part, self._make, self._policy = part, make, policy
 
     def __getitem__(self, index: int) -> Sample | DataError:
-        """The image there, or what stands in for it; or why there is none."""
+        """The image at a position, or what stands in for it; or why there is none."""
         try:
-            k, pixels = self._found(index)
+            k, pixels = self._found(index % len(self._part))
         except DataError as error:
             return error
         return self._make(pixels, index), int(self._part.labels[k]), int(self._part.ids[k])
 
-    def _found(self, position: int) -> tuple[int, Tensor]:
+    def _found(self, index: int) -> tuple[int, Tensor]:
         try:
-            return position, pixels_of(self._part, position)
+            return index, pixels_of(self._part, index)
         except DataError as error:
             if self._policy == "error" or not isinstance(self._part, ImageFiles):
                 raise
             first = error
-        for k in substitute(self._part, position):
+        for k in substitute(self._part, index):
             try:
                 return k, pixels_of(self._part, k)
             except DataError:
@@ -174,21 +192,25 @@ def pixels_of(part: Part, k: int) -> UInt8[Tensor, "c h w"]:
 def _stepped(
     image: Tensor,
     step: Step,
-    k: int,
+    position: int,
     pipeline: Pipeline,
     drawn: dict[PadCrop | Flip, Crops | Mirrors],
     *,
-    seed: int,
-    epoch: int,
+    drawing: Callable[[str], torch.Generator],
     size: int,
 ) -> Tensor:
     match step:
         case ScaleCrop() | AreaCrop():
-            return placed(image, step, size, generator(seed, "place", epoch, k))
+            return placed(image, step, size, drawing("place"))
         case ColourJitter() | HslJitter() | Lighting():
-            return coloured(_from_0_to_1(image), step, generator(seed, type(step).__name__, epoch, k))
+            return coloured(_from_0_to_1(image), step, drawing(type(step).__name__))
+        case TrivialAugment() | RandAugment():
+            mean = mean_colour(pipeline.normaliser)
+            return augmented(_bytes(image), step, drawing(type(step).__name__), size=size, mean=mean)
         case PadCrop() | Flip():
-            return augment(_from_0_to_1(image)[None], torch.tensor([k]), drawn[step])[0]
+            return augment(_from_0_to_1(image)[None], torch.tensor([position]), drawn[step])[0]
+        case Erase():
+            return erased(image, step, drawing("erase"))
         case Standardise() | SubtractMeanImage() | Rescale() | Whiten():
             return normalised(_from_0_to_1(image)[None], pipeline.normaliser)[0]
         case _:
@@ -197,6 +219,10 @@ def _stepped(
 
 def _from_0_to_1(image: Tensor) -> Tensor:
     return unit(image) if image.dtype == torch.uint8 else image
+
+
+def _bytes(image: Tensor) -> Tensor:
+    return image if image.dtype == torch.uint8 else (image * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _gathered(samples: list[Sample | DataError]) -> Batch | DataError:

@@ -97,6 +97,15 @@ def measured(step: Normalisation, images: UInt8[Tensor, "n c h w"]) -> Normalise
             assert_never(step)
 
 
+def mean_colour(by: Normaliser) -> tuple[float, ...]:
+    """What becomes 0, or nearly so: a whole number from 0 to 255 for each channel.
+
+    Source: timm's transforms_factory.py, which fills with ImageNet's so.
+    """
+    assert isinstance(by, Affine)  # noqa: S101 - nothing comes before a whitening
+    return tuple(float(round(255 * each)) for each in by.mean.mean(dim=(1, 2)).tolist())
+
+
 def constants_for(step: Normalisation, data: str, *, photographs: bool) -> Constants | None:
     """The recipe's constants for a DATA text: its own, or those of ImageNet for photographs in folders."""
     written = {each.data: each for each in step.constants} if isinstance(step, Standardise) else {}

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from resatlas.recipes.images import AreaCrop, Centre, ColourJitter, HslJitter, Lighting, ScaleCrop
+from resatlas.recipes.images import AreaCrop, Centre, ColourJitter, HslJitter, Lighting, ScaleCrop, pixels
 
 COMPONENTS = torch.tensor(
     ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203)), dtype=torch.float32
@@ -39,16 +39,16 @@ def centre(image: Photograph, view: Centre, size: int) -> Square:
         return image
     side = math.floor(view.shorter * size + 0.5)
     height, width = (side * h // min(h, w), side * w // min(h, w))
-    return _resized(image, (height, width), (round((height - size) / 2), round((width - size) / 2)), size)
+    return resized_crop(image, (height, width), (round((height - size) / 2), round((width - size) / 2)), size)
 
 
 def placed(image: Photograph, step: ScaleCrop | AreaCrop, size: int, draw: torch.Generator) -> Square:
-    """A crop of `size` at a random place and scale."""
+    """A crop at a random place and scale, of the network's `size` or of the share of it that the step says."""
     match step:
         case ScaleCrop():
             return _scaled(image, step, size, draw)
         case AreaCrop():
-            return _area(image, step, size, draw)
+            return _area(image, step, pixels(step.side, size), draw)
         case _:
             assert_never(step)
 
@@ -76,7 +76,7 @@ def _scaled(image: Photograph, step: ScaleCrop, size: int, draw: torch.Generator
     h, w = image.shape[1:]
     scale = side / min(h, w) * 2 / (1 + ratio)
     height, width = max(round(h * scale), size), max(round(w * scale * ratio), size)
-    return _resized(image, (height, width), (_corner(draw, height - size), _corner(draw, width - size)), size)
+    return resized_crop(image, (height, width), (_corner(draw, height - size), _corner(draw, width - size)), size)
 
 
 def _area(image: Photograph, step: AreaCrop, size: int, draw: torch.Generator) -> Square:
@@ -145,7 +145,7 @@ def _rgb(
     return torch.stack([lightness - chroma * torch.minimum(k - 3, 9 - k).clamp(-1, 1) for k in turns])
 
 
-def _resized(image: Photograph, sides: tuple[int, int], corner: tuple[int, int], size: int) -> Square:
+def resized_crop(image: Photograph, sides: tuple[int, int], corner: tuple[int, int], size: int) -> Square:
     """The crop of `size` at the corner (top, left) of the image after it has become (height, width) = `sides`."""
     from torchvision.transforms.v2 import functional as V
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from resatlas.arch.ops import Shape
 from resatlas.data.normalisation import Normaliser
-from resatlas.recipes.images import PHOTOGRAPHIC, Centre, Step
+from resatlas.recipes.images import PHOTOGRAPHIC, AreaCrop, Centre, Step, pixels
 
 Policy = Literal["error", "skip"]
 """What happens at an image that cannot be read: the end; or training takes another of its class, testing none."""
@@ -14,16 +15,26 @@ Policy = Literal["error", "skip"]
 class Pipeline:
     """The steps of a training in order, its measured normalisation, and the view that is tested.
 
-    `workers` is how many processes prepare photographs; it changes no pixel.
+    An epoch shows an image `repeats` times, each time with draws of its own. `workers` is how many processes prepare
+    photographs; it changes no pixel.
     """
 
     steps: tuple[Step, ...]
     normaliser: Normaliser
     view: Centre = Centre()  # noqa: RUF009 - a frozen value
     unreadable: Policy = "error"
+    repeats: int = 1
     workers: int = 1
 
     @property
     def one_by_one(self) -> bool:
         """Whether a step takes a single photograph, and no batch."""
         return any(isinstance(step, PHOTOGRAPHIC) for step in self.steps)
+
+    def trained(self, image: Shape) -> Shape:
+        """The shape of the images that are trained on, where `image` is that of the network and of the test."""
+        for step in self.steps:
+            if isinstance(step, AreaCrop):
+                side = pixels(step.side, image.height)
+                return Shape(image.channels, side, side)
+        return image

@@ -7,7 +7,17 @@ from typing import ClassVar, Literal, assert_never
 
 from resatlas.arch.blueprint import Blueprint, Initial
 from resatlas.arch.ops import Norm, Relu
-from resatlas.arch.residual import POST_ACTIVATION, Omit, Projection, Residual, Shortcut, basic, bottleneck, with_eps
+from resatlas.arch.residual import (
+    POST_ACTIVATION,
+    Omit,
+    Projection,
+    Residual,
+    Shortcut,
+    basic,
+    bottleneck,
+    modified,
+    with_eps,
+)
 from resatlas.arch.streams import SKIPS, Join, MergeAndRun, Skip
 from resatlas.arch.widths import doubling
 from resatlas.designs.setting import Setting, equal_stages, listed_stages, paper_base, stem
@@ -40,7 +50,8 @@ class DmrNet:
     CIFAR: depth 6n + 2 with n units of `streams` basic bodies a stage; stem and stages `widen` times as wide.
     v2 and ijcai: the ImageNet networks of bottlenecks; ijcai has a bare stem, no shortcut where the shape changes,
     and hands all streams side by side to the classifier. `skip` and `join`: see `arch.streams`. With separate `ends`
-    every stream has a stem and a classifier of its own; the logits are averaged, our reading of Table 5.
+    every stream has a stem and a classifier of its own; the logits are averaged, our reading of Table 5. `modified`
+    changes each shortcut before they meet, see `arch.residual.modified`: scale-0.9-1 makes the skip matrix M 0.9·M.
     Source: paper, section 3, Tables 3 and 5; authors' network/cross.py; zlmzju/fusenet commit 783185b for v2.
     """
 
@@ -52,6 +63,7 @@ class DmrNet:
     join: Join | None = None
     skip: Skip = "mean"
     ends: Literal["shared", "separate"] = "shared"
+    modified: str = "none"
     base: int | None = None
 
     def __post_init__(self) -> None:
@@ -64,6 +76,10 @@ class DmrNet:
 
     def blueprint(self) -> Blueprint:
         """The network in independent parts."""
+        whole = self._unmodified()
+        return replace(whole, residual=modified(whole.residual, self.modified))
+
+    def _unmodified(self) -> Blueprint:
         if self.ends == "separate" and self.join not in (None, "logits"):
             raise DesignError(f"separate ends join in the logits; join {self.join} needs shared ends")
         join = "logits" if self.ends == "separate" else self.join or JOINS[self.version]

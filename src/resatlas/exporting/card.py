@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
+from resatlas.arch.markdown import as_table, as_text
 from resatlas.designs.citations import Paper, bibtex
 from resatlas.exporting.config import Config, Figures, Training
-from resatlas.exporting.markdown import as_table, as_text
 from resatlas.runs.experiment import TrainedWeights
 
 HEAD = ("images", "error, %", "wrong", "of", "loss")

@@ -38,13 +38,20 @@ def preprocessing(folder: str | Path) -> Callable[[UInt8[Tensor, "c h w"]], Floa
     Pixels are uint8 of (channels, height, width), red, green and blue or grey as the network has them.
     Raises: FolderError, CheckpointError if the folder is none of a saved network, or does not know.
     """
+    return partial(prepared, by=read_preprocessing(folder))
+
+
+def read_preprocessing(folder: str | Path) -> Preprocessing:
+    """What an image goes through before a saved network, as its folder says.
+
+    Raises: as `preprocessing`.
+    """
     config = read_config(folder)
     if config.view is None or config.normalisation is None:
         raise CheckpointError(
             f"{folder} does not know how images are prepared: it was saved from a network, and not from its run"
         )
-    by = Preprocessing(image=config.image, view=config.view, normaliser=_normaliser(Path(folder), config))
-    return partial(prepared, by=by)
+    return Preprocessing(image=config.image, view=config.view, normaliser=_normaliser(Path(folder), config))
 
 
 def prepared(pixels: UInt8[Tensor, "c h w"], by: Preprocessing) -> Float[Tensor, "c h2 w2"]:

@@ -11,11 +11,14 @@ from resatlas.arch.plan import Plan, layers
 from resatlas.designs import catalog
 from resatlas.nets.initial import initialise
 from resatlas.nets.layers import chain
+from resatlas.nets.recomputing import Kept, through
 from resatlas.nets.unit import added, unit_module
 
 
 class Network(nn.Module):
     """images -> head(stages(stem(images))); where streams have heads of their own, the mean of what these give.
+
+    `kept` is what a training keeps for its backward pass: see `nets.recomputing`.
 
     Shape: (n, channels, height, width) -> (n, classes); without a classifier (n, features).
     """
@@ -23,6 +26,7 @@ class Network(nn.Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
+        self.kept: Kept = "all"
         if plan.stems == 1:
             self.stem = chain(plan.stem)
         else:
@@ -51,8 +55,7 @@ class Network(nn.Module):
         else:
             streams = tuple(stem(images) for stem in self.stems)
         for stage in self.stages:
-            for unit in stage.children():
-                streams = unit(streams)
+            streams = through(list(stage.children()), streams, kept=self.kept)
         return streams
 
     def trace(self, images: Float[Tensor, "n c h w"]) -> dict[str, Tensor]:

@@ -19,7 +19,8 @@ Made = Float[Tensor, "n d h2 w2"]
 class Unit(nn.Module):
     """x -> after_sum(shortcut(x or first(x)) + merged(merge(body(first(x)), …))).
 
-    It is also one stream of several, whose sum is then formed outside: see `divide`.
+    It is also one stream of several, whose sum is then formed outside: see `divide`. `loses` is how likely it loses its
+    residual for an image in training: see `nets.stochastic_depth`.
 
     Shape: (n, c, h, w) -> (n, width, h/stride, w/stride).
     """
@@ -38,6 +39,7 @@ class Unit(nn.Module):
         self.gate = chain(stream.gate) if stream.gate else None
         self.gated = stream.gated
         self.after_sum = chain(after_sum)
+        self.loses = 0.0
 
     def forward(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
         """The one stream, a unit further."""
@@ -50,6 +52,8 @@ class Unit(nn.Module):
         residual = self.merged(self._bodies(activated))
         if self.shortcut is None:
             return residual, None
+        if self.loses and self.training:
+            residual = residual * _survivors(residual, self.loses)
         shortcut = self.shortcut(activated if self.reads == "pre-activated" else x)
         if self.gate is None:
             return residual, shortcut
@@ -149,6 +153,12 @@ class Projector(nn.Module):
         together = cat(tuple(shortcuts), dim=1)
         mixed = F.conv2d(together, self.matrix[:, :, None, None])
         return list(mixed.chunk(self.streams, dim=1))
+
+
+def _survivors(residual: Made, loses: float) -> Float[Tensor, "n 1 1 1"]:
+    """0 for each image that loses its residual, 1/(1 - loses) for the others."""
+    kept = residual.new_empty(len(residual), 1, 1, 1).bernoulli_(1 - loses)
+    return kept / (1 - loses)
 
 
 def unit_module(unit: plan.Unit) -> Unit | StreamsUnit:

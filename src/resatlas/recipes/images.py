@@ -1,5 +1,6 @@
 """What happens to the images of a recipe, step by step, as values: normalisation, augmentation, views for testing."""
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -98,21 +99,26 @@ class ScaleCrop:
 
 @dataclass(frozen=True, kw_only=True)
 class AreaCrop:
-    """Crop a random share of a photograph's area at a random aspect ratio, resized to the network's size.
+    """Crop a random share of a photograph's area at a random aspect ratio, resized to a share of the network's size.
 
     The area is uniform from `least` to 1, the logarithm of the ratio from -log `ratio` to log `ratio`; after ten
-    draws that do not fit, the largest crop of an allowed ratio in the centre.
+    draws that do not fit, the largest crop of an allowed ratio in the centre. A `side` below 1 trains on smaller images
+    than are tested, since objects in random areas look larger than in the test's centre: 11/14 is 176 of 224.
+    Source: FixRes paper (arXiv:1906.06423), for the side.
     """
 
     least: Fraction = Fraction(8, 100)
     ratio: Fraction = Fraction(4, 3)
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    side: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:
         if not (0 < self.least <= 1 <= self.ratio <= 4):
             raise RecipeError(
                 f"a random area is a share up to 1 and its ratio from 1 to 4; {self.least} and {self.ratio} are not"
             )
+        if not Fraction(1, 4) <= self.side <= 4:
+            raise RecipeError(f"images for training have from 1/4 to 4 of the network's size; {self.side} is not")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,11 +149,93 @@ class Lighting:
     std: Fraction = Fraction(1, 10)
 
 
-Step = Normalisation | PadCrop | Flip | ScaleCrop | AreaCrop | ColourJitter | HslJitter | Lighting
+@dataclass(frozen=True, kw_only=True)
+class TrivialAugment:
+    """One of 14 operations on shape or colour, drawn evenly, at one of 31 strengths, drawn evenly: the wide space.
+
+    The strongest shift moves the image by the share `shift` of the network's size: 1/7 is 32 of 224. What comes in from
+    outside is black.
+    Source: TrivialAugment paper (arXiv:2103.10158), its wide space; torchvision's TrivialAugmentWide.
+    Differs: torchvision shifts by up to 32 pixels at every size.
+    """
+
+    shift: Fraction = Fraction(32, 224)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.shift <= 1:
+            raise RecipeError(f"a shift is a share from 0 to 1 of the network's size; {self.shift} is not")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandAugment:
+    """`count` of 15 operations on shape or colour, drawn evenly and each carried out with probability one half.
+
+    Each has a strength of its own, N(`magnitude`, `deviation`²) kept within 0 to 10. In the increasing space a larger
+    strength changes an image more; in the mixed one colours are unchanged at 5, and 10 posterises and solarises least.
+    What comes in from outside has the mean colour.
+    Source: RandAugment paper (arXiv:1909.13719); timm's auto_augment.py: rand-m7-mstd0.5-inc1 is magnitude 7,
+        deviation 1/2, increasing, and its "mixed" one is that without inc1.
+    Differs: timm may draw bicubic interpolation for shapes, ours is bilinear.
+    """
+
+    magnitude: Fraction
+    deviation: Fraction = Fraction(1, 2)
+    count: int = 2
+    space: Literal["increasing", "mixed"] = "increasing"
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.magnitude <= 10 and 0 <= self.deviation <= 10 and 1 <= self.count <= 10):
+            raise RecipeError(
+                f"1 to 10 operations have a magnitude and a deviation from 0 to 10; {self.count} of {self.magnitude} "
+                f"and {self.deviation} do not"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erase:
+    """A random rectangle of a normalised image becomes zeros, the mean colour, or noise N(0, 1) in every value.
+
+    With that probability; its area is uniform from `least` to `most` of the image, the logarithm of height over width
+    from log `narrowest` to log `widest`; after ten draws that do not fit, the image stays whole.
+    Source: random-erasing paper (arXiv:1708.04896); the bounds are those of torchvision's RandomErasing.
+    """
+
+    probability: Fraction
+    least: Fraction = Fraction(2, 100)
+    most: Fraction = Fraction(33, 100)
+    narrowest: Fraction = Fraction(3, 10)
+    widest: Fraction = Fraction(33, 10)
+    fill: Literal["zeros", "noise"] = "zeros"
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.probability <= 1 and 0 < self.least <= self.most <= 1):
+            raise RecipeError(
+                f"erasing has a probability and shares of the area up to 1; {self.probability}, {self.least} and "
+                f"{self.most} are not"
+            )
+        if not Fraction(1, 16) <= self.narrowest <= self.widest <= 16:
+            raise RecipeError(
+                f"what is erased has a ratio from 1/16 to 16; {self.narrowest} to {self.widest} is not within"
+            )
+
+
+Step = (
+    Normalisation
+    | PadCrop
+    | Flip
+    | ScaleCrop
+    | AreaCrop
+    | ColourJitter
+    | HslJitter
+    | Lighting
+    | TrivialAugment
+    | RandAugment
+    | Erase
+)
 
 NORMALISATIONS = (Standardise, SubtractMeanImage, Rescale, Whiten)
-PHOTOGRAPHIC = (ScaleCrop, AreaCrop, ColourJitter, HslJitter, Lighting)
-"""Steps that speak of photographs in files, before they have the network's size."""
+PHOTOGRAPHIC = (ScaleCrop, AreaCrop, ColourJitter, HslJitter, Lighting, TrivialAugment, RandAugment)
+"""Steps on single images, before they are normalised; the first two on photographs of any size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,22 +253,65 @@ class Centre:
             raise RecipeError(f"a centre view has shares from 1 to 16; {self.shorter} and {self.scale} are not")
 
 
+MeanOf = Literal["softmax", "logits"]
+"""What is averaged where a network is shown an image several times."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class TenCrops:
-    """Four corners and the centre, each with its mirror image; the mean of what the network says of them."""
+class Flips:
+    """A centre view and its mirror image; the mean of what the network says of them."""
 
     shorter: Fraction = Fraction(256, 224)
-    mean_of: Literal["softmax", "logits"] = "softmax"
+    scale: Fraction = Fraction(1)
+    mean_of: MeanOf = "softmax"
+
+    def __post_init__(self) -> None:
+        Centre(shorter=self.shorter, scale=self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TenCrops:
+    """Four corners and the centre, each with its mirror image; the mean of what the network says of them.
+
+    Source: AlexNet (NIPS 2012), section 4.1. The ResNet authors average the softmax, fb.resnet.torch the logits.
+    """
+
+    shorter: Fraction = Fraction(256, 224)
+    mean_of: MeanOf = "softmax"
+
+    def __post_init__(self) -> None:
+        if not 1 < self.shorter <= 16:
+            raise RecipeError(f"ten crops want a shorter side of 1 to 16 crops, more than one; {self.shorter} is not")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MultiScale:
-    """The whole image at several scales, the network applied as a convolution; shorter sides as shares of its size."""
+    """The whole image at several scales, the network applied as a convolution; shorter sides as shares of its size.
+
+    Each scale gives one answer, and the mean is over the scales. `places` is how a map that is larger than in training
+    gives it. pooled: its mean over all places is classified, which is the mean of the logits of all places. windows:
+    every window of the training's map is pooled and classified, and the mean is over the windows.
+    Source: VGG paper (arXiv:1409.1556), section 3.2; ResNet paper (arXiv:1512.03385), section 4.1.
+    """
 
     shorter: tuple[Fraction, ...]
+    places: Literal["pooled", "windows"] = "pooled"
+    flips: Literal["without", "with"] = "without"
+    mean_of: MeanOf = "softmax"
+
+    def __post_init__(self) -> None:
+        if not self.shorter or len(set(self.shorter)) < len(self.shorter) or len(self.shorter) > 16:
+            raise RecipeError(f"scales are 1 to 16, each once; {', '.join(map(str, self.shorter)) or 'none'} are not")
+        if not all(1 <= each <= 16 for each in self.shorter):
+            raise RecipeError(f"a scale is a share from 1 to 16; of {', '.join(map(str, self.shorter))} one is not")
 
 
-View = Centre | TenCrops | MultiScale
+View = Centre | Flips | TenCrops | MultiScale
+
+
+def pixels(share: Fraction, of: int) -> int:
+    """The nearest number of pixels to a share of a side."""
+    return math.floor(share * of + Fraction(1, 2))
 
 
 def pipeline_fault(steps: tuple[Step, ...]) -> str | None:
@@ -197,4 +328,9 @@ def pipeline_fault(steps: tuple[Step, ...]) -> str | None:
     late = [kind for kind, step in zip(kinds, steps, strict=True) if isinstance(step, PHOTOGRAPHIC)]
     if late and kinds.index(late[-1]) > places[0]:
         return f"steps on photographs come before the normalisation; {late[-1]} stands after it"
+    if "Erase" in kinds and kinds.index("Erase") < places[0]:
+        return "zeros and noise are those of normalised images; Erase stands before the normalisation"
+    resized = any(isinstance(step, AreaCrop) and step.side != 1 for step in steps)
+    if resized and isinstance(steps[places[0]], SubtractMeanImage | Whiten):
+        return f"{kinds[places[0]]} is for images of the network's size; AreaCrop with another side does not fit it"
     return None

@@ -8,9 +8,12 @@ from typing import Literal
 from resatlas.arch.blueprint import Initial
 from resatlas.errors import RecipeError
 from resatlas.recipes.images import Centre, Standardise, Step, View, pipeline_fault
-from resatlas.recipes.schedule import Schedule
+from resatlas.recipes.regularisers import CrossEntropy, Ema, Loss, Mixing
+from resatlas.recipes.schedule import Schedule, momentum_after_drop
 
 Form = Literal["plain", "nesterov", "caffe"]
+Precision = Literal["fp32", "bf16", "fp16"]
+PrecisionWanted = Literal[Precision, "auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,32 @@ class Sgd:
 
     momentum: float = 0.9
     form: Form = "nesterov"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lamb:
+    """Adam's direction u, in each parameter as long as the parameter: w <- w - a·(|w|/|u|)·u.
+
+    m <- beta1·m + (1 - beta1)·g, v <- beta2·v + (1 - beta2)·g², u = m'/(sqrt(v') + eps) + decay·w, where m' and v' are
+    m and v over 1 - beta^steps. The trust ratio |w|/|u| is 1 where a norm is 0, and where the weight decay is.
+    Source: You et al. (arXiv:1904.00962), algorithm 2.
+    Differs: the paper excepts no parameter; the exception without decay is that of timm's lamb.py, with which Wightman
+    et al. (arXiv:2110.00476) trained. It also cuts gradients to norm 1, which is `Recipe.clip` here.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise RecipeError(f"{name} lies in [0, 1); {getattr(self, name)} does not")
+        if not 0 < self.eps < 1:
+            raise RecipeError(f"eps lies between 0 and 1; {self.eps} does not")
+
+
+Optimizer = Sgd | Lamb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +74,17 @@ class Recipe:
     """How a network is trained, as one value.
 
     A training lasts `epochs`, or `iterations` where the source counts them. `leftover` is the batch that an epoch
-    cannot fill; images in one `norm_group` share the statistics of their normalisations (None: the whole batch).
-    `initial` is where the weights start, where the source says it; else the design's own rule holds. `dropouts` are the
-    rates in the units with which the source trains. `steps` is what happens to each image, in order; `testing` begins
-    with the view that is tested here. `validation` is the share of the training images held back; 0 trains on all.
-    `data` and `images` are the source's own; `reported` is what it reports; `unsettled` is what no source tells, with
-    our choice.
+    cannot fill; images in one `norm_group` share the statistics of their normalisations (None: the whole batch). An
+    image comes `repeats` times in an epoch, drawn anew each time, so that as many batches show 1/repeats of the images.
+    `clip` is the norm to which a longer gradient of all parameters is cut. `mixing` is how images are mixed: each batch
+    by one of these, all alike likely, a share `mixed` of the batches. `stochastic_depth` is how likely the last unit
+    loses its residual for an image; unit l of L loses it at l/L of that rate. `average` is one of the weights, and
+    then it is what is validated, tested and exported. `precision` is that of products and sums over channels; auto
+    leaves it to the machine on which a run begins. `initial` is where the weights start, where the source says it;
+    else the design's own rule holds. `dropouts` are the rates in the units with which the source trains. `steps` is
+    what happens to each image, in order; `testing` begins with the view that is tested here. `validation` is the share
+    of the training images held back; 0 trains on all. `data` and `images` are the source's own; `reported` is what it
+    reports; `unsettled` is what no source tells, with our choice.
     """
 
     name: str
@@ -61,8 +95,16 @@ class Recipe:
     iterations: int | None = None
     leftover: Literal["dropped", "kept"] = "dropped"
     norm_group: int | None = None
-    optimizer: Sgd = field(default_factory=Sgd)
+    repeats: int = 1
+    optimizer: Optimizer = field(default_factory=Sgd)
+    clip: float | None = None
     decay: Decay = field(default_factory=Decay)
+    loss: Loss = field(default_factory=CrossEntropy)
+    mixing: tuple[Mixing, ...] = ()
+    mixed: Fraction = Fraction(1)
+    stochastic_depth: Fraction = Fraction(0)
+    average: Ema | None = None
+    precision: PrecisionWanted = "fp32"
     initial: Initial | None = None
     dropouts: tuple[float, ...] = (0.0,)
     steps: tuple[Step, ...] = (Standardise(),)
@@ -84,6 +126,8 @@ class Recipe:
             raise RecipeError(
                 f"a group of normalisation has 1 to {self.batch} images, those of a batch; {self.norm_group} are not"
             )
+        if not 1 <= self.repeats <= self.batch:
+            raise RecipeError(f"an image is repeated 1 to {self.batch} times, a batch's images; {self.repeats} is not")
         if not 0 <= self.validation <= Fraction(1, 2):
             raise RecipeError(f"validation is a share from 0 to 1/2 of the training images; {self.validation} is not")
         fault = pipeline_fault(self.steps)
@@ -91,10 +135,12 @@ class Recipe:
             raise RecipeError(fault)
         if not self.testing or not isinstance(self.testing[0], Centre) or self.testing[0].scale != 1:
             raise RecipeError("testing begins with a centre view of the training's size, the one that is tested here")
-        rates = {**vars(self.decay), "momentum": self.optimizer.momentum}
-        for name, rate in rates.items():
+        momentum = {"momentum": self.optimizer.momentum} if isinstance(self.optimizer, Sgd) else {}
+        for name, rate in {**vars(self.decay), **momentum}.items():
             if not 0 <= rate < 1:
                 raise RecipeError(f"{name} lies in [0, 1); {rate} does not")
+        if fault := _regularising_fault(self):
+            raise RecipeError(fault)
 
     @property
     def view(self) -> Centre:
@@ -102,6 +148,22 @@ class Recipe:
         first = self.testing[0]
         assert isinstance(first, Centre)  # noqa: S101 - as __post_init__ requires
         return first
+
+
+def _regularising_fault(recipe: Recipe) -> str | None:
+    """What is wrong with how a recipe regularises and optimises, if anything is."""
+    if recipe.clip is not None and not (math.isfinite(recipe.clip) and recipe.clip > 0):
+        return f"clip is a finite norm above 0; {recipe.clip} is not"
+    if not 0 < recipe.mixed <= 1:
+        return f"mixed is a share above 0, up to 1, of the batches; {recipe.mixed} is not"
+    kinds = [type(each).__name__ for each in recipe.mixing]
+    if len(set(kinds)) < len(kinds):
+        return f"mixing takes each way once; {', '.join(kinds)} repeats one"
+    if not 0 <= recipe.stochastic_depth < 1:
+        return f"stochastic_depth is a rate from 0 to below 1; {recipe.stochastic_depth} is not"
+    if isinstance(recipe.optimizer, Lamb) and momentum_after_drop(recipe.schedule) == "reset":
+        return "a drop resets the momentum of SGD alone; set schedule.momentum to kept for Lamb"
+    return None
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:

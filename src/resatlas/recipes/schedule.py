@@ -95,7 +95,32 @@ class Plateau:
             raise RecipeError(f"a plateau lasts 1 epoch or more; {self.patience} is less")
 
 
-Schedule = OneCycle | Steps | Plateau
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """A line from `start` to the peak over the share `warm_up` of the training, then half a cosine to the floor.
+
+    rate(p) = start + (peak - start)·p/warm_up for p < warm_up, else floor + (peak - floor)·(1 + cos(pi·q))/2, where
+    q = (p - warm_up)/(1 - warm_up); or q = p, if the cosine counts from the start of the training: then the line ends a
+    little above it. It moves with every step, or with every epoch: then p is the share of the finished epochs.
+    """
+
+    peak: Fraction
+    warm_up: Fraction = Fraction(0)
+    start: Fraction = Fraction(0)
+    floor: Fraction = Fraction(0)
+    counts_from: Literal["warm-up", "start"] = "warm-up"
+    moves: Literal["steps", "epochs"] = "steps"
+
+    def __post_init__(self) -> None:
+        _between("a schedule's peak", self.peak, Fraction(0), Fraction(1000))
+        if not 0 <= self.warm_up < 1:
+            raise RecipeError(f"a warm-up lasts a share from 0 to below 1 of the training; {self.warm_up} is not")
+        for name in ("start", "floor"):
+            if not 0 <= getattr(self, name) <= self.peak:
+                raise RecipeError(f"the {name} of a cosine lies in [0, {self.peak}]; {getattr(self, name)} does not")
+
+
+Schedule = OneCycle | Steps | Plateau | Cosine
 
 
 def rate(schedule: Schedule, progress: Fraction, pace: Pace = START) -> float:
@@ -103,6 +128,8 @@ def rate(schedule: Schedule, progress: Fraction, pace: Pace = START) -> float:
     match schedule:
         case OneCycle():
             return _one_cycle(schedule, float(progress))
+        case Cosine():
+            return _cosine(schedule, progress)
         case Steps(warm_up=WarmUp() as warm_up) if warming(schedule, progress, pace):
             return float(warm_up.rate)
         case Steps() | Plateau():
@@ -114,7 +141,7 @@ def rate(schedule: Schedule, progress: Fraction, pace: Pace = START) -> float:
 def fallen(schedule: Schedule, progress: Fraction, pace: Pace = START) -> int:
     """How many drops lie behind a progress."""
     match schedule:
-        case OneCycle():
+        case OneCycle() | Cosine():
             return 0
         case Steps(drops=drops):
             return sum(drop <= progress for drop in drops)
@@ -155,6 +182,15 @@ def after_epoch(schedule: Schedule, pace: Pace, *, error_percent: float) -> Pace
     return replace(pace, drops=pace.drops + 1, stale=0)
 
 
+def progress(schedule: Schedule, *, step: int, steps: int, epoch: int) -> Fraction:
+    """The share of the training by which the rate of a step goes, where an epoch has so many steps.
+
+    It is what lies before the step; for a schedule that moves with the epochs, what lies before the step's epoch.
+    """
+    moves = schedule.moves if isinstance(schedule, Cosine) else "steps"
+    return Fraction(step - step % epoch if moves == "epochs" else step, steps)
+
+
 def turns(schedule: Schedule) -> Iterator[Fraction]:
     """The shares of the training at which its rate changes for certain: 0, the end of a warm-up, the drops."""
     yield Fraction(0)
@@ -162,6 +198,8 @@ def turns(schedule: Schedule) -> Iterator[Fraction]:
         if schedule.warm_up:
             yield schedule.warm_up.share
         yield from schedule.drops
+    if isinstance(schedule, Cosine) and schedule.warm_up:
+        yield schedule.warm_up
 
 
 def shares(*finished: int, of: int) -> tuple[Fraction, ...]:
@@ -174,6 +212,14 @@ def _one_cycle(schedule: OneCycle, progress: float) -> float:
     if progress < rise:
         return schedule.peak * progress / rise
     return schedule.peak * (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
+
+
+def _cosine(schedule: Cosine, progress: Fraction) -> float:
+    peak, start, floor = float(schedule.peak), float(schedule.start), float(schedule.floor)
+    if progress < schedule.warm_up:
+        return start + (peak - start) * float(progress / schedule.warm_up)
+    passed = schedule.warm_up if schedule.counts_from == "warm-up" else Fraction(0)
+    return floor + (peak - floor) * (1 + math.cos(math.pi * float((progress - passed) / (1 - passed)))) / 2
 
 
 def _between(what: str, value: Fraction, least: Fraction, most: Fraction) -> None:

@@ -10,22 +10,29 @@ from resatlas.recipes.images import (
     AreaCrop,
     Centre,
     ColourJitter,
+    Erase,
     Flip,
+    Flips,
     HslJitter,
     Lighting,
     MultiScale,
+    Normalisation,
     PadCrop,
+    RandAugment,
     Rescale,
     ScaleCrop,
     Standardise,
     Step,
     SubtractMeanImage,
     TenCrops,
+    TrivialAugment,
     View,
     Whiten,
+    pixels,
 )
-from resatlas.recipes.recipe import Recipe, steps_in_all, steps_per_epoch
-from resatlas.recipes.schedule import OneCycle, Plateau, Schedule, Steps, momentum_after_drop, rate, turns
+from resatlas.recipes.recipe import Lamb, Optimizer, Recipe, Sgd, steps_in_all, steps_per_epoch
+from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Loss, Mixing, Mixup
+from resatlas.recipes.schedule import Cosine, OneCycle, Plateau, Schedule, Steps, momentum_after_drop, rate, turns
 
 USUAL = 224
 """The side of the images for which shares of a photograph's scale are told in pixels."""
@@ -59,17 +66,32 @@ def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "length", _length(recipe)
     yield "batch", f"{recipe.batch} images, the batch that an epoch cannot fill is {recipe.leftover}"
     group = "those of the batch" if recipe.norm_group is None else str(recipe.norm_group)
+    if recipe.repeats > 1:
+        yield "repeats", f"{recipe.repeats} of each image, drawn anew; an epoch shows 1/{recipe.repeats} of the images"
     yield "norm group", f"images that share statistics: {group}"
-    yield "optimizer", f"SGD, momentum {recipe.optimizer.momentum:g}, {recipe.optimizer.form}"
+    yield "optimizer", _optimizer(recipe.optimizer)
+    if recipe.clip is not None:
+        yield "clipped", f"gradients of all parameters to a norm of {recipe.clip:g}"
     yield from (("learning rate" if k == 0 else "", line) for k, line in enumerate(_rates(recipe)))
     decay = recipe.decay
     kinds = {"convolutions": decay.conv, "classifier": decay.linear, "norms": decay.norm, "biases": decay.bias}
     yield "weight decay", ", ".join(f"{kind} {each:g}" for kind, each in kinds.items())
+    if recipe.precision != "fp32":
+        yield "precision", "that of the machine on which it begins" if recipe.precision == "auto" else recipe.precision
     yield "start", _start(recipe)
+    if recipe.loss != CrossEntropy():
+        yield "loss", _loss(recipe.loss)
     yield "dropout", f"rates in the units: {', '.join(f'{each:g}' for each in recipe.dropouts)}"
+    if recipe.stochastic_depth:
+        yield "depth", f"residuals lost at random, at rates in a line to {float(recipe.stochastic_depth):g} (last unit)"
+    if recipe.average:
+        yield "average", _average(recipe.average)
     yield from (("images" if k == 0 else "", f"{k + 1}. {step_text(each)}") for k, each in enumerate(recipe.steps))
     if any(isinstance(each, PadCrop) and each.fill == "zeros" for each in recipe.steps):
         yield "", f"zeros are {_zeros(recipe.steps)}"
+    if recipe.mixing:
+        share = "every batch" if recipe.mixed == 1 else f"{recipe.mixed} of the batches"
+        yield "mixed", f"{share} by {' or '.join(map(_mixing, recipe.mixing))}"
     held = f"{recipe.validation} of the training images" if recipe.validation else "none; trains on all"
     yield "held back", held
     yield from (("tested" if k == 0 else "and there", view_text(each)) for k, each in enumerate(recipe.testing))
@@ -93,10 +115,51 @@ def _length(recipe: Recipe) -> str:
     return f"{ends}; {each:,} iterations an epoch of {recipe.images:,} images"
 
 
+def _optimizer(optimizer: Optimizer) -> str:
+    match optimizer:
+        case Sgd(momentum=momentum, form=form):
+            return f"SGD, momentum {momentum:g}, {form}"
+        case Lamb(beta1=beta1, beta2=beta2, eps=eps):
+            return f"LAMB, betas {beta1:g} and {beta2:g}, eps {eps:g}"
+        case _:
+            assert_never(optimizer)
+
+
+def _loss(loss: Loss) -> str:
+    smoothed = f", labels smoothed by {loss.smoothing:g}" if loss.smoothing else ""
+    match loss:
+        case CrossEntropy():
+            return f"cross-entropy{smoothed}"
+        case BinaryCrossEntropy(present_above=None):
+            return f"binary cross-entropy, mean over the classes{smoothed}"
+        case BinaryCrossEntropy(present_above=least):
+            return f"binary cross-entropy, mean over the classes{smoothed}, targets above {least:g} as 1, others as 0"
+        case _:
+            assert_never(loss)
+
+
+def _mixing(mixing: Mixing) -> str:
+    match mixing:
+        case Mixup(alpha=alpha):
+            return f"mixup, alpha {alpha:g}"
+        case Cutmix(alpha=alpha):
+            return f"CutMix, alpha {alpha:g}"
+        case _:
+            assert_never(mixing)
+
+
+def _average(average: Ema) -> str:
+    often = "every step" if average.every == 1 else f"every {average.every} steps"
+    begins = f", from {average.begins} of the training on" if average.begins else ""
+    return f"of the weights, decay {average.decay:g}, {often}{begins}; it is what is tested"
+
+
 def _rates(recipe: Recipe) -> Iterator[str]:
     match recipe.schedule:
         case OneCycle(peak=peak, rise=rise):
             yield f"0 to {peak:g} in a line over {rise} of the training, then half a cosine to 0"
+        case Cosine():
+            yield from _cosine(recipe.schedule)
         case Plateau(peak=peak, factor=factor, patience=patience):
             yield f"{float(peak):g}, times {factor} after {patience} epochs without a lower error"
         case Steps(warm_up=warm_up):
@@ -106,6 +169,16 @@ def _rates(recipe: Recipe) -> Iterator[str]:
                 yield f"the warm-up ends earlier if the training error falls below {float(warm_up.below_percent):g} %"
         case _:
             assert_never(recipe.schedule)
+
+
+def _cosine(schedule: Cosine) -> Iterator[str]:
+    peak, start, floor = (f"{float(each):g}" for each in (schedule.peak, schedule.start, schedule.floor))
+    over = ""
+    if schedule.warm_up:
+        yield f"{start} to {peak} in a line over {schedule.warm_up} of the training"
+        over = " over the rest" if schedule.counts_from == "warm-up" else " over the whole training, joined there"
+    yield f"{peak} to {floor} in half a cosine{over}"
+    yield "moves with every step" if schedule.moves == "steps" else "moves with every epoch"
 
 
 def _when(recipe: Recipe, step: int) -> str:
@@ -132,6 +205,46 @@ def _start(recipe: Recipe) -> str:
 def step_text(step: Step) -> str:
     """One step on an image in words."""
     match step:
+        case Standardise() | SubtractMeanImage() | Rescale() | Whiten():
+            return _normalisation(step)
+        case PadCrop(share=share, fill=fill):
+            return f"pad by {share} of the side with {fill}, crop at random"
+        case Flip():
+            return "mirror left and right at random"
+        case ScaleCrop(least=least, most=most, stretch=stretch):
+            stretched = f", aspect ratio 1 ± {float(stretch):g}" if stretch else ""
+            return f"shorter side at random from {_pixels(least)} to {_pixels(most)}{stretched}, crop {USUAL} at random"
+        case AreaCrop(least=least, ratio=ratio, interpolation=interpolation, side=side):
+            return (
+                f"crop {float(100 * least):g} to 100 % of the area at a ratio from {1 / ratio} to {ratio}, "
+                f"resize to {pixels(side, USUAL)}, {interpolation}"
+            )
+        case ColourJitter():
+            parts = ", ".join(f"{name} {float(each):g}" for name, each in vars(step).items())
+            return f"jitter {parts}, in a random order"
+        case HslJitter():
+            return "jitter " + ", ".join(f"{name} {each}" for name, each in vars(step).items())
+        case Lighting(std=std):
+            return f"add principal components of colour, deviation {float(std):g}"
+        case TrivialAugment(shift=shift):
+            most = pixels(shift, USUAL)
+            return f"one of 14 operations (wide) at one of 31 strengths, shifts up to {most}, black outside"
+        case RandAugment(magnitude=magnitude, deviation=deviation, count=count, space=space):
+            return (
+                f"{count} of 15 operations ({space}) with probability 1/2 each, strength {float(magnitude):g} ± "
+                f"{float(deviation):g} of 10, mean colour outside"
+            )
+        case Erase(probability=probability, least=least, most=most, fill=fill):
+            return (
+                f"erase {float(100 * least):g} to {float(100 * most):g} % of the area with {fill}, "
+                f"with probability {float(probability):g}"
+            )
+        case _:
+            assert_never(step)
+
+
+def _normalisation(step: Normalisation) -> str:
+    match step:
         case Standardise(constants=()):
             return "standardise each channel, measured on the training images"
         case Standardise(constants=constants):
@@ -144,41 +257,31 @@ def step_text(step: Step) -> str:
             return "divide by 255"
         case Whiten(contrast=contrast, bias=bias):
             return f"normalise the contrast to {float(contrast):g}, then ZCA with bias {float(bias):g}"
-        case PadCrop(share=share, fill=fill):
-            return f"pad by {share} of the side with {fill}, crop at random"
-        case Flip():
-            return "mirror left and right at random"
-        case ScaleCrop(least=least, most=most, stretch=stretch):
-            stretched = f", aspect ratio 1 ± {float(stretch):g}" if stretch else ""
-            return f"shorter side at random from {_pixels(least)} to {_pixels(most)}{stretched}, crop {USUAL} at random"
-        case AreaCrop(least=least, ratio=ratio, interpolation=interpolation):
-            return (
-                f"crop {float(100 * least):g} to 100 % of the area at a ratio from {1 / ratio} to {ratio}, "
-                f"resize to {USUAL}, {interpolation}"
-            )
-        case ColourJitter():
-            parts = ", ".join(f"{name} {float(each):g}" for name, each in vars(step).items())
-            return f"jitter {parts}, in a random order"
-        case HslJitter():
-            return "jitter " + ", ".join(f"{name} {each}" for name, each in vars(step).items())
-        case Lighting(std=std):
-            return f"add principal components of colour, deviation {float(std):g}"
         case _:
             assert_never(step)
 
 
-def view_text(view: View) -> str:
-    """One way of looking at a test image in words."""
+def view_text(view: View, *, size: int = USUAL) -> str:
+    """One way of looking at a test image in words, in the pixels of a network of that size."""
     match view:
         case Centre(shorter=shorter, scale=scale):
-            whole = "the whole image; " if scale == 1 else ""
-            return f"{whole}of a photograph the centre {_pixels(scale)} of shorter side {_pixels(shorter * scale)}"
+            return _centre(shorter, scale, size)
+        case Flips(shorter=shorter, scale=scale, mean_of=mean_of):
+            return f"{_centre(shorter, scale, size)}, and its mirror image, mean of {mean_of}"
         case TenCrops(shorter=shorter, mean_of=mean_of):
-            return f"ten crops of {USUAL} of shorter side {_pixels(shorter)}, mean of {mean_of}"
-        case MultiScale(shorter=shorter):
-            return f"the whole image at shorter sides {', '.join(map(_pixels, shorter))}, mean of softmax"
+            return f"ten crops of {size} of shorter side {pixels(shorter, size)}, mean of {mean_of}"
+        case MultiScale(shorter=shorter, places=places, flips=flips, mean_of=mean_of):
+            sides = ", ".join(str(pixels(each, size)) for each in shorter)
+            windows = ", in windows of the training's size" if places == "windows" else ""
+            mirrored = ", and its mirror image" if flips == "with" else ""
+            return f"the whole image at shorter sides {sides}{windows}{mirrored}, mean of {mean_of}"
         case _:
             assert_never(view)
+
+
+def _centre(shorter: Fraction, scale: Fraction, size: int) -> str:
+    whole, crop = "the whole image; " if scale == 1 else "", pixels(scale, size)
+    return f"{whole}of a photograph the centre {crop} of shorter side {pixels(shorter, crop)}"
 
 
 def _listed(values: tuple[float, ...]) -> str:

@@ -241,7 +241,7 @@ def unequal_conditions(runs: Sequence[Run], answers: Mapping[Run, Mapping[tuple[
         "data sets": [presentable(data) for data in sorted({each.data for each in experiments})],
         "epochs": sorted({each.recipe.epochs for each in experiments}),
         "recipes": names if len(names) == len(recipes) else [*names, "with different settings"],
-        "precisions": sorted({each.precision for each in experiments}),
+        "precisions": sorted({str(each.precision) for each in experiments}),
     }
     found = [f"{what} ({', '.join(map(str, each))})" for what, each in values.items() if len(each) > 1]
     return (*found, "test images") if len({frozenset(each) for each in answers.values()}) > 1 else tuple(found)

@@ -14,6 +14,7 @@ from resatlas.recipes import catalog
 from resatlas.recipes.recipe import with_epochs
 from resatlas.reporting.chart import charts
 from resatlas.reporting.comparison import groups
+from resatlas.reporting.dissection import findings
 from resatlas.reporting.report import Answer
 from resatlas.reporting.table import Grid, grid
 from resatlas.reporting.verdict import notes, verdict
@@ -76,6 +77,7 @@ def page(*, title: str, answers: Sequence[Answer]) -> str:
     return templates.get_template("page.html.jinja").render(
         title=title,
         sections=[_section(answer) for answer in answers],
+        findings=[found for run in runs.values() for found in findings(run)],
         cards=[_card(group) for group in groups(runs.values())],
         runs=len(runs),
         bundle=_bundle(),

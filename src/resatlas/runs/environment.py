@@ -8,6 +8,9 @@ from typing import Any
 
 PACKAGES = ("resatlas", "torch", "torchvision", "numpy", "scikit-learn", "safetensors")
 
+LAUNCHED = "resatlas-"
+"""How the name of a world begins that resatlas itself has started."""
+
 
 def processes() -> int:
     """How many processes train together, as torchrun tells each of them; 1 without it."""
@@ -17,6 +20,21 @@ def processes() -> int:
 def leading() -> bool:
     """Whether this process writes and speaks for all that train together."""
     return processes() == 1 or os.environ.get("RANK") == "0"
+
+
+def launched() -> bool:
+    """Whether `--processes` started this process: its launcher then tells which of them was lost."""
+    return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(LAUNCHED)
+
+
+def restarts() -> int:
+    """How often torchrun started these processes again, after one of them was lost."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def local_rank() -> int:
+    """Which of the processes on this machine this is, as torchrun tells each of them; 0 without it."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def environment() -> dict[str, Any]:
@@ -42,11 +60,21 @@ def installed_version(package: str) -> str | None:
 
 def processor() -> str:
     """The processor's name, where the system tells it."""
+    return _told("model name") or platform.processor() or platform.machine()
+
+
+def processor_flags() -> frozenset[str]:
+    """What the processor can do, in the system's words; empty where it does not tell."""
+    return frozenset((_told("flags") or _told("Features")).split())
+
+
+def _told(key: str) -> str:
+    """What /proc/cpuinfo says of the first core, or nothing."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - a system file
             for line in lines:
-                if line.startswith("model name"):
+                if line.partition(":")[0].strip() == key:
                     return line.partition(":")[2].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    return ""

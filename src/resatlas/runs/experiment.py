@@ -3,17 +3,21 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from resatlas.arch.codec import decode, encode
 from resatlas.errors import CheckpointError, UsageError
 from resatlas.recipes import catalog
-from resatlas.recipes.recipe import Recipe
+from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.runs.files import sha256_of
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, SCHEMA)
+"""The schemas of experiments, and of their checkpoints, that this version reads; it writes the last."""
+
+Compiled = Literal["nothing", "units"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,23 +32,30 @@ class TrainedWeights:
 class Experiment:
     """What is trained, on what, how, and from which seed.
 
-    `design` and `data` are texts as the command line takes them. Precision and layout are chosen once and kept
-    by every resume. `unreadable` is what happens at an image that cannot be read: the end, or another of its class in
-    its place, and a test without it. `weights` are those of another training; without them the seed draws all.
+    `design` and `data` are texts as the command line takes them. What changes the last bits of a result is chosen once
+    and kept by every resume: `precision` is the recipe's, None where the machine on which a run begins still has to
+    choose it; `layout` is that of maps in memory; `compiled` is what of the network torch.compile makes. `unreadable`
+    is what happens at an image that cannot be read: the end, or another of its class in its place and a test without
+    it; `nonfinite` at a step whose loss or gradient is no number: the end, or the next step, without an update.
+    `weights` are those of another training; without them the seed draws all.
     """
 
     design: str
     data: str
     recipe: Recipe = catalog.NAMED["quick"]
     seed: int = 0
-    precision: Literal["fp32"] = "fp32"
+    precision: Precision | None = None
     layout: Literal["channels-last", "contiguous"] = "channels-last"
+    compiled: Compiled = "nothing"
     unreadable: Literal["error", "skip"] = "error"
+    nonfinite: Literal["stop", "skip"] = "stop"
     weights: TrainedWeights | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.recipe, Recipe):
             raise UsageError(f"an experiment takes a Recipe, as from recipes.catalog.resolve; {self.recipe!r} is none")
+        if self.recipe.precision != "auto":
+            object.__setattr__(self, "precision", self.recipe.precision)
         if not 0 <= self.seed < 2**31:
             raise UsageError(f"a seed lies between 0 and {2**31 - 1:,}; {self.seed:,} does not")
 
@@ -52,6 +63,11 @@ class Experiment:
     def run_name(self) -> str:
         """The name of its folder: <data>-<design>-<recipe>-s<seed>, odd characters as "_"."""
         return folder_name(f"{self.data}-{self.design}-{self.recipe.name}-s{self.seed}")
+
+
+def begun_as(experiment: Experiment, begun: Experiment) -> Experiment:
+    """The experiment with the precision of a run that was begun, where it leaves that to the machine."""
+    return replace(experiment, precision=experiment.precision or begun.precision)
 
 
 def weights_in(file: Path) -> TrainedWeights:
@@ -79,15 +95,43 @@ def to_json(experiment: Experiment) -> dict[str, Any]:
 def from_json(data: Mapping[str, Any]) -> Experiment:
     """The experiment that `to_json` wrote; other keys of the file are passed over.
 
-    Raises: UsageError if the data are not those of an experiment of this schema.
+    Raises: UsageError if the data are not those of an experiment of a readable schema.
     """
-    if data.get("schema") != SCHEMA:
-        raise UsageError(f"an experiment has schema {SCHEMA}; this has {data.get('schema')}")
+    if fault := schema_fault(data.get("schema")):
+        raise UsageError(f"an experiment {fault}")
+    if data["schema"] == 1:
+        data = _migrated(data)
     known = Experiment.__dataclass_fields__
     return decode(Experiment, {key: value for key, value in data.items() if key in known}, where="experiment")
 
 
+def schema_fault(found: object) -> str | None:
+    """Why a file of that schema cannot be read, if it cannot, said of what it describes."""
+    known = type(found) is int
+    if known and found in READABLE:
+        return None
+    what = "was written by a later version of resatlas" if known and found > SCHEMA else "cannot be read"
+    return f"of schema {str(found)[:20]} {what}; this version reads {' and '.join(map(str, READABLE))}"
+
+
+def _migrated(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An experiment of schema 1 as one of today, which differs in one thing alone: every optimizer was SGD.
+
+    What schema 1 did not say is as it is by default.
+    """
+    recipe = data.get("recipe")
+    optimizer = recipe.get("optimizer") if isinstance(recipe, dict) else None
+    if not isinstance(recipe, dict) or not isinstance(optimizer, dict):
+        return data
+    return {**data, "recipe": {**recipe, "optimizer": {"kind": "sgd", **optimizer}}}
+
+
 def digest(experiment: Experiment) -> str:
     """A hash that two experiments share only if they are equal."""
-    text = json.dumps(to_json(experiment), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_as_written(to_json(experiment))
+
+
+def digest_as_written(data: Mapping[str, Any]) -> str:
+    """The digest of an experiment by its file, in the schema in which that was written."""
+    own = {key: value for key, value in data.items() if key == "schema" or key in Experiment.__dataclass_fields__}
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()

@@ -84,8 +84,13 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Replace the file by a table whose text cells no spreadsheet takes for formulas."""
+    write_text(file, csv_text(head, rows))
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV whose text cells no spreadsheet takes for formulas."""
     table = [head, *([_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)]
-    write_text(file, "".join(map(_csv_line, table)))
+    return "".join(map(_csv_line, table))
 
 
 def _named(error: OSError, file: Path) -> OSError:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from resatlas.runs.files import append_line, read_json, read_lines, sweep, write
 
 FIRST = "experiment.json"
 """The file that makes a folder a run, and the first to be written."""
+
+LINGERING = 15.0
+"""Seconds that what a killed process has started may outlive it."""
 
 T = TypeVar("T")
 
@@ -44,6 +48,11 @@ class Run:
     def experiment(self) -> Experiment:
         """What it trains."""
         return self._told_by(experiments.from_json)
+
+    @property
+    def digest(self) -> str:
+        """What its checkpoints know it by: the digest of its experiment as it was written down when it began."""
+        return self._told_by(experiments.digest_as_written)
 
     @property
     def plan(self) -> Plan:
@@ -113,6 +122,11 @@ class Run:
         if not (self.folder / "env.json").exists():
             write_json(self.folder / "env.json", environment())
 
+    def record_execution(self, how: dict[str, Any]) -> None:
+        """Say in env.json how it is carried out from its last start on."""
+        file = self.folder / "env.json"
+        write_json(file, {**read_json(file), "execution": how})
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out, for as long as this one lives at most, and remove what a crash left half written.
@@ -121,20 +135,39 @@ class Run:
         """
         handle = os.open(self.folder, os.O_RDONLY)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                status = self.folder / "status.json"
-                pid = read_json(status).get("pid", "unknown") if status.exists() else "unknown"
-                raise FolderError(f"{self.folder} is locked by pid {pid}, which trains it now") from None
+            self._lock(handle)
             sweep(self.folder)
             yield
         finally:
             os.close(handle)
 
+    def _lock(self, handle: int) -> None:
+        """Take the lock; of a process that died, its readers of images may hold it a few seconds longer."""
+        deadline = time.monotonic() + LINGERING
+        while True:
+            try:
+                return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                status = self.folder / "status.json"
+                pid = read_json(status).get("pid", "unknown") if status.exists() else "unknown"
+                if time.monotonic() > deadline or not isinstance(pid, int) or alive(pid):
+                    raise FolderError(f"{self.folder} is locked by pid {pid}, which trains it now") from None
+                time.sleep(0.1)
+
     def set_status(self, status: Status, **more: object) -> None:
         """Replace status.json."""
         write_json(self.folder / "status.json", {"status": status, "pid": os.getpid(), **more})
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of that number lives on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> Run:

@@ -6,8 +6,9 @@ from pathlib import Path
 from resatlas.arch.plan import Plan
 from resatlas.data.dataset import DataSet, Parts, fingerprint
 from resatlas.errors import DataError, FolderError, quoted
-from resatlas.runs.experiment import Experiment, TrainedWeights, digest
+from resatlas.runs.experiment import Experiment, TrainedWeights, begun_as, digest
 from resatlas.runs.store import Run, check_free, check_writable, find
+from resatlas.training.execution import Execution, device_of
 
 
 def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str | None) -> None:
@@ -21,7 +22,10 @@ def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str |
         check_free(out)
     if resume not in (None, "auto") and not begun:
         raise FolderError(f"{out} has no run to resume; leave out --resume to begin one")
-    if begun and (digest(find(out).experiment) != digest(experiment) or find(out).plan != plan):
+    if not begun:
+        return
+    found = find(out).experiment
+    if digest(found) != digest(begun_as(experiment, found)) or find(out).plan != plan:
         raise FolderError(f"{out} holds another experiment; give another folder with --out")
 
 
@@ -47,6 +51,19 @@ def check_weights(plan: Plan, weights: TrainedWeights | None) -> None:
         from resatlas.training.session import take_weights
 
         take_weights(build(plan), weights)
+
+
+def check_machine(experiment: Experiment, execution: Execution) -> None:
+    """Refuse what this machine lacks to carry an experiment out as it was told to.
+
+    Raises: UsageError
+    """
+    from resatlas.training.compiling import check_compiler
+    from resatlas.training.logs import logs_here
+
+    device_of(execution.device)
+    check_compiler(experiment.compiled)
+    logs_here(execution.logs)
 
 
 def check_plan(run: Run) -> None:

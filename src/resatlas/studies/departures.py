@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
+from resatlas.arch.codec import kind_of
 from resatlas.arch.ops import Dropout
 from resatlas.arch.plan import Plan, layers
 from resatlas.data.dataset import DataSet
@@ -24,6 +25,9 @@ def departures(recipe: Recipe, data: DataSet, plan: Plan) -> Iterator[str]:
     if strange:
         usual = " or ".join(f"{rate:g}" for rate in recipe.dropouts)
         yield f"the network drops out at a rate of {strange[0]:g}; {recipe.name} goes with {usual}"
+    streams = [stream for _, unit in plan.units for stream in unit.streams]
+    if recipe.stochastic_depth and all(stream.shortcut is None for stream in streams):
+        yield "no residual is lost at random: the network has no shortcut that would go on alone"
 
 
 def _otherwise(recipe: Recipe, named: Recipe) -> Iterator[str]:
@@ -34,16 +38,28 @@ def _otherwise(recipe: Recipe, named: Recipe) -> Iterator[str]:
         drops = [f"{float(turn * recipe.epochs):g}" for turn in turns(recipe.schedule) if turn]
         scaled = f", its learning rate turning after {', '.join(drops)} of them" if drops else ""
         yield f"{recipe.epochs} epochs in place of the {named.epochs} of {recipe.name}{scaled}"
-    own, usual = flat(recipe), flat(named)
-    for path in [path for path in own if path not in ("epochs", "iterations") and own[path] != usual.get(path)]:
-        yield f"{path} is {own[path]} in place of {usual.get(path)}"
+    for path, own, usual in _differences(recipe, named):
+        if path not in ("epochs", "iterations"):
+            yield f"{path} is {_told(own)} in place of {_told(usual)}"
 
 
-def flat(part: object) -> dict[str, object]:
-    """The values of a dataclass by their dotted paths."""
-    found: dict[str, object] = {}
-    for each in fields(part):  # type: ignore[arg-type]
-        value = getattr(part, each.name)
-        inner = flat(value) if is_dataclass(value) else {}
-        found |= {f"{each.name}.{path}": own for path, own in inner.items()} or {each.name: value}
-    return found
+def _differences(own: object, usual: object, before: str = "") -> Iterator[tuple[str, object, object]]:
+    """(dotted path, own value, usual value) of everything in which two values of one class differ."""
+    for each in fields(own):  # type: ignore[arg-type]
+        path, mine, theirs = before + each.name, getattr(own, each.name), getattr(usual, each.name)
+        if is_dataclass(mine) and type(mine) is type(theirs):
+            yield from _differences(mine, theirs, f"{path}.")
+        elif mine != theirs:
+            yield path, mine, theirs
+
+
+def _told(value: object) -> str:
+    """A value in words: of a part its kind and its own values."""
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return ", ".join(map(_told, value))
+    if not is_dataclass(value):
+        return str(value)
+    own = ", ".join(f"{each.name} {_told(getattr(value, each.name))}" for each in fields(value))
+    return f"{kind_of(type(value))} ({own})" if own else kind_of(type(value))  # type: ignore[arg-type]

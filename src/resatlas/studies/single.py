@@ -13,17 +13,18 @@ from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts, fingerprint
 from resatlas.designs import catalog as designs
 from resatlas.designs.catalog import Entry
-from resatlas.errors import FolderError
-from resatlas.runs.environment import leading, processes
+from resatlas.runs.environment import leading, processes, restarts
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import write_json
 from resatlas.runs.store import Run, begin, find
-from resatlas.studies.checks import check_classes, check_folder, check_images, check_plan, check_results, check_weights
+from resatlas.studies.checks import check_folder, check_images, check_machine, check_weights
 from resatlas.studies.departures import departures
+from resatlas.training.execution import Execution, determinism, device_of
+from resatlas.training.leaving_out import CAP
 
 if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.data.pipeline import Pipeline
-    from resatlas.evaluation.classification import Answers
+    from resatlas.evaluation.answers import Answers
     from resatlas.nets.network import Network
     from resatlas.training.distributed import World
     from resatlas.training.session import Material, Watcher
@@ -37,7 +38,10 @@ class How:
     resume: str | None
     save_every: float
     workers: int
+    execution: Execution
 
+
+AS_USUAL = Execution()
 
 SAVE_EVERY = 30.0
 """Seconds between checkpoints at the ends of epochs, unless told otherwise."""
@@ -57,7 +61,8 @@ class Prepared:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the training does otherwise than its recipe says."""
-        return tuple(departures(self.experiment.recipe, self.data, self.plan))
+        left_out = [f"steps that are not finite are left out, {CAP}"] if self.experiment.nonfinite == "skip" else []
+        return (*departures(self.experiment.recipe, self.data, self.plan), *left_out)
 
 
 def read_parts(data: DataSet) -> Parts:
@@ -82,8 +87,13 @@ def prepare(
     if experiment.recipe.initial:
         plan = replace(plan, initial=experiment.recipe.initial)
     if leading():
-        check_folder(out, experiment, plan, resume=resume)
+        check_folder(out, experiment, plan, resume=asked(resume))
     return Prepared(experiment=experiment, entry=entry, plan=plan, data=data, parts=read(data), folder=out)
+
+
+def asked(resume: str | None) -> str | None:
+    """What a training goes on from: processes that were started again go on by themselves from the last checkpoint."""
+    return "auto" if restarts() else resume
 
 
 def carry_out(
@@ -93,6 +103,7 @@ def carry_out(
     resume: str | None = None,
     save_every: float = SAVE_EVERY,
     workers: int = 1,
+    execution: Execution = AS_USUAL,
 ) -> dict[str, Any]:
     """Train a prepared experiment to its end and test it once; its results, also those of a run finished before.
 
@@ -100,19 +111,23 @@ def carry_out(
 
     Raises: Stopped, NonFiniteError, CheckpointError.
     """
-    how = How(watcher=watcher, resume=resume, save_every=save_every, workers=workers)
+    how = How(watcher=watcher, resume=asked(resume), save_every=save_every, workers=workers, execution=execution)
     if processes() == 1:
-        run = _entered(prepared, watcher)
+        run = _entered(prepared, how)
         return run.results if run.finished else _train_and_conclude(run, prepared, how)
     from resatlas.training.distributed import joined
 
     with joined() as world:
-        run = world.lead(lambda: _entered(prepared, watcher))
+        run = world.lead(lambda: _entered(prepared, how))
         return run.results if run.finished else _train_and_conclude(run, prepared, how)
 
 
-def _entered(prepared: Prepared, watcher: "Watcher") -> Run:
-    """The run of a prepared experiment, begun if it was not."""
+def _entered(prepared: Prepared, how: How) -> Run:
+    """The run of a prepared experiment, begun if it was not.
+
+    Raises: UsageError for a device or a log that is not here, or where nothing can be compiled.
+    """
+    watcher = how.watcher
     if (prepared.folder / "experiment.json").exists():
         run = find(prepared.folder)
         run.settle()
@@ -120,12 +135,15 @@ def _entered(prepared: Prepared, watcher: "Watcher") -> Run:
             watcher.on_note(f"{run.folder} is finished: nothing is left to train")
         else:
             check_images(run, prepared.data, prepared.parts)
+            check_machine(run.experiment, how.execution)
         return run
-    check_weights(prepared.plan, prepared.experiment.weights)
+    experiment = settled(prepared.experiment, how)
+    check_machine(experiment, how.execution)
+    check_weights(prepared.plan, experiment.weights)
     data = prepared.data
     run = begin(
         prepared.folder,
-        prepared.experiment,
+        experiment,
         prepared.plan,
         classes=list(data.classes),
         images=fingerprint(prepared.parts),
@@ -135,6 +153,17 @@ def _entered(prepared: Prepared, watcher: "Watcher") -> Run:
     for note in prepared.notes:
         watcher.on_note(note)
     return run
+
+
+def settled(experiment: Experiment, how: How) -> Experiment:
+    """The experiment as it is begun: with the precision of this machine, where its recipe leaves that open."""
+    if experiment.precision:
+        return experiment
+    from resatlas.training.precision import chosen
+
+    precision, reason = chosen(device_of(how.execution.device))
+    how.watcher.on_note(f"precision auto is {precision}, here and wherever the run goes on: {reason}")
+    return replace(experiment, precision=precision)
 
 
 def train(experiment: Experiment, out: str | Path | None = None, *, resume: str | None = None) -> dict[str, Any]:
@@ -149,40 +178,15 @@ def train(experiment: Experiment, out: str | Path | None = None, *, resume: str 
     return carry_out(prepare(experiment, out=folder, resume=resume), watcher=UNWATCHED, resume=resume)
 
 
-def retest(folder: Path) -> dict[str, Any]:
-    """Test the newest checkpoint of a finished run again; the values by name.
-
-    Raises: FolderError if there is no run or it is not finished; CheckpointError.
-    """
-    run = find(folder)
-    if not run.finished:
-        raise FolderError(f"{folder} is not finished; the test set is touched once, after the last epoch")
-    check_results(run)
-    experiment = run.experiment
-    data = datasets.resolve(experiment.data)
-    check_classes(run, data)
-    parts = data.read()
-    from resatlas.evaluation.classification import answers, classification, predictions
-    from resatlas.evaluation.predictions import write_predictions
-    from resatlas.training.session import material, normaliser_of, trained
-
-    check_plan(run)
-    images = material(parts, experiment, data, normaliser=normaliser_of(run))
-    given = answers(trained(run, experiment), images.test, images.pipeline)
-    found = dict(classification(given))
-    if found["error_percent"] == run.results["test"]["error_percent"]:  # else the file goes on telling of the results
-        write_predictions(run.folder / "predictions.csv", predictions(given), data.classes, names_in(images.test))
-    return found
-
-
 def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any]:
     """Train a run that no other process has, and test it."""
     from resatlas.evaluation.classification import classification
     from resatlas.training.distributed import current
     from resatlas.training.session import material, normaliser_of, train
 
-    experiment, world = prepared.experiment, current()
-    with run.locked() if world.leads else nullcontext():
+    experiment, world = run.experiment, current()
+    promise = determinism(asked=how.execution.deterministic, on_note=how.watcher.on_note)
+    with run.locked() if world.leads else nullcontext(), promise:
         found = world.lead(lambda: _checkpoint(run, how.resume, how.watcher))
         images = material(prepared.parts, experiment, prepared.data, normaliser=normaliser_of(run), workers=how.workers)
         state = train(
@@ -193,12 +197,13 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
             save_every=how.save_every,
             evaluate=lambda network, part, pipeline: classification(_answers(network, part, pipeline, world)),
             watcher=how.watcher,
+            execution=how.execution,
         )
         try:
             held_back = None
             if images.validation:
-                held_back = _answers(state.network, images.validation, images.pipeline, world)
-            tested = _answers(state.network, images.test, images.pipeline, world)
+                held_back = _answers(state.tested, images.validation, images.pipeline, world)
+            tested = _answers(state.tested, images.test, images.pipeline, world)
             return world.lead(lambda: _concluded(run, prepared, images, held_back, tested))
         except BaseException as error:
             if world.leads:
@@ -221,13 +226,10 @@ def _checkpoint(run: Run, resume: str | None, watcher: "Watcher") -> Path | None
 
 
 def _answers(network: "Network", part: Part, pipeline: "Pipeline", world: "World") -> "Answers":
-    """The answers to a part, each image's by one of the processes, in the order of the part."""
-    from resatlas.evaluation.classification import answers, joined_answers
+    """The answers to a part, each image's by one of the processes."""
+    from resatlas.evaluation.answers import answered_together, answers
 
-    if len(part) < world.size:
-        return answers(network, part, pipeline)
-    begin, end = (k * len(part) // world.size for k in (world.rank, world.rank + 1))
-    return joined_answers(world.gathered(answers(network, part.take(slice(begin, end)), pipeline)))
+    return answered_together(part, world, lambda own: answers(network, own, pipeline))
 
 
 def _concluded(
@@ -264,6 +266,7 @@ def _trained(run: Run, prepared: Prepared, images: "Material") -> dict[str, Any]
         "data": experiment.data,
         "recipe": experiment.recipe.name,
         "seed": experiment.seed,
+        **({"weights": "average"} if experiment.recipe.average else {}),
         "epochs": last["epoch"],
         "parameters": total.parameters,
         "multiply_adds": total.multiply_adds,
@@ -274,6 +277,7 @@ def _trained(run: Run, prepared: Prepared, images: "Material") -> dict[str, Any]
             "loss": last["train_loss"],
             "error_percent": last["train_error_percent"],
             "images": len(images.train),
+            **({"skipped_steps": last["skipped_steps"]} if "skipped_steps" in last else {}),
         },
     }
 

@@ -12,6 +12,7 @@ from resatlas.designs import catalog as designs
 from resatlas.errors import BlueprintError, ResatlasError, quoted
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import with_epochs
+from resatlas.recipes.settings import with_settings
 from resatlas.runs.collection import Collection, Question, View
 from resatlas.runs.experiment import Experiment, folder_name
 
@@ -78,7 +79,7 @@ class Study:
         A name tells the settings and the epochs of its list, so that lists may differ in nothing else.
         """
         for runs in question.runs:
-            recipe = recipes.with_settings(recipes.resolve(runs.recipe or self.recipe), runs.settings)
+            recipe = with_settings(recipes.resolve(runs.recipe or self.recipe), runs.settings)
             epochs = self.epochs if runs.epochs is None else runs.epochs
             if epochs is not None:
                 recipe = with_epochs(recipe, epochs)

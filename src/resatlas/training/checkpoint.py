@@ -1,8 +1,8 @@
 """Checkpoints: hashed folders that are whole or not there.
 
-A checkpoint `checkpoints/step-00000391/` holds model.safetensors, optim.safetensors, state.json, and, written
-last, MANIFEST.json with the size and the sha256 of each. It is valid if the manifest says so, and only then;
-names and dates prove nothing. A step folder is never overwritten.
+A checkpoint `checkpoints/step-00000391/` holds model.safetensors, optim.safetensors, average.safetensors where the
+recipe averages the weights, state.json, and, written last, MANIFEST.json with the size and the sha256 of each. It is
+valid if the manifest says so, and only then; names and dates prove nothing. A step folder is never overwritten.
 """
 
 import errno
@@ -24,15 +24,28 @@ from resatlas.errors import CheckpointError
 from resatlas.nets.weight_files import read_tensors
 from resatlas.nets.weights import load_weights, save_weights
 from resatlas.recipes.schedule import Pace
+from resatlas.runs.experiment import SCHEMA, schema_fault
 from resatlas.runs.files import sha256_of, write_text
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
 
 T = TypeVar("T")
 
-SCHEMA = 1
 KEPT = 2
 MANIFEST = "MANIFEST.json"
+AVERAGE = "average.safetensors"
+NORMALISATION = "normalisation.safetensors"
+"""The file of a run that says how its images are normalised, written once, before the first step."""
+
+SINCE_SCHEMA_1: dict[str, Any] = {
+    "normalisation": None,
+    "scaler": {},
+    "overflows": 0,
+    "skipped": 0,
+    "skipped_in_a_row": 0,
+}
+"""What a state of schema 1 does not say, and as which it counts."""
+
 LARGEST_JSON = 10_000_000  # bytes
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
@@ -47,11 +60,14 @@ class Rejected:
     reason: str
 
 
-def save(state: TrainState, folder: Path, *, experiment: str, world_size: int = 1) -> Path:
+def save(
+    state: TrainState, folder: Path, *, experiment: str, world_size: int = 1, normalisation: str | None = None
+) -> Path:
     """Write the state as a new checkpoint below a folder, and forget all but the newest two.
 
-    `experiment` is the digest of what is trained. Order: files, their fsync, the folder's, rename, the parent's,
-    then the pointer `latest`; so at every moment the old checkpoint or the new one is valid.
+    `experiment` is the digest of what is trained, `normalisation` that of how its images are normalised. Order: files,
+    their fsync, the folder's, rename, the parent's, then the pointer `latest`; so at every moment the old checkpoint or
+    the new one is valid.
     Raises: CheckpointError if it cannot be written, the drafts removed.
     """
     target = folder / f"step-{state.step:08d}"
@@ -64,9 +80,11 @@ def save(state: TrainState, folder: Path, *, experiment: str, world_size: int = 
         folder.mkdir(exist_ok=True)  # but not its parents: a run that someone removed stays removed
         draft.mkdir()
         save_weights(state.network, draft / "model.safetensors")
+        if state.average:
+            save_weights(state.average, draft / AVERAGE)
         buffers = momenta(state.network, state.optimizer)
         save_file({path: buffer.contiguous() for path, buffer in buffers.items()}, draft / "optim.safetensors")
-        _write(draft / "state.json", _position(state, experiment, world_size))
+        _write(draft / "state.json", _position(state, experiment, world_size, normalisation))
         _write(draft / MANIFEST, {"schema": SCHEMA, "files": {file.name: _seal(file) for file in _files(draft)}})
         for file in _files(draft):
             _sync(file)
@@ -81,19 +99,29 @@ def save(state: TrainState, folder: Path, *, experiment: str, world_size: int = 
     return target
 
 
-def load(state: TrainState, checkpoint: Path, *, experiment: str) -> None:
+def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation: str | None = None) -> None:
     """Set the state to that of a checkpoint.
 
-    Raises: CheckpointError if it is not valid, or of another experiment.
+    Raises: CheckpointError if it is not valid, or of another experiment, or of images normalised otherwise.
     """
     reason = fault(checkpoint)
     if reason:
         raise CheckpointError(f"checkpoint {checkpoint.name} {reason}")
     position: dict[str, Any] = _read(checkpoint / "state.json")
+    if position["schema"] == 1:
+        position = {**SINCE_SCHEMA_1, **position}
     if position.get("experiment") != experiment:
         raise CheckpointError(f"checkpoint {checkpoint.name} belongs to another experiment")
+    saved = position.get("normalisation")
+    if None not in (saved, normalisation) and saved != normalisation:
+        raise CheckpointError(
+            f"{NORMALISATION} has changed since {checkpoint.name} was saved: sha256 {normalisation}, not {saved}"
+        )
     load_weights(state.network, checkpoint / "model.safetensors")
+    if state.average:
+        load_weights(state.average, checkpoint / AVERAGE)
     set_momenta(state.network, state.optimizer, read_tensors(checkpoint / "optim.safetensors"))
+    scaler = state.scaler.state_dict()
     try:
         state.epoch, state.batch, state.step, state.drops = (
             _of(int, position[key]) for key in ("epoch", "batch", "step", "drops")
@@ -102,6 +130,10 @@ def load(state: TrainState, checkpoint: Path, *, experiment: str) -> None:
         state.tally = Tally(**position["tally"])
         state.rate = None if position["rate"] is None else _of(float, position["rate"])
         state.pace = Pace(**position["pace"])
+        state.overflows, state.skipped, state.skipped_in_a_row = (
+            _of(int, position[key]) for key in ("overflows", "skipped", "skipped_in_a_row")
+        )
+        state.scaler.load_state_dict({name: _of(type(own), position["scaler"][name]) for name, own in scaler.items()})
     except (KeyError, TypeError):
         raise CheckpointError(f"checkpoint {checkpoint.name} is damaged: state.json does not read as one") from None
 
@@ -122,9 +154,10 @@ def fault(checkpoint: Path) -> str | None:
     try:
         manifest: dict[str, Any] = _read(checkpoint / MANIFEST)
         files: dict[str, Any] = manifest["files"]
-        if manifest["schema"] != SCHEMA:
-            return f"has schema {manifest['schema']}; this version reads {SCHEMA}"
-        for name in ("model.safetensors", "optim.safetensors", "state.json"):
+        if reason := schema_fault(manifest["schema"]):
+            return reason
+        averaged = (AVERAGE,) if AVERAGE in files else ()
+        for name in ("model.safetensors", "optim.safetensors", *averaged, "state.json"):
             size, seal = files[name]["size"], files[name]["sha256"]
             found = (checkpoint / name).stat().st_size
             if found != size:
@@ -132,8 +165,8 @@ def fault(checkpoint: Path) -> str | None:
             if _seal(checkpoint / name)["sha256"] != seal:
                 return f"is damaged: {name} has another sha256 than its manifest says"
         position: dict[str, Any] = _read(checkpoint / "state.json")
-        if position["schema"] != SCHEMA:
-            return f"has a state of schema {position['schema']}; this version reads {SCHEMA}"
+        if reason := schema_fault(position["schema"]):
+            return reason
     except OSError as error:
         return f"is damaged: {Path(error.filename or '').name} {(error.strerror or 'cannot be read').lower()}"
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -149,10 +182,11 @@ def sweep(folder: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _position(state: TrainState, experiment: str, world_size: int) -> dict[str, Any]:
+def _position(state: TrainState, experiment: str, world_size: int, normalisation: str | None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "experiment": experiment,
+        "normalisation": normalisation,
         "epoch": state.epoch,
         "batch": state.batch,
         "step": state.step,
@@ -161,6 +195,10 @@ def _position(state: TrainState, experiment: str, world_size: int) -> dict[str, 
         "rate": state.rate,
         "drops": state.drops,
         "pace": asdict(state.pace),
+        "scaler": state.scaler.state_dict(),
+        "overflows": state.overflows,
+        "skipped": state.skipped,
+        "skipped_in_a_row": state.skipped_in_a_row,
         "world_size": world_size,
         "versions": {"resatlas": __version__, "torch": torch_version},
     }
@@ -173,7 +211,8 @@ def _reason(error: OSError | SafetensorError, state: TrainState) -> str:
     reason = os.strerror(number).lower() if number else str(error).lower()
     if number not in NO_ROOM:
         return reason
-    kept = [*state.network.state_dict().values(), *momenta(state.network, state.optimizer).values()]
+    averaged = state.average.state_dict() if state.average else {}
+    kept = [*state.network.state_dict().values(), *momenta(state.network, state.optimizer).values(), *averaged.values()]
     return f"{reason}; it takes more than {sum(tensor.nbytes for tensor in kept):,} bytes"
 
 

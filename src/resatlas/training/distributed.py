@@ -4,21 +4,34 @@ torchrun starts them, on one machine or many, and tells each its rank; DDP means
 there is one process, and nothing is exchanged.
 """
 
+import gc
+import re
 import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
+import torch.distributed.nn  # before a world is joined: defaults of its functions would keep the world to the very end
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from resatlas.errors import ResatlasError
-from resatlas.runs.environment import processes
+from resatlas.errors import ProcessLost, ResatlasError
+from resatlas.runs.environment import processes, restarts
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(minutes=30)
+"""How long the processes wait for one that says nothing; of one that died they hear at once."""
+
+BACKEND = "cpu:gloo,cuda:nccl"
+"""Where there are GPUs: gradients travel between them, and what the processes agree on through main memory."""
+
+LOST = re.compile("gloo|NCCL|Connection (closed|reset)", re.IGNORECASE)
+"""What an exchange says where the other side has gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +130,38 @@ def joined() -> Iterator[World]:
     if processes() == 1 or distributed.is_initialized():
         yield current()
         return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    with _losses_told():
+        _join()
+        try:
+            yield current()
+        finally:
+            gc.collect()  # what DDP keeps of the world
+            distributed.destroy_process_group()
+
+
+def _join() -> None:
+    """Meet the others in a part of torchrun's store that is this start's own: it keeps addresses of the dead."""
+    store, rank, size = next(distributed.rendezvous("env://"))
+    own = distributed.PrefixStore(f"start {restarts()}", store)
+    backend = BACKEND if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
+
+
+@contextmanager
+def _losses_told() -> Iterator[None]:
+    """Say in words what an exchange says of a process that has gone.
+
+    Raises: ProcessLost
+    """
     try:
-        yield current()
-    finally:
-        distributed.destroy_process_group()
+        yield
+    except RuntimeError as error:
+        if not LOST.search(str(error)):
+            raise
+        raise ProcessLost(
+            "a process that worked with this one is gone; what was saved is whole, and a training goes on with "
+            "--resume auto"
+        ) from None
 
 
 def current() -> World:

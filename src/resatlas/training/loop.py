@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import torch
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from resatlas.data.batches import Batch, Source, batches
 from resatlas.data.order import derive
@@ -19,11 +19,18 @@ from resatlas.errors import NonFiniteError
 from resatlas.nets.norm_groups import RunningStatistics
 from resatlas.recipes import recipe as recipes
 from resatlas.recipes import schedule
-from resatlas.recipes.recipe import Recipe
+from resatlas.recipes.recipe import Precision, Recipe
+from resatlas.training.average import follow
 from resatlas.training.distributed import ALONE, World, alone_until_the_last
 from resatlas.training.evidence import evidence
+from resatlas.training.leaving_out import attempt
+from resatlas.training.loss import loss_of
+from resatlas.training.mixing import Mixture, mixed, mixture
 from resatlas.training.optimizer import follow_rate, forget_momenta
+from resatlas.training.precision import autocast, overflowed
 from resatlas.training.state import Tally, TrainState
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +42,8 @@ class Course:
     images: Source
     pipeline: Pipeline
     layout: torch.memory_format = torch.contiguous_format
+    precision: Precision = "fp32"
+    device: torch.device = CPU
     world: World = ALONE
     wrapped: nn.Module | None = None
     """The state's network as several processes train it; alone, one trains it as it is."""
@@ -55,8 +64,8 @@ class Course:
         return recipes.epochs_begun(self.recipe, len(self.images))
 
     def progress(self, step: int) -> Fraction:
-        """The share of the training that lies before a step, counted from 0."""
-        return Fraction(step, self.steps)
+        """The share of the training by which the rate of a step goes, counted from 0."""
+        return schedule.progress(self.recipe.schedule, step=step, steps=self.steps, epoch=self.steps_per_epoch)
 
     def size(self, batch: int) -> int:
         """The images of a batch, counted from 0, over all processes."""
@@ -70,17 +79,22 @@ def fit(
     on_step: Callable[[TrainState], None],
     measure: Callable[[TrainState, Tally, float], float | None],
     on_epoch: Callable[[TrainState], None] = lambda _: None,
+    leave_out: Callable[[NonFiniteError], None] | None = None,
 ) -> TrainState:
     """Train to the end of the recipe, from wherever the state stands.
 
     `on_step` and `on_epoch` may raise to stop: the state is whole then, and goes on from there another time. `measure`
     gets the tally and the seconds of the epoch behind it, and says the error of the images held back, if any are.
+    A step that is not finite ends it, unless `leave_out` hears of each and bears it.
     """
     while state.epoch < course.epochs:
         started = time.perf_counter() - state.seconds
         state.network.train()
         for batch in islice(epoch(state, course), course.steps - state.step):
-            step(state, batch, course)
+            if leave_out is None:
+                step(state, batch, course)
+            elif error := attempt(state, partial(step, state, batch, course)):
+                leave_out(error)
             state.seconds = time.perf_counter() - started
             on_step(state)
         tally, seconds = state.tally, state.seconds
@@ -93,8 +107,8 @@ def fit(
 
 
 def epoch(state: TrainState, course: Course) -> Iterator[Batch]:
-    """The batches of the running epoch that are left, as far as they are this process's."""
-    return batches(
+    """The batches of the running epoch that are left, as far as they are this process's, on its device."""
+    own = batches(
         course.images,
         course.pipeline,
         seed=course.seed,
@@ -104,6 +118,9 @@ def epoch(state: TrainState, course: Course) -> Iterator[Batch]:
         start=state.batch,
         share=course.world.share,
     )
+    for batch in own:
+        images, labels = (each.to(course.device, non_blocking=True) for each in (batch.images, batch.labels))
+        yield batch._replace(images=images, labels=labels)
 
 
 def step(state: TrainState, batch: Batch, course: Course) -> None:
@@ -113,20 +130,32 @@ def step(state: TrainState, batch: Batch, course: Course) -> None:
     """
     recipe, progress, count = course.recipe, course.progress(state.step), course.size(state.batch)
     rate = set_rate(state, course, progress)
-    torch.manual_seed(derive(course.seed, "step", state.step, *course.world.words))  # dropout
+    torch.manual_seed(derive(course.seed, "step", state.step, *course.world.words))  # dropout, stochastic depth
+    how = mixture(recipe, seed=course.seed, step=state.step)
     state.optimizer.zero_grad()
-    loss, errors = course.world.sums(*backward(course.wrapped or state.network, batch, course, count=count))
+    network, scale = course.wrapped or state.network, state.scaler.scale
+    loss, errors = course.world.sums(*backward(network, batch, course, count=count, how=how, scale=scale))
     gradients = [weight.grad for weight in state.network.parameters() if weight.grad is not None]
+    overflow = math.isfinite(loss) and overflowed(state.scaler, state.optimizer)
     norm = nn.utils.get_total_norm(gradients).item()
-    for name, number in (("loss", loss), ("norm of the gradient", norm)):
+    for name, number in (("loss", loss), ("norm of the gradient", 0.0 if overflow else norm)):
         if not math.isfinite(number):
             images = [k for ids in course.world.gathered(batch.ids.tolist()) for k in ids]
             raise NonFiniteError(
                 f"the {name} is {number} at step {state.step + 1:,} (epoch {state.epoch + 1}, learning rate "
-                f"{rate:.4g}); nothing was updated; a lower schedule.peak may help",
+                f"{rate:.4g}); nothing was updated, its images and norms are in nonfinite.json; a lower schedule.peak "
+                "may help",
                 evidence=evidence(state, seed=course.seed, images=images, loss=loss, norm=norm, rate=rate),
             )
-    state.optimizer.step()
+    if overflow:
+        state.overflows += 1
+    else:
+        if recipe.clip is not None and norm > recipe.clip:
+            for gradient in gradients:
+                gradient.mul_(recipe.clip / norm)
+        state.optimizer.step()
+    if recipe.average and state.average:
+        follow(state.average, state.network, recipe.average, step=state.step, progress=progress)
     state.tally.add(images=count, loss=loss, errors=int(errors))
     state.batch += 1
     state.step += 1
@@ -143,30 +172,40 @@ def set_rate(state: TrainState, course: Course, progress: Fraction) -> float:
     if drops > state.drops and schedule.momentum_after_drop(plan) == "reset":
         forget_momenta(state.optimizer)
     elif before is not None:
-        follow_rate(state.optimizer, form=course.recipe.optimizer.form, before=before, now=state.rate)
+        follow_rate(state.optimizer, before=before, now=state.rate, rule=course.recipe.optimizer)
     state.drops = drops
     for group in state.optimizer.param_groups:
         group["lr"] = state.rate
     return state.rate
 
 
-def backward(network: nn.Module, batch: Batch, course: Course, *, count: int) -> tuple[float, float]:
+def backward(
+    network: nn.Module,
+    batch: Batch,
+    course: Course,
+    *,
+    count: int,
+    how: Mixture | None = None,
+    scale: Callable[[Tensor], Tensor] = lambda loss: loss,
+) -> tuple[float, float]:
     """(loss, errors) of this process's part of a batch of `count` images, its gradients added.
 
-    One pass for each group that shares its statistics. The loss is this part's share of the batch's mean; gradients are
-    times the number of processes, over which they are averaged.
+    One pass for each group that shares its statistics, its images mixed as `how` says. The loss is this part's share of
+    the batch's mean; gradients are those of what `scale` makes of it, times the number of processes, over which they
+    are averaged.
     """
     world, group = course.world, course.recipe.norm_group or len(batch.labels)
     passes = list(zip(batch.images.split(group), batch.labels.split(group), strict=True))
     statistics = RunningStatistics(network) if len(passes) > 1 or world.size > 1 else None
     loss, errors = 0.0, 0.0
-    for k, (images, labels) in enumerate(passes):
+    for k, (images, truth) in enumerate(mixed(*each, how) for each in passes):
         with alone_until_the_last(network, last=k + 1 == len(passes)):
-            logits = network(images.contiguous(memory_format=course.layout))
-            share = F.cross_entropy(logits, labels) * (len(labels) / count)
-            (share * world.size).backward()
+            with autocast(course.precision, course.device):
+                logits = network(images.contiguous(memory_format=course.layout))
+            share = loss_of(course.recipe.loss, logits, truth) * (len(images) / count)
+            scale(share * world.size).backward()
         loss += share.item()
-        errors += float((logits.argmax(dim=1) != labels).sum())
+        errors += float((logits.argmax(dim=1) != truth.main).sum())
         if statistics:
             statistics.take()
     if statistics:
@@ -179,7 +218,8 @@ def require_finite(state: TrainState) -> None:
 
     Raises: NonFiniteError with the first of them.
     """
-    for path, tensor in state.network.state_dict().items():
+    averaged = state.average.state_dict() if state.average else {}
+    for path, tensor in chain(state.network.state_dict().items(), averaged.items()):
         if not tensor.isfinite().all():
             raise NonFiniteError(
                 f"{path} is not finite after step {state.step:,}; nothing was saved; a lower schedule.peak may help"

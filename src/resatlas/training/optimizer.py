@@ -1,27 +1,40 @@
 """The optimizer of a recipe, with weight decay by the kind of parameter."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, assert_never
 
 import torch
 from torch import nn
+from torch.optim.optimizer import Optimizer
 
-from resatlas.recipes.recipe import Decay, Form, Recipe
+from resatlas.recipes.recipe import Decay, Lamb, Recipe, Sgd
+from resatlas.recipes.recipe import Optimizer as Rule
+from resatlas.training.lamb import LambOptimizer
 
 Kind = Literal["conv", "linear", "norm", "bias"]
 
 
-def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD over all parameters, in one group for each rate of weight decay; each step sets its learning rate."""
+BUFFERS: Mapping[type[Optimizer], tuple[str, ...]] = {
+    torch.optim.SGD: ("momentum_buffer",),
+    LambOptimizer: ("first", "second", "updates"),
+}
+"""What an optimizer keeps of each parameter."""
+
+
+def optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """The recipe's over all parameters, a group for each rate of weight decay; each step sets its learning rate."""
     groups: dict[float, list[nn.Parameter]] = {}
     for _, parameter, kind in parameters_by_kind(network):
         groups.setdefault(decay_of(kind, recipe.decay), []).append(parameter)
-    return torch.optim.SGD(
-        [{"params": members, "weight_decay": decay} for decay, members in groups.items()],
-        lr=0.0,
-        momentum=recipe.optimizer.momentum,
-        nesterov=recipe.optimizer.form == "nesterov" and recipe.optimizer.momentum > 0,
-        fused=True,
-    )
+    decaying = [{"params": members, "weight_decay": decay} for decay, members in groups.items()]
+    match recipe.optimizer:
+        case Sgd(momentum=momentum, form=form):
+            nesterov = form == "nesterov" and momentum > 0
+            return torch.optim.SGD(decaying, lr=0.0, momentum=momentum, nesterov=nesterov, fused=True)
+        case Lamb():
+            return LambOptimizer(decaying, rule=recipe.optimizer)
+        case _:
+            assert_never(recipe.optimizer)
 
 
 def parameters_by_kind(network: nn.Module) -> list[tuple[str, nn.Parameter, Kind]]:
@@ -55,32 +68,43 @@ def decay_of(kind: Kind, decay: Decay) -> float:
             return decay.bias
 
 
-def momenta(network: nn.Module, sgd: torch.optim.SGD) -> dict[str, torch.Tensor]:
-    """The momentum of every parameter that has one, by path."""
-    buffers = {path: sgd.state[parameter].get("momentum_buffer") for path, parameter in network.named_parameters()}
-    return {path: buffer for path, buffer in buffers.items() if buffer is not None}
+def momenta(network: nn.Module, optimizer: Optimizer) -> dict[str, torch.Tensor]:
+    """What the optimizer keeps of every parameter that it has updated: SGD's momentum by path, others' as path.name."""
+    names = BUFFERS[type(optimizer)]
+    return {
+        _key(path, name): optimizer.state[parameter][name]
+        for path, parameter in network.named_parameters()
+        for name in names
+        if optimizer.state[parameter].get(name) is not None
+    }
 
 
-def set_momenta(network: nn.Module, sgd: torch.optim.SGD, buffers: dict[str, torch.Tensor]) -> None:
+def set_momenta(network: nn.Module, optimizer: Optimizer, buffers: Mapping[str, torch.Tensor]) -> None:
     """Set what `momenta` gave, in the layout of each parameter."""
     for path, parameter in network.named_parameters():
-        if path in buffers:
-            sgd.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffers[path])
+        for name in BUFFERS[type(optimizer)]:
+            if (buffer := buffers.get(_key(path, name))) is not None:
+                like = torch.empty_like(parameter) if buffer.shape == parameter.shape else torch.empty_like(buffer)
+                optimizer.state[parameter][name] = like.copy_(buffer)
 
 
-def forget_momenta(sgd: torch.optim.SGD) -> None:
+def _key(path: str, name: str) -> str:
+    return path if name == "momentum_buffer" else f"{path}.{name}"
+
+
+def forget_momenta(optimizer: Optimizer) -> None:
     """Start the momentum of every parameter anew, as a fresh optimizer has it."""
-    for state in sgd.state.values():
+    for state in optimizer.state.values():
         if (buffer := state.get("momentum_buffer")) is not None:
             buffer.zero_()
 
 
-def follow_rate(sgd: torch.optim.SGD, *, form: Form, before: float, now: float) -> None:
-    """Let the velocity keep the rate that it was made with, where the form has the rate inside: v scaled by old/new.
+def follow_rate(optimizer: Optimizer, *, before: float, now: float, rule: Rule) -> None:
+    """Let the velocity keep the rate that it was made with, where SGD's form has the rate inside: v scaled by old/new.
 
     Source: Caffe's solver, v <- m·v + a·g; the ResNet authors' README warns of ports without it.
     """
-    if form == "caffe" and now != before:
-        for state in sgd.state.values():
+    if isinstance(rule, Sgd) and rule.form == "caffe" and now != before:
+        for state in optimizer.state.values():
             if (buffer := state.get("momentum_buffer")) is not None:
                 buffer.mul_(before / now)

@@ -1,7 +1,7 @@
 """One experiment trained in one folder: begun or resumed, saved on the way, ended by its end or by a signal."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,13 +18,21 @@ from resatlas.data.pipeline import Pipeline
 from resatlas.errors import CheckpointError, NonFiniteError, Stopped, UsageError
 from resatlas.nets.initial_weights import start_from
 from resatlas.nets.network import Network, build
-from resatlas.runs.experiment import Experiment, TrainedWeights, digest, weights_in
-from resatlas.runs.files import write_json
+from resatlas.nets.stochastic_depth import lose_residuals
+from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
+from resatlas.runs.files import sha256_of, write_json
 from resatlas.runs.store import Run
 from resatlas.training import checkpoint
+from resatlas.training.average import average_of
+from resatlas.training.checkpoint import NORMALISATION
+from resatlas.training.compiling import compiling, uncompiled
 from resatlas.training.distributed import World, current, together
-from resatlas.training.loop import Course, finite, fit, require_finite
+from resatlas.training.execution import Execution, Log, device_of
+from resatlas.training.leaving_out import require_few
+from resatlas.training.logs import logging, logs_here
+from resatlas.training.loop import CPU, Course, finite, fit, require_finite
 from resatlas.training.optimizer import optimizer
+from resatlas.training.precision import scaler
 from resatlas.training.signals import stop_on_signal
 from resatlas.training.state import Tally, TrainState
 
@@ -32,9 +40,6 @@ GO_ON = "the same command with --resume auto goes on"
 
 Measures = Iterator[tuple[str, float]]
 Evaluate = Callable[[Network, Part, Pipeline], Measures]
-
-NORMALISATION = "normalisation.safetensors"
-"""The file of a run that says how its images are normalised, written once, before the first step."""
 
 NONFINITE = "nonfinite.json"
 """The file of a run that tells of the step at which a loss or gradient was no number."""
@@ -51,6 +56,7 @@ class Watcher:
 
 
 UNWATCHED = Watcher()
+AS_USUAL = Execution()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,29 +109,43 @@ def train(
     save_every: float,
     evaluate: Evaluate,
     watcher: Watcher,
+    execution: Execution = AS_USUAL,
 ) -> TrainState:
     """Train to the end, from the start or from a checkpoint.
 
     Raises: Stopped after a signal, with a checkpoint of the last step; NonFiniteError; CheckpointError.
     """
-    world, identity = current(), digest(experiment)
-    state = start(run, experiment)
+    world, identity = current(), run.digest
+    sealed = world.lead(lambda: _sealed(run, images))
+    state = start(run, experiment, device_of(execution.device))
+    state.network.kept = execution.kept
     if resume:
-        checkpoint.load(state, resume, experiment=identity)
+        checkpoint.load(state, resume, experiment=identity, normalisation=sealed)
     elif experiment.weights:
         watcher.on_note(take_weights(state.network, experiment.weights))
     course = _course(experiment, images, world, state)
-    if world.leads:
-        _ready(run, state, images)
+    if world.size > 1 and experiment.recipe.norm_group is None:
+        watcher.on_note(f"each of {world.size} processes normalises by the statistics of its own part of a batch")
+    logs = logs_here(execution.logs) if world.leads else ()
+    _ready(run, state, course, _told(course, execution, logs))
     saved = time.monotonic()
 
     def save() -> None:
         nonlocal saved
         require_finite(state)
-        world.lead(lambda: checkpoint.save(state, run.checkpoints, experiment=identity, world_size=world.size))
+        world.lead(
+            lambda: checkpoint.save(
+                state, run.checkpoints, experiment=identity, world_size=world.size, normalisation=sealed
+            )
+        )
         saved = time.monotonic()
 
-    with _status_told(run, state, world), stop_on_signal() as request:
+    with (
+        _status_told(run, state, world),
+        stop_on_signal() as request,
+        logging(run, logs, watcher.on_note) as log,
+        compiling(state.network, experiment.compiled),
+    ):
 
         def on_step(state: TrainState) -> None:
             watcher.on_step(state)
@@ -135,9 +155,12 @@ def train(
 
         def measure(state: TrainState, tally: Tally, seconds: float) -> float | None:
             require_finite(state)
-            metrics, timing = _metrics(state, tally, images, evaluate), _timing(state, tally, seconds)
+            with uncompiled(experiment.compiled):
+                metrics, timing = _metrics(state, tally, images, evaluate), _timing(state, tally, seconds)
+            metrics |= _left_out(state, experiment)
             if world.leads:
                 run.record_epoch(metrics, timing)
+                log({**timing, **metrics})
             watcher.on_epoch(metrics, timing)
             return metrics.get("validation_error_percent")
 
@@ -148,24 +171,78 @@ def train(
                     run.set_status("running", epoch=state.epoch)
 
         watcher.on_start(run, course, state)
-        fit(state, course, on_step=on_step, measure=measure, on_epoch=on_epoch)
+        leave_out = {"stop": None, "skip": _leaving_out(run, state, course, watcher)}[experiment.nonfinite]
+        fit(state, course, on_step=on_step, measure=measure, on_epoch=on_epoch, leave_out=leave_out)
         if stopping := world.agreed(request.signal):
             raise Stopped(f"by {stopping.name} after the last step, saved; {GO_ON}")
     return state
 
 
-def _ready(run: Run, state: TrainState, images: Material) -> None:
-    """Leave in the folder what the state goes on from, and nothing after it."""
-    if not (run.folder / NORMALISATION).exists():
-        save_normaliser(images.pipeline.normaliser, run.folder / NORMALISATION)
-    checkpoint.sweep(run.checkpoints)
-    run.cut_back(state.epoch)
+def _leaving_out(run: Run, state: TrainState, course: Course, watcher: Watcher) -> Callable[[NonFiniteError], None]:
+    """What hears of each step that is left out: it writes down the last, and bears a few."""
+
+    def leave_out(error: NonFiniteError) -> None:
+        require_few(state, error, steps=course.steps)
+        if course.world.leads:
+            _write_evidence(run, error)
+        watcher.on_note(f"step {state.step:,} is left out, {state.skipped:,} so far: {error}")
+
+    return leave_out
 
 
-def start(run: Run, experiment: Experiment) -> TrainState:
+def _write_evidence(run: Run, error: NonFiniteError) -> None:
+    """Leave what is known of a step that was not finite, if there is room for it."""
+    if error.evidence:
+        with suppress(OSError):
+            write_json(run.folder / NONFINITE, error.evidence)
+
+
+def _sealed(run: Run, images: Material) -> str:
+    """The sha256 of the file that says how the run normalises its images, written if it was not."""
+    file = run.folder / NORMALISATION
+    if not file.exists():
+        save_normaliser(images.pipeline.normaliser, file)
+    return sha256_of(file)
+
+
+def _seal(run: Run) -> str | None:
+    """The same of a run that is only read, which may be of a version without the file."""
+    file = run.folder / NORMALISATION
+    return sha256_of(file) if file.exists() else None
+
+
+def _ready(run: Run, state: TrainState, course: Course, how: dict[str, Any]) -> None:
+    """Leave in the folder what the state goes on from and how it does, and nothing after it."""
+    if course.world.leads:
+        checkpoint.sweep(run.checkpoints)
+        run.cut_back(state.epoch)
+        run.record_execution(how)
+
+
+def _told(course: Course, execution: Execution, logs: Sequence[Log]) -> dict[str, Any]:
+    """How the training is carried out from here on, as env.json says it."""
+    device = course.device
+    return {
+        **execution.to_json(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "logs": list(logs),
+        "processes": course.world.size,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def start(run: Run, experiment: Experiment, device: torch.device = CPU) -> TrainState:
     """The state before the first step."""
-    network = build(run.plan, seed=experiment.seed).to(memory_format=memory_format(experiment))
-    return TrainState(network=network, optimizer=optimizer(network, experiment.recipe))
+    recipe = experiment.recipe
+    network = build(run.plan, seed=experiment.seed).to(device).to(memory_format=memory_format(experiment))
+    lose_residuals(network, recipe.stochastic_depth)
+    average = average_of(network) if recipe.average else None
+    return TrainState(
+        network=network,
+        optimizer=optimizer(network, recipe),
+        average=average,
+        scaler=scaler(experiment.precision, device),
+    )
 
 
 def take_weights(network: Network, weights: TrainedWeights) -> str:
@@ -190,7 +267,7 @@ def memory_format(experiment: Experiment) -> torch.memory_format:
 
 
 def trained(run: Run, experiment: Experiment) -> Network:
-    """The network of a finished run's newest checkpoint.
+    """The network of a finished run's newest checkpoint, as it was tested: the average where the recipe has one.
 
     Raises: CheckpointError if there is none, or if it is not valid: no older one stands in for it.
     """
@@ -199,10 +276,10 @@ def trained(run: Run, experiment: Experiment) -> Network:
         reasons = "; ".join(f"{each.name} {each.reason}" for each in rejected)
         raise CheckpointError(f"{run.folder} has no valid checkpoint{' of its end: ' + reasons if reasons else ''}")
     state = start(run, experiment)
-    checkpoint.load(state, found, experiment=digest(experiment))
+    checkpoint.load(state, found, experiment=run.digest, normalisation=_seal(run))
     if state.step < run.metrics[-1]["step"]:
         raise CheckpointError(f"{run.folder} has no checkpoint of its end; {found.name} is older")
-    return state.network
+    return state.tested
 
 
 def _course(experiment: Experiment, images: Material, world: World, state: TrainState) -> Course:
@@ -212,6 +289,8 @@ def _course(experiment: Experiment, images: Material, world: World, state: Train
         images=source(images.train, images.pipeline),
         pipeline=images.pipeline,
         layout=memory_format(experiment),
+        precision=experiment.precision or "fp32",
+        device=next(state.network.parameters()).device,
         world=world,
         wrapped=together(state.network, world),
     )
@@ -220,13 +299,19 @@ def _course(experiment: Experiment, images: Material, world: World, state: Train
 
 
 def _check_groups(course: Course, plan: Plan) -> None:
-    """Refuse batches that leave a process without an image, or a norm with a single value a channel.
+    """Refuse batches that leave a process without an image, a norm with a single value, or a group with two processes.
 
     Raises: UsageError
     """
     world, sizes = course.world, {course.size(0), course.size(course.steps_per_epoch - 1)}
     if min(sizes) < world.size:
         raise UsageError(f"a batch of {min(sizes):,} images is too small for {world.size} processes; start fewer")
+    group, share = min(course.recipe.norm_group or 1, course.size(0)), course.size(0) // world.size
+    if group > share:
+        raise UsageError(
+            f"norm_group {group:,} is more than the {share:,} images of a batch in each of {world.size} processes, "
+            f"which do not share statistics; set norm_group={share} or start fewer"
+        )
     parts = {len(replace(world, rank=rank).share(torch.arange(size))) for size in sizes for rank in range(world.size)}
     groups = {len(each) for part in parts for each in torch.arange(part).split(course.recipe.norm_group or part)}
     points = [layer.output for _, layer in layers(plan) if isinstance(layer.op, Norm)]
@@ -248,11 +333,18 @@ def _status_told(run: Run, state: TrainState, world: World) -> Iterator[None]:
         yield
     except BaseException as error:
         with suppress(OSError):
-            if isinstance(error, NonFiniteError) and error.evidence:
-                write_json(run.folder / NONFINITE, error.evidence)
+            if isinstance(error, NonFiniteError):
+                _write_evidence(run, error)
             stopped = isinstance(error, Stopped | KeyboardInterrupt)
             run.set_status("stopped" if stopped else "failed", epoch=state.epoch, reason=str(error))
         raise
+
+
+def _left_out(state: TrainState, experiment: Experiment) -> dict[str, float]:
+    """What the row of a finished epoch says of updates that were left out so far, where there may be some."""
+    skipped = {"skipped_steps": state.skipped} if experiment.nonfinite == "skip" else {}
+    scaled = {"overflows": state.overflows, "loss_scale": state.scaler.get_scale()} if state.scaler.is_enabled() else {}
+    return skipped | scaled
 
 
 def _timing(state: TrainState, tally: Tally, seconds: float) -> dict[str, Any]:
@@ -266,7 +358,12 @@ def _timing(state: TrainState, tally: Tally, seconds: float) -> dict[str, Any]:
 
 
 def _metrics(state: TrainState, tally: Tally, images: Material, evaluate: Evaluate) -> dict[str, Any]:
-    """The row of a finished epoch; rates and losses of training are means over the epoch, as it went."""
+    """The row of a finished epoch; rates and losses of training are means over the epoch, as it went.
+
+    Raises: NonFiniteError
+    """
+    if not tally.images:
+        raise NonFiniteError(f"no step of epoch {state.epoch} was finite; a lower schedule.peak may help")
     metrics = {
         "epoch": state.epoch,
         "step": state.step,
@@ -275,6 +372,7 @@ def _metrics(state: TrainState, tally: Tally, images: Material, evaluate: Evalua
         "train_error_percent": tally.error_percent,
     }
     if images.validation:
-        found = evaluate(state.network, images.validation, images.pipeline)
+        found = evaluate(state.tested, images.validation, images.pipeline)
         metrics.update({f"validation_{name}": value for name, value in found if name != "images"})
-    return finite(metrics, of=f"after step {state.step:,}")
+    finite(metrics, of=f"after step {state.step:,}")
+    return metrics if state.average is None else {**metrics, "weights": "average"}

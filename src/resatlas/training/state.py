@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-import torch
+from torch.amp import GradScaler
+from torch.optim.optimizer import Optimizer
 
 from resatlas.nets.network import Network
 from resatlas.recipes.schedule import START, Pace
@@ -38,11 +39,15 @@ class TrainState:
     """The network, its optimizer, and the position in the training.
 
     `epoch` and `batch` count what is finished; there is no random state, since every draw is a pure function of
-    seed and position. `rate` and `drops` are those of the last step, `pace` is what the schedule has heard.
+    seed and position. `rate` and `drops` are those of the last step, `pace` is what the schedule has heard. `average`
+    is that of the weights, where the recipe has one; `scaler` is that of the loss, which does something in fp16 alone,
+    and `overflows` counts the updates that it left out. `skipped` counts the steps left out since they were not finite,
+    in all and up to this one.
     """
 
     network: Network
-    optimizer: torch.optim.SGD
+    optimizer: Optimizer
+    average: Network | None = None
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -51,3 +56,12 @@ class TrainState:
     rate: float | None = None
     drops: int = 0
     pace: Pace = START
+    scaler: GradScaler = field(default_factory=lambda: GradScaler("cpu", enabled=False))
+    overflows: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+    @property
+    def tested(self) -> Network:
+        """What is validated, tested and exported: the average of the weights where there is one."""
+        return self.network if self.average is None else self.average

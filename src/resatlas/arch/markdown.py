@@ -10,15 +10,15 @@ ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 LONGEST = 200  # characters
 
 
-def as_text(words: str) -> str:
+def as_text(words: str, *, longest: int = LONGEST) -> str:
     """The words on one line, of bounded length, every mark as the mark itself and "?" for what is not printed."""
     line = " ".join(words.split())
-    shown = "".join(c if c.isprintable() else "?" for c in (line if len(line) <= LONGEST else f"{line[:LONGEST]}…"))
+    shown = "".join(c if c.isprintable() else "?" for c in (line if len(line) <= longest else f"{line[:longest]}…"))
     marked = MARKUP.sub(r"\\\g<0>", shown)
     return "".join(ENTITIES.get(c, c) for c in marked)
 
 
-def as_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A table: the first column flush left, the others flush right; its cells are Markdown already."""
-    rule = ("---", *("---:" for _ in head[1:]))
+def as_table(head: tuple[str, ...], rows: list[tuple[str, ...]], *, words: int = 1) -> str:
+    """A table: the columns of words flush left, the others flush right; its cells are Markdown already."""
+    rule = (*("---" for _ in head[:words]), *("---:" for _ in head[words:]))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))

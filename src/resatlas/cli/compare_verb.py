@@ -1,0 +1,34 @@
+"""`resatlas compare`: what runs say about their designs, with the trained net as the unit."""
+
+import argparse
+from pathlib import Path
+
+from resatlas.cli.outcome import Outcome
+
+FORMATS = ("table", "markdown", "latex", "csv")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare its options."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs or studies, or of many")
+    parser.add_argument("--against", metavar="DESIGN", help="with which all others are compared; else all with all")
+    parser.add_argument(
+        "--difference",
+        type=float,
+        metavar="POINTS",
+        help="points of test error for which the nets needed are counted; 0.5 if not said",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table", help="of the text; table if not said")
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    """The answers from the run folders alone."""
+    from resatlas.reporting.answer_data import as_csv, data
+    from resatlas.reporting.answer_text import document
+    from resatlas.reporting.answering import POINTS, compare
+    from resatlas.reporting.document import FORMATS as WRITTEN
+
+    points = POINTS if options.difference is None else options.difference
+    answers = compare(options.runs, against=options.against, points=points)
+    text = as_csv(answers) if options.format == "csv" else WRITTEN[options.format](document(answers))
+    return Outcome([data(each) for each in answers], text)

@@ -1,0 +1,138 @@
+"""Recipes with some fields set anew, each by its dotted name."""
+
+import types
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, is_dataclass, replace
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from resatlas.arch.codec import decode, decode_text, encode, kind_of
+from resatlas.errors import BlueprintError, RecipeError, UnknownName, unknown
+from resatlas.recipes.recipe import Recipe, with_epochs
+
+
+@dataclass
+class _Part:
+    """A part of a recipe, and what changes in it: whole fields, and fields inside others."""
+
+    value: Any
+    fields: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, "_Part"] = field(default_factory=dict)
+
+    def changed(self) -> Any:  # noqa: ANN401 - whatever the part is
+        """The part with its changes, checked once."""
+        return replace(self.value, **self.fields, **{name: part.changed() for name, part in self.parts.items()})
+
+
+def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """The recipe with fields set anew, each written key=value; a dot enters a field, as in schedule.peak=0.2.
+
+    Where a field is one of several kinds, or none, its kind is set by its name, as in optimizer=lamb or average=none;
+    of the old kind's values those stay that the new one has, too. Where it is a tuple, its members are named with
+    commas between them, as in mixing=mixup,cutmix, and none is the empty one. A dot also enters a field that is none.
+
+    Raises: UnknownName for a field that is not there, RecipeError for a doubled or malformed setting.
+    """
+    found: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not value:
+            raise RecipeError(f'a setting is written key=value, as in schedule.peak=0.2; "{setting[:60]}" is not')
+        if key in found:
+            raise RecipeError(f'setting "{key}" is given twice')
+        found[key] = value
+    whole = _Part(recipe)
+    for key in sorted(found, key=lambda key: key.count(".")):  # kinds before what is in them
+        _set(whole, key, found[key])
+    changed = whole.changed()
+    return with_epochs(changed, changed.epochs) if "epochs" in found and "iterations" not in found else changed
+
+
+def _set(whole: _Part, key: str, text: str) -> None:
+    """Put a value among the changes, decoded as its field wants it."""
+    node = whole
+    *way, name = key.split(".")
+    for step in way:
+        hint, value = _field(node, step, key, whole)
+        if step in node.fields:
+            raise RecipeError(f"{key} is set, and so is the whole of which it is a part, to none")
+        node = node.parts.setdefault(step, _Part(_default(hint) if value is None else value))
+    hint, value = _field(node, name, key, whole)
+    kinds = _kinds(hint)
+    if text in kinds:
+        node.parts[name] = _Part(_of_kind(kinds[text], value, where=key))
+    elif text == "none" and type(None) in get_args(hint):
+        node.fields[name] = None
+    elif kinds and get_origin(hint) is not tuple:
+        raise RecipeError(f"{key}: {unknown('kind', text, [*kinds, *_none(hint)])}")
+    elif is_dataclass(hint):
+        raise RecipeError(
+            f"{key} is not set as a whole; what can be set is {', '.join(_paths(hint, value, f'{key}.'))}"
+        )
+    elif get_origin(hint) is tuple:
+        node.fields[name] = _members(hint, text, where=key)
+    else:
+        node.fields[name] = decode_text(hint, text, where=key)
+
+
+def _field(node: _Part, name: str, key: str, whole: _Part) -> tuple[Any, Any]:
+    """The type and the value of a field of a part."""
+    hints = _hints(node.value)
+    if name not in hints:
+        raise UnknownName(unknown("recipe field", key, _paths(type(whole.value), whole.value)))
+    return hints[name], getattr(node.value, name)
+
+
+def _members(hint: Any, text: str, *, where: str) -> tuple[Any, ...]:  # noqa: ANN401 - a type
+    """The members of a tuple that words with commas between them name."""
+    item = get_args(hint)[0]
+    words = text.split(",") if text != "none" else ()
+    kinds = _kinds(item) or ({kind_of(item): item} if is_dataclass(item) else {})
+    if not kinds:
+        return tuple(decode_text(item, word, where=where) for word in words)
+    for word in words:
+        if word not in kinds:
+            raise RecipeError(f"{where}: {unknown('kind', word, [*kinds, 'none'])}")
+    return tuple(_of_kind(kinds[word], None, where=where) for word in words)
+
+
+def _of_kind(cls: Any, old: object, *, where: str) -> Any:  # noqa: ANN401 - a class of the recipe's own types
+    """A value of that class: numbers and words of its fields as the old one has them, the others by default."""
+    had = encode(old) if is_dataclass(old) else {}
+    kept = {name: value for name, value in had.items() if name in _hints(cls) and isinstance(value, str | int | float)}
+    try:
+        return decode(cls, kept, where=where)
+    except BlueprintError as error:
+        raise RecipeError(f"{error}; no setting gives it") from None
+
+
+def _kinds(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - a type
+    """The classes that a field chooses from, by their names in files; none if there is no choice."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return {}
+    return {kind_of(member): member for member in get_args(hint) if is_dataclass(member)}
+
+
+def _none(hint: Any) -> list[str]:  # noqa: ANN401 - a type
+    return ["none"] if type(None) in get_args(hint) else []
+
+
+def _default(hint: Any) -> Any:  # noqa: ANN401 - a type
+    """What stands in a field that is none when a setting enters it: its only kind, as it is by default."""
+    kinds = list(_kinds(hint).values())
+    return kinds[0]() if len(kinds) == 1 else None
+
+
+def _hints(part: object) -> dict[str, Any]:
+    cls = part if isinstance(part, type) else type(part)
+    return get_type_hints(cls) if is_dataclass(cls) else {}
+
+
+def _paths(hint: Any, value: object, before: str = "") -> Iterator[str]:  # noqa: ANN401 - a type
+    """Everything that can be set in a part, by its dotted name."""
+    for name, each in _hints(type(value) if is_dataclass(value) else hint).items():
+        inner = getattr(value, name)
+        inner = _default(each) if inner is None else inner
+        if _kinds(each) or not is_dataclass(each):
+            yield before + name
+        if is_dataclass(inner):
+            yield from _paths(type(inner), inner, f"{before}{name}.")

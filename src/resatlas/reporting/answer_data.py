@@ -1,0 +1,161 @@
+"""An answered question as JSON values, and its pairs as the rows of a CSV."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from resatlas.reporting.answering import Answered
+from resatlas.reporting.budgets import BUDGETS, amount_of
+from resatlas.reporting.judging import Difference, Judged, Tested
+from resatlas.reporting.questions import Group, sizes_of
+from resatlas.reporting.statistics import LEVEL, POWER
+from resatlas.reporting.words import presentable
+from resatlas.runs.files import csv_text
+
+
+def data(answered: Answered) -> dict[str, Any]:
+    """The answer as JSON values."""
+    return {
+        "question": presentable(answered.question.title),
+        "data": answered.question.data,
+        "images": answered.question.images,
+        "level": LEVEL,
+        "power": POWER,
+        "asked_points": answered.points,
+        "warnings": list(answered.warnings),
+        "designs": [_design(group, answered) for group in answered.question.groups],
+        "curves": _curves(answered.question.groups),
+        "pairs": [_pair(pair) for pair in answered.pairs],
+        "nets": [
+            {
+                "first": each.first.label,
+                "second": each.second.label,
+                "seeds": list(each.seeds),
+                "first_alone": each.first_alone,
+                "second_alone": each.second_alone,
+                "p_of_two_nets": each.chance,
+            }
+            for each in answered.nets
+        ],
+        "notes": list(answered.notes),
+    }
+
+
+def _design(group: Group, answered: Answered) -> dict[str, Any]:
+    sample = group.row.test_error_percent
+    return {
+        "label": group.label,
+        "design": group.row.design,
+        "family": group.row.family,
+        "recipe": group.row.recipe,
+        "epochs": group.row.epochs,
+        "seeds": list(group.seeds),
+        "errors_percent": list(group.errors),
+        "mean_percent": sample.mean,
+        "deviation": sample.deviation,
+        "parameters": group.row.parameters,
+        "multiply_adds": group.row.multiply_adds,
+        "seconds": group.seconds,
+        "published": [
+            {
+                "percent": float(each.value),
+                "spread": None if each.spread is None else float(each.spread),
+                "protocol": each.protocol,
+                "source": each.source,
+            }
+            for each in answered.published[group.label]
+        ],
+    }
+
+
+def _curves(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Of each kind with several sizes, by its labels, the mean errors over each budget."""
+    kinds = [sizes_of(group, groups) for group in groups]
+    return [
+        {
+            "labels": [group.label for group in sizes],
+            "error_percent": [group.row.test_error_percent.mean for group in sizes],
+            **{budget: [amount_of(group, budget) for group in sizes] for budget in BUDGETS},
+        }
+        for sizes in dict.fromkeys(kinds)
+        if len(sizes) > 1
+    ]
+
+
+def _pair(pair: Judged) -> dict[str, Any]:
+    return {
+        "first": pair.first.label,
+        "second": pair.second.label,
+        "claim": pair.claim,
+        "verdict": pair.verdict,
+        "reasons": list(pair.reasons),
+        "p_at_equal_budgets": pair.chance,
+        "as_trained": None if pair.trained is None else _difference(pair.trained),
+        "correlation": pair.correlation,
+        "second_opinions": {each.name: {"p": each.chance, "least_p": each.least} for each in pair.opinions},
+        "equal_budgets": {
+            budget: found if isinstance(found, str) else [_tested(each) for each in found]
+            for budget, found in pair.equal.items()
+        },
+    }
+
+
+def _tested(tested: Tested) -> dict[str, Any]:
+    first, second = tested.errors_percent
+    amount = {"amount": tested.contrast.amount, "first_percent": first, "second_percent": second}
+    return {**amount, **_difference(tested.difference)}
+
+
+def _difference(found: Difference) -> dict[str, Any]:
+    return {
+        "points": found.points,
+        "interval": [found.low, found.high],
+        "p": found.chance,
+        "p_holm": found.adjusted,
+        "method": found.method,
+        "degrees": found.degrees,
+        "visible_points": found.visible._asdict(),
+        "nets_needed": found.nets._asdict(),
+    }
+
+
+HEAD = (
+    *("question", "data", "first", "second"),
+    *(f"{side}_{what}" for side in ("first", "second") for what in ("nets", "mean_percent", "deviation")),
+    *("points", "low", "high", "p", "p_holm", "method", "correlation"),
+    *("visible_points", "visible_low", "visible_high", "asked_points", "nets_needed", "nets_low", "nets_high"),
+    *("p_at_equal_budgets", "verdict", "reasons"),
+)
+
+
+def as_csv(answers: Sequence[Answered]) -> str:
+    """One row a pair, numbers of six digits; empty cells for what cannot be told."""
+    rows = [tuple(map(_rounded, row)) for each in answers for row in _rows(each)]
+    return csv_text(HEAD, rows).rstrip("\n")
+
+
+def _rounded(cell: object) -> object:
+    return float(f"{cell:.6g}") if isinstance(cell, float) else cell
+
+
+def _rows(answered: Answered) -> Iterator[tuple[object, ...]]:
+    question = (presentable(answered.question.title), answered.question.data)
+    for pair in answered.pairs:
+        sides = [
+            cell
+            for group in (pair.first, pair.second)
+            for cell in (len(group.seeds), group.row.test_error_percent.mean, group.row.test_error_percent.deviation)
+        ]
+        yield (
+            *(*question, pair.first.label, pair.second.label, *sides, *_cells(pair, answered.points)),
+            *(pair.chance, pair.verdict, "; ".join(pair.reasons)),
+        )
+
+
+def _cells(pair: Judged, points: float) -> tuple[object, ...]:
+    found = pair.trained
+    if found is None:
+        return (*(None,) * 6, pair.correlation, *(None,) * 3, points, *(None,) * 3)
+    return (
+        *(found.points, found.low, found.high, found.chance, found.adjusted, found.method, pair.correlation),
+        *(*found.visible, points, *found.nets),
+    )

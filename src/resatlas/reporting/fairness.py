@@ -1,0 +1,170 @@
+"""What may tip a comparison: unequal budgets, recipes, order of the data, tuning; and what its figures leave out."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from resatlas.arch.codec import encode
+from resatlas.recipes import dmrnet, pyramidnet, resnet, resnext, wide_resnet
+from resatlas.recipes.recipe import Recipe
+from resatlas.reporting.budgets import BUDGETS, amount_in_words, amount_of, equal
+from resatlas.reporting.comparison import shared_notes
+from resatlas.reporting.questions import Group, Question, differing
+from resatlas.reporting.statistics import ALIKE
+from resatlas.reporting.words import listed, presentable
+
+FEW_WRONG = 10
+"""Wrong images below which a net's error is a small whole number, and its distribution far from normal."""
+
+MOST_NAMED = 4
+
+HOMES: Mapping[str, Mapping[str, Recipe]] = {
+    "resnet": resnet.NAMED,
+    "plain": resnet.NAMED,
+    "preact-resnet": resnet.NAMED,
+    "wide-resnet": wide_resnet.NAMED,
+    "resnext": resnext.NAMED,
+    "pyramidnet": pyramidnet.NAMED,
+    "dmrnet": dmrnet.NAMED,
+    "dilnet": dmrnet.NAMED,
+}
+"""The recipes that a family's own authors chose for it."""
+
+
+def warnings(question: Question) -> tuple[str, ...]:
+    """What is unequal among the groups that are compared."""
+    compared = tuple(dict.fromkeys(group for pair in question.pairs for group in pair))
+    return (
+        *_budgets(compared),
+        *_conditions(compared),
+        *_order(compared),
+        *_departures(compared),
+        *_tuning(compared),
+        *(f"left out, not finished: {each}" for each in question.unfinished),
+    )
+
+
+def remarks(question: Question) -> tuple[str, ...]:
+    """What to keep in mind beside the figures."""
+    return (
+        *_near_zero(question),
+        *_spreads(question),
+        "Intervals and p speak of other seeds on these very test images; of other test images they say nothing.",
+        "Seconds are those of training, with whatever ran beside: no benchmark.",
+        *(f"About the data: {note}." for note in shared_notes(run for group in question.groups for run in group.runs)),
+    )
+
+
+def _budgets(groups: Sequence[Group]) -> Iterator[str]:
+    for budget in BUDGETS:
+        low, *_, high = sorted(groups, key=lambda group: (amount_of(group, budget), group.label))
+        amounts = [amount_of(each, budget) for each in (low, high)]
+        if not equal(*amounts):
+            few, much = (amount_in_words(budget, each) for each in amounts)
+            yield f"unequal budgets: from {few} ({low.label}) to {much} ({high.label})"
+    machines = {machine for group in groups for machine in group.machines}
+    if len(machines) > 1:
+        yield f"seconds were taken on {len(machines)} machines or versions of torch"
+
+
+def _conditions(groups: Sequence[Group]) -> Iterator[str]:
+    """Recipes, and all else that is chosen for a training, against those of the first group."""
+    first = groups[0]
+    for name in dict.fromkeys(name for group in groups for name in differing(first, group) if name != "design"):
+        others = {getattr(each.experiment, name): each for each in reversed(groups) if name in differing(first, each)}
+        for value, group in reversed(others.items()):
+            own = getattr(first.experiment, name)
+            change = _recipes(own, value) if name == "recipe" else f"{_short(own)} / {_short(value)}"
+            yield f"unequal {name} of {first.label} and {group.label}: {change}"
+
+
+def _order(groups: Sequence[Group]) -> Iterator[str]:
+    """Seeds make the order of the data."""
+    of: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for group in groups:
+        of[group.seeds].append(group.label)
+    if len(of) > 1:
+        told = "; ".join(f"{_seeds(seeds)} of {listed(labels)}" for seeds, labels in of.items())
+        yield f"unequal seeds, and with them order of the data: {told}; what has other seeds is not paired"
+
+
+def _departures(groups: Sequence[Group]) -> Iterator[str]:
+    shared = set.intersection(*(set(group.departures) for group in groups))
+    alone = [f"{group.label}: {note}" for group in groups for note in group.departures if note not in shared]
+    if alone:
+        yield f"not all were trained otherwise than the recipe says; {_some(alone, '; ')}"
+
+
+def _tuning(groups: Sequence[Group]) -> Iterator[str]:
+    """Designs that had more chances than others, or a recipe that was made for them."""
+    tried: dict[str, set[Recipe]] = defaultdict(set)
+    for group in groups:
+        tried[group.row.design].add(group.experiment.recipe)
+    counts = {design: len(recipes) for design, recipes in tried.items()}
+    if len(set(counts.values())) > 1:
+        told = listed(f"{design} by {count}" for design, count in counts.items())
+        yield f"unequal tuning: recipes tried are of {told}; the best of several errs less by choice alone"
+    for name in sorted({group.experiment.recipe.name for group in groups}):
+        homes = [family for family, recipes in HOMES.items() if name in recipes]
+        followers = [group for group in groups if group.experiment.recipe.name == name]
+        strangers = sorted({group.row.family for group in followers} - set(homes))
+        at_home = sorted({group.row.family for group in followers} & set(homes))
+        if strangers and at_home:
+            yield f"unequal tuning: the recipe {name} was made for {listed(at_home)}, not for {listed(strangers)}"
+
+
+def _recipes(one: Recipe, other: Recipe) -> str:
+    ours, theirs = _flat(encode(one)), _flat(encode(other))
+    keys = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+    told = [key for key in keys if key not in ("source", "reported", "data", "images", "unsettled")]
+    changes = [f"{key} {_short(ours.get(key))} / {_short(theirs.get(key))}" for key in told]
+    return _some(changes, ", ") if changes else "in their sources alone"
+
+
+def _flat(values: Mapping[str, object], path: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return found
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return presentable(text) if len(text) <= 24 else "…"
+
+
+def _some(lines: list[str], between: str) -> str:
+    more = f"{between}and {len(lines) - MOST_NAMED} more" if len(lines) > MOST_NAMED else ""
+    return between.join(lines[:MOST_NAMED]) + more
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    """Seeds in few words: 0 to 4, or 1, 5, 7."""
+    if len(seeds) > 2 and seeds == tuple(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return _some(list(map(str, seeds)), ", ")
+
+
+def _near_zero(question: Question) -> Iterator[str]:
+    few = [
+        f"{group.label} ({group.row.test_error_percent.mean / 100 * question.images:.1f})"
+        for group in question.groups
+        if group.row.test_error_percent.mean / 100 * question.images < FEW_WRONG
+    ]
+    if few:
+        step = 100 / question.images
+        yield (
+            f"Errors near zero: of {question.images:,} images a net gets few wrong: {listed(few)}. One image is "
+            f"{step:.2g} points, the errors are far from normal, and the intervals are rough there."
+        )
+
+
+def _spreads(question: Question) -> Iterator[str]:
+    found = {group.label: group.row.test_error_percent.deviation for group in question.groups}
+    known = sorted((deviation, label) for label, deviation in found.items() if deviation is not None)
+    if len(known) > 1:
+        (low, narrow), (high, wide) = known[0], known[-1]
+        ends = f"{low:.2f} ({narrow}) to {high:.2f} ({wide})"
+        if high < ALIKE * low:
+            yield f"Deviations from {ends} points are pooled: the largest is less than {ALIKE:g} times the least."
+        else:
+            yield f"Deviations from {ends} points are too unlike to be pooled: pairs are judged by Welch."

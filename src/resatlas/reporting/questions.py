@@ -1,0 +1,236 @@
+"""Run folders as questions: nets that differ in nothing but the seed are a group, and groups are compared in pairs."""
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import combinations
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from resatlas.designs.alike import alike
+from resatlas.designs.catalog import Entry, resolve
+from resatlas.errors import FolderError, ResatlasError, UnknownName, unknown
+from resatlas.reporting.comparison import APART, Row, groups, labels, row
+from resatlas.reporting.report import Answer, report
+from resatlas.reporting.words import listed, presentable
+from resatlas.runs.collection import FILE
+from resatlas.runs.experiment import Experiment
+from resatlas.runs.files import read_json
+from resatlas.runs.store import FIRST, Run
+
+SIZES = ("depth", "base", "widen", "alpha", "width")
+"""Knobs that make a network of one kind larger or smaller; designs that agree in all others are of one kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Nets that differ in nothing but the seed, in the order of their seeds.
+
+    `label` is the shortest name that no other group of the question has. `kind` is what a design is but for its size;
+    `entry` is None where the design is not known here. `seconds` is the median of a training, `machines` are the
+    processors and versions of torch that it was taken on. `departures` are what was done otherwise than the recipe.
+    """
+
+    label: str
+    row: Row
+    experiment: Experiment
+    runs: tuple[Run, ...]
+    entry: Entry | None
+    kind: Hashable
+    test_images: int
+    seconds: float
+    machines: frozenset[tuple[str, ...]]
+    departures: tuple[str, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of its nets."""
+        return self.row.seeds
+
+    @property
+    def errors(self) -> tuple[float, ...]:
+        """The test errors of its nets, in percent."""
+        return self.row.test_error_percent.values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Groups tested on the same images, and the pairs of them that are compared."""
+
+    title: str
+    data: str
+    groups: tuple[Group, ...]
+    pairs: tuple[tuple[Group, Group], ...]
+    unfinished: tuple[str, ...]
+
+    @property
+    def images(self) -> int:
+        """The number of test images."""
+        return self.groups[0].test_images
+
+
+def questions(folders: Sequence[Path], *, against: str | None = None) -> tuple[Question, ...]:
+    """The questions of some folders: those of studies, and one over all single runs.
+
+    A folder that is neither stands for the runs and studies in it. With `against` every group is compared with those
+    of that design; else every group with the size of each other kind that is nearest in parameters. The first of a
+    pair is the one that is said to be better.
+
+    Raises: FolderError if a folder has no runs, or if its runs cannot be compared at all; UnknownName if no run is of
+    the design.
+    """
+    answers = report([inner for folder in folders for inner in _inside(folder)])
+    found = [_question(answer) for answer in answers if answer.runs]
+    several = [each for each in found if len(each.groups) > 1]
+    if not several:
+        only = listed(dict.fromkeys(group.label for each in found for group in each.groups))
+        raise FolderError(f"nothing to compare: all runs are of {only}; name runs of another design too")
+    if against is None:
+        return tuple(replace(each, pairs=_neighbours(each.groups)) for each in several)
+    asked = [replace(each, pairs=_against(each.groups, against)) for each in several]
+    if not any(each.pairs for each in asked):
+        known = dict.fromkeys(group.row.design for each in several for group in each.groups)
+        raise UnknownName(unknown("run of the design", against, known))
+    return tuple(each for each in asked if each.pairs)
+
+
+def _inside(folder: Path) -> list[Path]:
+    if not folder.is_dir() or (folder / FIRST).is_file() or (folder / FILE).is_file():
+        return [folder]
+    inner = sorted(each for each in folder.iterdir() if (each / FIRST).is_file() or (each / FILE).is_file())
+    return inner or [folder]
+
+
+def _question(answer: Answer) -> Question:
+    data = sorted({presentable(run.experiment.data) for run in answer.runs})
+    places = {(run.experiment.data, run.images, run.classes) for run in answer.runs}
+    if len(places) > 1:
+        of = f"several data sets ({', '.join(data)})" if len(data) > 1 else f"different images of {data[0]}"
+        raise FolderError(f"the runs are of {of}; errors are compared on the same images alone")
+    parted = [sorted(group, key=lambda run: run.experiment.seed) for group in groups(answer.runs)]
+    for group in parted:
+        _check_seeds(group)
+    rows = sorted(
+        ((_checked_row(group), group) for group in parted),
+        key=lambda each: (each[0].family, each[0].parameters, each[0].design, each[0].recipe, each[0].epochs),
+    )
+    names = labels([each for each, _ in rows])
+    made = tuple(_group(label, each, group) for label, (each, group) in zip(names, rows, strict=True))
+    tested = {each.test_images for each in made}
+    if len(tested) > 1:
+        raise FolderError(f"the runs were tested on {listed(f'{n:,}' for n in sorted(tested))} images: not the same")
+    return Question(
+        title=answer.question.title, data=data[0], groups=made, pairs=(), unfinished=tuple(answer.unfinished)
+    )
+
+
+def _check_seeds(runs: Sequence[Run]) -> None:
+    for seed, times in Counter(run.experiment.seed for run in runs).items():
+        if times > 1:
+            same = [run.name for run in runs if run.experiment.seed == seed]
+            raise FolderError(
+                f"{listed(map(presentable, same))} are one training with seed {seed}; a copy is no further net"
+            )
+
+
+def _checked_row(runs: Sequence[Run]) -> Row:
+    for run in runs:
+        results = run.results if isinstance(run.results, dict) else {}
+        test = results.get("test")
+        numbers = [results.get(key) for key in ("parameters", "multiply_adds", "seconds", "epochs")]
+        numbers += [test.get(key) for key in ("error_percent", "images")] if isinstance(test, dict) else [None]
+        if not all(isinstance(each, int | float) and math.isfinite(each) and each >= 0 for each in numbers):
+            raise FolderError(f"{run.folder / 'results.json'} does not hold the results of a run")
+        if results.get("seed") != run.experiment.seed:
+            raise FolderError(f"{run.folder}: results.json and {FIRST} tell of different seeds")
+    return row(runs)
+
+
+def _group(label: str, shown: Row, runs: Sequence[Run]) -> Group:
+    experiment = replace(runs[0].experiment, seed=0)
+    entry = _entry(experiment.design)
+    return Group(
+        label=label,
+        row=shown,
+        experiment=experiment,
+        runs=tuple(runs),
+        entry=entry,
+        kind=_kind(entry, shown),
+        test_images=runs[0].results["test"]["images"],
+        seconds=median(run.results["seconds"] for run in runs),
+        machines=frozenset(map(_machine, runs)),
+        departures=tuple(dict.fromkeys(note for run in runs for note in _departures(run))),
+    )
+
+
+def _entry(design: str) -> Entry | None:
+    """What a design means here, or None: its file may lie elsewhere."""
+    try:
+        return resolve(design)
+    except ResatlasError:
+        return None
+
+
+def _kind(entry: Entry | None, shown: Row) -> Hashable:
+    design = entry.design if entry else None
+    if design is None:
+        return shown.design
+    knobs = ((each.name, getattr(design, each.name)) for each in fields(design))  # type: ignore[arg-type]
+    return (design.family, *(knob for knob in knobs if knob[0] not in SIZES))
+
+
+def _machine(run: Run) -> tuple[str, ...]:
+    file = run.folder / "env.json"
+    told: Any = read_json(file) if file.is_file() else {}
+    told = told if isinstance(told, dict) else {}
+    packages = told.get("packages")
+    version = packages.get("torch") if isinstance(packages, dict) else None
+    return tuple(str(each) for each in (told.get("processor"), told.get("cores"), told.get("threads"), version))
+
+
+def _departures(run: Run) -> Iterable[str]:
+    noted = read_json(run.folder / FIRST).get("departures", [])
+    return [presentable(note) for note in noted if isinstance(note, str)] if isinstance(noted, list) else []
+
+
+def _neighbours(made: Sequence[Group]) -> tuple[tuple[Group, Group], ...]:
+    """The pairs of which one is the other's nearest of its kind and training; all pairs where there is one kind only.
+
+    Sizes of one kind are a pair only where their parameters are equal: else they differ in the budget itself.
+    """
+
+    def apart(one: Group, other: Group) -> float:
+        return abs(math.log(max(one.row.parameters, 1) / max(other.row.parameters, 1)))
+
+    def paired(one: Group, other: Group) -> bool:
+        ours, theirs = sizes_of(one, made), sizes_of(other, made)
+        if one in theirs:
+            return apart(one, other) <= math.log(APART)
+        return apart(one, other) in (min(apart(one, each) for each in theirs), min(apart(other, each) for each in ours))
+
+    every = tuple(combinations(made, 2))
+    return tuple(pair for pair in every if paired(*pair)) or every
+
+
+def _against(made: Sequence[Group], design: str) -> tuple[tuple[Group, Group], ...]:
+    meant = _entry(design)
+
+    def matches(group: Group) -> bool:
+        same = meant is not None and group.entry is not None and alike(meant, group.entry)
+        return design in (group.experiment.design, group.row.design) or same
+
+    base = [group for group in made if matches(group)]
+    return tuple((group, other) for group in made if group not in base for other in base)
+
+
+def sizes_of(like: Group, everyone: Sequence[Group]) -> tuple[Group, ...]:
+    """The groups of one kind that were trained alike, in their order."""
+    return tuple(each for each in everyone if each.kind == like.kind and set(differing(each, like)) <= {"design"})
+
+
+def differing(first: Group, second: Group) -> tuple[str, ...]:
+    """The fields of the experiments, but the seed, in which two groups differ."""
+    names = (each.name for each in fields(Experiment))
+    return tuple(name for name in names if getattr(first.experiment, name) != getattr(second.experiment, name))

@@ -1,0 +1,30 @@
+"""The exponential moving average of a network's weights and running statistics."""
+
+from copy import deepcopy
+from fractions import Fraction
+
+import torch
+
+from resatlas.nets.network import Network
+from resatlas.recipes.regularisers import Ema
+
+
+def average_of(network: Network) -> Network:
+    """A network of the same weights, to be averaged: it learns nothing by itself."""
+    return deepcopy(network).requires_grad_(requires_grad=False).eval()
+
+
+@torch.no_grad()
+def follow(average: Network, network: Network, ema: Ema, *, step: int, progress: Fraction) -> None:
+    """Let the average hear of the weights that a step has left; the first is number 0, at progress 0.
+
+    Counts, as of batches, are taken as they are.
+    """
+    if step % ema.every:
+        return
+    heard = 1.0 if step == 0 or progress < ema.begins else 1 - ema.decay
+    for old, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if old.is_floating_point() and heard < 1:
+            old.lerp_(new, heard)
+        else:
+            old.copy_(new)

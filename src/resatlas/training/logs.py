@@ -1,0 +1,124 @@
+"""What other programs show of a training while it runs; metrics.jsonl remains the truth."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, assert_never
+
+from resatlas.errors import UsageError
+from resatlas.runs.environment import installed_version
+from resatlas.runs.experiment import to_json
+from resatlas.runs.store import Run
+from resatlas.training.execution import Log
+
+EVENTS = "events"
+"""The folder of a run that TensorBoard reads."""
+
+Row = Mapping[str, Any]
+Write = Callable[[Row], None]
+
+INSTALLED_BY = {"tensorboard": "pip install resatlas[train]", "wandb": "pip install wandb"}
+
+
+def logs_here(asked: Sequence[Log] | None) -> tuple[Log, ...]:
+    """The logs that are written: those asked for, or TensorBoard's where it is installed.
+
+    Raises: UsageError if one of them needs a package that is missing.
+    """
+    if asked is None:
+        return ("tensorboard",) if installed_version("tensorboard") else ()
+    for log in asked:
+        if not installed_version(log):
+            raise UsageError(f"--log {log} needs a package that is missing: {INSTALLED_BY[log]}")
+    return tuple(asked)
+
+
+@contextmanager
+def logging(run: Run, logs: Sequence[Log], on_note: Callable[[str], None]) -> Iterator[Write]:
+    """What takes the row of each further epoch; a log that cannot be written ends, and the training does not."""
+    writers: dict[Log, Write] = {}
+
+    @contextmanager
+    def bearing(log: Log) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            writers.pop(log, None)
+            on_note(f"the log of {log} ends: {(error.strerror or str(error)).lower()}")
+
+    def write(row: Row) -> None:
+        for log, writer in tuple(writers.items()):
+            with bearing(log):
+                writer(row)
+
+    with ExitStack() as stack:
+        for log in logs:
+            with bearing(log):
+                writers[log] = stack.enter_context(_opened(log, run))
+        yield write
+
+
+@contextmanager
+def _opened(log: Log, run: Run) -> Iterator[Write]:
+    match log:
+        case "tensorboard":
+            with _tensorboard(run) as write:
+                yield write
+        case "wandb":
+            with _wandb(run) as write:
+                yield write
+        case _:
+            assert_never(log)
+
+
+@contextmanager
+def _tensorboard(run: Run) -> Iterator[Write]:
+    """Event files, written anew from the rows that the run has kept, so that no resume shows an epoch twice."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    folder = run.folder / EVENTS
+    shutil.rmtree(folder, ignore_errors=True)
+    writer = SummaryWriter(str(folder))
+
+    def write(row: Row) -> None:
+        for name, value in row.items():
+            if isinstance(value, int | float) and name not in ("epoch", "step"):
+                writer.add_scalar(name, value, row["step"])
+        writer.flush()
+
+    try:
+        for metrics, timing in zip(run.metrics, run.timing, strict=True):
+            write({**timing, **metrics})
+        yield write
+    finally:
+        with suppress(OSError):
+            writer.close()
+
+
+@contextmanager
+def _wandb(run: Run) -> Iterator[Write]:
+    """A run of Weights & Biases in the run's folder, which stays on this machine unless WANDB_MODE says online."""
+    import wandb  # type: ignore[import-not-found] - no part of any installation of ours
+
+    folder = run.folder.resolve()
+    session = wandb.init(
+        project="resatlas",
+        name=run.name,
+        id=hashlib.sha256(os.fsencode(folder)).hexdigest()[:16],
+        resume="allow",
+        dir=str(folder),
+        mode=os.environ.get("WANDB_MODE", "offline"),
+        config=to_json(run.experiment),
+        settings=wandb.Settings(silent=True),
+    )
+
+    def write(row: Row) -> None:
+        session.log({name: value for name, value in row.items() if name != "step"}, step=row["step"])
+
+    try:
+        yield write
+    finally:
+        with suppress(OSError):
+            session.finish()

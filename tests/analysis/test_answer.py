@@ -1,0 +1,77 @@
+"""Answers as JSON and as text."""
+
+from dataclasses import dataclass
+
+from resatlas.analysis.answer import Answer, Fact, gathered, of_unit, shown, table, text, to_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row."""
+
+    unit: str = of_unit("")
+    loss_frozen: float | None = of_unit("nats")
+    paths: int = of_unit("paths")
+    share: float = of_unit("1")
+
+
+ROWS = (
+    Row(unit="stages.0.0", loss_frozen=0.123456, paths=2**60, share=0.5),
+    Row(unit="stages.0.1", loss_frozen=None, paths=1024, share=1.0),
+)
+
+ANSWER = Answer(
+    question="lesion",
+    title="units replaced",
+    runs=("a", "b"),
+    images="9 of 9 images",
+    facts=(Fact(name="mean_loss", unit="nats", value=1.5),),
+    tables=(table("each unit", Row, ROWS, note="a note"), table("none", Row, ())),
+    notes=("nothing else",),
+)
+
+TEXT = """\
+a, b: units replaced (9 of 9 images)
+
+mean loss: 1.5 nats
+
+each unit
+            loss frozen
+unit             (nats)      paths  share
+stages.0.0       0.1235  1.153e+18    0.5
+stages.0.1            –      1,024      1
+a note
+
+none: nothing
+
+nothing else"""
+
+
+def test_the_text_is_read_by_people() -> None:
+    """Names over units, what is absent as a dash, long numbers by their first digits."""
+    assert text(ANSWER) == TEXT
+
+
+def test_json_has_every_value_whole() -> None:
+    """Columns with their units, values as they are."""
+    data = to_json(ANSWER)
+    assert data["runs"] == ["a", "b"]
+    assert data["facts"] == [{"name": "mean_loss", "unit": "nats", "value": 1.5}]
+    first, second = data["tables"]
+    assert first["columns"][1] == {"name": "loss_frozen", "unit": "nats"}
+    assert first["rows"] == [["stages.0.0", 0.123456, 2**60, 0.5], ["stages.0.1", None, 1024, 1.0]]
+    assert (first["note"], second["rows"]) == ("a note", [])
+
+
+def test_groups_stand_under_their_names() -> None:
+    """What each group is called comes before its values."""
+    found = gathered("two runs", Row, [({"run": "a"}, ROWS[:1]), ({"run": "b"}, ROWS)])
+    assert [column.name for column in found.columns] == ["run", "unit", "loss_frozen", "paths", "share"]
+    assert [row[:2] for row in found.rows] == [("a", "stages.0.0"), ("b", "stages.0.0"), ("b", "stages.0.1")]
+
+
+def test_values_are_shown_shortly() -> None:
+    """Four digits of a measure, thousands of a count apart."""
+    assert [shown(each) for each in (0.000123456, 12345, "x", None, 10**400)] == [
+        *("0.0001235", "12,345", "x", "–", "1.000e+400"),
+    ]

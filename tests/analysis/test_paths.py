@@ -1,0 +1,130 @@
+"""The gradient by path length is exact: its parts add up to autograd's, and each has passed so many convolutions."""
+
+from contextlib import ExitStack
+
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resatlas.analysis.passage import begun, bodies_of, ended, streams_of, unit_modules
+from resatlas.analysis.paths import gradients_by_length, paths
+from resatlas.arch.blueprint import Blueprint
+from resatlas.arch.expand import expand
+from resatlas.arch.ops import Shape
+from resatlas.arch.paths import path_lengths
+from resatlas.nets.network import Network, build
+from tests.analysis.designs import DESIGNS, network, noise
+from tests.arch.strategies import blueprints, images
+
+
+def autograd(net: Network, shown: Tensor, labels: Tensor) -> Tensor:
+    """The gradient of each image's loss, in one piece."""
+    leaf = shown.clone().requires_grad_()
+    [found] = torch.autograd.grad(F.cross_entropy(net(leaf), labels, reduction="sum"), leaf)
+    return found
+
+
+def weighted(net: Network, z: float, shown: Tensor, labels: Tensor) -> Tensor:
+    """The same where the way back through every counted convolution and classifier is multiplied by z."""
+
+    def scale(_module: nn.Module, gradients: tuple[Tensor, ...] | Tensor, _out: object) -> tuple[Tensor, ...]:
+        return tuple(z * each for each in gradients)
+
+    whole = [net.stem] if net.plan.stems == 1 else [*net.stems]
+    whole += [net.head] if net.plan.heads == 1 else [*net.heads]
+    for unit in unit_modules(net).values():
+        for stream in streams_of(unit):
+            whole += [stream.first, stream.merged, *bodies_of(stream)]
+    counted = {each for part in whole for each in part.modules() if isinstance(each, nn.Conv2d | nn.Linear)}
+    with ExitStack() as stack:
+        for module in counted:
+            stack.callback(module.register_full_backward_hook(scale).remove)
+        return autograd(net, shown, labels)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_the_parts_add_up_to_the_gradient(design: str) -> None:
+    """To 1e-10 in float64, for every family; there are as many lengths as the plan has, and no other."""
+    net = network(design)
+    batch = noise(3, net)
+    parts = gradients_by_length(net, batch.images, batch.labels)
+    assert sorted(parts) == sorted(path_lengths(net.plan).paths)
+    whole = autograd(net, batch.images, batch.labels)
+    total = torch.stack(list(parts.values())).sum(dim=0)
+    assert whole.abs().max() > 1e-6
+    assert (total - whole).abs().max() / whole.abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_each_part_has_passed_so_many_convolutions(design: str) -> None:
+    """A factor z at every counted convolution multiplies the part of length L by z^L, and nothing else."""
+    net = network(design)
+    batch = noise(2, net)
+    parts = gradients_by_length(net, batch.images, batch.labels)
+    for z in (0.5, -1.25):
+        expected = weighted(net, z, batch.images, batch.labels)
+        found = torch.stack([z**length * part for length, part in parts.items()]).sum(dim=0)
+        scale = max((z**length * part).abs().max().item() for length, part in parts.items())
+        assert (found - expected).abs().max() / scale < 1e-10
+
+
+@given(blueprint=blueprints(most_units=2), image=images())
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_any_blueprint_is_taken_apart(blueprint: Blueprint, image: Shape) -> None:
+    """Whatever the vocabulary says, with the factor z as above."""
+    net = build(expand(blueprint, image=image, classes=3), seed=1).double().eval()
+    draw = torch.Generator().manual_seed(3)
+    shown, labels = torch.randn(1, *image, generator=draw, dtype=torch.float64), torch.tensor([1])
+    parts = gradients_by_length(net, shown, labels)
+    assert sorted(parts) == sorted(path_lengths(net.plan).paths)
+    for z in (1.0, 0.5):
+        expected = weighted(net, z, shown, labels)
+        found = torch.stack([z**length * part for length, part in parts.items()]).sum(dim=0)
+        scale = max((z**length * part).abs().max().item() for length, part in parts.items())
+        assert (found - expected).abs().max() <= 1e-10 * scale
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_network_taken_apart_is_the_network(design: str) -> None:
+    """Stem, units and head one after another give what the network gives."""
+    net = network(design)
+    batch = noise(2, net)
+    streams = begun(net, batch.images)
+    for unit in unit_modules(net).values():
+        streams = unit(streams)
+    assert torch.equal(ended(net, streams), net(batch.images))
+
+
+def test_rows_tell_counts_weights_and_gradients() -> None:
+    """Shares add up to 1; merge-and-run's counts and weights differ, those of one stream do not."""
+    for design, alike in (("dmrnet:depth=14,base=4", False), ("resnet:depth=14,base=4", True)):
+        net = network(design)
+        batch = noise(4, net)
+        rows = paths(net, batch.images, batch.labels)
+        for name in ("share_of_paths", "share_of_weight", "share_of_gradient"):
+            assert sum(getattr(row, name) for row in rows) == pytest.approx(1)
+        assert all(row.share_of_paths == pytest.approx(row.share_of_weight) for row in rows) == alike
+        norm = autograd(net, batch.images, batch.labels).norm().item() / 2
+        for row in rows:
+            assert row.share_of_gradient * norm == pytest.approx(row.gradient_norm * row.cosine_to_gradient)
+        assert [row.length for row in rows] == sorted(row.length for row in rows)
+
+
+def test_a_plain_network_has_one_part() -> None:
+    """Its only path has the whole gradient."""
+    net = network("plain:depth=14,base=4")
+    batch = noise(2, net)
+    [row] = paths(net, batch.images, batch.labels)
+    assert (row.length, row.paths) == (14, 1)
+    assert (row.share_of_gradient, row.cosine_to_gradient) == (pytest.approx(1), pytest.approx(1))
+
+
+def test_taking_apart_leaves_the_network_as_it_was() -> None:
+    """Parameters ask for gradients again, have none, and no hook stays."""
+    net = network(DESIGNS[0])
+    batch = noise(2, net)
+    gradients_by_length(net, batch.images, batch.labels)
+    assert all(weight.requires_grad and weight.grad is None for weight in net.parameters())
+    assert not any(module._forward_hooks for module in net.modules())

@@ -1,0 +1,52 @@
+"""The surface around a network: the network itself in its middle, and steps as large as its filters."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from resatlas.analysis.surface import direction, surface
+from resatlas.errors import UsageError
+from tests.analysis.designs import network, noise
+
+
+def test_each_filter_moves_by_its_own_norm() -> None:
+    """Norms and biases stay; the same seed gives the same direction, another another."""
+    net = network("resnet:depth=8,base=4")
+    weights = dict(net.named_parameters())
+    found = direction(net, seed=1)
+    assert set(found) == {path for path, weight in weights.items() if weight.dim() > 1}
+    for path, step in found.items():
+        torch.testing.assert_close(step.flatten(1).norm(dim=1), weights[path].detach().flatten(1).norm(dim=1))
+        assert not torch.allclose(step, weights[path])
+    assert all(step.equal(direction(net, seed=1)[path]) for path, step in found.items())
+    assert not all(step.equal(direction(net, seed=2)[path]) for path, step in found.items())
+
+
+def test_the_middle_is_the_network_and_the_rest_is_computed_by_hand() -> None:
+    """Loss at (0, 0) to the bit; at another point that of weights moved by hand; then all is as it was."""
+    net = network("dmrnet:depth=8,base=4")
+    shown = [noise(6, net, seed=4), noise(5, net, seed=5)]
+    images, labels = torch.cat([b.images for b in shown]), torch.cat([b.labels for b in shown])
+    before = {path: tensor.clone() for path, tensor in net.state_dict().items()}
+    with torch.no_grad():
+        own = F.cross_entropy(torch.cat([net(b.images) for b in shown]), labels).item()
+    directions = direction(net, seed=1), direction(net, seed=2)
+    rows = {(row.first, row.second): row for row in surface(net, shown, directions, points=3, span=0.5)}
+    assert len(rows) == 9
+    assert rows[0, 0].loss == own
+    assert all(before[path].equal(tensor) for path, tensor in net.state_dict().items())
+    other = network("dmrnet:depth=8,base=4")
+    with torch.no_grad():
+        for path, weight in other.named_parameters():
+            if path in directions[0]:
+                weight.copy_(weight - 0.5 * directions[0][path] + 0.5 * directions[1][path])
+        assert rows[-0.5, 0.5].loss == pytest.approx(F.cross_entropy(other(images), labels).item(), rel=1e-10)
+        wrong = (other(images).argmax(dim=1) != labels).double().mean().item()
+    assert rows[-0.5, 0.5].error_percent == pytest.approx(100 * wrong)
+
+
+def test_a_surface_has_a_middle() -> None:
+    """An even number of points has none, and is refused."""
+    net = network("resnet:depth=8,base=4")
+    with pytest.raises(UsageError, match="an odd number of points"):
+        next(surface(net, [], ({}, {}), points=4))

@@ -1,0 +1,92 @@
+"""What compare prints and refuses; it needs no torch."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from resatlas.cli.main import main
+from tests.cli.test_startup import IMPORTED, python
+from tests.reporting.folders import Subject, write_errors
+
+PLAIN = Subject(family="plain", depth=20)
+RESNET = Subject(family="resnet", depth=20)
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Seven runs of two designs below runs/, from where the verb is called."""
+    monkeypatch.chdir(tmp_path)
+    write_errors(tmp_path / "runs", PLAIN, (10, 12, 11, 13))
+    write_errors(tmp_path / "runs", RESNET, (40, 43, 41))
+    return tmp_path / "runs"
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_folder_of_runs_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    """The text on standard output; the verdict turns round with the side."""
+    assert main(("compare", "runs")) == 0
+    told = capsys.readouterr()
+    assert "plain errs less than resnet: supported (p = " in told.out
+    assert told.err == ""
+    assert main(("compare", "runs", "--against", PLAIN.design)) == 0
+    assert "resnet errs less than plain: contradicted (p = " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("form", "beginning"),
+    [
+        ("table", "Runs: test error on digits:size=16\n"),
+        ("markdown", "## Runs: test error on digits:size=16\n"),
+        ("latex", r"\subsection*{Runs: test error on digits:size=16}"),
+        ("csv", "question,data,first,second,first_nets,"),
+    ],
+)
+def test_every_format_is_written(capsys: pytest.CaptureFixture[str], form: str, beginning: str) -> None:
+    """One after another, by its name."""
+    assert main(("compare", "runs", "--format", form)) == 0
+    assert capsys.readouterr().out.startswith(beginning)
+
+
+@pytest.mark.usefixtures("runs")
+def test_json_is_a_list_of_questions(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the difference that was asked for."""
+    assert main(("compare", "runs", "--difference", "2", "--json")) == 0
+    [question] = json.loads(capsys.readouterr().out)
+    assert question["asked_points"] == 2.0
+    assert question["pairs"][0]["verdict"] == "supported"
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "RUN"),
+        (("nowhere",), "nowhere is neither a run nor a study: it does not exist"),
+        (("runs", "--against", "resnet:depth=21,base=8"), 'did you mean "resnet:depth=20,base=8"?'),
+        (("runs", "--against", "wrn-28-10"), 'no run of the design "wrn-28-10"'),
+        (("runs", "--difference", "0"), "a difference lies between 0.001 and 100 points of error; 0 does not"),
+        (("runs", "--difference", "nan"), "a difference lies between"),
+        (("runs", "--difference", "x"), "--difference"),
+        (("runs", "--format", "pdf"), "--format"),
+        (("runs", "--agaist", "x"), 'did you mean "--against"?'),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_is_answered_in_a_line(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
+) -> None:
+    """Exit code 2, one line."""
+    assert main(("compare", *words)) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert sentence in told.err
+
+
+def test_comparing_needs_no_torch(runs: Path) -> None:
+    """Run folders alone, and no library that computes with networks or draws; --help needs none at all."""
+    heavy = "torch,torchvision,sklearn,PIL,altair,rich,jaxtyping"
+    assert python("-c", IMPORTED, heavy, "compare", str(runs)).split() == ["0"]
+    script = "import sys, resatlas.cli.compare_verb; print(*{'numpy', 'scipy', 'torch'} & set(sys.modules))"
+    assert python("-c", script).split() == []

@@ -1,0 +1,165 @@
+"""Several processes told to stop, or one of them killed or mistaken: all end soon and in words, or all go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from torch.distributed import TCPStore
+
+from resatlas.cli import launching
+from resatlas.errors import ProcessLost
+from resatlas.runs.store import Run
+from tests.faults.ranks import ended, fault, launched, met, world
+from tests.training import processes
+from tests.training.small import DATA, DESIGN, STEPS, assert_same, last_checkpoint
+
+TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--set", "norm_group=8", "--save-every", "0")
+SHORT = (*TRAIN, "--epochs", "3", "--quiet")
+RESATLAS = ("-m", "tests.faults.ranks")
+TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
+STEP = STEPS + 3
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The training of two processes that nothing disturbs."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert world(folder, *SHORT, "--out", str(folder / "run")) == [processes.Ended(0, "", "")] * 2
+    return Run(folder / "run")
+
+
+def test_torchrun_starts_all_again_where_one_was_killed(whole: Run, tmp_path: Path) -> None:
+    """Both resume by themselves from the last checkpoint, lose no bit, and leave no thread of their world behind."""
+    restarting = (*TORCHRUN, "--max-restarts", "2", *RESATLAS)
+    code, told = ended(launched(tmp_path, *restarting, *SHORT, "--out", "run", fault=f"killed 1 {STEP} once"))
+    assert code == 0, told
+    assert_same(Run(tmp_path / "run"), whole)
+    for rank in range(2):
+        threads = (tmp_path / f"threads of {rank}").read_text().split()
+        assert "python" in threads
+        assert [name for name in threads if "gloo" in name] == []
+
+
+def test_the_leading_process_may_be_killed_too(whole: Run, tmp_path: Path) -> None:
+    """Of `--processes` the launcher says who died, and starts all again; the lock of the dead one is gone."""
+    command = (*RESATLAS, *SHORT, "--out", "run", "--processes", "2")
+    code, told = ended(launched(tmp_path, *command, fault=f"killed 0 {STEP} once"))
+    assert (code, told) == (0, "process 1 of 2 was killed by SIGKILL; all of them go on from the last checkpoint\n")
+    assert_same(Run(tmp_path / "run"), whole)
+
+
+@pytest.mark.parametrize(("again", "starts"), [(["more"], 3), (None, 1)])
+def test_what_is_killed_again_and_again_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], again: list[str] | None, starts: int
+) -> None:
+    """After two restarts, or at once where the command cannot go on, an error says who was killed and what to do."""
+    tried: list[list[str]] = []
+
+    def killed(_processes: int, words: list[str]) -> str:
+        tried.append(words)
+        return "process 2 of 2 was killed by SIGKILL"
+
+    monkeypatch.setattr(launching, "_end", killed)
+    with pytest.raises(ProcessLost) as error:
+        launching.launch(2, ["first"], again=again)
+    assert tried == [["first"], *[again] * (starts - 1)]
+    assert str(error.value).startswith("process 2 of 2 was killed by SIGKILL")
+    assert ("--resume auto" in str(error.value)) == (again is not None)
+    assert capsys.readouterr().err.count("all of them go on") == starts - 1
+
+
+def test_a_mistake_in_one_process_ends_all_at_once(tmp_path: Path) -> None:
+    """Its traceback alone is told, and nothing is tried again; a checkpoint is there to go on from."""
+    command = (*RESATLAS, *SHORT, "--out", "run", "--processes", "2")
+    code, told = ended(launched(tmp_path, *command, fault=f"mistaken 1 {STEP}"))
+    assert code == 1
+    assert (told.count("Traceback"), told.splitlines()[-1]) == (1, "ZeroDivisionError: a mistake")
+    assert last_checkpoint(Run(tmp_path / "run")).name == f"step-{STEPS:08d}"
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_who_is_left_alone_says_so(tmp_path: Path, rank: int) -> None:
+    """Without a launcher that would tell, the other one hears of a death at once, and ends in one line."""
+    ends = world(tmp_path, *SHORT, "--out", str(tmp_path / "run"), first=partial(fault, "killed", rank, STEP))
+    assert ends[rank].code == -signal.SIGKILL
+    assert ends[1 - rank].code == 1
+    assert ends[1 - rank].line == (
+        "ProcessLost: a process that worked with this one is gone; what was saved is whole, and a training goes on "
+        "with --resume auto"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code"), [((*TORCHRUN, "-m", "resatlas"), 1), (("-m", "resatlas"), 75)], ids=["torchrun", "ours"]
+)
+def test_a_signal_to_the_launcher_stops_all_at_one_step(tmp_path: Path, words: tuple[str, ...], exit_code: int) -> None:
+    """One checkpoint, status "stopped", a line that says how to go on; torchrun itself ends with 1 all the same."""
+    ours = ("--processes", "2") if exit_code == 75 else ()
+    process = launched(tmp_path, *words, *TRAIN, "--epochs", "4000", "--save-every", "1e6", "--out", "run", *ours)
+    run = Run(tmp_path / "run")
+    assert processes.wait_for(lambda: (run.folder / "metrics.jsonl").exists())
+    process.send_signal(signal.SIGTERM)
+    code, told = ended(process)
+    assert code == exit_code
+    stops = [line for line in told.splitlines() if line.startswith("Stopped: by SIGTERM after step ")]
+    assert len(stops) == 1
+    assert stops[0].endswith("saved; the same command with --resume auto goes on")
+    (saved,) = run.checkpoints.glob("step-*")
+    assert saved == last_checkpoint(run)
+    assert f"after step {int(saved.name[5:]):,} of" in stops[0]
+    status = json.loads((run.folder / "status.json").read_text())
+    assert status["status"] == "stopped"
+
+
+LEAVING = """
+import atexit, sys
+atexit.register(print, "Python's own end")
+sys.argv = ["resatlas", "--version"]
+from resatlas.__main__ import run
+run()
+"""
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_one_of_several_leaves_without_the_end_of_python(tmp_path: Path, size: int) -> None:
+    """What it said is written, its exit code is kept; a thread of torch that still runs finds all in place."""
+    environment = {**os.environ, "WORLD_SIZE": f"{size}", "RANK": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("resatlas ")
+    assert ("Python's own end" in done.stdout) == (size == 1)
+
+
+def test_who_is_started_again_meets_nobody_who_died(tmp_path: Path) -> None:
+    """Torchrun keeps what processes said where they met, their addresses too; their successors say it elsewhere."""
+    store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    address = {"MASTER_ADDR": "localhost", "MASTER_PORT": f"{store.port}", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    command = (*TRAIN, "--epochs", "1", "--quiet", "--out", str(tmp_path / "run"))
+    said: list[set[str]] = []
+    for count in ("0", "1"):
+        again = {**address, "TORCHELASTIC_RESTART_COUNT": count}
+        assert met(tmp_path, *command, address=again) == [processes.Ended(0, "", "")] * 2
+        said.append({key for key in store.list_keys() if "gloo" in key or "start" in key})
+    assert len(said[1]) == 2 * len(said[0]) > 0
+
+
+@pytest.mark.parametrize(("group", "code"), [("16", 2), ("none", 0)])
+def test_statistics_are_those_of_a_process(tmp_path: Path, group: str, code: int) -> None:
+    """A group of more images than a process has is refused in a sentence; where it is the batch, that is told."""
+    command = [f"norm_group={group}" if word == "norm_group=8" else word for word in TRAIN]
+    leader, other = world(tmp_path, *command, "--epochs", "1", "--out", str(tmp_path / "run"))
+    assert (leader.code, other.code) == (code, code)
+    refusal = (
+        "UsageError: norm_group 16 is more than the 8 images of a batch in each of 2 processes, which do not share "
+        "statistics; set norm_group=8 or start fewer"
+    )
+    assert (refusal in leader.err.splitlines()) == (code == 2)
+    told = "each of 2 processes normalises by the statistics of its own part of a batch"
+    assert (told in leader.err.splitlines()) == (code == 0)

@@ -1,0 +1,78 @@
+"""Maps that are computed again: the same gradients and statistics to the bit, and fewer maps kept."""
+
+from fractions import Fraction
+from typing import get_args
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from resatlas.arch.ops import Shape
+from resatlas.nets.network import Network, build
+from resatlas.nets.recomputing import Kept
+from resatlas.nets.stochastic_depth import lose_residuals
+
+DESIGNS = (
+    "wide-resnet:depth=22,base=4,widen=1,dropout=0.3",
+    "resnet:depth=20,base=4",
+    "dmrnet:depth=14,base=4",
+    "pyramidnet:depth=14,base=4,alpha=12",
+    "dmrnet-8-k3-swap-sum",
+)
+
+
+def built(design: str, kept: Kept) -> Network:
+    """The network, some of whose units lose their residual."""
+    network = build(design, image=Shape(1, 8, 8), classes=4)
+    lose_residuals(network, Fraction(1, 5))
+    network.kept = kept
+    return network
+
+
+def after_two_passes(network: Network) -> dict[str, torch.Tensor]:
+    """Gradients, running statistics and counts after two batches; the gradients of both added."""
+    images = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    for seed in range(2):
+        torch.manual_seed(seed)
+        F.cross_entropy(network(images), torch.arange(16) % 4).backward()
+    gradients = {f"gradient: {path}": weight.grad for path, weight in network.named_parameters()}
+    return {**{path: grad for path, grad in gradients.items() if grad is not None}, **dict(network.named_buffers())}
+
+
+@pytest.mark.parametrize("kept", ["units", "segments"])
+@pytest.mark.parametrize("design", DESIGNS)
+def test_computing_again_changes_no_bit(design: str, kept: Kept) -> None:
+    """Gradients with dropout and stochastic depth, and statistics, to which every batch is added once."""
+    both: tuple[Kept, ...] = ("all", kept)
+    usual, again = (after_two_passes(built(design, each)) for each in both)
+    assert usual.keys() == again.keys()
+    assert [path for path in usual if not usual[path].equal(again[path])] == []
+    assert {int(count) for path, count in again.items() if path.endswith("num_batches_tracked")} == {2}
+
+
+def test_fewer_maps_are_kept() -> None:
+    """In a net of nine units a stage: between them much less than all, between runs of three less still."""
+    sizes: dict[str, int] = {}
+    for kept in get_args(Kept):
+        network = built("resnet:depth=56,base=4", kept)
+        found: list[int] = []
+
+        def keep(tensor: torch.Tensor, found: list[int] = found) -> torch.Tensor:
+            found.append(tensor.nbytes)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            network(torch.randn(8, 1, 8, 8))
+        sizes[kept] = sum(found)
+    assert sizes["units"] < sizes["all"] / 4
+    assert sizes["segments"] < sizes["units"] / 2
+
+
+def test_a_network_that_is_tested_keeps_nothing() -> None:
+    """In evaluation the answers are the same, with and without gradients."""
+    network, images = built("resnet:depth=20,base=4", "segments").eval(), torch.randn(4, 1, 8, 8)
+    with torch.no_grad():
+        answers = network(images)
+    assert network(images).equal(answers)
+    network.kept = "all"
+    assert network(images).equal(answers)

@@ -1,0 +1,437 @@
+"""Verdicts on fabricated runs: what is claimed, at which budgets, and what is not."""
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from statistics import fmean
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resatlas.errors import FolderError, UnknownName, UsageError
+from resatlas.reporting.answering import compare
+from resatlas.reporting.judging import Judged
+from resatlas.runs.files import read_json, write_json
+from resatlas.runs.store import Run
+from tests.reporting.folders import IMAGES, RECIPE, Subject, write_errors, write_run, write_study
+
+SMALL = Subject(family="resnet", depth=8, parameters=20_000, multiply_adds=1_000_000, pace=0.5)
+MIDDLE = Subject(family="resnet", depth=20, parameters=60_000, multiply_adds=3_000_000, pace=1.5)
+LARGE = Subject(family="resnet", depth=56, parameters=180_000, multiply_adds=9_000_000, pace=4.5)
+PLAIN = replace(MIDDLE, family="plain")
+LOW, HIGH = (10, 12, 11, 13), (40, 43, 41, 38)
+"""Wrong images of 360, seed by seed."""
+
+
+def judged(folder: Path, *runs: tuple[Subject, Sequence[int]], against: str | None = None) -> tuple[Judged, ...]:
+    """The pairs of runs with so many wrong images."""
+    for subject, wrong in runs:
+        write_errors(folder, subject, wrong)
+    [answer] = compare([folder], against=against)
+    return answer.pairs
+
+
+def edited(runs: Sequence[Run], file: str, **values: object) -> None:
+    """Set keys of a JSON file of some runs."""
+    for run in runs:
+        write_json(run.folder / file, {**read_json(run.folder / file), **values})
+
+
+def test_less_at_equal_budgets_is_supported(tmp_path: Path) -> None:
+    """The first errs less, or more, where parameters, multiply-adds and seconds are within 10 %."""
+    [pair] = judged(tmp_path, (replace(PLAIN, pace=1.6), LOW), (MIDDLE, HIGH))
+    assert (pair.first.label, pair.second.label, pair.verdict) == ("plain", "resnet", "supported")
+    assert pair.trained is not None
+    assert pair.trained.points == pytest.approx(100 * (fmean(LOW) - fmean(HIGH)) / IMAGES)
+    assert {budget: len(found) for budget, found in pair.equal.items()} == {
+        "parameters": 1,
+        "multiply-adds": 1,
+        "seconds": 1,
+    }
+    [pair] = judged(tmp_path / "other", (PLAIN, HIGH), (MIDDLE, LOW))
+    assert pair.verdict == "contradicted"
+
+
+def test_a_difference_that_may_be_chance_is_undecided(tmp_path: Path) -> None:
+    """No winner, whatever the means say."""
+    [pair] = judged(tmp_path, (PLAIN, (10, 20, 30)), (MIDDLE, (15, 22, 32)))
+    assert pair.verdict == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"parameters": 70_000}, "70,000 parameters against 60,000 parameters"),
+        ({"multiply_adds": 4_000_000}, "4,000,000 multiply-adds against 3,000,000 multiply-adds"),
+        ({"pace": 2.0}, "24.0 s against 18.0 s"),
+    ],
+)
+def test_each_budget_must_be_equal(tmp_path: Path, change: Mapping[str, float], reason: str) -> None:
+    """One size of each and one budget more than 10 % apart: not testable, though the difference is beyond doubt."""
+    [pair] = judged(tmp_path, (replace(PLAIN, **change), LOW), (MIDDLE, HIGH))  # type: ignore[arg-type]
+    assert pair.verdict == "not testable here"
+    assert pair.reasons == (f"{reason}, and no sizes of either about the other's",)
+    assert pair.trained is not None
+    assert pair.trained.adjusted < 1e-4
+
+
+def test_a_size_between_two_of_a_kind_is_interpolated(tmp_path: Path) -> None:
+    """The error of a kind is linear in the logarithm of the budget; the claim is the kind's."""
+    small, large = (30, 33, 36), (12, 12, 15)
+    pairs = judged(tmp_path, (SMALL, small), (LARGE, large), (PLAIN, HIGH))
+    weight = math.log(60 / 20) / math.log(180 / 20)
+    between = (1 - weight) * fmean(small) + weight * fmean(large)
+    assert [pair.claim for pair in pairs] == [
+        "plain errs less than resnet:depth=8,base=8's kind",
+        "plain errs less than resnet:depth=56,base=8's kind",
+    ]
+    for pair in pairs:
+        assert pair.verdict == "contradicted"
+        for budget, amount in (("parameters", 60_000), ("multiply-adds", 3_000_000), ("seconds", 18.0)):
+            [tested] = [each for each in pair.tested if each.contrast.budget == budget]
+            assert tested.contrast.amount == amount
+            assert tested.difference.points == pytest.approx(100 * (fmean(HIGH) - between) / IMAGES)
+
+
+def test_another_sign_at_another_budget_depends_on_it(tmp_path: Path) -> None:
+    """Better at equal parameters, worse at equal multiply-adds: no winner, and where it is which."""
+    costly = replace(PLAIN, multiply_adds=8_000_000)
+    runs = (SMALL, (90, 92, 94)), (MIDDLE, (60, 62, 61)), (LARGE, (5, 6, 7)), (costly, (40, 41, 42))
+    [pair] = [each for each in judged(tmp_path, *runs) if each.second.row.depth == 20]
+    assert pair.verdict == "depends on the budget"
+    assert pair.claim == "plain errs less than resnet:depth=20,base=8's kind"
+    assert pair.reasons[0] == "5.56 points less at 60,000 parameters"
+    assert any(reason.endswith("more at 8,000,000 multiply-adds") for reason in pair.reasons)
+
+
+def test_one_sign_that_is_undecided_somewhere_is_undecided(tmp_path: Path) -> None:
+    """Less beyond doubt at two budgets and less by chance at the third: not called better."""
+    costly = replace(PLAIN, multiply_adds=8_000_000)
+    runs = (SMALL, (90, 92, 94)), (MIDDLE, (60, 62, 61)), (LARGE, (38, 45, 52)), (costly, (38, 40, 39))
+    [pair] = [each for each in judged(tmp_path, *runs) if each.second.row.depth == 20]
+    chances = sorted(each.difference.chance for each in pair.tested)
+    assert chances[0] < 1e-4 < 0.05 < chances[-1]
+    assert {math.copysign(1, each.difference.points) for each in pair.tested} == {-1.0}
+    assert pair.verdict == "undecided"
+
+
+def test_seconds_of_two_machines_are_not_compared(tmp_path: Path) -> None:
+    """Another processor, another budget: nobody knows which of them is faster."""
+    runs = write_errors(tmp_path, PLAIN, LOW)
+    write_errors(tmp_path, MIDDLE, HIGH)
+    edited(runs, "env.json", processor="another")
+    [answer] = compare([tmp_path])
+    assert answer.pairs[0].reasons == ("seconds: taken on different machines or versions of torch",)
+    assert "seconds were taken on 2 machines or versions of torch" in answer.warnings
+
+
+def test_sizes_of_one_kind_differ_in_the_budget(tmp_path: Path) -> None:
+    """Whether larger is better is no question at equal budgets; the difference stands there all the same."""
+    [pair] = judged(tmp_path, (SMALL, HIGH), (LARGE, LOW))
+    assert pair.verdict == "not testable here"
+    assert pair.reasons[0] == "20,000 parameters against 180,000 parameters: two sizes of one kind"
+    assert pair.trained is not None
+
+
+def test_one_net_has_no_spread(tmp_path: Path) -> None:
+    """A single seed is never judged, nor nets that all err alike."""
+    [pair] = judged(tmp_path / "a", (PLAIN, LOW), (MIDDLE, (40,)))
+    assert (pair.verdict, pair.trained) == ("not testable here", None)
+    assert pair.reasons == ("resnet has a single net, which has no spread",)
+    [pair] = judged(tmp_path / "b", (PLAIN, (11, 11, 11)), (MIDDLE, (40, 40)))
+    assert pair.reasons == ("the errors of neither vary from net to net, so nothing tells how far others would be",)
+    [pair] = judged(tmp_path / "c", (PLAIN, (11, 11, 11)), (MIDDLE, (40, 41)))
+    assert pair.verdict in ("undecided", "supported")
+
+
+def test_two_changes_at_once_are_not_told_apart(tmp_path: Path) -> None:
+    """Design and recipe: neither is shown. The recipe alone is judged as the design alone is."""
+    write_errors(tmp_path, PLAIN, LOW, recipe=replace(RECIPE, batch=32))
+    write_errors(tmp_path / "x", MIDDLE, HIGH)
+    [answer] = compare([tmp_path, tmp_path / "x"])
+    assert answer.pairs[0].verdict == "not testable here"
+    [reason] = answer.pairs[0].reasons
+    assert reason == "they differ in design and recipe at once, and no run tells which of them does it"
+    assert "unequal recipe of plain and resnet: batch 32 / 64" in answer.warnings
+    shutil.rmtree(tmp_path / "x")
+    write_errors(tmp_path / "x", PLAIN, HIGH)
+    [answer] = compare([tmp_path, tmp_path / "x"])
+    assert {pair.verdict for pair in answer.pairs} <= {"supported", "contradicted"}
+
+
+def test_sizes_are_compared_with_their_nearest(tmp_path: Path) -> None:
+    """Of two kinds with three sizes each there are three questions, not fifteen; --against asks for all."""
+    for family in ("plain", "resnet"):
+        for size in (SMALL, MIDDLE, LARGE):
+            write_errors(tmp_path, replace(size, family=family), LOW)
+    pairs = compare([tmp_path])[0].pairs
+    assert [(pair.first.row.depth, pair.second.row.depth) for pair in pairs] == [(8, 8), (20, 20), (56, 56)]
+    assert {pair.verdict for pair in pairs} == {"undecided"}
+    assert len(compare([tmp_path], against=MIDDLE.design)[0].pairs) == 5
+
+
+def test_a_design_has_several_names(tmp_path: Path) -> None:
+    """The one that is compared with may be written otherwise than its runs have it."""
+    write_errors(tmp_path, PLAIN, LOW)
+    write_errors(tmp_path, replace(MIDDLE, knobs="base=16"), HIGH)
+    [answer] = compare([tmp_path], against="resnet-20")
+    assert [pair.first.label for pair in answer.pairs] == ["plain"]
+
+
+def test_holm_counts_what_is_asked_together(tmp_path: Path) -> None:
+    """Three pairs: the least p three times as large; what is not tested counts nothing."""
+    third, alone = replace(PLAIN, family="dmrnet"), replace(PLAIN, family="dilnet")
+    pairs = judged(tmp_path, (PLAIN, LOW), (MIDDLE, HIGH), (third, (25, 28, 20)), (alone, (9,)))
+    found = [pair.trained for pair in pairs if pair.trained]
+    assert len(found) == 3 < len(pairs)
+    least = min(found, key=lambda each: each.chance)
+    assert least.adjusted == pytest.approx(3 * least.chance)
+    assert max(each.adjusted for each in found) == pytest.approx(max(each.chance for each in found))
+
+
+def test_ten_nets_have_second_opinions(tmp_path: Path) -> None:
+    """Rank sum and bootstrap give p from ten nets on; below, the least that they could ever give."""
+    [pair] = judged(tmp_path / "a", (PLAIN, range(10, 20)), (MIDDLE, range(15, 25)))
+    assert [each.chance is not None for each in pair.opinions] == [True, True]
+    [pair] = judged(tmp_path / "b", (PLAIN, range(10, 19)), (MIDDLE, range(15, 25)))
+    assert [each.chance for each in pair.opinions] == [None, None]
+    assert pair.opinions[0].least == 2 / math.comb(19, 9)
+
+
+def test_seeds_are_paired_where_they_correlate(tmp_path: Path) -> None:
+    """Errors that rise and fall together over shared seeds make a narrow interval; without, they do not."""
+    hard = (10, 30, 50, 20, 40)
+    [pair] = judged(tmp_path / "a", (PLAIN, hard), (MIDDLE, [each + 2 + each % 3 for each in hard]))
+    assert pair.trained is not None
+    assert (pair.trained.method, pair.verdict) == ("paired", "supported")
+    assert pair.correlation is not None
+    assert pair.correlation > 0.99
+    [pair] = judged(tmp_path / "b", (PLAIN, hard), (MIDDLE, [each + 2 + each % 3 for each in hard[::-1]]))
+    assert pair.trained is not None
+    assert (pair.trained.method, pair.verdict) == ("pooled", "undecided")
+    [pair] = judged(tmp_path / "c", (PLAIN, hard), (MIDDLE, [each + 2 for each in hard]))
+    assert pair.trained is not None
+    assert pair.trained.method == "pooled", "differences that are all the same have no spread to judge by"
+
+
+def test_two_nets_are_never_pooled(tmp_path: Path) -> None:
+    """McNemar on each seed that both have, by the images that only the one gets wrong."""
+    write_errors(tmp_path, PLAIN, LOW[:2])
+    write_errors(tmp_path, MIDDLE, HIGH[:3])
+    [answer] = compare([tmp_path])
+    assert [each.seeds for each in answer.nets] == [(0, 0), (1, 1)]
+    for each, low, high in zip(answer.nets, LOW, HIGH, strict=False):
+        assert each.second_alone - each.first_alone == high - low
+
+
+small = st.lists(st.integers(1, 60), min_size=1, max_size=4)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(small, min_size=2, max_size=3), st.randoms(use_true_random=False))
+def test_neither_order_nor_side_matters(counts: list[list[int]], random: Random) -> None:
+    """The folders in any order give the same answer; asked the other way round, the opposite one."""
+    opposite = {"supported": "contradicted", "contradicted": "supported"}
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        families = ("plain", "resnet", "dmrnet")
+        runs = [
+            run
+            for family, wrong in zip(families, counts, strict=False)
+            for run in write_errors(folder, replace(MIDDLE, family=family), wrong)
+        ]
+        folders = [run.folder for run in runs]
+        [answer] = compare(folders)
+        random.shuffle(folders)
+        assert compare(folders) == (answer,)
+        if len(counts) > 2:
+            return
+        [back] = compare(folders, against=answer.pairs[0].first.row.design)
+        [ours], [theirs] = answer.pairs, back.pairs
+        assert theirs.first == ours.second
+        assert opposite.get(ours.verdict, ours.verdict) == theirs.verdict
+        assert theirs.chance == ours.chance
+        if ours.trained:
+            assert theirs.trained is not None
+            assert theirs.trained.visible == pytest.approx(ours.trained.visible)
+            assert replace(theirs.trained, visible=ours.trained.visible) == replace(
+                ours.trained, points=-ours.trained.points, low=-ours.trained.high, high=-ours.trained.low
+            )
+        assert theirs.opinions == ours.opinions
+
+
+# ------------------------------------------------------------------------------------------------ warnings, refusals
+
+
+def warned(folder: Path) -> tuple[str, ...]:
+    """The warnings of the only question."""
+    [answer] = compare([folder])
+    return answer.warnings
+
+
+def test_what_is_unequal_is_warned_of(tmp_path: Path) -> None:
+    """Budgets, seeds, recipes that were made for one, departures, and unfinished runs."""
+    runs = write_errors(tmp_path, replace(PLAIN, family="wide-resnet", parameters=90_000), LOW)
+    for run in (*runs, *write_errors(tmp_path, MIDDLE, HIGH[:3])):
+        recipe = {**read_json(run.folder / "experiment.json")["recipe"], "name": "wrn-cifar"}
+        edited([run], "experiment.json", recipe=recipe)
+    edited(runs, "experiment.json", departures=["batch is 64 in place of 128"])
+    (tmp_path / "begun").mkdir()
+    write_json(tmp_path / "begun" / "experiment.json", read_json(runs[0].folder / "experiment.json"))
+    assert warned(tmp_path) == (
+        "unequal budgets: from 60,000 parameters (resnet) to 90,000 parameters (wide-resnet)",
+        "unequal seeds, and with them order of the data: 0 to 2 of resnet; 0 to 3 of wide-resnet; what has other seeds "
+        "is not paired",
+        "not all were trained otherwise than the recipe says; wide-resnet: batch is 64 in place of 128",
+        "unequal tuning: the recipe wrn-cifar was made for wide-resnet, not for resnet",
+        "left out, not finished: begun: not begun",
+    )
+
+
+def test_a_design_tried_more_often_is_warned_of(tmp_path: Path) -> None:
+    """The best of two recipes is no fair rival of the only one."""
+    write_errors(tmp_path, PLAIN, LOW)
+    write_errors(tmp_path, MIDDLE, HIGH)
+    for run in write_errors(tmp_path / "again", MIDDLE, LOW):
+        recipe = {**read_json(run.folder / "experiment.json")["recipe"], "batch": 32}
+        edited([run], "experiment.json", recipe=recipe)
+    [answer] = compare([tmp_path, tmp_path / "again"])
+    assert any(each.startswith("unequal tuning: recipes tried are of plain") for each in answer.warnings)
+
+
+def test_errors_near_zero_are_said(tmp_path: Path) -> None:
+    """Three wrong images of 360 have no normal distribution."""
+    write_errors(tmp_path, PLAIN, (2, 3, 4))
+    write_errors(tmp_path, MIDDLE, HIGH)
+    [answer] = compare([tmp_path])
+    assert answer.notes[0].startswith("Errors near zero: of 360 images a net gets few wrong: plain (3.0).")
+
+
+def test_equal_runs_have_no_warning(tmp_path: Path) -> None:
+    """Nothing is said where nothing is unequal."""
+    write_errors(tmp_path, PLAIN, LOW)
+    write_errors(tmp_path, MIDDLE, HIGH)
+    assert warned(tmp_path) == ()
+
+
+def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
+    """As they were published, with their protocol; with a spread only where one was printed."""
+    for subject, wrong in ((replace(MIDDLE, knobs="base=16"), LOW), (replace(LARGE, depth=110, knobs="base=16"), HIGH)):
+        write_errors(tmp_path, subject, wrong, data="cifar-10")
+    [answer] = compare([tmp_path])
+    figures = answer.published["resnet:depth=20,base=16"]
+    assert [(str(each.value), each.spread, each.protocol) for each in figures] == [
+        ("8.75", None, "mean subtracted; repeats not stated")
+    ]
+    assert ("6.61 ± 0.16", "mean of 5") in [
+        (str(each), each.protocol) for each in answer.published["resnet:depth=110,base=16"]
+    ]
+
+
+def test_studies_keep_their_questions(tmp_path: Path) -> None:
+    """A study's questions are answered one by one, each with its own Holm; also as one folder among others."""
+    study = write_study(tmp_path / "inner" / "study")
+    answers = compare([study])
+    assert [answer.question.title for answer in answers] == [
+        "Which designs train when they are deep?",
+        "Which is better at an equal budget?",
+    ]
+    assert compare([tmp_path / "inner"]) == answers
+    assert len(compare([study], against="resnet:depth=56,base=8")) == 1
+
+
+def refusal(*folders: Path, against: str | None = None) -> str:
+    """What is said instead of an answer."""
+    with pytest.raises((FolderError, UnknownName)) as caught:
+        compare(folders, against=against)
+    return str(caught.value)
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    """No runs, one design, several data sets, other images, a copied run: one line each."""
+    assert refusal(tmp_path / "nowhere").endswith("is neither a run nor a study: it does not exist")
+    assert "it has neither experiment.json nor study.json" in refusal(tmp_path)
+    [run, *_] = write_errors(tmp_path / "a", PLAIN, LOW)
+    assert refusal(run.folder) == "nothing to compare: all runs are of plain; name runs of another design too"
+    assert refusal(tmp_path / "a") == refusal(run.folder)
+    write_errors(tmp_path / "b", MIDDLE, HIGH)
+    assert refusal(tmp_path / "a", tmp_path / "b", against="resnet:depth=2O,base=8") == (
+        'no run of the design "resnet:depth=2O,base=8"; did you mean "resnet:depth=20,base=8"?'
+    )
+    write_errors(tmp_path / "c", MIDDLE, HIGH, data="synthetic")
+    assert refusal(tmp_path / "a", tmp_path / "c") == (
+        "the runs are of several data sets (digits:size=16, synthetic); errors are compared on the same images alone"
+    )
+    shutil.copytree(run.folder, tmp_path / "a" / "copy")
+    assert refusal(tmp_path / "a", tmp_path / "b") == (
+        f"copy and {run.name} are one training with seed 0; a copy is no further net"
+    )
+    shutil.rmtree(tmp_path / "a" / "copy")
+    edited([run], "experiment.json", images="other")
+    assert refusal(tmp_path / "a", tmp_path / "b").startswith("the runs are of different images of digits:size=16")
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("", "not valid JSON"),
+        ("[]", "does not hold the results of a run"),
+        ({"test": {"error_percent": "1", "images": IMAGES}}, "does not hold the results of a run"),
+        ({"test": {"error_percent": math.inf, "images": IMAGES}}, "does not hold the results of a run"),
+        ({"test": {"error_percent": math.nan, "images": IMAGES}}, "does not hold the results of a run"),
+        ({"parameters": -1}, "does not hold the results of a run"),
+        ({"seconds": None}, "does not hold the results of a run"),
+        ({"train": {}}, "are not those of a finished run"),
+        ({"seed": 7}, "tell of different seeds"),
+    ],
+    ids=str,
+)
+def test_damaged_results_are_named(tmp_path: Path, damage: str | Mapping[str, object], sentence: str) -> None:
+    """The file, and what is wrong with it."""
+    runs = write_errors(tmp_path, PLAIN, LOW)
+    write_errors(tmp_path, MIDDLE, HIGH)
+    if isinstance(damage, str):
+        (runs[0].folder / "results.json").write_text(damage)
+    else:
+        edited(runs[:1], "results.json", **damage)
+    assert sentence in refusal(tmp_path)
+    assert runs[0].name in refusal(tmp_path)
+
+
+def test_other_test_images_are_refused(tmp_path: Path) -> None:
+    """Fewer of them, or others; nets without predictions are compared, but not net by net."""
+    runs = write_errors(tmp_path, PLAIN, LOW)
+    write_errors(tmp_path, MIDDLE, HIGH)
+    kept = (runs[0].folder / "predictions.csv").read_text()
+    (runs[0].folder / "predictions.csv").write_text(kept.replace("\n1,", "\n100000,", 1))
+    assert refusal(tmp_path) == "the runs were tested on other images: the ids of their predictions differ"
+    (runs[0].folder / "predictions.csv").unlink()
+    [answer] = compare([tmp_path])
+    assert [each.seeds[0] for each in answer.nets] == [1, 2, 3]
+    edited(runs, "results.json", test={"error_percent": 1.0, "images": 100})
+    assert refusal(tmp_path) == "the runs were tested on 100 and 360 images: not the same"
+
+
+@pytest.mark.parametrize("points", [0.0, -1.0, 101.0, math.nan, math.inf])
+def test_a_difference_is_one(tmp_path: Path, points: float) -> None:
+    """Points of test error, more than none and no more than all."""
+    with pytest.raises(UsageError, match=r"between 0\.001 and 100 points of error"):
+        compare([tmp_path], points=points)
+
+
+def test_an_unknown_design_is_compared_all_the_same(tmp_path: Path) -> None:
+    """A file that is gone, or a folder without env.json: what needs them is not told, the rest is."""
+    runs = [
+        write_run(tmp_path / f"{design} {seed}", MIDDLE, seed=seed, wrong=[k < n for k in range(IMAGES)], design=design)
+        for design, counts in (("gone.toml", LOW), ("resnet-20", HIGH))
+        for seed, n in enumerate(counts)
+    ]
+    for run in runs:
+        (run.folder / "env.json").unlink()
+    [answer] = compare([tmp_path])
+    assert answer.pairs[0].verdict in ("supported", "contradicted")

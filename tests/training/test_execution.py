@@ -1,0 +1,116 @@
+"""How a training is carried out: what it promises, what it refuses, and what it says before it starts."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from resatlas.cli.progress import opening
+from resatlas.errors import UsageError
+from resatlas.runs.store import Run
+from resatlas.studies.single import carry_out, prepare
+from resatlas.training import execution
+from resatlas.training.distributed import World
+from resatlas.training.execution import Execution, determinism, device_of
+from resatlas.training.loop import Course
+from resatlas.training.session import UNWATCHED, Watcher
+from resatlas.training.state import TrainState
+from tests.training import processes
+from tests.training.small import DATA, DESIGN, DROPPING, EXPERIMENT, assert_same, last_checkpoint
+
+TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--save-every", "0", "--quiet")
+
+
+def sha256_of_weights(run: Run) -> str:
+    """That of the last weights, as the checkpoint's own manifest says it."""
+    manifest = json.loads((last_checkpoint(run) / "MANIFEST.json").read_text())
+    return manifest["files"]["model.safetensors"]["sha256"]
+
+
+def test_deterministic_twice_gives_the_same_hash(tmp_path: Path) -> None:
+    """Two processes, one seed: the sha256 of the final weights; another seed has another."""
+    for name, seed in (("one", "0"), ("two", "0"), ("other", "1")):
+        ended = processes.run(tmp_path, *TRAIN, "--deterministic", "--seed", seed, "--out", name)
+        assert ended == processes.Ended(0, "", "")
+    one, two, other = (sha256_of_weights(Run(tmp_path / name)) for name in ("one", "two", "other"))
+    assert one == two
+    assert one != other
+
+
+def test_an_operation_without_a_promise_is_refused_within_and_only_there() -> None:
+    """As torch refuses it; what is promised is said once, with the number of threads it holds for."""
+    said: list[str] = []
+    ambiguous = torch.tensor([0, 0, 1])
+    with determinism(asked=True, on_note=said.append), pytest.raises(RuntimeError, match="deterministic"):
+        torch.zeros(4).put_(ambiguous, torch.ones(3))
+    torch.zeros(4).put_(ambiguous, torch.ones(3))
+    assert said == [
+        "deterministic: the same seed gives the same weights to the bit on this machine, with these versions and "
+        f"1 x {torch.get_num_threads()} threads"
+    ]
+
+
+@pytest.mark.parametrize("how", [Execution(kept="units"), Execution(kept="segments"), Execution(device="cpu")], ids=str)
+def test_how_it_is_carried_out_changes_no_bit(how: Execution, unbroken_dropping: Run, tmp_path: Path) -> None:
+    """Weights, momenta, statistics and metrics of a training with dropout; env.json says what was done."""
+    carry_out(prepare(DROPPING, out=tmp_path / "run"), watcher=UNWATCHED, save_every=0, execution=how)
+    run = Run(tmp_path / "run")
+    assert_same(run, unbroken_dropping)
+    told = json.loads((run.folder / "env.json").read_text())["execution"]
+    assert (told["kept"], told["device"], told["processes"]) == (how.kept, "cpu", 1)
+    assert told["threads"] == torch.get_num_threads()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """Before a folder is made; by default the processor does without being asked."""
+    with pytest.raises(UsageError, match="torch finds no GPU here; leave out --device or give --device cpu"):
+        carry_out(prepare(EXPERIMENT, out=tmp_path / "run"), watcher=UNWATCHED, execution=Execution(device="cuda"))
+    assert not (tmp_path / "run").exists()
+    assert device_of(None) == torch.device("cpu")
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of its number, as torchrun gives it; one process too many is refused. No GPU takes part in this test."""
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+    for number in range(2):
+        monkeypatch.setattr(execution, "local_rank", lambda number=number: number)
+        assert device_of(None) == torch.device("cuda", number)
+    assert chosen == [torch.device("cuda", 0), torch.device("cuda", 1)]
+    assert device_of("cpu") == torch.device("cpu")
+    monkeypatch.setattr(execution, "local_rank", lambda: 2)
+    with pytest.raises(UsageError, match="2 GPUs serve 2 processes on a machine; start fewer"):
+        device_of("cuda")
+
+
+@pytest.mark.parametrize(
+    ("group", "size", "how"),
+    [
+        (None, 1, "fp32 on cpu, channels-last, 1 process, of a batch 16 images each, in 1 pass of norm groups of 16"),
+        (None, 2, "fp32 on cpu, channels-last, 2 processes, of a batch 8 images each, in 1 pass of norm groups of 8"),
+        (4, 1, "fp32 on cpu, channels-last, 1 process, of a batch 16 images each, in 4 passes of norm groups of 4"),
+        (4, 2, "fp32 on cpu, channels-last, 2 processes, of a batch 8 images each, in 2 passes of norm groups of 4"),
+    ],
+)
+def test_what_is_about_to_happen_is_said(group: int | None, size: int, how: str, tmp_path: Path) -> None:
+    """The global batch, who has which share of it in how many passes, precision, device and layout."""
+    said: list[tuple[str, str]] = []
+    experiment = replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, epochs=1, norm_group=group))
+
+    def on_start(run: Run, course: Course, state: TrainState) -> None:
+        said.append(opening(run, replace(course, world=World(size=size)), state))
+
+    carry_out(prepare(experiment, out=tmp_path / "run"), watcher=Watcher(on_start=on_start))
+    assert said == [
+        (
+            f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, learning rate up to 0.1, seed 0 "
+            f"-> {tmp_path / 'run'}",
+            how,
+        )
+    ]

@@ -1,0 +1,107 @@
+"""LAMB against its formulas, written out parameter by parameter; its state is kept by path."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from resatlas.arch.ops import Shape
+from resatlas.nets.network import Network, build
+from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.recipe import Decay, Lamb
+from resatlas.training.optimizer import decay_of, kind_of, momenta, optimizer, parameters_by_kind, set_momenta
+from tests.training.small import DESIGN
+
+RULE = Lamb(beta1=0.8, beta2=0.95, eps=1e-3)
+RECIPE = replace(NAMED["quick"], optimizer=RULE, decay=Decay(conv=0.02, linear=0.3))
+RATES = (0.1, 0.3, 0.05, 0.2)
+
+
+def network() -> Network:
+    """The smallest network, in float64."""
+    return build(DESIGN, image=Shape(1, 8, 8), classes=4).double()
+
+
+def gradients(network: nn.Module, step: int) -> dict[str, torch.Tensor]:
+    """Gradients of no loss at all."""
+    draw = torch.Generator().manual_seed(step)
+    return {
+        path: torch.randn(each.shape, generator=draw, dtype=each.dtype) for path, each in network.named_parameters()
+    }
+
+
+def update(learning: Network, optimizer: Any, step: int) -> None:  # noqa: ANN401 - torch's or ours
+    """One step of the optimizer."""
+    for path, gradient in gradients(learning, step).items():
+        learning.get_parameter(path).grad = gradient
+    for group in optimizer.param_groups:
+        group["lr"] = RATES[step]
+    optimizer.step()
+
+
+def written_out(
+    weights: dict[str, torch.Tensor], decays: dict[str, float], given: list[dict[str, torch.Tensor]]
+) -> None:
+    """Algorithm 2 of the paper, in a straight line; without a decay the trust ratio is 1."""
+    first = {path: torch.zeros_like(each) for path, each in weights.items()}
+    second = {path: torch.zeros_like(each) for path, each in weights.items()}
+    for t, of_step in enumerate(given, 1):
+        for path, w in weights.items():
+            g = of_step[path]
+            first[path] = 0.8 * first[path] + 0.2 * g
+            second[path] = 0.95 * second[path] + 0.05 * g * g
+            r = first[path] / (1 - 0.8**t) / (torch.sqrt(second[path] / (1 - 0.95**t)) + 1e-3)
+            u = r + decays[path] * w
+            length, longer = w.square().sum().sqrt(), u.square().sum().sqrt()
+            trust = (length / longer).item() if decays[path] and length > 0 and longer > 0 else 1.0
+            weights[path] = w - RATES[t - 1] * trust * u
+
+
+def test_lamb_is_its_formulas() -> None:
+    """Four steps of all parameters, at four rates; a weight that is 0 has the trust ratio 1."""
+    learning = network()
+    with torch.no_grad():
+        learning.get_parameter("head.linear.weight").zero_()
+    weights = {path: each.detach().clone() for path, each in learning.named_parameters()}
+    decays = {path: decay_of(kind, RECIPE.decay) for path, _, kind in parameters_by_kind(learning)}
+    assert len(set(decays.values())) == 3
+    lamb = optimizer(learning, RECIPE)
+    for step in range(len(RATES)):
+        update(learning, lamb, step)
+    written_out(weights, decays, [gradients(learning, step) for step in range(len(RATES))])
+    for path, each in learning.named_parameters():
+        assert torch.allclose(each, weights[path], rtol=1e-10, atol=1e-12), path
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_lamb_goes_on_from_what_it_kept(steps: int) -> None:
+    """Its moments and its number of updates, by path, in another optimizer: the same weights to the bit."""
+    whole, broken, last = network(), network(), len(RATES)
+    first, second = optimizer(whole, RECIPE), optimizer(broken, RECIPE)
+    for step in range(last):
+        update(whole, first, step)
+        if step < steps:
+            update(broken, second, step)
+    kept = {path: each.clone() for path, each in momenta(broken, second).items()}
+    assert len(kept) == 3 * len(list(broken.parameters())) * (steps > 0)
+    third = optimizer(broken, RECIPE)
+    set_momenta(broken, third, kept)
+    for step in range(steps, last):
+        update(broken, third, step)
+    assert all(one.equal(other) for one, other in zip(whole.parameters(), broken.parameters(), strict=True))
+    assert kept.keys() <= momenta(broken, third).keys()
+
+
+def test_kinds_have_their_decay() -> None:
+    """The classifier's weight is of another group than the convolutions', norms and biases are of a third."""
+    learning = network()
+    groups = {
+        id(member): group["weight_decay"]
+        for group in optimizer(learning, RECIPE).param_groups
+        for member in group["params"]
+    }
+    for path, module in learning.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            assert groups[id(parameter)] == decay_of(kind_of(module, name), RECIPE.decay), path

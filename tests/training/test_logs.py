@@ -1,0 +1,127 @@
+"""Logs for other programs: every epoch once, whatever happened on the way, and nothing that a training depends on."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from resatlas.errors import Stopped, UsageError
+from resatlas.runs.store import Run
+from resatlas.studies.single import carry_out, prepare
+from resatlas.training import logs
+from resatlas.training.execution import Execution, Log
+from resatlas.training.session import UNWATCHED, Watcher
+from tests.training.small import EXPERIMENT, STEPS, assert_same, signalling
+
+TENSORBOARD = Execution(logs=("tensorboard",))
+
+NOTHING: dict[str, str] = {}
+EVERYTHING = {"tensorboard": "2.21.0", "wandb": "0.31.0"}
+"""Versions of installed packages."""
+
+
+def logged(folder: Path, execution: Execution, *, resume: str | None = None, watcher: Watcher = UNWATCHED) -> Run:
+    """The smallest run with a log."""
+    prepared = prepare(EXPERIMENT, out=folder, resume=resume)
+    carry_out(prepared, watcher=watcher, resume=resume, save_every=0, execution=execution)
+    return Run(folder)
+
+
+def scalars(run: Run) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard reads in the run's events: the steps and values of each name."""
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = reading.EventAccumulator(str(run.folder / "events"))
+    events.Reload()
+    return {name: [(each.step, each.value) for each in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+def test_tensorboard_shows_every_epoch_once(unbroken: Run, tmp_path: Path) -> None:
+    """Stopped in the second epoch and resumed: the values of metrics.jsonl and timing.jsonl, each at its step, once."""
+    pytest.importorskip("tensorboard")
+    with pytest.raises(Stopped):
+        logged(tmp_path / "run", TENSORBOARD, watcher=signalling(STEPS + 2))
+    run = logged(tmp_path / "run", TENSORBOARD, resume="auto")
+    found = scalars(run)
+    assert found.keys() == {*run.metrics[0], *run.timing[0]} - {"epoch", "step"}
+    for name, values in found.items():
+        rows = [{**timing, **metrics} for metrics, timing in zip(run.metrics, run.timing, strict=True)]
+        assert values == [(row["step"], pytest.approx(row[name], rel=1e-6)) for row in rows], name
+    assert_same(run, unbroken)
+
+
+@pytest.mark.parametrize("here", ["2.21.0", None])
+def test_by_default_it_is_written_where_it_is_installed(here: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing else is; an empty list asks for no log."""
+    versions = {"tensorboard": here}
+    monkeypatch.setattr(logs, "installed_version", versions.get)
+    assert logs.logs_here(None) == (("tensorboard",) if here else ())
+    assert logs.logs_here(()) == ()
+
+
+@pytest.mark.parametrize(
+    ("log", "command"), [("tensorboard", r"pip install resatlas\[train\]"), ("wandb", "pip install wandb")]
+)
+def test_a_missing_package_is_told_before_anything_is_begun(
+    log: Log, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, with the command that installs it, and without a folder."""
+    monkeypatch.setattr(logs, "installed_version", NOTHING.get)
+    with pytest.raises(UsageError, match=f"--log {log} needs a package that is missing: {command}"):
+        logged(tmp_path / "run", Execution(logs=(log,)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_wandb_stays_on_this_machine_and_hears_every_epoch(
+    unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for the package: offline unless the environment says otherwise, the same id for the same folder."""
+    calls: list[dict[str, object]] = []
+    rows: list[tuple[int, dict[str, object]]] = []
+    ends: list[str] = []
+
+    def log(row: logs.Row, step: int) -> None:
+        rows.append((step, dict(row)))
+
+    def init(**options: object) -> SimpleNamespace:
+        calls.append(options)
+        return SimpleNamespace(log=log, finish=lambda: ends.append("finished"))
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, Settings=SimpleNamespace))
+    monkeypatch.setattr(logs, "installed_version", EVERYTHING.__getitem__)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    wandb = Execution(logs=("wandb",))
+    with pytest.raises(Stopped):
+        logged(tmp_path / "run", wandb, watcher=signalling(STEPS + 2))
+    run = logged(tmp_path / "run", wandb, resume="auto")
+    assert [(each["mode"], each["dir"], each["resume"]) for each in calls] == [
+        ("offline", str(run.folder), "allow")
+    ] * 2
+    assert calls[0]["id"] == calls[1]["id"]
+    assert [step for step, _ in rows] == [STEPS, 2 * STEPS, 3 * STEPS]
+    assert [row["train_loss"] for _, row in rows] == [row["train_loss"] for row in run.metrics]
+    assert ends == ["finished", "finished"]
+    assert_same(run, unbroken)
+
+
+def test_a_log_that_cannot_be_written_ends_and_the_training_does_not(
+    unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said once."""
+    notes: list[str] = []
+
+    @contextmanager
+    def full(_log: object, _run: Run) -> Iterator[logs.Write]:
+        def write(_row: logs.Row) -> None:
+            raise OSError(28, "No space left on device")
+
+        yield write
+
+    monkeypatch.setattr(logs, "installed_version", EVERYTHING.__getitem__)
+    monkeypatch.setattr(logs, "_opened", full)
+    run = logged(tmp_path / "run", TENSORBOARD, watcher=replace(UNWATCHED, on_note=notes.append))
+    assert [note for note in notes if "log" in note] == ["the log of tensorboard ends: no space left on device"]
+    assert_same(run, unbroken)

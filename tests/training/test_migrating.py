@@ -1,0 +1,73 @@
+"""A run that the version before began, schema_1/, is gone on with by this one.
+
+It was made by resatlas of schema 1: resnet:depth=8,base=2 on synthetic digits, stopped by SIGTERM after step 8 of 15.
+whole.jsonl has the metrics of the same training by that version without a break.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resatlas.errors import CheckpointError, FolderError
+from resatlas.runs.files import read_lines
+from resatlas.runs.store import Run
+from tests.training.small import DATA, DESIGN, EXPERIMENT, carried_out, last_checkpoint, position
+
+BEGUN = Path(__file__).parent / "schema_1"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A copy of that run."""
+    shutil.copytree(BEGUN, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def edited(file: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """Change the JSON of a file."""
+    value = json.loads(file.read_text(encoding="utf-8"))
+    change(value)
+    file.write_text(json.dumps(value), encoding="utf-8")
+
+
+def test_a_run_of_the_schema_before_says_what_it_trains(run: Run) -> None:
+    """The same experiment as today's, with its own digest, which its checkpoints know."""
+    assert (run.experiment.design, run.experiment.data) == (DESIGN, DATA)
+    assert run.experiment.recipe == EXPERIMENT.recipe
+    assert position(last_checkpoint(run))["schema"] == 1
+    assert position(last_checkpoint(run))["experiment"] == run.digest
+
+
+def test_a_run_of_the_schema_before_is_gone_on_with(run: Run) -> None:
+    """From step 8 to its end, with the results that it would have had; its own file is left as it was written."""
+    before = (run.folder / "experiment.json").read_bytes()
+    carried_out(run.folder, EXPERIMENT, resume="auto")
+    expected = list(read_lines(BEGUN / "whole.jsonl"))
+    assert [list(row) for row in run.metrics] == [list(row) for row in expected]
+    assert run.metrics[0] == expected[0]
+    for mine, theirs in zip(run.metrics, expected, strict=True):
+        assert list(mine.values()) == pytest.approx(list(theirs.values()), rel=1e-4)
+    assert (run.folder / "experiment.json").read_bytes() == before
+    assert position(last_checkpoint(run))["schema"] == 2
+    assert position(last_checkpoint(run))["experiment"] == run.digest
+
+
+def test_a_run_of_a_later_schema_is_refused(run: Run) -> None:
+    """In one sentence that says so."""
+    edited(run.folder / "experiment.json", lambda value: value.update(schema=3))
+    with pytest.raises(
+        FolderError, match=r"of schema 3 was written by a later version of resatlas; this version reads"
+    ):
+        carried_out(run.folder, EXPERIMENT, resume="auto")
+
+
+def test_the_digest_of_an_old_run_still_guards_it(run: Run) -> None:
+    """Another seed in its file is another experiment: the checkpoint does not go with it."""
+    edited(run.folder / "experiment.json", lambda value: value.update(seed=1))
+    with pytest.raises(FolderError, match="holds another experiment"):
+        carried_out(run.folder, EXPERIMENT, resume="auto")
+    with pytest.raises(CheckpointError, match="belongs to another experiment"):
+        carried_out(run.folder, run.experiment, resume="auto")
