@@ -70,25 +70,6 @@ def test_predictions_count_every_image_once(runs: Path) -> None:
     assert len(rows[1]) == 1 + 24
 
 
-@pytest.mark.parametrize(("first", "then"), [("2", "1"), ("1", "2")])
-def test_another_number_of_processes_goes_on(first: str, then: str, tmp_path: Path) -> None:
-    """Stopped by a signal in one world and resumed in another: every step once, to the last."""
-    command = (*TRAIN, "--epochs", "80", "--out", "run")
-    process = started(tmp_path, *command, "--processes", first)
-    assert wait_for(lambda: list((tmp_path / "run" / "checkpoints").glob("step-*")))
-    process.send_signal(signal.SIGTERM)
-    code, _, err = ended(process)
-    assert code == 75, err
-    run = Run(tmp_path / "run")
-    stopped = json.loads((last_checkpoint(run) / "state.json").read_text())
-    assert stopped["world_size"] == int(first)
-    assert 0 < stopped["step"] < 400
-    code, _, err = ended(started(tmp_path, *command, "--resume", "auto", "--processes", then))
-    assert code == 0, err
-    assert [row["step"] for row in run.metrics] == list(range(5, 401, 5))
-    assert [row["images"] for row in run.timing] == [80] * 80
-
-
 def test_ctrl_c_stops_all_at_one_step(tmp_path: Path) -> None:
     """The keyboard reaches the launcher, which hands it on once: saved, exit 75, status "stopped", nobody left."""
     process = started(tmp_path, *TRAIN, "--epochs", "4000", "--out", "run", "--processes", "2")

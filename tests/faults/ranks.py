@@ -85,6 +85,20 @@ def watch_threads() -> None:
     main._run = watched
 
 
+def listed(step: int = 0) -> None:
+    """Let each process list the images of its steps in a file, and ask for an end in one of them."""
+    real = loop.step
+
+    def listing(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+        real(state, batch, course)
+        with Path("images").open("a") as file:
+            print(state.step, *batch.ids.tolist(), file=file)
+        if state.step == step and course.world.leads:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.step = listing
+
+
 def healthy() -> None:
     """No fault at all."""
 

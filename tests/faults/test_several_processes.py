@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch.distributed import TCPStore
 from resatlas.cli import launching
 from resatlas.errors import ProcessLost
 from resatlas.runs.store import Run
-from tests.faults.ranks import ended, fault, launched, met, world
+from tests.faults.ranks import ended, fault, launched, listed, met, world
 from tests.training import processes
 from tests.training.small import DATA, DESIGN, STEPS, assert_same, last_checkpoint
 
@@ -115,6 +116,40 @@ def test_a_signal_to_the_launcher_stops_all_at_one_step(tmp_path: Path, words: t
     assert f"after step {int(saved.name[5:]):,} of" in stops[0]
     status = json.loads((run.folder / "status.json").read_text())
     assert status["status"] == "stopped"
+
+
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 2)], ids=["from two to one", "from one to two"])
+def test_another_number_of_processes_sees_every_image_once(tmp_path: Path, sizes: tuple[int, int]) -> None:
+    """Stopped in one world and resumed in another, which is told: in each step the images that one alone would see."""
+    command = (*TRAIN, "--epochs", "3", "--resume", "auto", "--out", str(tmp_path / "run"))
+    alone = tmp_path / "alone"
+    assert processes.run(alone, *command[:-1], "run", first=listed).code == 0
+    before, after = (partial(world, tmp_path) if size == 2 else partial(one, tmp_path) for size in sizes)
+    assert {each.code for each in before(*command, first=partial(listed, STEP))} == {75}
+    stopped = json.loads((last_checkpoint(Run(tmp_path / "run")) / "state.json").read_text())
+    assert (stopped["step"], stopped["world_size"]) == (STEP, sizes[0])
+    leader, *_ = after(*command, first=listed)
+    assert leader.code == 0, leader.err
+    told = f"goes on with {sizes[1]} processes from {sizes[0]}: the same images, last bits differ"
+    assert told in leader.err.splitlines()
+    seen: dict[int, list[int]] = {}
+    for rank in range(2):
+        for step, images in steps_of(tmp_path / f"rank {rank}"):
+            seen.setdefault(step, []).extend(images)
+    assert seen == dict(steps_of(alone))
+    assert [row["step"] for row in Run(tmp_path / "run").metrics] == [STEPS, 2 * STEPS, 3 * STEPS]
+
+
+def one(folder: Path, *words: str, first: Callable[[], None]) -> list[processes.Ended]:
+    """The end of a process alone, in the folder that the first of two would have."""
+    return [processes.run(folder / "rank 0", *words, first=first)]
+
+
+def steps_of(folder: Path) -> list[tuple[int, list[int]]]:
+    """(step, images) as a process listed them."""
+    file = folder / "images"
+    rows = [[int(word) for word in line.split()] for line in file.read_text().splitlines()] if file.exists() else []
+    return [(step, images) for step, *images in rows]
 
 
 LEAVING = """

@@ -99,8 +99,8 @@ def save(
     return target
 
 
-def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation: str | None = None) -> None:
-    """Set the state to that of a checkpoint.
+def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation: str | None = None) -> int:
+    """Set the state to that of a checkpoint; the number of processes that saved it.
 
     Raises: CheckpointError if it is not valid, or of another experiment, or of images normalised otherwise.
     """
@@ -134,6 +134,7 @@ def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation:
             _of(int, position[key]) for key in ("overflows", "skipped", "skipped_in_a_row")
         )
         state.scaler.load_state_dict({name: _of(type(own), position["scaler"][name]) for name, own in scaler.items()})
+        return _of(int, position["world_size"])
     except (KeyError, TypeError):
         raise CheckpointError(f"checkpoint {checkpoint.name} is damaged: state.json does not read as one") from None
 

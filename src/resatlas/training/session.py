@@ -119,13 +119,9 @@ def train(
     sealed = world.lead(lambda: _sealed(run, images))
     state = start(run, experiment, device_of(execution.device))
     state.network.kept = execution.kept
-    if resume:
-        checkpoint.load(state, resume, experiment=identity, normalisation=sealed)
-    elif experiment.weights:
-        watcher.on_note(take_weights(state.network, experiment.weights))
+    for note in _begun(state, resume, run, experiment, world, sealed):
+        watcher.on_note(note)
     course = _course(experiment, images, world, state)
-    if world.size > 1 and experiment.recipe.norm_group is None:
-        watcher.on_note(f"each of {world.size} processes normalises by the statistics of its own part of a batch")
     logs = logs_here(execution.logs) if world.leads else ()
     _ready(run, state, course, _told(course, execution, logs))
     saved = time.monotonic()
@@ -176,6 +172,23 @@ def train(
         if stopping := world.agreed(request.signal):
             raise Stopped(f"by {stopping.name} after the last step, saved; {GO_ON}")
     return state
+
+
+def _begun(
+    state: TrainState, resume: Path | None, run: Run, experiment: Experiment, world: World, sealed: str
+) -> Iterator[str]:
+    """Set the state to what the training goes on or starts from; what there is to say of that.
+
+    Raises: CheckpointError
+    """
+    if resume:
+        before = checkpoint.load(state, resume, experiment=run.digest, normalisation=sealed)
+        if before != world.size:
+            yield f"goes on with {world.size} processes from {before}: the same images, last bits differ"
+    elif experiment.weights:
+        yield take_weights(state.network, experiment.weights)
+    if world.size > 1 and experiment.recipe.norm_group is None:
+        yield f"each of {world.size} processes normalises by the statistics of its own part of a batch"
 
 
 def _leaving_out(run: Run, state: TrainState, course: Course, watcher: Watcher) -> Callable[[NonFiniteError], None]:
