@@ -87,14 +87,14 @@ def test_ctrl_c_stops_all_at_one_step(tmp_path: Path) -> None:
 
 def test_the_processes_stop_when_their_launcher_is_killed(tmp_path: Path) -> None:
     """Kill -9 of the launcher: its processes save and end, and the run goes on from there."""
-    process = started(tmp_path, *TRAIN, "--epochs", "200", "--out", "run", "--processes", "2")
+    process = started(tmp_path, *TRAIN, "--epochs", "80", "--out", "run", "--processes", "2")
     run = Run(tmp_path / "run")
     assert wait_for(lambda: list(run.checkpoints.glob("step-*")))
     pid = json.loads((run.folder / "status.json").read_text())["pid"]
     process.kill()
     process.communicate(timeout=120)
     assert wait_for(lambda: not alive(pid), seconds=60)
-    code, _, err = ended(started(tmp_path, *TRAIN, "--epochs", "200", "--out", "run", "--resume", "auto"))
+    code, _, err = ended(started(tmp_path, *TRAIN, "--epochs", "80", "--out", "run", "--resume", "auto"))
     assert code == 0, err
 
 
