@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resatlas.analysis.lesion import (
+from resatlas.analysis.damage import (
     Lesion,
     Score,
     deleted,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resatlas.analysis.passage import begun, bodies_of, ended, streams_of, unit_modules
+from resatlas.analysis.passage import bodies_of, streams_of, unit_modules
 from resatlas.analysis.paths import gradients_by_length, paths
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.expand import expand
@@ -91,10 +91,10 @@ def test_a_network_taken_apart_is_the_network(design: str) -> None:
     """Stem, units and head one after another give what the network gives."""
     net = network(design)
     batch = noise(2, net)
-    streams = begun(net, batch.images)
+    streams = net.begin(batch.images)
     for unit in unit_modules(net).values():
         streams = unit(streams)
-    assert torch.equal(ended(net, streams), net(batch.images))
+    assert torch.equal(net.end(streams), net(batch.images))
 
 
 def test_rows_tell_counts_weights_and_gradients() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from resatlas.analysis.passage import side_by_side
 from resatlas.analysis.similarity import linear_cka, similarity
+from resatlas.nets.network import side_by_side
 from tests.analysis.designs import network, noise
 
 

@@ -12,7 +12,7 @@ import pytest
 from resatlas.data.normalisation import Affine, read_normaliser, save_normaliser
 from resatlas.runs.files import sha256_of
 from resatlas.runs.store import Run
-from resatlas.training.checkpoint import MANIFEST, NORMALISATION, fault, newest_valid, save
+from resatlas.training.checkpoint import AVERAGE, MANIFEST, NORMALISATION, fault, newest_valid, save
 from tests.training import processes
 from tests.training.small import DATA, DESIGN, assert_same, go_on, stepped
 
@@ -107,3 +107,11 @@ def test_another_normalisation_is_not_trained_with(unbroken: Run, tmp_path: Path
     assert processes.run(tmp_path, *TRAIN, "--resume", "auto", "--quiet") == processes.Ended(0, "", "")
     assert_same(run, unbroken)
     assert file.read_bytes() == (unbroken.folder / NORMALISATION).read_bytes()
+
+
+def test_a_manifest_names_every_file(newest: Path, tmp_path: Path) -> None:
+    """A file that it does not know is not read unseen: a name in it may be what was damaged."""
+    copy = tmp_path / newest.name
+    shutil.copytree(newest, copy)
+    (copy / AVERAGE).write_bytes(b"not hashed")
+    assert fault(copy) == f"is damaged: {MANIFEST} does not name {AVERAGE}"

@@ -12,37 +12,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from resatlas.reporting import statistics
-from resatlas.reporting.statistics import (
-    LEVEL,
+from resatlas.reporting import second_opinions, statistics
+from resatlas.reporting.power import (
     POWER,
-    Estimate,
     Matched,
     Own,
     Scheme,
     Shared,
-    bootstrap_p,
-    correlated,
-    correlation,
     degrees_of,
     deviation_factors,
-    difference,
     error_of,
+    nets_needed,
+    power,
+    visible,
+    with_nets,
+)
+from resatlas.reporting.second_opinions import bootstrap_p, least_bootstrap_p, least_rank_p, mcnemar_p, rank_p
+from resatlas.reporting.statistics import (
+    LEVEL,
+    Estimate,
+    correlated,
+    correlation,
+    difference,
     holm,
     interval,
-    least_bootstrap_p,
-    least_rank_p,
-    mcnemar_p,
     moments,
-    nets_needed,
     p_value,
     paired,
     pooled,
-    power,
-    rank_p,
-    visible,
     welch,
-    with_nets,
 )
 
 STUDIES = 40_000
@@ -337,4 +335,4 @@ def test_schemes_tell_what_their_estimates_tell() -> None:
 
 def test_rules_are_those_that_were_decided() -> None:
     """docs/decisions/0005 speaks of these numbers, and the simulations above of no others."""
-    assert (statistics.ALIKE, statistics.PAIRS, statistics.PAIRING_LEVEL, statistics.RANKS) == (2.0, 5, 0.01, 10)
+    assert (statistics.ALIKE, statistics.PAIRS, statistics.PAIRING_LEVEL, second_opinions.RANKS) == (2.0, 5, 0.01, 10)

@@ -197,15 +197,18 @@ def test_a_flipped_bit_anywhere_in_a_manifest_is_found(two: Path, byte: int) -> 
 
 
 @pytest.mark.parametrize(
-    "manifest",
-    ["[]", "{}", "null", "3", '{"schema": 1}', '{"schema": 1, "files": []}', '{"schema": 1, "files": {}}', "[" * 10**5],
+    ("manifest", "reason"),
+    [
+        *((text, "does not read as one") for text in ("[]", "{}", "null", "3", '{"schema": 1}', "[" * 10**5)),
+        *((f'{{"schema": 1, "files": {none}}}', "does not name model.safetensors") for none in ("[]", "{}")),
+    ],
 )
-def test_a_manifest_of_another_form_is_damaged(two: Path, manifest: str) -> None:
+def test_a_manifest_of_another_form_is_damaged(two: Path, manifest: str, reason: str) -> None:
     """JSON that is no manifest is refused as a manifest that is no JSON."""
     (two / "step-00000005" / "MANIFEST.json").write_text(manifest)
     found, [rejected] = newest_valid(two)
     assert found == two / "step-00000003"
-    assert rejected.reason == "is damaged: MANIFEST.json does not read as one"
+    assert rejected.reason == f"is damaged: MANIFEST.json {reason}"
 
 
 @pytest.mark.parametrize("entry", [{"size": None}, {"size": "many"}, {"sha256": None}, {"size": -1}])

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resatlas.analysis.answer import Answer, Fact, of_unit, table
-from resatlas.analysis.passage import begun, ended, unit_modules
+from resatlas.analysis.passage import unit_modules
 from resatlas.analysis.subject import Subject, views_of
 from resatlas.data.dataset import ImageFiles, Part
 from resatlas.data.loading import cropping, pixels_of
@@ -61,12 +61,12 @@ def grad_cam(
     """
     network.eval()
     with torch.no_grad():
-        streams = begun(network, images)
+        streams = network.begin(images)
         for module in unit_modules(network).values():
             streams = module(streams)
     maps = tuple(each.detach().clone().requires_grad_() for each in streams)
     with torch.enable_grad():
-        chosen = ended(network, maps).gather(1, classes[:, None]).sum()
+        chosen = network.end(maps).gather(1, classes[:, None]).sum()
     gradients = torch.autograd.grad(chosen, maps)
     pairs = zip(gradients, maps, strict=True)
     heat = torch.stack([(grad.mean(dim=(2, 3), keepdim=True) * each.detach()).sum(dim=1) for grad, each in pairs])

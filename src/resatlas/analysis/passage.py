@@ -1,16 +1,15 @@
 """A network taken apart: what stands before a unit, the units, what stands behind, and branches silenced or cut."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from jaxtyping import Float
-from torch import Tensor, cat, nn
+from torch import Tensor, nn
 
-from resatlas.nets.network import Network
-from resatlas.nets.unit import StreamsUnit, Unit, added
+from resatlas.nets.network import Network, logits
+from resatlas.nets.unit import StreamsUnit, Unit
 
-Streams = tuple[Tensor, ...]
 UnitModule = Unit | StreamsUnit
 
 
@@ -19,23 +18,6 @@ def unit_modules(network: Network) -> dict[str, UnitModule]:
     modules = dict(network.named_modules())
     found = {path: modules[path] for path, _ in network.plan.units}
     return {path: unit for path, unit in found.items() if isinstance(unit, Unit | StreamsUnit)}
-
-
-def begun(network: Network, images: Float[Tensor, "n c h w"]) -> Streams:
-    """What the first unit takes."""
-    if network.plan.stems == 1:
-        return (network.stem(images),) * len(network.plan.stages[0][0].streams)
-    return tuple(stem(images) for stem in network.stems)
-
-
-def heads(network: Network) -> tuple[nn.Module, ...]:
-    """The one head, or the head of each stream."""
-    return (network.head,) if network.plan.heads == 1 else tuple(network.heads)
-
-
-def ended(network: Network, streams: Streams) -> Float[Tensor, "n k"]:
-    """The logits of what the last unit gives."""
-    return _logits(heads(network), streams)
 
 
 def streams_of(unit: UnitModule) -> tuple[Unit, ...]:
@@ -67,12 +49,7 @@ class Rest(nn.Module):
         streams = maps.chunk(self.streams, dim=1)
         for unit in self.units:
             streams = unit(streams)
-        return _logits(list(self.heads), streams)
-
-
-def side_by_side(streams: Streams) -> Float[Tensor, "n c h w"]:
-    """All streams as one tensor."""
-    return cat(streams, dim=1) if len(streams) > 1 else streams[0]
+        return logits(list(self.heads), streams)
 
 
 @contextmanager
@@ -86,10 +63,3 @@ def put_out_as(modules: Iterable[nn.Module], change: Callable[[Tensor], Tensor])
 
 def _changed(change: Callable[[Tensor], Tensor], _module: nn.Module, _given: object, out: Tensor) -> Tensor:
     return change(out)
-
-
-def _logits(heads: Sequence[nn.Module], streams: Streams) -> Tensor:
-    if len(heads) == 1:
-        return heads[0](side_by_side(streams))
-    given = [head(maps) for head, maps in zip(heads, streams, strict=True)]
-    return added(given) / len(given)

@@ -11,20 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resatlas.analysis.answer import Answer, Fact, of_unit, table
-from resatlas.analysis.passage import (
-    Streams,
-    UnitModule,
-    begun,
-    bodies_of,
-    ended,
-    put_out_as,
-    streams_of,
-    unit_modules,
-)
+from resatlas.analysis.passage import UnitModule, bodies_of, put_out_as, streams_of, unit_modules
 from resatlas.analysis.subject import Subject
 from resatlas.arch import plan as plans
 from resatlas.arch.paths import passed, path_lengths
-from resatlas.nets.network import Network
+from resatlas.nets.network import Network, Streams
 
 Cotangents = dict[int, Streams]
 """For each length the part of the gradient that has passed so many convolutions and classifiers, one a stream."""
@@ -116,7 +107,7 @@ def answer(subjects: Sequence[Subject], *, images: int | None) -> Answer:
 def _inputs(network: Network, modules: dict[str, UnitModule], images: Tensor) -> list[Streams]:
     """What each unit takes, and what the last one gives."""
     with torch.no_grad():
-        streams = [begun(network, images)]
+        streams = [network.begin(images)]
         for module in modules.values():
             streams.append(module(streams[-1]))
     return streams
@@ -124,7 +115,7 @@ def _inputs(network: Network, modules: dict[str, UnitModule], images: Tensor) ->
 
 def _through_head(network: Network, streams: Streams, labels: Tensor) -> Cotangents:
     given = _leaves(streams)
-    loss = F.cross_entropy(ended(network, given), labels, reduction="sum")
+    loss = F.cross_entropy(network.end(given), labels, reduction="sum")
     return {passed(network.plan.head): torch.autograd.grad(loss, given)}
 
 
@@ -153,7 +144,7 @@ def _branches(module: UnitModule, unit: plans.Unit) -> list[tuple[nn.Module, int
 
 def _through_stem(network: Network, images: Tensor, parts: Cotangents) -> dict[int, Tensor]:
     [given] = _leaves((images,))
-    made = begun(network, given)
+    made = network.begin(given)
     longer = passed(network.plan.stem)
     return {length + longer: _pulled_back(made, (given,), part)[0] for length, part in parts.items()}
 

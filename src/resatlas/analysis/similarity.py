@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from resatlas.analysis.answer import Answer, Column, Fact, Table
-from resatlas.analysis.passage import begun, side_by_side, unit_modules
+from resatlas.analysis.passage import unit_modules
 from resatlas.analysis.subject import Subject
 from resatlas.errors import UsageError
-from resatlas.nets.network import Network
+from resatlas.nets.network import Network, side_by_side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ def _table(title: str, found: Similarity) -> Table:
 def _grams(network: Network, images: Tensor) -> dict[str, Tensor]:
     """The centred Gram matrix of what each unit puts out."""
     network.eval()
-    streams = begun(network, images)
+    streams = network.begin(images)
     found: dict[str, Tensor] = {}
     for path, module in unit_modules(network).items():
         streams = module(streams)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from resatlas.analysis.answer import Answer, Fact, of_unit, table
-from resatlas.analysis.passage import Streams, begun, unit_modules
+from resatlas.analysis.passage import unit_modules
 from resatlas.analysis.subject import Subject
 from resatlas.arch.ops import Scale
 from resatlas.arch.plan import Plan
@@ -18,7 +18,7 @@ from resatlas.arch.streams import SKIPS
 from resatlas.designs.catalog import resolve
 from resatlas.designs.dmrnet import DmrNet
 from resatlas.errors import DesignError
-from resatlas.nets.network import Network
+from resatlas.nets.network import Network, Streams
 from resatlas.runs.experiment import Experiment
 
 MATRICES = (*SKIPS, "9/10 mean")
@@ -60,7 +60,7 @@ def differences(network: Network, images: Float[Tensor, "n c h w"]) -> tuple[Blo
     network.eval()
     rows: list[BlockRow] = []
     with torch.no_grad():
-        streams = begun(network, images)
+        streams = network.begin(images)
         for path, module in unit_modules(network).items():
             streams = module(streams)
             if len(streams) > 1:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from resatlas.arch.text import aligned
+from resatlas.cli import launching
 from resatlas.cli.launching import launched, workers
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.evaluation.protocol import KNOBS
@@ -44,10 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="as training left them (default), or averaged exactly over the training images",
     )
     parser.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
-    parser.add_argument("--processes", type=int, metavar="N", help="test in N processes on this machine")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes that prepare photographs (default: one a core but one)"
-    )
+    launching.arguments(parser, does="test")
 
 
 def run(options: argparse.Namespace) -> Outcome:

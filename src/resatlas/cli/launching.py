@@ -26,6 +26,14 @@ TO_SAVE = 300
 """Seconds that processes have for a step and a checkpoint once they are told to stop, before they are killed."""
 
 
+def arguments(parser: argparse.ArgumentParser, *, does: str) -> None:
+    """Declare --processes and --workers of a verb."""
+    parser.add_argument("--processes", type=int, metavar="N", help=f"{does} in N processes on this machine")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that prepare photographs (default: one a core but one)"
+    )
+
+
 def launched(options: argparse.Namespace) -> Outcome:
     """The same command in --processes processes, the first of which has said everything.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from resatlas.arch.text import aligned
+from resatlas.cli import launching
 from resatlas.cli.launching import launched, workers
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.progress import watcher
@@ -73,12 +74,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="stop",
         help=f"at a loss or gradient that is no number: end (default), or leave the step out, {CAP}",
     )
-    parser.add_argument(
-        "--processes", type=int, metavar="N", help="train in N processes on this machine, each with its part of a batch"
-    )
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes that prepare photographs (default: one a core but one)"
-    )
+    launching.arguments(parser, does="train")
     execution = parser.add_argument_group("what changes no result, up to rounding")
     execution.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
     execution.add_argument(

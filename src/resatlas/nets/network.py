@@ -1,5 +1,6 @@
 """Plan -> nn.Module, with the plan's paths as module names."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -13,6 +14,9 @@ from resatlas.nets.initial import initialise
 from resatlas.nets.layers import chain
 from resatlas.nets.recomputing import Kept, through
 from resatlas.nets.unit import added, unit_module
+
+Streams = tuple[Tensor, ...]
+"""The maps of each stream between two units."""
 
 
 class Network(nn.Module):
@@ -39,21 +43,29 @@ class Network(nn.Module):
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """One logit a class."""
-        if self.plan.heads == 1:
-            return self.head(self.forward_features(images))
-        logits = [head(maps) for head, maps in zip(self.heads, self._streams(images), strict=True)]
-        return added(logits) / len(logits)
+        return self.end(self._streams(images))
 
     def forward_features(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
         """The maps that the head takes: all streams of the last unit side by side."""
-        streams = self._streams(images)
-        return cat(streams, dim=1) if len(streams) > 1 else streams[0]
+        return side_by_side(self._streams(images))
 
-    def _streams(self, images: Tensor) -> tuple[Tensor, ...]:
+    def begin(self, images: Float[Tensor, "n c h w"]) -> Streams:
+        """What the first unit takes."""
         if self.plan.stems == 1:
-            streams = (self.stem(images),) * len(self.plan.stages[0][0].streams)
-        else:
-            streams = tuple(stem(images) for stem in self.stems)
+            return (self.stem(images),) * len(self.plan.stages[0][0].streams)
+        return tuple(stem(images) for stem in self.stems)
+
+    def end(self, streams: Streams) -> Float[Tensor, "n k"]:
+        """The logits of what the last unit gives."""
+        return logits(self.own_heads, streams)
+
+    @property
+    def own_heads(self) -> tuple[nn.Module, ...]:
+        """The one head, or the head of each stream."""
+        return (self.head,) if self.plan.heads == 1 else tuple(self.heads)
+
+    def _streams(self, images: Tensor) -> Streams:
+        streams = self.begin(images)
         for stage in self.stages:
             streams = through(list(stage.children()), streams, kept=self.kept)
         return streams
@@ -82,6 +94,19 @@ class Network(nn.Module):
             for handle in handles:
                 handle.remove()
         return found
+
+
+def side_by_side(streams: Streams) -> Float[Tensor, "n c h w"]:
+    """All streams as one tensor."""
+    return cat(streams, dim=1) if len(streams) > 1 else streams[0]
+
+
+def logits(heads: Sequence[nn.Module], streams: Streams) -> Float[Tensor, "n k"]:
+    """What one head makes of all streams side by side; of several, the mean of what each makes of its own."""
+    if len(heads) == 1:
+        return heads[0](side_by_side(streams))
+    given = [head(maps) for head, maps in zip(heads, streams, strict=True)]
+    return added(given) / len(given)
 
 
 def build(

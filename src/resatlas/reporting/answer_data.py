@@ -6,8 +6,9 @@ from typing import Any
 from resatlas.reporting.answering import Answered
 from resatlas.reporting.budgets import BUDGETS, amount_of
 from resatlas.reporting.judging import Difference, Judged, Tested
+from resatlas.reporting.power import POWER
 from resatlas.reporting.questions import Group, sizes_of
-from resatlas.reporting.statistics import LEVEL, POWER
+from resatlas.reporting.statistics import LEVEL
 from resatlas.reporting.words import presentable
 from resatlas.runs.files import csv_text
 

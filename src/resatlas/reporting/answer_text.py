@@ -6,8 +6,10 @@ from resatlas.reporting.answering import Answered
 from resatlas.reporting.budgets import amount_in_words
 from resatlas.reporting.document import Block, Bullets, Heading, Paragraph, Sheet
 from resatlas.reporting.judging import Difference, Judged, SecondOpinion
+from resatlas.reporting.power import MOST_NETS
 from resatlas.reporting.questions import Group
-from resatlas.reporting.statistics import MOST_NETS, PAIRING_LEVEL, PAIRS, RANKS, interval, moments, welch
+from resatlas.reporting.second_opinions import RANKS
+from resatlas.reporting.statistics import PAIRING_LEVEL, PAIRS, interval, moments, welch
 from resatlas.reporting.words import listed
 
 MOST_NETS_SHOWN = 20

@@ -11,7 +11,7 @@ from resatlas.reporting.comparison import wrong_answers
 from resatlas.reporting.fairness import remarks, warnings
 from resatlas.reporting.judging import Judged, judged
 from resatlas.reporting.questions import Group, Question, questions
-from resatlas.reporting.statistics import mcnemar_p
+from resatlas.reporting.second_opinions import mcnemar_p
 
 POINTS = 0.5
 """The difference, in points of test error, for which nets are counted where no other is asked for."""

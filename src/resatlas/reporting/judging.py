@@ -12,34 +12,32 @@ from itertools import chain
 from typing import Literal, NamedTuple, cast
 
 from resatlas.reporting.budgets import BUDGETS, Budget, Contrast, amount_in_words, at_equal
-from resatlas.reporting.questions import Group, differing
-from resatlas.reporting.statistics import (
-    LEVEL,
-    RANKS,
+from resatlas.reporting.power import (
     Matched,
-    Method,
-    Moments,
     Own,
     Scheme,
     Shared,
-    alike,
-    bootstrap_p,
-    correlation,
     degrees_of,
     deviation_factors,
+    nets_needed,
+    scaled,
+    visible,
+)
+from resatlas.reporting.questions import Group, differing
+from resatlas.reporting.second_opinions import RANKS, bootstrap_p, least_bootstrap_p, least_rank_p, rank_p
+from resatlas.reporting.statistics import (
+    LEVEL,
+    Method,
+    Moments,
+    alike,
+    correlation,
     difference,
     holm,
     interval,
-    least_bootstrap_p,
-    least_rank_p,
     moments,
-    nets_needed,
     p_value,
     paired,
     pooled,
-    rank_p,
-    scaled,
-    visible,
     welch,
 )
 from resatlas.reporting.words import listed

@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 KEPT = 2
 MANIFEST = "MANIFEST.json"
+ALWAYS = ("model.safetensors", "optim.safetensors", "state.json")
 AVERAGE = "average.safetensors"
 NORMALISATION = "normalisation.safetensors"
 """The file of a run that says how its images are normalised, written once, before the first step."""
@@ -157,8 +158,10 @@ def fault(checkpoint: Path) -> str | None:
         files: dict[str, Any] = manifest["files"]
         if reason := schema_fault(manifest["schema"]):
             return reason
-        averaged = (AVERAGE,) if AVERAGE in files else ()
-        for name in ("model.safetensors", "optim.safetensors", *averaged, "state.json"):
+        found_here = {file.name for file in _files(checkpoint)} - {MANIFEST}
+        for name in sorted({*ALWAYS, *found_here, *({AVERAGE} & {*files})}):
+            if name not in files:
+                return f"is damaged: {MANIFEST} does not name {name}"
             size, seal = files[name]["size"], files[name]["sha256"]
             found = (checkpoint / name).stat().st_size
             if found != size:
