@@ -182,7 +182,7 @@ def test_an_interruption_ends_the_check(tmp_path: Path) -> None:
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         checked(write_parts(tmp_path, 20), on_image=interrupted)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before

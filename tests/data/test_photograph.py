@@ -349,9 +349,9 @@ def test_a_bomb_is_refused_at_once(tmp_path: Path, side: int, depth: int) -> Non
     file = tmp_path / "bomb.png"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
     assert file.stat().st_size < 200_000
-    before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     assert "pixels" in refusal(file)
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 0.5  # to decode takes seconds; the machine may be busy with others
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
 
 

@@ -140,7 +140,7 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     """(exit code, standard error) of a process that must end, and leave nobody in its folder."""
     folder = Path(f"/proc/{process.pid}/cwd").readlink()
     _, told = process.communicate(timeout=processes.PATIENCE)
-    assert processes.wait_for(lambda: not at_work(folder), seconds=10), at_work(folder)
+    assert processes.wait_for(lambda: not at_work(folder)), at_work(folder)
     return process.returncode, told
 
 

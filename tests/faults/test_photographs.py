@@ -160,5 +160,5 @@ def test_a_signal_to_all_processes_stops_and_saves(
     ended = program.ended()
     assert (ended.code, ended.out) == (75, "")
     assert ended.line.startswith(f"Stopped: by {number.name} after step ")
-    assert processes.wait_for(lambda: processes.members(program.process.pid or 0) == [], seconds=10)
+    assert processes.wait_for(lambda: processes.members(program.process.pid or 0) == [])
     assert_goes_on(tmp_path, straight)

@@ -1,7 +1,7 @@
 """Every catalogue entry as a module: its parameters, its paths, its outputs; and what a network promises."""
 
 from collections.abc import Iterator
-from time import perf_counter
+from time import process_time
 
 import pytest
 import torch
@@ -110,12 +110,12 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
 
 
 def test_the_deepest_network_is_built_quickly() -> None:
-    """ResNet-1202 within three seconds, with its weights; the best of three, since the machine may be busy."""
+    """ResNet-1202 within three seconds, with its weights; of its own time, the best of three, since the machine may be busy."""
     seconds: list[float] = []
     for _ in range(3):
-        start = perf_counter()
+        start = process_time()
         build("resnet-1202")
-        seconds.append(perf_counter() - start)
+        seconds.append(process_time() - start)
     assert min(seconds) < 3
 
 

@@ -22,7 +22,7 @@ from tests.training.processes import members, wait_for
 from tests.training.small import assert_same, carried_out
 
 STUDY = ("study", "tiny.toml", "--out", "out", "--quiet")
-SECONDS = 40.0
+SECONDS = 120.0
 """Within which every stop must have come to its end."""
 
 
@@ -119,7 +119,7 @@ class Begun:
         """Its end, which must come soon, and with it the end of every process of its group."""
         self.program.process.join(SECONDS)
         alive = self.program.process.is_alive()
-        left = [] if not alive and wait_for(lambda: not members(self.leader), seconds=10) else members(self.leader)
+        left = [] if not alive and wait_for(lambda: not members(self.leader)) else members(self.leader)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         assert not alive, f"the study did not end within {SECONDS:g} s"
@@ -245,7 +245,7 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     """Where the parent is killed, nothing goes on behind the back of the next command."""
     study = begun(tmp_path, partial(tiny.forking, 0.5), lambda out: len(list(out.glob("*/status.json"))) == 2)
     os.kill(study.leader, signal.SIGKILL)
-    gone = wait_for(lambda: not members(study.leader), seconds=10)
+    gone = wait_for(lambda: not members(study.leader))
     for pid in members(study.leader):
         os.kill(pid, signal.SIGKILL)
     assert gone

@@ -11,7 +11,7 @@ class RunningStatistics:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+        norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d | nn.SyncBatchNorm)]
         self.values = [each for norm in norms for each in (norm.running_mean, norm.running_var) if each is not None]
         self._before = [each.clone() for each in self.values]
         self._sums = [each.new_zeros(each.shape) for each in self.values]

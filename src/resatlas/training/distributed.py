@@ -119,6 +119,12 @@ def together(network: nn.Module, world: World) -> nn.Module | None:
         return DistributedDataParallel(network, broadcast_buffers=False)
 
 
+def share_statistics(network: nn.Module, world: World, *, among: int) -> None:
+    """Let each `among` processes in a row normalise by the statistics of all their images, as torch has it for GPUs."""
+    teams = [distributed.new_group(list(range(first, first + among))) for first in range(0, world.size, among)]
+    nn.SyncBatchNorm.convert_sync_batchnorm(network, teams[world.rank // among])
+
+
 def alone_until_the_last(network: nn.Module, *, last: bool) -> AbstractContextManager[None]:
     """Exchange gradients in the last pass of a step only."""
     return network.no_sync() if isinstance(network, DistributedDataParallel) and not last else nullcontext()

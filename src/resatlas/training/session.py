@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from resatlas.errors import CheckpointError, NonFiniteError, Stopped, UsageError
 from resatlas.nets.initial_weights import start_from
 from resatlas.nets.network import Network, build
 from resatlas.nets.stochastic_depth import lose_residuals
+from resatlas.recipes.recipe import Recipe
 from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
 from resatlas.runs.files import sha256_of, write_json
 from resatlas.runs.store import Run
@@ -26,11 +27,12 @@ from resatlas.training import checkpoint
 from resatlas.training.average import average_of
 from resatlas.training.checkpoint import NORMALISATION
 from resatlas.training.compiling import compiling, uncompiled
-from resatlas.training.distributed import World, current, together
+from resatlas.training.distributed import World, current, share_statistics, together
 from resatlas.training.execution import Execution, Log, device_of
 from resatlas.training.leaving_out import require_few
 from resatlas.training.logs import logging, logs_here
 from resatlas.training.loop import CPU, Course, finite, fit, require_finite
+from resatlas.training.memory import memory_kept
 from resatlas.training.optimizer import optimizer
 from resatlas.training.precision import scaler
 from resatlas.training.signals import stop_on_signal
@@ -121,7 +123,7 @@ def train(
     state.network.kept = execution.kept
     for note in _begun(state, resume, run, experiment, world, sealed):
         watcher.on_note(note)
-    course = _course(experiment, images, world, state)
+    course = course_of(experiment, images, world, state)
     logs = logs_here(execution.logs) if world.leads else ()
     _ready(run, state, course, _told(course, execution, logs))
     saved = time.monotonic()
@@ -141,6 +143,7 @@ def train(
         stop_on_signal() as request,
         logging(run, logs, watcher.on_note) as log,
         compiling(state.network, experiment.compiled),
+        memory_kept() if execution.kept == "all" else nullcontext(),
     ):
 
         def on_step(state: TrainState) -> None:
@@ -245,9 +248,14 @@ def _told(course: Course, execution: Execution, logs: Sequence[Log]) -> dict[str
 
 
 def start(run: Run, experiment: Experiment, device: torch.device = CPU) -> TrainState:
-    """The state before the first step."""
+    """The state of a run before the first step."""
+    return first_state(run.plan, experiment, device)
+
+
+def first_state(plan: Plan, experiment: Experiment, device: torch.device = CPU) -> TrainState:
+    """The state before the first step: a network of the plan, and what updates it."""
     recipe = experiment.recipe
-    network = build(run.plan, seed=experiment.seed).to(device).to(memory_format=memory_format(experiment))
+    network = build(plan, seed=experiment.seed).to(device).to(memory_format=memory_format(experiment))
     lose_residuals(network, recipe.stochastic_depth)
     average = average_of(network) if recipe.average else None
     return TrainState(
@@ -295,7 +303,15 @@ def trained(run: Run, experiment: Experiment) -> Network:
     return state.tested
 
 
-def _course(experiment: Experiment, images: Material, world: World, state: TrainState) -> Course:
+def course_of(experiment: Experiment, images: Material, world: World, state: TrainState) -> Course:
+    """What the loop runs over, in the layout and precision of the experiment.
+
+    Raises: UsageError for batches or groups of norms that these processes cannot have.
+    """
+    device = next(state.network.parameters()).device
+    among = sharing(experiment.recipe, world, device)
+    if among > 1:
+        share_statistics(state.network, world, among=among)
     course = Course(
         recipe=experiment.recipe,
         seed=experiment.seed,
@@ -303,7 +319,7 @@ def _course(experiment: Experiment, images: Material, world: World, state: Train
         pipeline=images.pipeline,
         layout=memory_format(experiment),
         precision=experiment.precision or "fp32",
-        device=next(state.network.parameters()).device,
+        device=device,
         world=world,
         wrapped=together(state.network, world),
     )
@@ -311,20 +327,31 @@ def _course(experiment: Experiment, images: Material, world: World, state: Train
     return course
 
 
+def sharing(recipe: Recipe, world: World, device: torch.device) -> int:
+    """How many processes share the statistics of a norm's group.
+
+    Raises: UsageError for a group that they cannot share: of part of a process, or without GPUs.
+    """
+    group, share = min(recipe.norm_group or 1, recipe.batch), max(1, recipe.batch // world.size)
+    if group <= share:
+        return 1
+    told = f"norm_group {group:,} is more than the {share:,} images of a batch in each of {world.size} processes"
+    remedy = f"set norm_group={share} or start fewer"
+    if device.type != "cuda":
+        raise UsageError(f"{told}, which share statistics on GPUs alone; {remedy}")
+    if recipe.batch % world.size or group % share or world.size % (group // share):
+        raise UsageError(f"{told}, and these are not shared out evenly in such groups; {remedy}")
+    return group // share
+
+
 def _check_groups(course: Course, plan: Plan) -> None:
-    """Refuse batches that leave a process without an image, a norm with a single value, or a group with two processes.
+    """Refuse batches that leave a process without an image, or a norm with a single value.
 
     Raises: UsageError
     """
     world, sizes = course.world, {course.size(0), course.size(course.steps_per_epoch - 1)}
     if min(sizes) < world.size:
         raise UsageError(f"a batch of {min(sizes):,} images is too small for {world.size} processes; start fewer")
-    group, share = min(course.recipe.norm_group or 1, course.size(0)), course.size(0) // world.size
-    if group > share:
-        raise UsageError(
-            f"norm_group {group:,} is more than the {share:,} images of a batch in each of {world.size} processes, "
-            f"which do not share statistics; set norm_group={share} or start fewer"
-        )
     parts = {len(replace(world, rank=rank).share(torch.arange(size))) for size in sizes for rank in range(world.size)}
     groups = {len(each) for part in parts for each in torch.arange(part).split(course.recipe.norm_group or part)}
     points = [layer.output for _, layer in layers(plan) if isinstance(layer.op, Norm)]

@@ -1,0 +1,61 @@
+"""Who shares the statistics of a norm's group with whom."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import distributed, nn
+
+from resatlas.errors import UsageError
+from resatlas.nets.network import build
+from resatlas.nets.norm_groups import RunningStatistics
+from resatlas.recipes.catalog import NAMED
+from resatlas.training.distributed import World, share_statistics
+from resatlas.training.session import sharing
+
+
+def among(norm_group: int | None, processes: int, device: str = "cuda") -> int:
+    """How many processes share, of a batch of 64."""
+    recipe = replace(NAMED["quick"], batch=64, norm_group=norm_group)
+    return sharing(recipe, World(size=processes), torch.device(device))
+
+
+@pytest.mark.parametrize(
+    ("norm_group", "processes", "shared"),
+    [(None, 4, 1), (8, 4, 1), (16, 4, 1), (32, 4, 2), (64, 4, 4), (32, 1, 1), (64, 1, 1)],
+)
+def test_a_group_takes_as_many_processes_as_hold_its_images(
+    norm_group: int | None, processes: int, shared: int
+) -> None:
+    """norm_group over the share of a process; without one, or within a share, each stays by itself."""
+    assert among(norm_group, processes) == shared
+
+
+@pytest.mark.parametrize(
+    ("norm_group", "processes", "device", "told"),
+    [
+        (32, 4, "cpu", "norm_group 32 is more than the 16 images .* on GPUs alone; set norm_group=16 or start fewer"),
+        (24, 4, "cuda", "these are not shared out evenly"),
+        (48, 4, "cuda", "these are not shared out evenly"),
+        (64, 3, "cuda", "norm_group 64 is more than the 21 images .* not shared out evenly"),
+    ],
+)
+def test_other_groups_are_refused_in_a_sentence(norm_group: int, processes: int, device: str, told: str) -> None:
+    """On processors, and where a group would take part of a process."""
+    with pytest.raises(UsageError, match=told):
+        among(norm_group, processes, device)
+
+
+def test_only_norms_are_exchanged_and_nothing_of_theirs() -> None:
+    """All of them, with the same tensors under the same keys, known to the statistics of several passes."""
+    network = build("resnet:depth=8,base=4")
+    before, norms = network.state_dict(keep_vars=True), len(RunningStatistics(network).values)
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        share_statistics(network, World(), among=1)
+    finally:
+        distributed.destroy_process_group()
+    after = network.state_dict(keep_vars=True)
+    assert [(key, id(value)) for key, value in after.items()] == [(key, id(value)) for key, value in before.items()]
+    assert not any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
+    assert len(RunningStatistics(network).values) == norms > 0
