@@ -7,14 +7,18 @@ DEV := .venv/.dev
 PINS := pyproject.toml constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint install clean
+# the questions of resatlas bench, each of which makes a table
+QUESTIONS := training processes inference input growth
+
+.PHONY: help demo test lint install benchmarks clean
 
 help:
-	@echo "make demo     train and compare small networks on the embedded data, and write a report"
-	@echo "make test     every check that CI makes: lint, then the tests"
-	@echo "make lint     style, format, types and layers"
-	@echo "make install  the package and its development tools in .venv"
-	@echo "make clean    remove .venv and caches; runs/ stays"
+	@echo "make demo       train and compare small networks on the embedded data, and write a report"
+	@echo "make test       every check that CI makes: lint, then the tests"
+	@echo "make lint       style, format, types and layers"
+	@echo "make benchmarks measure every table of benchmarks/, minutes each; leave the machine alone meanwhile"
+	@echo "make install    the package and its development tools in .venv"
+	@echo "make clean      remove .venv and caches; runs/ stays"
 
 demo: $(or $(wildcard $(DEV)),$(DEFAULT))
 	@$(BIN)/resatlas demo
@@ -30,6 +34,13 @@ lint: $(DEV)
 	@$(BIN)/lint-imports --no-logo
 
 install: $(DEV)
+
+benchmarks: $(DEV)
+	@for question in $(QUESTIONS); do \
+		$(BIN)/resatlas bench --question $$question --out benchmarks/$$question || exit; \
+	done
+	@$(BIN)/resatlas bench resnet-18-B resnet-50-v1.5 --question inference --compiled --rounds 3 \
+		--out benchmarks/inference-compiled
 
 clean:
 	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -4,6 +4,7 @@
     resatlas.plan("wrn-28-10", classes=100)     every number of a network
     resatlas.cost(plan).parameters
     resatlas.build("wrn-28-10", classes=100)    the network itself
+    resatlas.for_inference(network)             the same answers, sooner
     resatlas.compare(["runs"], against="x")     what finished runs say about their designs
     resatlas.save_pretrained("runs/x", "x")     a finished run as a folder that travels
     resatlas.from_pretrained("x")               its network back
@@ -20,6 +21,7 @@ _PUBLIC = {
     "list_designs": "resatlas.designs.catalog",
     "plan": "resatlas.designs.catalog",
     "build": "resatlas.nets.network",
+    "for_inference": "resatlas.nets.inference",
     "cost": "resatlas.arch.cost",
     "path_lengths": "resatlas.arch.paths",
     "load_weights": "resatlas.nets.weights",

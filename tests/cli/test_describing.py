@@ -241,6 +241,21 @@ def test_describe_takes_a_file(run: Run, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("end", ["svg", "png"])
+def test_describe_draws(run: Run, tmp_path: Path, end: str) -> None:
+    """The network at these images and classes as a picture, whose place is told."""
+    file = tmp_path / "drawn" / f"network.{end}"
+    words = ("describe", "dmrnet-8", "--image", "1,16,16", "--draw", str(file))
+    assert f"drawn in {file}" in run(*words)
+    first = file.read_bytes()
+    assert first.startswith({"svg": b"<svg ", "png": b"\x89PNG"}[end])
+    if end == "svg":
+        assert all(told.encode() in first for told in ("dmrnet-8", "16×16", "2 streams"))
+    assert json.loads(run(*words, "--json"))["drawing"] == str(file)
+    assert file.read_bytes() == first
+    assert "drawing" not in json.loads(run("describe", "dmrnet-8", "--json"))
+
+
 def test_verify_as_json(run: Run) -> None:
     """Two sizes of every entry and every printed figure, six keys each."""
     rows = json.loads(run("verify", "--json"))

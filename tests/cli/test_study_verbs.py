@@ -64,6 +64,29 @@ def test_a_study_gives_its_results_as_json(done: tuple[Path, processes.Ended], t
         assert Run(file.parent).results in shortcuts
 
 
+def test_a_study_asks_its_networks(
+    done: tuple[Path, processes.Ended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once all runs are finished, a line a question on standard error; the page shows the answers, and none twice."""
+    folder, _ = done
+    shutil.copytree(folder, tmp_path / "here")
+    asked = f'\n[[dissections]]\nquestion = "paths"\ndesigns = ["{tiny.DESIGNS[0]}"]\n'
+    file = tiny.write(tmp_path, tiny.TEXT + asked)
+    runs = tmp_path / "here" / "runs" / "tiny"
+    assert main(("study", str(file), "--out", str(runs))) == 0
+    assert capsys.readouterr().err == f"asking paths of {tiny.DESIGNS[0]} (1 of 1)\n"
+    assert "paths by their length" in (runs / "report.html").read_text(encoding="utf-8")
+    assert main(("study", str(file), "--out", str(runs))) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_page_shows_the_images_that_are_wrong(done: tuple[Path, processes.Ended], tmp_path: Path) -> None:
+    """`report` reads the data set of the runs for them, where it is at hand."""
+    folder, _ = done
+    assert main(("report", str(folder / "runs"), "--out", str(tmp_path / "page.html"), "--quiet")) == 0
+    assert '<img src="data:image/png;base64,' in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_a_study_can_be_reported_again(
     done: tuple[Path, processes.Ended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

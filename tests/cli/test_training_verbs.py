@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -273,6 +274,21 @@ def test_a_report_is_a_page(say: Say, finished: Run, tmp_path: Path) -> None:
     assert DESIGN in (tmp_path / "page.html").read_text()
 
 
+def test_a_report_leaves_its_figures_too(say: Say, finished: Run, tmp_path: Path) -> None:
+    """Every chart of the page as SVG and PNG, their names told; the same again, and nothing else is touched."""
+    words = ("report", str(finished.folder), "--out", "page.html", "--figures", "figures")
+    told = json.loads(say(*words, "--json")[0])["figures"]
+    page = (tmp_path / "page.html").read_text()
+    files = {f"figures/{file.name}": file.read_bytes() for file in (tmp_path / "figures").iterdir()}
+    assert set(told) == set(files)
+    assert len(told) == len(set(told)) == 2 * page.count("data-chart=") > 0
+    assert all(re.fullmatch(r"figures/[a-z0-9-]+\.(svg|png)", name) for name in told)
+    (tmp_path / "figures" / "mine.svg").write_text("mine")
+    assert f"figures: {len(told)} figures, SVG and PNG" in say(*words)[0]
+    assert all((tmp_path / name).read_bytes() == content for name, content in files.items())
+    assert (tmp_path / "figures" / "mine.svg").read_text() == "mine"
+
+
 USAGE: tuple[tuple[str, str], ...] = (
     ("train resnt-20 --data digits", 'no design "resnt-20"; did you mean "resnet-20"'),
     ("train resnet-21 --data digits", "depth"),
@@ -331,6 +347,7 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("report nowhere --out page.html", "nowhere is neither a run nor a study: it does not exist"),
     ("report file --out page.html", "it is a file"),
     ("report full", "--out"),
+    ("report full --out page.html --figures file", "file is a file; figures go into a folder"),
     ("report --out page.html", "RUN"),
 )
 

@@ -58,6 +58,11 @@ REFUSED: tuple[tuple[str, ...], ...] = (
     ("describe", "resnet-20", "-c"),
     ("describe", "resnet-20", "--json", "--quiet"),
     ("describe", "resnet-20", "--convention"),
+    ("describe", "resnet-20", "--draw"),
+    ("describe", "resnet-20", "--draw", "network.pdf"),
+    ("describe", "resnet-20", "--draw", "bad.toml"),
+    ("describe", "resnet-20", "--draw", "bad.toml/network.svg"),
+    ("describe", "--draw", "network.svg"),
     ("list", "wnr-*"),
     ("list", "resnet-20", "wrn-28-10"),
     ("list", "--recipe"),
@@ -66,6 +71,16 @@ REFUSED: tuple[tuple[str, ...], ...] = (
     ("cite", "missing.toml"),
     ("verify", "nothing-of-ours"),
     ("verify", "--jso"),
+    ("bench", "wrn28-10"),
+    ("bench", "--question", "trainin"),
+    ("bench", "resnet-20-B", "--against", "pytorchvc"),
+    ("bench", "--question", "processes", "--against", "pytorchcv"),
+    ("bench", "--batch", "0"),
+    ("bench", "--batch", "many"),
+    ("bench", "--rounds", "-1"),
+    ("bench", "--norm-group", "0"),
+    ("bench", "--compield"),
+    ("bench", "--out", "bad.toml/training"),
 )
 
 FILES = {
@@ -136,7 +151,7 @@ def test_help_reads_as_its_golden_text(
     """The verbs, and the options of those that describe."""
     monkeypatch.setenv("COLUMNS", "100")
     text = []
-    for words in ((), ("list",), ("describe",), ("verify",), ("cite",)):
+    for words in ((), ("list",), ("describe",), ("verify",), ("cite",), ("bench",)):
         try:
             code: object = main([*words, "--help"])
         except SystemExit as done:

@@ -177,11 +177,11 @@ def test_the_tree_is_that_of_the_package() -> None:
     [head, *names] = tree()
     assert head == "src/resatlas/"
     folders = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    beside = {"tests/", "docs/", "errors.py"}
+    beside = {"tests/", "docs/", "benchmarks/", "errors.py"}
     assert set(names) - beside == folders
     assert len(names) == len(set(names))
     assert (PACKAGE / "errors.py").is_file()
-    assert all((ROOT / name).is_dir() for name in ("tests", "docs"))
+    assert all((ROOT / name).is_dir() for name in ("tests", "docs", "benchmarks"))
 
 
 def test_the_data_are_those_of_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:

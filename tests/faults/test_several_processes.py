@@ -192,8 +192,8 @@ def test_statistics_are_those_of_a_process(tmp_path: Path, group: str, code: int
     leader, other = world(tmp_path, *command, "--epochs", "1", "--out", str(tmp_path / "run"))
     assert (leader.code, other.code) == (code, code)
     refusal = (
-        "UsageError: norm_group 16 is more than the 8 images of a batch in each of 2 processes, which share statistics on "
-        "GPUs alone; set norm_group=8 or start fewer"
+        "UsageError: norm_group 16 is more than the 8 images of a batch in each of 2 processes, which share "
+        "statistics on GPUs alone; set norm_group=8 or start fewer"
     )
     assert (refusal in leader.err.splitlines()) == (code == 2)
     told = "each of 2 processes normalises by the statistics of its own part of a batch"

@@ -110,7 +110,7 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
 
 
 def test_the_deepest_network_is_built_quickly() -> None:
-    """ResNet-1202 within three seconds, with its weights; of its own time, the best of three, since the machine may be busy."""
+    """ResNet-1202 within three seconds, with its weights; of its own time, the best of three."""
     seconds: list[float] = []
     for _ in range(3):
         start = process_time()

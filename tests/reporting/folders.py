@@ -9,6 +9,8 @@ from random import Random
 from resatlas.evaluation.predictions import Prediction, write_predictions
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.recipe import Recipe
+from resatlas.reporting.answering import Answered, answered
+from resatlas.reporting.report import Answer
 from resatlas.runs.collection import Collection, Question, View, write_collection
 from resatlas.runs.experiment import Experiment, to_json
 from resatlas.runs.files import append_line, write_json
@@ -205,3 +207,9 @@ def write_stopped(folder: Path) -> Run:
     run = Run(folder)
     run.set_status("stopped", epoch=2)
     return run
+
+
+def told(runs: Sequence[Run], *, view: View = "runs") -> Answered:
+    """What is said about some runs."""
+    names = tuple(run.name for run in runs)
+    return answered(Answer(Question(name="which", title="Which?", view=view, runs=names), tuple(runs)))

@@ -2,17 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from resatlas.analysis.answer import Answer, Fact, Table, from_json, table, to_json
+from resatlas.analysis.answer import Answer, Column, Fact, Table, from_json, table, to_json
 from resatlas.analysis.capacity import answer as capacity_of
 from resatlas.analysis.lesion import DrawnRow, LesionRow
 from resatlas.analysis.paths import LengthRow
 from resatlas.designs.catalog import plan
 from resatlas.errors import FolderError
-from resatlas.reporting.dissection import finding, findings
+from resatlas.reporting.dissection import _told_apart, finding, findings
 from resatlas.reporting.page import page
 from resatlas.reporting.report import report
 from resatlas.runs.store import Run
@@ -58,7 +59,7 @@ def test_answers_come_back_from_json() -> None:
 def test_charts_hold_the_figures(tmp_path: Path) -> None:
     """Whole units alone are drawn, a line a kind of error, down-sampling ones marked; what has no value is no chart."""
     [spec] = finding(lesion(), tmp_path).specs
-    points = {(each["x"], each["line"]): each["value"] for each in spec["data"]["values"]}
+    points = {(each["x"], each["line"]): each["value"] for each in spec["datasets"]["values"]}
     assert points == {
         ("a", "error frozen"): 10.0,
         ("a", "error reestimated"): 1.0,
@@ -66,7 +67,7 @@ def test_charts_hold_the_figures(tmp_path: Path) -> None:
         ("b /2", "error reestimated"): 1.0,
     }
     [spec] = finding(capacity_of("r", plan("resnet-20")), tmp_path).specs
-    assert len(spec["data"]["values"]) == 2 * 11
+    assert len(spec["datasets"]["values"]) == 2 * 11
 
 
 def test_the_page_shows_what_was_asked(run: Run) -> None:
@@ -74,15 +75,38 @@ def test_the_page_shows_what_was_asked(run: Run) -> None:
     kept(run, capacity_of("r", plan("resnet-20")))
     kept(run, lesion())
     assert [each.title for each in findings(run)] == [
-        "r: lesions (9 images)",
-        "r: parameters and multiply-adds along the depth (no images)",
+        "lesions: resnet:depth=20,base=9",
+        "parameters and multiply-adds along the depth: resnet:depth=20,base=9",
     ]
     html = page(title="x", answers=report([run.folder]))
-    assert html.index("r: lesions") < html.index("r: parameters and multiply-adds")
+    assert html.index("lesions: resnet") < html.index("parameters and multiply-adds along the depth: resnet")
+    assert "r; 9 images. Frozen: " in html
     bare = html.count("<script type=")
     shutil.rmtree(run.folder / "dissections")
     assert bare == page(title="x", answers=report([run.folder])).count("<script type=") + 2
     assert "multiply adds: 40,551,040 multiply-adds of one image" in html
+
+
+def test_networks_are_called_by_their_designs(tmp_path: Path) -> None:
+    """In titles by design and number, in facts by what is their own; one that is no longer there by its name."""
+    runs = write_runs(tmp_path, [(EQUAL[0][0], 2), (EQUAL[1][0], 1)])
+    names = tuple(each.name for each in runs)
+    facts = tuple(Fact(name=f"loss_of, {name}", unit="nats", value=1.0) for name in names)
+    asked = replace(lesion(), runs=(*names, "gone"), facts=facts)
+    found = finding(asked, runs[0].folder / "dissections")
+    assert found.title.endswith(": resnet:depth=20,base=9 (2 nets), wide-resnet:depth=16,base=8,widen=3/2 and gone")
+    assert found.runs == (*names, "gone")
+    assert len(set(found.facts)) == 3
+    alone = finding(replace(asked, runs=names[:1], facts=facts[:1]), runs[0].folder / "dissections")
+    assert alone.facts == ("loss of, the network: 1 nats",)
+
+
+def test_every_network_that_was_asked_is_counted(tmp_path: Path) -> None:
+    """Those beside the first one too."""
+    runs = write_runs(tmp_path, [(EQUAL[0][0], 3)])
+    kept(runs[0], replace(lesion(), runs=tuple(each.name for each in runs)))
+    html = page(title="x", answers=report([each.folder for each in runs]))
+    assert "What is inside 3 trained networks" in html
 
 
 def test_words_of_others_stay_words(run: Run) -> None:
@@ -122,3 +146,33 @@ def test_rows_have_as_many_values_as_columns() -> None:
         data["tables"][0] = {"title": "", "note": "", "columns": [{"name": "x", "unit": "1"}], "rows": [row]}
         with pytest.raises(FolderError, match="does not hold the answer"):
             from_json(data)
+
+
+def test_lines_are_called_by_what_parts_them(tmp_path: Path) -> None:
+    """Of long names of runs only the parts that differ, so that a phone shows them."""
+    names = [f"digits_size_16-{design}_depth_56-quick-s0-epochs_10" for design in ("resnet", "plain")]
+    columns = tuple(
+        Column(name, unit) for name, unit in (("run", ""), ("moment", ""), ("number", "1"), ("response_deviation", "1"))
+    )
+    rows = tuple((name, moment, k, 1.0) for name in names for moment in ("start", "step 9") for k in (1, 2))
+    tables = (Table(title="", columns=(), rows=()), Table(title="responses", columns=columns, rows=rows))
+    found = finding(Answer(question="flow", title="", runs=tuple(names), images="", tables=tables), tmp_path)
+    [spec] = found.specs
+    lines = dict.fromkeys(row["line"] for row in spec["datasets"]["values"])
+    assert list(lines) == ["resnet, start", "resnet, step 9", "plain, start", "plain, step 9"]
+
+
+@pytest.mark.parametrize(
+    ("names", "own"),
+    [
+        (("a-b-s0", "a-b-s1"), ["s0", "s1"]),
+        (("a_b", "a_b_c"), ["b", "b_c"]),
+        (("one",), ["one"]),
+        (("x-1-y", "x-2-y", "x-3-y"), ["1", "2", "3"]),
+        (("a", "a-b"), ["a", "a-b"]),
+        ((), []),
+    ],
+)
+def test_names_are_cut_to_their_own(names: tuple[str, ...], own: list[str]) -> None:
+    """Never to nothing."""
+    assert list(_told_apart(names).values()) == own

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from resatlas.arch.ops import Shape
+from resatlas.arch.plan import to_json
+from resatlas.designs.catalog import plan
 from resatlas.errors import FolderError
-from resatlas.reporting.page import _bundle, page, write_page
+from resatlas.reporting.answer_text import document
+from resatlas.reporting.answering import answered
+from resatlas.reporting.document import Sheet
+from resatlas.reporting.leaders import leaders
+from resatlas.reporting.page import _bundle, page, page_figures, write_page
 from resatlas.reporting.report import Answer, report
-from resatlas.reporting.table import grid
 from resatlas.reporting.verdict import verdict
 from resatlas.runs.collection import Question
+from resatlas.runs.files import read_json, write_json
 from tests.reporting.folders import EQUAL, RECIPE, write_run, write_runs, write_stopped, write_study
 
 EVIL = "</script><script>alert(1)</script>"
@@ -58,13 +65,105 @@ def html(study: tuple[Answer, ...]) -> str:
 def test_every_question_has_verdict_and_figures(study: tuple[Answer, ...], html: str) -> None:
     """What the terminal says stands on the page as well, down to each cell."""
     text = Reader(html).text
-    for question, runs, unfinished in study:
-        assert question.title in text
-        assert verdict(question.view, runs) in text
-        for line in grid(question.view, runs).rows:
+    for each in study:
+        told = answered(each)
+        assert each.question.title in text
+        assert all(sentence in text for sentence in verdict(each.question.view, told))
+        for line in leaders(told).rows:
             assert "".join(line) in text
-        assert all(name in text for name in unfinished)
+        assert all(name in text for name in each.unfinished)
     assert "Not finished, and so not shown: halted: stopped." in text
+
+
+def test_the_whole_comparison_is_there(study: tuple[Answer, ...], html: str) -> None:
+    """Each table of `resatlas compare`, to be unfolded."""
+    text = Reader(html).text
+    sheets = [block for block in document([answered(study[1])]) if isinstance(block, Sheet)]
+    assert len(sheets) >= 4
+    for sheet in sheets:
+        assert " ".join(sheet.caption.split()) in text
+        assert all("".join(row) in text for row in sheet.rows)
+
+
+def test_charts_have_names_of_their_own(study: tuple[Answer, ...], html: str) -> None:
+    """One place a chart, in the page's order; small letters, digits and dashes alone."""
+    names = [figure.name for figure in page_figures(study)]
+    assert re.findall(r'data-chart="chart-([^"]*)"', html) == names
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
+    assert {"depth-training-loss", "budget-error-over-seconds", "budget-confusions-resnet"} <= set(names)
+
+
+def test_what_is_wrong_is_shown(html: str) -> None:
+    """Confusions a design, and the images that most nets get wrong; without a data set in words alone."""
+    text = Reader(html).text
+    assert "Confusions of resnet:depth=20,base=9: 3 nets, 1,080 answers, " in text
+    assert "No picture is shown: this page was made from run folders alone." in text
+    assert re.search(r"\d → \d, 0.90", text)
+
+
+def test_pictures_stand_in_the_page(tmp_path: Path) -> None:
+    """As data, under the policy that lets nothing else be loaded."""
+    run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True, False])
+    text = page(title="one", answers=report([run.folder]), pictures=lambda _run, ids: dict.fromkeys(ids, b"png"))
+    [picture] = [attributes for tag, attributes in Reader(text).elements if tag == "img"]
+    assert picture["src"] == "data:image/png;base64,cG5n"
+    assert "No picture" not in text
+
+
+def test_papers_are_those_of_the_designs(tmp_path: Path) -> None:
+    """As `cite` gives them, each once; of a design that is not known here nothing is said but that."""
+    runs = write_runs(tmp_path, [(EQUAL[0][0], 1), (EQUAL[4][0], 1)])
+    text = Reader(page(title="one", answers=report([run.folder for run in runs]))).text
+    assert text.count("@inproceedings{") == 2
+    assert "he2016deep" in text
+    assert "zhao2018mergeandrun" in text
+    gone = write_run(tmp_path / "gone", EQUAL[0][0], seed=0, wrong=[True], design="gone.toml")
+    text = Reader(page(title="one", answers=report([gone.folder]))).text
+    assert "Which papers gone.toml uses is not known here." in text
+    assert "@inproceedings{" not in text
+
+
+def test_missing_parts_are_said_in_words(tmp_path: Path) -> None:
+    """No predictions, no metrics, no plan: the rest of the page stands."""
+    run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True, False])
+    for name in ("predictions.csv", "metrics.jsonl", "timing.jsonl"):
+        (run.folder / name).unlink()
+    text = Reader(page(title="one", answers=report([run.folder]))).text
+    assert "Confusions and wrong images are not shown: no run has its predictions.csv." in text
+    assert "The plan of resnet:depth=20,base=9 cannot be read, so it is not drawn." in text
+    assert "No verdict on test errors" in text
+
+
+def test_networks_are_drawn_from_their_plans(tmp_path: Path) -> None:
+    """Each design once, whatever its seeds and recipes."""
+    runs = write_runs(tmp_path, [(replace(EQUAL[0][0], depth=8), 2)])
+    for run in runs:
+        drawn = plan("resnet:depth=8,base=9", image=Shape(1, 16, 16), classes=10)
+        write_json(
+            run.folder / "experiment.json", {**read_json(run.folder / "experiment.json"), "plan": to_json(drawn)}
+        )
+    names = [figure.name for figure in page_figures(report([run.folder for run in runs]))]
+    assert names.count("network-resnet-depth-8-base-9") == 1
+    assert not [name for name in names if name.startswith("network-resnet-depth-8-base-9-")]
+
+
+def test_runs_on_other_images_are_other_parts(tmp_path: Path) -> None:
+    """No table mixes errors on two data sets."""
+    runs = [
+        write_run(tmp_path / data, EQUAL[0][0], seed=0, wrong=[True, False], data=data)
+        for data in ("digits", "synthetic")
+    ]
+    text = page(title="two", answers=report([run.folder for run in runs]))
+    assert text.count('<section id="question-') == 2
+    assert "Runs (synthetic)" in text
+
+
+def test_a_copied_run_is_no_second_net(tmp_path: Path) -> None:
+    """The page stands, and says why nothing is compared."""
+    runs = [write_run(tmp_path / name, EQUAL[0][0], seed=0, wrong=[True, False]) for name in ("a", "b")]
+    text = Reader(page(title="two", answers=report([run.folder for run in runs]))).text
+    assert "No verdict: a and b are one training with seed 0; a copy is no further net." in text
 
 
 def test_runs_can_be_repeated(html: str) -> None:
@@ -102,10 +201,42 @@ def test_names_are_text(tmp_path: Path) -> None:
     question = Question(name="q", title=EVIL, view="budget", runs=("run",))
     text = page(title=EVIL, answers=[Answer(question, (run,), (EVIL,))])
     elements = [tag for tag, _ in Reader(text).elements]
-    assert elements.count("script") == text.count("</script>") == 5  # three charts, the bundle, the call
+    assert elements.count("script") == text.count("</script>") == 5  # curves, confusions, the bundle, the call
     assert "<script>alert" not in text
     assert "<b>" not in text
     assert "&lt;script&gt;alert(1)" in text
+
+
+def test_names_in_sentences_are_text(tmp_path: Path) -> None:
+    """Labels of designs in verdicts, warnings, comparisons and limits; classes in confusions and galleries."""
+    runs = [
+        write_run(
+            tmp_path / f"{k} {seed}", subject, seed=seed, wrong=[n < 3 * k + seed for n in range(20)], design=name
+        )
+        for k, (subject, name) in enumerate([(EQUAL[0][0], f"{EVIL}1"), (EQUAL[1][0], f"{EVIL}2")])
+        for seed in (1, 2, 3)
+    ]
+    runs.append(write_run(tmp_path / "one", EQUAL[0][0], seed=0, wrong=[True] * 20, design=f"{EVIL}3"))
+    for run in runs:
+        file = run.folder / "predictions.csv"
+        file.write_text(re.sub(r"(?<=,)6(?=,)", f'"{EVIL}"', file.read_text()))
+    given = report([run.folder for run in runs])
+    text = page(title="two", answers=given, pictures=lambda _run, ids: dict.fromkeys(ids, b"png"))
+    assert EVIL in Reader(text).text
+    assert "<script>alert" not in text
+
+
+def test_names_that_look_alike_are_two(tmp_path: Path) -> None:
+    """Two designs that differ in marks alone have two charts each."""
+    runs = [
+        write_run(tmp_path / name, EQUAL[0][0], seed=0, wrong=[True, False], design=name)
+        for name in ("a_1.toml", "a-1.toml")
+    ]
+    names = [figure.name for figure in page_figures(report([run.folder for run in runs]))]
+    assert [name for name in names if "confusions" in name] == [
+        "runs-confusions-a-1-toml",
+        "runs-confusions-a-1-toml-2",
+    ]
 
 
 def test_equal_runs_give_equal_pages(study: tuple[Answer, ...], html: str) -> None:

@@ -3,15 +3,20 @@
 from dataclasses import replace
 from pathlib import Path
 
-from resatlas.reporting.verdict import notes, verdict
-from tests.reporting.folders import DEEP, EQUAL, RECIPE, Subject, write_run, write_runs
+from resatlas.reporting.judging import judged
+from resatlas.reporting.verdict import BUDGETS, KIND, apart, could_see, notes, verdict
+from tests.reporting.folders import DEEP, EQUAL, RECIPE, Subject, told, write_run, write_runs
 
 
 def test_no_winner(tmp_path: Path) -> None:
     """Designs that are alike are not ranked, and the reader learns what could have shown."""
-    assert verdict("budget", write_runs(tmp_path, EQUAL, chance=1)) == (
-        "3 seeds and 360 images could have shown a difference of 2.51 points at the 5 % level (Tukey, seeds and images "
-        "as random); the largest found is 1.76 points, between resnet (1.11 %) and dilnet (2.87 %): no winner."
+    assert verdict("budget", told(write_runs(tmp_path, EQUAL, chance=1))) == (
+        "No winner: the largest difference in test error, 1.76 points between resnet (1.11 %) and dilnet (2.87 %), may "
+        "be chance.",
+        "At equal budgets 15 pairs are undecided; `resatlas compare` says why.",
+        BUDGETS,
+        "Smaller differences may be there: with 3 seeds a design, one of 4.02 to 9.42 points is seen with a chance of "
+        "80 % (Holm over 15 pairs).",
     )
 
 
@@ -19,74 +24,138 @@ def test_pairs_that_differ_are_named(tmp_path: Path) -> None:
     """Each design that errs more is set above those that it is told apart from; the rest stays open."""
     worse, worst = replace(EQUAL[1][0], ease=-3.5), replace(EQUAL[2][0], ease=-4.0)
     runs = write_runs(tmp_path, [EQUAL[0], (worse, 3), (worst, 3), EQUAL[3]], chance=1)
-    assert verdict("budget", runs) == (
-        "3 seeds and 360 images could have shown a difference of 8.70 points at the 5 % level (Tukey, seeds and images "
-        "as random); larger are: wide-resnet (21.67 %) above resnet (1.11 %) and pyramidnet (1.76 %); resnext "
-        "(24.07 %) above resnet (1.11 %) and pyramidnet (1.76 %). With this recipe and on these data, the lowest, "
-        "resnet, is not told apart from pyramidnet."
+    assert verdict("budget", told(runs)) == (
+        "As trained, wide-resnet (21.67 %) has a higher test error than resnet (1.11 %) and pyramidnet (1.76 %).",
+        "With this recipe and on these data resnet (1.11 %) is the lowest mean of several seeds; it is not told apart "
+        "from pyramidnet and resnext.",
+        "At equal budgets pyramidnet errs less than wide-resnet.",
+        "At equal budgets resnet errs less than wide-resnet.",
+        "At equal budgets 4 pairs are undecided; `resatlas compare` says why.",
+        BUDGETS,
+        "Smaller differences may be there: with 3 seeds a design, one of 4.55 to 42.79 points is seen with a chance of "
+        "80 % (Holm over 6 pairs).",
     )
 
 
 def test_a_winner_is_one_under_these_conditions(tmp_path: Path) -> None:
-    """Recipe and data stand beside the claim, and budgets that differ are said."""
+    """Recipe, data and rivals stand beside the claim; where budgets differ, as trained is not at equal budgets."""
     worse = replace(EQUAL[1][0], ease=-4.0, parameters=100_000)
-    assert verdict("runs", write_runs(tmp_path, [EQUAL[0], (worse, 2)])) == (
-        "2 to 3 seeds and 360 images could have shown a difference of 6.13 points at the 5 % level (Tukey, seeds and "
-        "images as random); larger are: wide-resnet (23.47 %) above resnet (2.96 %). With this recipe and on these "
-        "data, resnet is below all others. The budgets are not equal: parameters from 84,000 to 100,000."
+    assert verdict("runs", told(write_runs(tmp_path, [EQUAL[0], (worse, 2)]))) == (
+        "As trained, wide-resnet (23.47 %) has a higher test error than resnet (2.96 %).",
+        "With this recipe and on these data resnet (2.96 %) is the lowest mean of several seeds; it is told apart from "
+        "wide-resnet, and compared with no other.",
+        "At equal budgets one pair is not testable here; `resatlas compare` says why.",
+        BUDGETS,
+        "Smaller differences may be there: with 2 to 3 seeds a design, one of 14.71 points is seen with a chance of "
+        "80 % (Holm over one pair).",
     )
+
+
+def test_a_contradicted_claim_is_said_the_other_way_round(tmp_path: Path) -> None:
+    """The sentence has the design with the lower error first, whichever stood first in the pair; none is negated."""
+    found = told(write_runs(tmp_path, [EQUAL[0], (replace(EQUAL[1][0], ease=-4.0), 3)]))
+    [pair] = found.pairs
+    for first, second, kind in ((pair.first, pair.second, "supported"), (pair.second, pair.first, "contradicted")):
+        turned = replace(found, pairs=judged([(first, second)], found.question.groups, points=found.points))
+        assert turned.pairs[0].verdict == kind
+        assert "At equal budgets resnet errs less than wide-resnet." in verdict("budget", turned)
+
+
+def test_kinds_are_explained_where_they_are_named(tmp_path: Path) -> None:
+    """Sizes between which an error is interpolated."""
+    between = replace(DEEP[1][0], parameters=120_000, ease=-4.0)
+    runs = write_runs(tmp_path, [(between, 3), *DEEP[3:6]], chance=1)
+    said = verdict("budget", told(runs))
+    assert "At equal budgets resnet:depth=56,base=8's kind errs less than plain." in said
+    assert f"{BUDGETS} {KIND}" in said
+
+
+def test_the_verdict_is_that_of_compare(tmp_path: Path) -> None:
+    """What is told apart is by Holm below 5 %, what could be seen is that of the pairs."""
+    found = told(write_runs(tmp_path, [*DEEP[:6]]))
+    seen = [pair.trained.visible.points for pair in found.pairs if pair.trained]
+    assert could_see(found) == f"{min(seen):.2f} to {max(seen):.2f}"
+    below = [pair for pair in found.pairs if pair.trained and pair.trained.adjusted <= 0.05]
+    assert list(apart(found)) == below != []
 
 
 def test_single_seeds_get_no_verdict(tmp_path: Path) -> None:
     """Without a spread between seeds nothing is judged."""
     few = "it needs two designs of two seeds each, since a single seed has no spread"
     runs = write_runs(tmp_path, [(EQUAL[0][0], 1), (EQUAL[1][0], 1)])
-    assert verdict("budget", runs) == f"No verdict on test errors: {few}."
-    assert verdict("runs", runs[:1]) == f"No verdict on test errors: {few}."
-    assert verdict("depth", runs) == "No verdict on depth: it needs a family at two depths, with two seeds each."
-    assert verdict("runs", []) == "No verdict: no run is finished."
+    assert verdict("budget", told(runs)) == (f"No verdict on test errors: {few}.",)
+    assert verdict("runs", told(runs[:1])) == (f"No verdict on test errors: {few}.",)
+    depth = "No verdict on depth: it needs a family at two depths, with two seeds each."
+    assert verdict("depth", told(runs)) == (depth, f"No verdict on test errors: {few}.")
+    assert verdict("runs", None) == ("No verdict: no run is finished.",)
+
+
+def test_nets_that_all_err_alike_get_no_verdict(tmp_path: Path) -> None:
+    """Without any spread nothing tells how far other nets would be."""
+    runs = [
+        write_run(tmp_path / f"{k} {seed}", EQUAL[k][0], seed=seed, wrong=[True, False])
+        for k in (0, 1)
+        for seed in (0, 1)
+    ]
+    [said] = verdict("runs", told(runs))
+    assert "vary from net to net" in said
 
 
 def test_a_single_seed_among_others_is_left_out(tmp_path: Path) -> None:
     """It is shown, and said to be unjudged."""
     runs = write_runs(tmp_path, [*EQUAL[:2], (EQUAL[2][0], 1), (EQUAL[3][0], 1)])
-    assert verdict("budget", runs).endswith("Shown but not judged, with a single seed: resnext and pyramidnet.")
+    said = verdict("budget", told(runs))
+    assert said[-1] == "Shown but not judged, with a single seed: pyramidnet and resnext."
+    assert not any("not testable" in sentence for sentence in said)
 
 
-def test_unequal_conditions_get_no_verdict(tmp_path: Path) -> None:
-    """The sentence says what differs, in each view."""
-    wrong = [False] * 9 + [True]
+def test_other_images_get_no_verdict(tmp_path: Path) -> None:
+    """The sentence says what differs, in each view; a copy is no further net."""
+    wrong, subject = [False] * 9 + [True], Subject(family="resnet", depth=8)
     runs = [
-        write_run(
-            tmp_path / f"{epochs} {seed}",
-            Subject(family="resnet", depth=8),
-            seed=seed,
-            wrong=wrong,
-            recipe=replace(RECIPE, epochs=epochs),
-        )
-        for epochs in (3, 4)
+        write_run(tmp_path / f"{data} {seed}", subject, seed=seed, wrong=wrong, data=data)
+        for data in ("digits", "synthetic")
         for seed in (0, 1)
     ]
-    why = "the runs differ in more than design and seed: epochs (3, 4)."
-    assert verdict("runs", runs) == f"No verdict on test errors: {why}"
-    assert verdict("depth", runs) == f"No verdict: {why}"
+    why = "the runs are of several data sets (digits, synthetic); errors are compared on the same images alone"
+    assert verdict("runs", told(runs)) == verdict("depth", told(runs)) == (f"No verdict: {why}.",)
+    copy = write_run(tmp_path / "copy", subject, seed=0, wrong=wrong, data="digits")
+    assert "a copy is no further net" in verdict("runs", told([*runs[:2], copy]))[0]
+
+
+def test_depth_is_not_judged_over_two_recipes(tmp_path: Path) -> None:
+    """What a deeper net owes to its epochs is not its depth's."""
+    runs = [
+        write_run(
+            tmp_path / f"{depth} {seed}",
+            Subject(family="resnet", depth=depth),
+            seed=seed,
+            wrong=[False] * 9 + [True],
+            recipe=replace(RECIPE, epochs=epochs),
+        )
+        for depth, epochs in ((8, 3), (20, 4))
+        for seed in (0, 1)
+    ]
+    assert verdict("depth", told(runs))[0] == "No verdict on depth: the runs differ in recipe too."
 
 
 def test_training_loss_over_depth(tmp_path: Path) -> None:
     """A family is judged by its least and its greatest depth, where all seeds agree."""
     alike = [(Subject(family="dmrnet", depth=depth, loss=0.02), 2) for depth in (8, 14)]
-    assert verdict("depth", write_runs(tmp_path, [*DEEP[:6], (DEEP[6][0], 1), *alike])) == (
+    said = verdict("depth", told(write_runs(tmp_path, [*DEEP[:6], (DEEP[6][0], 1), *alike])))
+    assert said[:3] == (
+        "The training loss of dmrnet goes from 0.0351 at depth 8 to 0.0352 at depth 14 (the seeds overlap: no clear "
+        "change).",
         "The training loss of plain rises from 0.0681 at depth 8 to 1.41 at depth 56 (every deep seed above every "
-        "shallow one). The training loss of resnet falls from 0.0772 at depth 8 to 0.0237 at depth 56 (every deep seed "
-        "below every shallow one). The training loss of dmrnet goes from 0.0351 at depth 8 to 0.0352 at depth 14 (the "
-        "seeds overlap: no clear change). In test error, 2 to 3 seeds and 360 images could have shown a difference of "
-        "5.09 points at the 5 % level; smaller ones may be chance. Shown but not judged, with a single seed: "
-        "preact-resnet."
+        "shallow one).",
+        "The training loss of resnet falls from 0.0772 at depth 8 to 0.0237 at depth 56 (every deep seed below every "
+        "shallow one).",
     )
 
 
 def test_notes_say_what_the_data_share(tmp_path: Path) -> None:
     """That test images and training images share writers stands beside every view."""
-    runs = write_runs(tmp_path, EQUAL[:1])
+    found = told(write_runs(tmp_path, EQUAL[:1]))
     said = "About the data: the 13 writers of the test images also wrote training images, so errors are optimistic."
-    assert [notes(view, runs)[-1] for view in ("runs", "depth", "budget")] == [said] * 3
+    assert [notes(view, found)[-1] for view in ("runs", "depth", "budget")] == [said] * 3
+    assert "One recipe serves all designs." in notes("budget", found)

@@ -106,6 +106,14 @@ def test_a_last_line_that_was_cut_off_is_passed_over(tmp_path: Path, cut: int) -
     assert list(read_lines(file)) == [{"epoch": 1}] if cut > 1 else [{"epoch": 1}, {"epoch": 2}]
 
 
+def test_lines_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    """By the name of their file."""
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b'{"epoch": 1}\n\xff\n')
+    with pytest.raises(FolderError, match=r"rows\.jsonl: not valid JSON lines"):
+        list(read_lines(file))
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "=cmd()", "\t=1", "\r=1", '=HYPERLINK("x")'])
 def test_no_cell_is_a_formula(tmp_path: Path, text: str) -> None:
     """A text that a spreadsheet would compute begins with an apostrophe."""

@@ -99,3 +99,21 @@ def test_plain_and_residual_nets_meet_at_every_depth() -> None:
         each.removeprefix("resnet") for each in pairs["resnet"]
     ]
     assert len(pairs["plain"]) == 3
+
+
+def test_the_demo_asks_what_its_page_shows() -> None:
+    """Paths of a plain, a residual and a merge-and-run net, gradients of the degradation pair, lesions of three."""
+    study = demo_study()
+    asked = list(study.questions_inside())
+    known = study.distinct()
+    paths = [known[runs[0]].design.partition(":")[0] for question, runs in asked if question == "paths"]
+    assert paths == ["plain", "resnet", "dmrnet"]
+    [pair] = [runs for question, runs in asked if question == "flow"]
+    assert [known[name].design for name in pair] == ["resnet:depth=56,base=8", "plain:depth=56,base=8"]
+    assert max(len(runs) for question, runs in asked if question == "lesion") == 3
+    assert all(
+        known[name].design.partition(",")[0].endswith(("=8", "=20"))
+        for q, runs in asked
+        if q == "lesion"
+        for name in runs
+    )

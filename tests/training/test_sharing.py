@@ -8,7 +8,7 @@ from torch import distributed, nn
 
 from resatlas.errors import UsageError
 from resatlas.nets.network import build
-from resatlas.nets.norm_groups import RunningStatistics
+from resatlas.nets.norm_groups import running
 from resatlas.recipes.catalog import NAMED
 from resatlas.training.distributed import World, share_statistics
 from resatlas.training.session import sharing
@@ -49,7 +49,7 @@ def test_other_groups_are_refused_in_a_sentence(norm_group: int, processes: int,
 def test_only_norms_are_exchanged_and_nothing_of_theirs() -> None:
     """All of them, with the same tensors under the same keys, known to the statistics of several passes."""
     network = build("resnet:depth=8,base=4")
-    before, norms = network.state_dict(keep_vars=True), len(RunningStatistics(network).values)
+    before, norms = network.state_dict(keep_vars=True), len(running(network))
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
     try:
         share_statistics(network, World(), among=1)
@@ -58,4 +58,4 @@ def test_only_norms_are_exchanged_and_nothing_of_theirs() -> None:
     after = network.state_dict(keep_vars=True)
     assert [(key, id(value)) for key, value in after.items()] == [(key, id(value)) for key, value in before.items()]
     assert not any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
-    assert len(RunningStatistics(network).values) == norms > 0
+    assert len(running(network)) == norms > 0

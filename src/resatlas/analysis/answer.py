@@ -148,7 +148,7 @@ def text(answer: Answer) -> str:
     """The answer for a terminal."""
     head = f"{', '.join(answer.runs)}: {answer.title} ({answer.images})"
     facts = "\n".join(map(fact_text, answer.facts))
-    parts = [head, *([facts] if facts else []), *map(_table_text, answer.tables), *answer.notes]
+    parts = [head, *([facts] if facts else []), *map(table_text, answer.tables), *answer.notes]
     return "\n\n".join(parts)
 
 
@@ -174,7 +174,8 @@ def shown(value: Cell) -> str:
     return f"{value:.4g}"
 
 
-def _table_text(each: Table) -> str:
+def table_text(each: Table) -> str:
+    """A table for a terminal: its title, then a line a row; its note."""
     lines = [[shown(value) for value in row] for row in each.rows]
     if not lines:
         return f"{each.title}: nothing"

@@ -42,16 +42,17 @@ def aligned(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1
 
 
 def _parts(plan: Plan) -> Iterator[tuple[str, str, str, Cost]]:
-    yield "stem", _copies(plan.stem, plan.stems), str(plan.stem[-1].output), total_cost(plan.stem * plan.stems)
+    yield "stem", copies(plan.stem, plan.stems), str(plan.stem[-1].output), total_cost(plan.stem * plan.stems)
     for path, unit in plan.units:
         times = f"{unit.outcomes} x " if unit.outcomes > 1 else ""
-        yield path, _unit(unit), f"{times}{unit.output}", unit_cost(unit)
+        yield path, operations(unit), f"{times}{unit.output}", unit_cost(unit)
     mean = "mean of " if plan.heads > 1 else ""
-    head = f"{mean}{_copies(plan.head, plan.heads)}"
+    head = f"{mean}{copies(plan.head, plan.heads)}"
     yield "head", head, str(plan.head[-1].output.channels), total_cost(plan.head * plan.heads)
 
 
-def _copies(chain: Chain, count: int) -> str:
+def copies(chain: Chain, count: int) -> str:
+    """What a chain does, on one line, and how often it occurs side by side."""
     return f"{count} x [{_chain(chain)}]" if count > 1 else _chain(chain)
 
 
@@ -62,7 +63,8 @@ def _row(path: str, operations: str, output: str, price: Cost) -> tuple[str, ...
 _SKIPS = {"own": "", "identity": "", "mean": "mean of ", "swap": "the next stream's ", "projector": "projector of "}
 
 
-def _unit(unit: Unit) -> str:
+def operations(unit: Unit) -> str:
+    """What a unit does, on one line: its first operations, its bodies, what is added to them, what follows the sum."""
     stream = unit.streams[0]
     if stream.shortcut is None:
         shortcut = "no shortcut"

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from resatlas.arch.codec import encode
@@ -33,6 +34,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--conventions", action="store_true", help="what each counter reports for it, in place of the units"
     )
     parser.add_argument("--recipe", metavar="NAME", help="a recipe, in place of a network or after it")
+    parser.add_argument(
+        "--draw", type=Path, metavar="FILE", help="also draw the network unit by unit into this .svg or .png file"
+    )
 
 
 def image_shape(text: str) -> Shape:
@@ -45,6 +49,8 @@ def image_shape(text: str) -> Shape:
 
 def run(options: argparse.Namespace) -> Outcome:
     """A network, a recipe, or one after the other."""
+    if options.design is None and options.draw is not None:
+        raise UsageError("--draw draws a DESIGN, as in resatlas describe resnet-20 --draw resnet-20.svg")
     if options.recipe is None:
         if options.design is None:
             raise UsageError("describe takes a DESIGN, as in resnet-20, or --recipe NAME (resatlas describe --help)")
@@ -63,11 +69,22 @@ def _network(options: argparse.Namespace) -> Outcome:
     plan = entry.plan(image=options.image, classes=options.classes)
     data = _data(entry, plan)
     head = _head(data)
+    if options.draw is not None:
+        _draw(options.draw, plan, entry.name)
+        data["drawing"] = str(options.draw)
+        head = f"{head}\ndrawn in {options.draw}"
     if options.conventions:
         networks = counted(entry, image=options.image, classes=options.classes)
         data["conventions"] = conventions_data(networks)
         return Outcome(data, f"{head}\n\n{conventions_text(networks)}")
     return Outcome(data, "\n\n".join([head, render(plan), *_beside(entry)]))
+
+
+def _draw(file: Path, plan: Plan, title: str) -> None:
+    from resatlas.reporting.drawing import drawing
+    from resatlas.reporting.picture import write_picture
+
+    write_picture(file, drawing(plan, title=title))
 
 
 def _data(entry: Entry, plan: Plan) -> dict[str, Any]:

@@ -30,6 +30,7 @@ VERBS: Mapping[str, str] = {
     "dissect": "what is inside a trained network: lesions, paths, flow, similarity and more",
     "predict": "classify single images by a finished run",
     "compare": "what runs say about their designs: differences, intervals, verdicts",
+    "bench": "how fast it is: training steps and more, against the peers",
     "study": "carry out a file of many runs, reusing what is finished",
     "report": "one self-contained page of runs",
     "demo": "the main job on embedded data: which designs train deep, which is better at equal cost",

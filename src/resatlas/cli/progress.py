@@ -69,9 +69,10 @@ def opening(run: "Run", course: "Course", state: "TrainState") -> tuple[str, str
     )
     share = ceil(recipe.batch / world.size)
     group = min(recipe.norm_group or share, recipe.batch)
+    passes = ceil(share / min(share, group))
     how = (
         f"{course.precision} on {course.device}, {run.experiment.layout}, {_counted(world.size, 'process')}, "
-        f"of a batch {share} images each, in {_counted(ceil(share / min(share, group)), 'pass')} of norm groups of {group}"
+        f"of a batch {share} images each, in {_counted(passes, 'pass')} of norm groups of {group}"
     )
     return what, how
 

@@ -1,25 +1,47 @@
 """`resatlas report`: one self-contained page of runs."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
 from resatlas.errors import UsageError
-from resatlas.reporting.page import write_page
+from resatlas.reporting.page import page_figures, write_page
+from resatlas.reporting.picture import check_folder, write_figures
 from resatlas.reporting.report import report
+from resatlas.studies.pictures import pictures
+
+MOST_NAMED = 3
+"""Folders that stand in the title."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs or of studies")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs or studies, or of many")
     parser.add_argument("--out", type=Path, required=True, metavar="page.html", help="where the page goes")
+    parser.add_argument(
+        "--figures", type=Path, metavar="DIR", help="also write every chart of the page as SVG and PNG into this folder"
+    )
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Write the page from the run folders alone."""
+    """Write the page from the run folders; of the data set only the wrong images are shown, where it is at hand."""
     if options.out.suffix not in (".html", ".htm"):
         raise UsageError(f"a page is an .html file; {options.out} is not, and nothing else is replaced")
+    if options.figures is not None:
+        check_folder(options.figures)
     answers = report(options.runs)
-    write_page(options.out, title=f"resatlas: {', '.join(folder.name for folder in options.runs)}", answers=answers)
+    write_page(options.out, title=f"resatlas: {_named(options.runs)}", answers=answers, pictures=pictures())
     data = {"page": str(options.out), "questions": [answer.question.name for answer in answers]}
-    return Outcome(data, f"{options.out}: open it in a browser; it needs no network")
+    told = f"{options.out}: open it in a browser; it needs no network"
+    if options.figures is None:
+        return Outcome(data, told)
+    names = write_figures(options.figures, page_figures(answers))
+    files = [str(options.figures / name) for name in names]
+    return Outcome({**data, "figures": files}, f"{told}\n{options.figures}: {len(files)} figures, SVG and PNG")
+
+
+def _named(folders: Sequence[Path]) -> str:
+    names = [folder.resolve().name for folder in folders]
+    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
+    return ", ".join([*names[:MOST_NAMED], *more])

@@ -11,10 +11,13 @@ from pathlib import Path
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.progress import on_terminal, say
 from resatlas.errors import FolderError, NonFiniteError
+from resatlas.reporting.answering import answered
 from resatlas.reporting.page import write_page
 from resatlas.reporting.report import Answer, report
 from resatlas.reporting.table import table
 from resatlas.reporting.verdict import notes, verdict
+from resatlas.studies.asking import ask
+from resatlas.studies.pictures import pictures
 from resatlas.studies.runner import Advance, carry_out_study
 from resatlas.studies.study import Study
 
@@ -36,21 +39,35 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
             carry_out_study(study, folder, on_advance=show)
     except NonFiniteError as error:  # the other runs are finished, and the page names this one
         failure = error
+    _ask(study, folder, quiet=options.quiet)
     if failure:
         with suppress(FolderError):  # where no run is finished
-            write_page(page, title=f"resatlas {study.name}", answers=report([folder]))
+            write_page(page, title=f"resatlas {study.name}", answers=report([folder]), pictures=pictures())
         raise failure
     answers = report([folder])
-    write_page(page, title=f"resatlas {study.name}", answers=answers)
+    write_page(page, title=f"resatlas {study.name}", answers=answers, pictures=pictures())
     results = {answer.question.name: [run.results for run in answer.runs] for answer in answers}
     return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_shown, answers), f"page: {page}"]))
+
+
+def _ask(study: Study, folder: Path, *, quiet: bool) -> None:
+    """Put the study's questions to its trained networks; what cannot be answered keeps no page from being written."""
+    failed = ask(study, folder, on_question=lambda words: None if quiet else say(f"asking {words}"))
+    for words in failed:
+        say(words)
 
 
 def _shown(answer: Answer) -> str:
     view = answer.question.view
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    said = [f"- {note}" for note in notes(view, answer.runs)]
-    whole = [answer.question.title, table(view, answer.runs, width=width), verdict(view, answer.runs), "\n".join(said)]
+    told = answered(answer) if answer.runs else None
+    said = [f"- {note}" for note in (*told.warnings, *notes(view, told))] if told else []
+    whole = [
+        answer.question.title,
+        table(view, answer.runs, width=width),
+        "\n".join(verdict(view, told)),
+        "\n".join(said),
+    ]
     return "\n\n".join(whole)
 
 

@@ -59,7 +59,8 @@ def augment(
         case Crops(corners=corners):
             return cropped(images, corners[indices], padding=drawn.padding, fill=drawn.fill)
         case Mirrors(mirrored=mirrored):
-            return torch.where(mirrored[indices, None, None, None], images.flip(3), images)
+            chosen = mirrored[indices].nonzero()[:, 0]
+            return images.index_copy(0, chosen, images.index_select(0, chosen).flip(3))
         case _:
             assert_never(drawn)
 
@@ -72,8 +73,10 @@ def cropped(
     fill: Literal["zeros", "reflection"] = "zeros",
 ) -> Float[Tensor, "b c h w"]:
     """Crops of the old size, which begin at the corners of the padded images."""
-    h, w = images.shape[2:]
+    n, c, h, w = images.shape
     padded = F.pad(images, (padding,) * 4, mode="reflect" if fill == "reflection" else "constant")
-    windows = padded.unfold(2, h, 1).unfold(3, w, 1)  # (b, c, 2·padding + 1, 2·padding + 1, h, w), a view
-    rows, columns = corners.unbind(1)
-    return windows[torch.arange(len(images)), :, rows, columns]
+    top, left = corners[:, :, None, None].unbind(1)  # (n, 1, 1)
+    rows = torch.arange(n * c, device=images.device).view(n, c, 1) * padded.shape[2] + top
+    begins = (rows + torch.arange(h, device=images.device)) * padded.shape[3] + left  # (n, c, h)
+    runs = padded.flatten().unfold(0, w, 1)  # every w values that follow one another, a view
+    return runs.index_select(0, begins.flatten()).view(images.shape)

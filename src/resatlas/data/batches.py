@@ -159,7 +159,7 @@ def _at_once(images: Resident, pipeline: Pipeline, chunks: list[Tensor], *, seed
     ]
     for positions in chunks:
         indices = positions % n
-        made = images.images[indices]
+        made = images.images.index_select(0, indices)
         if made.dtype == torch.uint8:
             made = unit(made)
         for each in drawn:

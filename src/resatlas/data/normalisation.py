@@ -53,7 +53,7 @@ def normalised(images: Float[Tensor, "n c h w"], by: Normaliser) -> Float[Tensor
     """The images, from 0 to 1, as a network takes them."""
     match by:
         case Affine(mean=mean, std=std):
-            return (images - mean) / std
+            return (images - mean).div_(std)
         case Whitening(mean=mean, matrix=matrix, contrast=contrast):
             return ((contrasted(images, contrast) - mean) @ matrix).view_as(images)
         case _:

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from resatlas.reporting.answering import Answered
 from resatlas.reporting.budgets import amount_in_words
 from resatlas.reporting.document import Block, Bullets, Heading, Paragraph, Sheet
-from resatlas.reporting.judging import Difference, Judged, SecondOpinion
+from resatlas.reporting.judging import Difference, Judged, SecondOpinion, single_nets
 from resatlas.reporting.power import MOST_NETS
 from resatlas.reporting.questions import Group
 from resatlas.reporting.second_opinions import RANKS
-from resatlas.reporting.statistics import PAIRING_LEVEL, PAIRS, interval, moments, welch
+from resatlas.reporting.statistics import PAIRING_LEVEL, PAIRS, mean_interval
 from resatlas.reporting.words import listed
 
 MOST_NETS_SHOWN = 20
@@ -53,15 +53,12 @@ def _figures(answered: Answered) -> Sheet:
 
 
 def _figure(group: Group) -> tuple[str, ...]:
-    sample, low_high = group.row.test_error_percent, "–"
-    if sample.deviation:
-        low, high = interval(welch((1.0,), (moments(group.errors),)))
-        low_high = _from_to(float(low), float(high))
+    sample, known = group.row.test_error_percent, mean_interval(group.errors)
     return (
         f"{len(group.seeds)}",
         f"{sample.mean:.2f}",
         "–" if sample.deviation is None else f"{sample.deviation:.2f}",
-        low_high,
+        _from_to(*known) if known else "–",
         f"{group.row.parameters:,}",
         f"{group.row.multiply_adds:,}",
         f"{group.seconds:,.1f}",
@@ -156,16 +153,12 @@ def _equally(pair: Judged) -> Iterator[tuple[str, ...]]:
 def _verdicts(answered: Answered) -> Bullets:
     """A line a pair; those with a single net share one."""
     told = [
-        f"{pair.claim}: {pair.verdict} ({'; '.join(pair.reasons)})" for pair in answered.pairs if not _singles(pair)
+        f"{pair.claim}: {pair.verdict} ({'; '.join(pair.reasons)})" for pair in answered.pairs if not single_nets(pair)
     ]
-    single = dict.fromkeys(group.label for pair in answered.pairs for group in _singles(pair))
+    single = dict.fromkeys(group.label for pair in answered.pairs for group in single_nets(pair))
     if single:
         told.append(f"not testable here, as a single net has no spread: whatever compares {listed(single)}")
     return Bullets("Verdicts", tuple(told))
-
-
-def _singles(pair: Judged) -> list[Group]:
-    return [group for group in (pair.first, pair.second) if len(group.seeds) == 1]
 
 
 def _net_by_net(answered: Answered) -> Iterator[Block]:

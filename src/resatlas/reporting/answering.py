@@ -1,16 +1,17 @@
 """Run folders in, answered questions out: what `resatlas compare` says, as values."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from resatlas.designs.published import Published, published_of
-from resatlas.errors import FolderError, UsageError
-from resatlas.reporting.comparison import wrong_answers
+from resatlas.errors import UsageError
 from resatlas.reporting.fairness import remarks, warnings
 from resatlas.reporting.judging import Judged, judged
-from resatlas.reporting.questions import Group, Question, questions
+from resatlas.reporting.predictions import has_predictions, wrong_answers
+from resatlas.reporting.questions import Group, Question, asked, neighbours, questions
+from resatlas.reporting.report import Answer
 from resatlas.reporting.second_opinions import mcnemar_p
 
 POINTS = 0.5
@@ -63,6 +64,16 @@ def compare(runs: Sequence[str | Path], *, against: str | None = None, points: f
     return tuple(_answered(each, points) for each in questions(folders, against=against))
 
 
+def answered(answer: Answer) -> Answered:
+    """A question with finished runs, each design held against its neighbours; without pairs where obstacles stand.
+
+    Raises: FolderError if results or predictions are damaged.
+    """
+    question = asked(answer)
+    pairs = () if question.obstacles else neighbours(question.groups)
+    return _answered(replace(question, pairs=pairs), POINTS)
+
+
 def _answered(question: Question, points: float) -> Answered:
     return Answered(
         question=question,
@@ -78,10 +89,7 @@ def _answered(question: Question, points: float) -> Answered:
 def _net_by_net(question: Question) -> Iterator[TwoNets]:
     """McNemar on the nets of each pair that share a seed; on the first of each where none do."""
     groups = dict.fromkeys(group for pair in question.pairs for group in pair)
-    runs = [run for group in groups for run in group.runs if (run.folder / "predictions.csv").is_file()]
-    wrong = {run: wrong_answers(run) for run in runs}
-    if len({frozenset(each) for each in wrong.values()}) > 1:
-        raise FolderError("the runs were tested on other images: the ids of their predictions differ")
+    wrong = {run: wrong_answers(run) for group in groups for run in group.runs if has_predictions(run)}
     for first, second in question.pairs:
         for seeds in _seeds(first, second):
             one, other = (group.runs[group.seeds.index(k)] for group, k in zip((first, second), seeds, strict=True))
@@ -98,6 +106,6 @@ def _seeds(first: Group, second: Group) -> list[tuple[int, int]]:
 
 def _published(group: Group) -> tuple[Published, ...]:
     """The figures published for the design on these data, untouched."""
-    told = PUBLISHED_AS.get(group.experiment.data)
-    figures = published_of(group.entry) if told and group.entry else ()
-    return tuple(each for each in figures if (each.dataset, each.metric) == told)
+    known = PUBLISHED_AS.get(group.experiment.data)
+    figures = published_of(group.entry) if known and group.entry else ()
+    return tuple(each for each in figures if (each.dataset, each.metric) == known)

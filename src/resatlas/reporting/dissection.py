@@ -1,21 +1,29 @@
 """What runs were asked about their insides, as the page shows it: facts, charts, pictures, and tables to unfold."""
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from resatlas.analysis.answer import Answer, Table, fact_text, from_json, head_of, shown
 from resatlas.analysis.questions import FOLDER, QUESTIONS
 from resatlas.errors import FolderError
-from resatlas.reporting.chart import THEME, Spec
+from resatlas.reporting.chart import COLOURS, LETTERS, drawable, finished, legend_of, picked_by
+from resatlas.reporting.figure import Spec
 from resatlas.reporting.table import Grid
-from resatlas.reporting.words import presentable
+from resatlas.reporting.words import listed, presentable
 from resatlas.runs.files import read_json
-from resatlas.runs.store import Run
+from resatlas.runs.store import FIRST, Run
 
 LARGEST_PICTURE = 1_000_000  # bytes
+
+SLANTED: Spec = {"labelAngle": -40, "labelOverlap": "greedy"}
+"""Labels of many units: those that have no room are left out."""
 
 
 class Sheet(NamedTuple):
@@ -27,9 +35,13 @@ class Sheet(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """The answer of a run to one question, as the page shows it."""
+    """The answer of a run to one question, as the page shows it; `name` is the question's, `runs` were all asked."""
 
+    name: str
     title: str
+    runs: tuple[str, ...]
+    images: str
+    reading: str
     facts: tuple[str, ...]
     specs: tuple[Spec, ...]
     pictures: tuple[tuple[str, str], ...]
@@ -68,6 +80,22 @@ DRAWINGS: Mapping[str, tuple[Drawing, ...]] = {
 """The charts of each question that is drawn as lines; similarity and surface are maps."""
 
 
+READINGS: Mapping[str, str] = {
+    "lesion": (
+        "Frozen: the statistics of batch normalisation as trained; reestimated: taken anew without the unit, on "
+        "training images. Contrast: the mean error without a unit that halves the map, less the median of the errors "
+        "without another unit. The charts are those of the first network."
+    ),
+    "paths": (
+        "A path takes the body or the shortcut of each unit; its length counts convolutions and the classifier. Weight "
+        "counts paths by their coefficients. Shares of the gradient add up to the exact one, so some may be below 0."
+    ),
+    "flow": "The gradient of the first unit over that of the last: far from 1 it has vanished or exploded on the way.",
+    "streams": "Difference: how far the streams of a block are from their mean, as a share of the mean's norm.",
+}
+"""How the figures of a question are read."""
+
+
 def findings(run: Run) -> Iterator[Finding]:
     """What a run was asked, in the order of the questions.
 
@@ -84,14 +112,44 @@ def findings(run: Run) -> Iterator[Finding]:
 
 
 def finding(answer: Answer, folder: Path) -> Finding:
-    """An answer as the page shows it; pictures are taken from the folder."""
+    """An answer as the page shows it; pictures are taken from the folder, which lies in that of the first run."""
+    answer = _shortened(answer)
     return Finding(
-        title=presentable(f"{', '.join(answer.runs)}: {answer.title} ({answer.images})"),
+        name=answer.question,
+        title=presentable(f"{answer.title}: {_designs(answer.runs, folder.parent)}"),
+        runs=tuple(map(presentable, answer.runs)),
+        images=presentable(answer.images),
+        reading=READINGS.get(answer.question, ""),
         facts=tuple(presentable(fact_text(fact)) for fact in answer.facts),
         specs=tuple(_specs(answer)),
         pictures=tuple(_pictures(answer, folder)) if answer.question == "explain" else (),
         sheets=tuple(Sheet(presentable(each.title), _grid(each), presentable(each.note)) for each in answer.tables),
         notes=tuple(presentable(line) for note in answer.notes for line in note.splitlines()),
+    )
+
+
+def _designs(names: Sequence[str], first: Path) -> str:
+    """The designs of runs, of which the first has this folder and the others lie beside it; else their names."""
+    folders = [first, *(first.parent / Path(name).name for name in names[1:])]
+    found = Counter(
+        Run(folder).experiment.design if (folder / FIRST).is_file() else name
+        for name, folder in zip(names, folders, strict=False)
+    )
+    return listed(f"{design} ({count} nets)" if count > 1 else design for design, count in found.items())
+
+
+def _shortened(answer: Answer) -> Answer:
+    """The answer whose facts and titles call a run by what is its own, and a single one "the network"."""
+    own = _told_apart(answer.runs) if len(answer.runs) > 1 else dict.fromkeys(answer.runs, "the network")
+    longest = sorted(own, key=len, reverse=True)  # a name may begin another
+
+    def short(words: str) -> str:
+        return reduce(lambda said, name: said.replace(name, own[name]), longest, words)
+
+    return replace(
+        answer,
+        facts=tuple(replace(fact, name=short(fact.name)) for fact in answer.facts),
+        tables=tuple(replace(each, title=short(each.title)) for each in answer.tables),
     )
 
 
@@ -113,25 +171,40 @@ def _lines(table: Table, drawing: Drawing) -> Spec | None:
         return None
     key, wanted = drawing.only
     rows = [row for row in _rows(table) if not key or row.get(key) == wanted]
+    own = _told_apart([str(row["run"]) for row in rows if "run" in row])
+    rows = [{**row, "run": own[str(row["run"])]} if "run" in row else row for row in rows]
+    groups = [group for group in drawing.groups if len({row[group] for row in rows}) > 1]
     values = [
-        {"x": _place(row, drawing.x), "line": _line(row, y, drawing), "value": row[y]}
+        {"x": _place(row, drawing.x), "line": _line(row, y, groups, drawing.ys), "value": row[y]}
         for row in rows
         for y in drawing.ys
-        if _drawable(row[y], drawing.scale)
+        if drawable(row[y], drawing.scale)
     ]
     if not values:
         return None
     order = list(dict.fromkeys(_place(row, drawing.x) for row in rows))
     kind = "nominal" if table.columns[names.index(drawing.x)].unit == "" else "ordinal"
+    picked, lines = picked_by("line"), list(dict.fromkeys(value["line"] for value in values))
+    scale = {"domain": lines, "range": [COLOURS[k % len(COLOURS)] for k in range(len(lines))]}
     heads = [head_of(table.columns[names.index(y)]) for y in drawing.ys]
+    span = max(len(str(each)) for each in order)
+    slanted = {**SLANTED, "minExtent": LETTERS + int(0.4 * LETTERS * span)}  # so that no hidden label moves the legend
     across = head_of(table.columns[names.index(drawing.x)])
     return _spec(
         {
+            **picked["params"],
             "mark": {"type": "line", "point": True},
             "encoding": {
-                "x": {"field": "x", "type": kind, "sort": order, "title": across, "axis": {"labelAngle": -40}},
+                "opacity": picked["opacity"],
+                "x": {"field": "x", "type": kind, "sort": order, "title": across, "axis": slanted},
                 "y": {"field": "value", "type": "quantitative", "title": None, "scale": {"type": drawing.scale}},
-                "color": {"field": "line", "type": "nominal", "sort": list(dict.fromkeys(v["line"] for v in values))},
+                "color": {
+                    "field": "line",
+                    "type": "nominal",
+                    "sort": lines,
+                    "scale": scale,
+                    "legend": legend_of(lines),
+                },
                 "tooltip": [{"field": "line"}, {"field": "x"}, {"field": "value", "format": ".4g"}],
             },
         },
@@ -148,7 +221,7 @@ def _cells(points: Sequence[Spec], title: str, how: str, scale: Literal["linear"
         {
             "mark": "rect",
             "encoding": {
-                "x": {"field": "x", "type": "ordinal", "sort": xs, "title": None, "axis": {"labelAngle": -40}},
+                "x": {"field": "x", "type": "ordinal", "sort": xs, "title": None, "axis": SLANTED},
                 "y": {"field": "y", "type": "ordinal", "sort": ys, "title": None},
                 "color": {
                     "field": "value",
@@ -159,23 +232,15 @@ def _cells(points: Sequence[Spec], title: str, how: str, scale: Literal["linear"
                 "tooltip": [{"field": "y"}, {"field": "x"}, {"field": "value", "format": ".4g"}],
             },
         },
-        [point for point in points if _drawable(point["value"], scale)],
+        [point for point in points if drawable(point["value"], scale)],
         title=title,
         how=how,
     )
 
 
 def _spec(chart: Spec, values: Sequence[Spec], *, title: str, how: str) -> Spec:
-    return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        **chart,
-        "width": "container",
-        "height": 280,
-        "title": {"text": presentable(title), "subtitle": presentable(how)},
-        "description": presentable(f"{title}: {how}"),
-        "data": {"values": list(values)},
-        "config": THEME,
-    }
+    drawn = {"data": {"name": "values"}, **chart}
+    return finished(drawn, {"values": values}, title=presentable(title), how=presentable(how), height=280)
 
 
 def _rows(table: Table) -> list[dict[str, Any]]:
@@ -198,13 +263,29 @@ def _place(row: Mapping[str, Any], x: str) -> Any:  # noqa: ANN401 - a word or a
     return f"{row[x]} /2" if row.get("down_sampling") == "yes" else row[x]
 
 
-def _line(row: Mapping[str, Any], y: str, drawing: Drawing) -> str:
-    words = [str(row[group]) for group in drawing.groups]
-    return presentable(", ".join(words) if len(drawing.ys) == 1 and words else " ".join([*words, y.replace("_", " ")]))
+def _told_apart(runs: Iterable[str]) -> Mapping[str, str]:
+    """Each name of a run by what is its own: without the parts, between - and _, that all begin or end with."""
+    names = dict.fromkeys(runs)
+    parts = [re.findall(r"[^-_]*[-_]*", name)[:-1] for name in names]
+    spare = min(map(len, parts), default=1) - 1
+    first = _shared(parts, spare)
+    last = _shared([each[::-1] for each in parts], spare - first)
+    return {
+        name: "".join(each[first : len(each) - last]).strip("-_") or name
+        for name, each in zip(names, parts, strict=True)
+    }
 
 
-def _drawable(value: object, scale: str) -> bool:
-    return isinstance(value, int | float) and isfinite(value) and (value > 0 or scale == "linear")
+def _shared(parts: Sequence[Sequence[str]], most: int) -> int:
+    """How many of the first parts are those of all, up to so many."""
+    same = (len({each[k].strip("-_") for each in parts}) == 1 for k in range(max(most, 0)))
+    return len(list(takewhile(bool, same)))
+
+
+def _line(row: Mapping[str, Any], y: str, groups: Sequence[str], ys: Sequence[str]) -> str:
+    """What a line is called: the words that part it from others, and its figure where there are several."""
+    words = [str(row[group]) for group in groups]
+    return presentable(", ".join(words) if len(ys) == 1 and words else " ".join([*words, y.replace("_", " ")]))
 
 
 def _grid(table: Table) -> Grid:

@@ -34,11 +34,7 @@ def warnings(question: Question) -> tuple[str, ...]:
     """What is unequal among the groups that are compared."""
     compared = tuple(dict.fromkeys(group for pair in question.pairs for group in pair))
     return (
-        *_budgets(compared),
-        *_conditions(compared),
-        *_order(compared),
-        *_departures(compared),
-        *_tuning(compared),
+        *(_unequal(compared) if compared else ()),
         *(f"left out, not finished: {each}" for each in question.unfinished),
     )
 
@@ -52,6 +48,11 @@ def remarks(question: Question) -> tuple[str, ...]:
         "Seconds are those of training, with whatever ran beside: no benchmark.",
         *(f"About the data: {note}." for note in shared_notes(run for group in question.groups for run in group.runs)),
     )
+
+
+def _unequal(groups: Sequence[Group]) -> Iterator[str]:
+    for found in (_budgets, _conditions, _order, _departures, _tuning):
+        yield from found(groups)
 
 
 def _budgets(groups: Sequence[Group]) -> Iterator[str]:

@@ -134,14 +134,19 @@ class Judged:
 
     @property
     def claim(self) -> str:
-        """What the verdict is about: designs, or, where sizes are interpolated, their kinds."""
+        """What the verdict is about."""
+        return " errs less than ".join(self.sides)
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """The two by name: designs, or, where sizes are interpolated, their kinds."""
         first, second = (
             group.label
             if all((group, weight) in each.contrast.terms for each in self.tested)
             else f"{group.label}'s kind"
             for group, weight in ((self.first, 1.0), (self.second, -1.0))
         )
-        return f"{first} errs less than {second}"
+        return first, second
 
     @property
     def tested(self) -> tuple[Tested, ...]:
@@ -152,6 +157,11 @@ class Judged:
     def untestable(self) -> tuple[str, ...]:
         """Why some budgets cannot be made equal."""
         return tuple(each for each in self.equal.values() if isinstance(each, str))
+
+
+def single_nets(pair: Judged) -> tuple[Group, ...]:
+    """Those of a pair that have a single net, and so no spread."""
+    return tuple(group for group in (pair.first, pair.second) if len(group.seeds) == 1)
 
 
 def judged(pairs: Sequence[tuple[Group, Group]], everyone: Sequence[Group], *, points: float) -> tuple[Judged, ...]:

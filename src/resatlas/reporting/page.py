@@ -1,4 +1,4 @@
-"""One page that holds everything it shows: it opens from disk, asks no server and names no folder of its machine."""
+"""One page that holds everything that it shows: it asks no server and names no folder of its machine."""
 
 import json
 import re
@@ -12,27 +12,16 @@ from resatlas.arch.codec import encode
 from resatlas.errors import FolderError
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import with_epochs
-from resatlas.reporting.chart import charts
 from resatlas.reporting.comparison import groups
-from resatlas.reporting.dissection import findings
+from resatlas.reporting.confusion import Pictures, no_pictures
+from resatlas.reporting.contents import contents, figures
+from resatlas.reporting.document import Block
+from resatlas.reporting.figure import Figure
 from resatlas.reporting.report import Answer
-from resatlas.reporting.table import Grid, grid
-from resatlas.reporting.verdict import notes, verdict
 from resatlas.reporting.words import presentable
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import read_json, write_text
 from resatlas.runs.store import Run
-
-
-class Section(NamedTuple):
-    """A question as the page shows it."""
-
-    title: str
-    verdict: str
-    grid: Grid
-    specs: tuple[Mapping[str, Any], ...]
-    notes: tuple[str, ...]
-    unfinished: tuple[str, ...]
 
 
 class Card(NamedTuple):
@@ -47,14 +36,14 @@ class Card(NamedTuple):
     recipe: str
 
 
-def write_page(out: Path, *, title: str, answers: Sequence[Answer]) -> None:
-    """Write the page of some questions, in one step.
+def write_page(out: Path, *, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictures) -> None:
+    """Write the page of some questions, in one step; `pictures` gives test images, where it can.
 
-    Raises: FolderError if it cannot be written, or if a run has no results.
+    Raises: FolderError if it cannot be written, or if a run's files are missing or damaged.
     """
     if out.is_dir():
         raise FolderError(f"{out} is a folder; name a file in it, as in {out / 'report.html'}")
-    text = page(title=title, answers=answers)
+    text = page(title=title, answers=answers, pictures=pictures)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, text)
@@ -62,7 +51,7 @@ def write_page(out: Path, *, title: str, answers: Sequence[Answer]) -> None:
         raise FolderError(f"{out} cannot be written: {(error.strerror or 'the system refuses').lower()}") from None
 
 
-def page(*, title: str, answers: Sequence[Answer]) -> str:
+def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictures) -> str:
     """The page of some questions as HTML; the same runs give the same text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -73,29 +62,24 @@ def page(*, title: str, answers: Sequence[Answer]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    runs = {run.folder.resolve(): run for answer in answers for run in answer.runs}
+    shown = contents(answers, pictures)
     return templates.get_template("page.html.jinja").render(
         title=title,
-        sections=[_section(answer) for answer in answers],
-        findings=[found for run in runs.values() for found in findings(run)],
-        cards=[_card(group) for group in groups(runs.values())],
-        runs=len(runs),
+        shown=shown,
+        cards=[_card(group) for group in groups(shown.runs)],
         bundle=_bundle(),
+        kind=_kind,
         knobs=_knobs,
         script_json=_script_json,
     )
 
 
-def _section(answer: Answer) -> Section:
-    view, runs = answer.question.view, answer.runs
-    return Section(
-        title=answer.question.title,
-        verdict=verdict(view, runs),
-        grid=grid(view, runs),
-        specs=charts(view, runs),
-        notes=notes(view, runs) if runs else (),
-        unfinished=answer.unfinished,
-    )
+def page_figures(answers: Sequence[Answer]) -> tuple[Figure, ...]:
+    """All charts of a page, in its order.
+
+    Raises: FolderError if a run's files are missing or damaged.
+    """
+    return tuple(figures(contents(answers, no_pictures)))
 
 
 def _card(runs: Sequence[Run]) -> Card:
@@ -136,6 +120,11 @@ def _bundle() -> str:
     import vl_convert
 
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")
+
+
+def _kind(block: Block) -> str:
+    """The kind of a block of a document, for the template."""
+    return type(block).__name__
 
 
 def _knobs(design: str) -> list[str]:

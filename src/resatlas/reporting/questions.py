@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
@@ -13,9 +13,9 @@ from resatlas.designs.alike import alike
 from resatlas.designs.catalog import Entry, resolve
 from resatlas.errors import FolderError, ResatlasError, UnknownName, unknown
 from resatlas.reporting.comparison import APART, Row, groups, labels, row
+from resatlas.reporting.predictions import has_predictions, wrong_answers
 from resatlas.reporting.report import Answer, report
 from resatlas.reporting.words import listed, presentable
-from resatlas.runs.collection import FILE
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import read_json
 from resatlas.runs.store import FIRST, Run
@@ -57,13 +57,14 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Groups tested on the same images, and the pairs of them that are compared."""
+    """Groups, the pairs of them that are compared, and why none may be, where the nets are not of the same images."""
 
     title: str
     data: str
     groups: tuple[Group, ...]
     pairs: tuple[tuple[Group, Group], ...]
     unfinished: tuple[str, ...]
+    obstacles: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:
@@ -74,65 +75,67 @@ class Question:
 def questions(folders: Sequence[Path], *, against: str | None = None) -> tuple[Question, ...]:
     """The questions of some folders: those of studies, and one over all single runs.
 
-    A folder that is neither stands for the runs and studies in it. With `against` every group is compared with those
-    of that design; else every group with the size of each other kind that is nearest in parameters. The first of a
-    pair is the one that is said to be better.
+    With `against` every group is compared with those of that design; else every group with the size of each other
+    kind that is nearest in parameters. The first of a pair is the one that is said to be better.
 
     Raises: FolderError if a folder has no runs, or if its runs cannot be compared at all; UnknownName if no run is of
     the design.
     """
-    answers = report([inner for folder in folders for inner in _inside(folder)])
-    found = [_question(answer) for answer in answers if answer.runs]
+    found = [asked(answer) for answer in report(folders) if answer.runs]
+    for obstacle in (obstacle for each in found for obstacle in each.obstacles):
+        raise FolderError(obstacle)
     several = [each for each in found if len(each.groups) > 1]
     if not several:
         only = listed(dict.fromkeys(group.label for each in found for group in each.groups))
         raise FolderError(f"nothing to compare: all runs are of {only}; name runs of another design too")
     if against is None:
-        return tuple(replace(each, pairs=_neighbours(each.groups)) for each in several)
-    asked = [replace(each, pairs=_against(each.groups, against)) for each in several]
-    if not any(each.pairs for each in asked):
+        return tuple(replace(each, pairs=neighbours(each.groups)) for each in several)
+    held = [replace(each, pairs=_against(each.groups, against)) for each in several]
+    if not any(each.pairs for each in held):
         known = dict.fromkeys(group.row.design for each in several for group in each.groups)
         raise UnknownName(unknown("run of the design", against, known))
-    return tuple(each for each in asked if each.pairs)
+    return tuple(each for each in held if each.pairs)
 
 
-def _inside(folder: Path) -> list[Path]:
-    if not folder.is_dir() or (folder / FIRST).is_file() or (folder / FILE).is_file():
-        return [folder]
-    inner = sorted(each for each in folder.iterdir() if (each / FIRST).is_file() or (each / FILE).is_file())
-    return inner or [folder]
+def asked(answer: Answer) -> Question:
+    """The question of some finished runs with its groups, without pairs yet.
 
-
-def _question(answer: Answer) -> Question:
-    data = sorted({presentable(run.experiment.data) for run in answer.runs})
-    places = {(run.experiment.data, run.images, run.classes) for run in answer.runs}
-    if len(places) > 1:
-        of = f"several data sets ({', '.join(data)})" if len(data) > 1 else f"different images of {data[0]}"
-        raise FolderError(f"the runs are of {of}; errors are compared on the same images alone")
+    Raises: FolderError if results are missing or damaged.
+    """
     parted = [sorted(group, key=lambda run: run.experiment.seed) for group in groups(answer.runs)]
-    for group in parted:
-        _check_seeds(group)
     rows = sorted(
         ((_checked_row(group), group) for group in parted),
         key=lambda each: (each[0].family, each[0].parameters, each[0].design, each[0].recipe, each[0].epochs),
     )
     names = labels([each for each, _ in rows])
     made = tuple(_group(label, each, group) for label, (each, group) in zip(names, rows, strict=True))
-    tested = {each.test_images for each in made}
-    if len(tested) > 1:
-        raise FolderError(f"the runs were tested on {listed(f'{n:,}' for n in sorted(tested))} images: not the same")
     return Question(
-        title=answer.question.title, data=data[0], groups=made, pairs=(), unfinished=tuple(answer.unfinished)
+        title=answer.question.title,
+        data=", ".join(sorted({presentable(run.experiment.data) for run in answer.runs})),
+        groups=made,
+        pairs=(),
+        unfinished=tuple(answer.unfinished),
+        obstacles=tuple(_obstacles(answer.runs, made)),
     )
 
 
-def _check_seeds(runs: Sequence[Run]) -> None:
-    for seed, times in Counter(run.experiment.seed for run in runs).items():
-        if times > 1:
-            same = [run.name for run in runs if run.experiment.seed == seed]
-            raise FolderError(
-                f"{listed(map(presentable, same))} are one training with seed {seed}; a copy is no further net"
-            )
+def _obstacles(runs: Sequence[Run], made: Sequence[Group]) -> Iterator[str]:
+    """Why errors may not be compared at all: other images, or one net that stands twice."""
+    if len({(run.experiment.data, run.images, run.classes) for run in runs}) > 1:
+        data = sorted({presentable(run.experiment.data) for run in runs})
+        of = f"several data sets ({', '.join(data)})" if len(data) > 1 else f"different images of {data[0]}"
+        yield f"the runs are of {of}; errors are compared on the same images alone"
+    for group in made:
+        for seed, times in Counter(group.seeds).items():
+            if times > 1:
+                same = [run.name for run in group.runs if run.experiment.seed == seed]
+                yield f"{listed(map(presentable, same))} are one training with seed {seed}; a copy is no further net"
+    tested = {each.test_images for each in made}
+    if len(tested) > 1:
+        yield f"the runs were tested on {listed(f'{n:,}' for n in sorted(tested))} images: not the same"
+        return
+    if len({frozenset(wrong_answers(run)) for run in runs if has_predictions(run)}) > 1:
+        yield "the runs were tested on other images: the ids of their predictions differ"
 
 
 def _checked_row(runs: Sequence[Run]) -> Row:
@@ -195,7 +198,7 @@ def _departures(run: Run) -> Iterable[str]:
     return [presentable(note) for note in noted if isinstance(note, str)] if isinstance(noted, list) else []
 
 
-def _neighbours(made: Sequence[Group]) -> tuple[tuple[Group, Group], ...]:
+def neighbours(made: Sequence[Group]) -> tuple[tuple[Group, Group], ...]:
     """The pairs of which one is the other's nearest of its kind and training; all pairs where there is one kind only.
 
     Sizes of one kind are a pair only where their parameters are equal: else they differ in the budget itself.

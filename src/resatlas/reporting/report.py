@@ -1,13 +1,15 @@
 """What a user names, as questions with their runs: run folders, and folders of a study."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from resatlas.errors import FolderError, quoted
+from resatlas.reporting.words import presentable
 from resatlas.runs.collection import FILE, Question, read_collection
 from resatlas.runs.files import read_json
-from resatlas.runs.store import Run, find
+from resatlas.runs.store import FIRST, Run, find
 
 
 class Answer(NamedTuple):
@@ -21,14 +23,15 @@ class Answer(NamedTuple):
 def report(folders: Sequence[Path]) -> tuple[Answer, ...]:
     """The questions of the studies among the folders, then one question over the single runs.
 
-    Raises: FolderError if a folder is neither run nor study, or if no run is finished.
+    A folder that is neither stands for the runs and studies in it.
+    Raises: FolderError if a folder is no run, no study and holds none, or if no run is finished.
     """
     studies: list[Path] = []
     single: list[Run] = []
-    for folder in {folder.resolve(): folder for folder in folders}.values():
+    for folder in {inner.resolve(): inner for named in folders for inner in _inside(named)}.values():
         if (folder / FILE).is_file():
             studies.append(folder)
-        elif (folder / "experiment.json").is_file():
+        elif (folder / FIRST).is_file():
             single.append(find(folder.resolve()))
         else:
             raise FolderError(f"{folder} is neither a run nor a study: {_what_it_is(folder)}")
@@ -40,6 +43,38 @@ def report(folders: Sequence[Path]) -> tuple[Answer, ...]:
         waiting = dict.fromkeys(name for answer in answers for name in answer.unfinished)
         raise FolderError(f"nothing to report: no run is finished ({', '.join(waiting) or 'none was named'})")
     return tuple(answers)
+
+
+def parted(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    """The questions, each as many times as its runs are of different images: no two errors of one are apart in these.
+
+    The unfinished runs stand with the first part.
+    """
+    return tuple(part for answer in answers for part in _parts(answer))
+
+
+def _parts(answer: Answer) -> list[Answer]:
+    found: dict[tuple[object, ...], list[Run]] = {}
+    for run in answer.runs:
+        found.setdefault((run.experiment.data, run.images, run.classes), []).append(run)
+    if len(found) < 2:
+        return [answer]
+    name, title = answer.question.name, answer.question.title
+    questions = [
+        replace(answer.question, name=f"{name}-{k}", title=f"{title} ({presentable(str(data))})")
+        for k, (data, *_) in enumerate(found, start=1)
+    ]
+    return [
+        Answer(question, tuple(runs), answer.unfinished if k == 0 else ())
+        for k, (question, runs) in enumerate(zip(questions, found.values(), strict=True))
+    ]
+
+
+def _inside(folder: Path) -> list[Path]:
+    if not folder.is_dir() or (folder / FIRST).is_file() or (folder / FILE).is_file():
+        return [folder]
+    inner = sorted(each for each in folder.iterdir() if (each / FIRST).is_file() or (each / FILE).is_file())
+    return inner or [folder]
 
 
 def _answer(folder: Path, question: Question) -> Answer:
@@ -61,13 +96,14 @@ def _status(run: Run) -> str:
     file = run.folder / "status.json"
     if not file.is_file():
         return "not begun"
-    status = read_json(file)
-    return str(status.get("status", "unknown")) if isinstance(status, dict) else "unknown"
+    found = read_json(file)
+    status = str(found.get("status", "unknown")) if isinstance(found, dict) else "unknown"
+    return "its results.json is missing" if status == "finished" else status
 
 
 def _what_it_is(folder: Path) -> str:
     if not folder.is_dir():
         return "it is a file" if folder.exists() else "it does not exist"
-    near = sorted(file.parent.name for name in ("experiment.json", FILE) for file in folder.glob(f"*/{name}"))
-    hint = f"; it holds {', '.join(near[:3])}{', …' if len(near) > 3 else ''}" if near else ""
-    return f"it has neither experiment.json nor {FILE}{hint}"
+    deeper = sorted({str(file.parent.parent) for name in (FIRST, FILE) for file in folder.glob(f"*/*/{name}")})
+    hint = f"; runs lie in {', '.join(deeper[:3])}{', …' if len(deeper) > 3 else ''}" if deeper else ""
+    return f"it has neither {FIRST} nor {FILE}, nor has a folder in it{hint}"

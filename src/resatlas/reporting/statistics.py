@@ -156,6 +156,17 @@ def interval(estimate: Estimate, level: float = LEVEL) -> tuple["Array", "Array"
     return estimate.difference - half, estimate.difference + half
 
 
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of the mean error of some nets, by their own deviation; None where they have none.
+
+    In percent, and so cut at 0 and 100: an interval covers no less for it.
+    """
+    if len(values) < 2 or not moments(values).variance > 0:
+        return None
+    low, high = interval(welch((1.0,), (moments(values),)))
+    return max(float(low), 0.0), min(float(high), 100.0)
+
+
 def p_value(estimate: Estimate) -> "Array":
     """The two-sided chance of such a difference where there is none."""
     import numpy as np

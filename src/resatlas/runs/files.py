@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
@@ -19,14 +19,12 @@ _DRAFT = re.compile(r"\.[a-z]+\.[a-z]+\.\d+")
 
 def write_text(file: Path, text: str) -> None:
     """Replace the file in one step."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="")
-        draft.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise _named(error, file) from None
+    _replace(file, lambda draft: draft.write_text(text, encoding="utf-8", newline=""))
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Replace the file in one step."""
+    _replace(file, lambda draft: draft.write_bytes(content))
 
 
 def write_json(file: Path, value: object) -> None:
@@ -72,10 +70,17 @@ def append_line(file: Path, row: Mapping[str, object]) -> None:
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file of JSON lines; a last line that a crash cut off is passed over."""
+    """The rows of a file of JSON lines; a last line that a crash cut off is passed over.
+
+    Raises: FolderError if it is no text.
+    """
     if not file.exists():
         return
-    for line in file.read_text(encoding="utf-8").splitlines():
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise FolderError(f"{file}: not valid JSON lines") from None
+    for line in text.splitlines():
         try:
             yield json.loads(line)
         except ValueError:
@@ -91,6 +96,17 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table as CSV whose text cells no spreadsheet takes for formulas."""
     table = [head, *([_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)]
     return "".join(map(_csv_line, table))
+
+
+def _replace(file: Path, write: Callable[[Path], object]) -> None:
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        write(draft)
+        draft.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise _named(error, file) from None
 
 
 def _named(error: OSError, file: Path) -> OSError:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from resatlas.analysis.questions import QUESTIONS
 from resatlas.arch.codec import decode
 from resatlas.arch.toml import read_toml
 from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
-from resatlas.errors import BlueprintError, ResatlasError, quoted
+from resatlas.errors import BlueprintError, ResatlasError, UnknownName, quoted, unknown
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import with_epochs
 from resatlas.recipes.settings import with_settings
@@ -44,8 +45,18 @@ class AskedQuestion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dissection:
+    """A question of `resatlas dissect`, put to each of some designs: to its first nets, and the first ones beside."""
+
+    question: str
+    designs: tuple[str, ...]
+    nets: int = 1
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
-    """Questions, and what their runs have in common."""
+    """Questions, what their runs have in common, and what is asked of trained networks afterwards."""
 
     schema: int
     name: str
@@ -53,6 +64,7 @@ class Study:
     data: str = "digits"
     recipe: str = "quick"
     epochs: int | None = None
+    dissections: tuple[Dissection, ...] = ()
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
@@ -89,6 +101,32 @@ class Study:
                 for design in runs.designs:
                     experiment = Experiment(design=design, data=data, recipe=recipe, seed=seed)
                     yield folder_name("-".join([experiment.run_name, *marks])), experiment
+
+    def questions_inside(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each question to trained networks with the names of the runs that it is put to, the first one first.
+
+        Raises: UnknownName if there is no such question or no run of a design; BlueprintError for more nets than runs.
+        """
+        nets: dict[str, list[str]] = {}
+        for name, experiment in self.distinct().items():
+            nets.setdefault(experiment.design, []).append(name)
+        for asked in self.dissections:
+            if asked.question not in QUESTIONS:
+                raise UnknownName(unknown("question", asked.question, QUESTIONS))
+            for design in (*asked.designs, *asked.beside):
+                if design not in nets:
+                    raise UnknownName(unknown(f"run of study {self.name} of the design", design, nets))
+            beside = [nets[design][0] for design in asked.beside]
+            for design in asked.designs:
+                if not 1 <= asked.nets <= len(nets[design]):
+                    raise BlueprintError(
+                        f"study {self.name}: {asked.question} is put to 1 to {len(nets[design])} nets of "
+                        f"{quoted(design)}, not to {asked.nets}"
+                    )
+                runs = (*nets[design][: asked.nets], *beside)
+                if len(runs) > 1 and QUESTIONS[asked.question].beside == "none":
+                    raise BlueprintError(f"study {self.name}: {asked.question} is put to one net at a time")
+                yield asked.question, runs
 
     def collection(self) -> Collection:
         """Which run folders answer which question."""
@@ -128,6 +166,7 @@ def read_study(path: Path) -> Study:
         study = decode(Study, table, where="study")
         for experiment in study.distinct().values():
             designs.resolve(experiment.design)
+        tuple(study.questions_inside())
     except ResatlasError as error:
         raise type(error)(f"{path}: {error}") from None
     return study

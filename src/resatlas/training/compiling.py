@@ -22,13 +22,20 @@ def check_compiler(compiled: Compiled) -> None:
 
     Raises: UsageError
     """
-    if compiled == "nothing":
-        return
+    if compiled != "nothing":
+        require_compiler("--compile units")
+
+
+def require_compiler(option: str) -> None:
+    """Refuse an option that lets torch compile, where it cannot.
+
+    Raises: UsageError
+    """
     program = os.environ.get("CXX", "g++")
     if shutil.which(program) is None:
-        raise UsageError(f"--compile units needs a C++ compiler; {program} is missing: apt-get install g++, or set CXX")
+        raise UsageError(f"{option} needs a C++ compiler; {program} is missing: apt-get install g++, or set CXX")
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
-        raise UsageError("--compile units needs Python.h; it is missing: apt-get install python3-dev")
+        raise UsageError(f"{option} needs Python.h; it is missing: apt-get install python3-dev")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from resatlas.data.batches import Batch, Source, batches
 from resatlas.data.order import derive
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import NonFiniteError
-from resatlas.nets.norm_groups import RunningStatistics
+from resatlas.nets.norm_groups import RunningStatistics, running
 from resatlas.recipes import recipe as recipes
 from resatlas.recipes import schedule
 from resatlas.recipes.recipe import Precision, Recipe
@@ -196,7 +196,7 @@ def backward(
     """
     world, group = course.world, course.recipe.norm_group or len(batch.labels)
     passes = list(zip(batch.images.split(group), batch.labels.split(group), strict=True))
-    statistics = RunningStatistics(network) if len(passes) > 1 or world.size > 1 else None
+    statistics = RunningStatistics(network) if len(passes) > 1 else None
     loss, errors = 0.0, 0.0
     for k, (images, truth) in enumerate(mixed(*each, how) for each in passes):
         with alone_until_the_last(network, last=k + 1 == len(passes)):
@@ -209,7 +209,9 @@ def backward(
         if statistics:
             statistics.take()
     if statistics:
-        world.mean(statistics.settle())
+        statistics.settle()
+    if world.size > 1:
+        world.mean(running(network))
     return loss, errors
 
 

@@ -1,0 +1,186 @@
+"""What stands on a page, as values, in its order."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from resatlas.designs.citations import PAPERS, bibtex, papers_of
+from resatlas.errors import FolderError
+from resatlas.reporting import limits
+from resatlas.reporting.answer_text import document
+from resatlas.reporting.answering import Answered, answered
+from resatlas.reporting.chart import title_of
+from resatlas.reporting.confusion import Confusion, Gallery, Pictures, confusion, gallery
+from resatlas.reporting.dissection import Finding, findings
+from resatlas.reporting.document import Block
+from resatlas.reporting.drawing import drawing
+from resatlas.reporting.figure import Figure
+from resatlas.reporting.leaders import leaders
+from resatlas.reporting.overview import charts
+from resatlas.reporting.questions import Group
+from resatlas.reporting.report import Answer, parted
+from resatlas.reporting.table import Grid, grid
+from resatlas.reporting.verdict import notes, verdict
+from resatlas.reporting.words import listed, presentable
+from resatlas.runs.store import Run
+
+LONGEST_NAME = 80
+
+
+class Section(NamedTuple):
+    """A question: its answer in words, the designs, the charts, the whole comparison, each run, and what goes wrong."""
+
+    title: str
+    verdict: tuple[str, ...]
+    unfinished: tuple[str, ...]
+    warnings: tuple[str, ...]
+    leaders: Grid | None
+    figures: tuple[Figure, ...]
+    notes: tuple[str, ...]
+    comparison: tuple[Block, ...]
+    runs: Grid | None
+    confusions: tuple[Confusion, ...]
+    gallery: Gallery | None
+
+
+class Inside(NamedTuple):
+    """What a run was asked about its inside, with the charts of it."""
+
+    finding: Finding
+    figures: tuple[Figure, ...]
+
+
+class Contents(NamedTuple):
+    """A page: its questions, the networks, what is inside some, what can be concluded, and whom to cite.
+
+    `undrawn` are designs that cannot be drawn, `uncited` those whose papers are not known, in words.
+    """
+
+    sections: tuple[Section, ...]
+    networks: tuple[Figure, ...]
+    undrawn: str
+    inside: tuple[Inside, ...]
+    shown: tuple[str, ...]
+    hidden: tuple[str, ...]
+    citations: tuple[str, ...]
+    uncited: str
+    runs: tuple[Run, ...]
+
+
+def contents(answers: Sequence[Answer], pictures: Pictures) -> Contents:
+    """The contents of the page of some questions; the same runs give the same.
+
+    Raises: FolderError if a run's files are missing or damaged.
+    """
+    parts = parted(answers)
+    told = [answered(answer) if answer.runs else None for answer in parts]
+    names = _Names()
+    sections = tuple(_section(*each, pictures, names) for each in zip(parts, told, strict=True))
+    known = [each for each in told if each]
+    groups = [group for each in known for group in each.question.groups]
+    runs = {run.folder.resolve(): run for answer in parts for run in answer.runs}
+    networks, undrawn = _networks(groups, names)
+    inside = tuple(_inside(finding, run, names) for run in runs.values() for finding in findings(run))
+    dissected = list(dict.fromkeys(name for each in inside for name in each.finding.runs))
+    citations, uncited = _citations(groups)
+    return Contents(
+        sections=sections,
+        networks=networks,
+        undrawn=undrawn,
+        inside=inside,
+        shown=limits.shown(known, dissected),
+        hidden=limits.hidden(known, dissected),
+        citations=citations,
+        uncited=uncited,
+        runs=tuple(runs.values()),
+    )
+
+
+def figures(shown: Contents) -> Iterator[Figure]:
+    """All charts, in the page's order."""
+    for section in shown.sections:
+        yield from section.figures
+        yield from (each.figure for each in section.confusions if each.figure)
+    yield from shown.networks
+    yield from chain.from_iterable(each.figures for each in shown.inside)
+
+
+class _Names:
+    """Names that were given, so that none is given twice."""
+
+    def __init__(self) -> None:
+        self.given: set[str] = set()
+
+    def new(self, *words: str) -> str:
+        """The words in small letters, digits and dashes, with a number where they were given before."""
+        name = re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")[:LONGEST_NAME].strip("-") or "chart"
+        count, free = 1, name
+        while free in self.given:
+            count += 1
+            free = f"{name}-{count}"
+        self.given.add(free)
+        return free
+
+
+def _section(answer: Answer, told: Answered | None, pictures: Pictures, names: _Names) -> Section:
+    view, name = answer.question.view, answer.question.name
+    if told is None:
+        return Section(
+            *(presentable(answer.question.title), verdict(view, None), answer.unfinished, ()),
+            *(None, (), (), (), None, (), None),
+        )
+    groups = told.question.groups
+    confused = [(group, found) for group in groups if (found := confusion(group))]
+    return Section(
+        title=presentable(answer.question.title),
+        verdict=verdict(view, told),
+        unfinished=answer.unfinished,
+        warnings=tuple(each for each in told.warnings if not each.startswith("left out, not finished")),
+        leaders=leaders(told),
+        figures=tuple(each._replace(name=names.new(name, each.name)) for each in charts(view, told)),
+        notes=notes(view, told),
+        comparison=document([told])[1:] if told.pairs else (),
+        runs=grid("runs", answer.runs),
+        confusions=tuple(
+            found._replace(
+                figure=found.figure and found.figure._replace(name=names.new(name, "confusions", group.label))
+            )
+            for group, found in confused
+        ),
+        gallery=None if told.question.obstacles else gallery(groups, pictures),
+    )
+
+
+def _inside(finding: Finding, run: Run, names: _Names) -> Inside:
+    drawn = (Figure(names.new(finding.name, title_of(spec), run.name), title_of(spec), spec) for spec in finding.specs)
+    return Inside(finding, tuple(drawn))
+
+
+def _networks(groups: Sequence[Group], names: _Names) -> tuple[tuple[Figure, ...], str]:
+    """Each network once, and in words the designs whose plan is not in their runs."""
+    found: dict[str, Figure] = {}
+    missing: dict[str, None] = {}
+    for group in groups:
+        title = presentable(group.row.design)
+        if title in found:
+            continue
+        try:
+            spec = drawing(group.runs[0].plan, title=title)
+        except FolderError:
+            missing[title] = None
+            continue
+        found[title] = Figure(names.new("network", title), title, spec)
+    return tuple(
+        found.values()
+    ), f"The plan of {listed(missing)} cannot be read, so it is not drawn." if missing else ""
+
+
+def _citations(groups: Sequence[Group]) -> tuple[tuple[str, ...], str]:
+    """BibTeX of exactly the papers that the designs use, and in words the designs of which nothing is known."""
+    used: Mapping[str, str] = {
+        paper.key: bibtex(paper) for group in groups if group.entry for paper in papers_of(group.entry)
+    }
+    unknown = list(dict.fromkeys(group.row.design for group in groups if group.entry is None))
+    words = f"Which papers {listed(unknown)} uses is not known here." if unknown else ""
+    return tuple(used[paper.key] for paper in PAPERS.values() if paper.key in used), words

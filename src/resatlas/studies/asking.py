@@ -1,0 +1,62 @@
+"""The questions that a study puts to its trained networks, each answer kept in the folder of the first of them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from resatlas.analysis.answer import from_json
+from resatlas.analysis.questions import FOLDER
+from resatlas.errors import FolderError, ResatlasError
+from resatlas.runs.files import read_json
+from resatlas.runs.store import Run
+from resatlas.studies.dissection import dissect
+from resatlas.studies.study import Study
+
+
+def ask(study: Study, folder: Path, *, on_question: Callable[[str], None]) -> tuple[str, ...]:
+    """Put every question of a study whose answer is not there yet; what could not be answered, in words.
+
+    A question to a run that has no results is passed over: its page names that run. One thread computes, as in the
+    study's training: networks this small gain nothing by a second, and lose much where another process has it.
+    """
+    asked = [(question, [Run(folder / name) for name in names]) for question, names in study.questions_inside()]
+    finished = [(question, runs) for question, runs in asked if all(run.finished for run in runs)]
+    todo = [(question, runs) for question, runs in finished if not _answered(question, runs)]
+    failed: list[str] = []
+    with _one_thread() if todo else nullcontext():
+        for k, (question, runs) in enumerate(todo, start=1):
+            on_question(f"{question} of {_designs(runs)} ({k} of {len(todo)})")
+            try:
+                dissect(runs[0].folder, question, beside=[run.folder for run in runs[1:]])
+            except ResatlasError as error:
+                failed.append(f"{question} of {runs[0].name} is not answered: {error}")
+    return tuple(failed)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _designs(runs: list[Run]) -> str:
+    """The designs of some runs, each once."""
+    return ", ".join(dict.fromkeys(run.experiment.design for run in runs))
+
+
+def _answered(question: str, runs: list[Run]) -> bool:
+    """Whether the answer of just these runs is there, and was given after all of them had ended."""
+    file = runs[0].folder / FOLDER / f"{question}.json"
+    if not file.is_file():
+        return False
+    ended = max((run.folder / "results.json").stat().st_mtime_ns for run in runs)
+    try:
+        return from_json(read_json(file)).runs == tuple(run.name for run in runs) and file.stat().st_mtime_ns >= ended
+    except FolderError:
+        return False

@@ -1,0 +1,1 @@
+"""How fast it is: one module a question, measured against the peers in one run."""

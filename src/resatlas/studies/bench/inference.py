@@ -1,0 +1,291 @@
+"""Images a second of a trained network's answers, ours folded against the same network of peers, eager and compiled.
+
+All contenders of a network and batch take turns in one process of all threads, under torch.inference_mode, and are
+given the same images in their precision and in torch's default layout.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from resatlas.analysis.answer import Cell, Column, Fact, Table
+from resatlas.arch.cost import cost
+from resatlas.arch.ops import Norm
+from resatlas.arch.plan import Plan, layers
+from resatlas.designs import catalog as designs
+from resatlas.errors import UsageError
+from resatlas.nets.folding import Unfolded
+from resatlas.nets.inference import for_inference
+from resatlas.nets.network import build
+from resatlas.runs.environment import installed_version
+from resatlas.studies.bench import contest
+from resatlas.studies.bench.peers import SIDES, PeerNet, check_installed, peer_of
+from resatlas.studies.bench.questions import Advance, Form, Options
+from resatlas.studies.bench.rows import Measured, Shown
+from resatlas.studies.bench.stopwatch import alternate, geometric_mean, ratio, spread
+
+BATCHES = (1, 64)
+"""Of a service and of an evaluation."""
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+CALL_SECONDS = 0.1
+"""A call has as many passes as fill it."""
+
+ROUNDS = 15
+FEWEST_ROUNDS = 3
+MOST_SECONDS = 12.0
+"""What the rounds of a network and batch take, unless there are too few; a caller who gives the number gets it."""
+
+OURS = "ours"
+
+
+class Key(NamedTuple):
+    """Who answers: ours or a library's network, in which form and precision."""
+
+    who: str
+    form: Form
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.who} {self.form} {self.precision}"
+
+
+RATIOS = ("over_eager", "over_default", "over_compiled")
+
+COLUMNS = (
+    Column("design", ""),
+    Column("batch", "images"),
+    Column("precision", ""),
+    Column("peer", ""),
+    Column("images_per_second", "images/s"),
+    Column("peer_images_per_second", "images/s"),
+    Column("peer_default_images_per_second", "images/s"),
+    Column("peer_compiled_images_per_second", "images/s"),
+    *(Column(f"{name}{end}", "1") for name in RATIOS for end in ("", "_low", "_high")),
+    Column("compile_seconds", "s"),
+    Column("rounds", "rounds"),
+    Column("norms", "norms"),
+    Column("unfolded_norms", "norms"),
+    Column("multiply_adds_per_second", "10⁹/s"),
+)
+"""Of a row: rates are medians over rounds, ratios medians of those within a round, low and high are quartiles.
+
+eager: the peer in the row's precision; default: the peer in float32, eager, as its users run it.
+"""
+
+SHOWN = (
+    Shown("Images a second", ("design", "batch", "precision", "peer", *(column.name for column in COLUMNS[4:8]))),
+    Shown(
+        "Ours, how many times as fast in the same rounds",
+        ("design", "batch", "precision", "peer", *(column.name for column in COLUMNS[8:17])),
+    ),
+    Shown(
+        "How it was measured, and what is folded",
+        (
+            "design",
+            "batch",
+            "precision",
+            "compile_seconds",
+            "rounds",
+            "norms",
+            "unfolded_norms",
+            "multiply_adds_per_second",
+        ),
+    ),
+)
+
+NOTES = (
+    "peer: in the row's precision (bf16: its weights and images are bfloat16), eager, default layout. default: that in "
+    "float32, as its users run it. compiled: torch.compile of the whole network for this batch, its other settings as "
+    "they come. Ours keeps float32 logits; what folds and what stays is exact, see resatlas.nets.folding.",
+    "A norm right behind a convolution or right before a 1x1 convolution folds into it. One before a padded "
+    "convolution does not: the zeros around its maps would be moved too. One between a sum and a relu has no "
+    "convolution beside it.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestants:
+    """Everybody who answers for one network and batch; how long compiling took, and the norms that ours keeps."""
+
+    calls: Mapping[Key, Callable[[], Tensor]]
+    compiling: Mapping[Key, float]
+    unfolded: Sequence[Unfolded]
+
+
+def measure(options: Options, on_advance: Advance) -> Measured:
+    """Every network at every batch, its contenders within one run.
+
+    Raises: UsageError, DesignError before anything is measured.
+    """
+    names = tuple(dict.fromkeys(options.designs))
+    plans = {name: designs.plan(name) for name in names}
+    peers = {name: peers_of(name, plans[name], options.against) for name in names}
+    threads = contest.cores()
+    torch.set_num_threads(threads)
+    rows: list[dict[str, Cell]] = []
+    for name in names:
+        for batch in (options.batch,) if options.batch else BATCHES:
+            rows += _rows(name, plans[name], peers[name], batch, options, on_advance)
+    libraries = dict.fromkeys(net.library for nets in peers.values() for net in nets)
+    values = tuple(tuple(row[column.name] for column in COLUMNS) for row in rows)
+    return Measured(
+        question="inference",
+        title="Images a second of inference",
+        rows=Table(title="Inference", columns=COLUMNS, rows=values),
+        shown=_present(rows),
+        facts=(
+            Fact(name="threads, of one process", unit="", value=threads),
+            *means(rows),
+            *(Fact(name=library, unit="", value=installed_version(library)) for library in libraries),
+        ),
+        notes=(*NOTES, *(f"{name}: no library that was asked has it" for name in names if not peers[name])),
+    )
+
+
+def peers_of(design: str, plan: Plan, against: str | None) -> tuple[PeerNet, ...]:
+    """The named library's network that is a design; without a name those of every library that has it and is here.
+
+    Raises: UsageError if the named one is not installed or has no such network.
+    """
+    if against:
+        check_installed(against)
+        return (peer_of(against, design),)
+    found = []
+    for library in (name for name, side in SIDES.items() if side == plan.image.height):
+        with suppress(UsageError):
+            check_installed(library)
+            found.append(peer_of(library, design))
+    return tuple(found)
+
+
+def contestants(design: str, plan: Plan, peers: Sequence[PeerNet], batch: int, forms: Sequence[Form]) -> Contestants:
+    """All who answer for a design; of the compiled peers the first library's, since the networks are the same."""
+    network = build(design).eval()
+    images = torch.randn(batch, *plan.image, generator=torch.Generator().manual_seed(0))
+    calls: dict[Key, Callable[[], Tensor]] = {}
+    compiling: dict[Key, float] = {}
+    unfolded: Sequence[Unfolded] = ()
+    for precision, dtype in PRECISIONS.items():
+        given = images.to(dtype)
+        ours = for_inference(network, precision="fp32" if precision == "fp32" else "bf16")
+        unfolded = ours.unfolded
+        calls[Key(OURS, "eager", precision)] = _answering(ours, given)
+        for k, peer in enumerate(peers):
+            module = peer.make(plan.classes).eval().to(dtype)
+            calls[Key(peer.library, "eager", precision)] = _answering(module, given)
+            if "compiled" in forms and k == 0:
+                key = Key(peer.library, "compiled", precision)
+                compiled: nn.Module = torch.compile(module, dynamic=False)  # type: ignore[assignment]
+                calls[key] = _answering(compiled, given)
+                started = time.perf_counter()
+                calls[key]()
+                compiling[key] = time.perf_counter() - started
+    return Contestants(calls=calls, compiling=compiling, unfolded=unfolded)
+
+
+def _answering(network: nn.Module, images: Tensor) -> Callable[[], Tensor]:
+    def answer() -> Tensor:
+        with torch.inference_mode():
+            return network(images)
+
+    return answer
+
+
+def _rows(
+    design: str, plan: Plan, peers: Sequence[PeerNet], batch: int, options: Options, on_advance: Advance
+) -> Iterator[dict[str, Cell]]:
+    title = f"{design} batch {batch}"
+    on_advance(f"{title} setup", 0, 1)
+    taking_part = contestants(design, plan, peers, batch, options.forms)
+    on_advance(f"{title} setup", 1, 1)
+    passes = {key: _passes(call) for key, call in taking_part.calls.items()}
+    each_round = sum(count * seconds for count, seconds in passes.values())
+    rounds = options.rounds or max(FEWEST_ROUNDS, min(ROUNDS, floor(MOST_SECONDS / each_round)))
+    contenders = {str(key): _again(call, passes[key][0]) for key, call in taking_part.calls.items()}
+    seconds = alternate(contenders, rounds=rounds, on_advance=lambda done, total: on_advance(title, done, total))
+    rates = {key: tuple(batch * passes[key][0] / each for each in seconds[str(key)]) for key in taking_part.calls}
+    price, norms = cost(plan), _norms(plan)
+    for precision in PRECISIONS:
+        own = rates[Key(OURS, "eager", precision)]
+        for library in [peer.library for peer in peers] or [""]:
+            compiled = Key(library, "compiled", precision)
+            against = {
+                "over_eager": rates.get(Key(library, "eager", precision)),
+                "over_default": rates.get(Key(library, "eager", "fp32")),
+                "over_compiled": rates.get(compiled),
+            }
+            yield {
+                "design": design,
+                "batch": batch,
+                "precision": precision,
+                "peer": library or "–",
+                "images_per_second": spread(own).median,
+                "peer_images_per_second": _median(against["over_eager"]),
+                "peer_default_images_per_second": _median(against["over_default"]),
+                "peer_compiled_images_per_second": _median(against["over_compiled"]),
+                **{
+                    end: value for name, under in against.items() for end, value in _quartiles(name, own, under).items()
+                },
+                "compile_seconds": taking_part.compiling.get(compiled),
+                "rounds": rounds,
+                "norms": norms,
+                "unfolded_norms": len(taking_part.unfolded),
+                "multiply_adds_per_second": price.multiply_adds * spread(own).median / 1e9,
+            }
+    torch.compiler.reset()
+
+
+def _passes(call: Callable[[], object]) -> tuple[int, float]:
+    """How many passes a call has, and the seconds of one, after one that is not counted."""
+    call()
+    started = time.perf_counter()
+    call()
+    seconds = time.perf_counter() - started
+    return ceil(CALL_SECONDS / seconds), seconds
+
+
+def _again(call: Callable[[], object], count: int) -> Callable[[], None]:
+    def several() -> None:
+        for _ in range(count):
+            call()
+
+    return several
+
+
+def _norms(plan: Plan) -> int:
+    return sum(isinstance(layer.op, Norm) for _, layer in layers(plan))
+
+
+def _median(rates: Sequence[float] | None) -> float | None:
+    return spread(rates).median if rates else None
+
+
+def _quartiles(name: str, over: Sequence[float], under: Sequence[float] | None) -> dict[str, Cell]:
+    low, median, high = ratio(over, under) if under else (None, None, None)
+    return {name: median, f"{name}_low": low, f"{name}_high": high}
+
+
+def means(rows: Sequence[Mapping[str, Cell]]) -> Iterator[Fact]:
+    """Geometric means of each ratio over the networks, at each batch and precision."""
+    for name in RATIOS:
+        groups: dict[str, list[float]] = {}
+        for row in rows:
+            if isinstance(value := row[name], float):
+                groups.setdefault(f"batch {row['batch']}, {row['precision']}", []).append(value)
+        for group, values in groups.items():
+            words = f"{name} at {group}, geometric mean of {len(values)} rows"
+            yield Fact(name=words, unit="1", value=geometric_mean(values))
+
+
+def _present(rows: Sequence[Mapping[str, Cell]]) -> tuple[Shown, ...]:
+    """What is shown, without the columns of contenders that no row has."""
+    present = {name for row in rows for name, value in row.items() if value is not None}
+    return tuple(each._replace(columns=tuple(name for name in each.columns if name in present)) for each in SHOWN)

@@ -1,0 +1,217 @@
+"""How fast images become batches: ours, in memory, against torchvision's transforms in a DataLoader of two workers.
+
+Both pad by 4 pixels and crop, mirror and normalise the same images, random bytes of CIFAR's size and number, in batches
+of one size and in a random order. Then a training takes steps, and the wait for each batch is timed beside the step.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from resatlas.analysis.answer import Column, Fact, Table
+from resatlas.data import catalog as datasets
+from resatlas.data.batches import batches, pipeline_for
+from resatlas.data.dataset import ImageSet
+from resatlas.designs import catalog as designs
+from resatlas.recipes import catalog as recipes
+from resatlas.recipes.constants import CIFAR_10
+from resatlas.recipes.recipe import Precision
+from resatlas.runs.environment import installed_version
+from resatlas.runs.experiment import Experiment
+from resatlas.studies.bench import contest
+from resatlas.studies.bench.questions import Advance, Options
+from resatlas.studies.bench.rows import Measured, Shown
+from resatlas.studies.bench.stopwatch import Spread, alternate, ratio, spread
+from resatlas.training.distributed import ALONE
+from resatlas.training.loop import CPU, Course, epoch, step
+from resatlas.training.precision import chosen
+from resatlas.training.session import Material, course_of, first_state
+from resatlas.training.state import TrainState
+
+IMAGES = 50_000
+"""Of an epoch; source: CIFAR's training part."""
+
+RECIPE = "fb-cifar"
+"""Normalises by constants, mirrors, pads and crops."""
+
+DESIGN = "resnet-20"
+
+WORKERS = 2
+BATCH = 128
+ROUNDS = 5
+
+STEPS = 48
+FEWEST_STEPS = 8
+MOST_SECONDS = 40.0
+"""Training steps that are timed, each with the wait for its batch; fewer where they take longer than that."""
+
+COLUMNS = (
+    Column("batch", "images"),
+    *(Column(f"images_per_second{end}", "images/s") for end in ("", "_low", "_high")),
+    *(Column(f"peer_images_per_second{end}", "images/s") for end in ("", "_low", "_high")),
+    *(Column(f"over_peer{end}", "1") for end in ("", "_low", "_high")),
+    Column("rounds", "rounds"),
+    Column("wait_seconds", "s"),
+    Column("step_seconds", "s"),
+    Column("waiting_percent", "%"),
+)
+"""`wait` is until a training step has its batch, `step` what it takes then; both are medians, the share is of sums."""
+
+SHOWN = (
+    Shown("Images a second", tuple(column.name for column in COLUMNS[:11])),
+    Shown("What a training step waits for", ("batch", *(column.name for column in COLUMNS[11:]))),
+)
+
+
+def measure(options: Options, on_advance: Advance) -> Measured:
+    """Both pipelines within one run, then the training."""
+    torch.set_num_threads(contest.cores())
+    batch, rounds = options.batch or BATCH, options.rounds or ROUNDS
+    images = random_images(IMAGES)
+    precision, _ = chosen(CPU)
+    course, state = training(images, batch=batch, precision=precision)
+    loader = DataLoader(
+        Photographs(images),
+        batch_size=batch,
+        shuffle=True,
+        num_workers=WORKERS,
+        drop_last=True,
+        persistent_workers=True,
+    )
+    seconds = alternate(
+        {"ours": lambda: shown(course), "peer": lambda: shown_by(loader)},
+        rounds=rounds,
+        on_advance=lambda done, total: on_advance("epochs", done, total),
+    )
+    count = len(images) // batch * batch
+    rates = {name: tuple(count / each for each in some) for name, some in seconds.items()}
+    times = waits(state, course, on_advance)
+    row = (
+        batch,
+        *_ordered(spread(rates["ours"])),
+        *_ordered(spread(rates["peer"])),
+        *_ordered(ratio(rates["ours"], rates["peer"])),
+        rounds,
+        spread(times.waits).median,
+        spread(times.steps).median,
+        100 * sum(times.waits) / (sum(times.waits) + sum(times.steps)),
+    )
+    return Measured(
+        question="input",
+        title=f"Images of {images.images.shape[1:]} made into batches: padded and cropped, mirrored, normalised",
+        rows=Table(title="Input", columns=COLUMNS, rows=(row,)),
+        shown=SHOWN,
+        facts=(
+            Fact(name="images", unit="images", value=len(images)),
+            Fact(name="threads of ours", unit="", value=torch.get_num_threads()),
+            Fact(name="workers of the peer", unit="", value=WORKERS),
+            Fact(
+                name="training",
+                unit="",
+                value=f"{DESIGN}, {precision}, one process of all threads, {len(times.steps)} steps",
+            ),
+            Fact(name="torchvision", unit="", value=installed_version("torchvision")),
+        ),
+        notes=(
+            "ours: the images lie in memory as bytes and a batch is made at once, in the training's own process, while "
+            "it waits. peer: torchvision.transforms.v2 (RandomCrop, RandomHorizontalFlip, ToImage, ToDtype, Normalize) "
+            "on an image at a time, as torchvision's own CIFAR-10 gives it, in a DataLoader whose workers live on; the "
+            "training process does nothing beside it. low and high are quartiles over rounds of an epoch each.",
+        ),
+    )
+
+
+def random_images(count: int) -> ImageSet:
+    """Random bytes as images of CIFAR-10."""
+    draw = np.random.Generator(np.random.PCG64(0))
+    shape = datasets.resolve("cifar-10").image
+    images = draw.integers(0, 256, (count, *shape), dtype=np.uint8)
+    return ImageSet(images=images, labels=np.arange(count) % 10, ids=np.arange(count))
+
+
+def training(images: ImageSet, *, batch: int, precision: Precision) -> tuple[Course, TrainState]:
+    """A training on the images that begins."""
+    data = datasets.resolve("cifar-10")
+    recipe = replace(recipes.resolve(RECIPE), batch=batch, norm_group=None, precision=precision, leftover="dropped")
+    experiment = Experiment(design=DESIGN, data=data.name, recipe=recipe)
+    pipeline = pipeline_for(recipe, data, images)
+    state = first_state(designs.plan(DESIGN, image=data.image, classes=len(data.classes)), experiment)
+    material = Material(train=images, validation=None, test=images, pipeline=pipeline)
+    return course_of(experiment, material, ALONE, state), state
+
+
+def shown(course: Course) -> int:
+    """How many batches one epoch of ours has, all of them made."""
+    made = batches(course.images, course.pipeline, seed=0, epoch=0, batch=course.recipe.batch)
+    return sum(1 for _ in made)
+
+
+def shown_by(loader: "DataLoader[tuple[Tensor, int]]") -> int:
+    """How many batches one epoch of a loader has, all of them made."""
+    return sum(1 for _ in loader)
+
+
+class Photographs(Dataset[tuple[Tensor, int]]):
+    """Images as torchvision gives those of CIFAR-10: one at a time, a PIL image and a class, transformed.
+
+    Source: torchvision/datasets/cifar.py, __getitem__.
+    """
+
+    def __init__(self, images: ImageSet) -> None:
+        self._images: NDArray[np.uint8] = images.images.transpose(0, 2, 3, 1).copy()
+        self._labels: list[int] = images.labels.tolist()
+        side = images.images.shape[-1]
+        self._transform = v2.Compose(
+            [
+                v2.RandomCrop(side, padding=side // 8),
+                v2.RandomHorizontalFlip(),
+                v2.ToImage(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize([each / 255 for each in CIFAR_10.mean], [each / 255 for each in CIFAR_10.std]),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self._transform(Image.fromarray(self._images[index])), self._labels[index]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Seconds of each training step: until it has its batch, and from then on."""
+
+    waits: tuple[float, ...]
+    steps: tuple[float, ...]
+
+
+def waits(state: TrainState, course: Course, on_advance: Advance) -> Times:
+    """The steps of a training that begins, timed as its loop takes them; the epoch's first wait is one of them."""
+    state.network.train()
+    waited: list[float] = []
+    stepped: list[float] = []
+    started = before = time.perf_counter()
+    for batch in islice(epoch(state, course), STEPS):
+        begun = time.perf_counter()
+        step(state, batch, course)
+        ended = time.perf_counter()
+        waited.append(begun - before)
+        stepped.append(ended - begun)
+        on_advance("training steps", len(stepped), STEPS)
+        if len(stepped) >= FEWEST_STEPS and ended - started > MOST_SECONDS:
+            break
+        before = time.perf_counter()
+    return Times(waits=tuple(waited), steps=tuple(stepped))
+
+
+def _ordered(found: Spread) -> tuple[float, float, float]:
+    return found.median, found.low, found.high

@@ -1,0 +1,171 @@
+"""What a process does again and again while it is timed: a training step of ours or of a peer's, or one convolution."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal, assert_never
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from resatlas.arch.ops import Shape
+from resatlas.data import catalog as datasets
+from resatlas.designs import catalog as designs
+from resatlas.recipes.quick import QUICK
+from resatlas.recipes.recipe import Precision, Recipe
+from resatlas.runs.experiment import Experiment
+from resatlas.studies.bench.peers import PeerNet
+from resatlas.training.distributed import World, alone_until_the_last, together
+from resatlas.training.loop import CPU, epoch, step
+from resatlas.training.memory import memory_kept
+from resatlas.training.precision import autocast
+from resatlas.training.session import course_of, first_state, material
+
+IMAGE = Shape(3, 32, 32)
+CLASSES = 10
+
+EPOCHS = 10**6
+"""Of a training that is timed: so many that its learning rate stays where it begins, and no step diverges."""
+
+Step = Callable[[], object]
+
+Tuning = Literal["default", "tuned", "compiled"]
+"""How a peer is trained: as its users do (float32, default layout, plain SGD); channels-last, in the precision of ours,
+with fused SGD; and that with the whole network compiled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ours:
+    """A training step of `resatlas train` on one batch; of several designs each takes its step, one after another."""
+
+    designs: tuple[str, ...]
+    batch: int
+    norm_group: int | None
+    precision: Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """A training step of a peer's network on one batch, as people write it."""
+
+    net: PeerNet
+    tuning: Tuning
+    batch: int
+    norm_group: int | None
+    precision: Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolution:
+    """A convolution 3x3 from `channels` to as many over `side` x `side` maps, forward and backward, channels-last."""
+
+    channels: int
+    side: int
+    images: int
+    precision: Precision
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of forward and backward: the gradients of maps and weights cost as much as the forward pass, each."""
+        return 3 * self.images * self.side**2 * 9 * self.channels**2
+
+
+Task = Ours | Peer | Convolution
+
+
+def stepping(task: Task, world: World) -> Step:
+    """What carries out one step of a task, in one of the processes of a world.
+
+    Raises: UsageError for a batch that the processes cannot share.
+    """
+    match task:
+        case Ours():
+            steps = [_ours(design, task, world) for design in task.designs]
+            return lambda: [each() for each in steps]
+        case Peer():
+            return _peer(task, world)
+        case Convolution():
+            return _convolution(task)
+        case _:
+            assert_never(task)
+
+
+def around(task: Task) -> AbstractContextManager[None]:
+    """Where a task takes its steps: ours where `training.session.train` takes them, a peer's as any program does."""
+    match task:
+        case Ours():
+            return memory_kept()
+        case Peer() | Convolution():
+            return nullcontext()
+        case _:
+            assert_never(task)
+
+
+def recipe_of(task: Ours) -> Recipe:
+    """The recipe `quick` at that batch, group and precision."""
+    return replace(
+        QUICK,
+        batch=task.batch,
+        norm_group=task.norm_group,
+        precision=task.precision,
+        epochs=EPOCHS,
+        validation=Fraction(0),
+    )
+
+
+def _ours(design: str, task: Ours, world: World) -> Step:
+    """The loop's own step, with the state and course of a training that begins."""
+    data = datasets.resolve(f"synthetic:images={max(2 * CLASSES, task.batch)}")
+    experiment = Experiment(design=design, data="synthetic", recipe=recipe_of(task))
+    state = first_state(designs.plan(design, image=data.image, classes=len(data.classes)), experiment)
+    course = course_of(experiment, material(data.read(), experiment, data), world, state)
+    state.network.train()
+    batch = next(epoch(state, course))
+    return lambda: step(state, batch, course)
+
+
+def _peer(task: Peer, world: World) -> Step:
+    network = task.net.make(CLASSES).train()
+    tuned = task.tuning != "default"
+    layout = torch.channels_last if tuned else torch.contiguous_format
+    network = network.to(memory_format=layout)
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4, nesterov=True, fused=True if tuned else None
+    )
+    draw = torch.Generator().manual_seed(world.rank)
+    count = len(world.share(torch.arange(task.batch)))
+    images = torch.randn((count, *IMAGE), generator=draw).contiguous(memory_format=layout)
+    labels = torch.randint(CLASSES, (count,), generator=draw)
+    group = task.norm_group or count
+    passes = list(zip(images.split(group), labels.split(group), strict=True))
+    trained: nn.Module = together(network, world) or network
+    if task.tuning == "compiled":
+        trained = torch.compile(trained)  # type: ignore[assignment]
+
+    def one() -> None:
+        optimizer.zero_grad()
+        for k, (some, truth) in enumerate(passes):
+            with alone_until_the_last(trained, last=k + 1 == len(passes)):
+                with autocast(task.precision, CPU) if tuned else nullcontext():
+                    loss = F.cross_entropy(trained(some), truth)
+                (loss * (len(some) / count) if len(passes) > 1 else loss).backward()
+        optimizer.step()
+
+    return one
+
+
+def _convolution(task: Convolution) -> Step:
+    dtype = torch.bfloat16 if task.precision == "bf16" else torch.float32
+    layer = nn.Conv2d(task.channels, task.channels, 3, padding=1, bias=False).to(dtype)
+    layer = layer.to(memory_format=torch.channels_last)
+    shape = (task.images, task.channels, task.side, task.side)
+    maps = torch.randn(shape, dtype=dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+    gradient = torch.randn(shape, dtype=dtype).contiguous(memory_format=torch.channels_last)
+
+    def one() -> None:
+        maps.grad = layer.weight.grad = None
+        layer(maps).backward(gradient)
+
+    return one

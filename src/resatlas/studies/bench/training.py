@@ -1,0 +1,258 @@
+"""Images a second of a training step, ours against a peer's, at the same global batch and groups of norms.
+
+Ours is the step of the training loop, with all that it checks; a peer's is what people write around its network.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import assert_never
+
+from resatlas.analysis.answer import Cell, Column, Fact, Table
+from resatlas.arch.cost import cost
+from resatlas.arch.plan import Plan
+from resatlas.runs.environment import installed_version
+from resatlas.studies.bench.ceiling import peaks, share_percent
+from resatlas.studies.bench.contest import Contest, Setting, alone, held, ours, plan_of, setting_of, together
+from resatlas.studies.bench.crew import Contender
+from resatlas.studies.bench.peers import PeerNet
+from resatlas.studies.bench.profile import GROUPS, OTHER
+from resatlas.studies.bench.questions import Advance, Options
+from resatlas.studies.bench.rivals import PEER, Nobody, Rival, Twins, rival_of
+from resatlas.studies.bench.rows import Measured, Shown
+from resatlas.studies.bench.stopwatch import Spread, geometric_mean, spread
+from resatlas.studies.bench.tasks import CLASSES, IMAGE, Peer, Tuning
+from resatlas.training.compiling import require_compiler
+
+RATES: Mapping[str, str] = {
+    "one_process": "ours",
+    "together": "ours together",
+    "peer_default": "default",
+    "peer_tuned": "tuned",
+    "peer_tuned_together": "tuned together",
+    "peer_compiled": "compiled",
+    "twins": "twins",
+}
+"""Rates of a row, and whose they are."""
+
+RATIOS: Mapping[str, tuple[str, str]] = {
+    "over_default": ("best", "default"),
+    "over_tuned": ("best", "tuned"),
+    "over_compiled": ("best", "compiled"),
+    "one_process_over_tuned": ("ours", "tuned"),
+    "together_over_tuned_together": ("ours together", "tuned together"),
+    "one_process_over_twins": ("ours", "twins"),
+}
+"""Ratios of a row, and whose they are; `best` is the faster of ours."""
+
+
+def _with_quartiles(*names: str) -> tuple[str, ...]:
+    return tuple(f"{name}{end}" for name in names for end in ("", "_low", "_high"))
+
+
+COUNTS: Mapping[str, str] = {
+    "batch": "images",
+    "processes": "processes",
+    "bn_group": "images",
+    "peer_bn_group": "images",
+    "rounds": "rounds",
+    "parameters": "1",
+    "peer_parameters": "1",
+    "multiply_adds": "1",
+}
+"""How a row was measured, and the units of that."""
+
+PERCENT = ("share_of_peak_percent", *(f"{group}_percent" for group in (*GROUPS, OTHER)))
+
+COLUMNS = (
+    *(Column(name, "") for name in ("design", "peer", "precision")),
+    *(Column(name, "images/s") for name in _with_quartiles("images_per_second")),
+    *(Column(f"{name}_images_per_second", "images/s") for name in RATES),
+    *(Column(name, "1") for name in _with_quartiles(*RATIOS)),
+    *(Column(name, unit) for name, unit in COUNTS.items()),
+    *(Column(name, "%") for name in PERCENT),
+)
+"""Of a row: rates are medians over rounds, ratios medians of those within a round, low and high are quartiles.
+
+None stands where there is no such contender. `images_per_second` is that of ours at its best.
+"""
+
+SHOWN = (
+    Shown("Images a second", ("design", "peer", *(f"{name}_images_per_second" for name in RATES))),
+    Shown(
+        "Ours at its best, how many times as fast in the same rounds",
+        ("design", *_with_quartiles("over_default", "over_tuned", "over_compiled")),
+    ),
+    Shown(
+        "Ours at equal numbers of processes, how many times as fast",
+        (
+            "design",
+            *_with_quartiles("one_process_over_tuned", "together_over_tuned_together", "one_process_over_twins"),
+        ),
+    ),
+    Shown("How it was measured", ("design", "precision", *COUNTS)),
+    Shown("Ours at its best: share of the machine's peak, and where the time of a step goes", ("design", *PERCENT)),
+)
+
+NOTES = (
+    "peer default: float32, default layout, plain SGD, one process of all threads, as its users run it. peer tuned: "
+    "channels-last, our precision, fused SGD, else the same; compiled: that, the whole network by torch.compile. "
+    "together: one process a core, of one thread, gradients averaged by DDP over gloo, on both sides. bn group: images "
+    "that share statistics, of ours at its best and of the peer in one process.",
+    "Ours is the step of the training loop, in memory that a training keeps: schedule, loss, errors, the gradient's "
+    "norm and its check included; the peer's is zero_grad, forward, loss, backward, step. Both take one prepared batch "
+    "again and again.",
+    "Share of the peak: 3 x multiply-adds x images/s / peak, as the backward pass of a convolution costs two forward "
+    "ones. The profile is of three steps with torch's profiler on, which takes time of its own; between is what "
+    "Python and autograd take around the operations, and what a process waits for others.",
+)
+
+
+def measure(options: Options, on_advance: Advance) -> Measured:
+    """Every network in turn, its contenders within one run.
+
+    Raises: UsageError, DesignError before anything is measured; ProcessLost.
+    """
+    setting = setting_of(options)
+    if "compiled" in options.forms:
+        require_compiler("--compiled")
+    names = tuple(dict.fromkeys(options.designs))
+    plans = {name: plan_of(name) for name in names}
+    rivals = {name: rival_of(name, options.against) for name in names}
+    peak = peaks(cores=setting.cores, on_advance=lambda done, total: on_advance("peak", done, total))
+    rows = []
+    for name in names:
+        found = held(
+            name,
+            contenders(name, rivals[name], setting, options),
+            setting,
+            rounds=options.rounds,
+            on_advance=on_advance,
+        )
+        rows.append(_row(name, plans[name], rivals[name], found, setting, peak[setting.precision]))
+    return Measured(
+        question="training",
+        title=f"Training steps, images of {IMAGE}, {CLASSES} classes, batch {setting.batch}",
+        rows=as_table(rows),
+        shown=_taken_part(rows),
+        facts=(
+            Fact(name="threads, over all processes", unit="", value=setting.cores),
+            Fact(name="precision", unit="", value=f"{setting.precision}: {setting.reason}"),
+            *(
+                Fact(name=f"peak in {name}", unit="10⁹ multiply-adds/s", value=rate / 1e9)
+                for name, rate in peak.items()
+            ),
+            *means(rows),
+            Fact(name=PEER, unit="", value=installed_version(PEER)),
+        ),
+        notes=(*NOTES, *_further_notes(rivals, rows)),
+    )
+
+
+def as_table(rows: Sequence[Mapping[str, Cell]]) -> Table:
+    """The rows under the columns of this question."""
+    values = tuple(tuple(row[column.name] for column in COLUMNS) for row in rows)
+    return Table(title="Training steps", columns=COLUMNS, rows=values)
+
+
+def contenders(design: str, rival: Rival, setting: Setting, options: Options) -> dict[str, Contender]:
+    """Who competes over a design, by the names in `RATES`; together only where there are several cores."""
+    several = setting.cores > 1
+    own = ours(design, setting=setting)
+    found = {"ours": alone(own, setting)} | ({"ours together": together(own, setting)} if several else {})
+    match rival:
+        case PeerNet():
+            tuned = _peer(rival, "tuned", setting)
+            found |= {"default": alone(_peer(rival, "default", setting), setting), "tuned": alone(tuned, setting)}
+            found |= {"tuned together": together(tuned, setting)} if several else {}
+            if "compiled" in options.forms:
+                found["compiled"] = alone(_peer(rival, "compiled", setting), setting)
+        case Twins():
+            found["twins"] = alone(ours(*rival.designs, setting=setting), setting)
+        case Nobody():
+            pass
+        case _:
+            assert_never(rival)
+    return found
+
+
+def _peer(net: PeerNet, tuning: Tuning, setting: Setting) -> Peer:
+    return Peer(net=net, tuning=tuning, batch=setting.batch, norm_group=setting.norm_group, precision=setting.precision)
+
+
+def _row(design: str, plan: Plan, rival: Rival, found: Contest, setting: Setting, peak: float) -> Mapping[str, Cell]:
+    price, processes = cost(plan), setting.cores if found.best == "ours together" else 1
+    best = spread(found.rates[found.best])
+    ratios = {
+        name: found.ratio(found.best if over == "best" else over, under) for name, (over, under) in RATIOS.items()
+    }
+    share = share_percent(multiply_adds=price.multiply_adds, images_per_second=best.median, peak=peak)
+    return {
+        "design": design,
+        "peer": str(rival),
+        "precision": setting.precision,
+        **_quartiles("images_per_second", best),
+        **{f"{key}_images_per_second": found.median(name) for key, name in RATES.items()},
+        **{key: value for name, each in ratios.items() for key, value in _quartiles(name, each).items()},
+        "batch": setting.batch,
+        "processes": processes,
+        "bn_group": setting.group(processes),
+        "peer_bn_group": setting.group(1),
+        "rounds": len(found.rates[found.best]),
+        "parameters": price.parameters,
+        "peer_parameters": parameters_of(rival),
+        "multiply_adds": price.multiply_adds,
+        "share_of_peak_percent": share,
+        **{f"{group}_percent": percent for group, percent in found.shares.items()},
+    }
+
+
+def _quartiles(name: str, found: Spread | None) -> dict[str, Cell]:
+    low, median, high = found or (None, None, None)
+    return {name: median, f"{name}_low": low, f"{name}_high": high}
+
+
+def parameters_of(rival: Rival) -> int | None:
+    """The parameters of a rival, where there is one."""
+    match rival:
+        case PeerNet():
+            return rival.parameters(CLASSES)
+        case Twins():
+            return sum(cost(plan_of(design)).parameters for design in rival.designs)
+        case Nobody():
+            return None
+        case _:
+            assert_never(rival)
+
+
+def means(rows: Sequence[Mapping[str, Cell]]) -> Iterator[Fact]:
+    """Geometric means of the ratios over the designs that have a peer's network to be compared with."""
+    for name in RATIOS:
+        found = [(row["design"], value) for row in rows if isinstance(value := row[name], float)]
+        if len(found) > 1:
+            mean = geometric_mean([value for _, value in found])
+            yield Fact(name=f"{name}, geometric mean of {len(found)} networks", unit="1", value=mean)
+
+
+def _taken_part(rows: Sequence[Mapping[str, Cell]]) -> tuple[Shown, ...]:
+    """What is shown, without the columns of contenders that no row has."""
+    present = {name for row in rows for name, value in row.items() if value is not None}
+    kept = (each._replace(columns=tuple(name for name in each.columns if name in present)) for each in SHOWN)
+    return tuple(each for each in kept if len(each.columns) > 1)
+
+
+def _further_notes(rivals: Mapping[str, Rival], rows: Sequence[Mapping[str, Cell]]) -> Iterator[str]:
+    """What holds for some of the networks alone."""
+    for row in rows:
+        design, rival = row["design"], rivals[str(row["design"])]
+        match rival:
+            case Nobody():
+                yield f"{design}: {rival.why}"
+            case Twins():
+                yield f"{design}: no library has it; its twins are {rival}, which take a step each, one after the other"
+            case PeerNet():
+                if row["parameters"] != row["peer_parameters"]:
+                    yield (
+                        f"{design} is not the same network as its peer: {row['parameters']:,} parameters and "
+                        f"{row['peer_parameters']:,}"
+                    )
+            case _:
+                assert_never(rival)

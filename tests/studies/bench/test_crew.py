@@ -1,0 +1,54 @@
+"""Contenders in processes of their own."""
+
+import os
+import signal
+
+import pytest
+
+from resatlas.errors import ProcessLost, UsageError
+from resatlas.studies.bench import crew as module
+from resatlas.studies.bench.crew import Contender, crews
+from resatlas.studies.bench.profile import STEP, STEPS
+from resatlas.studies.bench.tasks import Ours
+from tests.training.processes import wait_for
+
+TASK = Ours(designs=("resnet:depth=8,base=2",), batch=8, norm_group=None, precision="fp32")
+
+
+def test_two_processes_step_together_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call takes its steps in both, one profile is the first one's, and nobody is left afterwards."""
+    monkeypatch.setattr(module, "CALL_SECONDS", 1e-9)
+    with crews({"ours": Contender(task=TASK, processes=2, threads=1)}) as crew:
+        crew["ours"].warm()
+        crew["ours"].steps = 2
+        crew["ours"]()
+        operations = {each.name: each for each in crew["ours"].profile()}
+        members = [process for process, _ in crew["ours"]._members]
+        assert len(members) == 2
+        assert all(process.is_alive() for process in members)
+    assert operations[STEP].calls == STEPS
+    assert operations["aten::mkldnn_convolution"].calls == STEPS * 7
+    assert any("all_reduce" in name or "allreduce" in name for name in operations)
+    assert not any(process.is_alive() for process in members)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_lost_process_is_told_and_the_other_ends(rank: int) -> None:
+    """Whichever of two is killed: one sentence that names what it measured and how it ended, nobody left."""
+    with crews({"ours": Contender(task=TASK, processes=2, threads=1)}) as crew:
+        crew["ours"].warm()
+        members = [process for process, _ in crew["ours"]._members]
+        os.kill(members[rank].pid or 0, signal.SIGKILL)
+        with pytest.raises(ProcessLost, match="a process that measured ours was ended by SIGKILL"):
+            crew["ours"]()
+    assert wait_for(lambda: not any(process.is_alive() for process in members), seconds=20)
+
+
+def test_what_a_process_refuses_is_refused() -> None:
+    """A group of norms that two processes would have to share."""
+    task = Ours(designs=TASK.designs, batch=8, norm_group=8, precision="fp32")
+    with (
+        pytest.raises(UsageError, match="norm_group 8 is more than the 4 images"),
+        crews({"ours": Contender(task=task, processes=2, threads=1)}) as crew,
+    ):
+        crew["ours"].warm()

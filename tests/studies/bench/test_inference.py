@@ -1,0 +1,101 @@
+"""Inference against the peers, on networks and batches so small that it takes seconds."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from resatlas.arch.cost import cost
+from resatlas.cli.main import main
+from resatlas.designs import catalog
+from resatlas.errors import UsageError
+from resatlas.studies.bench import contest, inference
+from resatlas.studies.bench.inference import OURS, Key, contestants, peers_of
+from resatlas.studies.bench.peers import SIDES, TIMM, peer_of
+from tests.oracles.peers import library
+
+PHOTOGRAPHIC = tuple(form.said for form in TIMM)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of one pass, one thread."""
+    for name in SIDES:
+        library(name)
+    monkeypatch.setattr(inference, "CALL_SECONDS", 1e-9)
+    monkeypatch.setattr(contest, "cores", lambda: 1)
+
+
+def bench(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    """The rows that the verb prints."""
+    assert main(("bench", *words, "--question", "inference", "--rounds", "2", "--json")) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_networks_with_and_without_a_peer(capsys: pytest.CaptureFixture[str]) -> None:
+    """A row for each precision and peer, ratios that fit the rates, and the norms that stay."""
+    rows = bench(capsys, "resnet-8-B", "pyramidnet-8-a12", "dmrnet-8", "--batch", "2")
+    assert [(row["design"], row["precision"], row["peer"]) for row in rows] == [
+        (design, precision, peer)
+        for design, peer in (("resnet-8-B", "pytorchcv"), ("pyramidnet-8-a12", "pytorchcv"), ("dmrnet-8", "–"))
+        for precision in ("fp32", "bf16")
+    ]
+    assert all(list(row) == [column.name for column in inference.COLUMNS] for row in rows)
+    assert [(row["norms"], row["unfolded_norms"]) for row in rows[::2]] == [(9, 0), (11, 4), (17, 0)]
+    assert all(row["images_per_second"] > 0 and row["batch"] == row["rounds"] == 2 for row in rows)
+    fp32, bf16 = rows[:2]
+    assert fp32["peer_images_per_second"] == fp32["peer_default_images_per_second"]
+    assert bf16["peer_default_images_per_second"] == fp32["peer_default_images_per_second"]
+    assert fp32["over_eager"] == fp32["over_default"]
+    assert fp32["over_eager_low"] <= fp32["over_eager"] <= fp32["over_eager_high"]
+    work = cost(catalog.plan("resnet-8-B")).multiply_adds
+    assert fp32["multiply_adds_per_second"] == pytest.approx(fp32["images_per_second"] * work / 1e9)
+    assert rows[-1]["peer_images_per_second"] is rows[-1]["over_eager"] is rows[-1]["compile_seconds"] is None
+
+
+def test_compiled_peers_take_part_when_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch and precision is compiled for itself, and what that takes is told."""
+    compiled: list[bool] = []
+
+    def compile_nothing(network: torch.nn.Module, *, dynamic: bool) -> torch.nn.Module:
+        compiled.append(dynamic)
+        return network
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    rows = bench(capsys, "resnet-8-B", "--batch", "1", "--compiled")
+    assert compiled == [False, False]
+    assert all(row["over_compiled"] > 0 and row["compile_seconds"] > 0 for row in rows)
+    assert all(row["peer_compiled_images_per_second"] > 0 for row in rows)
+
+
+def test_everybody_answers_in_the_precision_of_the_row() -> None:
+    """Ours and the peer in both precisions, as many logits as classes; the compiled one of the first peer alone."""
+    plan = catalog.plan("resnet-8-B")
+    found = contestants("resnet-8-B", plan, peers_of("resnet-8-B", plan, None), 2, ("eager",))
+    assert list(found.calls) == [
+        Key(who, "eager", precision) for precision in ("fp32", "bf16") for who in (OURS, "pytorchcv")
+    ]
+    for key, call in found.calls.items():
+        assert call().shape == (2, plan.classes)
+        assert call().dtype == (torch.float32 if key.precision == "fp32" else torch.bfloat16)
+
+
+@pytest.mark.parametrize("design", PHOTOGRAPHIC)
+def test_photographic_peers_are_the_same_networks(design: str) -> None:
+    """Both libraries have it, with as many parameters as ours."""
+    plan = catalog.plan(design)
+    peers = peers_of(design, plan, None)
+    assert [peer.library for peer in peers] == ["torchvision", "timm"]
+    assert {peer.parameters(plan.classes) for peer in peers} == {cost(plan).parameters}
+
+
+def test_a_peer_that_is_named_must_have_it() -> None:
+    """Named, it is refused in words; unnamed, whoever lacks a network is left out."""
+    assert [str(peer) for peer in peers_of("resnet-18-B", catalog.plan("resnet-18-B"), "timm")] == ["timm resnet18()"]
+    with pytest.raises(UsageError, match='timm has no net that is "resnet-20-B"'):
+        peers_of("resnet-20-B", catalog.plan("resnet-20-B"), "timm")
+    assert peers_of("resnet-20-B", catalog.plan("resnet-20-B"), None) == (peer_of("pytorchcv", "resnet-20-B"),)
+    assert peers_of("dmrnet-20", catalog.plan("dmrnet-20"), None) == ()

@@ -1,0 +1,65 @@
+"""The input pipelines: the same images on both sides, and the times of a few steps."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from resatlas.cli.main import main
+from resatlas.data.dataset import ImageSet
+from resatlas.studies.bench import contest, input  # noqa: A004 - the question's name
+from resatlas.studies.bench.input import Photographs, random_images, training
+from resatlas.training.loop import epoch
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few images, few steps, one thread."""
+    for name, value in {"IMAGES": 64, "STEPS": 3, "DESIGN": "resnet:depth=8,base=4"}.items():
+        monkeypatch.setattr(input, name, value)
+    monkeypatch.setattr(contest, "cores", lambda: 1)
+
+
+def test_rates_and_the_share_of_waiting(capsys: pytest.CaptureFixture[str]) -> None:
+    """One row: both rates, their ratio, and what of a training step is waiting."""
+    assert main(("bench", "--question", "input", "--batch", "16", "--rounds", "2", "--json")) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert list(row) == [column.name for column in input.COLUMNS]
+    assert (row["batch"], row["rounds"]) == (16, 2)
+    low, high = (row[f"images_per_second{end}"] / row[f"peer_images_per_second{end}"] for end in ("_low", "_high"))
+    assert min(low, high) / 4 < row["over_peer"] < 4 * max(low, high)
+    assert 0 < row["waiting_percent"] < 100
+    assert 0 < row["wait_seconds"] < row["step_seconds"] * row["waiting_percent"]
+
+
+def test_both_sides_make_the_same_of_an_image() -> None:
+    """Where no crop reaches the border, normalised values are equal; of every image there is one view an epoch."""
+    flat = np.arange(32, dtype=np.uint8)[:, None, None, None] * np.full((1, 3, 32, 32), 8, dtype=np.uint8)
+    images = ImageSet(images=flat, labels=np.arange(32) % 10, ids=np.arange(32))
+    course, state = training(images, batch=8, precision="fp32")
+    ours = {
+        int(k): image[:, 16, 16]
+        for batch in epoch(state, course)
+        for k, image in zip(batch.ids, batch.images, strict=True)
+    }
+    theirs = Photographs(images)
+    assert sorted(ours) == list(range(32))
+    for k, colour in ours.items():
+        image, label = theirs[k]
+        assert image.shape == (3, 32, 32)
+        assert label == k % 10
+        torch.testing.assert_close(image[:, 16, 16], colour, rtol=0, atol=1e-5)
+
+
+def test_both_sides_crop_and_mirror() -> None:
+    """Of one image shown often, both give many different views, whose borders are sometimes padding."""
+    images = random_images(1)
+    many = ImageSet(images=images.images.repeat(64, 0), labels=np.zeros(64, dtype=np.int64), ids=np.arange(64))
+    course, state = training(many, batch=64, precision="fp32")
+    ours = next(epoch(state, course)).images
+    theirs = torch.stack([Photographs(many)[k][0] for k in range(64)])
+    for views in (ours, theirs):
+        assert len(torch.unique(views.flatten(1), dim=0)) > 40
+        constant = (views[:, :, 0] == views[:, :, 0, :1]).all(dim=(1, 2))
+        assert 0.2 < constant.float().mean() < 0.7  # 4 of 9 rows at which a crop may begin show padding above

@@ -1,0 +1,122 @@
+"""The hot path of every benchmarked network, guarded by what it does and not by how long that takes.
+
+The golden file counts the operations of one training step, bf16 and channels-last, and the maps that it copies. A copy
+or a conversion of layout that slips in changes it; so does an operation more.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from resatlas.nets.network import build
+from resatlas.recipes.recipe import Precision
+from resatlas.studies.bench.questions import NETS
+from resatlas.studies.bench.tasks import IMAGE, Ours, Step, stepping
+from resatlas.training.distributed import ALONE
+
+HERE = Path(__file__).parent
+
+BATCH = 3
+"""Which is no width of a convolution, so that maps are told from weights."""
+
+UNCOUNTED = ("profiler.", "aten.detach", "aten.empty", "aten.t.", "aten.view", "aten.unsqueeze", "aten.expand")
+"""They compute nothing: views, memory that others fill, and marks for the profiler."""
+
+
+class Counting(TorchDispatchMode):
+    """Counts the operations that torch is asked for, those of the backward pass included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        self.calls[str(func)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def training_step(design: str, *, batch: int = BATCH, precision: Precision = "bf16") -> Step:
+    """A training step of ours that has run once."""
+    task = Ours(designs=(design,), batch=batch, norm_group=None, precision=precision)
+    step = stepping(task, ALONE)
+    step()
+    return step
+
+
+@cache
+def done_by(design: str) -> tuple[Counter[str], Counter[tuple[int, ...]]]:
+    """The operations of a training step, and the shapes of the maps that are copied anywhere below these."""
+    step = training_step(design)
+    with Counting() as counting:
+        step()
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
+        step()
+    copies: Counter[tuple[int, ...]] = Counter()
+    for each in found.key_averages(group_by_input_shape=True):
+        if each.key == "aten::copy_" and (shape := tuple(each.input_shapes[0]))[:1] == (BATCH,) and len(shape) == 4:
+            copies[shape] += each.count
+    return counting.calls, copies
+
+
+def lines(design: str) -> Iterator[str]:
+    """What the golden file says of a network."""
+    found, copies = done_by(design)
+    calls = {name: count for name, count in found.items() if not name.startswith(UNCOUNTED)}
+    yield f"{design}: {sum(calls.values())} operations, {sum(copies.values())} copies of maps"
+    yield from (f"  {count:4}  {name}" for name, count in sorted(calls.items()))
+    yield from (f"  {count:4}  copy of {'x'.join(map(str, shape[1:]))}" for shape, count in sorted(copies.items()))
+
+
+def test_operations_are_those_of_the_golden_file(golden: Callable[[Path, str], None]) -> None:
+    """No operation and no copy more than is known, and none fewer without being told."""
+    golden(HERE / "operations.txt", "\n".join(line for design in NETS for line in lines(design)))
+
+
+@pytest.mark.parametrize("design", [name for name in NETS if not name.startswith("pyramidnet")])
+def test_no_map_between_the_ends_changes_its_layout(design: str) -> None:
+    """The images are put into layout and precision; the gradient of the last mean is; no other map is ever copied."""
+    copies = Counter(done_by(design)[1])
+    last = max(copies, key=lambda shape: shape[1])
+    assert copies.pop((BATCH, *IMAGE)) <= 2
+    assert copies.pop(last, 0) <= 1
+    assert not copies
+
+
+def spent(step: Callable[[], object]) -> float:
+    """Processor seconds of a call."""
+    started = time.process_time()
+    step()
+    return time.process_time() - started
+
+
+def test_the_loop_costs_little_around_a_network() -> None:
+    """A step of the loop takes less than 1.2 times a bare forward and backward pass with the same optimizer."""
+    ours, network = training_step("resnet-20-B", batch=32, precision="fp32"), build("resnet-20-B").train()
+    network = network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-6, momentum=0.9, nesterov=True, fused=True)
+    images = torch.randn(32, *IMAGE).contiguous(memory_format=torch.channels_last)
+    labels: Tensor = torch.arange(32) % 10
+
+    def bare() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+
+    bare()
+    pairs = [(spent(ours), spent(bare)) for _ in range(7)]
+    assert min(pair[0] for pair in pairs) < 1.2 * min(pair[1] for pair in pairs)

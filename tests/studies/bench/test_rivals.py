@@ -1,0 +1,56 @@
+"""Who competes with a design."""
+
+import sys
+
+import pytest
+
+from resatlas.arch.cost import cost
+from resatlas.errors import UsageError
+from resatlas.studies.bench.contest import plan_of
+from resatlas.studies.bench.peers import PeerNet
+from resatlas.studies.bench.questions import NETS
+from resatlas.studies.bench.rivals import Nobody, Twins, rival_of
+from tests.oracles.peers import library
+
+
+@pytest.mark.parametrize("design", [*NETS[:-1], "resnet-8-B", "wrn-10-1", "pyramidnet-110-a84", "resnext-20-16x4d"])
+def test_a_peers_network_is_as_large_as_ours(design: str) -> None:
+    """The same parameters to the last, by constructors that are given the numbers of the name."""
+    library("pytorchcv")
+    rival = rival_of(design, "pytorchcv")
+    assert isinstance(rival, PeerNet)
+    assert rival.parameters(10) == cost(plan_of(design)).parameters
+
+
+def test_streams_compete_with_networks_that_do_not_meet() -> None:
+    """DMRNet's twins do nearly the same work: the classifier and one stem more."""
+    rival = rival_of("dmrnet-20", "pytorchcv")
+    assert isinstance(rival, Twins)
+    assert rival.designs == ("resnet-20-B", "resnet-20-B")
+    ours, theirs = (
+        sum(cost(plan_of(design)).multiply_adds for design in each) for each in (("dmrnet-20",), rival.designs)
+    )
+    assert 1 < theirs / ours < 1.01
+    wide = rival_of("dmrnet-26-w2-k3", None)
+    assert isinstance(wide, Twins)
+    assert wide.designs == ("resnet-26-B:widen=2",) * 3
+
+
+def test_a_design_that_no_peer_has() -> None:
+    """Refused where the peer was asked for, else measured alone, and the reason is kept."""
+    library("pytorchcv")
+    told = 'pytorchcv has no net that is "resnet-20"; it has resnet-N-B, preact-resnet-N, wrn-N-K'
+    with pytest.raises(UsageError) as found:
+        rival_of("resnet-20", "pytorchcv")
+    assert told in str(found.value)
+    assert rival_of("resnet-20", None) == Nobody(why=str(found.value))
+
+
+def test_a_peer_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra that brings it is named."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pytorchcv"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "meta_path", [])
+    with pytest.raises(UsageError, match=r"^pytorchcv is not installed: pip install resatlas\[oracles\]$"):
+        rival_of("resnet-20-B", None)

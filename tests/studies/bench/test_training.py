@@ -1,0 +1,117 @@
+"""`resatlas bench` from end to end, on networks and batches so small that it takes seconds."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resatlas.cli.main import main
+from resatlas.studies.bench import ceiling, contest, crew, processes, training
+from resatlas.studies.bench.crew import Contender
+from resatlas.studies.bench.stopwatch import geometric_mean
+from resatlas.studies.bench.tasks import Task
+from tests.oracles.peers import library
+
+SMALL = ("--batch", "8", "--rounds", "2")
+
+CONTRACT = ("design", "images_per_second", "peer_default_images_per_second", "peer_tuned_images_per_second")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of one step, two cores, one thread each, since tests share them, and a peak of small convolutions."""
+    library("pytorchcv")
+    monkeypatch.setattr(crew, "CALL_SECONDS", 1e-9)
+    monkeypatch.setattr(ceiling, "SHAPES", ((16, 8, 2),))
+    monkeypatch.setattr(contest, "cores", lambda: 2)
+    for module in (training, processes):
+        monkeypatch.setattr(module, "alone", one_thread)
+
+
+def one_thread(task: Task, _setting: contest.Setting) -> Contender:
+    """A process of one thread."""
+    return Contender(task=task, processes=1, threads=1)
+
+
+def bench(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    """The rows that the verb prints."""
+    assert main(("bench", *words, "--json")) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_network_against_its_peer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The rows of the contract, numbers that agree with each other, and both files of the same."""
+    out = tmp_path / "tables" / "training"
+    [row] = bench(capsys, "resnet-8-B", "--against", "pytorchcv", *SMALL, "--out", str(out))
+    assert list(row) == [column.name for column in training.COLUMNS]
+    assert row["design"] == "resnet-8-B"
+    rates = [row[name] for name in CONTRACT[1:]]
+    assert all(math.isfinite(rate) and rate > 0 for rate in rates)
+    assert row["images_per_second"] == max(row["one_process_images_per_second"], row["together_images_per_second"])
+    assert row["parameters"] == row["peer_parameters"]
+    assert (row["batch"], row["rounds"], row["peer_bn_group"]) == (8, 2, 8)
+    assert row["bn_group"] * row["processes"] == 8
+    assert sum(row[f"{group}_percent"] for group in (*training.GROUPS, "other")) == pytest.approx(100)
+    assert row["twins_images_per_second"] is row["peer_compiled_images_per_second"] is None
+    told = json.loads(out.with_suffix(".json").read_text())
+    assert told["rows"] == [row]
+    [peak] = [fact["value"] for fact in told["facts"] if fact["name"] == f"peak in {row['precision']}"]
+    share = 100 * 3 * row["multiply_adds"] * row["images_per_second"] / (peak * 1e9)
+    assert row["share_of_peak_percent"] == pytest.approx(share)
+    assert "| resnet-8-B | pytorchcv get\\_resnet\\_cifar(blocks=8, bottleneck=False) |" in (
+        out.with_suffix(".md").read_text()
+    )
+
+
+def test_streams_against_twins_and_a_network_against_nobody(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No library has DMRNet, and none that is asked has option A: twins, and a reason. One core has no processes."""
+    monkeypatch.setattr(contest, "cores", lambda: 1)
+    assert main(("bench", "dmrnet-8", "resnet-8", *SMALL)) == 0
+    told = capsys.readouterr().out
+    assert "dmrnet-8: no library has it; its twins are resnet-8-B and resnet-8-B" in told
+    assert 'resnet-8: pytorchcv has no net that is "resnet-8"' in told
+    tables = told.partition("peer default: float32")[0]
+    assert "twins" in tables
+    assert "peer default" not in tables
+    assert "together" not in tables
+
+
+def test_processes_against_threads(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ours alone, both ways, each with its group of norms."""
+    [row] = bench(capsys, "resnet:depth=8,base=2", "--question", "processes", *SMALL)
+    assert (row["processes"], row["bn_group"], row["one_process_bn_group"]) == (2, 4, 8)
+    low, middle, high = (row[f"together_over_one_process{end}"] for end in ("_low", "", "_high"))
+    assert 0 < low <= middle <= high
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("resnet-20", "--against", "pytorchcv"), 'pytorchcv has no net that is "resnet-20"'),
+        (("resnet-20-B", "--batch", "3"), "--batch is at least 4, two images for each of 2 cores; 3 is fewer"),
+        (("resnet-20-B", "--norm-group", "65"), "--norm-group is at most 64"),
+    ],
+)
+def test_refusals_come_before_anything_is_measured(
+    words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, exit code 2, and no process was started."""
+    monkeypatch.delattr(crew, "FORKED")
+    assert main(("bench", *words)) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_means_are_over_those_that_have_a_peer() -> None:
+    """Ratios of networks without such a rival are left out; one ratio has no mean."""
+    names = dict.fromkeys(training.RATIOS)
+    rows = [
+        {"design": "a", **names, "over_tuned": 2.0, "over_default": 5.0},
+        {"design": "b", **names, "over_tuned": 0.5},
+        {"design": "c", **names},
+    ]
+    [fact] = training.means(rows)
+    assert (fact.name, fact.value) == ("over_tuned, geometric mean of 2 networks", geometric_mean([2.0, 0.5]))

@@ -1,0 +1,96 @@
+"""Which test images a page gets, and why it gets none."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resatlas.data.dataset import DataSet, Parts
+from resatlas.data.digits import digits
+from resatlas.errors import DataError
+from resatlas.runs.files import read_json, write_json
+from resatlas.studies import pictures as module
+from resatlas.studies.pictures import pictures, png
+from tests.reporting.folders import EQUAL, write_run
+
+
+def test_pictures_are_the_images_of_these_ids(tmp_path: Path) -> None:
+    """As they lie in the test part; an id that it has not is left out."""
+    run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True])
+    test = digits(16).read().test
+    wanted = [str(test.ids[k]) for k in (0, 7)]
+    found = pictures()(run, [*wanted, "99999"])
+    assert not isinstance(found, str)
+    assert list(found) == wanted
+    for name, k in zip(wanted, (0, 7), strict=True):
+        shown = np.asarray(Image.open(BytesIO(found[name])))
+        assert np.array_equal(shown, test.images[k][0])  # type: ignore[union-attr]
+
+
+def test_colours_stay_colours() -> None:
+    """Three channels are red, green and blue."""
+    pixels = np.arange(3 * 2 * 4, dtype=np.uint8).reshape(3, 2, 4)
+    assert np.array_equal(np.asarray(Image.open(BytesIO(png(pixels)))), pixels.transpose(1, 2, 0))
+
+
+def test_a_data_set_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many questions ask, and only where one asks."""
+    read: list[str] = []
+
+    def reading(data: DataSet) -> Parts:
+        read.append(data.name)
+        return data.read()
+
+    monkeypatch.setattr(module, "read_parts", reading)
+    give = pictures()
+    assert read == []
+    run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True])
+    give(run, ["1"])
+    give(run, ["6"])
+    assert read == ["digits:size=16"]
+
+
+@pytest.mark.parametrize("data", ["/srv/secret/pets", "secret/pets:size=32", "imagenet"])
+def test_files_are_not_opened(tmp_path: Path, data: str) -> None:
+    """The sentence names no folder."""
+    run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True], data=data)
+    assert pictures()(run, ["1"]) == "No picture is shown: these images are files, and none is opened for a page."
+
+
+@pytest.mark.parametrize("why", ["gone", "other classes", "other images", "unknown knob"])
+def test_images_that_are_not_those_of_the_test_are_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """A data set that is missing here, or is another by now, is said to be so, without its folder."""
+    run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True])
+
+    def gone(data: DataSet) -> Parts:
+        raise DataError(f"/srv/secret/{data.name} does not exist")
+
+    if why == "gone":
+        monkeypatch.setattr(module, "read_parts", gone)
+    record = read_json(run.folder / "experiment.json")
+    changes = {
+        "gone": {},
+        "other classes": {"classes": ["a", "b"]},
+        "other images": {"images": "another digest"},
+        "unknown knob": {"data": "digits:sizes=16"},
+    }
+    write_json(run.folder / "experiment.json", {**record, **changes[why]})
+    found = pictures()(run, ["1"])
+    assert found == "No picture is shown: digits is not on this machine, or is no longer what the runs were tested on."
+
+
+def test_images_of_two_channels_have_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no colour for them."""
+    run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True])
+
+    def doubled(data: DataSet) -> Parts:
+        parts = data.read()
+        return replace(parts, test=replace(parts.test, images=parts.test.images.repeat(2, axis=1)))  # type: ignore[union-attr, call-arg]
+
+    monkeypatch.setattr(module, "read_parts", doubled)
+    assert "no grey or coloured images" in str(pictures()(run, ["1"]))
