@@ -12,7 +12,7 @@ from resatlas.arch.ops import Shape
 from resatlas.arch.residual import Ordering, Residual, ZeroPad, basic
 from resatlas.arch.streams import Single
 from resatlas.arch.widths import PerStage
-from resatlas.nets import folding
+from resatlas.nets import folding, fused
 from resatlas.nets.fused import Precision
 from resatlas.nets.inference import for_inference
 from resatlas.nets.network import Network, build
@@ -188,6 +188,16 @@ def test_the_fast_kernels_are_in_use() -> None:
     network = build("resnet-8")
     assert for_inference(network, precision="fp64").place.kernels == "torch"
     assert (for_inference(network).place.kernels == "oneDNN") == torch.backends.mkldnn.is_available()
+
+
+@pytest.mark.parametrize("design", ["resnet-8-B", "wrn-10-2", "dmrnet-8", "pyramidnet-8-a12"])
+def test_without_the_fast_kernels_torchs_own_do(design: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same logits where torch lacks the calls or oneDNN, in float32 and, roughly, in bfloat16."""
+    monkeypatch.setattr(fused, "_CALLED", ("no_such_call",))
+    network = trained(build(design, image=SMALL, classes=5))
+    assert for_inference(network).place.kernels == for_inference(network, precision="bf16").place.kernels == "torch"
+    assert apart(network, "fp32", pictures(SMALL)) < 1e-4
+    assert 0 < apart(network, "bf16", pictures(SMALL)) < 0.2
 
 
 def test_a_shortcut_that_is_a_view_is_read_as_it_was() -> None:

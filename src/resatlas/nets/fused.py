@@ -26,6 +26,7 @@ Call = Callable[[Tensor], Tensor]
 Calls = tuple[Call, ...]
 
 _DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
+_CALLED = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
 _ONEDNN: dict[Then, str | None] = {"nothing": None, "relu": "relu"}
 
 
@@ -43,13 +44,15 @@ class Place:
 
     @property
     def kernels(self) -> Kernels:
-        """Those of oneDNN where it takes such numbers."""
+        """Those of oneDNN where it takes such numbers and torch has the calls, whose names are its own affair."""
         ops = torch.ops.mkldnn
         if self.device.type != "cpu" or self.precision == "fp64" or not torch.backends.mkldnn.is_available():
             return "torch"
+        if not all(hasattr(ops, name) for name in (*_CALLED, "_is_mkldnn_bf16_supported")):
+            return "torch"
         if self.precision == "bf16" and not ops._is_mkldnn_bf16_supported():  # noqa: SLF001 - no public name
             return "torch"
-        return "oneDNN" if hasattr(ops, "_convolution_pointwise_") else "torch"
+        return "oneDNN"
 
     def put(self, tensor: Tensor) -> Tensor:
         """A tensor there."""

@@ -33,5 +33,10 @@ def memory_kept() -> Iterator[None]:
 
 
 def _set(libc: ctypes.CDLL, thresholds: dict[int, int]) -> None:
+    """Set them; where one is refused, glibc's own in its place, since it would otherwise stay where it happens to be.
+
+    An older glibc keeps no block of more than 32 MiB.
+    """
     for parameter, size in thresholds.items():
-        libc.mallopt(parameter, size)
+        if not libc.mallopt(parameter, size):
+            libc.mallopt(parameter, USUAL[parameter])

@@ -27,7 +27,7 @@ def test_two_processes_step_together_and_end(monkeypatch: pytest.MonkeyPatch) ->
         assert len(members) == 2
         assert all(process.is_alive() for process in members)
     assert operations[STEP].calls == STEPS
-    assert operations["aten::mkldnn_convolution"].calls == STEPS * 7
+    assert operations["aten::convolution"].calls == STEPS * 7
     assert any("all_reduce" in name or "allreduce" in name for name in operations)
     assert not any(process.is_alive() for process in members)
 
@@ -42,6 +42,16 @@ def test_a_lost_process_is_told_and_the_other_ends(rank: int) -> None:
         with pytest.raises(ProcessLost, match="a process that measured ours was ended by SIGKILL"):
             crew["ours"]()
     assert wait_for(lambda: not any(process.is_alive() for process in members), seconds=20)
+
+
+def test_a_process_lost_before_the_others_have_met_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed as it starts, while the first one waits for it: told at once, not when the other's patience ends."""
+    monkeypatch.setattr(module, "TO_END", 0.1)
+    with crews({"ours": Contender(task=TASK, processes=2, threads=1)}) as crew:
+        os.kill(crew["ours"]._members[1][0].pid or 0, signal.SIGKILL)
+        with pytest.raises(ProcessLost, match="a process that measured ours was ended by SIGKILL"):
+            crew["ours"].warm()
+        assert crew["ours"]._members[0][0].is_alive()
 
 
 def test_what_a_process_refuses_is_refused() -> None:

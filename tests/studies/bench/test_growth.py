@@ -23,7 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_points_and_exponents(capsys: pytest.CaptureFixture[str]) -> None:
-    """A row a point with what was measured and counted; a larger batch takes more time and memory."""
+    """A row a point with what was measured and counted; a larger batch takes more memory."""
     assert main(("bench", "--question", "growth", "--rounds", "3", "--json")) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["knob"], row["value"], row["batch"]) for row in rows] == [
@@ -35,7 +35,7 @@ def test_points_and_exponents(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["rounds"] == 3 and row["step_seconds"] > 0 and row["first_step_seconds"] > 0 for row in rows)
     few, many = rows[-2:]
     assert many["peak_memory_bytes"] > max(2 * few["peak_memory_bytes"], 256 * few["activations"])
-    assert many["step_seconds"] > few["step_seconds"]
+    assert all(row["step_seconds_low"] <= row["step_seconds"] <= row["step_seconds_high"] for row in rows)
     assert many["multiply_adds"] == few["multiply_adds"] > rows[0]["parameters"]
 
 

@@ -65,10 +65,21 @@ def test_compiled_peers_take_part_when_asked(
         return network
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
+    monkeypatch.setattr(inference, "require_compiler", str)  # which refuses nothing
     rows = bench(capsys, "resnet-8-B", "--batch", "1", "--compiled")
     assert compiled == [False, False]
     assert all(row["over_compiled"] > 0 and row["compile_seconds"] > 0 for row in rows)
     assert all(row["peer_compiled_images_per_second"] > 0 for row in rows)
+
+
+def test_compiling_without_a_compiler_is_refused_before(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, and no network is made."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.delattr(inference, "contestants")
+    assert main(("bench", "resnet-8-B", "--question", "inference", "--compiled")) == 2
+    assert "--compiled needs a C++ compiler; no-such-compiler is missing" in capsys.readouterr().err
 
 
 def test_everybody_answers_in_the_precision_of_the_row() -> None:

@@ -1,6 +1,7 @@
 """The input pipelines: the same images on both sides, and the times of a few steps."""
 
 import json
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 from resatlas.cli.main import main
 from resatlas.data.dataset import ImageSet
 from resatlas.studies.bench import contest, input  # noqa: A004 - the question's name
-from resatlas.studies.bench.input import Photographs, random_images, training
-from resatlas.training.loop import epoch
+from resatlas.studies.bench.input import Photographs, Times, random_images, training
+from resatlas.studies.bench.questions import Advance
+from resatlas.training.loop import Course, epoch
+from resatlas.training.state import TrainState
 
 
 @pytest.fixture(autouse=True)
@@ -21,16 +24,32 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contest, "cores", lambda: 1)
 
 
-def test_rates_and_the_share_of_waiting(capsys: pytest.CaptureFixture[str]) -> None:
-    """One row: both rates, their ratio, and what of a training step is waiting."""
+def test_rates_and_the_share_of_waiting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row: both rates, their ratio within a round, and what of a training step is waiting; all batches are made."""
+    made: list[int] = []
+    taken: list[int] = []
+    waited = input.waits
+
+    def turns(contenders: Mapping[str, Callable[[], int]], **_: object) -> dict[str, tuple[float, ...]]:
+        made.extend(each() for each in contenders.values())
+        return {"ours": (1, 2), "peer": (4, 16)}
+
+    def times(state: TrainState, course: Course, on_advance: Advance) -> Times:
+        found = waited(state, course, on_advance)
+        taken.extend((len(found.waits), len(found.steps)))
+        assert min(found.waits + found.steps) > 0
+        return Times(waits=(1, 2, 1), steps=(5, 6, 5))
+
+    monkeypatch.setattr(input, "alternate", turns)
+    monkeypatch.setattr(input, "waits", times)
     assert main(("bench", "--question", "input", "--batch", "16", "--rounds", "2", "--json")) == 0
     [row] = json.loads(capsys.readouterr().out)
     assert list(row) == [column.name for column in input.COLUMNS]
     assert (row["batch"], row["rounds"]) == (16, 2)
-    low, high = (row[f"images_per_second{end}"] / row[f"peer_images_per_second{end}"] for end in ("_low", "_high"))
-    assert min(low, high) / 4 < row["over_peer"] < 4 * max(low, high)
-    assert 0 < row["waiting_percent"] < 100
-    assert 0 < row["wait_seconds"] < row["step_seconds"] * row["waiting_percent"]
+    assert (made, taken) == ([4, 4], [3, 3])
+    assert (row["images_per_second"], row["peer_images_per_second"], row["over_peer"]) == (48, 10, 6)
+    assert (row["over_peer_low"], row["over_peer_high"]) == (5, 7)
+    assert (row["wait_seconds"], row["step_seconds"], row["waiting_percent"]) == (1, 5, 20)
 
 
 def test_both_sides_make_the_same_of_an_image() -> None:

@@ -67,6 +67,8 @@ def test_what_is_not_said_is_the_questions() -> None:
         ("trainin", Options(), UnknownName, 'no question "trainin"; did you mean "training"?'),
         ("training", Options(against="pytorchvc"), UnknownName, 'did you mean "pytorchcv"?'),
         ("processes", Options(against="pytorchcv"), UsageError, "leave out --against pytorchcv"),
+        ("growth", Options(forms=("eager", "compiled")), UsageError, "growth has no peer that could be compiled"),
+        ("inference", Options(norm_group=8), UsageError, "inference has no groups of norms; leave out --norm-group 8"),
         ("training", Options(batch=0), UsageError, "--batch lies between 1 and 4,096; 0 does not"),
         ("training", Options(batch=-5), UsageError, "-5 does not"),
         ("training", Options(rounds=10**6), UsageError, "--rounds lies between 1 and 1,000"),

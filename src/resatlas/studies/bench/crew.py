@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -123,20 +123,24 @@ class Crew:
         return self._answers()
 
     def _answers(self) -> list[Any]:
-        """What each process answers.
+        """What each process answers; the first to end is heard of, though others still wait for it.
 
         Raises: whatever resatlas refuses there; ProcessLost if one of them has ended.
         """
+        answers: dict[Connection, Any] = {}
+        pipes = [pipe for _, pipe in self._members]
         try:
-            answers = [pipe.recv() for _, pipe in self._members]
+            while silent := [pipe for pipe in pipes if pipe not in answers]:
+                heard = wait(silent)
+                answers |= {pipe: pipe.recv() for pipe in silent if pipe in heard}
         except (EOFError, OSError):
             raise ProcessLost(
                 f"a process that measured {self.name} was ended {self._how_ended()}; a lower --batch takes less memory"
             ) from None
-        for answer in answers:
+        for answer in answers.values():
             if isinstance(answer, ResatlasError):
                 raise answer
-        return answers
+        return [answers[pipe] for pipe in pipes]
 
     def _how_ended(self) -> str:
         """What ended a process: a signal, or what it has told standard error."""

@@ -5,6 +5,7 @@ nor their memory counts.
 """
 
 import math
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -222,12 +223,15 @@ def apart(task: Ours, rounds: int | None) -> Timed:
     theirs.close()
     try:
         return ours.recv()
-    except EOFError:
+    except (EOFError, OSError):
         process.join(TO_END)
         raise ProcessLost(
             f"the process that trained {task.designs[0]} ended without an answer (exit code {process.exitcode}); "
             "a smaller --batch needs less memory"
         ) from None
+    except KeyboardInterrupt:
+        process.kill()
+        raise
     finally:
         process.join(TO_END)
         ours.close()
@@ -235,6 +239,7 @@ def apart(task: Ours, rounds: int | None) -> Timed:
 
 def train(task: Ours, threads: int, rounds: int | None, pipe: Connection) -> None:
     """Take the steps of a task and tell how long they took, and the memory that they needed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard is heard by the one that waits for the answer
     import torch
 
     torch.set_num_threads(threads)
@@ -249,6 +254,8 @@ def train(task: Ours, threads: int, rounds: int | None, pipe: Connection) -> Non
             started = time.perf_counter()
             step()
             seconds.append(time.perf_counter() - started)
+            if pipe.poll():  # whoever waits for the answer says nothing, so it is gone
+                return
     pipe.send(Timed(first=seconds[0], others=tuple(seconds[1:]), memory=max(peak_memory() - before, 1)))
     pipe.close()
 

@@ -29,6 +29,7 @@ from resatlas.studies.bench.peers import SIDES, PeerNet, check_installed, peer_o
 from resatlas.studies.bench.questions import Advance, Form, Options
 from resatlas.studies.bench.rows import Measured, Shown
 from resatlas.studies.bench.stopwatch import alternate, geometric_mean, ratio, spread
+from resatlas.training.compiling import require_compiler
 
 BATCHES = (1, 64)
 """Of a service and of an evaluation."""
@@ -125,6 +126,8 @@ def measure(options: Options, on_advance: Advance) -> Measured:
 
     Raises: UsageError, DesignError before anything is measured.
     """
+    if "compiled" in options.forms:
+        require_compiler("--compiled")
     names = tuple(dict.fromkeys(options.designs))
     plans = {name: designs.plan(name) for name in names}
     peers = {name: peers_of(name, plans[name], options.against) for name in names}

@@ -39,11 +39,13 @@ class Question:
     """A question: its words, the designs that it is asked of unless others are named, and who may compete.
 
     Without `designs` it is asked of none; of the `peers` the first is the default, unless the module says otherwise.
+    `groups` are the groups of norms that the caller may ask for.
     """
 
     words: str
     designs: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
+    groups: Literal["any", "none"] = "none"
 
 
 class Measures(Protocol):
@@ -77,6 +79,10 @@ def complete(question: str, options: Options) -> Options:
         raise UsageError(f"{question} is asked of no design; leave out {' '.join(options.designs)}")
     if options.against and not asked.peers:
         raise UsageError(f"{question} is asked of our networks alone; leave out --against {options.against}")
+    if "compiled" in options.forms and not asked.peers:
+        raise UsageError(f"{question} has no peer that could be compiled; leave out --compiled")
+    if options.norm_group is not None and asked.groups == "none":
+        raise UsageError(f"{question} has no groups of norms; leave out --norm-group {options.norm_group}")
     if options.against and options.against not in asked.peers:
         raise UnknownName(unknown(f"peer of {question}", options.against, asked.peers))
     _check_sizes(options)
@@ -104,8 +110,9 @@ QUESTIONS: Mapping[str, Question] = {
         words="images a second of a training step, the share of the machine's peak, and where the rest goes",
         designs=NETS,
         peers=("pytorchcv",),
+        groups="any",
     ),
-    "processes": Question(words="one process a core against one of all cores, in training", designs=NETS),
+    "processes": Question(words="one process a core against one of all cores, in training", designs=NETS, groups="any"),
     "inference": Question(
         words="images a second of a folded network, against every library that has it",
         designs=("resnet-18-B", "resnet-50-v1.5", "resnext-50-32x4d", "wrn-50-2", *NETS),
