@@ -13,7 +13,7 @@ def test_no_winner(tmp_path: Path) -> None:
     assert verdict("budget", told(write_runs(tmp_path, EQUAL, chance=1))) == (
         "No winner: the largest difference in test error, 1.76 points between resnet (1.11 %) and dilnet (2.87 %), may "
         "be chance.",
-        "At equal budgets 15 pairs are undecided; `resatlas compare` says why.",
+        "At equal budgets 15 pairs are undecided; resatlas compare says why.",
         BUDGETS,
         "Smaller differences may be there: with 3 seeds a design, one of 4.02 to 9.42 points is seen with a chance of "
         "80 % (Holm over 15 pairs).",
@@ -30,7 +30,7 @@ def test_pairs_that_differ_are_named(tmp_path: Path) -> None:
         "from pyramidnet and resnext.",
         "At equal budgets pyramidnet errs less than wide-resnet.",
         "At equal budgets resnet errs less than wide-resnet.",
-        "At equal budgets 4 pairs are undecided; `resatlas compare` says why.",
+        "At equal budgets 4 pairs are undecided; resatlas compare says why.",
         BUDGETS,
         "Smaller differences may be there: with 3 seeds a design, one of 4.55 to 42.79 points is seen with a chance of "
         "80 % (Holm over 6 pairs).",
@@ -44,7 +44,7 @@ def test_a_winner_is_one_under_these_conditions(tmp_path: Path) -> None:
         "As trained, wide-resnet (23.47 %) has a higher test error than resnet (2.96 %).",
         "With this recipe and on these data resnet (2.96 %) is the lowest mean of several seeds; it is told apart from "
         "wide-resnet, and compared with no other.",
-        "At equal budgets one pair is not testable here; `resatlas compare` says why.",
+        "At equal budgets one pair is not testable here; resatlas compare says why.",
         BUDGETS,
         "Smaller differences may be there: with 2 to 3 seeds a design, one of 14.71 points is seen with a chance of "
         "80 % (Holm over one pair).",

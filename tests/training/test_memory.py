@@ -2,15 +2,22 @@
 
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
 
-from resatlas.training import memory
+from resatlas.nets.recomputing import Kept
+from resatlas.studies.single import carry_out, prepare
+from resatlas.training import memory, session
+from resatlas.training.execution import Execution
 from resatlas.training.memory import memory_kept
+from resatlas.training.session import UNWATCHED
 from tests.training.processes import FORKED
+from tests.training.small import EXPERIMENT
 
 
 def cleared() -> int:
@@ -78,3 +85,22 @@ def test_what_an_older_glibc_refuses_is_set_to_its_own(monkeypatch: pytest.Monke
     with memory_kept():
         assert asked[-1] == (memory.MMAP_THRESHOLD, memory.USUAL[memory.MMAP_THRESHOLD])
         assert asked[0] == (memory.TRIM_THRESHOLD, memory.KEPT[memory.TRIM_THRESHOLD])
+
+
+@pytest.mark.parametrize(("kept", "times"), [("all", 1), ("units", 0), ("segments", 0)])
+def test_a_training_keeps_memory_unless_it_is_to_save_it(
+    kept: Kept, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around all of its steps, where it keeps all activations."""
+    entered: list[bool] = []
+
+    @contextmanager
+    def noted() -> Iterator[None]:
+        entered.append(True)
+        yield
+
+    monkeypatch.setattr(session, "memory_kept", noted)
+    carry_out(
+        prepare(EXPERIMENT, out=tmp_path / "run"), watcher=UNWATCHED, save_every=9, execution=Execution(kept=kept)
+    )
+    assert len(entered) == times

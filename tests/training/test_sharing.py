@@ -1,23 +1,25 @@
 """Who shares the statistics of a norm's group with whom."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 import torch
 from torch import distributed, nn
 
+from resatlas.data import catalog as datasets
+from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
 from resatlas.nets.network import build
 from resatlas.nets.norm_groups import running
-from resatlas.recipes.catalog import NAMED
 from resatlas.training.distributed import World, share_statistics
-from resatlas.training.session import sharing
+from resatlas.training.session import course_of, first_state, material, sharing
+from tests.training.small import DESIGN, EXPERIMENT
 
 
 def among(norm_group: int | None, processes: int, device: str = "cuda") -> int:
     """How many processes share, of a batch of 64."""
-    recipe = replace(NAMED["quick"], batch=64, norm_group=norm_group)
-    return sharing(recipe, World(size=processes), torch.device(device))
+    return sharing(norm_group, 64, World(size=processes), torch.device(device))
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,13 @@ def test_only_norms_are_exchanged_and_nothing_of_theirs() -> None:
     assert [(key, id(value)) for key, value in after.items()] == [(key, id(value)) for key, value in before.items()]
     assert not any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
     assert len(running(network)) == norms > 0
+
+
+def test_fewer_images_than_a_batch_are_what_is_shared_out() -> None:
+    """A group of 16 spans two processes of ten images each, though a whole batch of 64 would hold it in one."""
+    recipe = replace(EXPERIMENT.recipe, batch=64, norm_group=16, validation=Fraction(0))
+    few = replace(EXPERIMENT, data="synthetic:images=20", recipe=recipe)
+    data = datasets.resolve(few.data)
+    state = first_state(designs.plan(DESIGN, image=data.image, classes=len(data.classes)), few)
+    with pytest.raises(UsageError, match="norm_group 16 is more than the 10 images"):
+        course_of(few, material(data.read(), few, data), World(size=2), state)

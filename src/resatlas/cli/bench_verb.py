@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--against", metavar="PEER", help="the library that competes, one of those below")
     parser.add_argument(
-        "--compiled", action="store_true", help="let the peer compete compiled as well, which takes minutes a net"
+        "--compiled", action="store_true", help="let the peer compete compiled as well, which may take minutes a net"
     )
     parser.add_argument("--batch", type=int, metavar="N", help="images of a batch, over all processes")
     parser.add_argument(

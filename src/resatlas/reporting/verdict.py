@@ -153,7 +153,7 @@ def _at_equal_budgets(pairs: Sequence[Judged]) -> Iterator[str]:
     counts = Counter(pair.verdict for pair in pairs if not _decided(pair))
     left = [f"{_pairs(count)} {'are' if count > 1 else 'is'} {kind}" for kind, count in sorted(counts.items())]
     if left:
-        yield f"At equal budgets {listed(left)}; `resatlas compare` says why."
+        yield f"At equal budgets {listed(left)}; resatlas compare says why."
     yield f"{BUDGETS} {KIND}" if any("'s kind" in said for said in decided) else BUDGETS
 
 

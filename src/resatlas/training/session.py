@@ -19,7 +19,6 @@ from resatlas.errors import CheckpointError, NonFiniteError, Stopped, UsageError
 from resatlas.nets.initial_weights import start_from
 from resatlas.nets.network import Network, build
 from resatlas.nets.stochastic_depth import lose_residuals
-from resatlas.recipes.recipe import Recipe
 from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
 from resatlas.runs.files import sha256_of, write_json
 from resatlas.runs.store import Run
@@ -309,13 +308,14 @@ def course_of(experiment: Experiment, images: Material, world: World, state: Tra
     Raises: UsageError for batches or groups of norms that these processes cannot have.
     """
     device = next(state.network.parameters()).device
-    among = sharing(experiment.recipe, world, device)
+    shown = source(images.train, images.pipeline)
+    among = sharing(experiment.recipe.norm_group, min(experiment.recipe.batch, len(shown)), world, device)
     if among > 1:
         share_statistics(state.network, world, among=among)
     course = Course(
         recipe=experiment.recipe,
         seed=experiment.seed,
-        images=source(images.train, images.pipeline),
+        images=shown,
         pipeline=images.pipeline,
         layout=memory_format(experiment),
         precision=experiment.precision or "fp32",
@@ -327,19 +327,19 @@ def course_of(experiment: Experiment, images: Material, world: World, state: Tra
     return course
 
 
-def sharing(recipe: Recipe, world: World, device: torch.device) -> int:
-    """How many processes share the statistics of a norm's group.
+def sharing(norm_group: int | None, batch: int, world: World, device: torch.device) -> int:
+    """How many processes share the statistics of a norm's group, of a first batch of so many images.
 
     Raises: UsageError for a group that they cannot share: of part of a process, or without GPUs.
     """
-    group, share = min(recipe.norm_group or 1, recipe.batch), max(1, recipe.batch // world.size)
+    group, share = min(norm_group or 1, batch), max(1, batch // world.size)
     if group <= share:
         return 1
     told = f"norm_group {group:,} is more than the {share:,} images of a batch in each of {world.size} processes"
     remedy = f"set norm_group={share} or start fewer"
     if device.type != "cuda":
         raise UsageError(f"{told}, which share statistics on GPUs alone; {remedy}")
-    if recipe.batch % world.size or group % share or world.size % (group // share):
+    if batch % world.size or group % share or world.size % (group // share):
         raise UsageError(f"{told}, and these are not shared out evenly in such groups; {remedy}")
     return group // share
 
