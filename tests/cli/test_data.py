@@ -54,8 +54,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviou
 
 
 @pytest.mark.usefixtures("server")
-def test_a_data_set_is_fetched_once(say: Say, data: Path) -> None:
-    """The first call says what came and where it is, the second that everything is there."""
+def test_a_data_set_is_fetched_once(say: Say, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first call says what came and where it is, while it lasts how much; the second that everything is there."""
+    monkeypatch.setattr(meter, "SILENCE_SECONDS", -1)
     out, err = say("data", "fetch", "cifar-10")
     assert out == f"cifar-10: fetched cifar-10-binary.tar.gz; it is in {data}/cifar-10/cifar-10-batches-bin\n"
     assert err.startswith("cifar-10-binary.tar.gz bytes ")
@@ -72,8 +73,7 @@ def test_json_tells_files_and_what_was_fetched(say: Say, data: Path) -> None:
     assert list(told) == ["name", "files", "fetched"]
     assert told["name"] == "cifar-10"
     assert told["files"] == [str(data / "cifar-10" / path) for path in cifar.CIFAR_10.source.needed]
-    assert told["fetched"] == ["cifar-10-binary.tar.gz"]
-    assert err
+    assert (told["fetched"], err) == (["cifar-10-binary.tar.gz"], "")
 
 
 @pytest.mark.usefixtures("server", "data")
@@ -184,13 +184,16 @@ def test_a_folder_that_is_none_is_told(say: Say, tmp_path: Path) -> None:
 
 
 def test_long_work_is_told_of_in_between(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a silence, a line; at the end, a line; to nobody if quiet."""
+    """After a silence, a line; then at the end, a line; nothing of what is soon done; to nobody if quiet."""
     with meter.meter("images", quiet=False) as progress:
         progress("checked", 1, 10)
+        progress("soon", 10, 10)
         assert capsys.readouterr().err == ""
         monkeypatch.setattr(meter, "SILENCE_SECONDS", -1)
         progress("checked", 2, 10)
         assert capsys.readouterr().err.startswith("checked images 2 of 10 seconds_left ")
+        monkeypatch.setattr(meter, "SILENCE_SECONDS", 1000)
+        progress("checked", 3, 10)
         progress("checked", 10, 10)
         assert capsys.readouterr().err == "checked images 10 of 10 seconds_left 0\n"
     with meter.meter("images", quiet=True) as progress:

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from resatlas.cli import meter
 from resatlas.cli.main import main
 from resatlas.data import fashion_mnist
+from resatlas.evaluation import answers
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.schedule import OneCycle
 from resatlas.runs import store
@@ -93,11 +95,12 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
     assert head.split("  ")[0] == "run"
     assert row.startswith(folder)
     scaled, smaller, left_out, opening, how, epoch = err.splitlines()
-    assert smaller == "batch is 16 in place of 64"
-    assert scaled == "1 epochs in place of the 15 of quick"
+    assert smaller == f"batch is 16 in place of {NAMED['quick'].batch}"
+    assert scaled == f"1 epochs in place of the {NAMED['quick'].epochs} of quick"
     assert left_out == f"Flip is left out: mirrored images of {DATA} lose their class"
     assert opening == (
-        f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, learning rate up to 0.1, seed 0 "
+        f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, "
+        f"learning rate up to {NAMED['quick'].schedule.peak:g}, seed 0 "
         f"-> {folder}"
     )
     assert how.startswith("fp32 on cpu, channels-last, 1 process, of a batch 16 images each, in 1 pass of norm groups")
@@ -221,6 +224,16 @@ def test_evaluating_gives_the_values_of_the_results(say: Say, finished: Run, tmp
     assert f"images {finished.results['test']['images']}" in out.splitlines()
     assert "predictions of every image: run/predictions.csv" in out.splitlines()
     assert [line.split()[0] for line in out.splitlines()[-5:]] == ["class", *["wave"] * 4]
+    assert say("evaluate", "run", "--quiet") == ("", "")
+
+
+def test_a_long_evaluation_is_told_of(say: Say, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each run under each protocol, how many images have been shown; to nobody if quiet."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    monkeypatch.setattr(meter, "SILENCE_SECONDS", -1)
+    monkeypatch.setattr(answers, "BATCH", 16)
+    told = re.findall(r"run (\S+) images (\d+) of 24 seconds_left \d+\n", say("evaluate", "run")[1])
+    assert told == [("centre", "16"), ("centre", "24")]
     assert say("evaluate", "run", "--quiet") == ("", "")
 
 

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import distributed
 
 from resatlas.data.batches import Batch
-from resatlas.recipes.recipe import Lamb, Recipe, Sgd
+from resatlas.recipes.recipe import Lamb, Muon, Recipe, Sgd
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Mixup
-from resatlas.recipes.schedule import Cosine
+from resatlas.recipes.schedule import Cosine, OneCycle
 from resatlas.training.average import average_of
 from resatlas.training.distributed import current, together
 from resatlas.training.loop import epoch, step
@@ -32,6 +32,7 @@ PLAIN = replace(
 
 RECIPES = {
     "plain": PLAIN,
+    "muon": replace(PLAIN, optimizer=Muon(), schedule=OneCycle(peak=0.1)),
     "smoothed and averaged": replace(PLAIN, loss=CrossEntropy(smoothing=0.1), average=Ema(decay=0.8, every=2)),
     "mixed and clipped": replace(
         PLAIN,

@@ -24,6 +24,7 @@ from resatlas.exporting.preprocessing import preprocessing
 from resatlas.exporting.saving import save_pretrained
 from resatlas.nets.network import build
 from resatlas.nets.weights import load_weights
+from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Normalisation, Rescale, SubtractMeanImage, Whiten
 from resatlas.runs.experiment import weights_in
 from resatlas.runs.store import Run
@@ -96,7 +97,7 @@ def test_the_config_says_what_the_run_knows(run: Run, kept: Path) -> None:
     assert config.library == f"resatlas {resatlas.__version__}"
     assert config.training is not None
     assert config.training.test.error_percent == run.results["test"]["error_percent"]
-    assert config.training.departures[0] == "3 epochs in place of the 15 of quick"
+    assert config.training.departures[0] == f"3 epochs in place of the {NAMED['quick'].epochs} of quick"
 
 
 def test_the_weights_load_without_their_config(kept: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from resatlas.errors import RecipeError
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Flip, PadCrop, Standardise
-from resatlas.recipes.recipe import Decay, Lamb, Sgd
+from resatlas.recipes.recipe import Decay, Lamb, Muon, Sgd
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Mixup
 from resatlas.recipes.schedule import OneCycle, rate
 
@@ -56,11 +56,12 @@ def test_one_cycle_is_continuous_at_its_peak(rise: Fraction, peak: float) -> Non
 
 def test_the_quick_recipe_is_as_written_down() -> None:
     """Its numbers are what every result of the demo rests on."""
-    assert (QUICK.name, QUICK.epochs, QUICK.batch, QUICK.validation) == ("quick", 15, 64, Fraction(1, 8))
-    assert QUICK.optimizer == Sgd(momentum=0.9, form="nesterov")
+    assert (QUICK.name, QUICK.epochs, QUICK.batch, QUICK.validation) == ("quick", 6, 64, Fraction(1, 8))
+    assert QUICK.optimizer == Muon(momentum=0.9, ratio=0.35)
     assert QUICK.schedule == OneCycle(peak=0.1, rise=Fraction(1, 4))
     assert QUICK.decay == Decay(conv=5e-4, linear=5e-4, norm=0, bias=0)
-    assert QUICK.steps == (Standardise(), PadCrop(share=Fraction(1, 8)), Flip())
+    assert QUICK.loss == CrossEntropy(smoothing=0.1)
+    assert QUICK.steps == (Standardise(), PadCrop(share=Fraction(1, 16)), Flip())
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -113,7 +114,7 @@ def test_decays_and_momentum_are_rates_below_one(field: str, value: float) -> No
             "mixing takes each way once; Mixup, Mixup repeats",
         ),
         (lambda: replace(QUICK, stochastic_depth=Fraction(1)), "stochastic_depth is a rate from 0 to below 1"),
-        (lambda: replace(NAMED["wrn-cifar"], optimizer=Lamb()), "a drop resets the momentum of SGD alone"),
+        (lambda: replace(NAMED["wrn-cifar"], optimizer=Lamb()), "a drop resets the momentum of SGD and Muon alone"),
     ],
 )
 def test_what_regularises_has_bounds(wrong: Callable[[], object], words: str) -> None:

@@ -14,6 +14,7 @@ from resatlas.recipes.schedule import Cosine, OneCycle
 from resatlas.recipes.settings import with_settings
 
 QUICK = NAMED["quick"]
+PEAK = float(QUICK.schedule.peak)
 
 
 @pytest.mark.parametrize(
@@ -25,20 +26,20 @@ QUICK = NAMED["quick"]
         (("schedule.peak=0.2",), replace(QUICK, schedule=OneCycle(peak=0.2, rise=Fraction(1, 4)))),
         (("schedule.peak=1",), replace(QUICK, schedule=OneCycle(peak=1.0, rise=Fraction(1, 4)))),
         (("schedule.peak=1e-3",), replace(QUICK, schedule=OneCycle(peak=0.001, rise=Fraction(1, 4)))),
-        (("schedule.rise=1/3",), replace(QUICK, schedule=OneCycle(peak=0.1, rise=Fraction(1, 3)))),
-        (("schedule.rise=0.3",), replace(QUICK, schedule=OneCycle(peak=0.1, rise=Fraction(3, 10)))),
+        (("schedule.rise=1/3",), replace(QUICK, schedule=OneCycle(peak=PEAK, rise=Fraction(1, 3)))),
+        (("schedule.rise=0.3",), replace(QUICK, schedule=OneCycle(peak=PEAK, rise=Fraction(3, 10)))),
         (("validation=0",), replace(QUICK, validation=Fraction(0))),
-        (("optimizer.form=plain",), replace(QUICK, optimizer=Sgd(momentum=0.9, form="plain"))),
+        (("optimizer=sgd", "optimizer.form=plain"), replace(QUICK, optimizer=Sgd(momentum=0.9, form="plain"))),
         (("decay.norm=1e-4", "decay.conv=0"), replace(QUICK, decay=Decay(conv=0.0, linear=5e-4, norm=1e-4))),
         (("name=mine",), replace(QUICK, name="mine")),
-        (("loss.smoothing=0.1",), replace(QUICK, loss=CrossEntropy(smoothing=0.1))),
+        (("loss.smoothing=0.2",), replace(QUICK, loss=CrossEntropy(smoothing=0.2))),
         (
-            ("loss.smoothing=0.1", "loss=binary-cross-entropy"),
-            replace(QUICK, loss=BinaryCrossEntropy(smoothing=0.1)),
+            ("loss.smoothing=0.2", "loss=binary-cross-entropy"),
+            replace(QUICK, loss=BinaryCrossEntropy(smoothing=0.2)),
         ),
         (
             ("loss.present_above=0.2", "loss=binary-cross-entropy"),
-            replace(QUICK, loss=BinaryCrossEntropy(present_above=0.2)),
+            replace(QUICK, loss=BinaryCrossEntropy(smoothing=QUICK.loss.smoothing, present_above=0.2)),
         ),
         (("average.decay=0.9",), replace(QUICK, average=Ema(decay=0.9))),
         (("average=ema", "average.every=8"), replace(QUICK, average=Ema(every=8))),
@@ -49,7 +50,7 @@ QUICK = NAMED["quick"]
         (("clip=1",), replace(QUICK, clip=1.0)),
         (
             ("schedule=cosine", "schedule.warm_up=1/20"),
-            replace(QUICK, schedule=Cosine(peak=Fraction(1, 10), warm_up=Fraction(1, 20))),
+            replace(QUICK, schedule=Cosine(peak=Fraction(str(PEAK)), warm_up=Fraction(1, 20))),
         ),
         (("dropouts=0,0.3",), replace(QUICK, dropouts=(0.0, 0.3))),
         (("steps=standardise,flip",), replace(QUICK, steps=(Standardise(), Flip()))),

@@ -114,6 +114,15 @@ def test_lines_that_are_no_text_are_refused(tmp_path: Path) -> None:
         list(read_lines(file))
 
 
+@pytest.mark.parametrize("broken", [b"{", b"", b"[1]", b"7", b"[" * 200_000])
+def test_a_broken_line_before_others_is_refused(tmp_path: Path, broken: bytes) -> None:
+    """By its number: the rows after it are not lost in silence."""
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b'{"epoch": 1}\n' + broken + b'\n{"epoch": 3}\n')
+    with pytest.raises(FolderError, match=r"rows\.jsonl: line 2 is no row of JSON, and others follow it"):
+        list(read_lines(file))
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "=cmd()", "\t=1", "\r=1", '=HYPERLINK("x")'])
 def test_no_cell_is_a_formula(tmp_path: Path, text: str) -> None:
     """A text that a spreadsheet would compute begins with an apostrophe."""

@@ -379,7 +379,7 @@ def test_other_kinds_are_told_with_their_values() -> None:
     data = datasets.resolve("synthetic:size=32,channels=3,classes=4,images=96")
     changed = with_settings(NAMED["quick"], ("optimizer=lamb", "mixing=mixup,cutmix", "average.decay=0.9", "clip=1"))
     assert list(departures(changed, data, designs.plan("wrn-10-2", classes=4)))[:4] == [
-        "optimizer is lamb (beta1 0.9, beta2 0.999, eps 1e-06) in place of sgd (momentum 0.9, form nesterov)",
+        "optimizer is lamb (beta1 0.9, beta2 0.999, eps 1e-06) in place of muon (momentum 0.9, ratio 0.35)",
         "clip is 1.0 in place of none",
         "mixing is mixup (alpha 0.2), cutmix (alpha 1.0) in place of none",
         "average is ema (decay 0.9, every 1, begins 0) in place of none",

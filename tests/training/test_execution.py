@@ -109,7 +109,8 @@ def test_what_is_about_to_happen_is_said(group: int | None, size: int, how: str,
     carry_out(prepare(experiment, out=tmp_path / "run"), watcher=Watcher(on_start=on_start))
     assert said == [
         (
-            f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, learning rate up to 0.1, seed 0 "
+            f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, "
+            f"learning rate up to {EXPERIMENT.recipe.schedule.peak:g}, seed 0 "
             f"-> {tmp_path / 'run'}",
             how,
         )

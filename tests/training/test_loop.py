@@ -15,6 +15,7 @@ from resatlas.nets.network import build
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Standardise
 from resatlas.recipes.recipe import Decay
+from resatlas.recipes.regularisers import CrossEntropy
 from resatlas.recipes.schedule import OneCycle, rate
 from resatlas.runs.store import Run
 from resatlas.training.loop import Course, fit
@@ -33,7 +34,15 @@ from tests.training.small import (
     tensors,
 )
 
-NOISE = replace(NAMED["quick"], epochs=80, batch=16, steps=(Standardise(),), decay=Decay(), validation=Fraction(0))
+NOISE = replace(
+    NAMED["quick"],
+    epochs=80,
+    batch=16,
+    loss=CrossEntropy(),
+    steps=(Standardise(),),
+    decay=Decay(),
+    validation=Fraction(0),
+)
 
 FAMILIES = (
     "resnet:depth=8,base=8",

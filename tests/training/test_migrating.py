@@ -7,16 +7,33 @@ whole.jsonl has the metrics of the same training by that version without a break
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from resatlas.errors import CheckpointError, FolderError
+from resatlas.recipes.images import Flip, PadCrop, Standardise
+from resatlas.recipes.recipe import Sgd
+from resatlas.recipes.regularisers import CrossEntropy
+from resatlas.recipes.schedule import OneCycle
 from resatlas.runs.files import read_lines
 from resatlas.runs.store import Run
 from tests.training.small import DATA, DESIGN, EXPERIMENT, carried_out, last_checkpoint, position
 
 BEGUN = Path(__file__).parent / "schema_1"
+
+OLD = replace(
+    EXPERIMENT,
+    recipe=replace(
+        EXPERIMENT.recipe,
+        optimizer=Sgd(),
+        schedule=OneCycle(peak=0.1),
+        loss=CrossEntropy(),
+        steps=(Standardise(), PadCrop(), Flip()),
+    ),
+)
+"""What it trains: `quick` was SGD then."""
 
 
 @pytest.fixture
@@ -36,7 +53,7 @@ def edited(file: Path, change: Callable[[dict[str, object]], object]) -> None:
 def test_a_run_of_the_schema_before_says_what_it_trains(run: Run) -> None:
     """The same experiment as today's, with its own digest, which its checkpoints know."""
     assert (run.experiment.design, run.experiment.data) == (DESIGN, DATA)
-    assert run.experiment.recipe == EXPERIMENT.recipe
+    assert run.experiment.recipe == OLD.recipe
     assert position(last_checkpoint(run))["schema"] == 1
     assert position(last_checkpoint(run))["experiment"] == run.digest
 
@@ -44,7 +61,7 @@ def test_a_run_of_the_schema_before_says_what_it_trains(run: Run) -> None:
 def test_a_run_of_the_schema_before_is_gone_on_with(run: Run) -> None:
     """From step 8 to its end, with the results that it would have had; its own file is left as it was written."""
     before = (run.folder / "experiment.json").read_bytes()
-    carried_out(run.folder, EXPERIMENT, resume="auto")
+    carried_out(run.folder, OLD, resume="auto")
     expected = list(read_lines(BEGUN / "whole.jsonl"))
     assert [list(row) for row in run.metrics] == [list(row) for row in expected]
     assert run.metrics[0] == expected[0]
@@ -61,13 +78,13 @@ def test_a_run_of_a_later_schema_is_refused(run: Run) -> None:
     with pytest.raises(
         FolderError, match=r"of schema 3 was written by a later version of resatlas; this version reads"
     ):
-        carried_out(run.folder, EXPERIMENT, resume="auto")
+        carried_out(run.folder, OLD, resume="auto")
 
 
 def test_the_digest_of_an_old_run_still_guards_it(run: Run) -> None:
     """Another seed in its file is another experiment: the checkpoint does not go with it."""
     edited(run.folder / "experiment.json", lambda value: value.update(seed=1))
     with pytest.raises(FolderError, match="holds another experiment"):
-        carried_out(run.folder, EXPERIMENT, resume="auto")
+        carried_out(run.folder, OLD, resume="auto")
     with pytest.raises(CheckpointError, match="belongs to another experiment"):
         carried_out(run.folder, run.experiment, resume="auto")

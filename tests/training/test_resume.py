@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from resatlas.errors import CheckpointError, FolderError, Stopped
+from resatlas.recipes.catalog import NAMED
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run
 from resatlas.studies.single import carry_out, prepare
@@ -139,8 +140,8 @@ def test_a_finished_run_is_left_alone(unbroken: Run) -> None:
 def test_a_run_that_was_never_begun_begins(unbroken: Run, tmp_path: Path) -> None:
     """`--resume auto` in a new folder says what is other than in the recipe, and that it starts from the beginning."""
     assert resumed(tmp_path / "run") == [
-        "3 epochs in place of the 15 of quick",
-        "batch is 16 in place of 64",
+        f"3 epochs in place of the {NAMED['quick'].epochs} of quick",
+        f"batch is 16 in place of {NAMED['quick'].batch}",
         "Flip is left out: mirrored images of synthetic:size=8,channels=1,classes=4,images=96 lose their class",
         "no valid checkpoint: starts from the beginning",
     ]

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from resatlas.arch.text import aligned
 from resatlas.cli import launching
 from resatlas.cli.launching import launched, workers
+from resatlas.cli.meter import meter
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.evaluation.protocol import KNOBS
 from resatlas.recipes.text import view_text
@@ -60,7 +61,8 @@ def run(options: argparse.Namespace) -> Outcome:
         workers=workers(options),
         device=options.device,
     )
-    found = (ensemble if options.ensemble else evaluate)(options.runs, asked)
+    with meter("images", quiet=options.quiet) as progress:
+        found = (ensemble if options.ensemble else evaluate)(options.runs, asked, progress)
     if len(found) == 1:
         return Outcome(_data(found[0]), "\n".join(_alone(found[0])))
     data = [{"runs": list(each.runs), "protocol": each.protocol.name, **_data(each)} for each in found]

@@ -23,13 +23,17 @@ def meter(unit: str, *, quiet: bool) -> Iterator[Meter]:
 
 
 def _plain(unit: str) -> Meter:
+    """A line now and then about what lasts, and one at its end; what is done before the first passes in silence."""
     clocks: dict[str, Clock] = {}
-    told = [time.monotonic()]
+    heard: dict[str, float] = {}
+    told: set[str] = set()
 
     def line(what: str, done: int, total: int) -> None:
         clock = clocks.setdefault(what, Clock(done, total))
-        if time.monotonic() - told[0] > SILENCE_SECONDS or done == total:
-            told[0] = time.monotonic()
+        now = time.monotonic()
+        if now - heard.setdefault(what, now) > SILENCE_SECONDS or (done == total and what in told):
+            heard[what] = now
+            told.add(what)
             say(f"{what} {unit} {done} of {total} seconds_left {clock.seconds_left(done):.0f}")
 
     return line

@@ -1,7 +1,7 @@
 """What a network answers to every image of a part, each counted once, under any view and in any number of processes."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
@@ -19,6 +19,9 @@ from resatlas.nets.network import Network
 from resatlas.recipes.images import MeanOf, MultiScale, View
 
 BATCH = 256
+
+Heard = Callable[[int, int], None]
+"""Told how many images have been shown, and of how many; one that is shown again counts again."""
 
 T = TypeVar("T")
 
@@ -50,14 +53,25 @@ class Processes(Protocol):
         ...
 
 
+def unheard(shown: int, total: int) -> None:
+    """Nobody listens."""
+
+
 @torch.no_grad()
-def answers(network: nn.Module, part: Part, pipeline: Pipeline, view: View | None = None) -> Answers:
+def answers(
+    network: nn.Module, part: Part, pipeline: Pipeline, view: View | None = None, heard: Heard = unheard
+) -> Answers:
     """The answers to a part in evaluation mode, each image once, in order; under the pipeline's view or another."""
     network.eval()
     if view is None or view == pipeline.view:
         shown = views(part, pipeline, BATCH)
-        return joined_answers([Answers(_said(network, each.images)[:, 0], each.labels, each.ids) for each in shown])
-    passes = [_shown(network, part, pipeline, view, showing) for showing in showings(view, part)]
+        rows = (Answers(_said(network, each.images)[:, 0], each.labels, each.ids) for each in shown)
+        return joined_answers(list(_counted(rows, 0, len(part), heard)))
+    several = list(showings(view, part))
+    passes = []
+    for k, showing in enumerate(several):
+        rows = _shown(network, part, pipeline, view, showing)
+        passes.append(joined_answers(list(_counted(rows, k * len(part), len(several) * len(part), heard))))
     return mean_answers(passes, averaged(view))
 
 
@@ -103,14 +117,21 @@ def mean(logits: Float[Tensor, "n m k"], mean_of: MeanOf) -> Float[Tensor, "n k"
     return logits.double().log_softmax(dim=2).logsumexp(dim=1) - math.log(count)
 
 
-def _shown(network: nn.Module, part: Part, pipeline: Pipeline, view: View, showing: Showing) -> Answers:
-    """The answers to one pass, the mean over what is shown of each image."""
-    rows = []
+def _shown(network: nn.Module, part: Part, pipeline: Pipeline, view: View, showing: Showing) -> Iterator[Answers]:
+    """The answers to the batches of one pass, the mean over what is shown of each image."""
     for batch in _batches(part, pipeline, showing):
         n, m = batch.images.shape[:2]
         logits = _said(network, batch.images.flatten(0, 1), view)
-        rows.append(Answers(mean(logits.view(n, m * logits.shape[1], -1), averaged(view)), batch.labels, batch.ids))
-    return joined_answers(rows)
+        yield Answers(mean(logits.view(n, m * logits.shape[1], -1), averaged(view)), batch.labels, batch.ids)
+
+
+def _counted(batches: Iterable[Answers], before: int, total: int, heard: Heard) -> Iterator[Answers]:
+    """The answers as they come, of each batch of which is told how many images have been shown, with those before."""
+    done = before
+    for each in batches:
+        done += len(each.ids)
+        heard(done, total)
+        yield each
 
 
 def _said(network: nn.Module, images: Float[Tensor, "n c h w"], view: View | None = None) -> Float[Tensor, "n p k"]:

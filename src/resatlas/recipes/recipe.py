@@ -51,7 +51,26 @@ class Lamb:
             raise RecipeError(f"eps lies between 0 and 1; {self.eps} does not")
 
 
-Optimizer = Sgd | Lamb
+@dataclass(frozen=True, kw_only=True)
+class Muon:
+    """SGD with Nesterov's momentum, but a convolution's kernel steps equally far in every direction.
+
+    A kernel is a matrix, of a row for each output and a column for each value that it sees, of a grouped convolution
+    one for each group: v <- m·v + g, w <- w - a·(ratio·O + decay·w), with O near sqrt(max(1, rows/columns))·U·V^T,
+    where U·S·V^T = g + m·v. `ratio` is the rate of kernels over that of all else, to which SGD's nesterov form applies.
+    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024).
+    Differs: there AdamW updates what is no kernel; here kernels with groups are taken apart.
+    """
+
+    momentum: float = 0.9
+    ratio: float = 0.35
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio <= 1000:
+            raise RecipeError(f"ratio lies above 0, up to 1000; {self.ratio} does not")
+
+
+Optimizer = Sgd | Lamb | Muon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +154,7 @@ class Recipe:
             raise RecipeError(fault)
         if not self.testing or not isinstance(self.testing[0], Centre) or self.testing[0].scale != 1:
             raise RecipeError("testing begins with a centre view of the training's size, the one that is tested here")
-        momentum = {"momentum": self.optimizer.momentum} if isinstance(self.optimizer, Sgd) else {}
+        momentum = {"momentum": self.optimizer.momentum} if isinstance(self.optimizer, Sgd | Muon) else {}
         for name, rate in {**vars(self.decay), **momentum}.items():
             if not 0 <= rate < 1:
                 raise RecipeError(f"{name} lies in [0, 1); {rate} does not")
@@ -162,7 +181,7 @@ def _regularising_fault(recipe: Recipe) -> str | None:
     if not 0 <= recipe.stochastic_depth < 1:
         return f"stochastic_depth is a rate from 0 to below 1; {recipe.stochastic_depth} is not"
     if isinstance(recipe.optimizer, Lamb) and momentum_after_drop(recipe.schedule) == "reset":
-        return "a drop resets the momentum of SGD alone; set schedule.momentum to kept for Lamb"
+        return "a drop resets the momentum of SGD and Muon alone; set schedule.momentum to kept for Lamb"
     return None
 
 

@@ -30,7 +30,7 @@ from resatlas.recipes.images import (
     Whiten,
     pixels,
 )
-from resatlas.recipes.recipe import Lamb, Optimizer, Recipe, Sgd, steps_in_all, steps_per_epoch
+from resatlas.recipes.recipe import Lamb, Muon, Optimizer, Recipe, Sgd, steps_in_all, steps_per_epoch
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Loss, Mixing, Mixup
 from resatlas.recipes.schedule import Cosine, OneCycle, Plateau, Schedule, Steps, momentum_after_drop, rate, turns
 
@@ -121,6 +121,8 @@ def _optimizer(optimizer: Optimizer) -> str:
             return f"SGD, momentum {momentum:g}, {form}"
         case Lamb(beta1=beta1, beta2=beta2, eps=eps):
             return f"LAMB, betas {beta1:g} and {beta2:g}, eps {eps:g}"
+        case Muon(momentum=momentum, ratio=ratio):
+            return f"Muon, momentum {momentum:g}, kernels at {ratio:g} of the rate; SGD, nesterov, for the rest"
         case _:
             assert_never(optimizer)
 

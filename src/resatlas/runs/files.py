@@ -72,19 +72,23 @@ def append_line(file: Path, row: Mapping[str, object]) -> None:
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
     """The rows of a file of JSON lines; a last line that a crash cut off is passed over.
 
-    Raises: FolderError if it is no text.
+    Raises: FolderError if it is no text, or another line is no row.
     """
     if not file.exists():
         return
     try:
-        text = file.read_text(encoding="utf-8")
+        lines = file.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
         raise FolderError(f"{file}: not valid JSON lines") from None
-    for line in text.splitlines():
+    for number, line in enumerate(lines, start=1):
         try:
-            yield json.loads(line)
-        except ValueError:
-            return
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict):
+            yield row
+        elif number < len(lines):
+            raise FolderError(f"{file}: line {number} is no row of JSON, and others follow it")
 
 
 def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

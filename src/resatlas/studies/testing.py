@@ -30,6 +30,13 @@ if TYPE_CHECKING:  # a wrong word is answered before torch is there
 Statistics = Literal["stored", "reestimated"]
 Among = Literal["data", "run"]
 
+Progress = Callable[[str, int, int], None]
+"""Told which run is tested under which protocol, and how many images of how many it has been shown."""
+
+
+def unwatched(what: str, shown: int, total: int) -> None:
+    """Nobody looks."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -81,19 +88,20 @@ class Subject:
     columns: tuple[int, ...]
     labels: tuple[int, ...]
 
-    def answers(self, protocol: Protocol, world: "World") -> "Answers":
-        """What it answers under a protocol, each image's by one of the processes."""
+    def answers(self, protocol: Protocol, world: "World", progress: Progress) -> "Answers":
+        """What it answers under a protocol, each image's by one of the processes; the first tells of its share."""
         import torch
 
-        from resatlas.evaluation.answers import answered_together, answers, restricted
+        from resatlas.evaluation.answers import answered_together, answers, restricted, unheard
 
+        heard = partial(progress, f"{self.run.folder} {protocol.name}") if world.leads else unheard
         found = answered_together(
-            self.test, world, lambda own: answers(self.network, own, self.pipeline, protocol.view)
+            self.test, world, lambda own: answers(self.network, own, self.pipeline, protocol.view, heard)
         )
         return restricted(found._replace(labels=torch.tensor(self.labels)[found.labels]), self.columns)
 
 
-def evaluate(runs: Sequence[str | Path], asked: Asked = Asked()) -> list[Tested]:
+def evaluate(runs: Sequence[str | Path], asked: Asked = Asked(), progress: Progress = unwatched) -> list[Tested]:
     """Each run under each protocol, one after another, and a file of predictions for each.
 
     Raises: FolderError if there is no run or it is not finished; UsageError, DataError, CheckpointError,
@@ -102,13 +110,13 @@ def evaluate(runs: Sequence[str | Path], asked: Asked = Asked()) -> list[Tested]
     wanted = _wanted(runs, asked)
     with _world() as world:
         return [
-            world.lead(partial(_told, subject.answers(protocol, world), [subject], protocol, asked))
+            world.lead(partial(_told, subject.answers(protocol, world, progress), [subject], protocol, asked))
             for subject, every in _subjects(wanted, asked, world)
             for protocol in every
         ]
 
 
-def ensemble(runs: Sequence[str | Path], asked: Asked = Asked()) -> list[Tested]:
+def ensemble(runs: Sequence[str | Path], asked: Asked = Asked(), progress: Progress = unwatched) -> list[Tested]:
     """The mean softmax of all runs under each protocol, by default under the first one's own.
 
     Raises: as `evaluate`; UsageError for a single run; DataError if the runs were not tested on the same images.
@@ -124,7 +132,7 @@ def ensemble(runs: Sequence[str | Path], asked: Asked = Asked()) -> list[Tested]
         subjects = [subject for subject, _ in _subjects([(run, shared) for run, _ in wanted], asked, world)]
         _check_alike(subjects)
         for each in shared:
-            given = mean_answers([subject.answers(each, world) for subject in subjects], "softmax")
+            given = mean_answers([subject.answers(each, world, progress) for subject in subjects], "softmax")
             found.append(world.lead(partial(_told, given, subjects, each, asked)))
     return found
 

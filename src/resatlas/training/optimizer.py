@@ -1,21 +1,23 @@
 """The optimizer of a recipe, with weight decay by the kind of parameter."""
 
 from collections.abc import Mapping
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 import torch
 from torch import nn
 from torch.optim.optimizer import Optimizer
 
-from resatlas.recipes.recipe import Decay, Lamb, Recipe, Sgd
+from resatlas.recipes.recipe import Decay, Lamb, Muon, Recipe, Sgd
 from resatlas.recipes.recipe import Optimizer as Rule
 from resatlas.training.lamb import LambOptimizer
+from resatlas.training.muon import MuonOptimizer
 
 Kind = Literal["conv", "linear", "norm", "bias"]
 
 
 BUFFERS: Mapping[type[Optimizer], tuple[str, ...]] = {
     torch.optim.SGD: ("momentum_buffer",),
+    MuonOptimizer: ("momentum_buffer",),
     LambOptimizer: ("first", "second", "updates"),
 }
 """What an optimizer keeps of each parameter."""
@@ -23,18 +25,29 @@ BUFFERS: Mapping[type[Optimizer], tuple[str, ...]] = {
 
 def optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's over all parameters, a group for each rate of weight decay; each step sets its learning rate."""
-    groups: dict[float, list[nn.Parameter]] = {}
-    for _, parameter, kind in parameters_by_kind(network):
-        groups.setdefault(decay_of(kind, recipe.decay), []).append(parameter)
-    decaying = [{"params": members, "weight_decay": decay} for decay, members in groups.items()]
     match recipe.optimizer:
         case Sgd(momentum=momentum, form=form):
             nesterov = form == "nesterov" and momentum > 0
-            return torch.optim.SGD(decaying, lr=0.0, momentum=momentum, nesterov=nesterov, fused=True)
+            return torch.optim.SGD(
+                _groups(network, recipe.decay), lr=0.0, momentum=momentum, nesterov=nesterov, fused=True
+            )
         case Lamb():
-            return LambOptimizer(decaying, rule=recipe.optimizer)
+            return LambOptimizer(_groups(network, recipe.decay), rule=recipe.optimizer)
+        case Muon():
+            kernels = {each.weight: each.groups for each in network.modules() if isinstance(each, nn.Conv2d)}
+            return MuonOptimizer(_groups(network, recipe.decay, matrices=kernels), rule=recipe.optimizer)
         case _:
             assert_never(recipe.optimizer)
+
+
+def _groups(
+    network: nn.Module, decay: Decay, *, matrices: Mapping[torch.Tensor, int] | None = None
+) -> list[dict[str, Any]]:
+    """The parameters by their rates of weight decay and, where it is told, by the matrices of which they consist."""
+    groups: dict[tuple[float, int], list[nn.Parameter]] = {}
+    for _, parameter, kind in parameters_by_kind(network):
+        groups.setdefault((decay_of(kind, decay), (matrices or {}).get(parameter, 0)), []).append(parameter)
+    return [{"params": members, "weight_decay": rate, "matrices": count} for (rate, count), members in groups.items()]
 
 
 def parameters_by_kind(network: nn.Module) -> list[tuple[str, nn.Parameter, Kind]]:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import Literal, assert_never
 
 import torch
@@ -13,8 +12,8 @@ from torch import nn
 from resatlas.arch.ops import Shape
 from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
-from resatlas.recipes.quick import QUICK
-from resatlas.recipes.recipe import Precision, Recipe
+from resatlas.recipes.recipe import Decay, Precision, Recipe, Sgd
+from resatlas.recipes.schedule import OneCycle
 from resatlas.runs.experiment import Experiment
 from resatlas.studies.bench.peers import PeerNet
 from resatlas.training.distributed import World, alone_until_the_last, together
@@ -104,14 +103,17 @@ def around(task: Task) -> AbstractContextManager[None]:
 
 
 def recipe_of(task: Ours) -> Recipe:
-    """The recipe `quick` at that batch, group and precision."""
-    return replace(
-        QUICK,
+    """The peer's recipe: SGD and cross-entropy, at that batch, group and precision."""
+    return Recipe(
+        name="bench",
+        source="ours",
+        epochs=EPOCHS,
         batch=task.batch,
         norm_group=task.norm_group,
         precision=task.precision,
-        epochs=EPOCHS,
-        validation=Fraction(0),
+        optimizer=Sgd(momentum=0.9, form="nesterov"),
+        schedule=OneCycle(peak=0.1),
+        decay=Decay(conv=5e-4, linear=5e-4),
     )
 
 

@@ -1,0 +1,87 @@
+"""Muon against its formulas, written out kernel by kernel; its state is kept by path."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from resatlas.arch.ops import Shape
+from resatlas.nets.network import Network, build
+from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.recipe import Decay, Muon
+from resatlas.training.muon import orthogonal
+from resatlas.training.optimizer import decay_of, momenta, optimizer, parameters_by_kind, set_momenta
+from tests.training.test_lamb import RATES, gradients, update
+
+RECIPE = replace(NAMED["quick"], optimizer=Muon(momentum=0.8, ratio=0.3), decay=Decay(conv=0.02, linear=0.3))
+DESIGNS = ("resnet:depth=8,base=2", "resnext:depth=11,cardinality=2,width=16,base=8", "dmrnet:depth=8,base=2")
+
+
+def network(design: str) -> Network:
+    """A small network, in float64."""
+    return build(design, image=Shape(1, 8, 8), classes=4).double()
+
+
+def rounded(matrix: torch.Tensor) -> torch.Tensor:
+    """The direction of one matrix by its singular values, each through the polynomial of the source, five times."""
+    u, values, v = torch.linalg.svd(matrix, full_matrices=False)
+    values /= values.square().sum().sqrt()
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return u @ torch.diag(values) @ v
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_muon_is_its_formulas(design: str) -> None:
+    """Four steps of all parameters, at four rates: kernels by their singular values, the rest by SGD."""
+    learning = network(design)
+    weights = {path: each.detach().clone() for path, each in learning.named_parameters()}
+    velocity = {path: torch.zeros_like(each) for path, each in weights.items()}
+    kinds = {path: kind for path, _, kind in parameters_by_kind(learning)}
+    muon = optimizer(learning, RECIPE)
+    for step, rate in enumerate(RATES):
+        update(learning, muon, step)
+        for path, g in gradients(learning, step).items():
+            w, decay = weights[path], decay_of(kinds[path], RECIPE.decay)
+            if kinds[path] == "conv":
+                velocity[path] = 0.8 * velocity[path] + g
+                groups = int(learning.get_submodule(path.rpartition(".")[0]).groups)  # type: ignore[arg-type]
+                turned = [
+                    max(1.0, len(part) / part[0].numel()) ** 0.5 * rounded(part.flatten(1)).view(part.shape)
+                    for part in (g + 0.8 * velocity[path]).chunk(groups)
+                ]
+                weights[path] = w - rate * (0.3 * torch.cat(turned) + decay * w)
+            else:
+                g = g + decay * w
+                velocity[path] = 0.8 * velocity[path] + g
+                weights[path] = w - rate * (g + 0.8 * velocity[path])
+    for path, each in learning.named_parameters():
+        assert torch.allclose(each, weights[path], rtol=1e-9, atol=1e-11), path
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 144), (2, 144, 16), (1, 16, 27)])
+def test_directions_are_nearly_orthogonal(shape: tuple[int, int, int]) -> None:
+    """All singular values come near 1, whatever the size of the matrix; of 0 comes 0."""
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 1e-6
+    values = torch.linalg.svdvals(orthogonal(matrices))
+    assert values.min() > 0.3
+    assert values.max() < 1.3
+    assert orthogonal(torch.zeros(shape)).count_nonzero() == 0
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_muon_goes_on_from_what_it_kept(steps: int) -> None:
+    """Its velocities by path, in another optimizer: the same weights to the bit."""
+    whole, broken = network(DESIGNS[1]), network(DESIGNS[1])
+    first, second = optimizer(whole, RECIPE), optimizer(broken, RECIPE)
+    for step in range(len(RATES)):
+        update(whole, first, step)
+        if step < steps:
+            update(broken, second, step)
+    kept = {path: each.clone() for path, each in momenta(broken, second).items()}
+    assert len(kept) == len(list(broken.parameters())) * (steps > 0)
+    third = optimizer(broken, RECIPE)
+    set_momenta(broken, third, kept)
+    for step in range(steps, len(RATES)):
+        update(broken, third, step)
+    assert all(one.equal(other) for one, other in zip(whole.parameters(), broken.parameters(), strict=True))
