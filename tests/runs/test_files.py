@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import os
 from io import StringIO
 from pathlib import Path
 
@@ -94,6 +95,21 @@ def test_lines_are_added_and_come_back(tmp_path: Path) -> None:
         append_line(file, row)
     assert list(read_lines(file)) == rows
     assert file.read_text().count("\n") == 2
+
+
+def test_a_line_is_on_the_disk_before_what_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint that outlives a loss of power finds the rows of its epochs whole: each is synced with its end."""
+    file = tmp_path / "rows.jsonl"
+    synced: list[tuple[int, str]] = []
+
+    def sync(handle: int) -> None:
+        synced.append((os.fstat(handle).st_ino, file.read_text()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    append_line(file, {"epoch": 1})
+    append_line(file, {"epoch": 2})
+    inode = file.stat().st_ino
+    assert synced == [(inode, '{"epoch": 1}\n'), (inode, '{"epoch": 1}\n{"epoch": 2}\n')]
 
 
 @pytest.mark.parametrize("cut", range(1, 15))

@@ -61,10 +61,12 @@ def read_json(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
 
 
 def append_line(file: Path, row: Mapping[str, object]) -> None:
-    """Add one row to a file of JSON lines."""
+    """Add one row to a file of JSON lines, on the disk before anything that is written after it."""
     try:
         with file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(row) + "\n")
+            lines.flush()
+            os.fsync(lines.fileno())
     except OSError as error:
         raise _named(error, file) from None
 

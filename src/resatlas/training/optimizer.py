@@ -47,7 +47,10 @@ def _groups(
     groups: dict[tuple[float, int], list[nn.Parameter]] = {}
     for _, parameter, kind in parameters_by_kind(network):
         groups.setdefault((decay_of(kind, decay), (matrices or {}).get(parameter, 0)), []).append(parameter)
-    return [{"params": members, "weight_decay": rate, "matrices": count} for (rate, count), members in groups.items()]
+    return [
+        {"params": members, "weight_decay": rate} | ({} if matrices is None else {"matrices": count})
+        for (rate, count), members in groups.items()
+    ]
 
 
 def parameters_by_kind(network: nn.Module) -> list[tuple[str, nn.Parameter, Kind]]:
