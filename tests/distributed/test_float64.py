@@ -15,7 +15,7 @@ from torch import distributed
 from resatlas.data.batches import Batch
 from resatlas.recipes.recipe import Lamb, Muon, Recipe, Sgd
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Mixup
-from resatlas.recipes.schedule import Cosine, OneCycle
+from resatlas.recipes.schedule import Cosine
 from resatlas.training.average import average_of
 from resatlas.training.distributed import current, together
 from resatlas.training.loop import epoch, step
@@ -27,12 +27,18 @@ from tests.training.small import EXPERIMENT, course, fresh, noise
 IMAGES, BATCH, EPOCHS = 24, 8, 2
 
 PLAIN = replace(
-    EXPERIMENT.recipe, batch=BATCH, epochs=EPOCHS, norm_group=BATCH // 2, validation=Fraction(0), optimizer=Sgd()
+    EXPERIMENT.recipe,
+    batch=BATCH,
+    epochs=EPOCHS,
+    norm_group=BATCH // 2,
+    validation=Fraction(0),
+    optimizer=Sgd(),
+    loss=CrossEntropy(),
 )
 
 RECIPES = {
     "plain": PLAIN,
-    "muon": replace(PLAIN, optimizer=Muon(), schedule=OneCycle(peak=0.1)),
+    "muon": replace(PLAIN, optimizer=Muon()),
     "smoothed and averaged": replace(PLAIN, loss=CrossEntropy(smoothing=0.1), average=Ema(decay=0.8, every=2)),
     "mixed and clipped": replace(
         PLAIN,

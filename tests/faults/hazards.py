@@ -15,7 +15,7 @@ import torch
 
 from tests.training.processes import limit_files
 
-SLOWED = ("_seal", "_sync", "_write", "_forget_old")
+SLOWED = ("_seal", "sync", "_write", "_forget_old")
 
 
 def during(step: int, what: Callable[[], object]) -> None:

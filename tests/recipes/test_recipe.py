@@ -87,12 +87,19 @@ def test_validation_is_at_most_a_half(share: Fraction) -> None:
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0, math.inf, -math.inf, math.nan])
-@pytest.mark.parametrize("field", ["conv", "linear", "norm", "bias", "momentum"])
-def test_decays_and_momentum_are_rates_below_one(field: str, value: float) -> None:
+@pytest.mark.parametrize("field", ["conv", "linear", "norm", "bias"])
+def test_decays_are_rates_below_one(field: str, value: float) -> None:
     """Negative, infinite and undefined ones are named."""
-    change = {"optimizer": Sgd(momentum=value)} if field == "momentum" else {"decay": Decay(**{field: value})}
     with pytest.raises(RecipeError, match=rf"^{field} lies in \[0, 1\); {value} does not$"):
-        replace(QUICK, **change)  # type: ignore[arg-type]
+        replace(QUICK, decay=Decay(**{field: value}))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("kind", [Sgd, Muon])
+def test_momentum_is_a_rate_below_one(kind: type[Sgd | Muon], value: float) -> None:
+    """Of every optimizer that has one."""
+    with pytest.raises(RecipeError, match=rf"^momentum lies in \[0, 1\); {value} does not$"):
+        replace(QUICK, optimizer=kind(momentum=value))
 
 
 @pytest.mark.parametrize(
@@ -114,6 +121,8 @@ def test_decays_and_momentum_are_rates_below_one(field: str, value: float) -> No
             "mixing takes each way once; Mixup, Mixup repeats",
         ),
         (lambda: replace(QUICK, stochastic_depth=Fraction(1)), "stochastic_depth is a rate from 0 to below 1"),
+        (lambda: Muon(ratio=0.0), "ratio is a finite number above 0; 0.0 is not"),
+        (lambda: Muon(ratio=math.inf), "ratio is a finite number above 0; inf is not"),
         (lambda: replace(NAMED["wrn-cifar"], optimizer=Lamb()), "a drop resets the momentum of SGD and Muon alone"),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resatlas.errors import FolderError
+from resatlas.runs import files
 from resatlas.runs.files import append_line, read_json, read_lines, write_csv, write_json, write_text
 
 
@@ -98,7 +99,7 @@ def test_lines_are_added_and_come_back(tmp_path: Path) -> None:
 
 
 def test_a_line_is_on_the_disk_before_what_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint that outlives a loss of power finds the rows of its epochs whole: each is synced with its end."""
+    """A checkpoint that outlives a loss of power finds the rows of its epochs whole, and their file by its name."""
     file = tmp_path / "rows.jsonl"
     synced: list[tuple[int, str]] = []
 
@@ -108,8 +109,9 @@ def test_a_line_is_on_the_disk_before_what_follows(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "fsync", sync)
     append_line(file, {"epoch": 1})
     append_line(file, {"epoch": 2})
-    inode = file.stat().st_ino
-    assert synced == [(inode, '{"epoch": 1}\n'), (inode, '{"epoch": 1}\n{"epoch": 2}\n')]
+    mine, folder = file.stat().st_ino, tmp_path.stat().st_ino
+    first, both = '{"epoch": 1}\n', '{"epoch": 1}\n{"epoch": 2}\n'
+    assert synced == [(mine, first), (folder, first), (mine, both)]
 
 
 @pytest.mark.parametrize("cut", range(1, 15))
@@ -130,12 +132,27 @@ def test_lines_that_are_no_text_are_refused(tmp_path: Path) -> None:
         list(read_lines(file))
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss of power leaves the old one or the new one, whole."""
+    file = tmp_path / "a.json"
+    write_json(file, "old")
+    synced: list[tuple[str, str]] = []
+
+    def sync(path: Path) -> None:
+        synced.append((path.read_text(), file.read_text()))
+
+    monkeypatch.setattr(files, "sync", sync)
+    write_json(file, "new")
+    assert synced == [('"new"\n', '"old"\n')]
+
+
+@pytest.mark.parametrize("after", [b"", b'{"epoch": 3}\n'])
 @pytest.mark.parametrize("broken", [b"{", b"", b"[1]", b"7", b"[" * 200_000])
-def test_a_broken_line_before_others_is_refused(tmp_path: Path, broken: bytes) -> None:
-    """By its number: the rows after it are not lost in silence."""
+def test_a_broken_line_is_refused(tmp_path: Path, broken: bytes, after: bytes) -> None:
+    """By its number: neither it nor the rows after it are lost in silence."""
     file = tmp_path / "rows.jsonl"
-    file.write_bytes(b'{"epoch": 1}\n' + broken + b'\n{"epoch": 3}\n')
-    with pytest.raises(FolderError, match=r"rows\.jsonl: line 2 is no row of JSON, and others follow it"):
+    file.write_bytes(b'{"epoch": 1}\n' + broken + b"\n" + after)
+    with pytest.raises(FolderError, match=r"rows\.jsonl: line 2 is no row of JSON$"):
         list(read_lines(file))
 
 

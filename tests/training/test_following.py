@@ -14,7 +14,7 @@ from resatlas.data.batches import Batch
 from resatlas.nets.norm_groups import RunningStatistics, running
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Standardise
-from resatlas.recipes.recipe import Form, Recipe, Sgd
+from resatlas.recipes.recipe import Form, Muon, Recipe, Sgd
 from resatlas.recipes.schedule import Pace, Plateau, Steps, WarmUp, shares
 from resatlas.runs.store import Run
 from resatlas.training.loop import backward, fit, step
@@ -99,9 +99,10 @@ def test_the_forms_differ_where_the_rate_falls() -> None:
             assert any((a - b).abs().max() > 1e-4 for a, b in zip(one, other, strict=True))
 
 
-def test_a_reset_forgets_and_the_next_step_begins_anew() -> None:
+@pytest.mark.parametrize("rule", [Sgd(form="plain"), Muon()], ids=["sgd", "muon"])
+def test_a_reset_forgets_and_the_next_step_begins_anew(rule: Sgd | Muon) -> None:
     """After the drop the velocity is that step's gradient alone."""
-    recipe = replace(STEPS, schedule=replace(FALLS, momentum="reset"), optimizer=Sgd(form="plain"))
+    recipe = replace(STEPS, schedule=replace(FALLS, momentum="reset"), optimizer=rule)
     state, way = begun(recipe), course(noise(16), recipe)
     step(state, noise(16), way)
     step(state, noise(16), way)
@@ -164,10 +165,12 @@ FALLING = Plateau(peak=TENTH, patience=1)
 
 
 @pytest.mark.parametrize("schedule", [FALLS, replace(FALLS, momentum="reset"), WARMING, FALLING])
-@pytest.mark.parametrize("form", ["nesterov", "caffe"])
-def test_a_resume_goes_on_with_rate_momentum_and_pace(schedule: Steps | Plateau, form: Form, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rule", [Sgd(), Sgd(form="caffe"), Muon()], ids=["nesterov", "caffe", "muon"])
+def test_a_resume_goes_on_with_rate_momentum_and_pace(
+    schedule: Steps | Plateau, rule: Sgd | Muon, tmp_path: Path
+) -> None:
     """Stopped before and after a drop, in a warm-up or on a plateau: the end is the same to the bit."""
-    recipe = replace(EXPERIMENT.recipe, epochs=4, schedule=schedule, optimizer=Sgd(form=form), norm_group=8)
+    recipe = replace(EXPERIMENT.recipe, epochs=4, schedule=schedule, optimizer=rule, norm_group=8)
     experiment = replace(EXPERIMENT, recipe=recipe)
     unbroken = carried_out(tmp_path / "unbroken", experiment)
     for number in (4, 5, 6, 11, 15):

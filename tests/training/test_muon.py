@@ -82,7 +82,7 @@ def test_a_kernel_whose_gradient_ends_comes_to_rest() -> None:
     learning = build(DESIGNS[0], image=Shape(1, 8, 8), classes=4)
     muon = optimizer(learning, RECIPE)
     update(learning, muon, 0)
-    frozen = learning.get_parameter("stem.conv.weight").requires_grad_(requires_grad=False)
+    frozen = learning.get_parameter("stem.conv.weight").requires_grad_(False)
     frozen.grad, stood = None, frozen.clone()
     for step in range(1000):
         rest = {path: each.detach().clone() for path, each in learning.named_parameters()}

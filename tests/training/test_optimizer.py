@@ -10,7 +10,7 @@ import torch
 from resatlas.arch.ops import Shape
 from resatlas.nets.network import build
 from resatlas.recipes.catalog import NAMED
-from resatlas.recipes.recipe import Decay, Sgd
+from resatlas.recipes.recipe import Decay, Lamb, Muon, Sgd
 from resatlas.training.optimizer import momenta, optimizer, parameters_by_kind, set_momenta
 from tests.training.small import DESIGN, LAYOUTS, different, fresh, stepped
 
@@ -22,8 +22,8 @@ QUICK = NAMED["quick"]
 def decays(design: str, decay: Decay) -> dict[str, float]:
     """The weight decay that the optimizer really has for each parameter, by path."""
     network = build(design, image=Shape(1, 8, 8), classes=4)
-    sgd = optimizer(network, replace(QUICK, decay=decay))
-    rates = {parameter: group["weight_decay"] for group in sgd.param_groups for parameter in group["params"]}
+    groups = optimizer(network, replace(QUICK, decay=decay)).param_groups
+    rates = {parameter: group["weight_decay"] for group in groups for parameter in group["params"]}
     return {path: rates[parameter] for path, parameter in network.named_parameters()}
 
 
@@ -45,10 +45,13 @@ def test_each_kind_has_its_own_decay() -> None:
             assert rate == (0.3 if "norm" in path else 0.1)
 
 
-def test_every_parameter_is_learnt_once() -> None:
+@pytest.mark.parametrize("rule", [Sgd(), Lamb(), Muon()], ids=["sgd", "lamb", "muon"])
+def test_every_parameter_is_learnt_once(rule: Sgd | Lamb | Muon) -> None:
     """No parameter is left out or in two groups, and the kinds are listed by the network's own paths."""
     network = build(DESIGN, image=Shape(1, 8, 8), classes=4)
-    learnt = [each for group in optimizer(network, QUICK).param_groups for each in group["params"]]
+    learnt = [
+        each for group in optimizer(network, replace(QUICK, optimizer=rule)).param_groups for each in group["params"]
+    ]
     assert len(learnt) == len({id(each) for each in learnt}) == len(list(network.parameters()))
     assert [(path, id(each)) for path, each, _ in parameters_by_kind(network)] == [
         (path, id(each)) for path, each in network.named_parameters()

@@ -23,17 +23,16 @@ def meter(unit: str, *, quiet: bool) -> Iterator[Meter]:
 
 
 def _plain(unit: str) -> Meter:
-    """A line now and then about what lasts, and one at its end; what is done before the first passes in silence."""
+    """A line after a silence, and one at the end of what a line was about; nothing where all is soon done."""
     clocks: dict[str, Clock] = {}
-    heard: dict[str, float] = {}
-    told: set[str] = set()
+    last = [time.monotonic()]
+    begun: set[str] = set()
 
     def line(what: str, done: int, total: int) -> None:
         clock = clocks.setdefault(what, Clock(done, total))
-        now = time.monotonic()
-        if now - heard.setdefault(what, now) > SILENCE_SECONDS or (done == total and what in told):
-            heard[what] = now
-            told.add(what)
+        if time.monotonic() - last[0] > SILENCE_SECONDS or (done == total and what in begun):
+            last[0] = time.monotonic()
+            begun.add(what)
             say(f"{what} {unit} {done} of {total} seconds_left {clock.seconds_left(done):.0f}")
 
     return line

@@ -32,7 +32,7 @@ FINE_TUNE = Recipe(
     source=QUICK.source,
     epochs=10,
     batch=32,
-    optimizer=Sgd(momentum=0.9, form="nesterov"),
+    optimizer=Sgd(),
     schedule=OneCycle(peak=0.01, rise=Fraction(1, 4)),
     decay=Decay(conv=1e-4, linear=1e-4),
     steps=(AreaCrop(least=Fraction(1, 4), interpolation="bilinear"), Flip(), FB_IMAGENET),

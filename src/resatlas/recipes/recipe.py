@@ -53,21 +53,23 @@ class Lamb:
 
 @dataclass(frozen=True, kw_only=True)
 class Muon:
-    """SGD with Nesterov's momentum, but a convolution's kernel steps equally far in every direction.
+    """SGD in its nesterov form, but a convolution's kernel steps equally far in every direction.
 
-    A kernel is a matrix, of a row for each output and a column for each value that it sees, of a grouped convolution
-    one for each group: v <- m·v + g, w <- w - a·(ratio·O + decay·w), with O near sqrt(max(1, rows/columns))·U·V^T,
-    where U·S·V^T = g + m·v. `ratio` is the rate of kernels over that of all else, to which SGD's nesterov form applies.
-    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024).
-    Differs: there AdamW updates what is no kernel; here kernels with groups are taken apart.
+    A kernel is a matrix, of a row for each output and a column for each value that it sees; of a grouped convolution
+    one for each group. v <- m·v + g, w <- w - a·(ratio·O + decay·w), with O near sqrt(max(1, rows/columns))·U·V^T,
+    where U·S·V^T = g + m·v: `ratio` is how far a kernel steps at rate 1, however long its gradient is.
+    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024,
+    kellerjordan.github.io/posts/muon); the root of rows over columns is of the authors' muon.py.
+    Differs: they leave the first layer, and what is no kernel, to AdamW, and orthogonalise in bfloat16; here the stem's
+    kernel is one, SGD has the rest, and all is in the precision of the weights.
     """
 
     momentum: float = 0.9
     ratio: float = 0.35
 
     def __post_init__(self) -> None:
-        if not 0 < self.ratio <= 1000:
-            raise RecipeError(f"ratio lies above 0, up to 1000; {self.ratio} does not")
+        if not 0 < self.ratio < math.inf:
+            raise RecipeError(f"ratio is a finite number above 0; {self.ratio} is not")
 
 
 Optimizer = Sgd | Lamb | Muon

@@ -62,24 +62,26 @@ def read_json(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
 
 def append_line(file: Path, row: Mapping[str, object]) -> None:
     """Add one row to a file of JSON lines, on the disk before anything that is written after it."""
+    begun = file.exists()
     try:
         with file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(row) + "\n")
-            lines.flush()
-            os.fsync(lines.fileno())
+        sync(file)
+        if not begun:
+            sync(file.parent)  # its name
     except OSError as error:
         raise _named(error, file) from None
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file of JSON lines; a last line that a crash cut off is passed over.
+    """The rows of a file of JSON lines; a last line that was cut off before its end is passed over.
 
-    Raises: FolderError if it is no text, or another line is no row.
+    Raises: FolderError if it is no text, or a whole line is no row.
     """
     if not file.exists():
         return
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     except UnicodeDecodeError:
         raise FolderError(f"{file}: not valid JSON lines") from None
     for number, line in enumerate(lines, start=1):
@@ -89,8 +91,8 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
             row = None
         if isinstance(row, dict):
             yield row
-        elif number < len(lines):
-            raise FolderError(f"{file}: line {number} is no row of JSON, and others follow it")
+        elif line.endswith("\n"):
+            raise FolderError(f"{file}: line {number} is no row of JSON")
 
 
 def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -108,11 +110,21 @@ def _replace(file: Path, write: Callable[[Path], object]) -> None:
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         write(draft)
+        sync(draft)
         draft.replace(file)
     except OSError as error:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise _named(error, file) from None
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _named(error: OSError, file: Path) -> OSError:

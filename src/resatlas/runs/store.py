@@ -1,6 +1,7 @@
 """A run on disk: which files it has, how it is begun and found again."""
 
 import fcntl
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -113,8 +114,8 @@ class Run:
         for name in ("metrics.jsonl", "timing.jsonl"):
             file = self.folder / name
             if file.exists():
-                kept = file.read_text(encoding="utf-8").splitlines()[:epochs]
-                write_text(file, "".join(f"{row}\n" for row in kept))
+                kept = list(read_lines(file))[:epochs]
+                write_text(file, "".join(f"{json.dumps(row)}\n" for row in kept))
 
     def settle(self) -> None:
         """Make what a begun run still lacks: its environment and the folder of its checkpoints."""

@@ -94,7 +94,8 @@ class Subject:
 
         from resatlas.evaluation.answers import answered_together, answers, restricted, unheard
 
-        heard = partial(progress, f"{self.run.folder} {protocol.name}") if world.leads else unheard
+        share = f" share 1 of {world.size}" if world.size > 1 else ""
+        heard = partial(progress, f"{self.run.folder} {protocol.name}{share}") if world.leads else unheard
         found = answered_together(
             self.test, world, lambda own: answers(self.network, own, self.pipeline, protocol.view, heard)
         )

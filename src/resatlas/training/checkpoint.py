@@ -25,7 +25,7 @@ from resatlas.nets.weight_files import read_tensors
 from resatlas.nets.weights import load_weights, save_weights
 from resatlas.recipes.schedule import Pace
 from resatlas.runs.experiment import SCHEMA, schema_fault
-from resatlas.runs.files import sha256_of, write_text
+from resatlas.runs.files import sha256_of, sync, write_text
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
 
@@ -88,10 +88,10 @@ def save(
         _write(draft / "state.json", _position(state, experiment, world_size, normalisation))
         _write(draft / MANIFEST, {"schema": SCHEMA, "files": {file.name: _seal(file) for file in _files(draft)}})
         for file in _files(draft):
-            _sync(file)
-        _sync(draft)
+            sync(file)
+        sync(draft)
         draft.rename(target)
-        _sync(folder)
+        sync(folder)
         write_text(folder / "latest", target.name + "\n")
     except (OSError, SafetensorError) as error:
         shutil.rmtree(draft, ignore_errors=True)
@@ -259,11 +259,3 @@ def _read(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
     if file.stat().st_size > LARGEST_JSON:
         raise ValueError(f"{file.name} is too large")
     return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
