@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from resatlas.recipes.regularisers import CrossEntropy
 from resatlas.reporting.judging import judged
 from resatlas.reporting.verdict import BUDGETS, KIND, apart, could_see, notes, verdict
 from tests.reporting.folders import DEEP, EQUAL, RECIPE, Subject, told, write_run, write_runs
@@ -159,3 +160,16 @@ def test_notes_say_what_the_data_share(tmp_path: Path) -> None:
     said = "About the data: the 13 writers of the test images also wrote training images, so errors are optimistic."
     assert [notes(view, found)[-1] for view in ("runs", "depth", "budget")] == [said] * 3
     assert "One recipe serves all designs." in notes("budget", found)
+
+
+def test_notes_say_how_low_a_loss_on_smoothed_labels_can_be(tmp_path: Path) -> None:
+    """The reader of a loss above 0.5 beside few errors learns why; of labels as they are there is nothing to say."""
+    said = {}
+    for smoothing in (0.0, 0.1):
+        recipe = replace(RECIPE, loss=CrossEntropy(smoothing=smoothing))
+        run = write_run(tmp_path / f"{smoothing}", EQUAL[0][0], seed=0, wrong=[False] * 9 + [True], recipe=recipe)
+        said[smoothing] = notes("runs", told([run]))
+    assert set(said[0.1]) - set(said[0.0]) == {
+        "Labels are smoothed by 0.1: of 10 classes no training loss is below 0.50."
+    }
+    assert len(said[0.0]) == len(said[0.1]) - 1

@@ -67,3 +67,17 @@ def test_the_main_label_has_the_larger_share() -> None:
     assert LABELS["unmixed"].main is OWN
     assert LABELS["mostly own"].main is OWN
     assert LABELS["mostly the partner's"].main is PARTNERS
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_no_logits_are_better_than_the_least_loss(smoothing: float, classes: int) -> None:
+    """Those that give the targets themselves reach it; a little away from them it is more."""
+    loss, label = CrossEntropy(smoothing=smoothing), Labels(own=torch.tensor([1]))
+    target = torch.full((1, classes), smoothing / classes, dtype=torch.float64)
+    target[0, 1] += 1 - smoothing
+    best = target.clamp(min=1e-300).log()
+    assert loss_of(loss, best, label).item() == pytest.approx(loss.least(classes), abs=1e-12)
+    if smoothing:
+        assert loss_of(loss, 1.1 * best, label).item() > loss.least(classes)
+        assert loss_of(loss, 0.9 * best, label).item() > loss.least(classes)

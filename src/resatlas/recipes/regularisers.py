@@ -20,6 +20,12 @@ class CrossEntropy:
     def __post_init__(self) -> None:
         _share("smoothing", self.smoothing)
 
+    def least(self, classes: int) -> float:
+        """The least that it comes to over so many classes: the entropy of a target."""
+        rest = self.smoothing / classes
+        target = [1 - self.smoothing + rest, *[rest] * (classes - 1)]
+        return -sum(share * math.log(share) for share in target if share)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BinaryCrossEntropy:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import assert_never
 
+from resatlas.recipes.regularisers import CrossEntropy
 from resatlas.reporting.answering import Answered
 from resatlas.reporting.judging import Judged, single_nets
 from resatlas.reporting.power import POWER
@@ -37,6 +38,7 @@ def notes(view: View, told: Answered) -> tuple[str, ...]:
     """What to keep in mind beside a verdict and its figures."""
     shared = (
         "Training loss is the mean over the last epoch's batches, augmented, while the weights still moved.",
+        *_least_losses(told.question.groups),
         "Test errors are those of the last epoch, whichever epoch was best.",
     )
     match view:
@@ -50,6 +52,15 @@ def notes(view: View, told: Answered) -> tuple[str, ...]:
         case _:
             assert_never(view)
     return (*shared, *own, *told.notes)
+
+
+def _least_losses(groups: Sequence[Group]) -> Iterator[str]:
+    """Below what no training loss can come, where labels are smoothed."""
+    smoothed = dict.fromkeys((each.experiment.recipe.loss, len(each.runs[0].classes)) for each in groups)
+    for loss, classes in smoothed:
+        if isinstance(loss, CrossEntropy) and loss.smoothing and classes:
+            least = f"of {classes} classes no training loss is below {loss.least(classes):.2f}"
+            yield f"Labels are smoothed by {loss.smoothing:g}: {least}."
 
 
 def could_see(told: Answered) -> str:
