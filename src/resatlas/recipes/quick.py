@@ -1,8 +1,9 @@
 """Recipes of our own, for results in minutes on a laptop.
 
-`quick` was searched on images of Fashion-MNIST held back from training, with `resnet-20`: docs/log.md, "a quick
-recipe", has what it reached beside 30 epochs of the papers' steps, and what did not help. `fine-tune` starts from
-trained weights, so its peak is low; it was not searched.
+`quick` was searched on images of Fashion-MNIST held back from training: with `resnet-20` 5.74 % of them are wrong after
+its 6 epochs, 5.92 after 30 epochs of the papers' steps (three seeds each; ten minutes of a core a run in bf16). The
+curves, and what did not help: docs/log.md, "a quick recipe". `fine-tune` starts from trained weights, so its peak is
+low; it was not searched.
 """
 
 from collections.abc import Mapping
