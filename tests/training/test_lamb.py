@@ -1,11 +1,9 @@
 """LAMB against its formulas, written out parameter by parameter; its state is kept by path."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from resatlas.arch.ops import Shape
 from resatlas.nets.network import Network, build
@@ -13,32 +11,15 @@ from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.recipe import Decay, Lamb
 from resatlas.training.optimizer import decay_of, kind_of, momenta, optimizer, parameters_by_kind, set_momenta
 from tests.training.small import DESIGN
+from tests.training.updates import RATES, gradients, update
 
 RULE = Lamb(beta1=0.8, beta2=0.95, eps=1e-3)
 RECIPE = replace(NAMED["quick"], optimizer=RULE, decay=Decay(conv=0.02, linear=0.3))
-RATES = (0.1, 0.3, 0.05, 0.2)
 
 
 def network() -> Network:
     """The smallest network, in float64."""
     return build(DESIGN, image=Shape(1, 8, 8), classes=4).double()
-
-
-def gradients(network: nn.Module, step: int) -> dict[str, torch.Tensor]:
-    """Gradients of no loss at all."""
-    draw = torch.Generator().manual_seed(step)
-    return {
-        path: torch.randn(each.shape, generator=draw, dtype=each.dtype) for path, each in network.named_parameters()
-    }
-
-
-def update(learning: Network, optimizer: Any, step: int) -> None:  # noqa: ANN401 - torch's or ours
-    """One step of the optimizer."""
-    for path, gradient in gradients(learning, step).items():
-        learning.get_parameter(path).grad = gradient
-    for group in optimizer.param_groups:
-        group["lr"] = RATES[step]
-    optimizer.step()
 
 
 def written_out(

@@ -11,7 +11,7 @@ from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.recipe import Decay, Muon
 from resatlas.training.muon import orthogonal
 from resatlas.training.optimizer import decay_of, momenta, optimizer, parameters_by_kind, set_momenta
-from tests.training.test_lamb import RATES, gradients, update
+from tests.training.updates import RATES, gradients, update
 
 RECIPE = replace(NAMED["quick"], optimizer=Muon(momentum=0.8, ratio=0.3), decay=Decay(conv=0.02, linear=0.3))
 DESIGNS = ("resnet:depth=8,base=2", "resnext:depth=11,cardinality=2,width=16,base=8", "dmrnet:depth=8,base=2")
