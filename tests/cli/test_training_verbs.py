@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from resatlas.cli import main as program
 from resatlas.cli import meter
 from resatlas.cli.main import main
 from resatlas.data import fashion_mnist
@@ -618,3 +619,17 @@ def test_weights_start_a_training(say: Say, finished: Run) -> None:
     experiment = Run(Path("run")).experiment
     assert experiment.weights is not None
     assert experiment.weights.sha256 == sha256(copy.read_bytes()).hexdigest()
+
+
+def test_a_reader_that_is_killed_between_two_batches_is_told_of(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch raises wherever the program is then; any other error of its kind is none of ours and stays whole."""
+
+    def killed(words: list[str]) -> int:
+        raise RuntimeError(f"{words[0]} worker (pid 7) is killed by signal: Killed. ")
+
+    monkeypatch.setattr(program, "_run", killed)
+    assert refused("DataLoader", code=3) == "a process that reads images was killed; is there memory for it?"
+    with pytest.raises(RuntimeError, match=r"^Another worker"):
+        main(["Another"])

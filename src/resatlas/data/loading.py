@@ -59,6 +59,8 @@ Sample = tuple[Tensor, int, int]
 KILLED = re.compile(r"DataLoader worker \(pid")
 """How torch begins to tell that a worker has gone; what a worker raised begins with Caught."""
 
+READER_KILLED = "a process that reads images was killed; is there memory for it?"
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """What the process that trains is told by, often with all processes of its group."""
 
@@ -136,7 +138,7 @@ def loaded(
     except (RuntimeError, ConnectionError) as error:
         if not _tells_of_a_death(error):
             raise
-        raise DataError("a process that reads images was killed; is there memory for it?") from None
+        raise DataError(READER_KILLED) from None
     if refusal and not count:
         raise DataError(f"{refusal}; no other image of its part can be read")
 
