@@ -1,0 +1,1 @@
+"""The ground floor: what every room may use, by the standard library alone."""
