@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from resatlas.analysis.explain import draw, grad_cam, most_wrong
+from resatlas.analysis.explain import drawn, grad_cam, most_wrong
 from resatlas.errors import FolderError
 from resatlas.nets.network import Network
 from tests.analysis.designs import network, noise
@@ -93,7 +93,7 @@ def test_a_picture_shows_image_and_heat(tmp_path: Path) -> None:
 
     heat = torch.zeros(8, 8)
     heat[:, 4:] = 1
-    draw(torch.full((1, 8, 8), 100, dtype=torch.uint8), heat, tmp_path / "x.png")
+    (tmp_path / "x.png").write_bytes(drawn(torch.full((1, 8, 8), 100, dtype=torch.uint8), heat))
     with Image.open(tmp_path / "x.png") as opened:
         pixels = np.asarray(opened)
     assert pixels.shape == (128, 256, 3)

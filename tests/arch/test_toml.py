@@ -163,7 +163,7 @@ def test_quotes_end_where_toml_ends_them(tmp_path: Path, text: str) -> None:
         (b"name = '\xff'\n", "not a text in UTF-8"),
         (b"\xff\xfea\0=\x001\0", "not a text in UTF-8"),
         ("a = " + "9" * 5_000, "not valid TOML: Exceeds the limit"),
-        ("# " + "x" * LARGEST, "larger than 1,000,000 bytes, which no description of ours is"),
+        ("# " + "x" * LARGEST, "more than 1,000,000 bytes, the most that is read"),
     ],
     ids=["key", "table", "value", "word", "object", "tag", "nul", "latin", "utf-16", "number", "large"],
 )
@@ -175,6 +175,6 @@ def test_what_is_no_toml_is_told(tmp_path: Path, text: str | bytes, words: str) 
 def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     """Missing files, folders and names that no file has."""
     assert refusal(tmp_path / "net.toml") == "no such file or directory"
-    assert refusal(tmp_path) == "is a directory"
+    assert refusal(tmp_path) == "a folder, not a regular file"
     assert refusal(tmp_path / ("x" * 300)) == "file name too long"
     assert refusal(written(tmp_path, "") / "net.toml") == "not a directory"

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resatlas.errors import FolderError
-from resatlas.runs import files
 from resatlas.runs.files import append_line, read_json, read_lines, write_csv, write_json, write_text
 
 
@@ -29,20 +28,23 @@ def test_json_comes_back(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.json"]
 
 
-@pytest.mark.parametrize("broken", ["write_text", "replace"])
+@pytest.mark.parametrize("broken", ["write", "replace"])
 def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     """On a full disk the old content stays, whole, and no draft beside it."""
     file = tmp_path / "a.json"
     write_json(file, "old")
     before = file.read_bytes()
 
-    def full(path: Path, *_: object, **__: object) -> None:
-        if broken == "write_text":
-            with path.open("w") as half:
-                half.write('"ne')
+    real = os.write
+    begun: list[object] = []
+
+    def full(handle: object, content: object, *_: object, **__: object) -> int:
+        if broken == "write" and not begun:
+            begun.append(handle)
+            return real(handle, content[:3])  # type: ignore[arg-type, index]
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, broken, full)
+    monkeypatch.setattr(os, broken, full)
     with pytest.raises(OSError, match="No space left"):
         write_json(file, "new")
     monkeypatch.undo()
@@ -83,7 +85,7 @@ def test_broken_json_is_answered_with_its_file(tmp_path: Path, content: bytes | 
 
 def test_a_folder_is_no_json(tmp_path: Path) -> None:
     """A folder of the file's name is answered as a missing file is."""
-    with pytest.raises(FolderError, match="is a directory"):
+    with pytest.raises(FolderError, match="a folder, not a regular file"):
         read_json(tmp_path)
 
 
@@ -138,10 +140,10 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
     write_json(file, "old")
     synced: list[tuple[str, str]] = []
 
-    def sync(path: Path) -> None:
-        synced.append((path.read_text(), file.read_text()))
+    def sync(handle: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{handle}").read_text(), file.read_text()))
 
-    monkeypatch.setattr(files, "sync", sync)
+    monkeypatch.setattr(os, "fsync", sync)
     write_json(file, "new")
     assert synced == [('"new"\n', '"old"\n')]
 

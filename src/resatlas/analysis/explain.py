@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from resatlas.data.loading import cropping, pixels_of
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import FolderError
 from resatlas.nets.network import Network
+from resatlas.runs.files import make_folder, write_bytes
+from resatlas.values.reading import text
 
 MOST = 12
 """Images, unless told otherwise."""
@@ -81,18 +84,17 @@ def most_wrong(file: Path, count: int) -> tuple[Wrong, ...]:
     Raises: FolderError if the file is missing or is not one of predictions.
     """
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            rows = [
-                Wrong(
-                    image=row["id"],
-                    true=row["true"],
-                    predicted=row["predicted"],
-                    probability=float(row["probability"]),
-                )
-                for row in csv.DictReader(lines)
-                if row["true"] != row["predicted"]
-            ]
-    except (OSError, KeyError, TypeError, ValueError):
+        rows = [
+            Wrong(
+                image=row["id"],
+                true=row["true"],
+                predicted=row["predicted"],
+                probability=float(row["probability"]),
+            )
+            for row in csv.DictReader(StringIO(text(file), newline=""))
+            if row["true"] != row["predicted"]
+        ]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error):
         raise FolderError(f"{file} does not hold predictions; resatlas evaluate writes it anew") from None
     return tuple(sorted(rows, key=lambda row: -row.probability)[:count])
 
@@ -112,10 +114,11 @@ def answer(subjects: Sequence[Subject], *, images: int | None, pictures: Path) -
         named = torch.tensor([_class_of(subject, each.predicted) for each in wrong])
         chosen = named.split([len(batch.labels) for batch in shown])
         heats = torch.cat([grad_cam(subject.network, b.images, c) for b, c in zip(shown, chosen, strict=True)])
-        pictures.mkdir(parents=True, exist_ok=True)
+        for folder in (pictures.parent, pictures):
+            make_folder(folder, within=subject.run.folder)
         for number, (each, place, heat) in enumerate(zip(wrong, places, heats, strict=True), start=1):
             file = pictures / f"{number:02d}.png"
-            draw(_pixels(part, place, pipeline), heat, file)
+            write_bytes(file, drawn(_pixels(part, place, pipeline), heat), within=subject.run.folder)
             rows.append(WrongRow(**vars(each), picture=f"{pictures.name}/{file.name}"))
     return Answer(
         question="explain",
@@ -127,8 +130,8 @@ def answer(subjects: Sequence[Subject], *, images: int | None, pictures: Path) -
     )
 
 
-def draw(pixels: UInt8[Tensor, "c h w"], heat: Float[Tensor, "h w"], file: Path) -> None:
-    """A picture of an image beside the same under its heat map."""
+def drawn(pixels: UInt8[Tensor, "c h w"], heat: Float[Tensor, "h w"]) -> bytes:
+    """A PNG file of an image beside the same under its heat map."""
     from PIL import Image
 
     grey = pixels if len(pixels) == 3 else pixels[:1].expand(3, -1, -1)
@@ -137,7 +140,9 @@ def draw(pixels: UInt8[Tensor, "c h w"], heat: Float[Tensor, "h w"], file: Path)
     large = F.interpolate(heat.float()[None, None], scale_factor=scale, mode="bilinear", align_corners=False)[0]
     tinted = image + 0.7 * large * (torch.tensor(COLOUR, dtype=torch.float32)[:, None, None] - image)
     both = torch.cat([image, tinted], dim=2).clamp(0, 255).byte().permute(1, 2, 0)
-    Image.fromarray(both.numpy()).save(file)
+    file = BytesIO()
+    Image.fromarray(both.numpy()).save(file, format="PNG")
+    return file.getvalue()
 
 
 def _pixels(part: Part, place: int, pipeline: Pipeline) -> Tensor:

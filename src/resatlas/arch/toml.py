@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from resatlas.errors import BlueprintError
+from resatlas.values import reading
 
 LARGEST = 1_000_000  # bytes
 DEEPEST = 16
@@ -28,18 +29,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises: BlueprintError if the file is missing, too large, too deep, or not TOML (doubled keys included).
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except (OSError, ValueError) as error:
-        raise BlueprintError(f"{path}: {(getattr(error, 'strerror', None) or 'cannot be read').lower()}") from None
-    if len(data) > LARGEST:
-        raise BlueprintError(f"{path}: larger than {LARGEST:,} bytes, which no description of ours is")
-    try:
-        text = data.decode("utf-8")
-        check_nesting(text, str(path))
-        return tomllib.loads(text)
+        text = reading.text(path, most=LARGEST)
+    except OSError as error:
+        raise BlueprintError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
     except UnicodeDecodeError:
         raise BlueprintError(f"{path}: not a text in UTF-8") from None
+    try:
+        check_nesting(text, str(path))
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise BlueprintError(f"{path}: not valid TOML: {' '.join(str(error).split())[:160]}") from None
 

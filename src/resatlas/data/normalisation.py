@@ -1,7 +1,6 @@
 """The normalisation of a recipe, measured on the training images, and kept with the run."""
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -9,11 +8,12 @@ from typing import assert_never
 import torch
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from resatlas.errors import CheckpointError
 from resatlas.recipes.images import Constants, Normalisation, Rescale, Standardise, SubtractMeanImage, Whiten
+from resatlas.values.reading import check_regular
 
 FLAT = 1e-8
 """A contrast below which an image counts as flat, and is not scaled. Source: pylearn2, global_contrast_normalize."""
@@ -112,20 +112,19 @@ def constants_for(step: Normalisation, data: str, *, photographs: bool) -> Const
     return written.get(data.partition(":")[0]) or (written.get("imagenet") if photographs else None)
 
 
-def save_normaliser(normaliser: Normaliser, file: Path) -> None:
-    """Write its numbers as safetensors, its kind beside them, in one step."""
+def normaliser_bytes(normaliser: Normaliser) -> bytes:
+    """Its numbers as the content of a safetensors file, its kind beside them."""
     tensors = {name: tensor.contiguous() for name, tensor in vars(normaliser).items()}
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    save_file(tensors, draft, metadata={"kind": type(normaliser).__name__})
-    draft.replace(file)
+    return save(tensors, metadata={"kind": type(normaliser).__name__})
 
 
 def read_normaliser(file: Path) -> Normaliser:
-    """What `save_normaliser` wrote.
+    """The normaliser of a file that holds what `normaliser_bytes` gives.
 
     Raises: CheckpointError if the file is missing or damaged.
     """
     try:
+        check_regular(file)
         with safe_open(file, framework="pt") as opened:
             kind = {each.__name__: each for each in (Affine, Whitening)}[(opened.metadata() or {}).get("kind", "")]
             return kind(**{name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118 - not a mapping

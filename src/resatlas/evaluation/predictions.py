@@ -19,9 +19,9 @@ class Prediction(NamedTuple):
 def write_predictions(
     file: Path, predictions: Iterable[Prediction], classes: Sequence[str], names: Sequence[str] = ()
 ) -> None:
-    """Replace the file by one row an image, classes by name; and so are images that have names in their source."""
+    """Replace the file of a run by one row an image: classes by name, and images too where their source names them."""
     rows = (
         (names[each.id] if names else each.id, classes[each.true], classes[each.predicted], f"{each.probability:.6f}")
         for each in predictions
     )
-    write_csv(file, ("id", "true", "predicted", "probability"), rows)
+    write_csv(file, ("id", "true", "predicted", "probability"), rows, within=file.parent)

@@ -18,6 +18,7 @@ from resatlas.errors import BlueprintError, CheckpointError, FolderError, UsageE
 from resatlas.exporting.seals import check_sha256
 from resatlas.recipes.images import Centre
 from resatlas.runs.experiment import TrainedWeights
+from resatlas.values.reading import text
 
 SCHEMA = 1
 
@@ -218,9 +219,7 @@ def _json(file: Path) -> object:
     Raises: CheckpointError, BlueprintError
     """
     try:
-        if file.stat().st_size > LARGEST:
-            raise CheckpointError(f"{file} has more than {LARGEST:,} bytes, which no saved network needs")
-        return json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+        return json.loads(text(file, most=LARGEST), object_pairs_hook=_unique)
     except OSError as error:
         raise CheckpointError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
     except (ValueError, RecursionError):

@@ -12,6 +12,7 @@ from resatlas.exporting.config import CONFIG, WEIGHTS, Config, file_in, read_con
 from resatlas.exporting.seals import check_sealed
 from resatlas.nets.network import Network, build
 from resatlas.nets.weights import load_weights
+from resatlas.values.reading import check_regular
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -68,6 +69,7 @@ def _shapes_of(plan: Plan) -> Shapes:
 def _shapes_in(file: Path) -> Shapes:
     """The shapes of all tensors of a safetensors file; nothing but its head is read."""
     try:
+        check_regular(file)
         with safe_open(file, framework="pt") as opened:
             return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
     except OSError as error:

@@ -1,7 +1,5 @@
 """A finished run, or a network, as a folder that travels: config.json, model.safetensors and README.md."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -13,7 +11,7 @@ from safetensors import SafetensorError
 from resatlas import __version__
 from resatlas.arch.cost import cost
 from resatlas.data.catalog import NAMED, separated
-from resatlas.data.normalisation import Normaliser, read_normaliser, save_normaliser
+from resatlas.data.normalisation import Normaliser, normaliser_bytes, read_normaliser
 from resatlas.designs.catalog import Entry
 from resatlas.designs.citations import papers_of
 from resatlas.errors import CheckpointError, FolderError, UsageError
@@ -36,7 +34,7 @@ from resatlas.exporting.preprocessing import as_numbers, preprocessing
 from resatlas.nets.network import Network
 from resatlas.nets.weights import save_weights
 from resatlas.recipes.images import Centre
-from resatlas.runs.files import read_json, sha256_of, write_json, write_text
+from resatlas.runs.files import drafted, read_json, sha256_of, write_bytes, write_json, write_text
 from resatlas.runs.store import FIRST, Run, check_writable, find
 from resatlas.training import session
 
@@ -171,7 +169,7 @@ def _normalisation(normaliser: Normaliser, draft: Path) -> Affine | Stored:
     numbers = as_numbers(normaliser)
     if numbers:
         return numbers
-    save_normaliser(normaliser, draft / NORMALISATION)
+    write_bytes(draft / NORMALISATION, normaliser_bytes(normaliser))
     return Stored(sha256=sha256_of(draft / NORMALISATION))
 
 
@@ -210,18 +208,12 @@ def _drafted(target: Path) -> Iterator[Path]:
     Raises: FolderError if nothing can be written there.
     """
     place = target.resolve()
-    draft = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     try:
-        draft.mkdir(parents=True)
-    except OSError as error:
-        raise _unwritable(target, error) from None
-    try:
-        yield draft
-        draft.rename(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with drafted(place, within=place.parent) as draft:
+            yield draft
     except (OSError, SafetensorError) as error:
         raise _unwritable(target, error) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _unwritable(folder: Path, error: OSError | SafetensorError) -> FolderError:

@@ -4,6 +4,7 @@ import base64
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
 from itertools import takewhile
@@ -19,6 +20,7 @@ from resatlas.reporting.table import Grid
 from resatlas.reporting.words import listed, presentable
 from resatlas.runs.files import read_json
 from resatlas.runs.store import FIRST, Run
+from resatlas.values.reading import content
 
 LARGEST_PICTURE = 1_000_000  # bytes
 
@@ -300,7 +302,8 @@ def _pictures(answer: Answer, folder: Path) -> Iterator[tuple[str, str]]:
     """Each picture as an address that holds it, with its words; those that are not in the folder are passed over."""
     for row in _rows(answer.tables[0]) if answer.tables else ():
         file = folder / "explain" / Path(str(row.get("picture", ""))).name
-        if file.suffix == ".png" and file.is_file() and file.stat().st_size <= LARGEST_PICTURE:
-            words = f"{row.get('image')}: {row.get('true')}, taken for {row.get('predicted')}"
-            data = base64.b64encode(file.read_bytes()).decode("ascii")
-            yield f"data:image/png;base64,{data}", presentable(words)
+        if file.suffix == ".png":
+            with suppress(OSError):
+                data = base64.b64encode(content(file, most=LARGEST_PICTURE)).decode("ascii")
+                words = f"{row.get('image')}: {row.get('true')}, taken for {row.get('predicted')}"
+                yield f"data:image/png;base64,{data}", presentable(words)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from resatlas.errors import FolderError
 from resatlas.runs.store import Run
+from resatlas.values.reading import text
 
 
 class Guess(NamedTuple):
@@ -37,7 +38,7 @@ def guesses(run: Run) -> tuple[Guess, ...]:
         return marked.get(name, name)
 
     try:
-        lines = csv.DictReader(StringIO(file.read_text(encoding="utf-8")))
+        lines = csv.DictReader(StringIO(text(file)))
         found = tuple(
             Guess(line["id"], written(line["true"]), written(line["predicted"]), float(line["probability"]))
             for line in lines

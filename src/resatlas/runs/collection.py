@@ -36,7 +36,7 @@ class Collection:
 
 def write_collection(folder: Path, collection: Collection) -> None:
     """Write study.json."""
-    write_json(folder / FILE, {"schema": SCHEMA, **encode(collection)})
+    write_json(folder / FILE, {"schema": SCHEMA, **encode(collection)}, within=folder)
 
 
 def read_collection(folder: Path) -> Collection:

@@ -1,47 +1,182 @@
-"""Small files written so that a crash leaves the old one or the new one, never half of it."""
+"""All writing in run folders, and of other files that are replaced in one step; and how their texts are read.
+
+Whatever a crash interrupts, the old file or the new one is there, never half of it. A new file begins as a draft of a
+random name, made by this process alone. `within` is the folder inside which a file has to be a real one: no link on the
+way from there is followed, neither a folder nor the file itself, so a folder of someone else's making cannot lead a
+write or a deletion to other places. Names that are not UTF-8 are escaped here as JSON does it, and nowhere else.
+"""
 
 import csv
+import errno
 import hashlib
+import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from secrets import token_hex
+from typing import Any, cast
 
 from resatlas.errors import FolderError, quoted
+from resatlas.values.reading import MOST, content, opened
 
-_DRAFT = re.compile(r"\.[a-z]+\.[a-z]+\.\d+")
-"""A file in the making: a point, its name, the process that makes it."""
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{16}\.draft|\.[a-z]+\.[a-z]+\.\d+", re.DOTALL)
+"""A file in the making: a point, its name, random digits; in earlier versions the process that made it."""
 
+LONGEST_NAME = 120
+"""Bytes of a file's name that its draft repeats: with what is added, a file system still takes it."""
 
-def write_text(file: Path, text: str) -> None:
-    """Replace the file in one step."""
-    _replace(file, lambda draft: draft.write_text(text, encoding="utf-8", newline=""))
-
-
-def write_bytes(file: Path, content: bytes) -> None:
-    """Replace the file in one step."""
-    _replace(file, lambda draft: draft.write_bytes(content))
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+ADDED = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def write_json(file: Path, value: object) -> None:
-    """Replace the file by the JSON of a value."""
-    write_text(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def write_text(file: Path, text: str, *, within: Path | None = None) -> None:
+    """Replace the file in one step; of names that are not UTF-8, what is no text becomes its escape in JSON.
+
+    Raises: OSError; FolderError as `write_bytes`.
+    """
+    write_bytes(file, text.encode("utf-8", errors="backslashreplace"), within=within)
+
+
+def write_bytes(file: Path, content: bytes, *, within: Path | None = None) -> None:
+    """Replace the file in one step. Without `within` its own folder may be reached by links, as whoever named it wants.
+
+    Raises: OSError, with the file's name; FolderError if something else than a file stands in its place, or if a link
+        leads from `within` to it.
+    """
+    try:
+        with _folder(file.parent, within or file.parent) as folder:
+            _check_target(file, folder, links=within is None)
+            _replace(file.name, content, folder)
+    except OSError as error:
+        raise _named(error, file) from None
+
+
+def write_json(file: Path, value: object, *, within: Path | None = None) -> None:
+    """Replace the file by the JSON of a value.
+
+    Raises: as `write_text`.
+    """
+    write_text(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n", within=within)
+
+
+def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]], *, within: Path | None = None) -> None:
+    """Replace the file by a table whose text cells no spreadsheet takes for formulas.
+
+    Raises: as `write_text`.
+    """
+    write_text(file, csv_text(head, rows), within=within)
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV whose text cells no spreadsheet takes for formulas."""
+    table = [head, *([_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)]
+    return "".join(map(_csv_line, table))
+
+
+def append_line(file: Path, row: Mapping[str, object], *, within: Path | None = None) -> None:
+    """Add one row to a file of JSON lines, on the disk before anything that is written after it.
+
+    Raises: as `write_text`.
+    """
+    try:
+        with _folder(file.parent, within or file.parent) as folder:
+            begun = _check_target(file, folder, links=False)
+            handle = os.open(file.name, ADDED, 0o666, dir_fd=folder)
+            try:
+                _write_all(handle, (json.dumps(row) + "\n").encode())
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            if not begun:
+                os.fsync(folder)  # its name
+    except OSError as error:
+        raise _named(error, file) from None
+
+
+def make_folder(folder: Path, *, within: Path) -> None:
+    """Make a folder where there is none.
+
+    Raises: OSError; FolderError if something else stands in its place, or if a link leads to it.
+    """
+    try:
+        with _folder(folder.parent, within) as parent, suppress(FileExistsError):
+            os.mkdir(folder.name, dir_fd=parent)
+        with _folder(folder, within):
+            pass
+    except OSError as error:
+        raise _named(error, folder) from None
+
+
+def remove(path: Path, *, within: Path) -> None:
+    """Remove a file or a folder with all that it holds, as far as the system allows; of a link nothing but itself.
+
+    Raises: FolderError if a link leads from `within` to where it lies.
+    """
+    with suppress(OSError), _folder(path.parent, within) as parent:
+        if stat.S_ISDIR(os.stat(path.name, dir_fd=parent, follow_symlinks=False).st_mode):
+            shutil.rmtree(path.name, ignore_errors=True, dir_fd=parent)
+        else:
+            os.unlink(path.name, dir_fd=parent)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the drafts of files that a crash left in a folder which no other process writes to."""
+    for draft in sorted(folder.iterdir()):
+        if _DRAFT.fullmatch(draft.name):
+            remove(draft, within=folder)
+
+
+@contextmanager
+def drafted(target: Path, *, within: Path) -> Iterator[Path]:
+    """A new folder of a random name that becomes the target at the end, with its files on the disk; else it goes.
+
+    Raises: OSError; FolderError if a link leads from `within` to where it lies.
+    """
+    with _folder(target.parent, within) as parent:
+        name = f".tmp-{_shortened(target.name)}-{token_hex(8)}"
+        os.mkdir(name, dir_fd=parent)
+        draft = target.with_name(name)
+        try:
+            yield draft
+            for file in sorted(draft.iterdir()):
+                sync(file)
+            sync(draft)
+            os.rename(name, target.name, src_dir_fd=parent, dst_dir_fd=parent)
+            os.fsync(parent)
+        except Exception:
+            shutil.rmtree(name, ignore_errors=True, dir_fd=parent)
+            raise
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sha256_of(file: Path) -> str:
-    """The sha256 of a file's content."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    """The sha256 of a regular file's content.
+
+    Raises: OSError
+    """
+    with opened(file) as source:
+        return hashlib.file_digest(cast("io.BufferedReader", source), "sha256").hexdigest()
 
 
-def read_json(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
-    """The value of a JSON file.
+def read_json(file: Path, *, most: int = MOST) -> Any:  # noqa: ANN401 - JSON is what JSON is
+    """The value of a JSON file of at most `most` bytes.
 
-    Raises: FolderError if it is missing, not JSON, or says something twice.
+    Raises: FolderError if it is missing, no regular file, too large, not JSON, or says something twice.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -53,38 +188,19 @@ def read_json(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
         return found
 
     try:
-        return json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=once)
+        return json.loads(content(file, most=most).decode("utf-8"), object_pairs_hook=once)
     except OSError as error:
-        raise FolderError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
+        raise FolderError(f"{file}: {_reason(error)}") from None
     except (ValueError, RecursionError):
         raise FolderError(f"{file}: not valid JSON") from None
-
-
-def append_line(file: Path, row: Mapping[str, object]) -> None:
-    """Add one row to a file of JSON lines, on the disk before anything that is written after it."""
-    begun = file.exists()
-    try:
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(row) + "\n")
-        sync(file)
-        if not begun:
-            sync(file.parent)  # its name
-    except OSError as error:
-        raise _named(error, file) from None
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
     """The rows of a file of JSON lines; a last line that was cut off before its end is passed over.
 
-    Raises: FolderError if it is no text, or a whole line is no row.
+    Raises: FolderError if it is no regular file, no text, or a whole line is no row.
     """
-    if not file.exists():
-        return
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    except UnicodeDecodeError:
-        raise FolderError(f"{file}: not valid JSON lines") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines_of(file), start=1):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -95,36 +211,100 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
             raise FolderError(f"{file}: line {number} is no row of JSON")
 
 
-def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Replace the file by a table whose text cells no spreadsheet takes for formulas."""
-    write_text(file, csv_text(head, rows))
+def lines_of(file: Path) -> list[str]:
+    """The lines of a file of JSON lines with their ends; none where the file is missing.
 
-
-def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV whose text cells no spreadsheet takes for formulas."""
-    table = [head, *([_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)]
-    return "".join(map(_csv_line, table))
-
-
-def _replace(file: Path, write: Callable[[Path], object]) -> None:
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    Raises: FolderError if it is no regular file or no text.
+    """
     try:
-        write(draft)
-        sync(draft)
-        draft.replace(file)
+        return content(file).decode("utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise _named(error, file) from None
+        raise FolderError(f"{file}: {_reason(error)}") from None
+    except UnicodeDecodeError:
+        raise FolderError(f"{file}: not valid JSON lines") from None
 
 
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
+def escaped(name: str) -> str:
+    """A name as `write_text` writes it."""
+    return name.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+@contextmanager
+def _folder(folder: Path, within: Path) -> Iterator[int]:
+    """The folder, open, reached from `within` through no link.
+
+    Raises: OSError; FolderError for a link or something else than a folder on the way.
+    """
     try:
-        os.fsync(handle)
+        parts = folder.relative_to(within).parts
+    except ValueError:
+        raise FolderError(f"{folder} does not lie in {within}") from None
+    if ".." in parts:
+        raise FolderError(f"{folder} does not lie in {within}")
+    handle, place = os.open(within, FOLDER), within
+    try:
+        for part in parts:
+            place = place / part
+            try:
+                inner = os.open(part, FOLDER | os.O_NOFOLLOW, dir_fd=handle)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                    raise FolderError(f"{place} is a link or a file; {_REAL}") from None
+                raise
+            os.close(handle)
+            handle = inner
+        yield handle
     finally:
         os.close(handle)
+
+
+_REAL = "only real files and folders inside a run are written, replaced or removed"
+
+
+def _check_target(file: Path, folder: int, *, links: bool) -> bool:
+    """Whether there is a file in the target's place already, which may be replaced; links may where `links` says so.
+
+    Raises: FolderError
+    """
+    try:
+        mode = os.stat(file.name, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISLNK(mode) and not links:
+        raise FolderError(f"{file} is a link; {_REAL}")
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise FolderError(f"{file} cannot be written: {kind} stands in its place")
+    return True
+
+
+def _replace(name: str, content: bytes, folder: int) -> None:
+    draft = f".{_shortened(name)}.{token_hex(8)}.draft"
+    try:
+        handle = os.open(draft, NEW, 0o666, dir_fd=folder)
+        try:
+            _write_all(handle, content)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(draft, dir_fd=folder)
+        raise
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    """Write everything: the system may take a part at a time."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
+def _shortened(name: str) -> str:
+    return os.fsdecode(os.fsencode(name)[:LONGEST_NAME])
 
 
 def _named(error: OSError, file: Path) -> OSError:
@@ -132,11 +312,8 @@ def _named(error: OSError, file: Path) -> OSError:
     return type(error)(error.errno, error.strerror, str(file))
 
 
-def sweep(folder: Path) -> None:
-    """Remove the drafts that a crash left in a folder which no other process writes to."""
-    for draft in folder.glob(".*"):
-        if _DRAFT.fullmatch(draft.name):
-            draft.unlink(missing_ok=True)
+def _reason(error: OSError) -> str:
+    return (error.strerror or "cannot be read").lower()
 
 
 def _csv_line(row: Sequence[object]) -> str:

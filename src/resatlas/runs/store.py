@@ -16,7 +16,7 @@ from resatlas.errors import FolderError, UsageError, quoted
 from resatlas.runs import experiment as experiments
 from resatlas.runs.environment import environment
 from resatlas.runs.experiment import Experiment
-from resatlas.runs.files import append_line, read_json, read_lines, sweep, write_json, write_text
+from resatlas.runs.files import append_line, make_folder, read_json, read_lines, sweep, write_json, write_text
 
 FIRST = "experiment.json"
 """The file that makes a folder a run, and the first to be written."""
@@ -106,8 +106,8 @@ class Run:
 
     def record_epoch(self, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
         """Add the rows of one epoch."""
-        append_line(self.folder / "metrics.jsonl", metrics)
-        append_line(self.folder / "timing.jsonl", timing)
+        append_line(self.folder / "metrics.jsonl", metrics, within=self.folder)
+        append_line(self.folder / "timing.jsonl", timing, within=self.folder)
 
     def cut_back(self, epochs: int) -> None:
         """Forget the rows after a number of finished epochs, as a resume from there does."""
@@ -115,18 +115,18 @@ class Run:
             file = self.folder / name
             if file.exists():
                 kept = list(read_lines(file))[:epochs]
-                write_text(file, "".join(f"{json.dumps(row)}\n" for row in kept))
+                write_text(file, "".join(f"{json.dumps(row)}\n" for row in kept), within=self.folder)
 
     def settle(self) -> None:
         """Make what a begun run still lacks: its environment and the folder of its checkpoints."""
-        self.checkpoints.mkdir(exist_ok=True)
+        make_folder(self.checkpoints, within=self.folder)
         if not (self.folder / "env.json").exists():
-            write_json(self.folder / "env.json", environment())
+            write_json(self.folder / "env.json", environment(), within=self.folder)
 
     def record_execution(self, how: dict[str, Any]) -> None:
         """Say in env.json how it is carried out from its last start on."""
         file = self.folder / "env.json"
-        write_json(file, {**read_json(file), "execution": how})
+        write_json(file, {**read_json(file), "execution": how}, within=self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -157,7 +157,7 @@ class Run:
 
     def set_status(self, status: Status, **more: object) -> None:
         """Replace status.json."""
-        write_json(self.folder / "status.json", {"status": status, "pid": os.getpid(), **more})
+        write_json(self.folder / "status.json", {"status": status, "pid": os.getpid(), **more}, within=self.folder)
 
 
 def alive(pid: int) -> bool:
@@ -182,7 +182,8 @@ def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> R
         folder.mkdir(parents=True, exist_ok=True)
         with run.locked():
             check_free(folder)  # two that begin at once are not mixed
-            write_json(folder / FIRST, {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)})
+            record = {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)}
+            write_json(folder / FIRST, record, within=folder)
         run.settle()
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None

@@ -9,7 +9,7 @@ from resatlas.analysis.answer import Answer, Fact, to_json
 from resatlas.analysis.questions import FOLDER, QUESTIONS
 from resatlas.data import catalog as datasets
 from resatlas.errors import FolderError, UnknownName, UsageError, unknown
-from resatlas.runs.files import write_json
+from resatlas.runs.files import make_folder, write_json
 from resatlas.runs.store import Run, find
 from resatlas.studies.checks import check_classes, check_plan, check_results
 
@@ -42,8 +42,8 @@ def dissect(
         found = _asked(question, subjects, images=images, swaps=swaps, replay=replay)
     folder = first.folder / FOLDER
     try:
-        folder.mkdir(exist_ok=True)
-        write_json(folder / f"{question}.json", to_json(found))
+        make_folder(folder, within=first.folder)
+        write_json(folder / f"{question}.json", to_json(found), within=first.folder)
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
     return found

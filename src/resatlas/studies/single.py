@@ -249,7 +249,7 @@ def _concluded(
     results["test"] = finite(dict(classification(tested)), of="on the test images")
     names = names_in(images.test)
     write_predictions(run.folder / "predictions.csv", predictions(tested), prepared.data.classes, names)
-    write_json(run.folder / "results.json", results)
+    write_json(run.folder / "results.json", results, within=run.folder)
     run.set_status("finished", epoch=run.metrics[-1]["epoch"])
     return results
 

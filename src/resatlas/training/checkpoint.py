@@ -9,7 +9,6 @@ import errno
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,9 +24,10 @@ from resatlas.nets.weight_files import read_tensors
 from resatlas.nets.weights import load_weights, save_weights
 from resatlas.recipes.schedule import Pace
 from resatlas.runs.experiment import SCHEMA, schema_fault
-from resatlas.runs.files import sha256_of, sync, write_text
+from resatlas.runs.files import drafted, make_folder, remove, sha256_of, write_text
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
+from resatlas.values.reading import text
 
 T = TypeVar("T")
 
@@ -74,27 +74,20 @@ def save(
     target = folder / f"step-{state.step:08d}"
     if fault(target) is None:
         return target
-    draft = folder / f".tmp-{target.name}-{os.getpid()}"
+    run = folder.parent
     try:
-        if target.exists():
-            shutil.rmtree(target)
-        folder.mkdir(exist_ok=True)  # but not its parents: a run that someone removed stays removed
-        draft.mkdir()
-        save_weights(state.network, draft / "model.safetensors")
-        if state.average:
-            save_weights(state.average, draft / AVERAGE)
-        buffers = momenta(state.network, state.optimizer)
-        save_file({path: buffer.contiguous() for path, buffer in buffers.items()}, draft / "optim.safetensors")
-        _write(draft / "state.json", _position(state, experiment, world_size, normalisation))
-        _write(draft / MANIFEST, {"schema": SCHEMA, "files": {file.name: _seal(file) for file in _files(draft)}})
-        for file in _files(draft):
-            sync(file)
-        sync(draft)
-        draft.rename(target)
-        sync(folder)
-        write_text(folder / "latest", target.name + "\n")
+        make_folder(folder, within=run)  # but not its parents: a run that someone removed stays removed
+        remove(target, within=run)
+        with drafted(target, within=run) as draft:
+            save_weights(state.network, draft / "model.safetensors")
+            if state.average:
+                save_weights(state.average, draft / AVERAGE)
+            buffers = momenta(state.network, state.optimizer)
+            save_file({path: buffer.contiguous() for path, buffer in buffers.items()}, draft / "optim.safetensors")
+            _write(draft / "state.json", _position(state, experiment, world_size, normalisation))
+            _write(draft / MANIFEST, {"schema": SCHEMA, "files": {file.name: _seal(file) for file in _files(draft)}})
+        write_text(folder / "latest", target.name + "\n", within=run)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(draft, ignore_errors=True)
         raise CheckpointError(f"{target} cannot be written: {_reason(error, state)}") from None
     _forget_old(folder, target)
     return target
@@ -180,10 +173,8 @@ def fault(checkpoint: Path) -> str | None:
 
 def sweep(folder: Path) -> None:
     """Remove the drafts that a crash left."""
-    for draft in folder.glob(".tmp-step-*"):
-        shutil.rmtree(draft, ignore_errors=True)
-    for draft in folder.glob(".latest.*"):
-        draft.unlink(missing_ok=True)
+    for draft in (*folder.glob(".tmp-step-*"), *folder.glob(".latest.*")):
+        remove(draft, within=folder.parent)
 
 
 def _position(state: TrainState, experiment: str, world_size: int, normalisation: str | None) -> dict[str, Any]:
@@ -235,7 +226,7 @@ def _forget_old(folder: Path, newest: Path) -> None:
         if kept < KEPT and fault(checkpoint) is None:
             kept += 1
         else:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+            remove(checkpoint, within=folder.parent)
 
 
 def _steps(folder: Path) -> Iterator[Path]:
@@ -252,10 +243,8 @@ def _seal(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, value: object) -> None:
-    file.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(value, indent=1) + "\n", within=file.parent)
 
 
 def _read(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
-    if file.stat().st_size > LARGEST_JSON:
-        raise ValueError(f"{file.name} is too large")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return json.loads(text(file, most=LARGEST_JSON))

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, assert_never
@@ -10,6 +9,7 @@ from typing import Any, assert_never
 from resatlas.errors import UsageError
 from resatlas.runs.environment import installed_version
 from resatlas.runs.experiment import to_json
+from resatlas.runs.files import make_folder, remove
 from resatlas.runs.store import Run
 from resatlas.training.execution import Log
 
@@ -79,7 +79,8 @@ def _tensorboard(run: Run) -> Iterator[Write]:
     from torch.utils.tensorboard import SummaryWriter
 
     folder = run.folder / EVENTS
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder, within=run.folder)
+    make_folder(folder, within=run.folder)
     writer = SummaryWriter(str(folder))
 
     def write(row: Row) -> None:
@@ -102,6 +103,7 @@ def _wandb(run: Run) -> Iterator[Write]:
     """A run of Weights & Biases in the run's folder, which stays on this machine unless WANDB_MODE says online."""
     import wandb  # type: ignore[import-not-found] - no part of any installation of ours
 
+    make_folder(run.folder / "wandb", within=run.folder)
     folder = run.folder.resolve()
     session = wandb.init(
         project="resatlas",

@@ -13,14 +13,14 @@ from resatlas.arch.ops import Norm
 from resatlas.arch.plan import Plan, layers
 from resatlas.data.batches import pipeline_for, source
 from resatlas.data.dataset import DataSet, Part, Parts, hold_back
-from resatlas.data.normalisation import Normaliser, read_normaliser, save_normaliser
+from resatlas.data.normalisation import Normaliser, normaliser_bytes, read_normaliser
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import CheckpointError, NonFiniteError, Stopped, UsageError
 from resatlas.nets.initial_weights import start_from
 from resatlas.nets.network import Network, build
 from resatlas.nets.stochastic_depth import lose_residuals
 from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
-from resatlas.runs.files import sha256_of, write_json
+from resatlas.runs.files import sha256_of, write_bytes, write_json
 from resatlas.runs.store import Run
 from resatlas.training import checkpoint
 from resatlas.training.average import average_of
@@ -209,14 +209,14 @@ def _write_evidence(run: Run, error: NonFiniteError) -> None:
     """Leave what is known of a step that was not finite, if there is room for it."""
     if error.evidence:
         with suppress(OSError):
-            write_json(run.folder / NONFINITE, error.evidence)
+            write_json(run.folder / NONFINITE, error.evidence, within=run.folder)
 
 
 def _sealed(run: Run, images: Material) -> str:
     """The sha256 of the file that says how the run normalises its images, written if it was not."""
     file = run.folder / NORMALISATION
     if not file.exists():
-        save_normaliser(images.pipeline.normaliser, file)
+        write_bytes(file, normaliser_bytes(images.pipeline.normaliser), within=run.folder)
     return sha256_of(file)
 
 
