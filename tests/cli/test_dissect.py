@@ -98,7 +98,7 @@ def test_the_middle_of_the_surface_is_the_stored_loss(ask: Ask, runs: dict[str, 
     """What the training noted of its validation images, and what is measured at (0, 0)."""
     answer = ask("resnet", "surface")
     middle = next(row for row in rows(answer) if row["first"] == row["second"] == 0)
-    stored = runs["resnet"].results["validation"]["loss"]
+    stored = runs["resnet"].record().written["validation"]["loss"]
     assert middle["loss"] == pytest.approx(stored, rel=1e-6)
     assert facts(answer)["loss_stored_by_the_run"] == stored
 

@@ -61,7 +61,7 @@ def test_a_study_gives_its_results_as_json(done: tuple[Path, processes.Ended], t
     ]
     assert again == shortcuts[:1]
     for file in (tmp_path / "here" / "runs" / "tiny").glob("*/results.json"):
-        assert Run(file.parent).results in shortcuts
+        assert Run(file.parent).record().written in shortcuts
 
 
 def test_a_study_asks_its_networks(

@@ -76,7 +76,7 @@ def test_training_gives_its_results_as_json(say: Say, tmp_path: Path) -> None:
     """One JSON value on standard output and nothing else there: the results, with the keys of the contract."""
     out, err = say(*TRAIN, "--out", "run", "--json")
     results = json.loads(out)
-    assert results == Run(tmp_path / "run").results
+    assert results == Run(tmp_path / "run").record().written
     assert set(results) >= {
         *("design", "data", "recipe", "seed", "epochs", "parameters", "multiply_adds", "seconds"),
         *("images_per_second", "test", "validation", "train"),
@@ -126,7 +126,7 @@ def test_a_machine_is_told_how_to_carry_it_out(say: Say) -> None:
         "deterministic": True,
         "logs": [],
     }
-    assert run.experiment.precision == run.experiment.recipe.precision == "bf16"
+    assert run.beginning().experiment.precision == run.beginning().experiment.recipe.precision == "bf16"
     out, _ = say(*TRAIN, "--compile", "units", "--precision", "auto", "--print-config")
     assert (json.loads(out)["compiled"], json.loads(out)["precision"]) == ("units", None)
 
@@ -142,13 +142,13 @@ def test_several_seeds_make_sibling_folders_and_a_list(say: Say, tmp_path: Path)
     out, _ = say(*TRAIN, "--seeds", "2", "--json")
     results = json.loads(out)
     assert [each["seed"] for each in results] == [0, 1]
-    assert [Run(tmp_path / "runs" / f"{NAME}-s{seed}").results for seed in (0, 1)] == results
+    assert [Run(tmp_path / "runs" / f"{NAME}-s{seed}").record().written for seed in (0, 1)] == results
     out, _ = say(*TRAIN, "--seeds", "2", "--out", "mine", "--json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine-s0", "mine-s1", "runs"]
     for seed, each in enumerate(results):
         other = Run(tmp_path / f"mine-s{seed}")
         assert results_without_times(other) == results_without_times(Run(tmp_path / "runs" / f"{NAME}-s{seed}"))
-        assert each["test"] == other.results["test"]
+        assert each["test"] == other.record().written["test"]
     assert isinstance(json.loads(say(*TRAIN, "--seeds", "1", "--out", "one", "--json")[0]), list)
 
 
@@ -211,7 +211,10 @@ def test_evaluating_gives_the_values_of_the_results(say: Say, finished: Run, tmp
     shutil.copytree(finished.folder, folder)
     out, err = say("evaluate", "run", "--json")
     values = json.loads(out)
-    assert ({name: values[name] for name in finished.results["test"]}, err) == (finished.results["test"], "")
+    assert ({name: values[name] for name in finished.record().written["test"]}, err) == (
+        finished.record().written["test"],
+        "",
+    )
     assert list(values) == [
         *("loss", "error_percent", "images", "calibration_error_percent", "classes", "confusion", "predictions"),
     ]
@@ -222,7 +225,7 @@ def test_evaluating_gives_the_values_of_the_results(say: Say, finished: Run, tmp
     assert [line.split()[0] for line in out.splitlines()[:4]] == [
         *("loss", "error_percent", "images", "calibration_error_percent"),
     ]
-    assert f"images {finished.results['test']['images']}" in out.splitlines()
+    assert f"images {finished.record().written['test']['images']}" in out.splitlines()
     assert "predictions of every image: run/predictions.csv" in out.splitlines()
     assert [line.split()[0] for line in out.splitlines()[-5:]] == ["class", *["wave"] * 4]
     assert say("evaluate", "run", "--quiet") == ("", "")
@@ -248,12 +251,12 @@ def test_several_evaluations_are_a_list_and_a_table(say: Say, finished: Run, tmp
         (["one"], "centre", ""),
         (["two"], "centre", ""),
     ]
-    assert {each["error_percent"] for each in rows} == {finished.results["test"]["error_percent"]}
+    assert {each["error_percent"] for each in rows} == {finished.record().written["test"]["error_percent"]}
     head, *lines = say("evaluate", "one", "two")[0].splitlines()
     assert head.split() == ["run", "protocol", "loss", "error_percent", "images", "calibration_error_percent"]
     assert [line.split()[:2] for line in lines] == [["one", "centre"], ["two", "centre"]]
     both = json.loads(say("evaluate", "one", "two", "--ensemble", "--json")[0])
-    assert both["error_percent"] == finished.results["test"]["error_percent"]
+    assert both["error_percent"] == finished.record().written["test"]["error_percent"]
     assert both["predictions"].startswith("one/predictions-ensemble-2-")
 
 
@@ -616,7 +619,7 @@ def test_weights_start_a_training(say: Say, finished: Run) -> None:
     shutil.copy(weights, copy)
     _, err = say(*TRAIN, "--init-from", "start.safetensors", "--out", "run")
     assert "starts from start.safetensors, named as resatlas names weights" in err.splitlines()
-    experiment = Run(Path("run")).experiment
+    experiment = Run(Path("run")).beginning().experiment
     assert experiment.weights is not None
     assert experiment.weights.sha256 == sha256(copy.read_bytes()).hexdigest()
 

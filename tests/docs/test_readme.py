@@ -77,8 +77,8 @@ def test_photographs_are_classified_by_two_commands(tmp_path: Path) -> None:
     assert "its classifier of 1,000 classes is replaced by a new one of 2" in told
     run = Run(tmp_path / "runs" / "pets")
     assert run.finished
-    assert (run.plan.classes, run.classes) == (2, ("high", "wide"))
-    assert run.results["test"]["images"] == 6
+    assert (run.beginning().plan.classes, run.beginning().classes) == (2, ("high", "wide"))
+    assert run.record().written["test"]["images"] == 6
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def python(*words: str, cwd: Path) -> str:
 
 def images_tested(run: Run) -> ImageSet:
     """The test images of a run whose data lie in memory."""
-    part = catalog.resolve(run.experiment.data).read().test
+    part = catalog.resolve(run.beginning().experiment.data).read().test
     assert isinstance(part, ImageSet)
     return part
 
@@ -69,7 +69,7 @@ def test_a_run_is_three_files(kept: Path) -> None:
 
 def test_another_process_gives_the_same_logits(run: Run, kept: Path, tmp_path: Path) -> None:
     """Bit for bit, from the folder alone, by the same preparation of an image."""
-    network = trained(run, run.experiment).eval()
+    network = trained(run.record(), run.beginning().experiment).eval()
     pixels = torch.arange(64, dtype=torch.uint8).view(1, 8, 8)
     with torch.inference_mode():
         logits = network(preprocessing(kept)(pixels)[None])[0].tolist()
@@ -92,11 +92,11 @@ def test_its_errors_are_those_of_the_run(run: Run, kept: Path) -> None:
 def test_the_config_says_what_the_run_knows(run: Run, kept: Path) -> None:
     """Design, classes, figures and the version that wrote it."""
     config = read_config(kept)
-    assert (config.design, config.family) == (run.experiment.design, "resnet")
-    assert (config.class_names, config.plan) == (run.classes, run.plan)
+    assert (config.design, config.family) == (run.beginning().experiment.design, "resnet")
+    assert (config.class_names, config.plan) == (run.beginning().classes, run.beginning().plan)
     assert config.library == f"resatlas {resatlas.__version__}"
     assert config.training is not None
-    assert config.training.test.error_percent == run.results["test"]["error_percent"]
+    assert config.training.test.error_percent == run.record().written["test"]["error_percent"]
     assert config.training.departures[0] == f"3 epochs in place of the {NAMED['quick'].epochs} of quick"
 
 

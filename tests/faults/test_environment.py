@@ -147,7 +147,7 @@ def test_of_many_that_begin_at_once_one_trains(tmp_path: Path) -> None:
     ended = [program.ended() for program in programs]
     assert sorted(each.code or 0 for each in ended) == [0, 2, 2, 2]
     run, winner = Run(tmp_path / "run"), [each.code for each in ended].index(0)
-    assert (run.experiment.seed, run.results["seed"]) == (winner, winner)
+    assert (run.beginning().experiment.seed, run.record().written["seed"]) == (winner, winner)
     for each in ended:
         assert each.code == 0 or "is locked by pid" in each.line or "holds another" in each.line
 

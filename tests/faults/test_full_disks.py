@@ -83,7 +83,7 @@ def test_a_training_whose_progress_finds_no_room_goes_on(unbroken: Run, tmp_path
     """A log on a full disk does not end it."""
     ended = processes.run(tmp_path, *TRAIN, "--json", first=partial(hazards.full_device_for, 2))
     assert ended.code == 0
-    assert json.loads(ended.out) == Run(tmp_path / "run").results
+    assert json.loads(ended.out) == Run(tmp_path / "run").record().written
     assert_same(Run(tmp_path / "run"), unbroken)
 
 
@@ -93,7 +93,7 @@ def test_a_training_whose_progress_nobody_reads_goes_on(unbroken: Run, tmp_path:
     words = (sys.executable, "-m", "resatlas", *TRAIN, "--json")
     subprocess.run(["sh", "-c", command, "sh", *words], cwd=tmp_path, check=True)  # noqa: S607 - any shell
     assert (tmp_path / "code").read_text() == "0\n"
-    assert json.loads((tmp_path / "out").read_text()) == Run(tmp_path / "run").results
+    assert json.loads((tmp_path / "out").read_text()) == Run(tmp_path / "run").record().written
     assert_same(Run(tmp_path / "run"), unbroken)
 
 

@@ -98,7 +98,7 @@ def test_a_step_may_be_left_out(tmp_path: Path) -> None:
     assert f"step {STEPS + 3} is left out, 2 so far: the loss is nan at step {STEPS + 3} (epoch 2, " in told.err
     straight = Run(tmp_path / "straight" / "run")
     assert [row["skipped_steps"] for row in straight.metrics] == [1, 2, 2]
-    assert straight.results["train"]["skipped_steps"] == 2
+    assert straight.record().written["train"]["skipped_steps"] == 2
     assert [row["images"] for row in straight.timing] == [64, 64, 80]
     assert json.loads((straight.folder / "nonfinite.json").read_text())["step"] == STEPS + 3
     broken = tmp_path / "broken"

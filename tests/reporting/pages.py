@@ -18,8 +18,8 @@ from resatlas.errors import ResatlasError
 from resatlas.evaluation.predictions import Prediction, write_predictions
 from resatlas.reporting.page import write_page
 from resatlas.reporting.report import report
-from resatlas.runs.files import read_json, write_json
-from tests.reporting.folders import EQUAL, write_run, write_study
+from resatlas.runs.files import read_json
+from tests.reporting.folders import EQUAL, edited, write_run, write_study
 
 DATA = "synthetic:size=8,channels=1,classes=4,images=96"
 TRAINED = ("resnet:depth=8,base=2", "pyramidnet:depth=8,base=2,alpha=6", "dmrnet:depth=8,base=2")
@@ -57,7 +57,7 @@ def study_page(folder: Path) -> Path:
         experiment = read_json(file)
         with suppress(ResatlasError):
             drawn = plan(experiment["design"], image=Shape(1, 16, 16), classes=10)
-            write_json(file, {**experiment, "plan": to_json(drawn)})
+            edited(file, plan=to_json(drawn))
     write_page(folder / "report.html", title="resatlas demo", answers=report([study]))
     return folder / "report.html"
 
@@ -65,15 +65,14 @@ def study_page(folder: Path) -> Path:
 def evil_page(folder: Path) -> Path:
     """A run of which every name that somebody else chose is markup: design, classes, images, what it was asked."""
     run = write_run(folder / "run", replace(EQUAL[0][0], family=EVIL), seed=0, wrong=[True], design=EVIL, data=EVIL)
-    experiment = read_json(run.folder / "experiment.json")
     drawn = plan("resnet:depth=8,base=4", image=Shape(1, 16, 16), classes=len(ATTACKS))
-    write_json(run.folder / "experiment.json", {**experiment, "classes": list(ATTACKS), "plan": to_json(drawn)})
+    edited(run.folder / "experiment.json", classes=list(ATTACKS), plan=to_json(drawn))
     wrong = len(ATTACKS)
     rows = [Prediction(k, k % wrong, (k + (k < wrong)) % wrong, 0.9) for k in range(4 * wrong)]
     write_predictions(run.folder / "predictions.csv", rows, ATTACKS)
     results = read_json(run.folder / "results.json")
     test = {**results["test"], "error_percent": 100 * wrong / len(rows), "images": len(rows)}
-    write_json(run.folder / "results.json", {**results, "test": test})
+    edited(run.folder / "results.json", test=test)
     row = LengthRow(
         length=1, paths=1, share_of_paths=1, share_of_weight=1, gradient_norm=1, cosine_to_gradient=1,
         share_of_gradient=1,

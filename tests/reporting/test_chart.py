@@ -11,9 +11,8 @@ from resatlas.reporting.chart import LOOKS
 from resatlas.reporting.figure import Figure
 from resatlas.reporting.overview import charts
 from resatlas.runs.collection import View
-from resatlas.runs.files import write_json
 from resatlas.runs.store import Run
-from tests.reporting.folders import DEEP, EQUAL, told, write_runs
+from tests.reporting.folders import DEEP, EQUAL, edited, seal, told, write_runs
 
 
 def texts(spec: dict[str, Any]) -> str:
@@ -30,6 +29,7 @@ def rated(run: Run, rates: list[float]) -> None:
     """Let a run have learnt at these rates, epoch by epoch."""
     rows = [{**row, "learning_rate": rate} for row, rate in zip(run.metrics, rates, strict=False)]
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seal(run.folder)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_each_view_has_its_charts(tmp_path: Path, equal: list[Run]) -> None:
 def test_points_are_the_results_and_lines_the_intervals(equal: list[Run]) -> None:
     """A point a seed, the lowest mean above, and the interval that compare tells; none below 0, where no error is."""
     spec = drawn("budget", equal)["test-error"].spec
-    errors = [run.results["test"]["error_percent"] for run in equal]
+    errors = [run.record().written["test"]["error_percent"] for run in equal]
     assert sorted(row["value"] for row in spec["datasets"]["values"]) == sorted(errors)
     order = spec["encoding"]["y"]["sort"]
     assert order[0] == "resnet"
@@ -79,7 +79,7 @@ def test_budgets_are_those_of_the_runs(equal: list[Run]) -> None:
     found = drawn("budget", equal)
     for budget, key in (("parameters", "parameters"), ("multiply-adds", "multiply_adds"), ("seconds", "seconds")):
         amounts = {row["group"]: row["amount"] for row in found[f"error-over-{budget}"].spec["datasets"]["values"]}
-        assert amounts == {run.results["family"]: run.results[key] for run in equal}
+        assert amounts == {run.record().written["family"]: run.record().written[key] for run in equal}
 
 
 def test_an_outlier_squeezes_no_other_design(tmp_path: Path, equal: list[Run]) -> None:
@@ -141,20 +141,13 @@ def test_drops_of_the_learning_rate_are_marked(
         assert alt.Chart.from_dict(spec)
 
 
-def test_a_course_that_was_cut_off_is_said(equal: list[Run]) -> None:
-    """A mean over fewer nets is no mean over all."""
-    assert "without all" not in texts(drawn("budget", equal)["training-loss"].spec)
-    equal[0].cut_back(1)
-    assert "; 1 without all of their epochs" in texts(drawn("budget", equal)["training-loss"].spec)
-
-
 def test_values_without_a_place_are_left_out(tmp_path: Path) -> None:
-    """A loss that is not finite, or 0 on a log scale, breaks no chart."""
+    """A loss of 0 on a log scale, or one that was not measured, breaks no chart."""
     (run,) = write_runs(tmp_path, [(EQUAL[0][0], 1)])
     rows = [{**row, "train_loss": 0.0 if row["epoch"] == 1 else row["train_loss"]} for row in run.metrics]
-    rows[1]["validation_error_percent"] = float("nan")
+    rows[1]["validation_error_percent"] = None
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    write_json(run.folder / "results.json", {**run.results, "train": {"loss": float("inf"), "error_percent": 90}})
+    edited(run.folder / "results.json", train={"loss": 0.0, "error_percent": 90, "images": 10})
     found = drawn("depth", [run])
     epochs = [[row["epoch"] for row in found[name].spec["datasets"]["values"]] for name in list(found)[-2:]]
     assert epochs == [list(range(2, 13)), [1, *range(3, 13)]]
@@ -166,6 +159,7 @@ def test_what_was_not_measured_has_no_chart(tmp_path: Path) -> None:
     (run,) = write_runs(tmp_path, [(EQUAL[0][0], 1)])
     rows = [{key: value for key, value in row.items() if not key.startswith("valid")} for row in run.metrics]
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seal(run.folder)
     assert list(drawn("runs", [run])) == ["training-loss"]
 
 

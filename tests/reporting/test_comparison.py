@@ -12,12 +12,12 @@ from resatlas.errors import FolderError
 from resatlas.reporting.comparison import Row, Sample, groups, labels, row, shared_notes
 from resatlas.runs.files import write_json
 from resatlas.runs.store import Run
-from tests.reporting.folders import DEEP, EQUAL, NOTE, RECIPE, Subject, write_run, write_runs
+from tests.reporting.folders import DEEP, EQUAL, NOTE, RECIPE, Subject, seal, write_run, write_runs
 
 
 def rows(runs: Iterable[Run]) -> list[Row]:
     """A row a design."""
-    return [row(group) for group in groups(runs)]
+    return [row(group) for group in groups([each.record() for each in runs])]
 
 
 def test_seeds_of_a_design_share_a_row(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_seeds_of_a_design_share_a_row(tmp_path: Path) -> None:
     first, second = rows([runs[0], runs[3], *runs[1:3], *runs[4:]])
     assert (first.family, second.family) == ("resnet", "wide-resnet")
     assert first.seeds == second.seeds == (0, 1, 2)
-    losses = [run.results["train"]["loss"] for run in runs[:3]]
+    losses = [run.record().written["train"]["loss"] for run in runs[:3]]
     assert first.train_loss.mean == pytest.approx(fmean(losses))
     assert first.train_loss.deviation == pytest.approx(stdev(losses))
     assert first.images_per_second == 2433
@@ -66,12 +66,13 @@ def test_one_seed_has_no_deviation() -> None:
 
 def test_notes_of_the_data_are_said_once(tmp_path: Path) -> None:
     """Every run has the note; the reader needs it once."""
-    assert shared_notes(write_runs(tmp_path, EQUAL[:2])) == (NOTE,)
+    assert shared_notes([each.record() for each in write_runs(tmp_path, EQUAL[:2])]) == (NOTE,)
 
 
 def test_foreign_results_are_named(tmp_path: Path) -> None:
     """Results without a key that every run has are an error in words."""
     runs = write_runs(tmp_path, EQUAL[:1])
     write_json(runs[0].folder / "results.json", {"family": "resnet"})
-    with pytest.raises(FolderError, match="are not those of a finished run"):
+    seal(runs[0].folder)
+    with pytest.raises(FolderError, match=r'results.json: results: key "design" is missing'):
         rows(runs)

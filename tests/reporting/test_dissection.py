@@ -74,7 +74,7 @@ def test_the_page_shows_what_was_asked(run: Run) -> None:
     """Facts, charts and tables of each answer stand on the page, in the order of the questions."""
     kept(run, capacity_of("r", plan("resnet-20")))
     kept(run, lesion())
-    assert [each.title for each in findings(run)] == [
+    assert [each.title for each in findings(run.record())] == [
         "lesions: resnet:depth=20,base=9",
         "parameters and multiply-adds along the depth: resnet:depth=20,base=9",
     ]
@@ -136,7 +136,7 @@ def test_damaged_answers_are_refused(damage: str, run: Run) -> None:
     (run.folder / "dissections").mkdir()
     (run.folder / "dissections" / "paths.json").write_text(damage, encoding="utf-8")
     with pytest.raises(FolderError, match=r"paths\.json: "):
-        list(findings(run))
+        list(findings(run.record()))
 
 
 def test_rows_have_as_many_values_as_columns() -> None:

@@ -18,6 +18,7 @@ from resatlas.reporting.answering import compare
 from resatlas.reporting.judging import Judged
 from resatlas.runs.files import read_json, write_json
 from resatlas.runs.store import Run
+from tests.reporting import folders
 from tests.reporting.folders import IMAGES, RECIPE, Subject, write_errors, write_run, write_study
 
 SMALL = Subject(family="resnet", depth=8, parameters=20_000, multiply_adds=1_000_000, pace=0.5)
@@ -39,7 +40,7 @@ def judged(folder: Path, *runs: tuple[Subject, Sequence[int]], against: str | No
 def edited(runs: Sequence[Run], file: str, **values: object) -> None:
     """Set keys of a JSON file of some runs."""
     for run in runs:
-        write_json(run.folder / file, {**read_json(run.folder / file), **values})
+        folders.edited(run.folder / file, **values)
 
 
 def test_less_at_equal_budgets_is_supported(tmp_path: Path) -> None:
@@ -380,14 +381,13 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     ("damage", "sentence"),
     [
         ("", "not valid JSON"),
-        ("[]", "does not hold the results of a run"),
-        ({"test": {"error_percent": "1", "images": IMAGES}}, "does not hold the results of a run"),
-        ({"test": {"error_percent": math.inf, "images": IMAGES}}, "does not hold the results of a run"),
-        ({"test": {"error_percent": math.nan, "images": IMAGES}}, "does not hold the results of a run"),
-        ({"parameters": -1}, "does not hold the results of a run"),
-        ({"seconds": None}, "does not hold the results of a run"),
-        ({"train": {}}, "are not those of a finished run"),
-        ({"seed": 7}, "tell of different seeds"),
+        ("[]", "results.json: a table is expected; it holds a list"),
+        ({"test": {"loss": 1, "error_percent": "1", "images": IMAGES}}, "error_percent: a number is expected"),
+        ({"test": {"loss": 1, "error_percent": math.inf, "images": IMAGES}}, "error_percent is a finite number from 0"),
+        ({"test": {"loss": 1, "error_percent": math.nan, "images": IMAGES}}, "error_percent is a finite number from 0"),
+        ({"parameters": -1}, "parameters is a finite number from 0; -1 is not"),
+        ({"seconds": None}, "results.seconds: a number is expected, nothing given"),
+        ({"train": {}}, 'results.train: key "loss" is missing'),
     ],
     ids=str,
 )
@@ -397,6 +397,7 @@ def test_damaged_results_are_named(tmp_path: Path, damage: str | Mapping[str, ob
     write_errors(tmp_path, MIDDLE, HIGH)
     if isinstance(damage, str):
         (runs[0].folder / "results.json").write_text(damage)
+        folders.seal(runs[0].folder)
     else:
         edited(runs[:1], "results.json", **damage)
     assert sentence in refusal(tmp_path)
@@ -409,11 +410,13 @@ def test_other_test_images_are_refused(tmp_path: Path) -> None:
     write_errors(tmp_path, MIDDLE, HIGH)
     kept = (runs[0].folder / "predictions.csv").read_text()
     (runs[0].folder / "predictions.csv").write_text(kept.replace("\n1,", "\n100000,", 1))
+    folders.seal(runs[0].folder)
     assert refusal(tmp_path) == "the runs were tested on other images: the ids of their predictions differ"
     (runs[0].folder / "predictions.csv").unlink()
+    folders.seal(runs[0].folder)
     [answer] = compare([tmp_path])
     assert [each.seeds[0] for each in answer.nets] == [1, 2, 3]
-    edited(runs, "results.json", test={"error_percent": 1.0, "images": 100})
+    edited(runs, "results.json", test={"loss": 0.1, "error_percent": 1.0, "images": 100})
     assert refusal(tmp_path) == "the runs were tested on 100 and 360 images: not the same"
 
 
@@ -433,5 +436,6 @@ def test_an_unknown_design_is_compared_all_the_same(tmp_path: Path) -> None:
     ]
     for run in runs:
         (run.folder / "env.json").unlink()
+        folders.seal(run.folder)
     [answer] = compare([tmp_path])
     assert answer.pairs[0].verdict in ("supported", "contradicted")

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from resatlas.reporting import limits
 from resatlas.reporting.leaders import leaders
-from resatlas.runs.files import read_json, write_json
 from resatlas.runs.store import Run
-from tests.reporting.folders import DEEP, EQUAL, told, write_runs
+from tests.reporting.folders import DEEP, EQUAL, edited, told, write_runs
 
 
 def said(runs: Sequence[Run], *dissected: str) -> Mapping[str, str]:
@@ -53,8 +52,7 @@ def test_what_was_done_otherwise_is_said(tmp_path: Path) -> None:
     before = said(runs)
     for words in ("as they were published", "tested again", "inside"):
         assert words not in before["not"] + before["can"]
-    record = read_json(runs[0].folder / "experiment.json")
-    write_json(runs[0].folder / "experiment.json", {**record, "departures": ["batch is 64 in place of 128"]})
+    edited(runs[0].folder / "experiment.json", departures=["batch is 64 in place of 128"])
     (runs[0].folder / "predictions-flips.csv").write_text("")
     after = said(runs, runs[0].name)
     assert "The recipes as they were published: here batch is 64 in place of 128." in after["not"]

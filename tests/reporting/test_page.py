@@ -19,8 +19,7 @@ from resatlas.reporting.page import _bundle, page, page_figures, write_page
 from resatlas.reporting.report import Answer, report
 from resatlas.reporting.verdict import verdict
 from resatlas.runs.collection import Question
-from resatlas.runs.files import read_json, write_json
-from tests.reporting.folders import EQUAL, RECIPE, write_run, write_runs, write_stopped, write_study
+from tests.reporting.folders import EQUAL, RECIPE, edited, seal, write_run, write_runs, write_stopped, write_study
 
 EVIL = "</script><script>alert(1)</script>"
 
@@ -129,9 +128,9 @@ def test_missing_parts_are_said_in_words(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True, False])
     for name in ("predictions.csv", "metrics.jsonl", "timing.jsonl"):
         (run.folder / name).unlink()
+    seal(run.folder)
     text = Reader(page(title="one", answers=report([run.folder]))).text
     assert "Confusions and wrong images are not shown: no run has its predictions.csv." in text
-    assert "The plan of resnet:depth=20,base=9 cannot be read, so it is not drawn." in text
     assert "No verdict on test errors" in text
 
 
@@ -140,9 +139,7 @@ def test_networks_are_drawn_from_their_plans(tmp_path: Path) -> None:
     runs = write_runs(tmp_path, [(replace(EQUAL[0][0], depth=8), 2)])
     for run in runs:
         drawn = plan("resnet:depth=8,base=9", image=Shape(1, 16, 16), classes=10)
-        write_json(
-            run.folder / "experiment.json", {**read_json(run.folder / "experiment.json"), "plan": to_json(drawn)}
-        )
+        edited(run.folder / "experiment.json", plan=to_json(drawn))
     names = [figure.name for figure in page_figures(report([run.folder for run in runs]))]
     assert names.count("network-resnet-depth-8-base-9") == 1
     assert not [name for name in names if name.startswith("network-resnet-depth-8-base-9-")]
@@ -199,9 +196,9 @@ def test_names_are_text(tmp_path: Path) -> None:
         tmp_path / "run", replace(EQUAL[0][0], family=EVIL), seed=0, wrong=[True], design=EVIL, data="<b>digits"
     )
     question = Question(name="q", title=EVIL, view="budget", runs=("run",))
-    text = page(title=EVIL, answers=[Answer(question, (run,), (EVIL,))])
+    text = page(title=EVIL, answers=[Answer(question, (run.record(),), (EVIL,))])
     elements = [tag for tag, _ in Reader(text).elements]
-    assert elements.count("script") == text.count("</script>") == 5  # curves, confusions, the bundle, the call
+    assert elements.count("script") == text.count("</script>") == 6  # four charts, the bundle, the call
     assert "<script>alert" not in text
     assert "<b>" not in text
     assert "&lt;script&gt;alert(1)" in text
@@ -220,6 +217,7 @@ def test_names_in_sentences_are_text(tmp_path: Path) -> None:
     for run in runs:
         file = run.folder / "predictions.csv"
         file.write_text(re.sub(r"(?<=,)6(?=,)", f'"{EVIL}"', file.read_text()))
+        seal(run.folder)
     given = report([run.folder for run in runs])
     text = page(title="two", answers=given, pictures=lambda _run, ids: dict.fromkeys(ids, b"png"))
     assert EVIL in Reader(text).text

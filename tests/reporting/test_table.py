@@ -8,7 +8,7 @@ import pytest
 
 from resatlas.reporting.table import grid, table
 from resatlas.runs.collection import View
-from tests.reporting.folders import DEEP, EQUAL, Subject, write_run, write_runs
+from tests.reporting.folders import DEEP, EQUAL, Subject, seal, write_run, write_runs
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -20,13 +20,19 @@ def test_tables_are_as_recorded(
 ) -> None:
     """Each view, at its natural width and in a narrow terminal."""
     subjects = {"depth": DEEP, "budget": EQUAL, "runs": [(EQUAL[0][0], 2), (EQUAL[2][0], 1)]}[view]
-    golden(GOLDEN / f"{view}-{width or 'natural'}.txt", table(view, write_runs(tmp_path, subjects), width=width))
+    golden(
+        GOLDEN / f"{view}-{width or 'natural'}.txt",
+        table(view, [each.record() for each in write_runs(tmp_path, subjects)], width=width),
+    )
 
 
 def test_a_narrow_terminal_is_not_overrun(tmp_path: Path) -> None:
     """At 80 columns every line fits, and no figure is cut."""
-    runs = write_runs(tmp_path, EQUAL)
-    narrow, natural = table("budget", runs, width=80), table("budget", runs)
+    runs = [each.record() for each in write_runs(tmp_path, EQUAL)]
+    narrow, natural = (
+        table("budget", runs, width=80),
+        table("budget", runs),
+    )
     assert max(map(len, narrow.splitlines())) <= 80
     assert set("".join(natural.split())) == set("".join(narrow.split()))
     for figure in ("84,000", "2,500,000", "2,433"):
@@ -40,8 +46,12 @@ def test_names_are_no_markup(tmp_path: Path) -> None:
     runs = [
         write_run(tmp_path / f"{place}", subject, seed=0, wrong=[True], design=name) for place, name in enumerate(names)
     ]
-    assert [line[0] for line in grid("depth", runs).rows] == ["[red]x[/red]", "a?[31mb", ".../net.toml"]
-    assert "[red]x[/red]" in table("depth", runs)
+    assert [line[0] for line in grid("depth", [each.record() for each in runs]).rows] == [
+        "[red]x[/red]",
+        "a?[31mb",
+        ".../net.toml",
+    ]
+    assert "[red]x[/red]" in table("depth", [each.record() for each in runs])
 
 
 def test_what_was_not_measured_is_a_dash(tmp_path: Path) -> None:
@@ -49,4 +59,5 @@ def test_what_was_not_measured_is_a_dash(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", Subject(family="resnet", depth=8), seed=0, wrong=[True])
     results = run.folder / "results.json"
     results.write_text(results.read_text().replace('"validation"', '"other"'))
-    assert grid("runs", [run]).rows[0][7] == "–"
+    seal(run.folder)
+    assert grid("runs", [run.record()]).rows[0][7] == "–"

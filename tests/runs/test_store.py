@@ -28,13 +28,13 @@ def names(folder: Path) -> list[str]:
 def test_a_run_is_begun_with_what_determines_it(tmp_path: Path) -> None:
     """Experiment, plan and environment stand in its folder, and read back as they were."""
     folder = tmp_path / "deep" / "er" / "run"
-    run = begin(folder, EXPERIMENT, PLAN, classes=["a"], note="none")
+    run = begin(folder, EXPERIMENT, PLAN, classes=list("abcdefghij"), note="none")
     assert run == find(folder) == Run(folder)
     assert names(folder) == ["checkpoints", "env.json", "experiment.json"]
     assert (run.name, run.checkpoints) == ("run", folder / "checkpoints")
-    assert (run.experiment, run.plan) == (EXPERIMENT, PLAN)
+    assert (run.beginning().experiment, run.beginning().plan) == (EXPERIMENT, PLAN)
     written = json.loads((folder / "experiment.json").read_text())
-    assert (written["classes"], written["note"]) == (["a"], "none")
+    assert (written["classes"], written["note"]) == (list("abcdefghij"), "none")
     environment = json.loads((folder / "env.json").read_text())
     assert set(environment) == {"python", "packages", "system", "processor", "cores", "threads", "command"}
     assert set(environment["packages"]) >= {"resatlas", "torch", "numpy"}
@@ -44,7 +44,7 @@ def test_a_run_is_begun_with_what_determines_it(tmp_path: Path) -> None:
 def test_a_folder_that_is_there_and_empty_is_free(tmp_path: Path) -> None:
     """Someone who made the folder first is no problem."""
     check_free(tmp_path)
-    assert begin(tmp_path, EXPERIMENT, PLAN).experiment == EXPERIMENT
+    assert begin(tmp_path, EXPERIMENT, PLAN).beginning().experiment == EXPERIMENT
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_damaged_experiment_is_refused_in_words(tmp_path: Path, text: str, par
     run = begin(tmp_path, EXPERIMENT, PLAN)
     (tmp_path / "experiment.json").write_text(text)
     with pytest.raises(UsageError):
-        getattr(run, part)
+        getattr(run.beginning(), part)
 
 
 @pytest.mark.parametrize("plan", [None, [], "x", {"stem": 3}])
@@ -162,7 +162,7 @@ def test_a_damaged_plan_is_refused_in_words(tmp_path: Path, plan: Any) -> None: 
     run = begin(tmp_path, EXPERIMENT, PLAN)
     write_json(tmp_path / "experiment.json", {**to_json(EXPERIMENT), "plan": plan})
     with pytest.raises(UsageError):
-        _ = run.plan
+        _ = run.beginning().plan
 
 
 def test_rows_are_recorded_and_cut_back(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_two_that_begin_at_once_are_not_mixed(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(store, "check_free", overtaken)
     with pytest.raises(FolderError, match="holds another run"):
         begin(folder, EXPERIMENT, PLAN)
-    assert find(folder).experiment == other
+    assert find(folder).beginning().experiment == other
 
 
 def test_who_has_a_run_sweeps_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from resatlas.runs.files import read_json, write_json
 from resatlas.studies import asking
 from resatlas.studies.asking import ask
 from resatlas.studies.study import AskedQuestion, Dissection, Runs, Study
-from tests.reporting.folders import Subject, write_run
+from tests.reporting.folders import Subject, edited, write_run
 
 DESIGNS = ("resnet:depth=8,base=2", "plain:depth=8,base=2")
 
@@ -32,7 +32,7 @@ def trained(folder: Path, whole: Study) -> Path:
         subject = Subject(family=experiment.design.partition(":")[0], depth=8, knobs="base=2")
         write_run(folder / name, subject, seed=experiment.seed, wrong=[True, False])
         file = folder / name / "experiment.json"
-        write_json(file, {**read_json(file), "plan": plan_to_json(plan(experiment.design))})
+        edited(file, plan=plan_to_json(plan(experiment.design)))
     return folder
 
 
@@ -129,7 +129,6 @@ def test_a_real_question_is_answered(tmp_path: Path) -> None:
     whole = study(Dissection(question="capacity", designs=DESIGNS[:1]))
     trained(tmp_path, whole)
     run = tmp_path / names(whole)[DESIGNS[0], 0]
-    write_json(run / "results.json", {**read_json(run / "results.json"), "parameters": 1000})
     assert ask(whole, tmp_path, on_question=lambda _: None) == ()
     assert read_json(run / FOLDER / "capacity.json")["runs"] == [run.name]
 

@@ -11,10 +11,9 @@ from PIL import Image
 from resatlas.data.dataset import DataSet, Parts
 from resatlas.data.digits import digits
 from resatlas.errors import DataError
-from resatlas.runs.files import read_json, write_json
 from resatlas.studies import pictures as module
 from resatlas.studies.pictures import pictures, png
-from tests.reporting.folders import EQUAL, write_run
+from tests.reporting.folders import EQUAL, edited, write_run
 
 
 def test_pictures_are_the_images_of_these_ids(tmp_path: Path) -> None:
@@ -22,7 +21,7 @@ def test_pictures_are_the_images_of_these_ids(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True])
     test = digits(16).read().test
     wanted = [str(test.ids[k]) for k in (0, 7)]
-    found = pictures()(run, [*wanted, "99999"])
+    found = pictures()(run.record(), [*wanted, "99999"])
     assert not isinstance(found, str)
     assert list(found) == wanted
     for name, k in zip(wanted, (0, 7), strict=True):
@@ -48,8 +47,8 @@ def test_a_data_set_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     give = pictures()
     assert read == []
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True])
-    give(run, ["1"])
-    give(run, ["6"])
+    give(run.record(), ["1"])
+    give(run.record(), ["6"])
     assert read == ["digits:size=16"]
 
 
@@ -57,7 +56,9 @@ def test_a_data_set_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_files_are_not_opened(tmp_path: Path, data: str) -> None:
     """The sentence names no folder."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True], data=data)
-    assert pictures()(run, ["1"]) == "No picture is shown: these images are files, and none is opened for a page."
+    assert (
+        pictures()(run.record(), ["1"]) == "No picture is shown: these images are files, and none is opened for a page."
+    )
 
 
 @pytest.mark.parametrize("why", ["gone", "other classes", "other images", "unknown knob"])
@@ -72,15 +73,14 @@ def test_images_that_are_not_those_of_the_test_are_not_shown(
 
     if why == "gone":
         monkeypatch.setattr(module, "read_parts", gone)
-    record = read_json(run.folder / "experiment.json")
-    changes = {
+    changes: dict[str, dict[str, object]] = {
         "gone": {},
-        "other classes": {"classes": ["a", "b"]},
+        "other classes": {"classes": list("abcdefghij")},
         "other images": {"images": "another digest"},
         "unknown knob": {"data": "digits:sizes=16"},
     }
-    write_json(run.folder / "experiment.json", {**record, **changes[why]})
-    found = pictures()(run, ["1"])
+    edited(run.folder / "experiment.json", **changes[why])
+    found = pictures()(run.record(), ["1"])
     assert found == "No picture is shown: digits is not on this machine, or is no longer what the runs were tested on."
 
 
@@ -93,4 +93,4 @@ def test_images_of_two_channels_have_no_picture(tmp_path: Path, monkeypatch: pyt
         return replace(parts, test=replace(parts.test, images=parts.test.images.repeat(2, axis=1)))  # type: ignore[union-attr, call-arg]
 
     monkeypatch.setattr(module, "read_parts", doubled)
-    assert "no grey or coloured images" in str(pictures()(run, ["1"]))
+    assert "no grey or coloured images" in str(pictures()(run.record(), ["1"]))

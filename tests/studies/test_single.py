@@ -72,7 +72,7 @@ def test_results_say_what_was_trained_and_what_came_out(run: Run) -> None:
     """Names as they were given, sizes of the plan for these images, and the values of the last epoch."""
     data = datasets.resolve(EXPERIMENT.data)
     plan = designs.plan(EXPERIMENT.design, image=data.image, classes=4)
-    results, last = run.results, run.metrics[-1]
+    results, last = run.record().written, run.metrics[-1]
     assert {key: results[key] for key in ("design", "data", "recipe", "seed", "epochs", "family", "depth")} == {
         "design": EXPERIMENT.design,
         "data": EXPERIMENT.data,
@@ -103,8 +103,8 @@ def test_results_say_what_was_trained_and_what_came_out(run: Run) -> None:
 def test_an_experiment_is_written_down_whole(run: Run) -> None:
     """The run knows its experiment, the plan of its network for its images, its classes and the note on its data."""
     data = datasets.resolve(EXPERIMENT.data)
-    assert run.experiment == EXPERIMENT
-    assert run.plan == designs.plan(EXPERIMENT.design, image=data.image, classes=4)
+    assert run.beginning().experiment == EXPERIMENT
+    assert run.beginning().plan == designs.plan(EXPERIMENT.design, image=data.image, classes=4)
     written = json.loads((run.folder / "experiment.json").read_text())
     assert (tuple(written["classes"]), written["note"]) == (data.classes, data.note)
 
@@ -114,7 +114,7 @@ def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None
     """Each test image once, in order; a second opinion on the saved weights gives the same table and the same error."""
     data = datasets.resolve(EXPERIMENT.data)
     images = material(data.read(), EXPERIMENT, data)
-    network = trained(run, EXPERIMENT).eval()
+    network = trained(run.record(), EXPERIMENT).eval()
     rows = []
     losses = []
     names = data.classes
@@ -129,8 +129,8 @@ def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None
     assert head == ["id", "true", "predicted", "probability"]
     assert [[*row[:3], f"{float(row[3]):.3f}"] for row in written] == rows
     wrong = sum(row[1] != row[2] for row in rows)
-    assert run.results["test"]["error_percent"] == pytest.approx(100 * wrong / 24)
-    assert run.results["test"]["loss"] == pytest.approx(sum(losses) / 24, rel=1e-4)
+    assert run.record().written["test"]["error_percent"] == pytest.approx(100 * wrong / 24)
+    assert run.record().written["test"]["loss"] == pytest.approx(sum(losses) / 24, rel=1e-4)
 
 
 def test_the_test_images_are_touched_once_after_the_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,8 +164,8 @@ def test_without_validation_there_are_no_such_values(tmp_path: Path) -> None:
     """A recipe that holds nothing back trains on all images, and its results have no validation."""
     experiment = replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, validation=Fraction(0)))
     run = carried_out(tmp_path / "run", experiment)
-    assert "validation" not in run.results
-    assert run.results["train"]["images"] == 96
+    assert "validation" not in run.record().written
+    assert run.record().written["train"]["images"] == 96
     assert all("validation_loss" not in row for row in run.metrics)
 
 
@@ -173,11 +173,11 @@ def test_python_trains_as_the_command_line_does(run: Run, tmp_path: Path, monkey
     """`resatlas.train` gives the results, in the folder that it is told or in the usual one."""
     monkeypatch.chdir(tmp_path)
     results = resatlas.train(EXPERIMENT, out=tmp_path / "told")
-    assert results == Run(tmp_path / "told").results
+    assert results == Run(tmp_path / "told").record().written
     assert_same(Run(tmp_path / "told"), run)
     train(EXPERIMENT)
     assert_same(Run(tmp_path / "runs" / EXPERIMENT.run_name), run)
-    assert train(EXPERIMENT, resume="auto") == Run(tmp_path / "runs" / EXPERIMENT.run_name).results
+    assert train(EXPERIMENT, resume="auto") == Run(tmp_path / "runs" / EXPERIMENT.run_name).record().written
 
 
 def unreadable() -> Parts:
@@ -252,7 +252,7 @@ def test_retesting_gives_the_same_values(copy: Run) -> None:
     predictions = (copy.folder / "predictions.csv").read_bytes()
     results = (copy.folder / "results.json").read_bytes()
     (copy.folder / "predictions.csv").unlink()
-    assert retest(copy.folder) == copy.results["test"]
+    assert retest(copy.folder) == copy.record().written["test"]
     assert (copy.folder / "predictions.csv").read_bytes() == predictions
     assert (copy.folder / "results.json").read_bytes() == results
 
@@ -311,7 +311,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
 def test_a_folder_s_own_validation_comes_before_the_recipe_s(photographs: tuple[Run, Path]) -> None:
     """Nothing of train is held back where val and test both exist; predictions name the files of test."""
     run, root = photographs
-    assert {part: run.results[part]["images"] for part in ("train", "validation", "test")} == {
+    assert {part: run.record().written[part]["images"] for part in ("train", "validation", "test")} == {
         "train": 16,
         "validation": 16,
         "test": 16,
@@ -320,7 +320,7 @@ def test_a_folder_s_own_validation_comes_before_the_recipe_s(photographs: tuple[
         rows = list(csv.DictReader(lines))
     assert [row["id"] for row in rows] == [f"{name}/{k}.png" for name in ("cat", "dog") for k in range(8)]
     assert [row["true"] for row in rows] == ["cat"] * 8 + ["dog"] * 8
-    before = run.results["test"]["error_percent"]
+    before = run.record().written["test"]["error_percent"]
     assert retest(run.folder)["error_percent"] == before
     assert (root / "test").is_dir()
 
@@ -340,9 +340,9 @@ def test_other_classes_than_those_learnt_are_refused(
     """Renamed, further or missing ones are an error of the data that names the first."""
     run, root = photographs
     data = datasets.resolve(f"{root}:size=8")
-    check_classes(run, data)
+    check_classes(run.record(), data)
     with pytest.raises(DataError, match=words):
-        check_classes(run, replace(data, classes=classes))
+        check_classes(run.record(), replace(data, classes=classes))
 
 
 def test_images_that_cannot_be_read_may_be_skipped(tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_images_that_cannot_be_read_may_be_skipped(tmp_path: Path) -> None:
         carried_out(tmp_path / "error", experiment)
     run = carried_out(tmp_path / "skip", replace(experiment, unreadable="skip"))
     assert run.finished
-    assert run.experiment.unreadable == "skip"
+    assert run.beginning().experiment.unreadable == "skip"
 
 
 def test_every_other_value_than_the_recipe_s_is_told() -> None:
@@ -395,7 +395,7 @@ def test_a_run_stopped_on_its_last_step_can_be_tested_again(tmp_path: Path) -> N
     with pytest.raises(Exception, match="SIGTERM"):
         carried_out(tmp_path / "run", watcher=signalling(15))
     run = carried_out(tmp_path / "run", resume="auto")
-    assert retest(run.folder)["error_percent"] == run.results["test"]["error_percent"]
+    assert retest(run.folder)["error_percent"] == run.record().written["test"]["error_percent"]
 
 
 def test_one_image_has_no_statistics(tmp_path: Path) -> None:

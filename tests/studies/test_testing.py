@@ -71,7 +71,7 @@ def logits(run: Run, network: Network | None = None, data: str = EXPERIMENT.data
     """(logits, labels) of the test images, asked one by one."""
     part = datasets.resolve(data).read().test
     assert isinstance(part, ImageSet)
-    network = network or trained(run, run.experiment).eval()
+    network = network or trained(run.record(), run.beginning().experiment).eval()
     by = read_normaliser(run.folder / NORMALISATION)
     with torch.no_grad():
         said = [network(normalised(unit(torch.from_numpy(image)[None]), by))[0] for image in part.images]
@@ -137,9 +137,9 @@ def test_averaged_statistics_are_those_of_the_training_images(runs: tuple[Run, R
     [usual] = evaluate([runs[0].folder])
     assert found.file.name == "predictions-reestimated-centre.csv"
     assert found.values["loss"] != usual.values["loss"]
-    experiment, data = runs[0].experiment, datasets.resolve(EXPERIMENT.data)
+    experiment, data = runs[0].beginning().experiment, datasets.resolve(EXPERIMENT.data)
     images = material(data.read(), experiment, data, normaliser=normaliser_of(runs[0]))
-    network = trained(runs[0], experiment)
+    network = trained(runs[0].record(), experiment)
     seen: dict[torch.nn.Module, list[torch.Tensor]] = {}
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
 
@@ -199,7 +199,7 @@ def test_a_net_of_more_classes_is_restricted_to_the_data_s(runs: tuple[Run, Run]
     assert found.values["error_percent"] == pytest.approx(100 * sum(wrong) / len(wrong))
     names = {"data": "predictions-two-restricted-centre.csv", "run": "predictions-two-centre.csv"}
     assert found.file.name == names[among]
-    assert {line["true"] for line in rows(found.file)} == {runs[0].classes[k] for k in (0, 2)}
+    assert {line["true"] for line in rows(found.file)} == {runs[0].beginning().classes[k] for k in (0, 2)}
 
 
 def test_classes_that_a_net_has_not_learnt_are_refused(runs: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,7 @@ import time
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from tests.training.small import DATA
 
@@ -48,22 +47,20 @@ def forking(seconds: float = 0.0, *, preparing: float = 0.0) -> None:
 
     runner.get_context = lambda _: get_context("fork")  # type: ignore[assignment]
     os.cpu_count = lambda: 2
-    step, begin = loop.step, session.start
+    step, train = loop.step, session.train
 
     def slow_step(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
         step(state, batch, course)
         time.sleep(seconds)
 
-    def slow_start(
-        run: session.Run, experiment: session.Experiment, device: torch.device = loop.CPU
-    ) -> loop.TrainState:
+    def slow_start(run: session.Run, *arguments: Any, **more: Any) -> loop.TrainState:  # noqa: ANN401
         (run.folder / "preparing").touch()
         time.sleep(preparing)
-        return begin(run, experiment, device)
+        return train(run, *arguments, **more)
 
     loop.step = slow_step
     if preparing:
-        session.start = slow_start
+        session.train = slow_start
 
 
 slowly = partial(forking, 0.25)

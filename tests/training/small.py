@@ -131,7 +131,7 @@ def different(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> 
 
 def results_without_times(run: Run) -> dict[str, Any]:
     """The results that do not depend on the machine."""
-    return {key: value for key, value in run.results.items() if key not in TIMES}
+    return {key: value for key, value in run.record().written.items() if key not in TIMES}
 
 
 def assert_same(left: Run, right: Run) -> None:

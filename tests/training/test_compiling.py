@@ -69,7 +69,7 @@ def trained(folder: Path) -> list[str]:
     """Where a compiled training differs from the usual one, whose operations are the same."""
     session.compiling = partial(compiling, backend="eager")  # type: ignore[assignment]
     run = carried_out(folder / "run", replace(EXPERIMENT, compiled="units"))
-    assert run.experiment.compiled == "units"
+    assert run.beginning().experiment.compiled == "units"
     return different(tensors(last_checkpoint(run)), tensors(last_checkpoint(carried_out(folder / "plain"))))
 
 

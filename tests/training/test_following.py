@@ -226,7 +226,7 @@ def test_iterations_end_a_training_within_an_epoch(tmp_path: Path) -> None:
     experiment = replace(EXPERIMENT, recipe=recipe)
     run = carried_out(tmp_path / "run", experiment)
     assert [row["step"] for row in run.metrics] == [5, 10, 12]
-    assert (run.results["epochs"], last_checkpoint(run).name) == (3, "step-00000012")
+    assert (run.record().written["epochs"], last_checkpoint(run).name) == (3, "step-00000012")
     for number in (10, 11, 12):
         folder = tmp_path / f"stopped-{number}"
         with pytest.raises(Exception, match="SIGTERM"):

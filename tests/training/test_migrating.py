@@ -52,10 +52,10 @@ def edited(file: Path, change: Callable[[dict[str, object]], object]) -> None:
 
 def test_a_run_of_the_schema_before_says_what_it_trains(run: Run) -> None:
     """The same experiment as today's, with its own digest, which its checkpoints know."""
-    assert (run.experiment.design, run.experiment.data) == (DESIGN, DATA)
-    assert run.experiment.recipe == OLD.recipe
+    assert (run.beginning().experiment.design, run.beginning().experiment.data) == (DESIGN, DATA)
+    assert run.beginning().experiment.recipe == OLD.recipe
     assert position(last_checkpoint(run))["schema"] == 1
-    assert position(last_checkpoint(run))["experiment"] == run.digest
+    assert position(last_checkpoint(run))["experiment"] == run.beginning().digest
 
 
 def test_a_run_of_the_schema_before_is_gone_on_with(run: Run) -> None:
@@ -69,7 +69,7 @@ def test_a_run_of_the_schema_before_is_gone_on_with(run: Run) -> None:
         assert list(mine.values()) == pytest.approx(list(theirs.values()), rel=1e-4)
     assert (run.folder / "experiment.json").read_bytes() == before
     assert position(last_checkpoint(run))["schema"] == 2
-    assert position(last_checkpoint(run))["experiment"] == run.digest
+    assert position(last_checkpoint(run))["experiment"] == run.beginning().digest
 
 
 def test_a_run_of_a_later_schema_is_refused(run: Run) -> None:
@@ -87,4 +87,4 @@ def test_the_digest_of_an_old_run_still_guards_it(run: Run) -> None:
     with pytest.raises(FolderError, match="holds another experiment"):
         carried_out(run.folder, OLD, resume="auto")
     with pytest.raises(CheckpointError, match="belongs to another experiment"):
-        carried_out(run.folder, run.experiment, resume="auto")
+        carried_out(run.folder, run.beginning().experiment, resume="auto")

@@ -105,10 +105,10 @@ def test_a_test_is_in_float32(tmp_path: Path) -> None:
 
     run = carried_out(tmp_path / "run", in_precision("bf16"))
     data = catalog.resolve(EXPERIMENT.data)
-    images = session.material(read_parts(data), run.experiment, data, normaliser=session.normaliser_of(run))
-    given = answers(session.trained(run, run.experiment), images.test, images.pipeline)
+    images = session.material(read_parts(data), run.beginning().experiment, data, normaliser=session.normaliser_of(run))
+    given = answers(session.trained(run.record(), run.beginning().experiment), images.test, images.pipeline)
     assert given.logits.dtype == torch.float32
-    assert dict(classification(given)) == run.results["test"]
+    assert dict(classification(given)) == run.record().written["test"]
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,6 @@ def test_a_run_keeps_what_auto_was_where_it_began(tmp_path: Path, monkeypatch: p
     assert [note for note in said if note.startswith("precision auto")] == [
         "precision auto is bf16, here and wherever the run goes on: the processor has avx512_bf16"
     ]
-    assert run.experiment.precision == "bf16"
+    assert run.beginning().experiment.precision == "bf16"
     plain = carried_out(tmp_path / "plain", in_precision("bf16"))
     assert different(tensors(last_checkpoint(run)), tensors(last_checkpoint(plain))) == []

@@ -100,18 +100,18 @@ def test_the_average_changes_no_training(whole: Run, tmp_path: Path) -> None:
     assert {name.partition(":")[0] for name in changed} == {"average"}
     assert [row["train_loss"] for row in other.metrics] == [row["train_loss"] for row in whole.metrics]
     for part in ("test", "validation"):
-        assert other.results[part]["loss"] != whole.results[part]["loss"]
+        assert other.record().written[part]["loss"] != whole.record().written[part]["loss"]
 
 
 def test_what_is_tested_and_exported_is_the_average(whole: Run) -> None:
     """The network of a finished run, its test, its validation; results and metrics say so."""
-    network = trained(whole, REGULARISED)
+    network = trained(whole.record(), REGULARISED)
     averaged = load_file(last_checkpoint(whole) / "average.safetensors")
     assert different(network.state_dict(), averaged) == []
-    state = start(whole, REGULARISED)
+    state = start(whole.record(), REGULARISED)
     assert state.tested is state.average
-    assert whole.results["weights"] == "average"
-    assert whole.metrics[-1]["validation_loss"] == whole.results["validation"]["loss"]
+    assert whole.record().written["weights"] == "average"
+    assert whole.metrics[-1]["validation_loss"] == whole.record().written["validation"]["loss"]
     assert {row["weights"] for row in whole.metrics} == {"average"}
 
 
@@ -128,15 +128,15 @@ def test_a_checkpoint_without_its_average_is_damaged(whole: Run) -> None:
     try:
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(CheckpointError, match=r"average\.safetensors has another sha256"):
-            trained(whole, REGULARISED)
+            trained(whole.record(), REGULARISED)
         file.unlink()
         with pytest.raises(CheckpointError, match=r"average\.safetensors"):
-            trained(whole, REGULARISED)
+            trained(whole.record(), REGULARISED)
         known = json.loads(seals)
         del known["files"][file.name]
         manifest.write_text(json.dumps(known))
         with pytest.raises(CheckpointError, match=r"average\.safetensors: no such file"):
-            trained(whole, REGULARISED)
+            trained(whole.record(), REGULARISED)
     finally:
         file.write_bytes(content)
         manifest.write_text(seals)

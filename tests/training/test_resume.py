@@ -132,7 +132,7 @@ def test_a_finished_run_is_left_alone(unbroken: Run) -> None:
     notes: list[str] = []
     prepared = prepare(EXPERIMENT, out=unbroken.folder, resume="auto")
     results = carry_out(prepared, watcher=Watcher(on_note=notes.append), resume="auto")
-    assert results == unbroken.results
+    assert results == unbroken.record().written
     assert notes == [f"{unbroken.folder} is finished: nothing is left to train"]
     assert content(unbroken.folder) == before
 
@@ -296,8 +296,8 @@ def test_results_of_a_resumed_run_count_all_its_seconds(unbroken: Run, tmp_path:
     assert before > 0
     resumed(run.folder)
     assert run.timing[1]["seconds"] > before
-    assert run.results["seconds"] == sum(row["seconds"] for row in run.timing)
-    assert run.results["images_per_second"] == pytest.approx(3 * STEPS * 16 / run.results["seconds"])
+    assert run.record().written["seconds"] == sum(row["seconds"] for row in run.timing)
+    assert run.record().written["images_per_second"] == pytest.approx(3 * STEPS * 16 / run.record().written["seconds"])
     assert results_without_times(run) == results_without_times(unbroken)
 
 

@@ -39,7 +39,7 @@ def test_a_signal_stops_and_saves(unbroken: Run, tmp_path: Path, number: signal.
     assert last_checkpoint(run).name == f"step-{step:08d}"
     ended = processes.run(tmp_path, *TRAIN, "--resume", "auto", "--json")
     assert ended.code == 0
-    assert json.loads(ended.out) == run.results
+    assert json.loads(ended.out) == run.record().written
     assert f"resumes from step-{step:08d}" in ended.err.splitlines()
     assert f", from step {step} -> run" in ended.err
     assert_same(run, unbroken)

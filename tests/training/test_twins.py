@@ -62,10 +62,10 @@ def test_the_twin_of_a_recipe_trains(name: str, photographs: str, tmp_path: Path
     )
     run = carried_out(tmp_path / "run", experiment)
     assert [row["epoch"] for row in run.metrics] == [1, 2, 3]
-    assert 0 < run.results["train"]["loss"] < 10
-    assert run.results["recipe"] == name
+    assert 0 < run.record().written["train"]["loss"] < 10
+    assert run.record().written["recipe"] == name
     if recipe.initial:
-        assert run.plan.initial == recipe.initial
+        assert run.beginning().plan.initial == recipe.initial
     with pytest.raises(Exception, match="SIGTERM"):
         carried_out(tmp_path / "stopped", experiment, watcher=signalling(3))
     carried_out(tmp_path / "stopped", experiment, resume="auto")

@@ -1,5 +1,6 @@
 """What a question yields: facts and tables whose every value has a name and a unit; free of torch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
@@ -139,6 +140,8 @@ def from_json(data: Any) -> Answer:  # noqa: ANN401 - JSON is what JSON is
 
 
 def _cell(value: object) -> Cell:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if value is None or isinstance(value, str | int | float):
         return value
     raise TypeError(f"{value!r} is no value of a table")

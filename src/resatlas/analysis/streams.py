@@ -126,15 +126,14 @@ def _row(path: str, streams: Streams) -> BlockRow:
 
 
 def _matrix(subject: Subject, rows: Sequence[BlockRow]) -> MatrixRow:
-    results = subject.run.results
-    parts = {part: results.get(part) or {} for part in ("train", "validation", "test")}
+    results = subject.run.outcome
     return MatrixRow(
         skip_matrix=skip_matrix(subject.plan),
         run=subject.name,
         seed=subject.run.experiment.seed,
-        train_loss=parts["train"].get("loss"),
-        validation_error=parts["validation"].get("error_percent"),
-        test_error=parts["test"].get("error_percent"),
+        train_loss=results.train.loss,
+        validation_error=results.validation.error_percent if results.validation else None,
+        test_error=results.test.error_percent,
         last_difference=rows[-1].difference,
     )
 

@@ -11,7 +11,7 @@ from resatlas.data.dataset import Part
 from resatlas.data.loading import Batch
 from resatlas.data.pipeline import Pipeline
 from resatlas.nets.network import Network
-from resatlas.runs.store import Run
+from resatlas.runs.record import RunRecord
 from resatlas.training.session import Material, trained
 
 BATCH = 256
@@ -34,7 +34,7 @@ class Shown:
 class Subject:
     """A finished run with its images. The test images stay untouched: no question is tuned or answered on them."""
 
-    run: Run
+    run: RunRecord
     material: Material
 
     @property

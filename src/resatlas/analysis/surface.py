@@ -96,10 +96,8 @@ def answer(subjects: Sequence[Subject], *, images: int | None) -> Answer:
 
 def _stored(subject: Subject, images: int | None) -> float | None:
     """The loss that the run noted of the same images, if it did."""
-    validation = subject.run.results.get("validation")
-    if images is not None or not isinstance(validation, dict):
-        return None
-    return validation.get("loss")
+    validation = subject.run.outcome.validation
+    return validation.loss if images is None and validation else None
 
 
 @torch.no_grad()

@@ -39,6 +39,16 @@ def decode(kind: type[T], data: object, *, where: str) -> T:
     return _decode(kind, data, where)
 
 
+def known(kind: Any, data: object) -> object:  # noqa: ANN401 - the type is the caller's
+    """The data without the keys that dataclasses of the type lack, as a file of a later version may have them."""
+    members = _members(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    [cls, *others] = [member for member in members if is_dataclass(member)] or [None]
+    if cls is None or others or not isinstance(data, Mapping):
+        return data
+    hints = _hints(cast("type", cls))
+    return {key: known(hints[key], value) for key, value in data.items() if key in hints}
+
+
 def decode_text(kind: Any, text: str, *, where: str) -> Any:  # noqa: ANN401 - the type is the caller's
     """The value of that type which a word of the command line means: 28, 0.3, 3/4, true, none, a name.
 

@@ -59,9 +59,9 @@ class Clock:
 
 def opening(run: "Run", course: "Course", state: "TrainState") -> tuple[str, str]:
     """What is about to be trained, and how it is carried out, in a line each."""
-    recipe, world = course.recipe, course.world
+    recipe, world, experiment = course.recipe, course.world, run.beginning().experiment
     what = (
-        f"{run.experiment.design} on {run.experiment.data} by {recipe.name}: {len(course.images):,} images, "
+        f"{experiment.design} on {experiment.data} by {recipe.name}: {len(course.images):,} images, "
         f"{course.epochs} epochs of {course.steps_per_epoch} steps, batch {recipe.batch}, "
         f"learning rate up to {float(recipe.schedule.peak):g}, seed {course.seed}"
         + (f", from step {state.step:,}" if state.step else "")
@@ -71,7 +71,7 @@ def opening(run: "Run", course: "Course", state: "TrainState") -> tuple[str, str
     group = min(recipe.norm_group or share, recipe.batch)
     passes = ceil(share / min(share, group))
     how = (
-        f"{course.precision} on {course.device}, {run.experiment.layout}, {_counted(world.size, 'process')}, "
+        f"{course.precision} on {course.device}, {experiment.layout}, {_counted(world.size, 'process')}, "
         f"of a batch {share} images each, in {_counted(passes, 'pass')} of norm groups of {group}"
     )
     return what, how

@@ -46,7 +46,7 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
         raise failure
     answers = report([folder])
     write_page(page, title=f"resatlas {study.name}", answers=answers, pictures=pictures())
-    results = {answer.question.name: [run.results for run in answer.runs] for answer in answers}
+    results = {answer.question.name: [dict(run.written) for run in answer.runs] for answer in answers}
     return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_shown, answers), f"page: {page}"]))
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from safetensors import SafetensorError
 
@@ -34,8 +34,11 @@ from resatlas.exporting.preprocessing import as_numbers, preprocessing
 from resatlas.nets.network import Network
 from resatlas.nets.weights import save_weights
 from resatlas.recipes.images import Centre
-from resatlas.runs.files import drafted, read_json, sha256_of, write_bytes, write_json, write_text
-from resatlas.runs.store import FIRST, Run, check_writable, find
+from resatlas.runs import record
+from resatlas.runs.decoding import read_run
+from resatlas.runs.files import drafted, sha256_of, write_bytes, write_json, write_text
+from resatlas.runs.record import RunRecord
+from resatlas.runs.store import check_writable
 from resatlas.training import session
 
 
@@ -64,7 +67,7 @@ def save_pretrained(what: str | Path | Network, folder: str | Path) -> None:
     target = Path(folder)
     _check_free(target)
     check_writable(target)
-    source = _of_network(what) if isinstance(what, Network) else _of_run(find(_path(what)))
+    source = _of_network(what) if isinstance(what, Network) else _of_run(read_run(_path(what)))
     with _drafted(target) as draft:
         save_weights(source.network, draft / WEIGHTS)
         config = _config(source, draft)
@@ -88,7 +91,7 @@ def _of_network(network: Network) -> Source:
     )
 
 
-def _of_run(run: Run) -> Source:
+def _of_run(run: RunRecord) -> Source:
     """The last weights of a finished run, and all that it knows."""
     if not run.finished:
         raise FolderError(f"{run.folder} is not finished; finish it with --resume auto, then save it")
@@ -97,7 +100,7 @@ def _of_run(run: Run) -> Source:
         network=session.trained(run, experiment),
         entry=resolved(experiment.design, run.plan),
         design=_without_folders(experiment.design),
-        family=str(_result(run, "family")),
+        family=run.outcome.family,
         class_names=run.classes,
         layout=experiment.layout,
         view=experiment.recipe.view,
@@ -106,37 +109,26 @@ def _of_run(run: Run) -> Source:
     )
 
 
-def _training(run: Run) -> Training:
-    experiment, record = run.experiment, read_json(run.folder / FIRST)
+def _training(run: RunRecord) -> Training:
+    experiment, results = run.experiment, run.outcome
     name, colon, knobs = separated(experiment.data)
     weights = experiment.weights
     return Training(
         data=experiment.data if name in NAMED else f"{Path(name).name}{colon}{knobs}",
-        note=str(record.get("note", "")),
+        note=run.beginning.note,
         recipe=experiment.recipe.name,
-        departures=tuple(map(str, record.get("departures", ()))),
-        epochs=_result(run, "epochs"),
+        departures=run.beginning.departures,
+        epochs=results.epochs,
         seed=experiment.seed,
         begun_from=weights and replace(weights, file=Path(weights.file).name),
-        train=_figures(run, "train"),
-        validation=_figures(run, "validation") if "validation" in run.results else None,
-        test=_figures(run, "test"),
+        train=_figures(results.train),
+        validation=_figures(results.validation) if results.validation else None,
+        test=_figures(results.test),
     )
 
 
-def _figures(run: Run, part: str) -> Figures:
-    found = _result(run, part)
-    try:
-        return Figures(**{each.name: found[each.name] for each in fields(Figures)})
-    except (KeyError, TypeError):
-        raise FolderError(f"{run.folder}: results.json has no figures of its {part} images") from None
-
-
-def _result(run: Run, key: str) -> Any:  # noqa: ANN401 - JSON is what JSON is
-    try:
-        return run.results[key]
-    except (KeyError, TypeError):
-        raise FolderError(f"{run.folder}: results.json is not that of a finished run; it has no {key}") from None
+def _figures(found: record.Figures) -> Figures:
+    return Figures(loss=found.loss, error_percent=found.error_percent, images=found.images)
 
 
 def _config(source: Source, draft: Path) -> Config:

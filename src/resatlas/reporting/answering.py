@@ -9,7 +9,7 @@ from resatlas.designs.published import Published, published_of
 from resatlas.errors import UsageError
 from resatlas.reporting.fairness import remarks, warnings
 from resatlas.reporting.judging import Judged, judged
-from resatlas.reporting.predictions import has_predictions, wrong_answers
+from resatlas.reporting.predictions import wrong_answers
 from resatlas.reporting.questions import Group, Question, asked, neighbours, questions
 from resatlas.reporting.report import Answer
 from resatlas.reporting.second_opinions import mcnemar_p
@@ -89,7 +89,7 @@ def _answered(question: Question, points: float) -> Answered:
 def _net_by_net(question: Question) -> Iterator[TwoNets]:
     """McNemar on the nets of each pair that share a seed; on the first of each where none do."""
     groups = dict.fromkeys(group for pair in question.pairs for group in pair)
-    wrong = {run: wrong_answers(run) for group in groups for run in group.runs if has_predictions(run)}
+    wrong = {run: wrong_answers(run) for group in groups for run in group.runs if run.predictions}
     for first, second in question.pairs:
         for seeds in _seeds(first, second):
             one, other = (group.runs[group.seeds.index(k)] for group, k in zip((first, second), seeds, strict=True))

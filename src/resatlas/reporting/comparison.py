@@ -1,16 +1,15 @@
 """Designs side by side: which runs are one design's, its figures over seeds."""
 
 import math
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 
-from resatlas.errors import FolderError
-from resatlas.reporting.words import presentable
+from resatlas.reporting.words import listed, presentable
 from resatlas.runs.experiment import Experiment
-from resatlas.runs.files import read_json
-from resatlas.runs.store import Run
+from resatlas.runs.record import Images, RunRecord
 
 APART = 1.10
 """Budgets whose largest is more than this many times their smallest are not equal."""
@@ -37,10 +36,12 @@ class Sample:
 class Row:
     """Runs that differ in nothing but the seed: one design, its cost, and its figures over the seeds.
 
+    `network` is the identity of the design's plan, of which `design` is the label.
     `images_per_second` is the median over all epochs, `seconds` the sum over all seeds.
     """
 
     design: str
+    network: str
     family: str
     depth: int
     data: str
@@ -57,43 +58,76 @@ class Row:
     seconds: float
 
 
-def groups(runs: Iterable[Run]) -> tuple[tuple[Run, ...], ...]:
-    """The runs parted into those that differ in nothing but the seed, in order of appearance."""
-    found: dict[Experiment, list[Run]] = {}
+def groups(runs: Iterable[RunRecord]) -> tuple[tuple[RunRecord, ...], ...]:
+    """The runs parted into those that differ in nothing but the seed, in order of appearance.
+
+    Runs are of one design if their plans are equal, whatever it was called, and of one data set if its files are.
+    """
+    found: dict[tuple[Experiment, str, Images], list[RunRecord]] = {}
     for run in runs:
-        found.setdefault(replace(run.experiment, seed=0), []).append(run)
+        found.setdefault((replace(run.experiment, design="", seed=0), run.network, run.images), []).append(run)
     return tuple(map(tuple, found.values()))
 
 
-def row(runs: Sequence[Run]) -> Row:
+def rows(parted: Iterable[Sequence[RunRecord]]) -> tuple[Row, ...]:
+    """The rows of groups, in which different designs of one label are numbered, as in my.toml and my.toml (2)."""
+    made = list(map(row, parted))
+    meant: dict[str, dict[str, None]] = {}
+    for each in sorted(made, key=lambda each: each.parameters):
+        meant.setdefault(each.design, {}).setdefault(each.network)
+    places = {(label, network): k for label, found in meant.items() for k, network in enumerate(found, start=1)}
+    numbers = [places[each.design, each.network] for each in made]
+    return tuple(
+        each if number == 1 else replace(each, design=f"{each.design} ({number})")
+        for each, number in zip(made, numbers, strict=True)
+    )
+
+
+def about_labels(runs: Sequence[RunRecord], shown: Sequence[Row]) -> Iterator[str]:
+    """A sentence for each label that several designs have, and for each design that has several labels."""
+    sizes: dict[str, dict[str, str]] = {}
+    for each in shown:
+        label = re.sub(r" \(\d+\)$", "", each.design)
+        sizes.setdefault(label, {})[each.network] = f"{each.design} has {each.parameters:,} parameters"
+    for label, found in sizes.items():
+        if len(found) > 1:
+            yield f"{label} names {len(found)} designs, whose plans differ: {'; '.join(found.values())}"
+    names: dict[str, dict[str, None]] = {}
+    for run in runs:
+        names.setdefault(run.network, {}).setdefault(presentable(run.experiment.design))
+    for network, own in names.items():
+        first = next(each.design for each in shown if each.network == network)
+        if len(own) > 1:
+            yield f"{listed(own)} are one design, since their plans are equal; it is shown as {first}"
+
+
+def row(runs: Sequence[RunRecord]) -> Row:
     """The row of runs that differ in nothing but the seed.
 
-    Raises: FolderError if a run has no results, or other ones.
+    Raises: FolderError if a run has no results.
     """
-    try:
-        results = [run.results for run in runs]
-        first, experiment = results[0], runs[0].experiment
-        speeds = [epoch["images_per_second"] for run in runs for epoch in run.timing]
-        validation = tuple(each["validation"]["error_percent"] for each in results if "validation" in each)
-        return Row(
-            design=presentable(experiment.design),
-            family=first["family"],
-            depth=first["depth"],
-            data=presentable(experiment.data),
-            recipe=presentable(experiment.recipe.name),
-            epochs=first["epochs"],
-            parameters=first["parameters"],
-            multiply_adds=first["multiply_adds"],
-            mean_path_length=first["mean_path_length"],
-            seeds=tuple(each["seed"] for each in results),
-            train_loss=Sample(values=tuple(each["train"]["loss"] for each in results)),
-            validation_error_percent=Sample(values=validation) if len(validation) == len(results) else None,
-            test_error_percent=Sample(values=tuple(each["test"]["error_percent"] for each in results)),
-            images_per_second=median(speeds or [each["images_per_second"] for each in results]),
-            seconds=sum(each["seconds"] for each in results),
-        )
-    except (KeyError, TypeError) as error:
-        raise FolderError(f"{runs[0].folder}: its results are not those of a finished run ({error})") from None
+    results = [run.outcome for run in runs]
+    first, experiment = results[0], runs[0].experiment
+    speeds = [epoch.images_per_second for run in runs for epoch in run.timing]
+    validation = tuple(each.validation.error_percent for each in results if each.validation)
+    return Row(
+        design=presentable(experiment.design),
+        network=runs[0].network,
+        family=first.family,
+        depth=first.depth,
+        data=presentable(experiment.data),
+        recipe=presentable(experiment.recipe.name),
+        epochs=first.epochs,
+        parameters=first.parameters,
+        multiply_adds=first.multiply_adds,
+        mean_path_length=first.mean_path_length,
+        seeds=tuple(each.seed for each in results),
+        train_loss=Sample(values=tuple(each.train.loss for each in results)),
+        validation_error_percent=Sample(values=validation) if len(validation) == len(results) else None,
+        test_error_percent=Sample(values=tuple(each.test.error_percent for each in results)),
+        images_per_second=median(speeds or [each.images_per_second for each in results]),
+        seconds=sum(each.seconds for each in results),
+    )
 
 
 def labels(shown: Sequence[Row]) -> tuple[str, ...]:
@@ -111,7 +145,6 @@ def labels(shown: Sequence[Row]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def shared_notes(runs: Iterable[Run]) -> tuple[str, ...]:
+def shared_notes(runs: Iterable[RunRecord]) -> tuple[str, ...]:
     """What the data sets say about themselves, each note once."""
-    notes = (read_json(run.folder / "experiment.json").get("note") for run in runs)
-    return tuple(dict.fromkeys(note for note in notes if isinstance(note, str) and note))
+    return tuple(dict.fromkeys(run.beginning.note for run in runs if run.beginning.note))

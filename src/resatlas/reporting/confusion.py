@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from resatlas.reporting.chart import finished
 from resatlas.reporting.figure import Figure, Spec
-from resatlas.reporting.predictions import Guess, guesses, has_predictions
 from resatlas.reporting.questions import Group
 from resatlas.reporting.table import Grid
 from resatlas.reporting.words import presentable
-from resatlas.runs.store import Run
+from resatlas.runs.record import Guess, RunRecord
 
 MOST_CLASSES = 30
 """Classes up to which a map of counts can be read."""
@@ -23,7 +22,7 @@ MOST_ROWS = 20
 MOST_IMAGES = 18
 """Wrong images that are shown."""
 
-Pictures = Callable[[Run, Sequence[str]], Mapping[str, bytes] | str]
+Pictures = Callable[[RunRecord, Sequence[str]], Mapping[str, bytes] | str]
 """Gives the test images of a run by their ids, as PNG; or says why there are none."""
 
 
@@ -60,20 +59,17 @@ class Gallery(NamedTuple):
     without: str
 
 
-def no_pictures(_run: Run, _images: Sequence[str]) -> str:
+def no_pictures(_run: RunRecord, _images: Sequence[str]) -> str:
     """What a page says that was made from run folders alone."""
     return "No picture is shown: this page was made from run folders alone."
 
 
 def confusion(group: Group) -> Confusion | None:
-    """The confusions of a group's nets; None where none has its predictions.
-
-    Raises: FolderError if predictions are damaged.
-    """
-    runs = [run for run in group.runs if has_predictions(run)]
+    """The confusions of a group's nets; None where none has its predictions."""
+    runs = [run for run in group.runs if run.predictions]
     if not runs:
         return None
-    given = [each for run in runs for each in guesses(run)]
+    given = [each for run in runs for each in run.predictions or ()]
     counts = Counter((each.true, each.predicted) for each in given)
     classes = _classes(runs[0], given)
     nets = "1 net" if len(runs) == 1 else f"{len(runs)} nets"
@@ -83,17 +79,14 @@ def confusion(group: Group) -> Confusion | None:
 
 
 def gallery(groups: Sequence[Group], pictures: Pictures) -> Gallery | None:
-    """The images that most nets of a question get wrong, the surest errors first among equals.
-
-    Raises: FolderError if predictions are damaged.
-    """
-    runs = [run for group in groups for run in group.runs if has_predictions(run)]
+    """The images that most nets of a question get wrong, the surest errors first among equals."""
+    runs = [run for group in groups for run in group.runs if run.predictions]
     if not runs:
         return None
     wrong: dict[tuple[str, str], list[Guess]] = defaultdict(list)
     images: set[str] = set()
     for run in runs:
-        given = guesses(run)
+        given = run.predictions or ()
         images.update(each.image for each in given)
         for each in given:
             if each.true != each.predicted:
@@ -129,7 +122,7 @@ def _address(picture: bytes | None) -> str:
     return f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}" if picture else ""
 
 
-def _classes(run: Run, given: Sequence[Guess]) -> list[str]:
+def _classes(run: RunRecord, given: Sequence[Guess]) -> list[str]:
     """The classes in the run's order; last those that only the file of predictions has."""
     present = {name for each in given for name in (each.true, each.predicted)}
     return [*run.classes, *sorted(present - set(run.classes))]

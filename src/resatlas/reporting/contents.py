@@ -6,7 +6,6 @@ from itertools import chain
 from typing import NamedTuple
 
 from resatlas.designs.citations import PAPERS, bibtex, papers_of
-from resatlas.errors import FolderError
 from resatlas.reporting import limits
 from resatlas.reporting.answer_text import document
 from resatlas.reporting.answering import Answered, answered
@@ -23,7 +22,7 @@ from resatlas.reporting.report import Answer, parted
 from resatlas.reporting.table import Grid, grid
 from resatlas.reporting.verdict import notes, verdict
 from resatlas.reporting.words import listed, presentable
-from resatlas.runs.store import Run
+from resatlas.runs.record import RunRecord
 
 LONGEST_NAME = 80
 
@@ -54,18 +53,17 @@ class Inside(NamedTuple):
 class Contents(NamedTuple):
     """A page: its questions, the networks, what is inside some, what can be concluded, and whom to cite.
 
-    `undrawn` are designs that cannot be drawn, `uncited` those whose papers are not known, in words.
+    `uncited` are designs whose papers are not known, in words.
     """
 
     sections: tuple[Section, ...]
     networks: tuple[Figure, ...]
-    undrawn: str
     inside: tuple[Inside, ...]
     shown: tuple[str, ...]
     hidden: tuple[str, ...]
     citations: tuple[str, ...]
     uncited: str
-    runs: tuple[Run, ...]
+    runs: tuple[RunRecord, ...]
 
 
 def contents(answers: Sequence[Answer], pictures: Pictures) -> Contents:
@@ -80,14 +78,13 @@ def contents(answers: Sequence[Answer], pictures: Pictures) -> Contents:
     known = [each for each in told if each]
     groups = [group for each in known for group in each.question.groups]
     runs = {run.folder.resolve(): run for answer in parts for run in answer.runs}
-    networks, undrawn = _networks(groups, names)
+    networks = _networks(groups, names)
     inside = tuple(_inside(finding, run, names) for run in runs.values() for finding in findings(run))
     dissected = list(dict.fromkeys(name for each in inside for name in each.finding.runs))
     citations, uncited = _citations(groups)
     return Contents(
         sections=sections,
         networks=networks,
-        undrawn=undrawn,
         inside=inside,
         shown=limits.shown(known, dissected),
         hidden=limits.hidden(known, dissected),
@@ -152,28 +149,19 @@ def _section(answer: Answer, told: Answered | None, pictures: Pictures, names: _
     )
 
 
-def _inside(finding: Finding, run: Run, names: _Names) -> Inside:
+def _inside(finding: Finding, run: RunRecord, names: _Names) -> Inside:
     drawn = (Figure(names.new(finding.name, title_of(spec), run.name), title_of(spec), spec) for spec in finding.specs)
     return Inside(finding, tuple(drawn))
 
 
-def _networks(groups: Sequence[Group], names: _Names) -> tuple[tuple[Figure, ...], str]:
-    """Each network once, and in words the designs whose plan is not in their runs."""
+def _networks(groups: Sequence[Group], names: _Names) -> tuple[Figure, ...]:
+    """Each network once."""
     found: dict[str, Figure] = {}
-    missing: dict[str, None] = {}
     for group in groups:
         title = presentable(group.row.design)
-        if title in found:
-            continue
-        try:
-            spec = drawing(group.runs[0].plan, title=title)
-        except FolderError:
-            missing[title] = None
-            continue
-        found[title] = Figure(names.new("network", title), title, spec)
-    return tuple(
-        found.values()
-    ), f"The plan of {listed(missing)} cannot be read, so it is not drawn." if missing else ""
+        if title not in found:
+            found[title] = Figure(names.new("network", title), title, drawing(group.runs[0].plan, title=title))
+    return tuple(found.values())
 
 
 def _citations(groups: Sequence[Group]) -> tuple[tuple[str, ...], str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from resatlas.reporting.chart import LOOKS, OTHER, Kind, drawable, finished, legend_of, opacity, picked_by
 from resatlas.reporting.figure import Figure, Spec
 from resatlas.reporting.questions import Group
-from resatlas.runs.store import Run
+from resatlas.runs.record import RunRecord
 
 DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
 """Of the designs of one family, from the largest to the smallest; further ones are as the last."""
@@ -14,7 +14,7 @@ DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
 
 def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
     """Training loss and validation error, epoch by epoch; no chart of what was not measured."""
-    how = f"bold: mean, thin: seeds; the legend picks designs; {_rates(groups)}{_cut_off(groups)}"
+    how = f"bold: mean, thin: seeds; the legend picks designs; {_rates(groups)}"
     panels: tuple[tuple[str, str, str, str, Kind], ...] = (
         ("training-loss", "train_loss", "Training loss, epoch by epoch", "cross-entropy, log scale", "log"),
         (
@@ -34,11 +34,11 @@ def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
 
 def _epochs(groups: Sequence[Group], key: str, scale: Kind) -> list[Spec]:
     return [
-        {"group": group.label, "run": run.name, "epoch": epoch["epoch"], "value": epoch[key]}
+        {"group": group.label, "run": run.name, "epoch": epoch.epoch, "value": getattr(epoch, key)}
         for group in groups
         for run in group.runs
         for epoch in run.metrics
-        if "epoch" in epoch and drawable(epoch.get(key), scale)
+        if drawable(getattr(epoch, key), scale)
     ]
 
 
@@ -129,17 +129,11 @@ def _rates(groups: Sequence[Group]) -> str:
     return f"the learning rate is {peak} throughout" if level else f"the learning rate falls smoothly, from {peak}"
 
 
-def _cut_off(groups: Sequence[Group]) -> str:
-    """How many runs have lost epochs of their course: where they end, the mean is of the others alone."""
-    lost = sum(len(run.metrics) < group.row.epochs for group in groups for run in group.runs)
-    return f"; {lost} without all of their epochs" if lost else ""
-
-
-def _rates_of(run: Run) -> list[tuple[int, float]]:
+def _rates_of(run: RunRecord) -> list[tuple[int, float]]:
     return [
-        (epoch["epoch"], epoch["learning_rate"])
+        (epoch.epoch, epoch.learning_rate)
         for epoch in run.metrics
-        if "epoch" in epoch and drawable(epoch.get("learning_rate"), "linear")
+        if epoch.learning_rate is not None and drawable(epoch.learning_rate, "linear")
     ]
 
 

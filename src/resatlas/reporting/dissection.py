@@ -18,8 +18,9 @@ from resatlas.reporting.chart import COLOURS, LETTERS, drawable, finished, legen
 from resatlas.reporting.figure import Spec
 from resatlas.reporting.table import Grid
 from resatlas.reporting.words import listed, presentable
+from resatlas.runs.decoding import read_beginning
 from resatlas.runs.files import read_json
-from resatlas.runs.store import FIRST, Run
+from resatlas.runs.record import FIRST, RunRecord
 from resatlas.values.reading import content
 
 LARGEST_PICTURE = 1_000_000  # bytes
@@ -98,7 +99,7 @@ READINGS: Mapping[str, str] = {
 """How the figures of a question are read."""
 
 
-def findings(run: Run) -> Iterator[Finding]:
+def findings(run: RunRecord) -> Iterator[Finding]:
     """What a run was asked, in the order of the questions.
 
     Raises: FolderError if a file does not hold an answer.
@@ -134,7 +135,7 @@ def _designs(names: Sequence[str], first: Path) -> str:
     """The designs of runs, of which the first has this folder and the others lie beside it; else their names."""
     folders = [first, *(first.parent / Path(name).name for name in names[1:])]
     found = Counter(
-        Run(folder).experiment.design if (folder / FIRST).is_file() else name
+        read_beginning(folder).experiment.design if (folder / FIRST).is_file() else name
         for name, folder in zip(names, folders, strict=False)
     )
     return listed(f"{design} ({count} nets)" if count > 1 else design for design, count in found.items())

@@ -34,6 +34,7 @@ def warnings(question: Question) -> tuple[str, ...]:
     """What is unequal among the groups that are compared."""
     compared = tuple(dict.fromkeys(group for pair in question.pairs for group in pair))
     return (
+        *question.about_labels,
         *(_unequal(compared) if compared else ()),
         *(f"left out, not finished: {each}" for each in question.unfinished),
     )

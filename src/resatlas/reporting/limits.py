@@ -10,7 +10,7 @@ from resatlas.reporting.questions import Group
 from resatlas.reporting.statistics import LEVEL
 from resatlas.reporting.verdict import apart, could_see
 from resatlas.reporting.words import listed, presentable
-from resatlas.runs.store import Run
+from resatlas.runs.record import RunRecord
 
 MOST_NAMED = 6
 
@@ -95,7 +95,7 @@ def _images(answers: Sequence[Answered]) -> Iterator[str]:
         )
 
 
-def _tests(runs: Sequence[Run]) -> Iterator[str]:
+def _tests(runs: Sequence[RunRecord]) -> Iterator[str]:
     again = sum(any(run.folder.glob("predictions-*.csv")) for run in runs)
     yield (
         "How the lowest test error of this page would be on new images: whoever picks it chooses by these test images, "
@@ -129,7 +129,7 @@ def _unfinished(answers: Sequence[Answered]) -> Iterator[str]:
         yield f"The {count} of “{presentable(question.title)}” that did not finish, and what they would have changed."
 
 
-def _runs(answers: Sequence[Answered]) -> list[Run]:
+def _runs(answers: Sequence[Answered]) -> list[RunRecord]:
     runs = (run for answer in answers for group in answer.question.groups for run in group.runs)
     return list(dict.fromkeys(runs))
 

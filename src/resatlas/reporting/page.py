@@ -20,8 +20,8 @@ from resatlas.reporting.figure import Figure
 from resatlas.reporting.report import Answer
 from resatlas.reporting.words import presentable
 from resatlas.runs.experiment import Experiment
-from resatlas.runs.files import read_json, write_text
-from resatlas.runs.store import Run
+from resatlas.runs.files import write_text
+from resatlas.runs.record import RunRecord
 
 
 class Card(NamedTuple):
@@ -82,24 +82,18 @@ def page_figures(answers: Sequence[Answer]) -> tuple[Figure, ...]:
     return tuple(figures(contents(answers, no_pictures)))
 
 
-def _card(runs: Sequence[Run]) -> Card:
+def _card(runs: Sequence[RunRecord]) -> Card:
     """The card of runs that differ in the seed alone."""
     experiment = runs[0].experiment
-    surroundings = [read_json(run.folder / "env.json") for run in runs]
-    given = (shlex.join(presentable(str(word)) for word in each.get("command", ())) for each in surroundings)
+    surroundings = [run.environment for run in runs]
+    given = (shlex.join(map(presentable, each.command if each else ())) for each in surroundings)
     alone = (_alone(run.experiment) for run in runs)
     return Card(
         title=f"{presentable(experiment.design)} on {presentable(experiment.data)}, recipe {experiment.recipe.name}",
         commands=tuple(zip((run.name for run in runs), given, alone, strict=True)),
-        environments=tuple(dict.fromkeys(map(_environment, surroundings))),
+        environments=tuple(dict.fromkeys(each.entries if each else () for each in surroundings)),
         recipe=json.dumps(encode(experiment.recipe), indent=2, ensure_ascii=False),
     )
-
-
-def _environment(surroundings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    packages = surroundings.get("packages", {})
-    shown = {key: value for key, value in surroundings.items() if key not in ("command", "packages")} | packages
-    return tuple((name, str(value)) for name, value in shown.items() if value)
 
 
 def _alone(experiment: Experiment) -> str:

@@ -2,23 +2,20 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from resatlas.designs.alike import alike
 from resatlas.designs.catalog import Entry, resolve
 from resatlas.errors import FolderError, ResatlasError, UnknownName, unknown
-from resatlas.reporting.comparison import APART, Row, groups, labels, row
-from resatlas.reporting.predictions import has_predictions, wrong_answers
+from resatlas.reporting.comparison import APART, Row, about_labels, groups, labels, rows
+from resatlas.reporting.predictions import wrong_answers
 from resatlas.reporting.report import Answer, report
 from resatlas.reporting.words import listed, presentable
 from resatlas.runs.experiment import Experiment
-from resatlas.runs.files import read_json
-from resatlas.runs.store import FIRST, Run
+from resatlas.runs.record import RunRecord, identity
 
 SIZES = ("depth", "base", "widen", "alpha", "width")
 """Knobs that make a network of one kind larger or smaller; designs that agree in all others are of one kind."""
@@ -36,7 +33,7 @@ class Group:
     label: str
     row: Row
     experiment: Experiment
-    runs: tuple[Run, ...]
+    runs: tuple[RunRecord, ...]
     entry: Entry | None
     kind: Hashable
     test_images: int
@@ -57,7 +54,10 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Groups, the pairs of them that are compared, and why none may be, where the nets are not of the same images."""
+    """Groups, the pairs of them that are compared, and why none may be, where the nets are not of the same images.
+
+    `about_labels` says where one label names several designs, or one design has several labels.
+    """
 
     title: str
     data: str
@@ -65,6 +65,7 @@ class Question:
     pairs: tuple[tuple[Group, Group], ...]
     unfinished: tuple[str, ...]
     obstacles: tuple[str, ...] = ()
+    about_labels: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:
@@ -103,12 +104,12 @@ def asked(answer: Answer) -> Question:
     Raises: FolderError if results are missing or damaged.
     """
     parted = [sorted(group, key=lambda run: run.experiment.seed) for group in groups(answer.runs)]
-    rows = sorted(
-        ((_checked_row(group), group) for group in parted),
+    shown = sorted(
+        zip(rows(parted), parted, strict=True),
         key=lambda each: (each[0].family, each[0].parameters, each[0].design, each[0].recipe, each[0].epochs),
     )
-    names = labels([each for each, _ in rows])
-    made = tuple(_group(label, each, group) for label, (each, group) in zip(names, rows, strict=True))
+    names = labels([each for each, _ in shown])
+    made = tuple(_group(label, each, group) for label, (each, group) in zip(names, shown, strict=True))
     return Question(
         title=answer.question.title,
         data=", ".join(sorted({presentable(run.experiment.data) for run in answer.runs})),
@@ -116,10 +117,11 @@ def asked(answer: Answer) -> Question:
         pairs=(),
         unfinished=tuple(answer.unfinished),
         obstacles=tuple(_obstacles(answer.runs, made)),
+        about_labels=tuple(about_labels(answer.runs, [each for each, _ in shown])),
     )
 
 
-def _obstacles(runs: Sequence[Run], made: Sequence[Group]) -> Iterator[str]:
+def _obstacles(runs: Sequence[RunRecord], made: Sequence[Group]) -> Iterator[str]:
     """Why errors may not be compared at all: other images, or one net that stands twice."""
     if len({(run.experiment.data, run.images, run.classes) for run in runs}) > 1:
         data = sorted({presentable(run.experiment.data) for run in runs})
@@ -134,26 +136,13 @@ def _obstacles(runs: Sequence[Run], made: Sequence[Group]) -> Iterator[str]:
     if len(tested) > 1:
         yield f"the runs were tested on {listed(f'{n:,}' for n in sorted(tested))} images: not the same"
         return
-    if len({frozenset(wrong_answers(run)) for run in runs if has_predictions(run)}) > 1:
+    if len({frozenset(wrong_answers(run)) for run in runs if run.predictions}) > 1:
         yield "the runs were tested on other images: the ids of their predictions differ"
 
 
-def _checked_row(runs: Sequence[Run]) -> Row:
-    for run in runs:
-        results = run.results if isinstance(run.results, dict) else {}
-        test = results.get("test")
-        numbers = [results.get(key) for key in ("parameters", "multiply_adds", "seconds", "epochs")]
-        numbers += [test.get(key) for key in ("error_percent", "images")] if isinstance(test, dict) else [None]
-        if not all(isinstance(each, int | float) and math.isfinite(each) and each >= 0 for each in numbers):
-            raise FolderError(f"{run.folder / 'results.json'} does not hold the results of a run")
-        if results.get("seed") != run.experiment.seed:
-            raise FolderError(f"{run.folder}: results.json and {FIRST} tell of different seeds")
-    return row(runs)
-
-
-def _group(label: str, shown: Row, runs: Sequence[Run]) -> Group:
+def _group(label: str, shown: Row, runs: Sequence[RunRecord]) -> Group:
     experiment = replace(runs[0].experiment, seed=0)
-    entry = _entry(experiment.design)
+    entry = _entry_of(runs[0])
     return Group(
         label=label,
         row=shown,
@@ -161,10 +150,10 @@ def _group(label: str, shown: Row, runs: Sequence[Run]) -> Group:
         runs=tuple(runs),
         entry=entry,
         kind=_kind(entry, shown),
-        test_images=runs[0].results["test"]["images"],
-        seconds=median(run.results["seconds"] for run in runs),
+        test_images=runs[0].outcome.test.images,
+        seconds=median(run.outcome.seconds for run in runs),
         machines=frozenset(map(_machine, runs)),
-        departures=tuple(dict.fromkeys(note for run in runs for note in _departures(run))),
+        departures=tuple(dict.fromkeys(presentable(note) for run in runs for note in run.beginning.departures)),
     )
 
 
@@ -176,6 +165,20 @@ def _entry(design: str) -> Entry | None:
         return None
 
 
+def _entry_of(run: RunRecord) -> Entry | None:
+    """What the design of a run means here, or None where that is another network by now, as of a file that changed."""
+    entry = _entry(run.experiment.design)
+    return entry if entry and _means(entry, run) else None
+
+
+def _means(entry: Entry, run: RunRecord) -> bool:
+    """Whether an entry is the network of a run."""
+    try:
+        return identity(entry.plan(image=run.plan.image, classes=run.plan.classes)) == run.network
+    except ResatlasError:  # the images are too small for it
+        return False
+
+
 def _kind(entry: Entry | None, shown: Row) -> Hashable:
     design = entry.design if entry else None
     if design is None:
@@ -184,18 +187,9 @@ def _kind(entry: Entry | None, shown: Row) -> Hashable:
     return (design.family, *(knob for knob in knobs if knob[0] not in SIZES))
 
 
-def _machine(run: Run) -> tuple[str, ...]:
-    file = run.folder / "env.json"
-    told: Any = read_json(file) if file.is_file() else {}
-    told = told if isinstance(told, dict) else {}
-    packages = told.get("packages")
-    version = packages.get("torch") if isinstance(packages, dict) else None
-    return tuple(str(each) for each in (told.get("processor"), told.get("cores"), told.get("threads"), version))
-
-
-def _departures(run: Run) -> Iterable[str]:
-    noted = read_json(run.folder / FIRST).get("departures", [])
-    return [presentable(note) for note in noted if isinstance(note, str)] if isinstance(noted, list) else []
+def _machine(run: RunRecord) -> tuple[str, ...]:
+    where = run.environment
+    return (where.processor, where.cores, where.threads, where.version("torch")) if where else ()
 
 
 def neighbours(made: Sequence[Group]) -> tuple[tuple[Group, Group], ...]:
@@ -220,11 +214,12 @@ def neighbours(made: Sequence[Group]) -> tuple[tuple[Group, Group], ...]:
 def _against(made: Sequence[Group], design: str) -> tuple[tuple[Group, Group], ...]:
     meant = _entry(design)
 
-    def matches(group: Group) -> bool:
-        same = meant is not None and group.entry is not None and alike(meant, group.entry)
-        return design in (group.experiment.design, group.row.design) or same
-
-    base = [group for group in made if matches(group)]
+    same = [group for group in made if meant is not None and _means(meant, group.runs[0])]
+    base = (
+        [group for group in made if group.row.design == design]
+        or same
+        or [group for group in made if group.experiment.design == design]
+    )
     return tuple((group, other) for group in made if group not in base for other in base)
 
 
@@ -235,5 +230,6 @@ def sizes_of(like: Group, everyone: Sequence[Group]) -> tuple[Group, ...]:
 
 def differing(first: Group, second: Group) -> tuple[str, ...]:
     """The fields of the experiments, but the seed, in which two groups differ."""
-    names = (each.name for each in fields(Experiment))
-    return tuple(name for name in names if getattr(first.experiment, name) != getattr(second.experiment, name))
+    names = (each.name for each in fields(Experiment) if each.name != "design")
+    others = (name for name in names if getattr(first.experiment, name) != getattr(second.experiment, name))
+    return (*(() if first.row.network == second.row.network else ("design",)), *others)

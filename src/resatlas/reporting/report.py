@@ -1,22 +1,23 @@
 """What a user names, as questions with their runs: run folders, and folders of a study."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from resatlas.errors import FolderError, quoted
 from resatlas.reporting.words import presentable
 from resatlas.runs.collection import FILE, Question, read_collection
-from resatlas.runs.files import read_json
-from resatlas.runs.store import FIRST, Run, find
+from resatlas.runs.decoding import read_run, read_status
+from resatlas.runs.record import FIRST, RESULTS, RunRecord
 
 
 class Answer(NamedTuple):
     """A question, its finished runs, and its other runs in words: name and status."""
 
     question: Question
-    runs: tuple[Run, ...]
+    runs: tuple[RunRecord, ...]
     unfinished: tuple[str, ...] = ()
 
 
@@ -27,18 +28,19 @@ def report(folders: Sequence[Path]) -> tuple[Answer, ...]:
     Raises: FolderError if a folder is no run, no study and holds none, or if no run is finished.
     """
     studies: list[Path] = []
-    single: list[Run] = []
+    single: list[Path] = []
+    read = cache(read_run)  # a run that answers several questions is read once
     for folder in {inner.resolve(): inner for named in folders for inner in _inside(named)}.values():
         if (folder / FILE).is_file():
             studies.append(folder)
         elif (folder / FIRST).is_file():
-            single.append(find(folder.resolve()))
+            single.append(folder.resolve())
         else:
             raise FolderError(f"{folder} is neither a run nor a study: {_what_it_is(folder)}")
-    answers = [_answer(folder, question) for folder in studies for question in read_collection(folder).questions]
+    answers = [_answer(folder, question, read) for folder in studies for question in read_collection(folder).questions]
     if single:
-        names = tuple(run.name for run in single)
-        answers.append(_sorted_out(Question(name="runs", title="Runs", view="runs", runs=names), single))
+        names = tuple(folder.name for folder in single)
+        answers.append(_sorted_out(Question(name="runs", title="Runs", view="runs", runs=names), single, read))
     if not any(answer.runs for answer in answers):
         waiting = dict.fromkeys(name for answer in answers for name in answer.unfinished)
         raise FolderError(f"nothing to report: no run is finished ({', '.join(waiting) or 'none was named'})")
@@ -54,7 +56,7 @@ def parted(answers: Iterable[Answer]) -> tuple[Answer, ...]:
 
 
 def _parts(answer: Answer) -> list[Answer]:
-    found: dict[tuple[object, ...], list[Run]] = {}
+    found: dict[tuple[object, ...], list[RunRecord]] = {}
     for run in answer.runs:
         found.setdefault((run.experiment.data, run.images, run.classes), []).append(run)
     if len(found) < 2:
@@ -77,28 +79,26 @@ def _inside(folder: Path) -> list[Path]:
     return inner or [folder]
 
 
-def _answer(folder: Path, question: Question) -> Answer:
+def _answer(folder: Path, question: Question, read: Callable[[Path], RunRecord]) -> Answer:
     for name in question.runs:
         if Path(name).name != name:
             raise FolderError(f"{folder / FILE} names a run outside its folder: {quoted(name)}")
-    return _sorted_out(question, [Run(folder / name) for name in question.runs])
+    return _sorted_out(question, [folder.resolve() / name for name in question.runs], read)
 
 
-def _sorted_out(question: Question, runs: Sequence[Run]) -> Answer:
+def _sorted_out(question: Question, folders: Sequence[Path], read: Callable[[Path], RunRecord]) -> Answer:
     return Answer(
         question=question,
-        runs=tuple(run for run in runs if run.finished),
-        unfinished=tuple(f"{run.name}: {_status(run)}" for run in runs if not run.finished),
+        runs=tuple(read(folder) for folder in folders if (folder / RESULTS).exists()),
+        unfinished=tuple(f"{each.name}: {_status(each)}" for each in folders if not (each / RESULTS).exists()),
     )
 
 
-def _status(run: Run) -> str:
-    file = run.folder / "status.json"
-    if not file.is_file():
+def _status(folder: Path) -> str:
+    found = read_status(folder)
+    if found is None:
         return "not begun"
-    found = read_json(file)
-    status = str(found.get("status", "unknown")) if isinstance(found, dict) else "unknown"
-    return "its results.json is missing" if status == "finished" else status
+    return f"its {RESULTS} is missing" if found.status == "finished" else found.status
 
 
 def _what_it_is(folder: Path) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import NamedTuple, assert_never
 
-from resatlas.reporting.comparison import Row, Sample, groups, row
+from resatlas.reporting.comparison import Row, Sample, groups, rows
 from resatlas.runs.collection import View
-from resatlas.runs.store import Run
+from resatlas.runs.record import RunRecord
 
 NATURAL = 10_000
 """Columns of a terminal in which nothing is ever folded."""
@@ -21,12 +21,12 @@ class Grid(NamedTuple):
     words: int
 
 
-def grid(view: View, runs: Sequence[Run]) -> Grid:
+def grid(view: View, runs: Sequence[RunRecord]) -> Grid:
     """The figures that a view shows: a line a design, or a line a run.
 
     Raises: FolderError if a run has no results.
     """
-    shown = [row(group) for group in (((run,) for run in runs) if view == "runs" else groups(runs))]
+    shown = rows([(run,) for run in runs] if view == "runs" else groups(runs))
     match view:
         case "depth":
             return Grid(
@@ -59,7 +59,7 @@ def grid(view: View, runs: Sequence[Run]) -> Grid:
             assert_never(view)
 
 
-def table(view: View, runs: Sequence[Run], *, width: int | None = None) -> str:
+def table(view: View, runs: Sequence[RunRecord], *, width: int | None = None) -> str:
     """The grid as plain text, a line a row; for a terminal's width its head, then its cells are broken as needed.
 
     No figure is ever cut: a terminal narrower than the narrowest form wraps the lines itself.

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from resatlas.arch.codec import decode, encode
+from resatlas.arch.codec import encode
 from resatlas.errors import FolderError
+from resatlas.runs.decoding import decoded, read_run
 from resatlas.runs.files import read_json, write_json
-from resatlas.runs.store import Run, find
+from resatlas.runs.record import RunRecord
 
 SCHEMA = 1
 FILE = "study.json"
@@ -47,12 +48,12 @@ def read_collection(folder: Path) -> Collection:
     data: dict[str, Any] = read_json(folder / FILE)
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise FolderError(f"{folder / FILE} is not of schema {SCHEMA}")
-    return decode(Collection, {key: value for key, value in data.items() if key != "schema"}, where=str(folder / FILE))
+    return decoded(Collection, data, folder / FILE, where="study")
 
 
-def answers(folder: Path, question: Question) -> list[Run]:
+def answers(folder: Path, question: Question) -> list[RunRecord]:
     """The finished runs of a question.
 
     Raises: FolderError if a folder is no run.
     """
-    return [run for run in (find(folder / name) for name in question.runs) if run.finished]
+    return [run for run in (read_run(folder / name) for name in question.runs) if run.finished]

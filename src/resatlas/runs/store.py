@@ -1,37 +1,47 @@
-"""A run on disk: which files it has, how it is begun and found again."""
+"""A run while it is trained: how its folder is begun, locked, written to and found again."""
 
 import fcntl
-import json
+import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 from resatlas.arch import plan as plans
 from resatlas.arch.plan import Plan
-from resatlas.errors import FolderError, UsageError, quoted
+from resatlas.errors import CheckpointError, FolderError, quoted
 from resatlas.runs import experiment as experiments
+from resatlas.runs.decoding import check_is_run, read_beginning, read_rows, read_run, read_status
 from resatlas.runs.environment import environment
 from resatlas.runs.experiment import Experiment
-from resatlas.runs.files import append_line, make_folder, read_json, read_lines, sweep, write_json, write_text
-
-FIRST = "experiment.json"
-"""The file that makes a folder a run, and the first to be written."""
+from resatlas.runs.files import append_line, lines_of, make_folder, read_json, read_lines, sweep, write_json, write_text
+from resatlas.runs.record import (
+    ENVIRONMENT,
+    FIRST,
+    METRICS,
+    RESULTS,
+    STATUS,
+    TIMING,
+    Beginning,
+    EpochRow,
+    RunRecord,
+    Status,
+    TimingRow,
+)
 
 LINGERING = 15.0
 """Seconds that what a killed process has started may outlive it."""
 
-T = TypeVar("T")
-
-Status = Literal["running", "stopped", "failed", "finished"]
+ROWS = (METRICS, TIMING)
+"""The files that get a row an epoch."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training on disk, by its folder."""
+    """One training on disk, by its folder: what the process that trains it writes."""
 
     folder: Path
 
@@ -46,87 +56,104 @@ class Run:
         return self.folder / "checkpoints"
 
     @property
-    def experiment(self) -> Experiment:
-        """What it trains."""
-        return self._told_by(experiments.from_json)
-
-    @property
-    def digest(self) -> str:
-        """What its checkpoints know it by: the digest of its experiment as it was written down when it began."""
-        return self._told_by(experiments.digest_as_written)
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of its network, for its data."""
-        return self._told_by(lambda record: plans.from_json(record.get("plan")))
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes that it learns, in the order of its outputs."""
-        return tuple(map(str, self._record.get("classes", ())))
-
-    @property
-    def images(self) -> str:
-        """The fingerprint of the files that it learns from; empty where its data have no files of their own."""
-        return str(self._record.get("images", ""))
-
-    def _told_by(self, read: Callable[[dict[str, Any]], T]) -> T:
-        record = self._record
-        try:
-            return read(record)
-        except UsageError as error:  # somebody has edited it
-            raise FolderError(f"{self.folder / FIRST}: {error}") from None
-
-    @property
-    def _record(self) -> dict[str, Any]:
-        record = read_json(self.folder / FIRST)
-        if not isinstance(record, dict):
-            raise FolderError(f"{self.folder / FIRST} does not describe an experiment")
-        return record
-
-    @property
-    def results(self) -> dict[str, Any]:
-        """Its results; there are some when it is finished."""
-        return read_json(self.folder / "results.json")
-
-    @property
     def finished(self) -> bool:
         """Whether it has its results."""
-        return (self.folder / "results.json").is_file()
+        return (self.folder / RESULTS).is_file()
+
+    @property
+    def concluded(self) -> bool:
+        """Whether nothing is left to do: its status says so, which is written after its results and their seal."""
+        if not self.finished:
+            return False
+        status = read_status(self.folder)
+        return status is None or status.status == "finished"
+
+    def beginning(self) -> Beginning:
+        """What it was begun as.
+
+        Raises: FolderError
+        """
+        return read_beginning(self.folder)
+
+    def record(self) -> RunRecord:
+        """All that its files say now.
+
+        Raises: FolderError
+        """
+        return read_run(self.folder)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """One row an epoch, without a clock: equal after any number of resumes."""
-        return list(read_lines(self.folder / "metrics.jsonl"))
+        """The rows written so far, one an epoch, without a clock: equal after any number of resumes."""
+        return list(read_lines(self.folder / METRICS))
 
     @property
     def timing(self) -> list[dict[str, Any]]:
-        """One row an epoch: seconds and images a second."""
-        return list(read_lines(self.folder / "timing.jsonl"))
+        """The rows written so far, one an epoch: seconds and images a second."""
+        return list(read_lines(self.folder / TIMING))
 
     def record_epoch(self, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
         """Add the rows of one epoch."""
-        append_line(self.folder / "metrics.jsonl", metrics, within=self.folder)
-        append_line(self.folder / "timing.jsonl", timing, within=self.folder)
+        append_line(self.folder / METRICS, metrics, within=self.folder)
+        append_line(self.folder / TIMING, timing, within=self.folder)
+
+    def rows(self, epochs: int) -> dict[str, str]:
+        """The sha256 of the rows of so many epochs, by file, as a checkpoint of their end holds it.
+
+        Raises: CheckpointError if a file has fewer rows.
+        """
+        return {name: hashlib.sha256("".join(self._kept(name, epochs)).encode()).hexdigest() for name in ROWS}
+
+    def check_rows(self, epochs: int, sealed: Mapping[str, str] | None) -> None:
+        """Refuse rows that are not those of a checkpoint, which has so many finished epochs and these sha256.
+
+        Raises: CheckpointError with the file.
+        """
+        found = self.rows(epochs)
+        if sealed is None:  # of an earlier version: they are decoded at least
+            read_rows(self.folder / METRICS, EpochRow)
+            read_rows(self.folder / TIMING, TimingRow)
+        for name in ROWS if sealed else ():
+            if sealed and sealed.get(name) != found[name]:
+                raise CheckpointError(
+                    f"{self.folder / name} was changed: its first {epochs} rows are not those of the checkpoint; put "
+                    "the file back as it was, or train in another folder with --out"
+                )
 
     def cut_back(self, epochs: int) -> None:
-        """Forget the rows after a number of finished epochs, as a resume from there does."""
-        for name in ("metrics.jsonl", "timing.jsonl"):
-            file = self.folder / name
-            if file.exists():
-                kept = list(read_lines(file))[:epochs]
-                write_text(file, "".join(f"{json.dumps(row)}\n" for row in kept), within=self.folder)
+        """Forget the rows after a number of finished epochs, as a resume from there does.
+
+        Raises: CheckpointError if a file has fewer rows.
+        """
+        for name in ROWS:
+            if (self.folder / name).exists() or epochs:
+                write_text(self.folder / name, "".join(self._kept(name, epochs)), within=self.folder)
+
+    def _kept(self, name: str, epochs: int) -> list[str]:
+        lines = [line for line in lines_of(self.folder / name) if line.endswith("\n")][:epochs]
+        if len(lines) < epochs:
+            raise CheckpointError(
+                f"{self.folder / name} has {len(lines)} rows of the {epochs} finished epochs; put the file back as it "
+                "was, or train in another folder with --out"
+            )
+        return lines
 
     def settle(self) -> None:
         """Make what a begun run still lacks: its environment and the folder of its checkpoints."""
         make_folder(self.checkpoints, within=self.folder)
-        if not (self.folder / "env.json").exists():
-            write_json(self.folder / "env.json", environment(), within=self.folder)
+        if not (self.folder / ENVIRONMENT).exists():
+            write_json(self.folder / ENVIRONMENT, environment(), within=self.folder)
 
     def record_execution(self, how: dict[str, Any]) -> None:
-        """Say in env.json how it is carried out from its last start on."""
-        file = self.folder / "env.json"
-        write_json(file, {**read_json(file), "execution": how}, within=self.folder)
+        """Say in env.json how it is carried out from its last start on.
+
+        Raises: FolderError if env.json holds something else than a table.
+        """
+        file = self.folder / ENVIRONMENT
+        told = read_json(file)
+        if not isinstance(told, dict):
+            raise FolderError(f"{file}: a table is expected; it holds a {type(told).__name__}")
+        write_json(file, {**told, "execution": how}, within=self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -149,22 +176,22 @@ class Run:
             try:
                 return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                status = self.folder / "status.json"
-                pid = read_json(status).get("pid", "unknown") if status.exists() else "unknown"
+                status = read_status(self.folder)
+                pid = status.pid if status and status.pid else "unknown"
                 if time.monotonic() > deadline or not isinstance(pid, int) or alive(pid):
                     raise FolderError(f"{self.folder} is locked by pid {pid}, which trains it now") from None
                 time.sleep(0.1)
 
     def set_status(self, status: Status, **more: object) -> None:
         """Replace status.json."""
-        write_json(self.folder / "status.json", {"status": status, "pid": os.getpid(), **more}, within=self.folder)
+        write_json(self.folder / STATUS, {"status": status, "pid": os.getpid(), **more}, within=self.folder)
 
 
 def alive(pid: int) -> bool:
     """Whether a process of that number lives on this machine."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # somebody else's
         return True
@@ -227,9 +254,5 @@ def find(folder: Path) -> Run:
 
     Raises: FolderError if there is none.
     """
-    if not (folder / FIRST).is_file():
-        near = sorted(file.parent.name for file in folder.glob(f"*/{FIRST}"))[:3] if folder.is_dir() else []
-        hint = f"; it holds the runs {', '.join(near)}, …" if near else ""
-        reason = f"it has no {FIRST}" if folder.exists() else "it does not exist"
-        raise FolderError(f"{folder} is no run: {reason}{hint}")
+    check_is_run(folder)
     return Run(folder)

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 
 from resatlas.analysis.answer import from_json
 from resatlas.analysis.questions import FOLDER
 from resatlas.errors import FolderError, ResatlasError
+from resatlas.runs.decoding import read_run
 from resatlas.runs.files import read_json
+from resatlas.runs.record import RunRecord
 from resatlas.runs.store import Run
 from resatlas.studies.dissection import dissect
 from resatlas.studies.study import Study
@@ -19,8 +22,11 @@ def ask(study: Study, folder: Path, *, on_question: Callable[[str], None]) -> tu
     A question to a run that has no results is passed over: its page names that run. One thread computes, as in the
     study's training: networks this small gain nothing by a second, and lose much where another process has it.
     """
+    read = cache(read_run)
     asked = [(question, [Run(folder / name) for name in names]) for question, names in study.questions_inside()]
-    finished = [(question, runs) for question, runs in asked if all(run.finished for run in runs)]
+    finished = [
+        (question, [read(run.folder) for run in runs]) for question, runs in asked if all(run.finished for run in runs)
+    ]
     todo = [(question, runs) for question, runs in finished if not _answered(question, runs)]
     failed: list[str] = []
     with _one_thread() if todo else nullcontext():
@@ -45,12 +51,12 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _designs(runs: list[Run]) -> str:
+def _designs(runs: list[RunRecord]) -> str:
     """The designs of some runs, each once."""
     return ", ".join(dict.fromkeys(run.experiment.design for run in runs))
 
 
-def _answered(question: str, runs: list[Run]) -> bool:
+def _answered(question: str, runs: list[RunRecord]) -> bool:
     """Whether the answer of just these runs is there, and was given after all of them had ended."""
     file = runs[0].folder / FOLDER / f"{question}.json"
     if not file.is_file():

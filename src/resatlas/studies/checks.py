@@ -3,11 +3,13 @@
 from itertools import zip_longest
 from pathlib import Path
 
+from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan
 from resatlas.data.dataset import DataSet, Parts, fingerprint
 from resatlas.errors import DataError, FolderError, quoted
 from resatlas.runs.experiment import Experiment, TrainedWeights, begun_as, digest
-from resatlas.runs.store import Run, check_free, check_writable, find
+from resatlas.runs.record import Beginning, RunRecord
+from resatlas.runs.store import check_free, check_writable, find
 from resatlas.training.execution import Execution, device_of
 
 
@@ -24,12 +26,18 @@ def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str |
         raise FolderError(f"{out} has no run to resume; leave out --resume to begin one")
     if not begun:
         return
-    found = find(out).experiment
-    if digest(found) != digest(begun_as(experiment, found)) or find(out).plan != plan:
+    begun = find(out).beginning()
+    if digest(begun.experiment) != digest(begun_as(experiment, begun.experiment)):
         raise FolderError(f"{out} holds another experiment; give another folder with --out")
+    if begun.plan != plan:
+        then, now = (f"{cost(each).parameters:,}" for each in (begun.plan, plan))
+        raise FolderError(
+            f"{out} holds another experiment: {experiment.design} has changed since it began ({then} parameters then, "
+            f"{now} now); put the design back as it was, or give another folder with --out"
+        )
 
 
-def check_images(run: Run, data: DataSet, parts: Parts) -> None:
+def check_images(run: Beginning | RunRecord, data: DataSet, parts: Parts) -> None:
     """Refuse files that are not those that a run began with.
 
     Raises: DataError
@@ -66,7 +74,7 @@ def check_machine(experiment: Experiment, execution: Execution) -> None:
     logs_here(execution.logs)
 
 
-def check_plan(run: Run) -> None:
+def check_plan(run: RunRecord) -> None:
     """Refuse a plan that is not the one that was trained, before there is memory for it.
 
     Raises: FolderError if no network can be built from it, or another one than the results tell of.
@@ -82,7 +90,7 @@ def check_plan(run: Run) -> None:
     except Exception as error:  # a plan that somebody edited can be wrong in any way
         raise FolderError(f"{file}: no network can be built from its plan: {quoted(str(error))}") from None
     found = (sum(weight.numel() for weight in network.parameters()), logits.shape[1])
-    known = (run.results["parameters"], plan.classes)
+    known = (run.outcome.parameters, plan.classes)
     if found != known:
         raise FolderError(
             f"{file}: its plan has {found[0]:,} parameters and {found[1]:,} outputs; trained were "
@@ -90,19 +98,7 @@ def check_plan(run: Run) -> None:
         )
 
 
-def check_results(run: Run) -> None:
-    """Refuse results that somebody edited, as far as they are used.
-
-    Raises: FolderError
-    """
-    found = run.results if isinstance(run.results, dict) else {}
-    numbers = [found.get("epochs"), found.get("parameters")]
-    test = found.get("test")
-    if not isinstance(test, dict) or not all(isinstance(each, int) for each in numbers) or "error_percent" not in test:
-        raise FolderError(f"{run.folder / 'results.json'} does not hold the results of a run")
-
-
-def check_classes(run: Run, data: DataSet) -> None:
+def check_classes(run: RunRecord, data: DataSet) -> None:
     """Refuse images of other classes than those that a run was trained on.
 
     Raises: DataError with the first that differs.

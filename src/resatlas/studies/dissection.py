@@ -9,9 +9,10 @@ from resatlas.analysis.answer import Answer, Fact, to_json
 from resatlas.analysis.questions import FOLDER, QUESTIONS
 from resatlas.data import catalog as datasets
 from resatlas.errors import FolderError, UnknownName, UsageError, unknown
+from resatlas.runs.decoding import read_run
 from resatlas.runs.files import make_folder, write_json
-from resatlas.runs.store import Run, find
-from resatlas.studies.checks import check_classes, check_plan, check_results
+from resatlas.runs.record import RunRecord
+from resatlas.studies.checks import check_classes, check_plan
 
 if TYPE_CHECKING:  # `capacity` needs no torch
     from resatlas.analysis.subject import Subject
@@ -75,15 +76,14 @@ def _check(
         raise UsageError(f"a training is replayed for flow alone, not for {question}; leave out --replay")
 
 
-def _finished(folder: Path) -> Run:
-    run = find(folder)
+def _finished(folder: Path) -> RunRecord:
+    run = read_run(folder)
     if not run.finished:
         raise FolderError(f"{folder} is not finished; what it has learnt is dissected after its last epoch")
-    check_results(run)
     return run
 
 
-def _opened(run: Run) -> "Subject":
+def _opened(run: RunRecord) -> "Subject":
     """A finished run with its images.
 
     Raises: as `dissect`.

@@ -9,7 +9,7 @@ from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, ImageSet, Parts
 from resatlas.errors import ResatlasError
 from resatlas.reporting.confusion import Pictures
-from resatlas.runs.store import Run
+from resatlas.runs.record import RunRecord
 from resatlas.studies.checks import check_classes, check_images
 from resatlas.studies.single import read_parts
 
@@ -27,7 +27,7 @@ def pictures() -> Pictures:
     return lambda run, images: _pictures(run, images, read)
 
 
-def _pictures(run: Run, images: Sequence[str], read: Callable[[DataSet], Parts]) -> Mapping[str, bytes] | str:
+def _pictures(run: RunRecord, images: Sequence[str], read: Callable[[DataSet], Parts]) -> Mapping[str, bytes] | str:
     """The images by their ids, or why there are none; no sentence names a folder."""
     name, _, _ = datasets.separated(run.experiment.data)
     if name not in datasets.NAMED or name in IN_FILES:

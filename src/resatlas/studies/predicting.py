@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from resatlas.data.listing import below, is_directory, shown
 from resatlas.errors import CheckpointError, DataError, FolderError, UsageError
 from resatlas.exporting.config import CONFIG
-from resatlas.runs.store import FIRST
+from resatlas.runs.record import FIRST
 from resatlas.studies.checks import check_plan
 from resatlas.studies.testing import finished
 

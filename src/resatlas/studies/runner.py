@@ -73,7 +73,7 @@ def carry_out_study(study: Study, folder: Path, *, workers: int | None = None, o
         write_collection(folder, study.collection())
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    todo = sorted((each for each in prepared if not Run(each.folder).finished), key=_work, reverse=True)
+    todo = sorted((each for each in prepared if not Run(each.folder).concluded), key=_work, reverse=True)
     before = len(prepared) - len(todo)
     work = sum(map(_work, todo))
     done: list[Prepared] = []

@@ -13,9 +13,13 @@ from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts, fingerprint
 from resatlas.designs import catalog as designs
 from resatlas.designs.catalog import Entry
+from resatlas.errors import CheckpointError
+from resatlas.runs.decoding import decode_run, read_rows
 from resatlas.runs.environment import leading, processes, restarts
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import write_json
+from resatlas.runs.record import METRICS, TIMING, EpochRow, TimingRow
+from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run, begin, find
 from resatlas.studies.checks import check_folder, check_images, check_machine, check_weights
 from resatlas.studies.departures import departures
@@ -114,12 +118,12 @@ def carry_out(
     how = How(watcher=watcher, resume=asked(resume), save_every=save_every, workers=workers, execution=execution)
     if processes() == 1:
         run = _entered(prepared, how)
-        return run.results if run.finished else _train_and_conclude(run, prepared, how)
+        return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, how)
     from resatlas.training.distributed import joined
 
     with joined() as world:
         run = world.lead(lambda: _entered(prepared, how))
-        return run.results if run.finished else _train_and_conclude(run, prepared, how)
+        return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, how)
 
 
 def _entered(prepared: Prepared, how: How) -> Run:
@@ -130,12 +134,16 @@ def _entered(prepared: Prepared, how: How) -> Run:
     watcher = how.watcher
     if (prepared.folder / "experiment.json").exists():
         run = find(prepared.folder)
-        run.settle()
         if run.finished:
+            if not run.concluded:
+                with run.locked():
+                    _finish(run)
             watcher.on_note(f"{run.folder} is finished: nothing is left to train")
-        else:
-            check_images(run, prepared.data, prepared.parts)
-            check_machine(run.experiment, how.execution)
+            return run
+        run.settle()
+        begun = run.beginning()
+        check_images(begun, prepared.data, prepared.parts)
+        check_machine(begun.experiment, how.execution)
         return run
     experiment = settled(prepared.experiment, how)
     check_machine(experiment, how.execution)
@@ -184,7 +192,7 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
     from resatlas.training.distributed import current
     from resatlas.training.session import material, normaliser_of, train
 
-    experiment, world = run.experiment, current()
+    experiment, world = run.beginning().experiment, current()
     promise = determinism(asked=how.execution.deterministic, on_note=how.watcher.on_note)
     with run.locked() if world.leads else nullcontext(), promise:
         found = world.lead(lambda: _checkpoint(run, how.resume, how.watcher))
@@ -250,15 +258,36 @@ def _concluded(
     names = names_in(images.test)
     write_predictions(run.folder / "predictions.csv", predictions(tested), prepared.data.classes, names)
     write_json(run.folder / "results.json", results, within=run.folder)
-    run.set_status("finished", epoch=run.metrics[-1]["epoch"])
+    _finish(run)
     return results
+
+
+def _finish(run: Run) -> None:
+    """Seal a run that has its results, once its files agree with each other.
+
+    Raises: CheckpointError if its last checkpoint is not valid; FolderError if its files disagree.
+    """
+    from resatlas.training.checkpoint import MANIFEST, newest_valid
+
+    last, rejected = newest_valid(run.checkpoints)
+    if last is None or rejected:
+        raise CheckpointError(f"{run.folder} has no valid checkpoint of its end")
+    found = decode_run(run.folder)
+    if found.seal is None:
+        write_seal(run.folder, checkpoint=last.name, manifest=last / MANIFEST)
+    run.set_status("finished", epoch=found.outcome.epochs)
 
 
 def _trained(run: Run, prepared: Prepared, images: "Material") -> dict[str, Any]:
     """What results.json says of a training, without its tests."""
     experiment, total, lengths = prepared.experiment, cost(prepared.plan), mean_lengths(prepared.plan)
-    last, timing = run.metrics[-1], run.timing
-    seconds = sum(row["seconds"] for row in timing)
+    metrics, timing = read_rows(run.folder / METRICS, EpochRow), read_rows(run.folder / TIMING, TimingRow)
+    if not metrics or len(metrics) != len(timing):
+        raise CheckpointError(
+            f"{run.folder} has {len(metrics)} rows in {METRICS} and {len(timing)} in {TIMING}: they were changed while "
+            "it was trained"
+        )
+    last, seconds = metrics[-1], sum(row.seconds for row in timing)
     return {
         "design": experiment.design,
         "family": prepared.entry.family,
@@ -267,17 +296,17 @@ def _trained(run: Run, prepared: Prepared, images: "Material") -> dict[str, Any]
         "recipe": experiment.recipe.name,
         "seed": experiment.seed,
         **({"weights": "average"} if experiment.recipe.average else {}),
-        "epochs": last["epoch"],
+        "epochs": last.epoch,
         "parameters": total.parameters,
         "multiply_adds": total.multiply_adds,
         "mean_path_length": float(lengths.mean),
         "seconds": seconds,
-        "images_per_second": sum(row["images"] for row in timing) / max(seconds, 1e-9),
+        "images_per_second": sum(row.images for row in timing) / max(seconds, 1e-9),
         "train": {
-            "loss": last["train_loss"],
-            "error_percent": last["train_error_percent"],
+            "loss": last.train_loss,
+            "error_percent": last.train_error_percent,
             "images": len(images.train),
-            **({"skipped_steps": last["skipped_steps"]} if "skipped_steps" in last else {}),
+            **({} if last.skipped_steps is None else {"skipped_steps": last.skipped_steps}),
         },
     }
 

@@ -12,9 +12,10 @@ from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
 from resatlas.errors import DataError, FolderError, UsageError, quoted
 from resatlas.evaluation import protocol as protocols
 from resatlas.evaluation.protocol import Protocol
+from resatlas.runs.decoding import read_run
 from resatlas.runs.experiment import folder_name
-from resatlas.runs.store import Run, find
-from resatlas.studies.checks import check_classes, check_plan, check_results
+from resatlas.runs.record import RunRecord
+from resatlas.studies.checks import check_classes, check_plan
 from resatlas.training.execution import Device, device_of
 
 if TYPE_CHECKING:  # a wrong word is answered before torch is there
@@ -79,7 +80,7 @@ class Tested:
 class Subject:
     """A run ready to be tested: its network, the images, and which of its outputs are the data's classes."""
 
-    run: Run
+    run: RunRecord
     network: "Network"
     data: DataSet
     test: Part
@@ -138,19 +139,18 @@ def ensemble(runs: Sequence[str | Path], asked: Asked = Asked(), progress: Progr
     return found
 
 
-def finished(folder: Path) -> Run:
+def finished(folder: Path) -> RunRecord:
     """The run of a folder, which is finished and whose results are not edited.
 
     Raises: FolderError
     """
-    run = find(folder)
+    run = read_run(folder)
     if not run.finished:
         raise FolderError(f"{folder} is not finished; the test set is touched once, after the last epoch")
-    check_results(run)
     return run
 
 
-Wanted = tuple[Run, tuple[Protocol, ...]]
+Wanted = tuple[RunRecord, tuple[Protocol, ...]]
 
 
 def _wanted(folders: Sequence[str | Path], asked: Asked) -> list[Wanted]:
@@ -180,7 +180,7 @@ def _read(text: str) -> tuple[DataSet, Parts]:
     return data, data.read()
 
 
-def _subject(run: Run, asked: Asked, read: Callable[[str], tuple[DataSet, Parts]], world: "World") -> Subject:
+def _subject(run: RunRecord, asked: Asked, read: Callable[[str], tuple[DataSet, Parts]], world: "World") -> Subject:
     experiment = run.experiment
     known = datasets.resolve(asked.data or experiment.data)
     columns = _columns(run, known)
@@ -213,7 +213,7 @@ def _subject(run: Run, asked: Asked, read: Callable[[str], tuple[DataSet, Parts]
     )
 
 
-def _measured(run: Run, read: Callable[[str], tuple[DataSet, Parts]]) -> "Normaliser":
+def _measured(run: RunRecord, read: Callable[[str], tuple[DataSet, Parts]]) -> "Normaliser":
     """How a run normalises its images that does not say so: as they are measured again."""
     from resatlas.training.session import material
 
@@ -221,7 +221,7 @@ def _measured(run: Run, read: Callable[[str], tuple[DataSet, Parts]]) -> "Normal
     return material(parts, run.experiment, data).pipeline.normaliser
 
 
-def _columns(run: Run, data: DataSet) -> tuple[int, ...]:
+def _columns(run: RunRecord, data: DataSet) -> tuple[int, ...]:
     """Which of a run's outputs each class of the data is.
 
     Raises: DataError if the run has not learnt one of them, or its own data have others now; UsageError if its network
@@ -245,7 +245,7 @@ def _columns(run: Run, data: DataSet) -> tuple[int, ...]:
     return tuple(places[name] for name in data.classes)
 
 
-def _reestimate(run: Run, network: "Network", own: tuple[DataSet, Parts], asked: Asked, world: "World") -> None:
+def _reestimate(run: RunRecord, network: "Network", own: tuple[DataSet, Parts], asked: Asked, world: "World") -> None:
     """Give the network statistics averaged over its training images, each shown once as in one more epoch."""
     from resatlas.data.batches import batches, source
     from resatlas.evaluation.norm_statistics import averaged_statistics, batch_of, set_statistics
@@ -258,7 +258,7 @@ def _reestimate(run: Run, network: "Network", own: tuple[DataSet, Parts], asked:
         source(images.train, once),
         once,
         seed=experiment.seed,
-        epoch=run.results["epochs"],
+        epoch=run.outcome.epochs,
         batch=batch_of(len(images.train), experiment.recipe.norm_group or experiment.recipe.batch),
         leftover="kept",
     )
@@ -302,7 +302,7 @@ def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, ask
     counts = confusion(given)
     file = _file(subjects, protocol, asked)
     note = ""
-    if file.name == "predictions.csv" and values["error_percent"] != first.run.results["test"]["error_percent"]:
+    if file.name == "predictions.csv" and values["error_percent"] != first.run.outcome.test.error_percent:
         note = f"{file} goes on telling of results.json, whose error is another"
     else:
         names = first.test.files if isinstance(first.test, ImageFiles) else ()

@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from resatlas.errors import CheckpointError
 from resatlas.nets.weight_files import read_tensors
 from resatlas.nets.weights import load_weights, save_weights
 from resatlas.recipes.schedule import Pace
+from resatlas.runs.environment import installed_version
 from resatlas.runs.experiment import SCHEMA, schema_fault
 from resatlas.runs.files import drafted, make_folder, remove, sha256_of, write_text
 from resatlas.training.optimizer import momenta, set_momenta
@@ -53,6 +54,18 @@ NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _STEP = re.compile(r"step-\d{8,}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """What a checkpoint says of how it was saved: by how many processes, after which rows, by which versions.
+
+    `rows` are the sha256 of the rows of its finished epochs, by file; None of a version that did not write them.
+    """
+
+    world_size: int
+    rows: Mapping[str, str] | None
+    versions: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class Rejected:
     """A folder that looks like a checkpoint and is none, with the reason."""
@@ -62,11 +75,19 @@ class Rejected:
 
 
 def save(
-    state: TrainState, folder: Path, *, experiment: str, world_size: int = 1, normalisation: str | None = None
+    state: TrainState,
+    folder: Path,
+    *,
+    experiment: str,
+    world_size: int = 1,
+    normalisation: str | None = None,
+    rows: Mapping[str, str] | None = None,
+    photographs: bool = False,
 ) -> Path:
     """Write the state as a new checkpoint below a folder, and forget all but the newest two.
 
-    `experiment` is the digest of what is trained, `normalisation` that of how its images are normalised. Order: files,
+    `experiment` is the digest of what is trained, `normalisation` that of how its images are normalised,
+    `rows` those of the rows of its finished epochs; `photographs` says whether files of images are read. Order: files,
     their fsync, the folder's, rename, the parent's, then the pointer `latest`; so at every moment the old checkpoint or
     the new one is valid.
     Raises: CheckpointError if it cannot be written, the drafts removed.
@@ -75,6 +96,8 @@ def save(
     if fault(target) is None:
         return target
     run = folder.parent
+    told = {"rows": rows, "versions": versions(photographs)}
+    position = {**_position(state, experiment, world_size, normalisation), **told}
     try:
         make_folder(folder, within=run)  # but not its parents: a run that someone removed stays removed
         remove(target, within=run)
@@ -84,7 +107,7 @@ def save(
                 save_weights(state.average, draft / AVERAGE)
             buffers = momenta(state.network, state.optimizer)
             save_file({path: buffer.contiguous() for path, buffer in buffers.items()}, draft / "optim.safetensors")
-            _write(draft / "state.json", _position(state, experiment, world_size, normalisation))
+            _write(draft / "state.json", position)
             _write(draft / MANIFEST, {"schema": SCHEMA, "files": {file.name: _seal(file) for file in _files(draft)}})
         write_text(folder / "latest", target.name + "\n", within=run)
     except (OSError, SafetensorError) as error:
@@ -93,8 +116,8 @@ def save(
     return target
 
 
-def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation: str | None = None) -> int:
-    """Set the state to that of a checkpoint; the number of processes that saved it.
+def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation: str | None = None) -> Saved:
+    """Set the state to that of a checkpoint; how it was saved.
 
     Raises: CheckpointError if it is not valid, or of another experiment, or of images normalised otherwise.
     """
@@ -128,8 +151,13 @@ def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation:
             _of(int, position[key]) for key in ("overflows", "skipped", "skipped_in_a_row")
         )
         state.scaler.load_state_dict({name: _of(type(own), position["scaler"][name]) for name, own in scaler.items()})
-        return _of(int, position["world_size"])
-    except (KeyError, TypeError):
+        rows, known = position.get("rows"), position.get("versions") or {}
+        return Saved(
+            world_size=_of(int, position["world_size"]),
+            rows=None if rows is None else {name: _of(str, each) for name, each in rows.items()},
+            versions={name: _of(str, each) for name, each in known.items()},
+        )
+    except (KeyError, TypeError, AttributeError):
         raise CheckpointError(f"checkpoint {checkpoint.name} is damaged: state.json does not read as one") from None
 
 
@@ -171,6 +199,13 @@ def fault(checkpoint: Path) -> str | None:
     return None
 
 
+def versions(photographs: bool) -> dict[str, str]:
+    """The versions here of what computes: of what reads files of images too, where some are read."""
+    packages = ("numpy", "pillow", "torchvision") if photographs else ("numpy",)
+    found = {name: installed_version(name) for name in packages}
+    return {"resatlas": __version__, "torch": torch_version, **{name: each for name, each in found.items() if each}}
+
+
 def sweep(folder: Path) -> None:
     """Remove the drafts that a crash left."""
     for draft in (*folder.glob(".tmp-step-*"), *folder.glob(".latest.*")):
@@ -195,7 +230,6 @@ def _position(state: TrainState, experiment: str, world_size: int, normalisation
         "skipped": state.skipped,
         "skipped_in_a_row": state.skipped_in_a_row,
         "world_size": world_size,
-        "versions": {"resatlas": __version__, "torch": torch_version},
     }
 
 

@@ -112,7 +112,7 @@ def _wandb(run: Run) -> Iterator[Write]:
         resume="allow",
         dir=str(folder),
         mode=os.environ.get("WANDB_MODE", "offline"),
-        config=to_json(run.experiment),
+        config=to_json(run.beginning().experiment),
         settings=wandb.Settings(silent=True),
     )
 

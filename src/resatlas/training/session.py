@@ -1,7 +1,7 @@
 """One experiment trained in one folder: begun or resumed, saved on the way, ended by its end or by a signal."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from resatlas.arch.ops import Norm
 from resatlas.arch.plan import Plan, layers
 from resatlas.data.batches import pipeline_for, source
-from resatlas.data.dataset import DataSet, Part, Parts, hold_back
+from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts, hold_back
 from resatlas.data.normalisation import Normaliser, normaliser_bytes, read_normaliser
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import CheckpointError, NonFiniteError, Stopped, UsageError
@@ -21,10 +21,12 @@ from resatlas.nets.network import Network, build
 from resatlas.nets.stochastic_depth import lose_residuals
 from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
 from resatlas.runs.files import sha256_of, write_bytes, write_json
+from resatlas.runs.record import Beginning, RunRecord
+from resatlas.runs.seal import SEAL
 from resatlas.runs.store import Run
 from resatlas.training import checkpoint
 from resatlas.training.average import average_of
-from resatlas.training.checkpoint import NORMALISATION
+from resatlas.training.checkpoint import MANIFEST, NORMALISATION, Saved
 from resatlas.training.compiling import compiling, uncompiled
 from resatlas.training.distributed import World, current, share_statistics, together
 from resatlas.training.execution import Execution, Log, device_of
@@ -92,7 +94,7 @@ def material(
     return Material(train=train, validation=validation, test=parts.test, pipeline=pipeline)
 
 
-def normaliser_of(run: Run) -> Normaliser | None:
+def normaliser_of(run: Run | RunRecord) -> Normaliser | None:
     """How a run normalises its images, once it has begun to.
 
     Raises: CheckpointError if its file is damaged.
@@ -116,11 +118,11 @@ def train(
 
     Raises: Stopped after a signal, with a checkpoint of the last step; NonFiniteError; CheckpointError.
     """
-    world, identity = current(), run.digest
+    world, begun = current(), run.beginning()
     sealed = world.lead(lambda: _sealed(run, images))
-    state = start(run, experiment, device_of(execution.device))
+    state = first_state(begun.plan, experiment, device_of(execution.device))
     state.network.kept = execution.kept
-    for note in _begun(state, resume, run, experiment, world, sealed):
+    for note in _begun(state, resume, run, begun, images, sealed):
         watcher.on_note(note)
     course = course_of(experiment, images, world, state)
     logs = logs_here(execution.logs) if world.leads else ()
@@ -132,7 +134,13 @@ def train(
         require_finite(state)
         world.lead(
             lambda: checkpoint.save(
-                state, run.checkpoints, experiment=identity, world_size=world.size, normalisation=sealed
+                state,
+                run.checkpoints,
+                experiment=begun.digest,
+                world_size=world.size,
+                normalisation=sealed,
+                rows=run.rows(state.epoch),
+                photographs=isinstance(images.train, ImageFiles),
             )
         )
         saved = time.monotonic()
@@ -177,20 +185,33 @@ def train(
 
 
 def _begun(
-    state: TrainState, resume: Path | None, run: Run, experiment: Experiment, world: World, sealed: str
+    state: TrainState, resume: Path | None, run: Run, begun: Beginning, images: Material, sealed: str
 ) -> Iterator[str]:
-    """Set the state to what the training goes on or starts from; what there is to say of that.
+    """Set the state to what the training resumes or starts from; what there is to say of that.
 
-    Raises: CheckpointError
+    Raises: CheckpointError, also where the rows of the run are not those of the checkpoint
     """
+    world, experiment = current(), begun.experiment
     if resume:
-        before = checkpoint.load(state, resume, experiment=run.digest, normalisation=sealed)
-        if before != world.size:
-            yield f"goes on with {world.size} processes from {before}: the same images, last bits differ"
+        saved = checkpoint.load(state, resume, experiment=begun.digest, normalisation=sealed)
+        world.lead(lambda: run.check_rows(state.epoch, saved.rows))
+        if saved.world_size != world.size:
+            yield f"goes on with {world.size} processes from {saved.world_size}: the same images, last bits differ"
+        if saved.rows is None:
+            yield f"{resume.name} is of an earlier version: it cannot tell whether the rows of its epochs were changed"
+        yield from _other_versions(saved, checkpoint.versions(isinstance(images.train, ImageFiles)))
     elif experiment.weights:
         yield take_weights(state.network, experiment.weights)
     if world.size > 1 and experiment.recipe.norm_group is None:
         yield f"each of {world.size} processes normalises by the statistics of its own part of a batch"
+
+
+def _other_versions(saved: Saved, here: Mapping[str, str]) -> Iterator[str]:
+    """A sentence where a package has another version than when a checkpoint was saved."""
+    changed = [(name, before, here.get(name, "missing")) for name, before in saved.versions.items()]
+    changes = [f"{name} {before} then, {now} now" for name, before, now in changed if before != now]
+    if changes:
+        yield f"other versions than at the last save ({'; '.join(changes)}): results may differ in their last bits"
 
 
 def _leaving_out(run: Run, state: TrainState, course: Course, watcher: Watcher) -> Callable[[NonFiniteError], None]:
@@ -220,7 +241,7 @@ def _sealed(run: Run, images: Material) -> str:
     return sha256_of(file)
 
 
-def _seal(run: Run) -> str | None:
+def _seal(run: RunRecord) -> str | None:
     """The same of a run that is only read, which may be of a version without the file."""
     file = run.folder / NORMALISATION
     return sha256_of(file) if file.exists() else None
@@ -246,7 +267,7 @@ def _told(course: Course, execution: Execution, logs: Sequence[Log]) -> dict[str
     }
 
 
-def start(run: Run, experiment: Experiment, device: torch.device = CPU) -> TrainState:
+def start(run: RunRecord, experiment: Experiment, device: torch.device = CPU) -> TrainState:
     """The state of a run before the first step."""
     return first_state(run.plan, experiment, device)
 
@@ -286,7 +307,7 @@ def memory_format(experiment: Experiment) -> torch.memory_format:
     return torch.channels_last if experiment.layout == "channels-last" else torch.contiguous_format
 
 
-def trained(run: Run, experiment: Experiment) -> Network:
+def trained(run: RunRecord, experiment: Experiment) -> Network:
     """The network of a finished run's newest checkpoint, as it was tested: the average where the recipe has one.
 
     Raises: CheckpointError if there is none, or if it is not valid: no older one stands in for it.
@@ -295,9 +316,11 @@ def trained(run: Run, experiment: Experiment) -> Network:
     if found is None or rejected:
         reasons = "; ".join(f"{each.name} {each.reason}" for each in rejected)
         raise CheckpointError(f"{run.folder} has no valid checkpoint{' of its end: ' + reasons if reasons else ''}")
+    if run.seal and (found.name, sha256_of(found / MANIFEST)) != (run.seal.checkpoint, run.seal.manifest):
+        raise CheckpointError(f"{found} is not the checkpoint that {SEAL} of the run names")
     state = start(run, experiment)
     checkpoint.load(state, found, experiment=run.digest, normalisation=_seal(run))
-    if state.step < run.metrics[-1]["step"]:
+    if not run.metrics or state.step < run.metrics[-1].step:
         raise CheckpointError(f"{run.folder} has no checkpoint of its end; {found.name} is older")
     return state.tested
 

@@ -1,0 +1,243 @@
+"""The files of a run decoded, once, into one frozen record.
+
+Whoever reads a run calls `read_run` and hands the record on; nothing opens the folder's files again. What is wrong
+with a file is said with its name and the key. Keys that a later version may have added are passed over.
+"""
+
+import csv
+import logging
+from io import StringIO
+from pathlib import Path
+from sys import intern
+from typing import Any, TypeVar
+
+from resatlas.arch import plan as plans
+from resatlas.arch.codec import decode, known
+from resatlas.errors import BlueprintError, FolderError, UsageError, quoted
+from resatlas.runs import experiment as experiments
+from resatlas.runs.deriving import check_derived
+from resatlas.runs.files import escaped, read_json, read_lines
+from resatlas.runs.record import (
+    ENVIRONMENT,
+    FIRST,
+    METRICS,
+    PREDICTIONS,
+    RESULTS,
+    STATUS,
+    TIMING,
+    Beginning,
+    Environment,
+    EpochRow,
+    Guess,
+    Images,
+    Results,
+    RunRecord,
+    StatusRecord,
+    TimingRow,
+    identity,
+)
+from resatlas.runs.seal import SEAL, check_seal
+from resatlas.values.reading import text
+
+LARGEST = 1 << 26
+"""Bytes of the largest JSON file of a run that is read; that of a plan of 10,000 units has far less."""
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("resatlas")
+
+
+def read_run(folder: Path) -> RunRecord:
+    """The run of a folder: its files decoded, held against its seal, or without one against each other, which is said.
+
+    Raises: FolderError if there is none, or for a file that is damaged or was changed, by its name.
+    """
+    record = decode_run(folder)
+    if record.finished and record.seal is None:
+        _say_unsealed(record)
+    return record
+
+
+def decode_run(folder: Path) -> RunRecord:
+    """The same, with nothing said.
+
+    Raises: FolderError
+    """
+    beginning = read_beginning(folder)
+    ended = (folder / RESULTS).exists()
+    seal = check_seal(folder) if ended else None
+    written = _table(folder / RESULTS) if ended else {}
+    record = RunRecord(
+        beginning=beginning,
+        environment=read_environment(folder),
+        status=read_status(folder),
+        metrics=read_rows(folder / METRICS, EpochRow),
+        timing=read_rows(folder / TIMING, TimingRow),
+        results=decoded(Results, written, folder / RESULTS, where="results") if ended else None,
+        written=written,
+        predictions=_predictions(folder / PREDICTIONS, beginning.classes) if ended else None,
+        seal=seal,
+    )
+    if ended and seal is None:
+        check_derived(record)
+    return record
+
+
+def read_beginning(folder: Path) -> Beginning:
+    """What is known of a run from its first step on.
+
+    Raises: FolderError
+    """
+    check_is_run(folder)
+    file = folder / FIRST
+    table = _table(file)
+    try:
+        plan = plans.from_json(table.get("plan"))
+        beginning = Beginning(
+            folder=folder,
+            experiment=experiments.from_json(table),
+            digest=experiments.digest_as_written(table),
+            plan=plan,
+            network=identity(plan),
+            classes=decode(tuple[str, ...], table.get("classes", []), where="classes"),
+            images=_images(table.get("images", "")),
+            note=decode(str, table.get("note", ""), where="note"),
+            departures=decode(tuple[str, ...], table.get("departures", []), where="departures"),
+        )
+    except (UsageError, ValueError, OverflowError, RecursionError) as error:
+        raise FolderError(f"{file}: {error}") from None
+    if beginning.classes and len(beginning.classes) != plan.classes:
+        raise FolderError(f"{file}: {len(beginning.classes):,} classes, and a plan of {plan.classes:,} outputs")
+    return beginning
+
+
+def check_is_run(folder: Path) -> None:
+    """Refuse a folder that is not that of a run.
+
+    Raises: FolderError, naming the runs that it holds.
+    """
+    if not (folder / FIRST).exists():
+        near = sorted(file.parent.name for file in folder.glob(f"*/{FIRST}"))[:3] if folder.is_dir() else []
+        hint = f"; it holds the runs {', '.join(near)}, …" if near else ""
+        reason = f"it has no {FIRST}" if folder.exists() else "it does not exist"
+        raise FolderError(f"{folder} is no run: {reason}{hint}")
+
+
+def read_status(folder: Path) -> StatusRecord | None:
+    """How a run stands; None where nothing says so.
+
+    Raises: FolderError
+    """
+    file = folder / STATUS
+    return decoded(StatusRecord, _table(file), file, where="status") if file.exists() else None
+
+
+def read_environment(folder: Path) -> Environment | None:
+    """Where a run took place; None where nothing says so.
+
+    Raises: FolderError
+    """
+    file = folder / ENVIRONMENT
+    if not file.exists():
+        return None
+    table = _table(file)
+    packages = table.get("packages", {})
+    try:
+        if not isinstance(packages, dict):
+            raise BlueprintError("packages: a table is expected")
+        versions = {name: decode(str | None, each, where=f"packages.{name}") for name, each in packages.items()}
+        entries = {key: each for key, each in table.items() if key not in ("command", "packages")} | versions
+        return Environment(
+            processor=str(table.get("processor") or ""),
+            cores=str(table.get("cores") or ""),
+            threads=str(table.get("threads") or ""),
+            packages=tuple((name, each) for name, each in versions.items() if each),
+            command=decode(tuple[str, ...], table.get("command", []), where="command"),
+            entries=tuple((name, str(each)) for name, each in entries.items() if each),
+        )
+    except UsageError as error:
+        raise FolderError(f"{file}: {error}") from None
+
+
+def decoded(kind: type[T], table: object, file: Path, *, where: str) -> T:
+    """The value that a table of JSON describes; keys that the type lacks are passed over.
+
+    Raises: FolderError with the file and the key.
+    """
+    try:
+        return decode(kind, known(kind, table), where=where)
+    except UsageError as error:
+        raise FolderError(f"{file}: {error}") from None
+
+
+def forget_notes() -> None:
+    """Say again what is said once: of a new command."""
+    _SAID.clear()
+
+
+_SAID: set[str] = set()
+
+
+def _say_unsealed(run: RunRecord) -> None:
+    """One line a command, however many such folders it reads."""
+    if "unsealed" in _SAID:
+        return
+    _SAID.add("unsealed")
+    ended = run.status is None or run.status.status == "finished"
+    why = "runs of earlier versions have none" if ended else "the command that trained it, with --resume auto, seals it"
+    _LOG.warning("%s has no %s (%s): a changed value is found only where its files disagree", run.folder, SEAL, why)
+
+
+def _table(file: Path) -> dict[str, Any]:
+    table = read_json(file, most=LARGEST)
+    if not isinstance(table, dict):
+        raise FolderError(f"{file}: a table is expected; it holds a {type(table).__name__}")
+    return table
+
+
+def read_rows(file: Path, kind: type[T]) -> tuple[T, ...]:
+    """The rows of a file that has one an epoch; none where the file is missing.
+
+    Raises: FolderError with the line and the key.
+    """
+    rows = [decoded(kind, row, file, where=f"line {k}") for k, row in enumerate(read_lines(file), start=1)]
+    for k, row in enumerate(rows, start=1):
+        if (epoch := row.epoch) != k:  # type: ignore[attr-defined]
+            raise FolderError(f"{file}: line {k} is of epoch {epoch}")
+    return tuple(rows)
+
+
+def _images(value: object) -> Images:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+        return tuple((str(part), each) for part, each in value.items())
+    raise BlueprintError("images: a digest is expected, or one for each part by its name")
+
+
+def _predictions(file: Path, classes: tuple[str, ...]) -> tuple[Guess, ...] | None:
+    """The answers to the test images; classes without the marks that they have in the file alone.
+
+    Raises: FolderError
+    """
+    if not file.exists():
+        return None
+    marked = {mark + escaped(name): name for name in classes for mark in ("", "'")}
+
+    def plain(name: str) -> str:
+        return intern(marked.get(name, name))
+
+    try:
+        rows = csv.DictReader(StringIO(text(file), newline=""))
+        found = tuple(
+            Guess(row["id"], plain(row["true"]), plain(row["predicted"]), float(row["probability"])) for row in rows
+        )
+    except OSError as error:
+        raise FolderError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
+    except (ValueError, csv.Error, KeyError, TypeError):
+        raise FolderError(f"{file} does not hold predictions") from None
+    strange = next((each for each in found if not 0 <= each.probability <= 1), None)
+    if strange or not found:
+        reason = f"a probability of {strange.probability:g} of image {quoted(strange.image)}" if strange else "no rows"
+        raise FolderError(f"{file} does not hold predictions: it has {reason}")
+    return found

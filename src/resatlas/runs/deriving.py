@@ -1,0 +1,68 @@
+"""What the results of a run follow from, held against them: the plan, the rows of its epochs, its predictions."""
+
+import math
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Any
+
+from resatlas.arch.cost import cost
+from resatlas.arch.paths import mean_lengths
+from resatlas.designs import catalog
+from resatlas.errors import FolderError, ResatlasError
+from resatlas.runs.record import FIRST, METRICS, PREDICTIONS, RESULTS, TIMING, RunRecord, identity
+
+NEAR = 1e-9
+"""Relative difference of two numbers that are sums of the same values."""
+
+
+Pair = tuple[str, Any, Any, str]
+"""A key of the results, its value, the value that follows from elsewhere, and from what."""
+
+
+def check_derived(run: RunRecord) -> None:
+    """Refuse results that do not follow from the other files of their run, as far as they follow from any.
+
+    Raises: FolderError with the key and both values.
+    """
+    for key, said, found, source in _pairs(run):
+        same = math.isclose(said, found, rel_tol=NEAR) if isinstance(said, float) else said == found
+        if not same:
+            raise FolderError(f"{run.folder / RESULTS}: {key} is {said}, but {source} gives {found}")
+
+
+def _pairs(run: RunRecord) -> Iterator[Pair]:
+    results, experiment, own = run.outcome, run.experiment, FIRST
+    yield "design", results.design, experiment.design, own
+    yield "data", results.data, experiment.data, own
+    yield "recipe", results.recipe, experiment.recipe.name, own
+    yield "seed", results.seed, experiment.seed, own
+    yield "epochs", results.epochs, len(run.metrics), METRICS
+    yield "epochs", results.epochs, len(run.timing), TIMING
+    seconds = sum(row.seconds for row in run.timing)
+    yield "seconds", results.seconds, seconds, TIMING
+    speed = sum(row.images for row in run.timing) / max(seconds, 1e-9)
+    yield "images_per_second", results.images_per_second, speed, TIMING
+    if run.metrics:
+        last = run.metrics[-1]
+        yield "train.loss", results.train.loss, last.train_loss, METRICS
+        yield "train.error_percent", results.train.error_percent, last.train_error_percent, METRICS
+    yield from _of_plan(run)
+    if run.predictions is not None:
+        wrong = 100 * fmean(guess.true != guess.predicted for guess in run.predictions)
+        yield "test.images", results.test.images, len(run.predictions), PREDICTIONS
+        yield "test.error_percent", results.test.error_percent, wrong, PREDICTIONS
+
+
+def _of_plan(run: RunRecord) -> Iterator[Pair]:
+    results, total, lengths = run.outcome, cost(run.plan), mean_lengths(run.plan)
+    source = "the plan"
+    yield "parameters", results.parameters, total.parameters, source
+    yield "multiply_adds", results.multiply_adds, total.multiply_adds, source
+    yield "mean_path_length", results.mean_path_length, float(lengths.mean), source
+    try:
+        entry = catalog.resolve(run.experiment.design)
+    except ResatlasError:  # its file lies elsewhere, or it has another name in this version
+        return
+    if identity(entry.plan(image=run.plan.image, classes=run.plan.classes)) == run.network:
+        yield "family", results.family, entry.family, "its design"
+        yield "depth", results.depth, lengths.longest if entry.depth is None else entry.depth, "its design"

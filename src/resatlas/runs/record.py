@@ -1,0 +1,254 @@
+"""A run as its readers know it: what its files say, as frozen values that check themselves."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from resatlas.arch import plan as plans
+from resatlas.arch.plan import Plan
+from resatlas.errors import BlueprintError, FolderError
+from resatlas.runs.experiment import Experiment
+from resatlas.runs.seal import Sealed
+
+FIRST = "experiment.json"
+"""The file that makes a folder a run, and the first to be written."""
+
+RESULTS = "results.json"
+METRICS = "metrics.jsonl"
+TIMING = "timing.jsonl"
+ENVIRONMENT = "env.json"
+STATUS = "status.json"
+PREDICTIONS = "predictions.csv"
+
+Status = Literal["running", "stopped", "failed", "finished"]
+
+Images = str | tuple[tuple[str, str], ...]
+"""Digests of the files that a run learns from: one of all, or one for each part by its name; empty without files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """What experiment.json says of a run: what is trained, on what, and the plan of its network.
+
+    `digest` is what its checkpoints know it by: that of its experiment as it was written down. `departures` are what is
+    done otherwise than the recipe says, `note` is what the data set says of its figures.
+    """
+
+    folder: Path
+    experiment: Experiment
+    digest: str
+    plan: Plan = field(repr=False)
+    network: str
+    classes: tuple[str, ...]
+    images: Images
+    note: str
+    departures: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """The answers to the images of one part: mean cross-entropy, how many are wrong in percent, of how many."""
+
+    loss: float
+    error_percent: float
+    images: int
+    skipped_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        if self.error_percent > 100:
+            raise BlueprintError(f"error_percent lies between 0 and 100; {self.error_percent:g} does not")
+        if self.images < 1:
+            raise BlueprintError(f"images is a number from 1; {self.images} is not")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What results.json says of a finished run."""
+
+    design: str
+    family: str
+    depth: int
+    data: str
+    recipe: str
+    seed: int
+    epochs: int
+    parameters: int
+    multiply_adds: int
+    mean_path_length: float
+    seconds: float
+    images_per_second: float
+    train: Figures
+    test: Figures
+    validation: Figures | None = None
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRow:
+    """A row of metrics.jsonl: what was measured in and after an epoch; it has no clock."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_error_percent: float
+    learning_rate: float | None = None
+    validation_loss: float | None = None
+    validation_error_percent: float | None = None
+    skipped_steps: int | None = None
+    overflows: int | None = None
+    loss_scale: float | None = None
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingRow:
+    """A row of timing.jsonl: how long an epoch took."""
+
+    epoch: int
+    images: int
+    seconds: float
+    images_per_second: float
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where a run took place: what env.json says. `entries` are all its values but the command, as text, in order."""
+
+    processor: str
+    cores: str
+    threads: str
+    packages: tuple[tuple[str, str], ...]
+    command: tuple[str, ...]
+    entries: tuple[tuple[str, str], ...]
+
+    def version(self, package: str) -> str:
+        """The version of a package, empty where it is not said."""
+        return dict(self.packages).get(package, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusRecord:
+    """What status.json says: how the run stands, and which process said so."""
+
+    status: Status
+    pid: int | None = None
+    epoch: int | None = None
+    reason: str = ""
+
+
+class Guess(NamedTuple):
+    """A test image by its id, its class, the class that it was taken for, and how sure the network was."""
+
+    image: str
+    true: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunRecord:
+    """A run, read once. `results` and what they say are None before its end; `predictions` are None without a file.
+
+    `written` is results.json as it stands, for output; `seal` is what SEAL.json says, None where there is none.
+    """
+
+    beginning: Beginning
+    environment: Environment | None
+    status: StatusRecord | None
+    metrics: tuple[EpochRow, ...]
+    timing: tuple[TimingRow, ...]
+    results: Results | None
+    written: Mapping[str, Any]
+    predictions: tuple[Guess, ...] | None
+    seal: Sealed | None
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.beginning.folder
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where its checkpoints lie."""
+        return self.folder / "checkpoints"
+
+    @property
+    def experiment(self) -> Experiment:
+        """What it trains."""
+        return self.beginning.experiment
+
+    @property
+    def digest(self) -> str:
+        """What its checkpoints know it by."""
+        return self.beginning.digest
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of its network, for its data."""
+        return self.beginning.plan
+
+    @property
+    def network(self) -> str:
+        """The identity of its network: equal for two runs only if their plans are equal but for the first weights."""
+        return self.beginning.network
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that it learns, in the order of its outputs."""
+        return self.beginning.classes
+
+    @property
+    def images(self) -> Images:
+        """Digests of the files that it learns from; empty where its data have no files of their own."""
+        return self.beginning.images
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has its results."""
+        return self.results is not None
+
+    @property
+    def outcome(self) -> Results:
+        """The results of a finished run.
+
+        Raises: FolderError if it has none.
+        """
+        if self.results is None:
+            raise FolderError(f"{self.folder} is not finished: it has no {RESULTS}")
+        return self.results
+
+
+def identity(plan: Plan) -> str:
+    """A digest that two plans share only if they are equal; how their first weights are drawn is the recipe's."""
+    table = {key: value for key, value in plans.to_json(plan).items() if key != "initial"}
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+
+def _check_numbers(row: object) -> None:
+    """Refuse a number that is not finite or less than 0.
+
+    Raises: BlueprintError with its key.
+    """
+    for each in fields(row):  # type: ignore[arg-type]
+        value = getattr(row, each.name)
+        if isinstance(value, int | float) and not (math.isfinite(value) and value >= 0):
+            raise BlueprintError(f"{each.name} is a finite number from 0; {value:g} is not")
