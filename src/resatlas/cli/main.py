@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from resatlas import __version__
+from resatlas.cli.notices import notices
 from resatlas.cli.outcome import Verb, plain
 from resatlas.errors import DataError, ProcessLost, ResatlasError, Stopped, UsageError, unknown
 from resatlas.runs.environment import launched, leading
@@ -117,7 +118,8 @@ def _run(words: list[str]) -> int:
     options.words = words
     if not leading():
         options.quiet, options.json = True, False
-    outcome = verb.run(options)
+    with notices(quiet=options.quiet):
+        outcome = verb.run(options)
     if options.json:
         _show(json.dumps(outcome.data, indent=2, ensure_ascii=False))
     elif not options.quiet and outcome.text:

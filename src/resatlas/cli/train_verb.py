@@ -173,7 +173,7 @@ def _logs(text: str) -> tuple[Log, ...]:
 
 def _folder(options: argparse.Namespace, experiment: Experiment) -> Path:
     if options.out is None:
-        return Path("runs") / experiment.run_name
+        return experiments.default_folder(experiment)
     out: Path = options.out
     if not options.seeds:
         return out

@@ -5,7 +5,6 @@ with a file is said with its name and the key. Keys that a later version may hav
 """
 
 import csv
-import logging
 from io import StringIO
 from pathlib import Path
 from sys import intern
@@ -37,14 +36,13 @@ from resatlas.runs.record import (
     identity,
 )
 from resatlas.runs.seal import SEAL, check_seal
+from resatlas.values.notes import once
 from resatlas.values.reading import text
 
 LARGEST = 1 << 26
 """Bytes of the largest JSON file of a run that is read; that of a plan of 10,000 units has far less."""
 
 T = TypeVar("T")
-
-_LOG = logging.getLogger("resatlas")
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -170,22 +168,11 @@ def decoded(kind: type[T], table: object, file: Path, *, where: str) -> T:
         raise FolderError(f"{file}: {error}") from None
 
 
-def forget_notes() -> None:
-    """Say again what is said once: of a new command."""
-    _SAID.clear()
-
-
-_SAID: set[str] = set()
-
-
 def _say_unsealed(run: RunRecord) -> None:
     """One line a command, however many such folders it reads."""
-    if "unsealed" in _SAID:
-        return
-    _SAID.add("unsealed")
     ended = run.status is None or run.status.status == "finished"
     why = "runs of earlier versions have none" if ended else "the command that trained it, with --resume auto, seals it"
-    _LOG.warning("%s has no %s (%s): a changed value is found only where its files disagree", run.folder, SEAL, why)
+    once("unsealed", f"{run.folder} has no {SEAL} ({why}): a changed value is found only where its files disagree")
 
 
 def _table(file: Path) -> dict[str, Any]:

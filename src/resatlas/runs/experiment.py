@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from resatlas.arch.codec import decode, encode
-from resatlas.errors import CheckpointError, UsageError
+from resatlas.designs import catalog as designs
+from resatlas.errors import CheckpointError, ResatlasError, UsageError
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.runs.files import sha256_of
@@ -61,8 +63,8 @@ class Experiment:
 
     @property
     def run_name(self) -> str:
-        """The name of its folder: <data>-<design>-<recipe>-s<seed>, odd characters as "_"."""
-        return folder_name(f"{self.data}-{self.design}-{self.recipe.name}-s{self.seed}")
+        """The name of its folder in a study: <data>-<design>-<recipe>-s<seed>, each as `distinct_name` spells it."""
+        return f"{distinct_name(self.data)}-{distinct_name(self.design)}-{folder_name(self.recipe.name)}-s{self.seed}"
 
 
 def begun_as(experiment: Experiment, begun: Experiment) -> Experiment:
@@ -85,6 +87,36 @@ def weights_in(file: Path) -> TrainedWeights:
 def folder_name(text: str) -> str:
     """The text with every character outside [A-Za-z0-9._-] as "_"."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in text)
+
+
+def distinct_name(text: str) -> str:
+    """The text as part of a folder's name, with a digest where another path or a word of other letters has the same.
+
+    Names with knobs, as in digits:size=16, are told by their other characters alone and have none.
+    """
+    name = folder_name(text)
+    return name if _KNOWN.fullmatch(text) else f"{name}-{_short(text)}"
+
+
+def default_folder(experiment: Experiment) -> Path:
+    """Where a run goes that is not told where: runs/ and its name, with a digest of what a design file describes."""
+    if not experiment.design.endswith(".toml"):
+        return Path("runs") / experiment.run_name
+    try:
+        content = json.dumps(encode(designs.resolve(experiment.design).blueprint), sort_keys=True)
+    except ResatlasError:  # which whoever trains it is told
+        content = ""
+    design = f"{distinct_name(experiment.design)}-{_short(content)}"
+    recipe = folder_name(experiment.recipe.name)
+    return Path("runs") / f"{distinct_name(experiment.data)}-{design}-{recipe}-s{experiment.seed}"
+
+
+_KNOWN = re.compile(r"[A-Za-z0-9._-]*(:[A-Za-z0-9._=,/-]*)?")
+"""A plain word, perhaps with knobs."""
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()[:8]
 
 
 def to_json(experiment: Experiment) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from resatlas.designs.catalog import Entry
 from resatlas.errors import CheckpointError
 from resatlas.runs.decoding import decode_run, read_rows
 from resatlas.runs.environment import leading, processes, restarts
-from resatlas.runs.experiment import Experiment
+from resatlas.runs.experiment import Experiment, default_folder
 from resatlas.runs.files import write_json
 from resatlas.runs.record import METRICS, TIMING, EpochRow, TimingRow
 from resatlas.runs.seal import write_seal
@@ -182,7 +182,7 @@ def train(experiment: Experiment, out: str | Path | None = None, *, resume: str 
     """
     from resatlas.training.session import UNWATCHED
 
-    folder = Path("runs") / experiment.run_name if out is None else Path(out)
+    folder = default_folder(experiment) if out is None else Path(out)
     return carry_out(prepare(experiment, out=folder, resume=resume), watcher=UNWATCHED, resume=resume)
 
 

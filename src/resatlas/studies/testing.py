@@ -13,8 +13,8 @@ from resatlas.errors import DataError, FolderError, UsageError, quoted
 from resatlas.evaluation import protocol as protocols
 from resatlas.evaluation.protocol import Protocol
 from resatlas.runs.decoding import read_run
-from resatlas.runs.experiment import folder_name
-from resatlas.runs.record import RunRecord
+from resatlas.runs.experiment import distinct_name, folder_name
+from resatlas.runs.record import PREDICTIONS, RunRecord
 from resatlas.studies.checks import check_classes, check_plan
 from resatlas.training.execution import Device, device_of
 
@@ -302,8 +302,9 @@ def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, ask
     counts = confusion(given)
     file = _file(subjects, protocol, asked)
     note = ""
-    if file.name == "predictions.csv" and values["error_percent"] != first.run.outcome.test.error_percent:
-        note = f"{file} goes on telling of results.json, whose error is another"
+    if file.name == PREDICTIONS and first.run.predictions is not None:
+        other = values["error_percent"] != first.run.outcome.test.error_percent
+        note = f"{file} stays as the run wrote it" + (", with another error than this evaluation" if other else "")
     else:
         names = first.test.files if isinstance(first.test, ImageFiles) else ()
         write_predictions(file, predictions(given), first.classes, names)
@@ -326,11 +327,11 @@ def _file(subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> Path
     run = subjects[0].run
     words = []
     if len(subjects) > 1:
-        names = "\n".join(each.run.name for each in subjects)
+        names = "\n".join(f"{each.run.digest} {each.run.network}" for each in subjects)
         digest = hashlib.sha256(names.encode()).hexdigest()[:8]
         words.append(f"ensemble-{len(subjects)}-{digest}")
     if subjects[0].data.name != run.experiment.data:
-        words.append(subjects[0].data.name)
+        words.append(distinct_name(subjects[0].data.name))
     if len(subjects[0].columns) < len(run.classes):
         words.append("restricted")
     if asked.statistics == "reestimated":

@@ -1,0 +1,107 @@
+"""Files are opened, written, replaced and removed in few places, each known here with its reason."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import resatlas
+
+SOURCES = Path(resatlas.__file__).parent
+
+METHODS = {
+    "open", "read_text", "read_bytes", "write_text", "write_bytes", "unlink", "rename", "rmdir", "touch", "symlink_to",
+    "hardlink_to", "rmtree", "save_file", "safe_open", "load_file", "copyfileobj", "copytree", "remove", "replace",
+    "fdopen", "SummaryWriter",
+}  # fmt: skip
+"""Names of functions and methods that open, write, replace or remove files."""
+
+OURS = {"write_text", "write_bytes", "remove"}
+"""Of these, functions of runs/files."""
+
+PACKAGE = "a file of the package itself"
+LIBRARY = "the library opens by name what was found regular before"
+DRAFT = "in a folder of a random name that this process has just made"
+DATA = "data sets, whose room has its own rules"
+
+ALLOWED = {
+    "values/reading.py": "the one reader",
+    "runs/files.py": "the one writer",
+    "runs/environment.py": "/proc/cpuinfo, a file of the system",
+    "runs/store.py": "a folder's handle, for its lock",
+    "training/checkpoint.py": DRAFT,
+    "training/logs.py": "TensorBoard writes by itself, in a folder that was made anew",
+    "exporting/loading.py": LIBRARY,
+    "data/normalisation.py": LIBRARY,
+    "nets/weight_files.py": LIBRARY,
+    "nets/weights.py": DRAFT,
+    "nets/foreign.py": "the answer of a process that audits, in a temporary folder",
+    "designs/published.py": PACKAGE,
+    "designs/printed.py": PACKAGE,
+    "data/imagenet.py": PACKAGE,
+    "cli/main.py": "/dev/null in the place of a closed output",
+    "cli/audit_verb.py": "the answer of a process that audits, in a temporary folder",
+    "studies/bench/growth.py": "files of the kernel on the memory of this process",
+    **dict.fromkeys(
+        (
+            "data/archives.py", "data/cifar.py", "data/downloads.py", "data/fetching.py", "data/idx.py",
+            "data/official.py", "data/photograph.py",
+        ),
+        DATA,
+    ),
+}  # fmt: skip
+
+
+def opening(tree: ast.AST) -> Iterator[ast.Call]:
+    """The calls of a module that open, write, replace or remove files, but for those of runs/files."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Name) and node.func.id in METHODS - OURS - {"replace"}:
+            yield node
+        if isinstance(node.func, ast.Attribute) and node.func.attr in METHODS and _of_files(node, node.func):
+            yield node
+
+
+def _of_files(call: ast.Call, function: ast.Attribute) -> bool:
+    """Whether a method of that name is one of files: a list removes, too, and a text replaces."""
+    if function.attr == "remove":
+        return isinstance(function.value, ast.Name) and function.value.id == "os"
+    return function.attr != "replace" or (len(call.args) == 1 and not call.keywords)
+
+
+def test_files_are_opened_in_known_places() -> None:
+    """A new place that opens a file goes through values/reading or runs/files, or stands here with a reason."""
+    found = {
+        str(file.relative_to(SOURCES)): [node.lineno for node in opening(ast.parse(file.read_text(encoding="utf-8")))]
+        for file in sorted(SOURCES.rglob("*.py"))
+    }
+    assert {name: lines for name, lines in found.items() if lines and name not in ALLOWED} == {}
+    assert [name for name in ALLOWED if not found.get(name)] == [], "these need no exception any more"
+
+
+WRITERS = {"write_text", "write_bytes", "write_json", "write_csv", "append_line"}
+
+BESIDE_RUNS = {
+    "runs/files.py": "passes on what it was given",
+    "reporting/page.py": "a page, where its user wants it",
+    "reporting/picture.py": "a figure, where its user wants it",
+    "exporting/saving.py": DRAFT,
+    "studies/bench/rows.py": "tables of a benchmark, where its user wants them",
+}
+
+
+def test_what_is_written_in_a_run_stays_in_it() -> None:
+    """Every writing call says inside which folder it stays, but for files that belong to no run."""
+    loose = {}
+    for file in sorted(SOURCES.rglob("*.py")):
+        calls = [
+            node.lineno
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in WRITERS
+            and "within" not in {word.arg for word in node.keywords}
+        ]
+        if calls:
+            loose[str(file.relative_to(SOURCES))] = calls
+    assert {name: lines for name, lines in loose.items() if name not in BESIDE_RUNS} == {}

@@ -1,0 +1,182 @@
+"""Runs that someone or something has changed are found: by their seal, or where their files disagree."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resatlas.cli.main import main
+from resatlas.errors import CheckpointError, FolderError, Stopped
+from resatlas.runs.files import read_json, write_json
+from resatlas.runs.seal import SEAL, SEALED
+from resatlas.runs.store import Run
+from resatlas.training.session import UNWATCHED
+from tests.training.small import STEPS, assert_same, carried_out, last_checkpoint, signalling
+
+WHOLE = [*SEALED]
+
+
+@pytest.fixture
+def run(unbroken: Run, tmp_path: Path) -> Run:
+    """A finished run of our own."""
+    shutil.copytree(unbroken.folder, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Run:
+    """A run that was stopped in its third epoch."""
+    with pytest.raises(Stopped):
+        carried_out(tmp_path / "stopped", watcher=signalling(2 * STEPS + 2))
+    return Run(tmp_path / "stopped")
+
+
+def test_a_finished_run_has_a_seal_of_every_file(run: Run) -> None:
+    """The files that readers use, and the manifest of its last checkpoint."""
+    told = read_json(run.folder / SEAL)
+    assert list(told["files"]) == WHOLE
+    assert told["checkpoint"]["name"] == last_checkpoint(run).name
+    assert run.record().seal is not None
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("how", ["changed", "missing"])
+def test_a_sealed_file_that_changed_is_named(run: Run, name: str, how: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By every reader, with exit code 2."""
+    file = run.folder / name
+    if how == "changed":
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    else:
+        file.unlink()
+    verbs = (["compare"], ["evaluate"], ["dissect", "capacity"], ["report", "--out", str(run.folder / "p.html")])
+    for verb, *words in verbs:
+        assert main([verb, str(run.folder), *words, "--quiet"]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert name in said
+
+
+def test_a_file_that_was_added_is_named(run: Run) -> None:
+    """A seal names all that there was; notes of others are nobody's business."""
+    (run.folder / "notes.txt").write_text("of mine")
+    assert run.record().seal
+    told = read_json(run.folder / SEAL)
+    del told["files"]["predictions.csv"]
+    write_json(run.folder / SEAL, told)
+    with pytest.raises(FolderError, match=r"predictions\.csv was added after the run ended"):
+        run.record()
+
+
+def test_another_last_checkpoint_is_not_tested(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A whole checkpoint, but not the one of the end."""
+    shutil.copytree(last_checkpoint(run), run.checkpoints / "step-00000099")
+    assert main(["evaluate", str(run.folder), "--quiet"]) == 4
+    assert f"is not the checkpoint that {SEAL}" in capsys.readouterr().err
+
+
+EDITS: dict[str, Any] = {
+    "parameters": 7,
+    "multiply_adds": 7,
+    "mean_path_length": 7.5,
+    "seconds": 7.5,
+    "images_per_second": 7.5,
+    "family": "plain",
+    "depth": 7,
+    "design": "resnet-20",
+    "data": "cifar-10",
+    "recipe": "slow",
+    "seed": 7,
+    "epochs": 7,
+}
+
+
+@pytest.mark.parametrize("key", EDITS)
+def test_results_without_a_seal_are_held_against_the_rest(run: Run, key: str) -> None:
+    """Plan, rows, predictions and experiment say what they must be."""
+    (run.folder / SEAL).unlink()
+    assert run.record().seal is None
+    write_json(run.folder / "results.json", {**read_json(run.folder / "results.json"), key: EDITS[key]})
+    with pytest.raises(FolderError, match=rf"results\.json: {key} is "):
+        run.record()
+
+
+def test_errors_without_a_seal_are_those_of_the_predictions(run: Run) -> None:
+    """And the number of images."""
+    (run.folder / SEAL).unlink()
+    results = read_json(run.folder / "results.json")
+    write_json(run.folder / "results.json", {**results, "test": {**results["test"], "error_percent": 0.5}})
+    with pytest.raises(FolderError, match=r"test\.error_percent is 0\.5, but predictions\.csv gives"):
+        run.record()
+
+
+def test_a_run_without_a_seal_opens_with_one_line(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However many there are."""
+    (run.folder / SEAL).unlink()
+    shutil.copytree(run.folder, tmp_path / "other")
+    assert main(["report", str(run.folder), str(tmp_path / "other"), "--out", str(tmp_path / "page.html")]) == 0
+    said = capsys.readouterr().err
+    assert said.count(SEAL) == said.count("\n") == 1
+
+
+def test_a_crash_before_the_seal_is_made_up_for(run: Run, unbroken: Run) -> None:
+    """The same command seals what is whole, and trains nothing."""
+    (run.folder / SEAL).unlink()
+    run.set_status("running", epoch=3)
+    carried_out(run.folder, resume="auto")
+    assert read_json(run.folder / SEAL) == read_json(unbroken.folder / SEAL)
+    assert read_json(run.folder / "status.json")["status"] == "finished"
+
+
+def test_rows_are_those_of_the_checkpoint(stopped: Run, unbroken: Run) -> None:
+    """Rows after it are cut off, and the run ends as if it had never stopped."""
+    state = read_json(last_checkpoint(stopped) / "state.json")
+    assert set(state["rows"]) == {"metrics.jsonl", "timing.jsonl"}
+    for name in state["rows"]:
+        with (stopped.folder / name).open("a") as lines:
+            lines.write('{"epoch": 3}\n{"epo')
+    carried_out(stopped.folder, resume="auto")
+    assert_same(stopped, unbroken)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "timing.jsonl"])
+@pytest.mark.parametrize("how", ["digit", "key", "row", "file"])
+def test_changed_rows_are_refused(stopped: Run, name: str, how: str) -> None:
+    """A digit, a key, a row or the whole file: with exit code 4, and what to do; nothing is trained on."""
+    file = stopped.folder / name
+    text = file.read_text()
+    match how:
+        case "digit":
+            file.write_text(text.replace("1", "2", 1))
+        case "key":
+            file.write_text(text.replace("epoch", "spoch", 1))
+        case "row":
+            file.write_text(text.split("\n", 1)[1])
+        case _:
+            file.unlink()
+    with pytest.raises(CheckpointError, match=rf"{name} (was changed|has \d rows of the 2 ).*--out"):
+        carried_out(stopped.folder, resume="auto")
+    assert not stopped.finished
+
+
+def test_a_checkpoint_of_an_earlier_version_resumes_with_a_line(stopped: Run, unbroken: Run) -> None:
+    """It cannot tell whether rows were changed, and other versions of packages are said."""
+    from resatlas.training import checkpoint
+
+    said: list[str] = []
+    folder = last_checkpoint(stopped)
+    state = read_json(folder / "state.json")
+    del state["rows"]
+    state["versions"]["numpy"] = "1.0"
+    (folder / "state.json").write_text(json.dumps(state))
+    manifest = read_json(folder / "MANIFEST.json")
+    manifest["files"]["state.json"] = checkpoint._seal(folder / "state.json")
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    carried_out(stopped.folder, resume="auto", watcher=replace(UNWATCHED, on_note=said.append))
+    assert any("is of an earlier version" in note for note in said)
+    assert any("numpy 1.0 then" in note for note in said)
+    assert_same(stopped, unbroken)
