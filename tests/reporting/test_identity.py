@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from resatlas.arch import plan as plans
+from resatlas.errors import FolderError
 from resatlas.reporting.answering import compare
 from resatlas.runs.experiment import Experiment, default_folder
-from resatlas.runs.store import Run
+from resatlas.runs.store import Run, begin
+from resatlas.studies.checks import check_folder
 from tests.reporting.folders import EQUAL, IMAGES, edited, plan_of, write_run
 
 SMALL, LARGE = "pyramidnet:depth=11,base=2,alpha=8", "pyramidnet:depth=11,base=2,alpha=24"
@@ -92,3 +95,15 @@ def test_names_of_other_letters_have_their_own_folders() -> None:
     assert str(default_folder(usual)) == "runs/digits_size_16-resnet_depth_8_base_8-quick-s0"
     fraction = Experiment(design="wide-resnet:depth=10,widen=17/12", data="digits")
     assert default_folder(fraction).name == "digits-wide-resnet_depth_10_widen_17_12-quick-s0"
+
+
+def test_a_run_whose_design_has_changed_is_not_resumed(tmp_path: Path) -> None:
+    """Nor taken for finished by a study: both sizes are said, and what to do."""
+    experiment = Experiment(design="my.toml", data="digits")
+    small, large = (plans.from_json(plan_of(design)) for design in (SMALL, LARGE))
+    begin(tmp_path / "run", experiment, small)
+    check_folder(tmp_path / "run", experiment, small, resume="auto")
+    with pytest.raises(
+        FolderError, match=r"my\.toml has changed since it began \([\d,]+ parameters then, [\d,]+ now\)"
+    ):
+        check_folder(tmp_path / "run", experiment, large, resume="auto")

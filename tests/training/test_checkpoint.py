@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -423,7 +424,8 @@ def test_position_and_versions_are_written_down(two: Path) -> None:
         "skipped": 0,
         "skipped_in_a_row": 0,
         "world_size": 1,
-        "versions": {"resatlas": "0.1.0", "torch": torch.__version__},
+        "rows": None,
+        "versions": {"resatlas": "0.1.0", "torch": torch.__version__, "numpy": np.__version__},
     }
     assert state["tally"]["images"] == 5 * 16
     assert {name.partition(":")[0] for name in tensors(two / "step-00000005")} == {"model", "optim"}
