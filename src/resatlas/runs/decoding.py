@@ -63,7 +63,7 @@ def decode_run(folder: Path) -> RunRecord:
     """
     beginning = read_beginning(folder)
     ended = (folder / RESULTS).exists()
-    seal = check_seal(folder) if ended else None
+    seal = check_seal(folder)
     written = _table(folder / RESULTS) if ended else {}
     record = RunRecord(
         beginning=beginning,

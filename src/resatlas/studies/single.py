@@ -17,9 +17,9 @@ from resatlas.errors import CheckpointError
 from resatlas.runs.decoding import decode_run, read_rows
 from resatlas.runs.environment import leading, processes, restarts
 from resatlas.runs.experiment import Experiment, default_folder
-from resatlas.runs.files import write_json
+from resatlas.runs.files import remove, write_json
 from resatlas.runs.record import METRICS, TIMING, EpochRow, TimingRow
-from resatlas.runs.seal import write_seal
+from resatlas.runs.seal import SEAL, write_seal
 from resatlas.runs.store import Run, begin, find
 from resatlas.studies.checks import check_folder, check_images, check_machine, check_weights
 from resatlas.studies.departures import departures
@@ -141,6 +141,7 @@ def _entered(prepared: Prepared, how: How) -> Run:
             watcher.on_note(f"{run.folder} is finished: nothing is left to train")
             return run
         run.settle()
+        remove(run.folder / SEAL, within=run.folder)  # of results that someone has removed, to have them anew
         begun = run.beginning()
         check_images(begun, prepared.data, prepared.parts)
         check_machine(begun.experiment, how.execution)
