@@ -141,7 +141,6 @@ def _entered(prepared: Prepared, how: How) -> Run:
             watcher.on_note(f"{run.folder} is finished: nothing is left to train")
             return run
         run.settle()
-        remove(run.folder / SEAL, within=run.folder)  # of results that someone has removed, to have them anew
         begun = run.beginning()
         check_images(begun, prepared.data, prepared.parts)
         check_machine(begun.experiment, how.execution)
@@ -196,6 +195,8 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
     experiment, world = run.beginning().experiment, current()
     promise = determinism(asked=how.execution.deterministic, on_note=how.watcher.on_note)
     with run.locked() if world.leads else nullcontext(), promise:
+        if world.leads:  # the seal of results that someone has removed, to have them anew
+            remove(run.folder / SEAL, within=run.folder)
         found = world.lead(lambda: _checkpoint(run, how.resume, how.watcher))
         images = material(prepared.parts, experiment, prepared.data, normaliser=normaliser_of(run), workers=how.workers)
         state = train(
