@@ -118,6 +118,7 @@ def test_folders_that_are_none_are_refused(tmp_path: Path, run: Run) -> None:
     import shutil
 
     shutil.copytree(run.folder, tmp_path / "run")
-    (tmp_path / "run" / "results.json").unlink()
+    for name in ("results.json", "SEAL.json"):
+        (tmp_path / "run" / name).unlink()
     with pytest.raises(FolderError, match="is not finished"):
         predict(tmp_path / "run", [tmp_path])

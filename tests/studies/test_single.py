@@ -54,6 +54,7 @@ def test_a_finished_run_has_its_files(run: Run) -> None:
     """What design, data, recipe and seed gave, and nothing that was only needed on the way."""
     found = sorted(path.name for path in run.folder.iterdir())
     assert [name for name in found if name != EVENTS] == [  # which TensorBoard reads, where it is installed
+        "SEAL.json",
         "checkpoints",
         "env.json",
         "experiment.json",
@@ -251,7 +252,8 @@ def test_retesting_gives_the_same_values(copy: Run) -> None:
     """Loss and error are those of the results, and the predictions are written anew."""
     predictions = (copy.folder / "predictions.csv").read_bytes()
     results = (copy.folder / "results.json").read_bytes()
-    (copy.folder / "predictions.csv").unlink()
+    for name in ("predictions.csv", "SEAL.json"):  # as in a run of an earlier version
+        (copy.folder / name).unlink()
     assert retest(copy.folder) == copy.record().written["test"]
     assert (copy.folder / "predictions.csv").read_bytes() == predictions
     assert (copy.folder / "results.json").read_bytes() == results
@@ -289,7 +291,8 @@ def test_without_a_valid_checkpoint_there_is_nothing_to_test(copy: Run, damage: 
 
 def test_an_unfinished_run_is_not_tested(copy: Run) -> None:
     """The test images stay untouched until the last epoch is over."""
-    (copy.folder / "results.json").unlink()
+    for name in ("results.json", "SEAL.json"):
+        (copy.folder / name).unlink()
     with pytest.raises(FolderError, match="is not finished; the test set is touched once, after the last epoch"):
         retest(copy.folder)
 

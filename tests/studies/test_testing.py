@@ -21,6 +21,7 @@ from resatlas.data.normalisation import normalised, read_normaliser, unit
 from resatlas.errors import DataError, FolderError, UnknownName, UsageError
 from resatlas.nets.network import Network
 from resatlas.recipes.images import Centre, TenCrops
+from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run
 from resatlas.studies.testing import Asked, ensemble, evaluate
 from resatlas.training.session import NORMALISATION, trained
@@ -238,11 +239,12 @@ def test_a_file_that_tells_of_the_results_is_not_replaced_by_another(runs: tuple
     results = json.loads(file.read_text())
     results["test"]["error_percent"] += 1
     file.write_text(json.dumps(results))
+    last = max((tmp_path / "run" / "checkpoints").glob("step-*"))
+    write_seal(tmp_path / "run", checkpoint=last.name, manifest=last / "MANIFEST.json")
     before = (tmp_path / "run" / "predictions.csv").read_bytes()
-    (tmp_path / "run" / "predictions.csv").write_bytes(b"mine")
     [found] = evaluate([tmp_path / "run"])
-    assert "goes on telling of results.json" in found.note
-    assert (tmp_path / "run" / "predictions.csv").read_bytes() == b"mine" != before
+    assert "stays as the run wrote it" in found.note
+    assert (tmp_path / "run" / "predictions.csv").read_bytes() == before
 
 
 def test_an_unfinished_run_among_others_ends_all_before_any_work(
@@ -250,7 +252,8 @@ def test_an_unfinished_run_among_others_ends_all_before_any_work(
 ) -> None:
     """No image is read for the first."""
     shutil.copytree(runs[1].folder, tmp_path / "run")
-    (tmp_path / "run" / "results.json").unlink()
+    for name in ("results.json", "SEAL.json"):
+        (tmp_path / "run" / name).unlink()
 
     def never(_: str) -> Callable[[], None]:
         raise AssertionError("a data set is read")

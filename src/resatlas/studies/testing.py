@@ -303,8 +303,8 @@ def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, ask
     file = _file(subjects, protocol, asked)
     note = ""
     if file.name == PREDICTIONS and first.run.predictions is not None:
-        other = values["error_percent"] != first.run.outcome.test.error_percent
-        note = f"{file} stays as the run wrote it" + (", with another error than this evaluation" if other else "")
+        if values["error_percent"] != first.run.outcome.test.error_percent:
+            note = f"{file} stays as the run wrote it; this evaluation has another error than results.json"
     else:
         names = first.test.files if isinstance(first.test, ImageFiles) else ()
         write_predictions(file, predictions(given), first.classes, names)
