@@ -8,7 +8,7 @@ from typing import Any
 from resatlas.arch.cost import cost
 from resatlas.arch.paths import mean_lengths
 from resatlas.designs import catalog
-from resatlas.errors import FolderError, ResatlasError
+from resatlas.errors import FolderError, ResatlasError, quoted
 from resatlas.runs.record import FIRST, METRICS, PREDICTIONS, RESULTS, TIMING, RunRecord, identity
 
 NEAR = 1e-9
@@ -54,8 +54,11 @@ def _pairs(run: RunRecord) -> Iterator[Pair]:
 
 
 def _of_plan(run: RunRecord) -> Iterator[Pair]:
-    results, total, lengths = run.outcome, cost(run.plan), mean_lengths(run.plan)
-    source = "the plan"
+    results, source = run.outcome, f"the plan in {run.folder / FIRST}"
+    try:
+        total, lengths = cost(run.plan), mean_lengths(run.plan)
+    except Exception as error:  # a plan that somebody edited can be wrong in any way
+        raise FolderError(f"{run.folder / FIRST}: nothing can be counted of its plan: {quoted(str(error))}") from None
     yield "parameters", results.parameters, total.parameters, source
     yield "multiply_adds", results.multiply_adds, total.multiply_adds, source
     yield "mean_path_length", results.mean_path_length, float(lengths.mean), source
