@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -16,6 +17,7 @@ from resatlas.cli.notices import notices
 from resatlas.cli.outcome import Verb, plain
 from resatlas.errors import DataError, ProcessLost, ResatlasError, Stopped, UsageError, unknown
 from resatlas.runs.environment import launched, leading
+from resatlas.values.unforeseen import foreseen, show_traceback
 
 VERBS: Mapping[str, str] = {
     "list": "the catalogue, with parameters and multiply-adds",
@@ -39,6 +41,19 @@ VERBS: Mapping[str, str] = {
 }
 
 
+SAVING: Mapping[str, str] = {
+    "train": "--set norm_group=N below the batch, --checkpoint-activations segments, smaller images, --test-batch N",
+    "evaluate": "--test-batch N, a protocol of fewer crops, smaller images",
+    "dissect": "--images N, --test-batch N",
+    "predict": "fewer images in one command",
+    "bench": "--batch N",
+    "study": "runs of smaller designs or smaller batches",
+    "report": "fewer runs on one page",
+    "compare": "fewer runs in one command",
+    "describe": "a smaller --image",
+}
+"""What makes a verb need less memory, said where there was too little."""
+
 MOMENT = 1.0
 """Seconds after which a process still lives only if no other of its world has failed."""
 
@@ -54,26 +69,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         return _run(words)
-    except ResatlasError as error:
-        if not (isinstance(error, ProcessLost) and launched()):
-            _tell(f"{type(error).__name__}: {error}", alone=not isinstance(error, Stopped))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _tell("Stopped: by the keyboard")
-        return Stopped.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except RuntimeError as error:  # torch tells of a killed reader wherever the program is, also between two batches
-        loading = sys.modules.get("resatlas.data.loading")
-        if loading is None or not loading.KILLED.match(str(error)):
-            raise
-        _tell(f"DataError: {loading.READER_KILLED}")
-        return DataError.exit_code
-    except OSError as error:  # a disk that filled, a folder that went away
-        where = error.filename or "a file"
-        _tell(f"ResatlasError: {where} cannot be used: {(error.strerror or str(error)).lower()}", alone=True)
-        return ResatlasError.exit_code
+    except (Exception, KeyboardInterrupt) as error:  # no traceback reaches a user
+        if isinstance(error, RuntimeError):  # torch reports a killed reader wherever the program is
+            loading = sys.modules.get("resatlas.data.loading")
+            if loading is not None and loading.KILLED.match(str(error)):
+                _tell(f"DataError: {loading.READER_KILLED}")
+                return DataError.exit_code
+        return _failed(error, words)
+
+
+def _failed(error: BaseException, words: Sequence[str]) -> int:
+    """Say in one line why the verb failed; its exit code."""
+    show_traceback(error)
+    ours = foreseen(error, doing=_doing(words), saving=SAVING.get(words[0], "") if words else "")
+    if not (isinstance(ours, ProcessLost) and launched()):
+        _tell(f"{type(ours).__name__}: {ours}", alone=not isinstance(ours, Stopped))
+    return ours.exit_code
+
+
+def _doing(words: Sequence[str]) -> str:
+    """The command as far as it is needed to know it again: the verb, and what it is about."""
+    return plain(" ".join(["resatlas", *(word[:60] for word in words[:2] if not word.startswith("-"))]))
 
 
 def _tell(text: str, *, alone: bool = False) -> None:
@@ -85,7 +104,8 @@ def _tell(text: str, *, alone: bool = False) -> None:
         if not alone:
             return
         time.sleep(MOMENT)
-    print(plain(" ".join(text.split())), file=sys.stderr)
+    with suppress(OSError):
+        print(plain(" ".join(text.split())), file=sys.stderr, flush=True)
 
 
 def _show(text: str) -> None:

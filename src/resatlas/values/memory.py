@@ -6,13 +6,12 @@ This is the only place that knows how torch words it. Torch itself is not needed
 import errno
 import re
 
+GPU = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 TORCH = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
     "std::bad_alloc",
+    *GPU,
 )
 """Messages of the plain RuntimeError that torch raises for its CPU allocator and for libraries of the GPU.
 
@@ -38,6 +37,11 @@ def out_of_memory(error: BaseException) -> bool:
             return type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in TORCH)
         case _:
             return False
+
+
+def on_gpu(error: BaseException) -> bool:
+    """Whether it was a GPU's memory that ran out."""
+    return type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in GPU)
 
 
 def requested(error: BaseException) -> str:
