@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from resatlas.arch.codec import decode, decode_text, encode, kind_of
@@ -117,9 +117,14 @@ def _none(hint: Any) -> list[str]:  # noqa: ANN401 - a type
 
 
 def _default(hint: Any) -> Any:  # noqa: ANN401 - a type
-    """What stands in a field that is none when a setting enters it: its only kind, as it is by default."""
+    """What stands in a field that is none when a setting enters it: its only kind, as it is by default.
+
+    None where there is a choice of kinds, or where a field of the kind has no default.
+    """
     kinds = list(_kinds(hint).values())
-    return kinds[0]() if len(kinds) == 1 else None
+    if len(kinds) != 1 or any(each.default is MISSING and each.default_factory is MISSING for each in fields(kinds[0])):
+        return None
+    return kinds[0]()
 
 
 def _hints(part: object) -> dict[str, Any]:
