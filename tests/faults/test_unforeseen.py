@@ -35,7 +35,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fail:
         def raising(*_: object) -> NoReturn:
             raise error
 
-        made = SimpleNamespace(arguments=lambda _: None, run=raising)
+        made = SimpleNamespace(OPTIONS={}, arguments=lambda _: None, run=raising)
         monkeypatch.setattr(program, "import_module", lambda name: made if name == f"resatlas.cli.{verb}_verb" else 1)
 
     return failing
@@ -98,7 +98,9 @@ def test_an_option_that_argparse_cannot_show_is_a_line(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A percent sign in a help text is an error inside argparse."""
-    odd = SimpleNamespace(arguments=lambda parser: parser.add_argument("--odd", help="100 %", metavar=("a", "b")))
+    odd = SimpleNamespace(
+        OPTIONS={}, arguments=lambda parser: parser.add_argument("--odd", help="100 %", metavar=("a", "b"))
+    )
     monkeypatch.setattr(program, "import_module", lambda _: odd)
     assert main(("list", "--help")) == 70
     assert capfd.readouterr().err.count("\n") == 1

@@ -12,11 +12,19 @@ from typing import Any
 
 from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.designs.catalog import resolve
 from resatlas.errors import Defect, OutOfMemory, ResatlasError, UsageError, quoted
 
 ENDS: Mapping[str, type[ResatlasError]] = {each.__name__: each for each in (Defect, OutOfMemory)}
 """What may end an audit beside what is refused, by the name that the other process gives."""
+
+OPTIONS: Together = {
+    "--as": ALWAYS,
+    "--classes": ALWAYS,
+    "--image": ALWAYS,
+    "--timeout": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
@@ -15,7 +15,8 @@ from typing import NoReturn, cast
 from resatlas import __version__
 from resatlas.cli.notices import notices
 from resatlas.cli.outcome import Verb, plain
-from resatlas.errors import DataError, ProcessLost, ResatlasError, Stopped, UsageError, unknown
+from resatlas.cli.together import check_together
+from resatlas.errors import DataError, ProcessLost, ResatlasError, Stopped, UsageError, quoted, unknown
 from resatlas.runs.environment import launched, leading
 from resatlas.values.unforeseen import foreseen, show_traceback
 
@@ -128,13 +129,10 @@ def _run(words: list[str]) -> int:
     name, *rest = words
     if name not in VERBS:
         raise UsageError(unknown("verb", name, VERBS, where="all: resatlas --help"))
-    verb = cast("Verb", import_module(f"resatlas.cli.{name}_verb"))
-    parser = _Parser(prog=f"resatlas {name}", description=VERBS[name], allow_abbrev=False)
-    verb.arguments(parser)
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="one JSON value on standard output, and nothing else there")
-    how.add_argument("--quiet", action="store_true", help="no text but errors")
+    verb = verb_of(name)
+    parser = parser_of(name)
     options = parser.parse_args(rest)
+    check_together(verb.OPTIONS, options, rest, prog=parser.prog)
     options.words = words
     if not leading():
         options.quiet, options.json = True, False
@@ -145,6 +143,23 @@ def _run(words: list[str]) -> int:
     elif not options.quiet and outcome.text:
         _show(outcome.text)
     return outcome.exit_code
+
+
+def verb_of(name: str) -> Verb:
+    """The module of a verb."""
+    return cast("Verb", import_module(f"resatlas.cli.{name}_verb"))
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """What reads the options of a verb."""
+    verb = verb_of(name)
+    parser = _Parser(prog=f"resatlas {name}", description=VERBS[name], allow_abbrev=False)
+    parser.elsewhere = getattr(verb, "elsewhere", parser.elsewhere)
+    verb.arguments(parser)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="one JSON value on standard output, and nothing else there")
+    how.add_argument("--quiet", action="store_true", help="no text but errors")
+    return parser
 
 
 def _help() -> str:
@@ -164,7 +179,12 @@ def _help() -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argument parsing whose errors are one line with the nearest right word."""
+    """Argument parsing whose errors are one line with the nearest right word.
+
+    `elsewhere` is what else an unknown option may mean in the verb, in words, or nothing.
+    """
+
+    elsewhere: Callable[[str, argparse.Namespace], str] = staticmethod(lambda *_: "")
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         options, rest = self.parse_known_args(args, namespace)
@@ -172,6 +192,8 @@ class _Parser(argparse.ArgumentParser):
             known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
             word = rest[0].partition("=")[0]
             if word.startswith("-"):
+                if meant := self.elsewhere(word, options):
+                    raise UsageError(f"no option of {self.prog} {quoted(word)}; {meant}")
                 raise UsageError(unknown(f"option of {self.prog}", word, known))
             raise UsageError(f'{self.prog} does not take "{word[:60]}" ({self.prog} --help)')
         return options

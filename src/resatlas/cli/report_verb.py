@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.errors import UsageError
 from resatlas.reporting.page import page_figures, write_page
 from resatlas.reporting.picture import check_folder, write_figures
@@ -13,6 +14,11 @@ from resatlas.studies.pictures import pictures
 
 MOST_NAMED = 3
 """Folders that stand in the title."""
+
+OPTIONS: Together = {
+    "--out": ALWAYS,
+    "--figures": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

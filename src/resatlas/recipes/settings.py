@@ -42,9 +42,19 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
         found[key] = value
     whole = _Part(recipe)
     for key in sorted(found, key=lambda key: key.count(".")):  # kinds before what is in them
-        _set(whole, key, found[key])
+        try:
+            _set(whole, key, found[key])
+        except BlueprintError as error:
+            raise RecipeError(str(error)) from None
     changed = whole.changed()
     return with_epochs(changed, changed.epochs) if "epochs" in found and "iterations" not in found else changed
+
+
+def fields_named(recipe: Recipe, name: str) -> list[str]:
+    """What can be set in the recipe under a name, with or without the parts before it: momentum, smoothing, decay."""
+    paths = list(_paths(type(recipe), recipe))
+    parts = [path for path in paths if path == name] or [path for path in paths if path.startswith(f"{name}.")]
+    return parts or [path for path in paths if path.endswith(f".{name}")]
 
 
 def _set(whole: _Part, key: str, text: str) -> None:
