@@ -1,5 +1,6 @@
 """What no code foresaw ends in one line and exit code 70; a lack of memory ends in words of its own."""
 
+import argparse
 import json
 import re
 from collections.abc import Callable
@@ -35,8 +36,8 @@ def fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fail:
         def raising(*_: object) -> NoReturn:
             raise error
 
-        made = SimpleNamespace(OPTIONS={}, arguments=lambda _: None, run=raising)
-        monkeypatch.setattr(program, "import_module", lambda name: made if name == f"resatlas.cli.{verb}_verb" else 1)
+        module = SimpleNamespace(OPTIONS={}, arguments=vars, run=raising)
+        monkeypatch.setattr(program, "verb_of", {verb: module}.__getitem__)
 
     return failing
 
@@ -98,10 +99,11 @@ def test_an_option_that_argparse_cannot_show_is_a_line(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A percent sign in a help text is an error inside argparse."""
-    odd = SimpleNamespace(
-        OPTIONS={}, arguments=lambda parser: parser.add_argument("--odd", help="100 %", metavar=("a", "b"))
-    )
-    monkeypatch.setattr(program, "import_module", lambda _: odd)
+
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--odd", help="100 %")
+
+    monkeypatch.setattr(program, "verb_of", {"list": SimpleNamespace(arguments=arguments)}.__getitem__)
     assert main(("list", "--help")) == 70
     assert capfd.readouterr().err.count("\n") == 1
 

@@ -178,13 +178,18 @@ def _help() -> str:
     )
 
 
+def nowhere(word: str, options: argparse.Namespace) -> str:  # noqa: ARG001 - as `elsewhere` of a verb is called
+    """What an unknown option means elsewhere: nothing."""
+    return ""
+
+
 class _Parser(argparse.ArgumentParser):
     """Argument parsing whose errors are one line with the nearest right word.
 
     `elsewhere` is what else an unknown option may mean in the verb, in words, or nothing.
     """
 
-    elsewhere: Callable[[str, argparse.Namespace], str] = staticmethod(lambda *_: "")
+    elsewhere: Callable[[str, argparse.Namespace], str] = staticmethod(nowhere)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         options, rest = self.parse_known_args(args, namespace)
