@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from resatlas.studies.bench.crew import Contender, crews
 from resatlas.studies.bench.tasks import Ours
 from resatlas.training import loop
 from resatlas.training.session import UNWATCHED
+from tests.reporting.folders import Subject, write_errors
 from tests.training.small import DATA, DESIGN, EXPERIMENT
 
 REPORT = "this is a defect; rerun with RESATLAS_TRACEBACK=1 and report it"
@@ -187,3 +189,14 @@ def test_what_is_timed_ends_in_a_line() -> None:
         crews({"ours": Contender(task=task, processes=1, threads=1)}) as crew,
     ):
         crew["ours"].warm()
+
+
+def test_a_folder_whose_name_is_not_utf8_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The name is escaped in the title of its page, and its runs are compared like any others."""
+    folder = tmp_path / os.fsdecode(b"r\xff")
+    for family, wrong in (("plain", (10, 12)), ("resnet", (40, 43))):
+        write_errors(folder, Subject(family=family, depth=20), wrong)
+    assert main(("report", str(folder), "--out", str(tmp_path / "page.html"))) == 0
+    assert "resatlas: r?" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert main(("compare", str(folder))) == 0
+    assert capsys.readouterr().err == ""

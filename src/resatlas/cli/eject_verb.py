@@ -21,5 +21,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """The source of the network."""
     entry = resolve(options.design)
-    text = source(entry, image=options.image, classes=options.classes)
+    text = source(entry, image=options.image, classes=options.classes, design=options.design)
     return Outcome({"name": entry.name, "source": text}, text.rstrip("\n"))
