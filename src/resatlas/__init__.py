@@ -13,7 +13,28 @@ Nothing is imported before it is used: only what computes with a network needs t
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # type checkers do not follow __getattr__; these are the names of _PUBLIC
+    from resatlas.arch.cost import cost as cost
+    from resatlas.arch.paths import path_lengths as path_lengths
+    from resatlas.designs.catalog import list_designs as list_designs
+    from resatlas.designs.catalog import plan as plan
+    from resatlas.exporting.config import read_config as read_config
+    from resatlas.exporting.loading import from_pretrained as from_pretrained
+    from resatlas.exporting.preprocessing import preprocessing as preprocessing
+    from resatlas.exporting.saving import save_pretrained as save_pretrained
+    from resatlas.nets.forms import convert_form as convert_form
+    from resatlas.nets.inference import for_inference as for_inference
+    from resatlas.nets.network import build as build
+    from resatlas.nets.weights import export_weights as export_weights
+    from resatlas.nets.weights import load_weights as load_weights
+    from resatlas.reporting.answering import compare as compare
+    from resatlas.runs.experiment import Experiment as Experiment
+    from resatlas.studies.dissection import dissect as dissect
+    from resatlas.studies.predicting import predict as predict
+    from resatlas.studies.single import train as train
+    from resatlas.studies.testing import evaluate as evaluate
 
 __version__ = "0.1.0"
 
@@ -46,3 +67,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
     if name not in _PUBLIC:
         raise AttributeError(f"module 'resatlas' has no attribute {name!r}; it has {', '.join(_PUBLIC)}")
     return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

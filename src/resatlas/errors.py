@@ -15,6 +15,8 @@
     ├── CheckpointError          4  a checkpoint or weights file that cannot be used
     ├── NonFiniteError           5  a loss or gradient that is not a number
     ├── ProcessLost              1  one of the processes that worked together is gone
+    ├── OutOfMemory              1  too little memory, on the machine or on its GPU
+    ├── Defect                  70  what no code foresaw: a mistake of resatlas itself
     └── Stopped                 75  a signal ended the work; what was learnt is saved
 
 A message says what was given, what is allowed, and the nearest right thing, in one line.
@@ -97,6 +99,16 @@ class NonFiniteError(ResatlasError):
 
 class ProcessLost(ResatlasError):
     """One of the processes that worked together is gone, and so the others cannot go on."""
+
+
+class OutOfMemory(ResatlasError):
+    """Too little memory, on the machine or on its GPU."""
+
+
+class Defect(ResatlasError):
+    """What no code foresaw: a mistake of resatlas itself."""
+
+    exit_code: ClassVar[int] = 70
 
 
 class Stopped(ResatlasError):

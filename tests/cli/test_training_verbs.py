@@ -315,7 +315,7 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("train --data digits", "DESIGN"),
     ("train resnet-20 --data digits --recipe qick", 'no recipe "qick"; did you mean "quick"?'),
     ("train resnet-20 --data digits --set epoch=3", 'no recipe field "epoch"; did you mean "epochs"?'),
-    ("train resnet-20 --data digits --set epochs=three", "epochs: a whole number is expected"),
+    ("train resnet-20 --data digits --set epochs=three", 'epochs needs a whole number; got "three"'),
     ("train resnet-20 --data digits --set epochs", "key=value"),
     ("train resnet-20 --data digits --set epochs=2 --set epochs=3", 'setting "epochs" is given twice'),
     ("train resnet-20 --data digits --set schedule.peak=nan", "a finite peak above 0"),

@@ -75,11 +75,12 @@ def test_what_is_killed_again_and_again_is_given_up(
 
 
 def test_a_mistake_in_one_process_ends_all_at_once(tmp_path: Path) -> None:
-    """Its traceback alone is told, and nothing is tried again; a checkpoint is there to go on from."""
+    """Its line alone is told, and nothing is tried again; a checkpoint is there to go on from."""
     command = (*RESATLAS, *SHORT, "--out", "run", "--processes", "2")
     code, told = ended(launched(tmp_path, *command, fault=f"mistaken 1 {STEP}"))
-    assert code == 1
-    assert (told.count("Traceback"), told.splitlines()[-1]) == (1, "ZeroDivisionError: a mistake")
+    assert code == 70
+    assert (told.count("Traceback"), told.count("Defect: ")) == (0, 1)
+    assert "ZeroDivisionError: a mistake; this is a defect; rerun with RESATLAS_TRACEBACK=1" in told.splitlines()[-1]
     assert last_checkpoint(Run(tmp_path / "run")).name == f"step-{STEPS:08d}"
     assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"
 

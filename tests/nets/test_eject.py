@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -269,6 +270,55 @@ def test_the_verb_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == {"name": "resnet-20", "source": expected}
     assert "CLASSES = 7" in expected
     assert "`resatlas eject resnet-20 --classes 7 --image 1,28,28`" in expected
+
+
+CROSS = """
+schema = 1
+name = "two {name} streams"
+image = [1, 32, 32]
+classes = 10
+units = [1, 1, 1]
+[stem]
+kernel = 3
+width = 4
+after = ["norm", "relu"]
+[widths]
+rule = "doubling"
+start = 4
+[residual]
+convs = "basic"
+order = "post-activation"
+shortcut = "projection"
+"""
+
+
+@pytest.mark.parametrize("file", ["cross.toml", "nets/my cross.toml", "café.toml"])
+def test_the_command_in_a_file_writes_it_again(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cross is named by its file, as the shell takes it, and not by the name that stands in it."""
+    monkeypatch.chdir(tmp_path)
+    Path(file).parent.mkdir(exist_ok=True)
+    Path(file).write_text(CROSS)
+    assert main(("eject", file, "--classes", "3")) == 0
+    text = capsys.readouterr().out
+    [command] = re.findall(r"Written by `resatlas ([^`]*)`", text)
+    assert main(shlex.split(command)) == 0
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize("file", ['a"""+print(1)+""".toml', "back\\slash.toml", "tick`.toml", "line\n.toml"])
+def test_a_file_name_ends_no_docstring(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a docstring cannot hold is not in it; an absolute path is nobody else's."""
+    monkeypatch.chdir(tmp_path)
+    Path(file).write_text(CROSS)
+    assert main(("eject", str(tmp_path / file))) == 0
+    text = capsys.readouterr().out
+    assert "`resatlas eject DESIGN`, where DESIGN is the file of two _name_ streams" in " ".join(text.split())
+    assert str(tmp_path) not in text
+    compile(text, "ejected.py", "exec")
 
 
 def test_ejecting_needs_no_torch() -> None:

@@ -10,7 +10,7 @@ from resatlas.recipes.catalog import NAMED, resolve
 from resatlas.recipes.images import Flip, Standardise
 from resatlas.recipes.recipe import Decay, Lamb, Recipe, Sgd
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Mixup
-from resatlas.recipes.schedule import Cosine, OneCycle
+from resatlas.recipes.schedule import Cosine, OneCycle, rate
 from resatlas.recipes.settings import with_settings
 
 QUICK = NAMED["quick"]
@@ -59,6 +59,50 @@ PEAK = float(QUICK.schedule.peak)
 def test_a_field_is_set_by_its_name(settings: tuple[str, ...], expected: Recipe) -> None:
     """A dot enters a field; nothing else changes."""
     assert with_settings(QUICK, settings) == expected
+
+
+WRONG = (
+    *("foo=1", "foo.bar=1", "schedule.foo=1", "epochs.x=1", "images.x=1", "steps.x=1", "initial.x=1", "average.x=1"),
+    *(
+        "schedule.warm_up.x=1",
+        "schedule..peak=1",
+        ".peak=1",
+        "schedule.=1",
+        ".=1",
+        "decay=1",
+        "epochs=ten",
+        "steps=foo",
+    ),
+    *(
+        "steps=foo",
+        "mixing=foo",
+        "schedule=foo",
+        "schedule=steps,cosine",
+        "optimizer=none",
+        "initial=foo",
+        "loss.smoothing=nan",
+    ),
+    *("validation=1/0", "schedule.peak=nan", "schedule.peak=1e999", "testing=none", "batch=99999999999999999999999"),
+)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_wrong_setting_is_refused_in_every_recipe(name: str) -> None:
+    """Whatever kinds its parts have and whichever of them are none: one line."""
+    for setting in WRONG:
+        with pytest.raises(UsageError) as refused:
+            with_settings(NAMED[name], (setting,))
+        assert "\n" not in str(refused.value)
+
+
+def test_a_schedule_may_lose_its_drops() -> None:
+    """The rate then stays; drops that do not grow are refused."""
+    recipe = NAMED["wrn-cifar"]
+    constant = with_settings(recipe, ("schedule.drops=none",)).schedule
+    assert [rate(constant, Fraction(k, 4)) for k in range(4)] == [float(recipe.schedule.peak)] * 4
+    for drops in ("1/2,1/3", "0,1/2", "1/2,1", "1/2,1/2"):
+        with pytest.raises(RecipeError, match="drops are growing shares"):
+            with_settings(recipe, (f"schedule.drops={drops}",))
 
 
 def test_the_recipe_itself_stays() -> None:

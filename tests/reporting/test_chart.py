@@ -123,10 +123,13 @@ def test_legends_switch_designs_and_points_tell_their_figures(equal: list[Run]) 
     [
         ([0.1] * 4 + [0.01] * 4 + [0.001] * 4, [5, 9], "the learning rate drops (5, 9)"),
         ([0.1] * 12, [], "the learning rate is 0.1 throughout"),
-        ([0.1 - 0.008 * k for k in range(12)], [], "falls smoothly, from 0.1"),
+        ([0.1 - 0.008 * k for k in range(12)], [], "the learning rate falls from 0.1 to 0.012"),
+        ([0.063, 0.0976, 0.08, 0.05, 0.01], [], "the learning rate rises from 0.063 to 0.0976, then falls to 0.01"),
+        ([0.01, 0.02, 0.03, 0.03], [], "the learning rate rises from 0.01 to 0.03"),
+        ([0.01, 0.1] * 6, [], "the learning rate varies between 0.01 and 0.1"),
         ([0.01] + [0.1] * 6 + [0.02] * 5, [8], "the learning rate drops (8)"),
     ],
-    ids=["steps", "level", "smooth", "warm-up"],
+    ids=["steps", "level", "falling", "risen", "rising", "cyclic", "warm-up"],
 )
 def test_drops_of_the_learning_rate_are_marked(
     tmp_path: Path, rates: list[float], drops: list[int], words: str

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import vl_convert
 
 from resatlas.analysis.answer import Answer, Column, Fact, Table, from_json, table, to_json
 from resatlas.analysis.capacity import answer as capacity_of
@@ -68,6 +69,25 @@ def test_charts_hold_the_figures(tmp_path: Path) -> None:
     }
     [spec] = finding(capacity_of("r", plan("resnet-20")), tmp_path).specs
     assert len(spec["datasets"]["values"]) == 2 * 11
+
+
+@pytest.mark.parametrize("units", [3, 27, 54])
+def test_units_that_halve_the_map_are_always_labelled(units: int, tmp_path: Path) -> None:
+    """However many units there are; others have a label where there is room for it."""
+    numbers = dict.fromkeys([name for name in LesionRow.__dataclass_fields__ if "_" in name], 1.0)
+    down = {units // 3, 2 * units // 3}
+    rows = [
+        LesionRow(**{**numbers, "unit": f"u{k}", "stream": "all", "down_sampling": "yes" if k in down else "no"})  # type: ignore[arg-type]
+        for k in range(units)
+    ]
+    tables = (Table(title="contrast", columns=(), rows=()), table("units", LesionRow, rows))
+    [spec] = finding(replace(lesion(), tables=tables), tmp_path).specs
+    axis = spec["encoding"]["x"]["axis"]
+    assert {f"u{k} /2" for k in down} < set(axis["values"])
+    assert axis["labelOverlap"] is False
+    assert min(units, 10) <= len(axis["values"]) <= 18
+    svg = vl_convert.vegalite_to_svg({**spec, "width": 400})
+    assert all(f">u{k} /2</text>" in svg for k in down)
 
 
 def test_the_page_shows_what_was_asked(run: Run) -> None:

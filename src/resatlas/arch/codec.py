@@ -69,6 +69,8 @@ def decode_text(kind: Any, text: str, *, where: str) -> Any:  # noqa: ANN401 - t
                     continue
     if bool in members and text in ("true", "false"):
         data = text == "true"
+    if data is text and members in ((int,), (float,)):
+        raise BlueprintError(f"{where} needs {_NAMES[members[0]]}; got {quoted(text)}")
     return _decode(kind, data, where)
 
 

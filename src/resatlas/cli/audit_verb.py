@@ -6,13 +6,25 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.designs.catalog import resolve
-from resatlas.errors import UsageError, quoted
+from resatlas.errors import Defect, OutOfMemory, ResatlasError, UsageError, quoted
+
+ENDS: Mapping[str, type[ResatlasError]] = {each.__name__: each for each in (Defect, OutOfMemory)}
+"""What may end an audit beside what is refused, by the name that the other process gives."""
+
+OPTIONS: Together = {
+    "--as": ALWAYS,
+    "--classes": ALWAYS,
+    "--image": ALWAYS,
+    "--timeout": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +66,7 @@ def run(options: argparse.Namespace) -> Outcome:
     }
     verdict = _answer(request, timeout=options.timeout)
     if "error" in verdict:
-        raise UsageError(verdict["error"])
+        raise ENDS.get(verdict.get("kind", ""), UsageError)(verdict["error"])
     return Outcome(
         {"design": entry.name, **verdict}, _told(options.module, entry.name, verdict), 0 if verdict["same"] else 1
     )

@@ -5,8 +5,19 @@ from pathlib import Path
 
 from resatlas.cli.meter import meter
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.studies.bench.questions import QUESTIONS, Options, asked
 from resatlas.studies.bench.rows import check_out, objects, text, write
+
+OPTIONS: Together = {
+    "--question": ALWAYS,
+    "--against": ALWAYS,
+    "--compiled": ALWAYS,
+    "--batch": ALWAYS,
+    "--norm-group": ALWAYS,
+    "--rounds": ALWAYS,
+    "--out": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,11 @@
 import argparse
 
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import Together
 from resatlas.designs.catalog import resolve
 from resatlas.designs.citations import bibtex, papers_of
+
+OPTIONS: Together = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

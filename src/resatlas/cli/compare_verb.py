@@ -4,8 +4,17 @@ import argparse
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import ALWAYS, Together, With
 
 FORMATS = ("table", "markdown", "latex", "csv")
+
+AS_TEXT = With(what="text, without --json", holds=lambda options: not options.json, otherwise="with --json")
+
+OPTIONS: Together = {
+    "--against": ALWAYS,
+    "--difference": ALWAYS,
+    "--format": AS_TEXT,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

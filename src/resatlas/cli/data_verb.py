@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from resatlas.arch.text import aligned
 from resatlas.cli.meter import meter
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import Together
 from resatlas.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:  # a wrong word is answered before images can be read
@@ -17,6 +18,8 @@ NOTHING_TO_FETCH = {
     "digits": "digits need no fetching: scikit-learn brings them",
     "synthetic": "synthetic images need no fetching: they are made on the spot",
 }
+
+OPTIONS: Together = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from resatlas.arch.text import render
 from resatlas.cli.conventions import conventions_data, conventions_text, counted
 from resatlas.cli.figures import printed_line, published_data, published_table
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import A_DESIGN, ALWAYS, Together
 from resatlas.designs.catalog import Entry, resolve
 from resatlas.designs.counting import classifiers
 from resatlas.designs.published import published_of
@@ -21,6 +22,14 @@ from resatlas.designs.verdicts import verdicts
 from resatlas.errors import UsageError
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.text import render as render_recipe
+
+OPTIONS: Together = {
+    "--classes": A_DESIGN,
+    "--image": A_DESIGN,
+    "--conventions": A_DESIGN,
+    "--draw": A_DESIGN,
+    "--recipe": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +58,6 @@ def image_shape(text: str) -> Shape:
 
 def run(options: argparse.Namespace) -> Outcome:
     """A network, a recipe, or one after the other."""
-    if options.design is None and options.draw is not None:
-        raise UsageError("--draw draws a DESIGN, as in resatlas describe resnet-20 --draw resnet-20.svg")
     if options.recipe is None:
         if options.design is None:
             raise UsageError("describe takes a DESIGN, as in resnet-20, or --recipe NAME (resatlas describe --help)")

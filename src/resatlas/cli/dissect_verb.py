@@ -6,7 +6,15 @@ from pathlib import Path
 from resatlas.analysis.answer import text, to_json
 from resatlas.analysis.questions import QUESTIONS
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.studies.dissection import dissect
+
+OPTIONS: Together = {
+    "--beside": ALWAYS,
+    "--images": ALWAYS,
+    "--swap": ALWAYS,
+    "--replay": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resatlas.arch.text import aligned
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import Together
 from resatlas.data import catalog as datasets
 from resatlas.data import imagenet
 from resatlas.data.fetching import SOURCES
@@ -14,6 +15,8 @@ from resatlas.data.places import located
 from resatlas.errors import ResatlasError
 from resatlas.runs.environment import environment
 from resatlas.runs.store import check_writable
+
+OPTIONS: Together = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

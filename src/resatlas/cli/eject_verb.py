@@ -2,19 +2,24 @@
 
 import argparse
 
-from resatlas.cli import describe_verb
+from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.designs.catalog import resolve
 from resatlas.nets.eject.source import source
 
+OPTIONS: Together = {"--classes": ALWAYS, "--image": ALWAYS}
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare its options, which are those of describe."""
-    describe_verb.arguments(parser)
+    """Declare its options."""
+    parser.add_argument("design", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file")
+    parser.add_argument("--classes", type=int, metavar="N", help="number of classes; 0 leaves out the classifier")
+    parser.add_argument("--image", type=image_shape, metavar="C,H,W", help="shape of an image, as in 3,32,32")
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """The source of the network."""
     entry = resolve(options.design)
-    text = source(entry, image=options.image, classes=options.classes)
+    text = source(entry, image=options.image, classes=options.classes, design=options.design)
     return Outcome({"name": entry.name, "source": text}, text.rstrip("\n"))

@@ -10,6 +10,7 @@ from resatlas.cli import launching
 from resatlas.cli.launching import launched, workers
 from resatlas.cli.meter import meter
 from resatlas.cli.outcome import Outcome, plain
+from resatlas.cli.together import ALWAYS, Together, With
 from resatlas.evaluation.protocol import KNOBS
 from resatlas.recipes.text import view_text
 from resatlas.runs.environment import processes
@@ -18,6 +19,20 @@ from resatlas.training.execution import Device
 
 FEW = 12
 """Classes that a terminal shows all of, with a column each."""
+
+SEVERAL_RUNS = With(what="two RUNs or more", holds=lambda options: len(options.runs) > 1, otherwise="with a single RUN")
+OTHER_DATA = With(what="--data", holds=lambda options: options.data is not None, otherwise="without --data")
+
+OPTIONS: Together = {
+    "--protocol": ALWAYS,
+    "--ensemble": SEVERAL_RUNS,
+    "--data": ALWAYS,
+    "--among": OTHER_DATA,
+    "--norm-statistics": ALWAYS,
+    "--device": ALWAYS,
+    "--processes": ALWAYS,
+    "--workers": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,13 +7,12 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from contextlib import suppress
 from multiprocessing import active_children
 from typing import NoReturn
 
 from resatlas.cli.outcome import Outcome
-from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError
+from resatlas.errors import ProcessLost, Stopped, UsageError
 from resatlas.runs.environment import LAUNCHED
 from resatlas.training.signals import heeded
 
@@ -120,11 +119,7 @@ def program(words: list[str]) -> None:
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     from resatlas.cli.main import main
 
-    try:
-        code = main(words)
-    except Exception:  # the launcher would keep it for itself
-        traceback.print_exc()
-        code = ResatlasError.exit_code
+    code = main(words)
     if code:
         leave(code)
     atexit.register(os._exit, code)  # after the launcher has heard of the end

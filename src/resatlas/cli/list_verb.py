@@ -5,8 +5,13 @@ import argparse
 from resatlas.arch.cost import cost
 from resatlas.arch.text import aligned
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.designs.catalog import matching
 from resatlas.recipes import catalog as recipes
+
+OPTIONS: Together = {
+    "--recipes": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import NoReturn, cast
 from resatlas import __version__
 from resatlas.cli.notices import notices
 from resatlas.cli.outcome import Verb, plain
-from resatlas.errors import DataError, ProcessLost, ResatlasError, Stopped, UsageError, unknown
+from resatlas.cli.together import check_together
+from resatlas.errors import DataError, ProcessLost, ResatlasError, Stopped, UsageError, quoted, unknown
 from resatlas.runs.environment import launched, leading
+from resatlas.values.unforeseen import foreseen, show_traceback
 
 VERBS: Mapping[str, str] = {
     "list": "the catalogue, with parameters and multiply-adds",
@@ -39,6 +42,19 @@ VERBS: Mapping[str, str] = {
 }
 
 
+SAVING: Mapping[str, str] = {
+    "train": "--set norm_group=N below the batch, --checkpoint-activations segments, smaller images, --test-batch N",
+    "evaluate": "--test-batch N, a protocol of fewer crops, smaller images",
+    "dissect": "--images N, --test-batch N",
+    "predict": "fewer images in one command",
+    "bench": "--batch N",
+    "study": "runs of smaller designs or smaller batches",
+    "report": "fewer runs on one page",
+    "compare": "fewer runs in one command",
+    "describe": "a smaller --image",
+}
+"""What makes a verb need less memory, said where there was too little."""
+
 MOMENT = 1.0
 """Seconds after which a process still lives only if no other of its world has failed."""
 
@@ -54,26 +70,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         return _run(words)
-    except ResatlasError as error:
-        if not (isinstance(error, ProcessLost) and launched()):
-            _tell(f"{type(error).__name__}: {error}", alone=not isinstance(error, Stopped))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _tell("Stopped: by the keyboard")
-        return Stopped.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except RuntimeError as error:  # torch tells of a killed reader wherever the program is, also between two batches
-        loading = sys.modules.get("resatlas.data.loading")
-        if loading is None or not loading.KILLED.match(str(error)):
-            raise
-        _tell(f"DataError: {loading.READER_KILLED}")
-        return DataError.exit_code
-    except OSError as error:  # a disk that filled, a folder that went away
-        where = error.filename or "a file"
-        _tell(f"ResatlasError: {where} cannot be used: {(error.strerror or str(error)).lower()}", alone=True)
-        return ResatlasError.exit_code
+    except (Exception, KeyboardInterrupt) as error:  # no traceback reaches a user
+        if isinstance(error, RuntimeError):  # torch reports a killed reader wherever the program is
+            loading = sys.modules.get("resatlas.data.loading")
+            if loading is not None and loading.KILLED.match(str(error)):
+                _tell(f"DataError: {loading.READER_KILLED}")
+                return DataError.exit_code
+        return _failed(error, words)
+
+
+def _failed(error: BaseException, words: Sequence[str]) -> int:
+    """Say in one line why the verb failed; its exit code."""
+    show_traceback(error)
+    ours = foreseen(error, doing=_doing(words), saving=SAVING.get(words[0], "") if words else "")
+    if not (isinstance(ours, ProcessLost) and launched()):
+        _tell(f"{type(ours).__name__}: {ours}", alone=not isinstance(ours, Stopped))
+    return ours.exit_code
+
+
+def _doing(words: Sequence[str]) -> str:
+    """The command as far as it is needed to know it again: the verb, and what it is about."""
+    return plain(" ".join(["resatlas", *(word[:60] for word in words[:2] if not word.startswith("-"))]))
 
 
 def _tell(text: str, *, alone: bool = False) -> None:
@@ -85,7 +105,8 @@ def _tell(text: str, *, alone: bool = False) -> None:
         if not alone:
             return
         time.sleep(MOMENT)
-    print(plain(" ".join(text.split())), file=sys.stderr)
+    with suppress(OSError):
+        print(plain(" ".join(text.split())), file=sys.stderr, flush=True)
 
 
 def _show(text: str) -> None:
@@ -108,13 +129,10 @@ def _run(words: list[str]) -> int:
     name, *rest = words
     if name not in VERBS:
         raise UsageError(unknown("verb", name, VERBS, where="all: resatlas --help"))
-    verb = cast("Verb", import_module(f"resatlas.cli.{name}_verb"))
-    parser = _Parser(prog=f"resatlas {name}", description=VERBS[name], allow_abbrev=False)
-    verb.arguments(parser)
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="one JSON value on standard output, and nothing else there")
-    how.add_argument("--quiet", action="store_true", help="no text but errors")
+    verb = verb_of(name)
+    parser = parser_of(name)
     options = parser.parse_args(rest)
+    check_together(verb.OPTIONS, options, rest, prog=parser.prog)
     options.words = words
     if not leading():
         options.quiet, options.json = True, False
@@ -125,6 +143,23 @@ def _run(words: list[str]) -> int:
     elif not options.quiet and outcome.text:
         _show(outcome.text)
     return outcome.exit_code
+
+
+def verb_of(name: str) -> Verb:
+    """The module of a verb."""
+    return cast("Verb", import_module(f"resatlas.cli.{name}_verb"))
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """What reads the options of a verb."""
+    verb = verb_of(name)
+    parser = _Parser(prog=f"resatlas {name}", description=VERBS[name], allow_abbrev=False)
+    parser.elsewhere = getattr(verb, "elsewhere", parser.elsewhere)
+    verb.arguments(parser)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="one JSON value on standard output, and nothing else there")
+    how.add_argument("--quiet", action="store_true", help="no text but errors")
+    return parser
 
 
 def _help() -> str:
@@ -143,8 +178,18 @@ def _help() -> str:
     )
 
 
+def nowhere(word: str, options: argparse.Namespace) -> str:  # noqa: ARG001 - as `elsewhere` of a verb is called
+    """What an unknown option means elsewhere: nothing."""
+    return ""
+
+
 class _Parser(argparse.ArgumentParser):
-    """Argument parsing whose errors are one line with the nearest right word."""
+    """Argument parsing whose errors are one line with the nearest right word.
+
+    `elsewhere` is what else an unknown option may mean in the verb, in words, or nothing.
+    """
+
+    elsewhere: Callable[[str, argparse.Namespace], str] = staticmethod(nowhere)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         options, rest = self.parse_known_args(args, namespace)
@@ -152,6 +197,8 @@ class _Parser(argparse.ArgumentParser):
             known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
             word = rest[0].partition("=")[0]
             if word.startswith("-"):
+                if meant := self.elsewhere(word, options):
+                    raise UsageError(f"no option of {self.prog} {quoted(word)}; {meant}")
                 raise UsageError(unknown(f"option of {self.prog}", word, known))
             raise UsageError(f'{self.prog} does not take "{word[:60]}" ({self.prog} --help)')
         return options

@@ -2,7 +2,10 @@
 
 import argparse
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from resatlas.cli.together import Together
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,13 @@ def plain(line: str) -> str:
 
 
 class Verb(Protocol):
-    """A module of one verb."""
+    """A module of one verb; `OPTIONS` has a row for each of its options, with what the option goes with."""
+
+    OPTIONS: "Together"
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare its options."""
 
     def run(self, options: argparse.Namespace) -> Outcome:
-        """Do it."""
+        """Run the verb."""
         ...

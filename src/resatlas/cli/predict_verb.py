@@ -6,8 +6,13 @@ from typing import Any
 
 from resatlas.arch.text import aligned
 from resatlas.cli.outcome import Outcome, plain
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.errors import DataError
 from resatlas.studies.predicting import Predicted, predict
+
+OPTIONS: Together = {
+    "--top": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

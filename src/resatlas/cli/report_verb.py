@@ -5,14 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.errors import UsageError
 from resatlas.reporting.page import page_figures, write_page
 from resatlas.reporting.picture import check_folder, write_figures
 from resatlas.reporting.report import report
+from resatlas.reporting.words import presentable
 from resatlas.studies.pictures import pictures
 
 MOST_NAMED = 3
 """Folders that stand in the title."""
+
+OPTIONS: Together = {
+    "--out": ALWAYS,
+    "--figures": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +49,6 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _named(folders: Sequence[Path]) -> str:
-    names = [folder.resolve().name for folder in folders]
+    names = [presentable(folder.resolve().name) for folder in folders]
     more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
     return ", ".join([*names[:MOST_NAMED], *more])

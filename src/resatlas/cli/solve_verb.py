@@ -8,11 +8,21 @@ from typing import Any
 from resatlas.arch.text import aligned
 from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.designs.solver.search import Budget, Solution, Solutions, knobs_of, solve
 from resatlas.designs.solver.spelling import spelled
 from resatlas.errors import ResatlasError
 
 SCALES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+
+OPTIONS: Together = {
+    "--parameters": ALWAYS,
+    "--multiply-adds": ALWAYS,
+    "--set": ALWAYS,
+    "--tolerance": ALWAYS,
+    "--classes": ALWAYS,
+    "--image": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,12 @@ from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.studying import add_options, carry_out_and_show
+from resatlas.cli.together import ALWAYS, Together
 from resatlas.studies.study import read_study
+
+OPTIONS: Together = {
+    "--out": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,12 +11,13 @@ from resatlas.cli import launching
 from resatlas.cli.launching import launched, workers
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.progress import watcher
+from resatlas.cli.together import ALWAYS, Together, With
 from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
-from resatlas.errors import UnknownName, UsageError, unknown
+from resatlas.errors import RecipeError, UnknownName, UsageError, unknown
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import PrecisionWanted, with_epochs
-from resatlas.recipes.settings import with_settings
+from resatlas.recipes.settings import fields_named, with_settings
 from resatlas.runs import experiment as experiments
 from resatlas.runs.environment import processes
 from resatlas.runs.experiment import Experiment, weights_in
@@ -23,6 +25,55 @@ from resatlas.studies.single import SAVE_EVERY, carry_out, prepare
 from resatlas.training.execution import Device, Execution, Log
 from resatlas.training.leaving_out import CAP
 from resatlas.training.logs import logs_here
+
+SETTINGS: Mapping[str, str] = {"--lr": "schedule.peak", "--batch": "batch", "--precision": "precision"}
+"""Fields of a recipe that have an option of their own."""
+
+AS_ELSEWHERE: Mapping[str, str] = {
+    "learning_rate": "schedule.peak",
+    "batch_size": "batch",
+    "weight_decay": "decay",
+    "wd": "decay",
+    "label_smoothing": "loss.smoothing",
+    "optim": "optimizer",
+    "scheduler": "schedule",
+    "grad_clip": "clip",
+    "ema": "average",
+    "drop_path": "stochastic_depth",
+}
+"""Fields of a recipe by the names that they have in other programs."""
+
+ONE_RUN = With(
+    what="a single run (--resume auto goes with several)",
+    holds=lambda options: options.seeds is None or options.resume in (None, "auto"),
+    otherwise="with --seeds and the path of a checkpoint",
+)
+
+OPTIONS: Together = {
+    "--data": ALWAYS,
+    "--recipe": ALWAYS,
+    "--epochs": ALWAYS,
+    "--lr": ALWAYS,
+    "--batch": ALWAYS,
+    "--init-from": ALWAYS,
+    "--seed": ALWAYS,
+    "--seeds": ALWAYS,
+    "--out": ALWAYS,
+    "--resume": ONE_RUN,
+    "--save-every": ALWAYS,
+    "--set": ALWAYS,
+    "--precision": ALWAYS,
+    "--unreadable": ALWAYS,
+    "--nonfinite": ALWAYS,
+    "--processes": ALWAYS,
+    "--workers": ALWAYS,
+    "--device": ALWAYS,
+    "--checkpoint-activations": ALWAYS,
+    "--compile": ALWAYS,
+    "--deterministic": ALWAYS,
+    "--log": ALWAYS,
+    "--print-config": ALWAYS,
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +86,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epochs", type=int, metavar="N", help="epochs, in place of the recipe's; its schedule is scaled exactly"
     )
+    parser.add_argument("--lr", metavar="X", help="highest learning rate, in place of the recipe's (schedule.peak)")
+    parser.add_argument("--batch", metavar="N", help="images of a batch, in place of the recipe's")
     parser.add_argument("--init-from", type=Path, metavar="FILE", help="weights of any source to start from")
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, order and draws (default: 0)")
@@ -132,8 +185,7 @@ def _seeds(options: argparse.Namespace) -> list[int]:
 
 
 def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
-    precision = [f"precision={options.precision}"] if options.precision else []
-    recipe = with_settings(recipes.resolve(options.recipe), [*options.set, *precision])
+    recipe = with_settings(recipes.resolve(options.recipe), [*options.set, *_named_settings(options)])
     if options.epochs is not None:
         recipe = with_epochs(recipe, options.epochs)
     designs.resolve(options.design)
@@ -147,6 +199,31 @@ def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
         nonfinite=options.nonfinite,
         weights=options.init_from and weights_in(options.init_from),
     )
+
+
+def _named_settings(options: argparse.Namespace) -> list[str]:
+    """The settings that have an option of their own.
+
+    Raises: RecipeError for one that --set gives, too.
+    """
+    values = {name: getattr(options, name.removeprefix("--")) for name in SETTINGS}
+    given = {setting.partition("=")[0] for setting in options.set}
+    for name, key in SETTINGS.items():
+        if values[name] is not None and key in given:
+            raise RecipeError(f"{name} is --set {key}=…; give one of the two")
+    return [f"{key}={values[name]}" for name, key in SETTINGS.items() if values[name] is not None]
+
+
+def elsewhere(word: str, options: argparse.Namespace) -> str:
+    """How a field of the recipe is set whose name is given as an option, or nothing if it is no such name."""
+    recipe = recipes.NAMED.get(options.recipe, recipes.NAMED["quick"])
+    name = word.lstrip("-").replace("-", "_")
+    key = AS_ELSEWHERE.get(name, name)
+    for option, own in SETTINGS.items():
+        if own == key:
+            return f'did you mean "{option}"?'
+    keys = fields_named(recipe, key)
+    return f"it is a field of the recipe: {' or '.join(f'--set {each}=…' for each in keys)}" if keys else ""
 
 
 def _execution(options: argparse.Namespace) -> Execution:

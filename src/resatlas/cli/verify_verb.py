@@ -5,8 +5,11 @@ from collections import Counter
 
 from resatlas.arch.text import aligned
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import Together
 from resatlas.designs.catalog import matching
 from resatlas.designs.verdicts import verdicts
+
+OPTIONS: Together = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

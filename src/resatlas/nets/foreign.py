@@ -15,8 +15,9 @@ from torch import nn
 
 from resatlas.arch.ops import Shape
 from resatlas.designs.catalog import resolve
-from resatlas.errors import ResatlasError, UsageError, quoted, unknown
+from resatlas.errors import UsageError, quoted, unknown
 from resatlas.nets.audit import audit
+from resatlas.values.unforeseen import foreseen, show_traceback
 
 FAULTS = (Exception, SystemExit, KeyboardInterrupt)
 """What code may raise: an interrupt too is its own, since the keyboard's does not reach this process."""
@@ -77,8 +78,10 @@ def main(words: list[str]) -> None:
         entry = resolve(request["design"])
         image = Shape(*request["image"]) if request["image"] else None
         answer = asdict(audit(module_of(file, name), entry, image=image, classes=request["classes"]))
-    except ResatlasError as error:
-        answer = {"error": str(error)}
+    except Exception as error:
+        show_traceback(error)
+        ours = foreseen(error, doing=f"auditing {file.name}:{name}", saving="a smaller --image")
+        answer = {"error": str(ours), "kind": type(ours).__name__}
     except (SystemExit, KeyboardInterrupt) as error:
         answer = {"error": f"{file.name}: {name} ends the program while it runs: {_told(error)}"}
     Path(request["answer"]).write_text(json.dumps(answer), encoding="utf-8")

@@ -145,7 +145,8 @@ class Recipe:
             raise RecipeError(f"iterations lie between 1 and 1,000,000,000; {self.iterations} do not")
         if self.norm_group is not None and not 1 <= self.norm_group <= self.batch:
             raise RecipeError(
-                f"a group of normalisation has 1 to {self.batch} images, those of a batch; {self.norm_group} are not"
+                f"norm_group lies between 1 and {self.batch}, the batch; {self.norm_group} does not "
+                f"(set norm_group={self.batch} too)"
             )
         if not 1 <= self.repeats <= self.batch:
             raise RecipeError(f"an image is repeated 1 to {self.batch} times, a batch's images; {self.repeats} is not")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Literal, assert_never
 
 from resatlas.errors import RecipeError
@@ -72,7 +73,7 @@ class Steps:
     def __post_init__(self) -> None:
         _between("a schedule's peak", self.peak, Fraction(0), Fraction(1000))
         _between("the factor of a drop", self.factor, Fraction(0), Fraction(1))
-        if not all(0 < one < other for one, other in zip(self.drops, (*self.drops[1:], Fraction(1)), strict=True)):
+        if not all(one < other for one, other in pairwise((Fraction(0), *self.drops, Fraction(1)))):
             told = ", ".join(map(str, self.drops))
             raise RecipeError(f"drops are growing shares between 0 and 1 of the training; {told} are not")
 
@@ -117,7 +118,8 @@ class Cosine:
             raise RecipeError(f"a warm-up lasts a share from 0 to below 1 of the training; {self.warm_up} is not")
         for name in ("start", "floor"):
             if not 0 <= getattr(self, name) <= self.peak:
-                raise RecipeError(f"the {name} of a cosine lies in [0, {self.peak}]; {getattr(self, name)} does not")
+                rate, peak = float(getattr(self, name)), float(self.peak)
+                raise RecipeError(f"schedule.{name} lies between 0 and the peak, {peak:g}; {rate:g} does not")
 
 
 Schedule = OneCycle | Steps | Plateau | Cosine

@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from resatlas.arch.codec import decode, decode_text, encode, kind_of
@@ -42,9 +42,19 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
         found[key] = value
     whole = _Part(recipe)
     for key in sorted(found, key=lambda key: key.count(".")):  # kinds before what is in them
-        _set(whole, key, found[key])
+        try:
+            _set(whole, key, found[key])
+        except BlueprintError as error:
+            raise RecipeError(str(error)) from None
     changed = whole.changed()
     return with_epochs(changed, changed.epochs) if "epochs" in found and "iterations" not in found else changed
+
+
+def fields_named(recipe: Recipe, name: str) -> list[str]:
+    """What can be set in the recipe under a name, with or without the parts before it: momentum, smoothing, decay."""
+    paths = list(_paths(type(recipe), recipe))
+    parts = [path for path in paths if path == name] or [path for path in paths if path.startswith(f"{name}.")]
+    return parts or [path for path in paths if path.endswith(f".{name}")]
 
 
 def _set(whole: _Part, key: str, text: str) -> None:
@@ -117,9 +127,14 @@ def _none(hint: Any) -> list[str]:  # noqa: ANN401 - a type
 
 
 def _default(hint: Any) -> Any:  # noqa: ANN401 - a type
-    """What stands in a field that is none when a setting enters it: its only kind, as it is by default."""
+    """What stands in a field that is none when a setting enters it: its only kind, as it is by default.
+
+    None where there is a choice of kinds, or where a field of the kind has no default.
+    """
     kinds = list(_kinds(hint).values())
-    return kinds[0]() if len(kinds) == 1 else None
+    if len(kinds) != 1 or any(each.default is MISSING and each.default_factory is MISSING for each in fields(kinds[0])):
+        return None
+    return kinds[0]()
 
 
 def _hints(part: object) -> dict[str, Any]:

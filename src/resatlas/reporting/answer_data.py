@@ -8,6 +8,7 @@ from resatlas.reporting.budgets import BUDGETS, amount_of
 from resatlas.reporting.judging import Difference, Judged, Tested
 from resatlas.reporting.power import POWER
 from resatlas.reporting.questions import Group, sizes_of
+from resatlas.reporting.seconds import left_out
 from resatlas.reporting.statistics import LEVEL
 from resatlas.reporting.words import presentable
 from resatlas.runs.files import csv_text
@@ -56,6 +57,7 @@ def _design(group: Group, answered: Answered) -> dict[str, Any]:
         "parameters": group.row.parameters,
         "multiply_adds": group.row.multiply_adds,
         "seconds": group.seconds,
+        "seconds_spread": list(group.seconds_spread),
         "published": [
             {
                 "percent": float(each.value),
@@ -96,7 +98,8 @@ def _pair(pair: Judged) -> dict[str, Any]:
         "equal_budgets": {
             budget: found if isinstance(found, str) else [_tested(each) for each in found]
             for budget, found in pair.equal.items()
-        },
+        }
+        | ({"seconds": left_out(pair.first, pair.second)} if pair.equal else {}),
     }
 
 

@@ -9,6 +9,7 @@ from resatlas.reporting.judging import Difference, Judged, SecondOpinion, single
 from resatlas.reporting.power import MOST_NETS
 from resatlas.reporting.questions import Group
 from resatlas.reporting.second_opinions import RANKS
+from resatlas.reporting.seconds import in_words
 from resatlas.reporting.statistics import PAIRING_LEVEL, PAIRS, mean_interval
 from resatlas.reporting.words import listed
 
@@ -61,7 +62,7 @@ def _figure(group: Group) -> tuple[str, ...]:
         _from_to(*known) if known else "–",
         f"{group.row.parameters:,}",
         f"{group.row.multiply_adds:,}",
-        f"{group.seconds:,.1f}",
+        in_words(group),
     )
 
 

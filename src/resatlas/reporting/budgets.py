@@ -1,4 +1,7 @@
-"""What two designs would differ by at an equal budget: of parameters, of multiply-adds, of seconds."""
+"""What two designs would differ by at an equal budget: of parameters, of multiply-adds.
+
+Seconds are a budget too, but none that verdicts use: see `seconds`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +13,9 @@ from resatlas.reporting.questions import Group, sizes_of
 Budget = Literal["parameters", "multiply-adds", "seconds"]
 
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
+
+DECIDING: tuple[Budget, ...] = ("parameters", "multiply-adds")
+"""Those at which designs are compared: they are the same on every machine."""
 
 
 class Contrast(NamedTuple):
@@ -50,8 +56,6 @@ def at_equal(budget: Budget, first: Group, second: Group, everyone: Sequence[Gro
     budget: between two sizes of a kind, trained alike, the error is taken to be linear in the logarithm of the budget.
     """
     a, b = amount_of(first, budget), amount_of(second, budget)
-    if budget == "seconds" and len(first.machines | second.machines) > 1:
-        return "seconds: taken on different machines or versions of torch"
     if not (a > 0 and b > 0):
         return f"{budget}: not known"
     if equal(a, b):
@@ -74,8 +78,6 @@ def _at(budget: Budget, amount: float, like: Group, everyone: Sequence[Group]) -
         (group for group in sizes_of(like, everyone) if len(group.seeds) > 1 and amount_of(group, budget) > 0),
         key=lambda group: (amount_of(group, budget), group.label),
     )
-    if budget == "seconds" and len({machine for group in (*sizes, like) for machine in group.machines}) > 1:
-        return ()
     near = sorted(sizes, key=lambda group: abs(math.log(amount_of(group, budget) / amount)))
     if near and equal(amount_of(near[0], budget), amount):
         return ((near[0], 1.0),)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from resatlas.reporting.chart import LOOKS, OTHER, Kind, drawable, finished, legend_of, opacity, picked_by
 from resatlas.reporting.figure import Figure, Spec
@@ -10,6 +11,9 @@ from resatlas.runs.record import RunRecord
 
 DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
 """Of the designs of one family, from the largest to the smallest; further ones are as the last."""
+
+MOST_TURNS = 4
+"""Ends of rises and falls of a learning rate that are told one by one."""
 
 
 def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
@@ -120,13 +124,37 @@ def _rates(groups: Sequence[Group]) -> str:
     drops = _drops(groups)
     if drops:
         return f"dotted: the learning rate drops ({', '.join(str(drop['epoch']) for drop in drops)})"
-    courses = {tuple(rate for _, rate in _rates_of(group.runs[0])) for group in groups}
-    tops = sorted({max(course) for course in courses if course})
-    if not tops:
-        return "learning rates were not written down"
-    peak = f"{tops[0]:.3g}" if len(tops) == 1 else f"{tops[0]:.3g} to {tops[-1]:.3g}"
-    level = all(math.isclose(min(course), max(course)) for course in courses if course)
-    return f"the learning rate is {peak} throughout" if level else f"the learning rate falls smoothly, from {peak}"
+    rates = [tuple(rate for _, rate in _rates_of(group.runs[0])) for group in groups]
+    courses = list(dict.fromkeys(_course(each) for each in rates if each))
+    match courses:
+        case []:
+            return "learning rates were not written down"
+        case [course]:
+            return f"the learning rate {course}"
+        case [one, other]:
+            return f"the learning rate {one}; of others it {other}"
+        case _:
+            return f"the learning rates differ, up to {max(map(max, filter(None, rates))):.3g}"
+
+
+def _course(rates: Sequence[float]) -> str:
+    """What a learning rate does from epoch to epoch: "rises from 0.063 to 0.0976, then falls to 0.002"."""
+    ends = [rates[0]]
+    for before, rate in pairwise(rates):
+        if math.isclose(before, rate):
+            continue
+        if len(ends) > 1 and (rate > before) == (ends[-1] > ends[-2]):
+            ends[-1] = rate
+        else:
+            ends.append(rate)
+    if len(ends) == 1:
+        return f"is {rates[0]:.3g} throughout"
+    if len(ends) > MOST_TURNS:
+        return f"varies between {min(rates):.3g} and {max(rates):.3g}"
+    ways = ("rises" if rate > before else "falls" for before, rate in pairwise(ends))
+    told = [f"{way} to {rate:.3g}" for way, rate in zip(ways, ends[1:], strict=True)]
+    first = told[0].replace(" to ", f" from {ends[0]:.3g} to ", 1)
+    return ", then ".join([first, *told[1:]])
 
 
 def _rates_of(run: RunRecord) -> list[tuple[int, float]]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
 from itertools import takewhile
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +28,13 @@ LARGEST_PICTURE = 1_000_000  # bytes
 
 SLANTED: Spec = {"labelAngle": -40, "labelOverlap": "greedy"}
 """Labels of many units: those that have no room are left out."""
+
+
+MARK = " /2"
+"""Behind the name of a unit that halves the map."""
+
+MOST_LABELS = 16
+"""Labels below a chart for which a phone has room."""
 
 
 class Sheet(NamedTuple):
@@ -191,7 +199,7 @@ def _lines(table: Table, drawing: Drawing) -> Spec | None:
     scale = {"domain": lines, "range": [COLOURS[k % len(COLOURS)] for k in range(len(lines))]}
     heads = [head_of(table.columns[names.index(y)]) for y in drawing.ys]
     span = max(len(str(each)) for each in order)
-    slanted = {**SLANTED, "minExtent": LETTERS + int(0.4 * LETTERS * span)}  # so that no hidden label moves the legend
+    slanted = {**SLANTED, **_labels(order), "minExtent": LETTERS + int(0.4 * LETTERS * span)}  # hidden ones need room
     across = head_of(table.columns[names.index(drawing.x)])
     return _spec(
         {
@@ -263,7 +271,17 @@ def _crossed(table: Table) -> list[Spec]:
 
 def _place(row: Mapping[str, Any], x: str) -> Any:  # noqa: ANN401 - a word or a number
     """What stands under a point; units that halve the map are marked."""
-    return f"{row[x]} /2" if row.get("down_sampling") == "yes" else row[x]
+    return f"{row[x]}{MARK}" if row.get("down_sampling") == "yes" else row[x]
+
+
+def _labels(order: Sequence[object]) -> Spec:
+    """What of an axis is labelled where some units are marked: those in any case, and others where there is room."""
+    marked = [k for k, each in enumerate(order) if str(each).endswith(MARK)]
+    if not marked:
+        return {}
+    step = ceil(len(order) / MOST_LABELS)
+    kept = [k for k in range(0, len(order), step) if all(abs(k - other) >= step for other in marked)]
+    return {"values": [order[k] for k in sorted({*marked, *kept})], "labelOverlap": False}
 
 
 def _told_apart(runs: Iterable[str]) -> Mapping[str, str]:

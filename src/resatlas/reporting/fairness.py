@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from resatlas.arch.codec import encode
 from resatlas.recipes import dmrnet, pyramidnet, resnet, resnext, wide_resnet
 from resatlas.recipes.recipe import Recipe
-from resatlas.reporting.budgets import BUDGETS, amount_in_words, amount_of, equal
+from resatlas.reporting import seconds
+from resatlas.reporting.budgets import DECIDING, amount_in_words, amount_of, equal
 from resatlas.reporting.comparison import shared_notes
 from resatlas.reporting.questions import Group, Question, differing
 from resatlas.reporting.statistics import ALIKE
@@ -46,7 +47,7 @@ def remarks(question: Question) -> tuple[str, ...]:
         *_near_zero(question),
         *_spreads(question),
         "Intervals and p speak of other seeds on these very test images; of other test images they say nothing.",
-        "Seconds are those of training, with whatever ran beside: no benchmark.",
+        seconds.REMARK,
         *(f"About the data: {note}." for note in shared_notes(run for group in question.groups for run in group.runs)),
     )
 
@@ -57,15 +58,14 @@ def _unequal(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _budgets(groups: Sequence[Group]) -> Iterator[str]:
-    for budget in BUDGETS:
+    for budget in DECIDING:
         low, *_, high = sorted(groups, key=lambda group: (amount_of(group, budget), group.label))
         amounts = [amount_of(each, budget) for each in (low, high)]
         if not equal(*amounts):
             few, much = (amount_in_words(budget, each) for each in amounts)
             yield f"unequal budgets: from {few} ({low.label}) to {much} ({high.label})"
-    machines = {machine for group in groups for machine in group.machines}
-    if len(machines) > 1:
-        yield f"seconds were taken on {len(machines)} machines or versions of torch"
+    if different := seconds.differences(groups):
+        yield f"seconds are not comparable: taken with {different}"
 
 
 def _conditions(groups: Sequence[Group]) -> Iterator[str]:

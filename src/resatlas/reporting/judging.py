@@ -1,8 +1,8 @@
 """A verdict on each pair of designs, no stronger than nets and budgets allow; the claim is "the first errs less".
 
-supported: at equal parameters, equal multiply-adds and equal seconds; contradicted: it errs more at all three; depends
-on the budget: less at one and more at another; undecided: all that is seen may be chance; not testable here: no run
-could tell, for a reason that is given.
+supported: at equal parameters and at equal multiply-adds; contradicted: it errs more at both; depends on the budget:
+less at one and more at the other; undecided: all that is seen may be chance; not testable here: no run could tell, for
+a reason that is given. Seconds decide nothing, since they depend on whatever else a machine does.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from functools import cache, partial
 from itertools import chain
 from typing import Literal, NamedTuple, cast
 
-from resatlas.reporting.budgets import BUDGETS, Budget, Contrast, amount_in_words, at_equal
+from resatlas.reporting.budgets import DECIDING, Budget, Contrast, amount_in_words, at_equal
 from resatlas.reporting.power import (
     Matched,
     Own,
@@ -200,7 +200,7 @@ def _opened(
     )
     if reasons:
         return blank
-    opened = replace(blank, equal={budget: _at(budget, pair, everyone, known, measured) for budget in BUDGETS})
+    opened = replace(blank, equal={budget: _at(budget, pair, everyone, known, measured) for budget in DECIDING})
     return replace(opened, chance=None if opened.untestable else max(each.difference.chance for each in opened.tested))
 
 
@@ -311,7 +311,7 @@ def _adjusted_as_trained(opened: Iterable[Judged]) -> list[Judged]:
 
 
 def _adjusted_at_budgets(opened: Iterable[Judged]) -> list[float | None]:
-    """Holm over the pairs that can be held against each other at all three budgets, each with its largest p."""
+    """Holm over the pairs that can be held against each other at both budgets, each with its largest p."""
     chances = [each.chance for each in opened]
     adjusted = iter(holm([each for each in chances if each is not None]))
     return [None if each is None else next(adjusted) for each in chances]

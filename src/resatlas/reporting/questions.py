@@ -26,8 +26,9 @@ class Group:
     """Nets that differ in nothing but the seed, in the order of their seeds.
 
     `label` is the shortest name that no other group of the question has. `kind` is what a design is but for its size;
-    `entry` is None where the design is not known here. `seconds` is the median of a training, `machines` are the
-    processors and versions of torch that it was taken on. `departures` are what was done otherwise than the recipe.
+    `entry` is None where the design is not known here. `seconds` is the median of a training, `seconds_spread` the
+    least and the greatest, `machines` what they were taken on, as `seconds.MACHINE` names it. `departures` are what
+    was done otherwise than the recipe.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Group:
     kind: Hashable
     test_images: int
     seconds: float
+    seconds_spread: tuple[float, float]
     machines: frozenset[tuple[str, ...]]
     departures: tuple[str, ...]
 
@@ -152,6 +154,7 @@ def _group(label: str, shown: Row, runs: Sequence[RunRecord]) -> Group:
         kind=_kind(entry, shown),
         test_images=runs[0].outcome.test.images,
         seconds=median(run.outcome.seconds for run in runs),
+        seconds_spread=(min(run.outcome.seconds for run in runs), max(run.outcome.seconds for run in runs)),
         machines=frozenset(map(_machine, runs)),
         departures=tuple(dict.fromkeys(presentable(note) for run in runs for note in run.beginning.departures)),
     )

@@ -14,7 +14,7 @@ from resatlas.reporting.statistics import LEVEL
 from resatlas.reporting.words import listed
 from resatlas.runs.collection import View
 
-BUDGETS = "Equal budgets are equal parameters, equal multiply-adds and equal seconds, one after the other."
+BUDGETS = "Equal budgets are equal parameters and equal multiply-adds, one after the other; seconds decide nothing."
 
 KIND = "A design's kind is the design at other sizes; between two of them its error is interpolated."
 

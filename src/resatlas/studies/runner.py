@@ -24,6 +24,7 @@ from resatlas.runs.store import Run, check_writable
 from resatlas.studies.single import Prepared, carry_out, prepare, read_parts
 from resatlas.studies.study import Study
 from resatlas.training.signals import STOPPING, stop_on_signal
+from resatlas.values.unforeseen import foreseen, show_traceback
 
 if TYPE_CHECKING:  # the workers alone import torch
     from multiprocessing.connection import Connection
@@ -52,6 +53,9 @@ class Advance:
     results: dict[str, Any] | None = None
     """Those of the run that has just ended, if one has."""
 
+
+SAVING = "a norm_group below the batch among the settings, smaller images, a smaller design"
+"""What makes a run of a study need less memory."""
 
 OnAdvance = Callable[[Advance], None]
 Ended = tuple[Prepared, dict[str, Any]]
@@ -264,7 +268,6 @@ def _results(experiment: Experiment, folder: Path, watcher: "Watcher") -> dict[s
     """The results of one run, or what kept it from having any."""
     try:
         return carry_out(prepare(experiment, out=folder, resume="auto"), watcher=watcher, resume="auto")
-    except ResatlasError as error:
-        return error
-    except Exception as error:  # it is told in the parent, which may not know its class
-        return ResatlasError(f"{type(error).__name__}: {error}")
+    except Exception as error:  # the parent reports it, and may not know its class
+        show_traceback(error)
+        return foreseen(error, doing=f"training {experiment.design}", saving=SAVING)

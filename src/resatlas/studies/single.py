@@ -190,15 +190,17 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
     """Train a run that no other process has, and test it."""
     from resatlas.evaluation.classification import classification
     from resatlas.training.distributed import current
-    from resatlas.training.session import material, normaliser_of, train
+    from resatlas.training.session import failure_written, material, normaliser_of, train
 
     experiment, world = run.beginning().experiment, current()
     promise = determinism(asked=how.execution.deterministic, on_note=how.watcher.on_note)
     with run.locked() if world.leads else nullcontext(), promise:
-        if world.leads:  # the seal of results that someone has removed, to have them anew
-            remove(run.folder / SEAL, within=run.folder)
-        found = world.lead(lambda: _checkpoint(run, how.resume, how.watcher))
-        images = material(prepared.parts, experiment, prepared.data, normaliser=normaliser_of(run), workers=how.workers)
+        with failure_written(run, world, lambda: len(run.metrics)):
+            if world.leads:  # the seal of results that someone has removed, to have them anew
+                remove(run.folder / SEAL, within=run.folder)
+            found = world.lead(lambda: _checkpoint(run, how.resume, how.watcher))
+            normaliser = normaliser_of(run)
+            images = material(prepared.parts, experiment, prepared.data, normaliser=normaliser, workers=how.workers)
         state = train(
             run,
             experiment,
@@ -209,17 +211,12 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
             watcher=how.watcher,
             execution=how.execution,
         )
-        try:
+        with failure_written(run, world, lambda: state.epoch):
             held_back = None
             if images.validation:
                 held_back = _answers(state.tested, images.validation, images.pipeline, world)
             tested = _answers(state.tested, images.test, images.pipeline, world)
             return world.lead(lambda: _concluded(run, prepared, images, held_back, tested))
-        except BaseException as error:
-            if world.leads:
-                status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
-                run.set_status(status, epoch=state.epoch, reason=str(error))
-            raise
 
 
 def _checkpoint(run: Run, resume: str | None, watcher: "Watcher") -> Path | None:

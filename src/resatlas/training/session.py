@@ -15,7 +15,7 @@ from resatlas.data.batches import pipeline_for, source
 from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts, hold_back
 from resatlas.data.normalisation import Normaliser, normaliser_bytes, read_normaliser
 from resatlas.data.pipeline import Pipeline
-from resatlas.errors import CheckpointError, NonFiniteError, Stopped, UsageError
+from resatlas.errors import CheckpointError, NonFiniteError, ResatlasError, Stopped, UsageError
 from resatlas.nets.initial_weights import start_from
 from resatlas.nets.network import Network, build
 from resatlas.nets.stochastic_depth import lose_residuals
@@ -38,6 +38,7 @@ from resatlas.training.optimizer import optimizer
 from resatlas.training.precision import scaler
 from resatlas.training.signals import stop_on_signal
 from resatlas.training.state import Tally, TrainState
+from resatlas.values.unforeseen import foreseen
 
 GO_ON = "the same command with --resume auto goes on"
 
@@ -388,18 +389,28 @@ def _check_groups(course: Course, plan: Plan) -> None:
 @contextmanager
 def _status_told(run: Run, state: TrainState, world: World) -> Iterator[None]:
     """Keep status.json true: running, then how it ended if not by its end."""
-    if not world.leads:
-        yield
-        return
-    run.set_status("running", epoch=state.epoch)
+    with failure_written(run, world, lambda: state.epoch):
+        if world.leads:
+            run.set_status("running", epoch=state.epoch)
+        try:
+            yield
+        except NonFiniteError as error:
+            if world.leads:
+                _write_evidence(run, error)
+            raise
+
+
+@contextmanager
+def failure_written(run: Run, world: World, epoch: Callable[[], int]) -> Iterator[None]:
+    """Have status.json say why what happens within was stopped or failed, whatever the reason."""
     try:
         yield
     except BaseException as error:
-        with suppress(OSError):
-            if isinstance(error, NonFiniteError):
-                _write_evidence(run, error)
-            stopped = isinstance(error, Stopped | KeyboardInterrupt)
-            run.set_status("stopped" if stopped else "failed", epoch=state.epoch, reason=str(error))
+        if world.leads:
+            reason = foreseen(error, doing=f"training {run.name}")
+            status = "stopped" if isinstance(reason, Stopped) else "failed"
+            with suppress(OSError, ResatlasError):  # the folder is gone, or its rows are damaged
+                run.set_status(status, epoch=epoch(), reason=str(reason))
         raise
 
 

@@ -1,6 +1,8 @@
 """The whole file of an ejected network."""
 
 import re
+import shlex
+from pathlib import Path
 from textwrap import fill
 
 from resatlas.arch.cost import cost
@@ -32,10 +34,11 @@ CHAIN = '''def chain(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))'''
 
 
-def source(entry: Entry, *, image: Shape | None = None, classes: int | None = None) -> str:
+def source(entry: Entry, *, image: Shape | None = None, classes: int | None = None, design: str | None = None) -> str:
     """The Python file of a network for its usual images and classes or for others; it imports torch alone.
 
-    Its parameters have the paths of the plan as names.
+    Its parameters have the paths of the plan as names. `design` is the text that the entry was resolved from, with
+    which the file says how it is written again; by default the entry's name.
     Raises: as `Entry.plan`; DesignError for units that differ in what a short file cannot say.
     """
     plan = entry.plan(image=image, classes=classes)
@@ -45,7 +48,7 @@ def source(entry: Entry, *, image: Shape | None = None, classes: int | None = No
     parts = [*_definitions(subject), network_class(subject, name)]
     scale = [SCALE] if any(re.search(r"\bScale\(", part) for part in parts) else []
     body = "\n\n\n".join([constants(subject), CHAIN, *scale, *parts, initialise(subject), _main(name)])
-    return "\n".join([*_doc(entry, subject), "", *_imports(body), "", body, ""])
+    return "\n".join([*_doc(entry, subject, design or entry.name), "", *_imports(body), "", body, ""])
 
 
 def _definitions(subject: Subject) -> list[str]:
@@ -68,7 +71,7 @@ def _units(subject: Subject) -> list[str]:
     return [*bodies, unit_class(subject)]
 
 
-def _doc(entry: Entry, subject: Subject) -> list[str]:
+def _doc(entry: Entry, subject: Subject, design: str) -> list[str]:
     plan = subject.plan
     count = f"{cost(plan).parameters:,} parameters"
     c, h, w = plan.image
@@ -80,17 +83,30 @@ def _doc(entry: Entry, subject: Subject) -> list[str]:
             for each in origin(entry).sources
         ),
         fill(
-            f"Written by `resatlas eject {name}{_options(entry, plan)}`; weights that were saved there load here with "
+            f"Written by {_command(design, entry, plan)}; weights that were saved there load here with "
             "load_state_dict, since every parameter has the same name and shape.",
             LINE - 4,
             break_on_hyphens=False,
+            break_long_words=False,
         ),
     )
 
 
-def _options(entry: Entry, plan: Plan) -> str:
-    classes = f" --classes {plan.classes}" if plan.classes != entry.classes else ""
-    return classes + (f" --image {','.join(map(str, plan.image))}" if plan.image != entry.image else "")
+def _command(design: str, entry: Entry, plan: Plan) -> str:
+    """The command that writes the file again; an absolute path is cut to its last name, as it is nobody else's.
+
+    A docstring can hold no double quotes and no backslashes, so a file with these in its name is not named.
+    """
+    given = Path(design).name if Path(design).is_absolute() else design
+    text = shlex.join([given, *_options(entry, plan)])
+    if not text.isprintable() or set(text) & set('"\\`'):
+        return f"`resatlas eject DESIGN`, where DESIGN is the file of {shown(entry.name)}"
+    return f"`resatlas eject {text}`"
+
+
+def _options(entry: Entry, plan: Plan) -> list[str]:
+    classes = ["--classes", str(plan.classes)] if plan.classes != entry.classes else []
+    return classes + (["--image", ",".join(map(str, plan.image))] if plan.image != entry.image else [])
 
 
 def shown(name: str) -> str:

@@ -17,7 +17,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from resatlas.errors import ProcessLost, ResatlasError, UsageError
+from resatlas.errors import ProcessLost, ResatlasError
+from resatlas.values.memory import out_of_memory
+from resatlas.values.unforeseen import foreseen, show_traceback
 
 if TYPE_CHECKING:  # what is timed is told apart without torch
     from resatlas.studies.bench.tasks import Task
@@ -132,14 +134,14 @@ class Crew:
         try:
             while silent := [pipe for pipe in pipes if pipe not in answers]:
                 heard = wait(silent)
-                answers |= {pipe: pipe.recv() for pipe in silent if pipe in heard}
+                for pipe in (each for each in silent if each in heard):
+                    answers[pipe] = pipe.recv()
+                    if isinstance(answers[pipe], ResatlasError):  # the others wait for it, or end with it
+                        raise answers[pipe]
         except (EOFError, OSError):
             raise ProcessLost(
                 f"a process that measured {self.name} was ended {self._how_ended()}; a lower --batch takes less memory"
             ) from None
-        for answer in answers.values():
-            if isinstance(answer, ResatlasError):
-                raise answer
         return [answers[pipe] for pipe in pipes]
 
     def _how_ended(self) -> str:
@@ -188,11 +190,11 @@ def work(task: "Task", place: Place, pipe: Connection) -> None:
         try:
             with joined() as world, around(task):
                 _follow(stepping(task, world), pipe)
-        except UsageError as error:
-            pipe.send(error)
-        except RuntimeError as error:
-            if "allocate memory" not in str(error):  # which is what its end is told with
+        except Exception as error:
+            if isinstance(error, EOFError | OSError | ProcessLost) and not out_of_memory(error):
                 raise
+            show_traceback(error)
+            pipe.send(foreseen(error, doing="a step that is timed", saving="a lower --batch"))
 
 
 def _follow(step: Callable[[], object], pipe: Connection) -> None:

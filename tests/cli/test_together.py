@@ -1,0 +1,123 @@
+"""An option that has no meaning in what is asked for is refused; each verb has one table of what goes together."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from resatlas.cli.main import VERBS, main, parser_of, verb_of
+from resatlas.cli.together import ALWAYS
+from resatlas.recipes.catalog import NAMED
+
+USUAL = {"--help", "--json", "--quiet"}
+
+
+def options_of(verb: str) -> set[str]:
+    """The options that a verb declares itself."""
+    actions = parser_of(verb)._actions
+    return {option for action in actions for option in action.option_strings if option.startswith("--")} - USUAL
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_has_its_row(verb: str) -> None:
+    """Whoever adds an option says what it goes with."""
+    assert set(verb_of(verb).OPTIONS) == options_of(verb)
+
+
+REFUSED = (
+    ("describe --recipe quick --draw x.svg", "describe without a DESIGN does not take --draw; it goes with a DESIGN"),
+    ("describe --recipe quick --classes 5", "describe without a DESIGN does not take --classes; it goes with a DESIGN"),
+    ("describe --recipe quick --image=3,8,8", "describe without a DESIGN does not take --image; it goes with a DESIGN"),
+    ("describe --conventions", "describe without a DESIGN does not take --conventions; it goes with a DESIGN"),
+    ("evaluate run --ensemble", "evaluate with a single RUN does not take --ensemble; it goes with two RUNs or more"),
+    ("evaluate run other --among run", "evaluate without --data does not take --among; it goes with --data"),
+    ("evaluate run other --among data", "evaluate without --data does not take --among; it goes with --data"),
+    (
+        "compare runs --format csv --json",
+        "compare with --json does not take --format; it goes with text, without --json",
+    ),
+    (
+        "train resnet-20 --seeds 2 --resume runs/x/checkpoints/step-00000001",
+        "train with --seeds and the path of a checkpoint does not take --resume; it goes with a single run "
+        "(--resume auto goes with several)",
+    ),
+)
+
+
+@pytest.mark.parametrize(("words", "sentence"), REFUSED)
+def test_an_option_without_meaning_is_refused(
+    words: str, sentence: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which option, in which command, what it goes with; nothing is read or written."""
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err == f"UsageError: resatlas {sentence}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_condition_is_tested() -> None:
+    """A row that refuses something is refused above."""
+    rows = {(verb, option) for verb in VERBS for option, goes in verb_of(verb).OPTIONS.items() if goes is not ALWAYS}
+    tested = {
+        (words.split()[0], word.partition("=")[0])
+        for words, _ in REFUSED
+        for word in words.split()
+        if word.startswith("--")
+    }
+    assert rows - tested == set()
+
+
+@pytest.mark.parametrize("words", ["--draw x.svg", "--conventions", "--recipe wrn-cifar"])
+def test_eject_has_options_of_its_own(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of describe mean nothing to it."""
+    assert main(("eject", "resnet-20", *words.split())) == 2
+    option = words.split()[0]
+    assert capsys.readouterr().err.startswith(f'UsageError: no option of resatlas eject "{option}"; ')
+
+
+def test_eject_needs_a_design(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without one it is refused, in a line."""
+    assert main(("eject", "--classes", "3")) == 2
+    assert capsys.readouterr().err.endswith("the following arguments are required: DESIGN (resatlas eject --help)\n")
+
+
+def resolved(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+    """The recipe of a training that is only printed."""
+    assert main(("train", "resnet-20", *words, "--print-config", "--json")) == 0
+    return json.loads(capsys.readouterr().out)["recipe"]
+
+
+@pytest.mark.parametrize("recipe", ["quick", "wrn-cifar", "resnet-cifar-warm-up", "rsb-a2"])
+def test_the_two_shorthands_are_settings(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """--lr is schedule.peak and --batch is batch, whatever the schedule."""
+    batch = str(NAMED[recipe].batch // 2 or 1)
+    group = ("--set", f"norm_group={batch}")
+    short = resolved(capsys, "--recipe", recipe, "--lr", "0.02", "--batch", batch, *group)
+    long = resolved(capsys, "--recipe", recipe, "--set", "schedule.peak=0.02", "--set", f"batch={batch}", *group)
+    assert short == long
+    assert short["batch"] == int(batch)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--lr 0.1 --set schedule.peak=0.1", "RecipeError: --lr is --set schedule.peak=…; give one of the two"),
+        ("--batch 8 --set batch=8", "RecipeError: --batch is --set batch=…; give one of the two"),
+        ("--lr fast", 'RecipeError: schedule.peak needs a number; got "fast"'),
+        ("--batch 2.5", 'RecipeError: batch needs a whole number; got "2.5"'),
+        ("--momentum 0.9", "it is a field of the recipe: --set optimizer.momentum=…"),
+        ("--label-smoothing 0.1", "it is a field of the recipe: --set loss.smoothing=…"),
+        ("--weight-decay 1", "it is a field of the recipe: --set decay.conv=… or --set decay.linear=… or "),
+        ("--validation 0", "it is a field of the recipe: --set validation=…"),
+        ("--learning-rate 0.1", 'no option of resatlas train "--learning-rate"; did you mean "--lr"?'),
+        ("--batch-size 8", 'no option of resatlas train "--batch-size"; did you mean "--batch"?'),
+        ("--patience 3 --recipe resnet-cifar-plateau", "--patience"),
+        ("--epoch 3", 'no option of resatlas train "--epoch"; did you mean "--epochs"?'),
+    ],
+)
+def test_names_of_settings_are_answered(words: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A setting that is given twice, a wrong value, and fields of the recipe that are given as options."""
+    assert main(("train", "resnet-20", "--print-config", *words.split())) == 2
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert err.count("\n") == 1
