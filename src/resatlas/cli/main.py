@@ -14,7 +14,7 @@ from typing import NoReturn, cast
 from resatlas import __version__
 from resatlas.cli.notices import notices
 from resatlas.cli.outcome import Verb, plain
-from resatlas.errors import DataError, ProcessLost, ResatlasError, Stopped, UsageError, unknown
+from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError, unknown
 from resatlas.runs.environment import launched, leading
 
 VERBS: Mapping[str, str] = {
@@ -64,12 +64,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except RuntimeError as error:  # torch tells of a killed reader wherever the program is, also between two batches
-        loading = sys.modules.get("resatlas.data.loading")
-        if loading is None or not loading.KILLED.match(str(error)):
-            raise
-        _tell(f"DataError: {loading.READER_KILLED}")
-        return DataError.exit_code
     except OSError as error:  # a disk that filled, a folder that went away
         where = error.filename or "a file"
         _tell(f"ResatlasError: {where} cannot be used: {(error.strerror or str(error)).lower()}", alone=True)

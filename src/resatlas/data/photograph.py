@@ -31,7 +31,8 @@ def decoded(file: Path) -> Pixels:
     Grey and palettes are spread to RGB, CMYK is converted without colour profiles, 16 bits give their higher byte,
     and what is transparent lies on black. Of several pictures in a JPEG (MPO) the first counts.
 
-    Raises: DataError, which names the file and the reason, for anything that is not one whole image.
+    Raises: DataError, which names the file and the reason, for anything that is not one whole image; MemoryError with
+        the file.
     Differs: torchvision's ImageFolder leaves images as they lie in the file, drops transparency instead of showing
         it, clips 16-bit grey at 255, and takes the first frame of an animation, which is refused here.
     """
@@ -39,6 +40,8 @@ def decoded(file: Path) -> Pixels:
         return proportioned(pixels(content(file)))
     except DataError as error:
         raise DataError(f"{shown(file)} is no image that can be read: {error}") from None
+    except MemoryError:
+        raise MemoryError(f"the pixels of {shown(file)}") from None
 
 
 def content(file: Path) -> bytes:
@@ -71,7 +74,7 @@ def pixels(content: bytes) -> Pixels:
             image.load()
             upright = turned(in_colour(image), orientation(image))
             return np.array(upright).transpose(2, 0, 1)  # channels last in memory, which is resized twice as fast
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise DataError(beginning(content)) from None

@@ -198,7 +198,14 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
         if world.leads:  # the seal of results that someone has removed, to have them anew
             remove(run.folder / SEAL, within=run.folder)
         found = world.lead(lambda: _checkpoint(run, how.resume, how.watcher))
-        images = material(prepared.parts, experiment, prepared.data, normaliser=normaliser_of(run), workers=how.workers)
+        images = material(
+            prepared.parts,
+            experiment,
+            prepared.data,
+            normaliser=normaliser_of(run),
+            workers=how.workers,
+            on_note=how.watcher.on_note,
+        )
         state = train(
             run,
             experiment,
