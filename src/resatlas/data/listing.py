@@ -9,7 +9,14 @@ from typing import Literal, NamedTuple
 
 from resatlas.errors import DataError
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
+"""How the names of images end that are read, in any case."""
+
+UNREAD = (
+    *(".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".ico", ".ppm", ".pgm", ".pbm", ".tga"),
+    *(".psd", ".svg", ".exr", ".hdr", ".dcm", ".nii", ".npy", ".dng", ".cr2", ".nef", ".arw"),
+)
+"""How the names of images end that are not read: whoever has them is told so."""
 
 Kind = Literal["image", "other", "again", "closed"]
 
