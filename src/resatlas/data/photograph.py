@@ -117,6 +117,11 @@ def without_words(content: bytes) -> bytes:
     return b"".join((*kept, content[start:]))
 
 
+def has_depth_of_16(content: bytes) -> bool:
+    """Whether a file is a PNG with 16 bits a value, of which the higher byte is read."""
+    return content.startswith(SIGNATURE) and content[24:25] == b"\x10"
+
+
 def most_pixels() -> int:
     """Pixels that an image may have.
 

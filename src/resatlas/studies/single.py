@@ -66,7 +66,7 @@ class Prepared:
     def notes(self) -> tuple[str, ...]:
         """What the training does otherwise than its recipe says."""
         left_out = [f"steps that are not finite are left out, {CAP}"] if self.experiment.nonfinite == "skip" else []
-        return (*departures(self.experiment.recipe, self.data, self.plan), *left_out)
+        return (*departures(self.experiment.recipe, self.data, self.plan), *left_out, *self.parts.notes)
 
 
 def read_parts(data: DataSet) -> Parts:
@@ -87,6 +87,7 @@ def prepare(
     """
     entry = designs.resolve(experiment.design)
     data = datasets.resolve(experiment.data)
+    data.check_learnable()
     plan = entry.plan(image=data.image, classes=len(data.classes))
     if experiment.recipe.initial:
         plan = replace(plan, initial=experiment.recipe.initial)
