@@ -208,3 +208,15 @@ def without_network() -> None:
             os._exit(99)
 
     sys.addaudithook(refuse)
+
+
+def unknown_user() -> None:
+    """Let the user of the process have no home and no entry in the system's list, as in containers."""
+    import pwd
+
+    def unknown(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    setattr(pwd, "getpwuid", unknown)  # noqa: B010 - for the type checker
+    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "XDG_CACHE_HOME"):
+        os.environ.pop(name, None)
