@@ -159,7 +159,12 @@ def test_a_good_folder_is_counted(say: Say, images: Path) -> None:
     table = ["class  train  val", "cat        2    1", "dog        1    1", "all        3    2"]
     assert out.splitlines() == [*table, "5 images, 0 faults"]
     told = json.loads(say("data", "check", str(images), "--json")[0])
-    assert told == {"images": 5, "faults": [], "classes": {"train": {"cat": 2, "dog": 1}, "val": {"cat": 1, "dog": 1}}}
+    assert told == {
+        "images": 5,
+        "unreadable": 0,
+        "faults": [],
+        "classes": {"train": {"cat": 2, "dog": 1}, "val": {"cat": 1, "dog": 1}},
+    }
 
 
 def test_faults_are_named_on_a_line_each(say: Say, images: Path) -> None:
@@ -170,7 +175,7 @@ def test_faults_are_named_on_a_line_each(say: Say, images: Path) -> None:
     first, second, *_, last = out.splitlines()
     assert first.startswith("train/cat/bro\\nken.jpg: ")
     assert second.startswith("val/dog/empty.png: ")
-    assert last == "7 images, 2 faults"
+    assert last == "5 images, 2 files that cannot be read, 2 faults"
     told = json.loads(say("data", "check", str(images), "--json", code=3)[0])
     assert [list(fault) for fault in told["faults"]] == [["file", "reason"]] * 2
     assert say("data", "check", str(images), "--quiet", code=3) == ("", "")

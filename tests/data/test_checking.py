@@ -6,10 +6,13 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from resatlas.data.checking import checked
+from resatlas.data.dataset import ImageFiles
+from resatlas.data.folder import drawn, folder
 from resatlas.data.photograph import decoded
 from resatlas.errors import DataError
 from tests.data.pictures import picture, write, write_parts
@@ -49,7 +52,7 @@ def test_each_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
     for mode, ending in (("CMYK", "jpg"), ("P", "png"), ("RGBA", "webp"), ("I;16", "png"), ("1", "png")):
         image = picture(len(mode)).convert("L").convert(mode) if mode == "I;16" else picture(len(mode)).convert(mode)
         image.save(cat / f"{mode}.{ending}")
-    rest = "no whole JPEG, PNG or WEBP"
+    rest = "no whole JPEG, PNG, WEBP or BMP"
     found = faults(tmp_path)
     assert "image file is truncated" in found.pop("train/cat/cut.jpg")
     assert found == {
@@ -57,7 +60,7 @@ def test_each_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
         "train/cat/empty.jpg": "an empty file",
         "train/cat/gif.jpg": f"a GIF, {rest}",
         "train/cat/line.png": "40 x 1 pixels, where a photograph has 2 a side or more",
-        "train/cat/linked.jpg": "a folder, not a file",
+        "train/cat/linked.jpg": "a folder, not a regular file",
         "train/cat/loop.jpg": "Too many levels of symbolic links",
         "train/cat/moving.png": "an animation of 2 frames, where one image is wanted",
         "train/cat/moving.webp": "an animation of 2 frames, where one image is wanted",
@@ -86,11 +89,13 @@ def test_what_lies_in_the_wrong_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "train" / "loop").symlink_to(tmp_path / "train")
     (tmp_path / "val" / "loop").symlink_to(tmp_path / "val" / "dog")
     assert list(faults_of_each(tmp_path)) == [
-        ("train/cat/notes.txt", "no image by its ending (.jpg, .jpeg, .png, .webp)"),
+        ("train/cat/notes.txt", "no image by its ending (.jpg, .jpeg, .jpe, .jfif, .png, .webp, .bmp)"),
         ("train/cat/up", "a link to a folder that is taken already"),
         ("train/labels.csv", "in no class folder"),
         ("train/loop", "a class without images"),
         ("train/loop", "a link to a folder that is taken already"),
+        ("val/loop/0.png", "also in val/dog/0.png, as dog"),
+        ("val/loop/1.png", "also in val/dog/1.png, as dog"),
         ("val/stray.png", "in no class folder"),
     ]
 
@@ -130,8 +135,82 @@ def test_images_of_two_parts_are_named_once(tmp_path: Path) -> None:
         "test/cat/other.png": "also in val/cat/1.png",
         "train/cat/empty.png": "an empty file",
         "val/cat/empty.png": "an empty file",
-        "val/dog/copy.png": "also in train/cat/0.png",
+        "val/dog/copy.png": "also in train/cat/0.png, as cat",
     }
+
+
+def test_unreadable_files_are_counted_apart(tmp_path: Path) -> None:
+    """They are no images, in no count."""
+    root = write_parts(tmp_path)
+    (root / "train" / "cat" / "empty.png").touch()
+    (root / "val" / "dog" / "0.png").write_bytes(b"")
+    found = checked(root)
+    assert (found.images, found.unreadable) == (7, 2)
+    assert found.classes == {"train": {"cat": 2, "dog": 2}, "val": {"cat": 2, "dog": 1}}
+
+
+def test_an_image_of_two_classes_is_a_fault(tmp_path: Path) -> None:
+    """In one part too; twice in one class is none, where both are learnt from."""
+    root = write_parts(tmp_path)
+    shutil.copy(root / "train/cat/0.png", root / "train/dog/wrong.png")
+    shutil.copy(root / "train/cat/0.png", root / "train/cat/twice.png")
+    assert faults(root) == {"train/dog/wrong.png": "also in train/cat/0.png, as cat"}
+
+
+def test_every_part_that_is_used_is_checked(tmp_path: Path) -> None:
+    """Whatever it is called; class folders alone are one part, and an image twice may come into both of its halves."""
+    root = write_parts(tmp_path / "named", parts=("train", "valid", "test"))
+    (root / "valid" / "cat" / "empty.png").touch()
+    assert list(checked(root).classes) == ["train", "valid", "test"]
+    assert faults(root) == {"valid/cat/empty.png": "an empty file"}
+    flat = write_parts(tmp_path / "flat", 10, parts=(".",))
+    test = folder(flat).read().test
+    assert isinstance(test, ImageFiles)
+    tested = next(name for name in test.files if name.startswith("cat"))
+    for k in range(100):
+        if f"cat/again{k}.png" not in drawn_with(flat, f"cat/again{k}.png"):
+            shutil.copy(flat / tested, flat / f"cat/again{k}.png")
+            break
+    assert checked(flat).classes == {"": {"cat": 11, "dog": 10}}
+    (reason,) = faults(flat).values()
+    assert reason.endswith(", and one of them is drawn for the test")
+    assert checked(write_parts(tmp_path / "alone", parts=("test",))).classes == {"test": {"cat": 2, "dog": 2}}
+
+
+def drawn_with(root: Path, name: str) -> tuple[str, ...]:
+    """What is tested on of the class cat with one image more."""
+    names = [f"cat/{k}.png" for k in range(10)]
+    assert (root / names[0]).exists()
+    return drawn([*names, name], 20)
+
+
+def test_pictures_that_are_not_read_are_named(tmp_path: Path) -> None:
+    """With what is to be done about them."""
+    root = write_parts(tmp_path)
+    (root / "val" / "cat" / "a.TIF").touch()
+    assert faults(root) == {"val/cat/a.TIF": "of a format that is not read; convert it to PNG or JPEG"}
+
+
+def test_twelve_bits_in_sixteen_are_told(tmp_path: Path) -> None:
+    """As scanners and cameras of microscopes write them; black, white and all 16 bits are as they should be."""
+    root = write_parts(tmp_path)
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    for name, scale in (("twelve", 65), ("sixteen", 1040), ("black", 0)):
+        Image.fromarray(values * scale).save(root / "train" / "cat" / f"{name}.png")
+    assert faults(root) == {
+        "train/cat/twelve.png": "values up to 4,095 in 16 bits, of which the higher byte is read: nearly black; "
+        "multiply them by 16"
+    }
+
+
+def test_classes_of_one_name_are_told(tmp_path: Path) -> None:
+    """Composed and decomposed in one part; in two parts they are the same class."""
+    root = write_parts(tmp_path)
+    for part, name in (("train", "caf\u00e9"), ("val", "cafe\u0301")):
+        write(root / part / name / "a.png", ord(part[0]))
+    assert faults(root) == {}
+    write(root / "train" / "cafe\u0301" / "b.png", 7)
+    assert faults(root) == {"train/cafe\u0301": '"cafe\u0301" (U+0301) has the name of "caf\u00e9" (U+00E9)'}
 
 
 def test_odd_names_stay_on_their_line(tmp_path: Path) -> None:
@@ -197,7 +276,7 @@ def test_two_checks_say_the_same(tmp_path: Path) -> None:
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
-    """Without train and val there is nothing to check, and the way out is that of the data set."""
+    """Without parts or classes there is nothing to check, and the way out is that of the data set."""
     Image.new("L", (1, 1)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="should have the folders train and val"):
         checked(tmp_path)

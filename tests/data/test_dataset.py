@@ -88,7 +88,6 @@ def test_files_are_taken_as_images_are() -> None:
         ({"labels": np.zeros(5, np.int64)}, "labels of 6 images are 6 entries of int64"),
         ({"ids": np.arange(6.0)}, "these are float64"),
         ({"labels": np.full(6, -1)}, "labels count from 0; -1 is less"),
-        ({"files": (), "labels": np.zeros(0, np.int64), "ids": np.zeros(0, np.int64)}, "at least 1 image"),
         ({"size": 0}, "at least 1 pixel a side; 0 is less"),
     ],
 )

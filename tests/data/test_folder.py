@@ -185,9 +185,13 @@ def test_a_part_without_images_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (["training/cat/a.png", "validation/cat/a.png"], 'rename "training" to train and "validation" to val'),
-        (["train/cat/a.png", "Val/cat/a.png"], 'it has "Val", "train"; rename "Val" to val'),
-        (["cat/a.png", "dog/a.png"], 'it has "cat", "dog"; class folders lie in it directly'),
+        (["train1/cat/a.png", "val_2/cat/a.png"], 'rename "train1" to train and "val_2" to val'),
+        (
+            ["train/cat/a.png", "val/cat/a.png", "valid/cat/a.png"],
+            'has "val" and "valid", which are two folders for one',
+        ),
+        (["cat/a.png"], 'it has "cat"; an image classifier needs two classes or more'),
+        (["pets/cat/a.png", "pets/dog/a.png"], "did you mean {root}/pets?"),
         (["images/train/cat/a.png", "images/val/cat/a.png"], "did you mean {root}/images?"),
         (["a.png"], "it has no folders"),
         ([f"{k}/notes.txt" for k in range(7)], 'it has "0", "1", "2", "3", "4" and 2 more'),
@@ -201,6 +205,116 @@ def test_another_layout_gets_the_way_to_this_one(tmp_path: Path, files: list[str
     for file in files:
         write(tmp_path / file) if file.endswith(".png") else (tmp_path / file).parent.mkdir()
     assert words.format(root=tmp_path) in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "roles"),
+    [
+        (("train", "valid", "test"), ("train", "valid", "test")),  # as Roboflow
+        (("training", "testing"), ("training", None, "testing")),
+        (("Train", "validation"), ("Train", None, "validation")),
+        (("TRAIN", "Val", "Test"), ("TRAIN", "Val", "Test")),
+    ],
+)
+def test_parts_may_be_called_as_people_call_them(
+    tmp_path: Path, names: tuple[str, ...], roles: tuple[str | None, ...]
+) -> None:
+    """The usual words for each part, in any case."""
+    data = folder(write_parts(tmp_path, parts=names))
+    parts = data.read()
+    found = [part and in_files(part).root.name for part in (parts.train, parts.validation, parts.test)]
+    assert found == list(roles)
+    assert f"tested on its {roles[2]}" in data.note
+    assert parts.notes == ()
+
+
+@pytest.mark.parametrize("inner", ["", "train"])
+def test_class_folders_alone_are_drawn_apart(tmp_path: Path, inner: str) -> None:
+    """A fifth of each class is tested on, the same one whatever else there is, and it is said with the count."""
+    for name, images in (("cat", 20), ("dog", 7), ("emu", 1)):
+        for k in range(images):
+            write(tmp_path / inner / name / f"{k}.png", k)
+    data = folder(tmp_path)
+    assert (data.classes, data.serves) == (("cat", "dog", "emu"), "training")
+    assert "tested on 20 % of each class" in data.note
+    parts = data.read()
+    train, test = in_files(parts.train), in_files(parts.test)
+    assert (train.labels.tolist(), test.labels.tolist()) == ([0] * 16 + [1] * 6 + [2], [0] * 4 + [1])
+    assert sorted([*train.files, *test.files], key=os.fsencode) == sorted(
+        [f"cat/{k}.png" for k in range(20)] + [f"dog/{k}.png" for k in range(7)] + ["emu/0.png"]
+    )
+    assert test.ids.tolist() == list(range(5))
+    assert parts.notes == (
+        f"5 of 28 images are set apart for the test, 20 % of each class: {tmp_path} has no part of its own to test on",
+    )
+    write(tmp_path / inner / "dog" / "another.png", 99)
+    assert {file for file in in_files(folder(tmp_path).read().test).files if "cat" in file} == {
+        file for file in test.files if "cat" in file
+    }
+    half = folder(tmp_path, tested=50).read()
+    assert [len(half.train), len(half.test)] == [15, 14]
+
+
+def test_images_to_test_on_alone_are_not_learnt(tmp_path: Path) -> None:
+    """A test or val without a train, or class folders of which all are tested on."""
+    for name in ("test", "val", "Testing"):
+        root = write_parts(tmp_path / name, 3, parts=(name,))
+        data = folder(root)
+        parts = data.read()
+        assert (data.serves, len(parts.train), len(parts.test)) == ("testing", 0, 6)
+        with pytest.raises(DataError, match="has images to test on and none to learn from"):
+            data.check_learnable()
+    whole = resolve(f"{tmp_path}/test/test:tested=100")
+    assert (whole.serves, len(whole.read().test)) == ("testing", 6)
+    both = folder(write_parts(tmp_path / "both", 3, parts=("val", "test"))).read()
+    assert in_files(both.test).root.name == "test"
+
+
+@pytest.mark.parametrize(("tested", "words"), [(0, "1 to 100; 0 is outside"), (101, "101"), (30, "tested on its val")])
+def test_a_share_to_test_on_is_refused_where_it_means_nothing(tmp_path: Path, tested: int, words: str) -> None:
+    """Outside of its bounds, or where the folder has a part for it."""
+    with pytest.raises(UsageError, match=words):
+        folder(write_parts(tmp_path), tested=tested)
+
+
+def test_images_of_other_formats_are_counted(tmp_path: Path) -> None:
+    """Not a word is said of texts; of pictures that are not read it is, also where a class has no others."""
+    root = write_parts(tmp_path)
+    for name in ("train/cat/a.tif", "train/cat/b.TIFF", "train/dog/c.gif", "train/dog/notes.txt", "train/stray.png"):
+        (root / name).touch()
+    train = f"{tmp_path}/train"
+    assert folder(root).read().notes == (
+        f"in {train} 3 files are not read (1 .gif, 1 .tif, 1 .tiff), as cat/a.tif: convert to PNG (resatlas data "
+        "check names each)",
+        f"in {train} 1 image is left out, in no class folder, as stray.png",
+    )
+    (root / "train" / "emu").mkdir()
+    (root / "train" / "emu" / "d.tif").touch()
+    assert "classes without an image: emu; in " in refusal(root)
+
+
+@pytest.mark.parametrize("ending", ["jfif", "JPG", "Jpeg", "bmp", "BMP", "WebP", "PNG"])
+def test_the_usual_endings_are_those_of_images(tmp_path: Path, ending: str) -> None:
+    """In any case."""
+    (write_parts(tmp_path) / "train" / "cat" / f"more.{ending}").touch()
+    assert f"cat/more.{ending}" in train(tmp_path).files
+
+
+def test_names_of_classes_are_composed(tmp_path: Path) -> None:
+    """Apple's systems take them apart: one class in all parts, which is said; two of one part are refused."""
+    apart, whole = "cafe\u0301", "caf\u00e9"
+    for part, name in (("train", whole), ("train", "dog"), ("val", apart), ("val", "dog")):
+        write(tmp_path / part / name / "a.png")
+    data = folder(tmp_path)
+    assert data.classes == (whole, "dog")
+    parts = data.read()
+    assert in_files(parts.test).files == (f"{apart}/a.png", "dog/a.png")
+    assert in_files(parts.test).labels.tolist() == [0, 1]
+    (note,) = parts.notes
+    assert "U+0301" in note
+    assert "U+00E9" in note
+    write(tmp_path / "train" / apart / "b.png")
+    assert f'has two class folders of one name, "{apart}" (U+0301) and "{whole}" (U+00E9)' in refusal(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_answered_with_its_neighbour(tmp_path: Path) -> None:

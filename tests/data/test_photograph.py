@@ -5,6 +5,8 @@ import os
 import re
 import resource
 import struct
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -19,7 +21,7 @@ from PIL import Image
 
 from resatlas.data import photograph
 from resatlas.data.photograph import decoded, pixels
-from resatlas.errors import DataError
+from resatlas.errors import DataError, UsageError
 from tests.data.pictures import picture, write
 
 NOISE = np.asarray(picture())
@@ -183,7 +185,7 @@ def test_a_gif_is_refused_by_its_name(tmp_path: Path) -> None:
     """An animated GIF is told from other kinds of files."""
     file = tmp_path / "moving.jpg"
     file.write_bytes(saved(picture(), "GIF", save_all=True, append_images=[picture(1)]))
-    assert refusal(file) == "a GIF, no whole JPEG, PNG or WEBP"
+    assert refusal(file) == "a GIF, no whole JPEG, PNG, WEBP or BMP"
 
 
 def test_the_first_picture_of_several_in_a_jpeg_counts() -> None:
@@ -199,16 +201,16 @@ def test_the_first_picture_of_several_in_a_jpeg_counts() -> None:
     ("content", "reason"),
     [
         (b"", "an empty file"),
-        (b"<!DOCTYPE html><html>not found</html>", "a web page or a drawing, no whole JPEG, PNG or WEBP"),
+        (b"<!DOCTYPE html><html>not found</html>", "a web page or a drawing, no whole JPEG, PNG, WEBP or BMP"),
         (b"\xef\xbb\xbf\n <svg/>", "a web page or a drawing, no whole"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS without its file"),
         (b"\0\0\0\x1cftypavif", "an AVIF, no whole"),
-        (b"hello", "something else, no whole JPEG, PNG or WEBP"),
+        (b"hello", "something else, no whole JPEG, PNG, WEBP or BMP"),
         (b"\xff\xd8\xff", "a JPEG damaged in its first bytes"),
         (b"\x89PNG\r\n\x1a\n", "a PNG damaged in its first bytes"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "could not create decoder object"),
         (b"RIFF\x10\0\0\0WEBP", "a WEBP damaged in its first bytes"),
-        (saved(picture(), "BMP"), "a BMP, no whole"),
+        (b"BM", "a BMP damaged in its first bytes, no whole"),
         (saved(picture(), "TIFF"), "a TIFF, no whole"),
         (saved(picture(), "PPM"), "something else, no whole"),
     ],
@@ -279,14 +281,14 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "broken.jpg").symlink_to(tmp_path / "nowhere")
     (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
-    assert refusal(tmp_path / "folder.jpg") == "a folder, not a file"
-    assert refusal(tmp_path / "pipe.jpg") == "a device or a pipe, not a file"
+    assert refusal(tmp_path / "folder.jpg") == "a folder, not a regular file"
+    assert refusal(tmp_path / "pipe.jpg") == "a pipe, not a regular file"
     assert refusal(tmp_path / "broken.jpg") == "a link to nothing"
     assert refusal(tmp_path / "loop.jpg") == "Too many levels of symbolic links"
     assert refusal(tmp_path / "absent.jpg") == "no such file"
     assert refusal(tmp_path / "broken.jpg" / "below.jpg") == "no such file"
-    assert "null" in refusal(tmp_path / "nu\0ll.jpg")
-    assert refusal(Path("/dev/zero")) == "a device or a pipe, not a file"
+    assert refusal(tmp_path / "nu\0ll.jpg") == "no system takes such a path"
+    assert refusal(Path("/dev/zero")) == "a device, not a regular file"
 
 
 def test_a_file_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,10 +296,10 @@ def test_a_file_without_permission_is_refused(tmp_path: Path, monkeypatch: pytes
     file = write(tmp_path / "image.png")
     if os.geteuid() == 0:  # root may open everything
 
-        def forbidden(self: Path) -> bytes:
-            raise PermissionError(13, "Permission denied", str(self))
+        def forbidden(file: Path, _: int) -> int:
+            raise PermissionError(13, "Permission denied", str(file))
 
-        monkeypatch.setattr(Path, "read_bytes", forbidden)
+        monkeypatch.setattr(os, "open", forbidden)
     file.chmod(0)
     assert refusal(file) == "Permission denied"
 
@@ -334,43 +336,121 @@ def test_too_many_bytes_are_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_pixels_are_counted_before_they_are_decoded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One pixel more than allowed is refused by the header."""
+    """One pixel more than allowed is refused by the header, whatever is allowed."""
     monkeypatch.setattr(photograph, "PIXELS", 53)
-    with pytest.raises(DataError, match="9 x 6 pixels, where 53 is the most"):
+    with pytest.raises(DataError, match=r"9 x 6 pixels, where 53 is the most \(RESATLAS_MOST_PIXELS\)"):
         pixels(saved(picture(), kind))
+    monkeypatch.setenv("RESATLAS_MOST_PIXELS", "54")
+    assert pixels(saved(picture(), kind)).shape == (3, 6, 9)
 
 
-@pytest.mark.parametrize(("side", "depth"), [(12_000, 8), (20_000, 1)])
-def test_a_bomb_is_refused_at_once(tmp_path: Path, side: int, depth: int) -> None:
-    """A small file of 144 or 400 megapixels costs neither a second nor memory."""
+@pytest.mark.parametrize("text", ["0", "-1", "1e6", "many"])
+def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """It is not the image's fault."""
+    monkeypatch.setenv("RESATLAS_MOST_PIXELS", text)
+    with pytest.raises(UsageError, match=f'RESATLAS_MOST_PIXELS is a number of pixels from 1, .*; "{text}" is not'):
+        pixels(saved(picture(), "PNG"))
+
+
+def bomb(file: Path, side: int, depth: int) -> Path:
+    """A small file of a black square."""
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(bytes(1 + side * depth // 8)) for _ in range(side)) + packer.flush()
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, depth, 0, 0, 0, 0))
-    file = tmp_path / "bomb.png"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
     assert file.stat().st_size < 200_000
+    return file
+
+
+@pytest.mark.parametrize(("side", "depth"), [(10_000, 1), (12_000, 8), (20_000, 1)])
+def test_a_bomb_is_refused_at_once(tmp_path: Path, side: int, depth: int) -> None:
+    """A small file of 100 to 400 megapixels costs neither a second nor memory."""
+    file = bomb(tmp_path / "bomb.png", side, depth)
     before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     assert "pixels" in refusal(file)
     assert time.process_time() - begin < 0.5  # to decode takes seconds; the machine may be busy with others
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
 
 
+DECODING = """
+import resource, sys
+from pathlib import Path
+from resatlas.data.photograph import decoded
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert decoded(Path(sys.argv[1])).shape == (3, 8192, 8192)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_the_largest_image_takes_half_a_gigabyte_at_most(tmp_path: Path) -> None:
+    """8 kB of 67 megapixels take a byte a pixel while they are decoded and three as they are."""
+    file = bomb(tmp_path / "bomb.png", 8192, 1)
+    ended = subprocess.run([sys.executable, "-c", DECODING, file], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 350_000  # KiB
+
+
+def test_a_larger_image_may_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond Pillow's own limit too, which stays as it was for other users of Pillow."""
+    limit = Image.MAX_IMAGE_PIXELS
+    file = bomb(tmp_path / "bomb.png", 20_000, 1)
+    monkeypatch.setenv("RESATLAS_MOST_PIXELS", "400000000")
+    with photograph.opened(file.read_bytes()) as image:
+        assert image.size == (20_000, 20_000)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
+def test_strips_are_converted_as_the_whole(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the mode, and with a transparent colour or a palette."""
+    plain = picture(size=(7, 9))
+    image = plain.convert("L").convert(mode) if mode == "I;16" else plain.convert(mode)
+    kind = "JPEG" if mode == "CMYK" else "PNG"
+    content = saved(image, kind, transparency=3) if mode in ("L", "P") else saved(image, kind)
+    whole = pixels(content)
+    monkeypatch.setattr(photograph, "STRIP", 18)
+    assert pixels(content).tolist() == whole.tolist()
+
+
 def test_a_flat_jpeg_of_many_pixels_is_refused() -> None:
     """A JPEG's header counts too, at both limits of Pillow."""
     content = bytearray(saved(picture(), "JPEG"))
     frame = content.index(b"\xff\xc0") + 5
-    for height, width, words in ((10_001, 10_000, "10,000 x 10,001 pixels"), (65_000, 65_000, "more than 100,000,000")):
+    for height, width, words in ((8193, 8192, "8,192 x 8,193 pixels"), (65_000, 65_000, "65,000 x 65,000 pixels")):
         content[frame : frame + 4] = struct.pack(">HH", height, width)
         with pytest.raises(DataError, match=words):
             pixels(bytes(content))
 
 
-@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
-def test_a_text_or_profile_that_unpacks_to_much_is_refused(kind: bytes) -> None:
-    """Text that takes 1,000 times its room, and a profile likewise, do not fill the memory."""
-    bomb = chunk(kind, b"k\0\0" + zlib.compress(bytes(1 << 26), 9))
-    with pytest.raises(DataError, match=r"[Dd]ecompressed data too large|chunk"):
-        pixels(png(1, 1, depth=8, colour=0, rows=b"\0\7", before=bomb))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_large_profile_changes_nothing(kind: str) -> None:
+    """Two megabytes of it, in any format."""
+    profile = np.random.default_rng(0).bytes(2 << 20)
+    plain, profiled = saved(picture(), kind), saved(picture(), kind, icc_profile=profile)
+    assert len(profiled) > 2 << 20
+    assert pixels(profiled).tolist() == pixels(plain).tolist()
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP", b"tEXt", b"iTXt"])
+def test_a_text_or_profile_that_unpacks_to_much_is_passed_over(kind: bytes) -> None:
+    """Text that takes 1,000 times its room, a profile likewise, damage or many of them: the pixels are what is read."""
+    large = chunk(kind, b"k\0\0" + zlib.compress(bytes(1 << 26), 9))
+    damaged = chunk(kind, b"k")[:-1] + b"?"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for words in (large, damaged, 80 * chunk(kind, b"k\0\0" + zlib.compress(bytes(1 << 20), 9))):
+        assert pixels(png(2, 1, depth=8, colour=0, rows=b"\0\7\7", before=words)).tolist() == [[[7, 7]]] * 3
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+def test_a_turn_in_a_text_counts() -> None:
+    """As XMP has it, which stands in a text of a PNG."""
+    xmp = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="3"/>'
+    text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    assert pixels(png(2, 1, depth=8, colour=0, rows=b"\0\7\x09", before=text)).tolist() == [[[9, 7]]] * 3
+
+
+def test_a_bitmap_is_read() -> None:
+    """Windows has BMP, whose pixels lie as they are."""
+    assert pixels(saved(picture(), "BMP")).tolist() == channels_first(NOISE)
 
 
 def test_filters_of_warnings_stay_as_they_were(tmp_path: Path) -> None:

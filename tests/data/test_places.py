@@ -1,9 +1,12 @@
 """Every data set is looked for in the same places, and what is missing is answered with how to get it."""
 
+import pwd
 from pathlib import Path
 
 import pytest
 
+from resatlas.cli.main import main
+from resatlas.data import imagenet
 from resatlas.data.official import Member, Source
 from resatlas.data.places import cache, folders, located
 from resatlas.errors import DataError
@@ -52,6 +55,48 @@ def test_the_cache_is_where_the_desktop_says(
     """XDG_CACHE_HOME counts if it is absolute."""
     monkeypatch.setenv("XDG_CACHE_HOME", named)
     assert cache() == Path(where or home / "home/.cache") / "resatlas"
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without HOME and without an entry in the system's list, as containers have them."""
+
+    def unknown(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_no_home_is_wanted_where_something_else_is_set(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RESATLAS_DATA alone serves, and so does XDG_CACHE_HOME."""
+    assert folders("pair") == (home / "data/pair", home / "data")
+    monkeypatch.delenv("RESATLAS_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert folders("pair") == (Path("/cache/resatlas/pair"),)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_any_home_what_is_to_be_set_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a line."""
+    monkeypatch.delenv("RESATLAS_DATA")
+    with pytest.raises(DataError, match="no home directory to keep data sets in; set RESATLAS_DATA or XDG_CACHE_HOME"):
+        located(PAIR)
+    with pytest.raises(DataError, match="set RESATLAS_DATA"):
+        imagenet.found()
+
+
+@pytest.mark.usefixtures("homeless")
+def test_a_user_without_a_home_may_look_around(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The doctor says of each data set what is to be done."""
+    monkeypatch.delenv("RESATLAS_DATA")
+    monkeypatch.chdir(tmp_path)
+    main(["doctor"])
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("data cifar-10 "))
+    assert "set RESATLAS_DATA or XDG_CACHE_HOME to a folder" in line
 
 
 def test_each_file_is_taken_from_the_first_place_that_has_it(home: Path) -> None:

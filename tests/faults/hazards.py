@@ -160,6 +160,26 @@ def while_reading(marker: Path, image: int, what: Callable[[], object]) -> None:
     loading.pixels_of = reading
 
 
+NEWNS, REC, PRIVATE = 0x20000, 0x4000, 1 << 18
+"""Source: linux/sched.h, CLONE_NEWNS; linux/mount.h, MS_REC and MS_PRIVATE."""
+
+
+def small_shared_memory(size: int) -> None:
+    """Let /dev/shm be so many bytes small for the process, as containers have it; its files begin anew."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for failed in (
+        libc.unshare(NEWNS),
+        libc.mount(b"none", b"/", None, ctypes.c_ulong(REC | PRIVATE), None),
+        libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", ctypes.c_ulong(0), b"size=%d" % size),
+    ):
+        if failed:
+            os._exit(UNPERMITTED)
+
+
+UNPERMITTED = 77
+"""How a process ends that may not do to itself what a test wants."""
+
+
 def bound_by_permissions() -> None:
     """Let the process heed the permissions of files, though root has started it."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # linux/capability.h, version 3: this process
@@ -188,3 +208,15 @@ def without_network() -> None:
             os._exit(99)
 
     sys.addaudithook(refuse)
+
+
+def unknown_user() -> None:
+    """Let the user of the process have no home and no entry in the system's list, as in containers."""
+    import pwd
+
+    def unknown(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    setattr(pwd, "getpwuid", unknown)  # noqa: B010 - for the type checker
+    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "XDG_CACHE_HOME"):
+        os.environ.pop(name, None)

@@ -31,7 +31,7 @@ ALLOWED = {
     "training/checkpoint.py": DRAFT,
     "training/logs.py": "TensorBoard writes by itself, in a folder that was made anew",
     "exporting/loading.py": LIBRARY,
-    "data/normalisation.py": LIBRARY,
+    "data/batch.py": "anonymous memory, which no folder names",
     "nets/weight_files.py": LIBRARY,
     "nets/weights.py": DRAFT,
     "nets/foreign.py": "the answer of a process that audits, in a temporary folder",
@@ -43,8 +43,7 @@ ALLOWED = {
     "studies/bench/growth.py": "files of the kernel on the memory of this process",
     **dict.fromkeys(
         (
-            "data/archives.py", "data/cifar.py", "data/downloads.py", "data/fetching.py", "data/idx.py",
-            "data/official.py", "data/photograph.py",
+            "data/archives.py", "data/downloads.py", "data/fetching.py", "data/idx.py", "data/photograph.py",
         ),
         DATA,
     ),

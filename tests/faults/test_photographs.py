@@ -145,6 +145,19 @@ def test_a_killed_reader_ends_a_training_within_seconds(straight: Run, tmp_path:
     assert_goes_on(tmp_path, straight)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_small_shared_memory_changes_nothing(straight: Run, tmp_path: Path, workers: str) -> None:
+    """With /dev/shm too small for a single batch a training and its test end as with any other."""
+    write_parts(tmp_path / "images", 12)
+    command = (*TRAIN, "--out", "run", "--workers", workers)
+    ended = processes.run(tmp_path, *command, first=partial(hazards.small_shared_memory, 4096))
+    if ended.code == hazards.UNPERMITTED:
+        assert not (os.environ.get("CI") and os.geteuid() == 0), "root may not mount /dev/shm here"
+        pytest.skip("only root may mount another /dev/shm")
+    assert ended == processes.Ended(0, "", "")
+    assert_same(Run(tmp_path / "run"), straight)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_signal_to_all_processes_stops_and_saves(

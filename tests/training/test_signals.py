@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from resatlas.data import loading
+from resatlas.data import readers
 from resatlas.runs.store import Run
 from resatlas.training.checkpoint import fault
 from resatlas.training.signals import STOPPING, stop_on_signal
@@ -86,7 +86,7 @@ def closed_at(step: int) -> None:
 
 def test_all_processes_heed_the_same_signals() -> None:
     """Readers of images leave to the process that trains what may reach all of a terminal or a scheduler."""
-    assert set(loading.SIGNALS) == set(STOPPING)
+    assert set(readers.SIGNALS) == set(STOPPING)
 
 
 def test_handlers_are_put_back() -> None:

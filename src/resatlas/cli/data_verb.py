@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
     parser.description = (
         "data fetch NAME gets a data set from where it is published and checks it; data check FOLDER opens every image "
-        "of train, val and test below a folder and names those that cannot be trained on."
+        "of every part of a folder and names those that cannot be trained on."
     )
     parser.add_argument("action", metavar="ACTION", help=" or ".join(ACTIONS))
     parser.add_argument("subject", nargs="?", metavar="NAME|FOLDER", help="what to fetch, or where the images lie")
@@ -73,6 +73,7 @@ def check(folder: str, *, quiet: bool) -> Outcome:
         found = checked(Path(folder), on_image=lambda done, total: progress("checked", done, total))
     data = {
         "images": found.images,
+        "unreadable": found.unreadable,
         "faults": [{"file": fault.file, "reason": fault.reason} for fault in found.faults],
         "classes": {part: dict(classes) for part, classes in found.classes.items()},
     }
@@ -85,8 +86,9 @@ def _told(found: "Checked") -> str:
     names = dict.fromkeys(name for classes in found.classes.values() for name in classes)
     rows = [(_line(name), *(f"{classes.get(name, 0):,}" for classes in found.classes.values())) for name in names]
     sums = ("all", *(f"{sum(classes.values()):,}" for classes in found.classes.values()))
-    table = aligned(("class", *found.classes), [*rows, sums])
-    return "\n".join([*faults, table, f"{found.images:,} images, {len(found.faults):,} faults"])
+    table = aligned(("class", *(part or "images" for part in found.classes)), [*rows, sums])
+    unreadable = f", {found.unreadable:,} files that cannot be read" if found.unreadable else ""
+    return "\n".join([*faults, table, f"{found.images:,} images{unreadable}, {len(found.faults):,} faults"])
 
 
 def _line(text: str) -> str:

@@ -16,7 +16,7 @@ from resatlas import __version__
 from resatlas.cli.notices import notices
 from resatlas.cli.outcome import Verb, plain
 from resatlas.cli.together import check_together
-from resatlas.errors import DataError, ProcessLost, ResatlasError, Stopped, UsageError, quoted, unknown
+from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError, quoted, unknown
 from resatlas.runs.environment import launched, leading
 from resatlas.values.unforeseen import foreseen, show_traceback
 
@@ -74,11 +74,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as error:  # no traceback reaches a user
-        if isinstance(error, RuntimeError):  # torch reports a killed reader wherever the program is
-            loading = sys.modules.get("resatlas.data.loading")
-            if loading is not None and loading.KILLED.match(str(error)):
-                _tell(f"DataError: {loading.READER_KILLED}")
-                return DataError.exit_code
         return _failed(error, words)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from resatlas.errors import DataError, FolderError, quoted
+from resatlas.values.reading import opened
 
 BLOCK = 1 << 20  # bytes copied at a time
 OVERHEAD = 4096  # bytes of headers and padding that a member may have
@@ -49,7 +50,7 @@ def extract(archive: Path, folder: Path, *, limits: Limits) -> None:
     most = limits.bytes + limits.members * OVERHEAD + TRAILER
     try:
         (draft / folder.name).mkdir(parents=True)
-        with gzip.open(archive) as content:
+        with opened(archive) as file, gzip.open(file) as content:
             stream = cast("IO[bytes]", Bounded(content, most=most))
             with tarfile.open(fileobj=stream, mode="r|") as tar:  # a stream: never read backward
                 unpack(tar, draft, top=folder.name, limits=limits)

@@ -25,7 +25,7 @@ from resatlas.data.normalisation import (
     unit,
 )
 from resatlas.data.order import generator, occasion, shown
-from resatlas.data.pipeline import Pipeline, Policy
+from resatlas.data.pipeline import Pipeline, Policy, unheard
 from resatlas.recipes.images import NORMALISATIONS, Erase, Flip, PadCrop
 from resatlas.recipes.recipe import Recipe
 
@@ -86,7 +86,14 @@ def batches(
             yield from _at_once(images, pipeline, chunks, seed=seed, epoch=epoch)
         case ImageSet() | ImageFiles():
             make = training(images, pipeline, seed=seed, epoch=epoch)
-            yield from loaded(images, make, chunks, workers=pipeline.workers, policy=pipeline.unreadable)
+            yield from loaded(
+                images,
+                make,
+                chunks,
+                workers=pipeline.workers,
+                policy=pipeline.unreadable,
+                on_note=pipeline.on_note,
+            )
         case _:
             assert_never(images)
 
@@ -101,7 +108,8 @@ def views(part: Part, pipeline: Pipeline, batch: int) -> Iterator[Batch]:
     if isinstance(part, ImageFiles):
         chunks = torch.arange(len(part)).split(batch)
         policy = "omit" if pipeline.unreadable == "skip" else "error"
-        yield from loaded(part, viewing(part, pipeline), chunks, workers=pipeline.workers, policy=policy)
+        make, note = viewing(part, pipeline), pipeline.on_note
+        yield from loaded(part, make, chunks, workers=pipeline.workers, policy=policy, on_note=note)
         return
     for begin in range(0, len(part), batch):
         some = part.take(slice(begin, begin + batch))
@@ -117,6 +125,7 @@ def pipeline_for(
     normaliser: Normaliser | None = None,
     unreadable: Policy = "error",
     workers: int = 1,
+    on_note: Callable[[str], None] = unheard,
 ) -> Pipeline:
     """The pipeline of a recipe on a data set, its normalisation measured on the training part unless it is given."""
     bare = Pipeline(
@@ -126,6 +135,7 @@ def pipeline_for(
         unreadable=unreadable,
         repeats=recipe.repeats,
         workers=workers,
+        on_note=on_note,
     )
     return bare if normaliser else replace(bare, normaliser=_measured(recipe, data, train, bare))
 
@@ -145,7 +155,8 @@ def _pixels(part: Part, bare: Pipeline) -> Tensor:
         return torch.from_numpy(part.images)
     count = min(len(part), MEASURED)
     places = torch.tensor([k * len(part) // count for k in range(count)])
-    found = loaded(part, cropping(part, bare), places.split(64), workers=bare.workers, policy=bare.unreadable)
+    make, how = cropping(part, bare), bare.unreadable
+    found = loaded(part, make, places.split(64), workers=bare.workers, policy=how, on_note=bare.on_note)
     return torch.cat([batch.images for batch in found])
 
 

@@ -10,6 +10,7 @@ from resatlas.data.dataset import DataSet, ImageSet, Parts
 from resatlas.data.official import Checksum, Member, Official, Source
 from resatlas.data.places import located
 from resatlas.errors import DataError
+from resatlas.values.reading import content
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,7 +127,7 @@ def records_of(path: Path, labels: int) -> "NDArray[np.uint8]":
     """
     import numpy as np
 
-    return np.fromfile(path, np.uint8).reshape(-1, labels + PIXELS)
+    return np.frombuffer(content(path), np.uint8).reshape(-1, labels + PIXELS)
 
 
 def wrong(published: Cifar, labels: "NDArray[np.uint8]", *, images: int) -> str:
@@ -154,7 +155,7 @@ def check_words(path: Path, classes: tuple[str, ...]) -> None:
 
     Raises: DataError.
     """
-    words = path.read_bytes()[:10_000].decode("ascii", errors="replace").split()
+    words = content(path)[:10_000].decode("ascii", errors="replace").split()
     if tuple(words) != classes:
         raise DataError(
             f"{path} is damaged or another file: it should name {classes[0]}, {classes[1]} … {classes[-1]}, "

@@ -92,12 +92,12 @@ Part = ImageSet | ImageFiles
 
 
 def check(part: Part, wanted: Mapping[str, tuple[str, int]]) -> None:
-    """Refuses a part without images, or with an array that is not of the kind and axes wanted for every image.
+    """Refuses a part whose arrays are not of the kind and axes wanted for every image, or one in memory without images.
 
     Raises: DataError.
     """
     n = len(part)
-    if n == 0:
+    if n == 0 and isinstance(part, ImageSet):
         raise DataError("a part of a data set has at least 1 image; this one has none")
     for name, (kind, axes) in wanted.items():
         array = getattr(part, name)
@@ -106,17 +106,22 @@ def check(part: Part, wanted: Mapping[str, tuple[str, int]]) -> None:
                 f"{name} of {n} images are {n} entries of {kind} on {axes} axes; "
                 f"these are {array.dtype} of shape {array.shape}"
             )
-    if part.labels.min() < 0:
+    if n and part.labels.min() < 0:
         raise DataError(f"labels count from 0; {part.labels.min()} is less")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
-    """The images to learn from, those that are only tested on, and those that the source sets apart for validation."""
+    """The images to learn from, those that are only tested on, and those that the source sets apart for validation.
+
+    `train` is without images where the data set serves testing alone. `notes` say which files of the source are in no
+    part, and what else a user would not expect.
+    """
 
     train: Part
     test: Part
     validation: Part | None = None
+    notes: tuple[str, ...] = ()
 
 
 def fingerprint(parts: Parts) -> str:
@@ -145,6 +150,7 @@ class DataSet:
     """What a DATA text resolves to; `read` loads and verifies the images.
 
     `mirror` says whether a mirrored image still shows its class; `note` is what a report must say about the figures.
+    What serves testing alone has no images to learn from.
     """
 
     name: str
@@ -153,6 +159,18 @@ class DataSet:
     mirror: Mirror
     note: str
     read: Callable[[], Parts] = field(compare=False, repr=False)
+    serves: Literal["training", "testing"] = "training"
+
+    def check_learnable(self) -> None:
+        """Refuses images that are for testing alone.
+
+        Raises: DataError.
+        """
+        if self.serves == "testing":
+            raise DataError(
+                f"{self.name} has images to test on and none to learn from; train needs a folder train, or class "
+                "folders alone; evaluate --data takes it"
+            )
 
 
 def hold_back(train: Part, share: Fraction) -> tuple[Part, Part | None]:

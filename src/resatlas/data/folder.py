@@ -1,49 +1,71 @@
-"""Images in a folder of one's own: root/train/CLASS/*.jpg, root/val/CLASS/*.jpg, and perhaps root/test/CLASS/*.jpg."""
+"""Images in a folder of one's own: root/train/CLASS/*.jpg, root/val/CLASS/*.jpg, perhaps test; or root/CLASS/*.jpg."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resatlas.arch.ops import Shape
 from resatlas.data.dataset import DataSet, ImageFiles, Parts
-from resatlas.data.listing import below, contents, in_order, is_image, is_line, shown
-from resatlas.errors import DataError, UsageError, nearest, quoted, unknown
+from resatlas.data.layouts import Layout, Role, found_layout
+from resatlas.data.listing import (
+    UNREAD,
+    Found,
+    below,
+    composed,
+    contents,
+    in_order,
+    is_image,
+    is_line,
+    shown,
+    with_code_points,
+)
+from resatlas.errors import DataError, UsageError, unknown
 
-Layout = Mapping[str, str]
-"""The folder of each part: of train, of test, and of validation if there is one."""
+if TYPE_CHECKING:  # describing a folder needs no numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 SIZES = (8, 1024)
 
-LOOKED_INTO = 20  # folders, for a hint
+TESTED = 20
+"""Percent of each class that are tested on where the folder has no part for that, unless told otherwise."""
 
 UNFIT = "a class whose name is not UTF-8 without control characters; rename it"
 
 
-def folder(root: Path, *, size: int = 224) -> DataSet:
+def folder(root: Path, *, size: int = 224, tested: int = TESTED) -> DataSet:
     """The images below `root`, a folder a part and in it a folder a class; shown with `size` pixels a side.
 
-    Classes are the folders of train, in the order of their bytes. Links are followed, hidden files left out, and
-    files that do not end as images; no image is opened. With val and test, val is for validation; either of them
-    alone is tested on.
+    Classes are the folders of train, in the order of their bytes, their names in composed Unicode. Links are followed,
+    hidden files left out, and files that do not end as images; no image is opened. With val and test, val is for
+    validation; either of them alone is tested on. Where there is neither, `tested` percent of each class are, drawn by
+    their names; of class folders without a train likewise, and at 100 all.
 
-    Raises: UsageError if the size is outside 8…1024; DataError if the folders are not laid out so.
+    Raises: UsageError if the size is outside 8…1024, or `tested` outside 1…100 or given in vain; DataError if the
+        folders are not laid out so.
     """
     check_size(size)
-    layout = found_layout(root)
-    classes = class_names(root / layout["train"])
+    layout: Layout = found_layout(root)
+    check_tested(root, layout, tested)
+    if "test" not in layout and tested == 100:
+        layout = {"test": layout["train"]}
+    first = layout.get("train", layout.get("test", ""))
+    classes = tuple(class_folders(root / first))
     if len(classes) < 2:
-        raise DataError(
-            f"{shown(root / layout['train'])} should have two class folders or more; it has {classes[0]} alone"
-        )
+        raise DataError(f"{shown(root / first)} should have two class folders or more; it has {classes[0]} alone")
     return DataSet(
         name=str(root),
         image=Shape(3, size, size),
         classes=classes,
         mirror="allowed",
-        note=f"images of a folder, tested on its {layout['test']}; mirrored images are taken to show their class",
-        read=partial(read, root, layout, classes=classes, size=size),
+        note=f"images of a folder, {tested_on(layout, tested)}; mirrored images are taken to show their class",
+        serves="training" if "train" in layout else "testing",
+        read=partial(read, root, layout, classes=classes, size=size, tested=tested),
     )
 
 
@@ -57,61 +79,28 @@ def check_size(size: int) -> None:
         raise UsageError(f"photographs are shown with {least} to {most:,} pixels a side; {size:,} is outside")
 
 
-def found_layout(root: Path) -> Layout:
-    """The first layout whose folders the root has.
+def check_tested(root: Path, layout: Layout, tested: int) -> None:
+    """Refuses a share to be tested on that is none, or that nothing is drawn by.
 
-    Raises: DataError, with the nearest layout, if there is none.
+    Raises: UsageError.
     """
-    try:
-        folders = in_order(contents(root)[1])
-    except DataError as error:
-        raise DataError(f"{error}{beside(root)}") from None
-    for layout in LAYOUTS:
-        if set(layout.values()) <= set(folders):
-            return layout
-    few = ", ".join(quoted(shown(name)) for name in folders[:5]) + (
-        f" and {len(folders) - 5:,} more" if len(folders) > 5 else ""
-    )
-    raise DataError(
-        f"{shown(root)} should have the folders train and val, each with a folder a class; "
-        f"it has {few or 'no folders'}{hint(root, folders)}"
-    )
+    if not 1 <= tested <= 100:
+        raise UsageError(f"tested is a percentage of each class from 1 to 100; {tested} is outside")
+    if "test" in layout and tested != TESTED:
+        raise UsageError(f"{shown(root)} is tested on its {layout['test']}; tested={tested} has nothing to draw from")
 
 
-def beside(root: Path) -> str:
-    """The folder that may have been meant by a root that is not there, or nothing."""
-    try:
-        folders = contents(root.parent)[1]
-    except DataError:
-        return ""
-    near = [shown(root.with_name(name)) for name in nearest(root.name, folders) if root.name not in folders]
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+def tested_on(layout: Layout, tested: int) -> str:
+    """What the images of a layout are tested on."""
+    if "test" in layout:
+        return f"tested on its {layout['test']}" if layout["test"] else "all tested on"
+    return f"tested on {tested} % of each class, which are drawn by their names and not learnt from"
 
 
-def hint(root: Path, folders: tuple[str, ...]) -> str:
-    """What is to be done about a root with these folders, or nothing."""
-    meant = {
-        wanted: name
-        for wanted in ("train", "val", "test")
-        for name in folders
-        if wanted not in folders and name.lower().startswith(wanted)
-    }
-    if meant:
-        return "; rename " + " and ".join(f"{quoted(shown(name))} to {wanted}" for wanted, name in meant.items())
-    for name in folders[:LOOKED_INTO]:
-        with suppress(DataError):
-            files, inner = contents(root / name)
-            if "train" in inner:
-                return f"; did you mean {shown(root / name)}?"
-            if any(map(is_image, files)):
-                return "; class folders lie in it directly: move them into train, and some images of each into val"
-    return ""
+def class_folders(part: Path) -> dict[str, str]:
+    """The class folders of a part by the names of the classes, which are composed, in the order of their bytes.
 
-
-def class_names(part: Path) -> tuple[str, ...]:
-    """The class folders of a part, in the order of their bytes.
-
-    Raises: DataError if there are none, or a name is not text.
+    Raises: DataError if there are none, a name is not text, or two differ in nothing but how they are composed.
     """
     files, folders = contents(part)
     if not folders:
@@ -120,52 +109,77 @@ def class_names(part: Path) -> tuple[str, ...]:
             f"{shown(part)} should have a folder a class; it has no folders"
             + (", and images that lie in it directly" if lying else "")
         )
-    for name in folders:
+    found: dict[str, str] = {}
+    for name in in_order(folders):
         if not is_line(name):
             raise DataError(f"{shown(part / name)} is {UNFIT}")
-    return in_order(folders)
+        if (other := found.setdefault(composed(name), name)) != name:
+            raise DataError(
+                f"{shown(part)} has two class folders of one name, {with_code_points(other)} and "
+                f"{with_code_points(name)}; put their images into one"
+            )
+    return {name: found[name] for name in in_order(found)}
 
 
-def read(root: Path, layout: Layout, *, classes: tuple[str, ...], size: int) -> Parts:
+def read(root: Path, layout: Layout, *, classes: tuple[str, ...], size: int, tested: int = TESTED) -> Parts:
     """The parts of the layout, listed and not opened.
 
     Raises: DataError if a class has no image to learn from, a part has none at all or a class that train has not.
     """
     import numpy as np
 
-    parts = {role: part(root / name, classes, size) for role, name in layout.items()}
-    counts = np.bincount(parts["train"].labels, minlength=len(classes))
-    empty = [shown(name) for name, count in zip(classes, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(f"{shown(root / layout['train'])} has classes without an image: {', '.join(empty[:5])}")
-    return Parts(**parts)
+    parts: dict[Role, ImageFiles] = {}
+    notes: list[str] = []
+    for role, name in layout.items():
+        parts[role], found = part(root / name, classes, size)
+        notes += found
+    if "train" in parts:
+        train = parts["train"]
+        counts = np.bincount(train.labels, minlength=len(classes))
+        empty = [shown(name) for name, count in zip(classes, counts, strict=True) if count == 0]
+        if empty:
+            raise DataError(
+                f"{shown(train.root)} has classes without an image: {', '.join(empty[:5])}" + _because(notes)
+            )
+    if "test" not in parts:
+        whole = parts["train"]
+        parts["train"], parts["test"] = drawn_apart(whole, tested)
+        notes.append(
+            f"{len(parts['test']):,} of {len(whole):,} images are set apart for the test, {tested} % of each class: "
+            f"{shown(root)} has no part of its own to test on"
+        )
+    test = parts["test"]
+    train = parts.get("train") or renumbered(test, np.arange(0))
+    return Parts(train=train, test=test, validation=parts.get("validation"), notes=tuple(notes))
 
 
-def part(folder: Path, classes: tuple[str, ...], size: int) -> ImageFiles:
-    """The images of one part, by class and then in the order of their bytes.
+def part(folder: Path, classes: tuple[str, ...], size: int) -> tuple[ImageFiles, list[str]]:
+    """The images of one part, by class and then in the order of their bytes; and sentences on what is left out.
 
     Raises: DataError as `read`.
     """
     import numpy as np
 
-    own = set(class_names(folder))
-    for name in in_order(own.difference(classes)):
+    own = class_folders(folder)
+    for name in in_order(set(own).difference(classes)):
         raise DataError(f"{shown(folder / name)} is out of place: train has {unknown('class', name, classes)}")
-    files = [images(folder, name) if name in own else () for name in classes]
+    found = {name: listed(folder, own[name]) if name in own else () for name in classes}
+    files = [tuple(file for file, kind in found[name] if kind == "image") for name in classes]
+    notes = list(left_out(folder, own, found))
     n = sum(map(len, files))
     if n == 0:
-        raise DataError(f"{shown(folder)} has class folders without a single image")
+        raise DataError(f"{shown(folder)} has class folders without a single image{_because(notes)}")
     return ImageFiles(
         root=folder,
         files=tuple(chain.from_iterable(files)),
         labels=np.repeat(np.arange(len(classes)), list(map(len, files))),
         ids=np.arange(n),
         size=size,
-    )
+    ), notes
 
 
-def images(part: Path, name: str) -> tuple[str, ...]:
-    """The images of one class, named from the part's folder.
+def listed(part: Path, name: str) -> tuple[Found, ...]:
+    """What lies in the folder of one class, named from the part's folder.
 
     Raises: DataError if a folder cannot be listed.
     """
@@ -174,7 +188,66 @@ def images(part: Path, name: str) -> tuple[str, ...]:
     for inner, kind in found:
         if kind == "closed":
             raise DataError(f"{shown(folder / inner)} cannot be listed")
-    return tuple(f"{name}/{inner}" for inner, kind in found if kind == "image")
+    return tuple(Found(f"{name}/{inner}", kind) for inner, kind in found)
+
+
+def left_out(folder: Path, own: dict[str, str], found: dict[str, tuple[Found, ...]]) -> Iterator[str]:
+    """A sentence for every kind of image of a part that is not read, and for names that were composed."""
+    files = [file for each in found.values() for file, kind in each if kind == "other"]
+    unread = [file for file in files if file.lower().endswith(UNREAD)]
+    if unread:
+        counts = Counter(os.path.splitext(file)[1].lower() for file in unread)  # noqa: PTH122 - a text
+        kinds = ", ".join(f"{count:,} {ending}" for ending, count in sorted(counts.items()))
+        yield (
+            f"in {shown(folder)} {_count(unread, 'file')} not read ({kinds}), as {shown(unread[0])}: convert to PNG "
+            "(resatlas data check names each)"
+        )
+    if strays := [name for name in contents(folder)[0] if is_image(name)]:
+        yield f"in {shown(folder)} {_count(strays, 'image')} left out, in no class folder, as {shown(min(strays))}"
+    for name, as_is in own.items():
+        if name != as_is:
+            yield f"{with_code_points(as_is)} of {shown(folder)} is the class {with_code_points(name)}"
+
+
+def _count(names: Iterable[str], word: str) -> str:
+    count = len(list(names))
+    return f"{count:,} {word}{'s are' if count > 1 else ' is'}"
+
+
+def _because(notes: list[str]) -> str:
+    return f"; {'; '.join(notes)}" if notes else ""
+
+
+def drawn_apart(files: ImageFiles, percent: int) -> tuple[ImageFiles, ImageFiles]:
+    """(to learn from, to test on), whose images are drawn class by class.
+
+    Raises: DataError if no class has two images.
+    """
+    import numpy as np
+
+    by_class = (np.flatnonzero(files.labels == label) for label in np.unique(files.labels))
+    chosen = set(chain.from_iterable(drawn([files.files[k] for k in places], percent) for places in by_class))
+    tested = np.array([name in chosen for name in files.files])
+    if not chosen:
+        raise DataError(f"{shown(files.root)} has one image a class, and none to test on")
+    return renumbered(files, np.flatnonzero(~tested)), renumbered(files, np.flatnonzero(tested))
+
+
+def drawn(names: Sequence[str], percent: int) -> tuple[str, ...]:
+    """Of the n images of a class floor(percent·n/100 + 1/2), at least 1 of 2 and never all.
+
+    Which ones is a function of their names alone: an image more moves few others.
+    """
+    count = min(max((percent * len(names) + 50) // 100, 1), max(len(names) - 1, 0))
+    return tuple(sorted(names, key=lambda name: blake2b(os.fsencode(name), digest_size=8).digest())[:count])
+
+
+def renumbered(files: ImageFiles, places: "NDArray[np.int64]") -> ImageFiles:
+    """Some of the files as a part of their own."""
+    import numpy as np
+
+    some = files.take(places)
+    return ImageFiles(root=some.root, files=some.files, labels=some.labels, ids=np.arange(len(some)), size=some.size)
 
 
 def substitute(files: ImageFiles, k: int) -> Iterator[int]:
@@ -187,10 +260,3 @@ def substitute(files: ImageFiles, k: int) -> Iterator[int]:
     alike = np.flatnonzero(files.labels == files.labels[k])
     place = int(np.searchsorted(alike, k))
     yield from np.roll(alike, -place)[1:].tolist()
-
-
-LAYOUTS: tuple[Layout, ...] = (
-    {"train": "train", "validation": "val", "test": "test"},
-    {"train": "train", "test": "val"},
-    {"train": "train", "test": "test"},
-)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resatlas.errors import DataError
+from resatlas.values.reading import opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,7 @@ def decompressed(path: Path, *, limit: int) -> tuple[bytes, str]:
     """(content, what is wrong with the file or ""): as far as it can be read, and never more than limit + 1 bytes."""
     content = bytearray()
     try:
-        with gzip.open(path) as stream:
+        with opened(path) as file, gzip.open(file) as stream:
             while len(content) <= limit and (block := stream.read(min(BLOCK, limit + 1 - len(content)))):
                 content += block
     except (OSError, EOFError, zlib.error) as error:  # a damaged gzip file raises any of the three

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from resatlas.arch.ops import Shape
 from resatlas.data.dataset import DataSet, Parts
-from resatlas.data.folder import check_size, class_names
+from resatlas.data.folder import check_size, class_folders
 from resatlas.data.folder import read as read_folder
+from resatlas.data.layouts import Layout
 from resatlas.data.listing import is_directory, shown
 from resatlas.data.places import folders
 from resatlas.errors import DataError
 
-LAYOUT = {"train": "train", "test": "val"}  # its folder test, if it is there, has no labels
+LAYOUT: Layout = {"train": "train", "test": "val"}  # its folder test, if it is there, has no labels
 IMAGES = {"train": 1_281_167, "val": 50_000}
 """Source: arXiv:1409.0575, table 2, ILSVRC2012 to 2014."""
 
@@ -43,7 +44,7 @@ def read(size: int) -> Parts:
     """
     root = found()
     classes = imagenet().classes
-    if strange := set(class_names(root / "train")).symmetric_difference(classes):
+    if strange := set(class_folders(root / "train")).symmetric_difference(classes):
         raise DataError(
             f"{shown(root / 'train')} should have the 1,000 classes of ImageNet, n01440764 to n15075141; "
             f"{shown(min(strange))} is missing or none of them (any other classes: --data {shown(root)}/)"

@@ -7,9 +7,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from resatlas.errors import DataError
+from resatlas.errors import DataError, quoted
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
+"""How the names of images end that are read, in any case."""
+
+UNREAD = (
+    *(".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".ico", ".ppm", ".pgm", ".pbm", ".tga"),
+    *(".psd", ".svg", ".exr", ".hdr", ".dcm", ".nii", ".npy", ".dng", ".cr2", ".nef", ".arw"),
+)
+"""How the names of images end that are not read: whoever has them is told so."""
 
 Kind = Literal["image", "other", "again", "closed"]
 
@@ -24,6 +31,20 @@ class Found(NamedTuple):
 def shown(name: str | Path) -> str:
     """The name on one line, with escapes of Python for what cannot be printed."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
+
+
+def composed(name: str) -> str:
+    """The name in composed Unicode, in which letters that look alike are alike: systems of Apple take them apart.
+
+    Source: Unicode Standard Annex 15, Normalization Form C.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def with_code_points(name: str) -> str:
+    """The name in quotes, and its code points where it has letters beyond ASCII."""
+    letters = " ".join(f"U+{ord(c):04X}" for c in name if not c.isascii())
+    return quoted(shown(name)) + (f" ({letters})" if letters else "")
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,28 +1,26 @@
 """Images prepared one by one, in processes of their own: photographs in files, and whatever takes such steps."""
 
 import os
-import re
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from threading import Thread
-from typing import Literal, NamedTuple, assert_never, cast
+from typing import Literal, assert_never
 
 import torch
-from jaxtyping import Int64, Shaped, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from resatlas.data.augment import Crops, Mirrors, augment, draw
+from resatlas.data.batch import Batch, Sample
 from resatlas.data.dataset import ImageFiles, ImageSet, Part
 from resatlas.data.erasing import erased
 from resatlas.data.folder import substitute
+from resatlas.data.listing import shown
 from resatlas.data.normalisation import mean_colour, normalised, unit
 from resatlas.data.operations import augmented
 from resatlas.data.order import generator, occasion
 from resatlas.data.photograph import decoded
 from resatlas.data.photographic import centre, coloured, placed
-from resatlas.data.pipeline import Pipeline, Policy
+from resatlas.data.pipeline import Pipeline, Policy, unheard
+from resatlas.data.readers import Found, Work, made
 from resatlas.errors import DataError
 from resatlas.recipes.images import (
     AreaCrop,
@@ -42,27 +40,8 @@ from resatlas.recipes.images import (
     Whiten,
 )
 
-
-class Batch(NamedTuple):
-    """Images as a network takes them, their labels, and their positions in the source."""
-
-    images: Shaped[Tensor, "b c h w"]
-    labels: Int64[Tensor, " b"]
-    ids: Int64[Tensor, " b"]
-
-
 Make = Callable[[Tensor, int], Tensor]
 """From the pixels of an image, uint8 of (c, h, w), and its position, as `order.shown` has it, to what a batch has."""
-
-Sample = tuple[Tensor, int, int]
-
-KILLED = re.compile(r"DataLoader worker \(pid")
-"""How torch begins to tell that a worker has gone; what a worker raised begins with Caught."""
-
-READER_KILLED = "a process that reads images was killed; is there memory for it?"
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""What the process that trains is told by, often with all processes of its group."""
 
 
 def training(part: Part, pipeline: Pipeline, *, seed: int, epoch: int) -> Make:
@@ -104,57 +83,58 @@ def viewing(part: Part, pipeline: Pipeline) -> Make:
 
 
 def loaded(
-    part: Part, make: Make, chunks: Sequence[Tensor], *, workers: int, policy: Policy | Literal["omit"]
+    part: Part,
+    make: Make,
+    chunks: Sequence[Tensor],
+    *,
+    workers: int,
+    policy: Policy | Literal["omit"],
+    on_note: Callable[[str], None] = unheard,
 ) -> Iterator[Batch]:
     """A batch for each chunk of positions, in their order, whatever the number of workers, one a core at most.
 
     A position beyond the images of the part is another draw of one of them, as `order.shown` has it. Under "omit"
-    images that cannot be read are left out, and chunks of nothing else.
+    images that cannot be read are left out, and chunks of nothing else. `on_note` is called with a sentence where
+    fewer processes can be started.
 
     Raises: DataError for an image that cannot be read, or a part of no others, or where a worker was killed.
     """
     import torchvision.transforms.v2.functional  # noqa: F401 - else each worker does, anew in every epoch
 
     omitting = policy == "omit"
-    loader = DataLoader(
-        Samples(part, make, "error" if policy == "omit" else policy),
-        batch_sampler=[chunk.tolist() for chunk in chunks],
-        num_workers=min(max(workers, 1), cores()),  # never 0: sums over pixels may differ with this process's threads
-        collate_fn=_readable if omitting else _gathered,
-        worker_init_fn=_obedient,
-        multiprocessing_context="fork",  # in a spawned process the default is another, which cannot take `make`
+    samples = Samples(part, make, "error" if policy == "omit" else policy)
+    work = Work(
+        chunks=[chunk.tolist() for chunk in chunks],
+        make=samples.__getitem__,
+        gather=_readable if omitting else _gathered,
+        name=lambda position: _name(part, position % len(part)),
     )
     refusal = None
     count = 0
-    try:
-        for found in _heard(loader):
-            if not isinstance(found, DataError):
-                count += 1
-                yield found
-            elif omitting:
-                refusal = refusal or found
-            else:
-                raise found
-    except (RuntimeError, ConnectionError) as error:
-        if not _tells_of_a_death(error):
-            raise
-        raise DataError(READER_KILLED) from None
+    for found in made(work, readers=min(max(workers, 1), cores()), on_note=on_note):
+        if not isinstance(found, DataError):
+            count += 1
+            yield found
+        elif omitting:
+            refusal = refusal or found
+        else:
+            raise found
     if refusal and not count:
         raise DataError(f"{refusal}; no other image of its part can be read")
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Cores that this process may use, or that the machine has where the system does not say more."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Samples(Dataset[Sample | DataError]):
+class Samples:
     """The images of a part by position: each made, with its label and its id; an error is an item too."""
 
     def __init__(self, part: Part, make: Make, policy: Policy) -> None:
         self._part, self._make, self._policy = part, make, policy
 
-    def __getitem__(self, index: int) -> Sample | DataError:
+    def __getitem__(self, index: int) -> Found:
         """The image at a position, or what stands in for it; or why there is none."""
         try:
             k, pixels = self._found(index % len(self._part))
@@ -227,69 +207,21 @@ def _bytes(image: Tensor) -> Tensor:
     return image if image.dtype == torch.uint8 else (image * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _gathered(samples: list[Sample | DataError]) -> Batch | DataError:
-    """The samples as a batch, or the first error among them."""
+def _gathered(samples: list[Found]) -> list[Sample] | DataError:
+    """The samples of a batch, or the first error among them."""
     found: list[Sample] = []
     for each in samples:
         if isinstance(each, DataError):
             return each
         found.append(each)
-    images, labels, ids = zip(*found, strict=True)
-    return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(ids))
+    return found
 
 
-def _readable(samples: list[Sample | DataError]) -> Batch | DataError:
-    """The samples as a batch without the errors among them, or the first error if there is nothing else."""
+def _readable(samples: list[Found]) -> list[Sample] | DataError:
+    """The samples of a batch without the errors among them, or the first error if there is nothing else."""
     return _gathered([each for each in samples if not isinstance(each, DataError)] or samples)
 
 
-def _tells_of_a_death(error: RuntimeError | ConnectionError) -> bool:
-    """Whether a worker has gone, and not raised the error itself."""
-    return bool(KILLED.match(str(error))) or (
-        isinstance(error, ConnectionError) and "in DataLoader worker" not in str(error)
-    )
-
-
-def _heard(loader: DataLoader[Sample | DataError]) -> Iterator[Batch | DataError]:
-    """What the workers give. Torch tells of a death wherever this process is; here it is heard only while we wait."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-    at_work = None
-    try:
-        at_work = _started(loader)
-        while True:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-            try:
-                found = next(at_work, None)
-            finally:
-                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-            if found is None:
-                return
-            yield found
-    finally:
-        if at_work is not None:
-            at_work._shutdown_workers()  # noqa: SLF001 - an error would keep it, and it its workers, to the very end
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _started(loader: DataLoader[Sample | DataError]) -> _MultiProcessingDataLoaderIter:
-    """The loader at work. Its workers inherit that the signals are blocked, here only until they are there."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        return cast("_MultiProcessingDataLoaderIter", iter(loader))
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _obedient(_: int) -> None:
-    """Let this worker end when the process that trains says so, and at nobody else's SIGTERM.
-
-    Python ends workers that way, and waits for them, where an error keeps their loader alive to the end.
-    """
-    Thread(target=_ended_by, args=(os.getppid(),), daemon=True).start()
-
-
-def _ended_by(parent: int) -> None:
-    while True:
-        told = signal.sigwaitinfo([signal.SIGTERM])
-        if told.si_pid == parent:
-            os._exit(0)  # as torch's own handler does
+def _name(part: Part, k: int) -> str:
+    """What an image is called."""
+    return shown(part.path(k)) if isinstance(part, ImageFiles) else f"image {int(part.ids[k]):,}"

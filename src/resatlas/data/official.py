@@ -3,11 +3,13 @@
 import hashlib
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from resatlas.data.idx import decompressed
 from resatlas.errors import DataError
+from resatlas.values.reading import opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ def measured(path: Path, checksum: Checksum) -> tuple[str, str]:
     """(the digest of the file at `path`, what is wrong with it or ""), as the checksum has it."""
     algorithm = partial(hashlib.new, checksum.algorithm, usedforsecurity=False)
     if checksum.content is None:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, algorithm).hexdigest(), ""
+        with opened(path) as file:
+            return hashlib.file_digest(cast("BufferedReader", file), algorithm).hexdigest(), ""
     content, fault = decompressed(path, limit=checksum.content)
     return algorithm(content).hexdigest(), fault

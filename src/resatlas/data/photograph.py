@@ -1,7 +1,8 @@
 """One image file, read with suspicion: its pixels in 8-bit red, green and blue, or the reason why there are none."""
 
+import os
 import re
-import stat
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -14,24 +15,40 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from resatlas.data.listing import shown
-from resatlas.errors import DataError
+from resatlas.errors import DataError, UsageError, quoted
+from resatlas.values import reading
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+"""Not TIFF, GIF and others: their decoders have had most of the flaws, or their files hold several images."""
+
 BYTES = 1 << 28  # of a file
-PIXELS = 100_000_000  # of an image: 400 MB in Pillow
+
+PIXELS = 1 << 26
+"""Pixels of an image at most, 67 million, unless RESATLAS_MOST_PIXELS says another number: 470 MB in a reader.
+
+Multi-scale testing with a shorter side of 640 at 224 is one of 2,926 for the largest networks, of 1,024 pixels, and
+takes strips up to 4 times as long: 34 million. The largest photograph of ImageNet has 61 million, one of a phone 50.
+"""
+
+MOST = "RESATLAS_MOST_PIXELS"
 STRETCH = 50  # of the longer side over the shorter: a rule, a seam, a spectrum, but no photograph
 ORIENTATION = 0x0112  # the tag of EXIF
+STRIP = 1 << 20  # pixels that are converted at a time
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+WORDS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # profile and texts in a PNG
 
 Pixels = UInt8[np.ndarray, "3 h w"]
 
 
 def decoded(file: Path) -> Pixels:
-    """The pixels of a JPEG, PNG or WEBP file, whatever its name ends in, upright.
+    """The pixels of a JPEG, PNG, WEBP or BMP file, whatever its name ends in, upright.
 
     Grey and palettes are spread to RGB, CMYK is converted without colour profiles, 16 bits give their higher byte,
-    and what is transparent lies on black. Of several pictures in a JPEG (MPO) the first counts.
+    and what is transparent lies on black. Profiles and texts change nothing, whatever their size. Of several pictures
+    in a JPEG (MPO) the first counts.
 
-    Raises: DataError, which names the file and the reason, for anything that is not one whole image.
+    Raises: DataError, which names the file and the reason, for anything that is not one whole image; MemoryError with
+        the file.
     Differs: torchvision's ImageFolder leaves images as they lie in the file, drops transparency instead of showing
         it, clips 16-bit grey at 255, and takes the first frame of an animation, which is refused here.
     """
@@ -39,6 +56,8 @@ def decoded(file: Path) -> Pixels:
         return proportioned(pixels(content(file)))
     except DataError as error:
         raise DataError(f"{shown(file)} is no image that can be read: {error}") from None
+    except MemoryError:
+        raise MemoryError(f"the pixels of {shown(file)}") from None
 
 
 def content(file: Path) -> bytes:
@@ -47,38 +66,71 @@ def content(file: Path) -> bytes:
     Raises: DataError with the reason alone.
     """
     try:
-        found = file.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise DataError("a folder, not a file")
-        if not stat.S_ISREG(found.st_mode):
-            raise DataError("a device or a pipe, not a file")
-        if found.st_size > BYTES:
-            raise DataError(f"{found.st_size:,} bytes, where {BYTES:,} is the most")
-        return file.read_bytes()
+        with reading.opened(file) as source:
+            size = os.fstat(source.fileno()).st_size
+            if size > BYTES:
+                raise DataError(f"{size:,} bytes, where {BYTES:,} is the most")
+            return source.read(BYTES)
     except FileNotFoundError:
         raise DataError("a link to nothing" if file.is_symlink() else "no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise DataError(str(getattr(error, "strerror", error))) from None
+    except OSError as error:
+        raise DataError(error.strerror or str(error)) from None
 
 
 def pixels(content: bytes) -> Pixels:
     """The pixels of an image file's bytes, as `decoded`.
 
-    Raises: DataError with the reason alone.
+    Raises: DataError with the reason alone; MemoryError.
     """
+    try:
+        return _pixels(content)
+    except DataError:
+        if (bare := without_words(content)) == content:
+            raise
+    return _pixels(bare)
+
+
+def _pixels(content: bytes) -> Pixels:
     try:
         with opened(content) as image:
             image.load()
-            upright = turned(in_colour(image), orientation(image))
-            return np.array(upright).transpose(2, 0, 1)  # channels last in memory, which is resized twice as fast
-    except DataError:
+            whole, held = in_colour(image), orientation(image)
+        return np.ascontiguousarray(turned(whole, held)).transpose(2, 0, 1)  # channels last in memory: resized faster
+    except (DataError, UsageError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise DataError(beginning(content)) from None
-    except Image.DecompressionBombError:
-        raise DataError(f"more than {PIXELS:,} pixels") from None
     except Exception as error:  # damage makes Pillow raise nearly anything
         raise DataError(shown(str(error)) or type(error).__name__) from None
+
+
+def without_words(content: bytes) -> bytes:
+    """A PNG without its profile and texts, which Pillow refuses if they are damaged or large; others as they are."""
+    if not content.startswith(SIGNATURE):
+        return content
+    kept, start = [SIGNATURE], len(SIGNATURE)
+    while start + 12 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, start)
+        if kind not in WORDS:
+            kept.append(content[start : start + 12 + size])
+        start += 12 + size
+    return b"".join((*kept, content[start:]))
+
+
+def has_depth_of_16(content: bytes) -> bool:
+    """Whether a file is a PNG with 16 bits a value, of which the higher byte is read."""
+    return content.startswith(SIGNATURE) and content[24:25] == b"\x10"
+
+
+def most_pixels() -> int:
+    """Pixels that an image may have.
+
+    Raises: UsageError if RESATLAS_MOST_PIXELS is not a number of pixels.
+    """
+    text = os.environ.get(MOST) or str(PIXELS)
+    if not re.fullmatch(r"[1-9][0-9]{0,11}", text):
+        raise UsageError(f"{MOST} is a number of pixels from 1, as {PIXELS}; {quoted(text)} is not")
+    return int(text)
 
 
 def proportioned(image: Pixels) -> Pixels:
@@ -104,17 +156,29 @@ def opened(content: bytes) -> Image.Image:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format in ("PNG", "WEBP"):
         raise DataError(f"an animation of {frames:,} frames, where one image is wanted")
-    if image.width * image.height > PIXELS:
-        raise DataError(f"{image.width:,} x {image.height:,} pixels, where {PIXELS:,} is the most")
+    if image.width * image.height > (most := most_pixels()):
+        raise DataError(f"{image.width:,} x {image.height:,} pixels, where {most:,} is the most ({MOST})")
     return image
 
 
-def in_colour(image: Image.Image) -> Image.Image:
-    """The image in 8-bit red, green and blue, laid on black where it is transparent."""
+def in_colour(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """The image in 8-bit red, green and blue, laid on black where it is transparent.
+
+    A strip is converted at a time: the whole would be in memory several times.
+    """
+    whole = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(STRIP // image.width, 1)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        whole[top:bottom] = np.asarray(_in_colour(image.crop((0, top, image.width, bottom))))
+    return whole
+
+
+def _in_colour(image: Image.Image) -> Image.Image:
     if image.mode == "I;16":
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
     return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
 
@@ -129,22 +193,42 @@ def orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def turned(image: Image.Image, orientation: int) -> Image.Image:
+def turned(image: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndarray, "h2 w2 3"]:
     """The image turned and mirrored as its orientation wants it."""
-    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+    across = image.transpose(1, 0, 2)
+    match orientation:
+        case 2:
+            return image[:, ::-1]
+        case 3:
+            return image[::-1, ::-1]
+        case 4:
+            return image[::-1]
+        case 5:
+            return across
+        case 6:
+            return across[:, ::-1]
+        case 7:
+            return across[::-1, ::-1]
+        case 8:
+            return across[::-1]
+        case _:
+            return image
 
 
 @contextmanager
 def warnings_as_errors() -> Iterator[None]:
-    """Pillow's warnings raised, but those on many pixels, which are counted here, and on metadata of TIFF's form.
+    """Pillow's warnings raised, but those on metadata of TIFF's form; its own limit on pixels is left to `opened`.
 
-    Some images of ImageNet have damaged EXIF and whole pixels. One thread at a time, since filters are the process's.
+    Some images of ImageNet have damaged EXIF and whole pixels. One thread at a time: both are the process's.
     """
     with FILTERS, warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.(Tiff|Jpeg)ImagePlugin")
-        yield
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def beginning(content: bytes) -> str:
@@ -153,27 +237,19 @@ def beginning(content: bytes) -> str:
         return "an empty file"
     start = content[:256].lstrip()
     kind = next((kind for pattern, kind in BEGINNINGS.items() if re.match(pattern, start, re.DOTALL)), "something else")
-    return f"{kind}, no whole JPEG, PNG or WEBP"
+    return f"{kind}, no whole {OF_OURS}"
 
 
 FILTERS = threading.Lock()
 
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+OF_OURS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
 BEGINNINGS = {
     rb"\xff\xd8\xff": "a JPEG damaged in its first bytes",
     rb"\x89PNG": "a PNG damaged in its first bytes",
     rb"RIFF....WEBP": "a WEBP damaged in its first bytes",
     rb"GIF8": "a GIF",
-    rb"BM": "a BMP",
+    rb"BM": "a BMP damaged in its first bytes",
     rb"II\*\0|MM\0\*": "a TIFF",
     rb"....ftyp(avif|avis)": "an AVIF",
     rb"....ftyp(hei|hev|mif|msf)": "a HEIC",

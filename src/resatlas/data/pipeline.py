@@ -1,5 +1,6 @@
 """How the images of one experiment become what a network takes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,12 +12,16 @@ Policy = Literal["error", "skip"]
 """What happens at an image that cannot be read: the end; or training takes another of its class, testing none."""
 
 
+def unheard(note: str) -> None:
+    """Ignore a note."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pipeline:
     """The steps of a training in order, its measured normalisation, and the view that is tested.
 
     An epoch shows an image `repeats` times, each time with draws of its own. `workers` is how many processes prepare
-    photographs; it changes no pixel.
+    photographs; it changes no pixel. `on_note` is called with a sentence where fewer can be started.
     """
 
     steps: tuple[Step, ...]
@@ -25,6 +30,7 @@ class Pipeline:
     unreadable: Policy = "error"
     repeats: int = 1
     workers: int = 1
+    on_note: Callable[[str], None] = unheard
 
     @property
     def one_by_one(self) -> bool:

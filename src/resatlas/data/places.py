@@ -9,18 +9,31 @@ from resatlas.errors import DataError
 
 
 def folders(name: str) -> tuple[Path, ...]:
-    """Where a data set of that name may lie, in the order of looking; the first is where it is fetched to."""
-    own = os.environ.get("RESATLAS_DATA")
-    return ((Path(own, name), Path(own)) if own else ()) + (cache() / name,)
+    """Where a data set of that name may lie, in the order of looking; the first is where it is fetched to.
+
+    Raises: DataError if RESATLAS_DATA names none, and the user has no cache.
+    """
+    own, kept = os.environ.get("RESATLAS_DATA"), cache()
+    found = ((Path(own, name), Path(own)) if own else ()) + ((kept / name,) if kept else ())
+    if not found:
+        raise DataError(
+            "this user has no home directory to keep data sets in; set RESATLAS_DATA or XDG_CACHE_HOME to a folder"
+        )
+    return found
 
 
-def cache() -> Path:
-    """The user's folder of what can be fetched again.
+def cache() -> Path | None:
+    """The user's folder of what can be fetched again; none where the user has no home, as in some containers.
 
     Source: XDG Base Directory Specification 0.8, XDG_CACHE_HOME; a relative path there counts as none.
     """
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (named if named.is_absolute() else Path.home() / ".cache") / "resatlas"
+    if named.is_absolute():
+        return named / "resatlas"
+    try:
+        return Path.home() / ".cache" / "resatlas"
+    except RuntimeError:  # neither HOME nor an entry of the user
+        return None
 
 
 def located(source: Source) -> tuple[Path, ...]:

@@ -11,6 +11,7 @@ from resatlas.data.dataset import DataSet, ImageSet, Parts
 from resatlas.data.official import Checksum, Official, Source, check
 from resatlas.data.places import located
 from resatlas.errors import DataError, UsageError
+from resatlas.values.reading import opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,7 +103,8 @@ def arrays(path: Path, *, n: int) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]
     """
     from scipy.io import loadmat
 
-    found = loadmat(path, variable_names=("X", "y"))
+    with opened(path) as file:
+        found = loadmat(file, variable_names=("X", "y"))
     for name, shape in (("X", (IMAGE.height, IMAGE.width, IMAGE.channels, n)), ("y", (n, 1))):
         if name not in found or found[name].dtype != "uint8" or found[name].shape != shape:
             raise DataError(f"{path} should have {name}, {'x'.join(map(str, shape))} unsigned bytes, and has not")

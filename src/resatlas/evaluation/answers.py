@@ -151,7 +151,7 @@ def _batches(part: Part, pipeline: Pipeline, showing: Showing) -> Iterator[Batch
     if isinstance(part, ImageFiles):
         chunks = torch.arange(len(part)).split(size)
         policy = "omit" if pipeline.unreadable == "skip" else "error"
-        yield from loaded(part, make, chunks, workers=pipeline.workers, policy=policy)
+        yield from loaded(part, make, chunks, workers=pipeline.workers, policy=policy, on_note=pipeline.on_note)
         return
     for begin in range(0, len(part), size):
         some = part.take(slice(begin, begin + size))

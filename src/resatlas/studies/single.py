@@ -66,7 +66,7 @@ class Prepared:
     def notes(self) -> tuple[str, ...]:
         """What the training does otherwise than its recipe says."""
         left_out = [f"steps that are not finite are left out, {CAP}"] if self.experiment.nonfinite == "skip" else []
-        return (*departures(self.experiment.recipe, self.data, self.plan), *left_out)
+        return (*departures(self.experiment.recipe, self.data, self.plan), *left_out, *self.parts.notes)
 
 
 def read_parts(data: DataSet) -> Parts:
@@ -87,6 +87,7 @@ def prepare(
     """
     entry = designs.resolve(experiment.design)
     data = datasets.resolve(experiment.data)
+    data.check_learnable()
     plan = entry.plan(image=data.image, classes=len(data.classes))
     if experiment.recipe.initial:
         plan = replace(plan, initial=experiment.recipe.initial)
@@ -199,8 +200,14 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
             if world.leads:  # the seal of results that someone has removed, to have them anew
                 remove(run.folder / SEAL, within=run.folder)
             found = world.lead(lambda: _checkpoint(run, how.resume, how.watcher))
-            normaliser = normaliser_of(run)
-            images = material(prepared.parts, experiment, prepared.data, normaliser=normaliser, workers=how.workers)
+            images = material(
+                prepared.parts,
+                experiment,
+                prepared.data,
+                normaliser=normaliser_of(run),
+                workers=how.workers,
+                on_note=how.watcher.on_note,
+            )
         state = train(
             run,
             experiment,

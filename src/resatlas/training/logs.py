@@ -44,6 +44,9 @@ def logging(run: Run, logs: Sequence[Log], on_note: Callable[[str], None]) -> It
     def bearing(log: Log) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError:
+            writers.pop(log, None)
+            on_note(f"the log of {log} ends: it takes no folder whose name is not UTF-8")
         except OSError as error:
             writers.pop(log, None)
             on_note(f"the log of {log} ends: {(error.strerror or str(error)).lower()}")

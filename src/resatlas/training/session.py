@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def material(
     *,
     normaliser: Normaliser | None = None,
     workers: int = 1,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> Material:
     """The parts of a data set as a recipe splits them; what is measured is measured on the training part alone.
 
@@ -90,7 +92,13 @@ def material(
     if validation is None:
         train, validation = hold_back(train, recipe.validation)
     pipeline = pipeline_for(
-        recipe, data, train, normaliser=normaliser, unreadable=experiment.unreadable, workers=workers
+        recipe,
+        data,
+        train,
+        normaliser=normaliser,
+        unreadable=experiment.unreadable,
+        workers=workers,
+        on_note=cache(on_note),  # once a training, not once an epoch
     )
     return Material(train=train, validation=validation, test=parts.test, pipeline=pipeline)
 

@@ -1,0 +1,113 @@
+"""How the folders of a data set may be laid out: which of them holds which part, or classes alone."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from resatlas.data.listing import contents, in_order, is_image, shown
+from resatlas.errors import DataError, nearest, quoted
+
+Role = Literal["train", "validation", "test"]
+
+Layout = Mapping[Role, str]
+"""The folder of each part below the root. Without a test, images are drawn for it from train, whose folder may be the
+root itself, "". Without a train, there is nothing to learn from."""
+
+WORDS: Mapping[Role, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""What the folder of a part may be called, in any case: as ImageNet, Roboflow, Keras and Kaggle have them."""
+
+LOOKED_INTO = 20  # folders, for a hint
+
+
+def found_layout(root: Path) -> Layout:
+    """The layout of a root: of train, val and test each is its part, of two the second is tested on.
+
+    Raises: DataError, with what was found and the nearest layout, if it has none or two folders for one part.
+    """
+    try:
+        folders = in_order(contents(root)[1])
+    except DataError as error:
+        raise DataError(f"{error}{beside(root)}") from None
+    parts = named_parts(root, folders)
+    if parts:
+        return tested_on_the_last(parts)
+    if holds_classes(root, folders):
+        return {"train": ""}
+    few = ", ".join(quoted(shown(name)) for name in folders[:5]) + (
+        f" and {len(folders) - 5:,} more" if len(folders) > 5 else ""
+    )
+    raise DataError(
+        f"{shown(root)} should have the folders train and val, each with a folder a class, or two class folders with "
+        f"images or more; it has {few or 'no folders'}{hint(root, folders)}"
+    )
+
+
+def named_parts(root: Path, folders: Iterable[str]) -> dict[Role, str]:
+    """The folders that are called as a part is.
+
+    Raises: DataError if two are called as the same one.
+    """
+    found: dict[Role, str] = {}
+    for role, words in WORDS.items():
+        named = [name for name in folders if name.lower() in words]
+        if len(named) > 1:
+            raise DataError(
+                f"{shown(root)} has {' and '.join(map(quoted, named))}, which are two folders for one part; rename one"
+            )
+        if named:
+            found[role] = named[0]
+    return found
+
+
+def tested_on_the_last(parts: dict[Role, str]) -> Layout:
+    """The parts where without a test what is for validation is tested on."""
+    if "test" in parts or "validation" not in parts:
+        return parts
+    test = parts.pop("validation")
+    return {**parts, "test": test}
+
+
+def holds_classes(root: Path, folders: Iterable[str]) -> bool:
+    """Whether two folders or more have images directly in them."""
+    count = 0
+    for name in folders:
+        with suppress(DataError):
+            count += any(map(is_image, contents(root / name)[0]))
+        if count == 2:
+            return True
+    return False
+
+
+def beside(root: Path) -> str:
+    """The folder that may have been meant by a root that is not there, or nothing."""
+    try:
+        folders = contents(root.parent)[1]
+    except DataError:
+        return ""
+    near = [shown(root.with_name(name)) for name in nearest(root.name, folders) if root.name not in folders]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def hint(root: Path, folders: tuple[str, ...]) -> str:
+    """What is to be done about a root with these folders, or nothing."""
+    meant = {
+        words[0]: name
+        for words in WORDS.values()
+        for name in folders
+        if name.lower().startswith(words[0]) and name.lower() not in words
+    }
+    if meant:
+        return "; rename " + " and ".join(f"{quoted(shown(name))} to {wanted}" for wanted, name in meant.items())
+    for name in folders[:LOOKED_INTO]:
+        with suppress(DataError):
+            files, inner = contents(root / name)
+            if named_parts(root / name, inner) or holds_classes(root / name, inner):
+                return f"; did you mean {shown(root / name)}?"
+            if any(map(is_image, files)):
+                return "; an image classifier needs two classes or more"
+    return ""

@@ -1,0 +1,247 @@
+"""Batches made in processes of their own and given back in order, without shared mounts, locks, queues or threads.
+
+Each reader is a forked process at the other end of a pair of sockets. It receives the numbers of batches and sends each
+batch back in anonymous memory, or as bytes where the system has none: a small /dev/shm, the default of containers, is
+no limit. A process that dies closes its end, which the other sees at once.
+"""
+
+import errno
+import mmap
+import os
+import pickle
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+
+import torch
+
+from resatlas.data.batch import Batch, Packed, Sample, packed, send, stacked, unpacked
+from resatlas.errors import DataError
+
+AHEAD = 2
+"""Batches that each reader prepares ahead of the one that is waited for."""
+
+SILENCE = 600.0
+"""Seconds that a reader may take for one image: a photograph takes less than one, a dead file server for ever."""
+
+MOMENT = 5.0
+"""Seconds that a reader has to end once it is killed; one that waits for a dead file server may take for ever."""
+
+KILLED = "a process that reads images was killed; is there memory for it?"
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""What stops the process that trains, often sent to all processes of its group; readers end with it."""
+
+
+Found = Sample | DataError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Work:
+    """What readers do: the positions of each batch, what makes a sample of a position, and which samples count."""
+
+    chunks: Sequence[Sequence[int]]
+    make: Callable[[int], Found]
+    gather: Callable[[list[Found]], list[Sample] | DataError]
+    name: Callable[[int], str]
+    """What a position is called, for an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """A process that makes batches, our end of its sockets, and where it writes the position of the image it reads."""
+
+    pid: int
+    line: Connection
+    places: "memoryview[int]"
+    place: int
+
+    @property
+    def position(self) -> int:
+        """The position of the image that it reads."""
+        return self.places[self.place]
+
+
+def made(work: Work, *, readers: int, on_note: Callable[[str], None]) -> Iterator[Batch | DataError]:
+    """Every batch of the work, in order, whatever the number of readers; an error in the place of a batch.
+
+    Where the system lets fewer be started, these make all; where none, this process does.
+
+    Raises: DataError if a reader is killed or does not finish an image; MemoryError, and whatever `make` raises.
+    """
+    count = min(readers, len(work.chunks))
+    crew, refusal = _started(work, count)
+    try:
+        if refusal:
+            how = f"images are read by {len(crew)}" if crew else "images are read by the process that uses them"
+            on_note(f"{count - len(crew)} of {count} processes that read images cannot be started ({refusal}): {how}")
+        if not crew:
+            yield from _made_here(work)
+            return
+        for k in range(min(AHEAD * len(crew), len(work.chunks))):
+            _ask(crew[k % len(crew)], k)
+        for k in range(len(work.chunks)):
+            reader = crew[k % len(crew)]
+            found = _received(reader, work)
+            if k + AHEAD * len(crew) < len(work.chunks):
+                _ask(reader, k + AHEAD * len(crew))
+            yield found
+    finally:
+        _end(crew)
+
+
+def _made_here(work: Work) -> Iterator[Batch | DataError]:
+    """The batches made in this process, by one thread as in a reader: sums over pixels may differ with threads."""
+    for chunk in work.chunks:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            found = work.gather([work.make(position) for position in chunk])
+            batch = found if isinstance(found, DataError) else stacked(found)
+        finally:
+            torch.set_num_threads(threads)
+        yield batch
+
+
+def _started(work: Work, count: int) -> tuple[list[Reader], str]:
+    """Up to so many readers, and why there are no more of them."""
+    crew: list[Reader] = []
+    try:
+        places = memoryview(mmap.mmap(-1, 8 * max(count, 1))).cast("q")
+        with _signals_held_back():
+            for _ in range(count):
+                crew.append(_forked(work, crew, places))
+    except OSError as error:
+        return crew, (error.strerror or str(error)).lower()
+    except BaseException:
+        _end(crew)
+        raise
+    return crew, ""
+
+
+def _forked(work: Work, before: Sequence[Reader], places: "memoryview[int]") -> Reader:
+    """A reader in a process of its own.
+
+    Raises: OSError where the system has no process or no file left for it.
+    """
+    ours, theirs = Pipe()
+    try:
+        pid = os.fork()
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
+    reader = Reader(pid=pid, line=ours, places=places, place=len(before))
+    if pid == 0:
+        try:
+            for each in (*before, reader):  # while one of them is open, it would not see us end
+                each.line.close()
+            _read(work, theirs, reader)
+        finally:
+            os._exit(0)
+    theirs.close()
+    return reader
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """No signal comes to a new process before it ignores them, where the system can do that."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _read(work: Work, line: Connection, reader: Reader) -> None:
+    """What happens in a reader: it makes the batches that it is asked for, until nobody asks."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+    def make(position: int) -> Found:
+        reader.places[reader.place] = position
+        return work.make(position)
+
+    while True:
+        try:
+            k = line.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            found = work.gather([make(position) for position in work.chunks[k]])
+            message = found if isinstance(found, DataError) else packed(found)
+        except Exception as error:  # raised again where the batch is waited for
+            message = _portable(error)
+        try:
+            line.send(message) if isinstance(message, Exception) else send(line, *message)
+        except OSError:  # nobody waits any more
+            return
+
+
+def _portable(error: Exception) -> Exception:
+    """The error with its traceback as a note, as it can be sent."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        return pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    except Exception:  # pickling may raise anything
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _ask(reader: Reader, k: int) -> None:
+    with suppress(OSError):  # a reader that is gone: told where its batch is waited for
+        reader.line.send(k)
+
+
+def _received(reader: Reader, work: Work) -> Batch | DataError:
+    """The next batch of a reader, or the error in its place.
+
+    Raises: as `made`.
+    """
+    _wait(reader, work)
+    try:
+        found = reader.line.recv()
+        if isinstance(found, Packed):
+            return unpacked(reader.line, found)
+    except (EOFError, OSError) as error:  # without a number where a message breaks off
+        if isinstance(error, OSError) and error.errno not in (None, errno.ECONNRESET, errno.EPIPE):
+            raise
+        raise DataError(KILLED) from None
+    if isinstance(found, DataError):
+        return found
+    raise found
+
+
+def _wait(reader: Reader, work: Work) -> None:
+    """Wait for what a reader sends, as long as it finishes one image after another.
+
+    Raises: DataError with the image that it does not finish.
+    """
+    before = None
+    while not reader.line.poll(SILENCE):
+        if (position := reader.position) == before:
+            raise DataError(
+                f"{work.name(position)} has not been read in {SILENCE / 60:g} minutes; does its file server answer?"
+            )
+        before = position
+
+
+def _end(crew: Sequence[Reader]) -> None:
+    """End readers at once. They hold nothing that would outlive them."""
+    for reader in crew:
+        with suppress(ProcessLookupError):
+            os.kill(reader.pid, signal.SIGKILL)
+        reader.line.close()
+    deadline = time.monotonic() + MOMENT
+    for reader in crew:
+        with suppress(ChildProcessError):  # of a process that ignores its children the system keeps none
+            while os.waitpid(reader.pid, os.WNOHANG)[0] == 0 and time.monotonic() < deadline:
+                time.sleep(0.001)
