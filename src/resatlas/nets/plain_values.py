@@ -5,7 +5,7 @@ their places stand a type that keeps nothing but a state, and one that makes an 
 runs, whatever arguments it gives; what is not named here is refused.
 """
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -43,12 +43,10 @@ MAPPINGS = (
 class Value:
     """A value of a type that is not imported: only the state that its pickle set, which nothing reads."""
 
-    def __new__(cls, *_: object) -> Self:
-        """Make one, whatever the arguments."""
-        return super().__new__(cls)
+    state: object = None
 
     def __init__(self, *_: object) -> None:
-        self.state: object = None
+        """Keep nothing of the arguments."""
 
     def __setstate__(self, state: object) -> None:
         self.state = state
