@@ -75,6 +75,17 @@ KINDS: dict[str, tuple[str, Callable[[Path], object], str]] = {
 }
 
 
+LOADERS: tuple[Callable[[Path], object], ...] = (
+    weights_in,
+    lambda file: load_weights(network(1), file),
+    lambda file: start_from(network(1), file),
+)
+TEXT_LOADERS: tuple[Callable[[str], object], ...] = (
+    lambda text: load_weights(network(1), text),
+    lambda text: weights_in(Path(text)),
+)
+
+
 @pytest.mark.filterwarnings("ignore:.torch.jit")
 @pytest.mark.parametrize(("name", "write", "words"), KINDS.values(), ids=KINDS)
 def test_a_file_of_another_kind_is_called_what_it_is(
@@ -82,7 +93,7 @@ def test_a_file_of_another_kind_is_called_what_it_is(
 ) -> None:
     """By its content, before a training begins and wherever weights are loaded."""
     write(tmp_path / name)
-    for take in (weights_in, lambda file: load_weights(network(1), file), lambda file: start_from(network(1), file)):
+    for take in LOADERS:
         with pytest.raises(CheckpointError) as caught:
             take(tmp_path / name)
         assert str(caught.value).startswith(f"{name} is {words}")
@@ -98,14 +109,14 @@ def pipe(tmp_path: Path) -> Path:
 
 def test_a_pipe_is_refused_at_once(pipe: Path) -> None:
     """It is not waited for, wherever weights are loaded."""
-    for take in (weights_in, lambda file: load_weights(network(1), file), lambda file: start_from(network(1), file)):
+    for take in LOADERS:
         with pytest.raises(CheckpointError, match="cannot be read: a pipe, not a regular file"):
             take(pipe)
 
 
 def test_addresses_and_folders_are_told_what_to_give(tmp_path: Path) -> None:
     """Nothing is downloaded; of a folder the file of weights in it is offered."""
-    for take in (lambda text: load_weights(network(1), text), lambda text: weights_in(Path(text))):
+    for take in TEXT_LOADERS:
         with pytest.raises(CheckpointError, match="is an address, and nothing is downloaded here"):
             take("https://download.pytorch.org/models/resnet18-f37072fd.pth")
     with pytest.raises(CheckpointError, match=r"a folder, not a file of weights$"):

@@ -81,11 +81,21 @@ def bearers(weights: Weights, entry: Entry) -> Iterator[Entry]:
         return
     listed = sorted(catalog.named().values(), key=lambda other: other.family != entry.family)
     known: set[str] = set()
-    for other in chain(_of_other_depths(weights, entry), listed):
+    for one in chain(_of_other_depths(weights, entry), listed):
         with suppress(DesignError):  # no network for these images
-            if other.name not in known and distance(weights, _instead(other, entry)) == 0:
-                known.add(other.name)
-                yield other
+            if distance(weights, _instead(one, entry)) == 0:
+                for other in (one, *_of_those_units(one)):
+                    if other.name not in known and distance(weights, _instead(other, entry)) == 0:
+                        known.add(other.name)
+                        yield other
+
+
+def _of_those_units(entry: Entry) -> Iterator[Entry]:
+    """Networks with as many units in each stage, without knobs: a plain one for a ResNet, a ResNet for a plain one."""
+    for text in _texts(entry.blueprint.units):
+        with suppress(UsageError):  # no such depth in the family
+            if ":" not in text:
+                yield catalog.resolve(text)
 
 
 def _of_other_depths(weights: Weights, entry: Entry) -> Iterator[Entry]:
