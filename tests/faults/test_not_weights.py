@@ -14,12 +14,13 @@ from safetensors.torch import save
 from torch import nn
 
 import resatlas
-from resatlas.data.normalisation import Affine, save_normaliser
+from resatlas.data.normalisation import Affine, normaliser_bytes
 from resatlas.errors import CheckpointError
 from resatlas.nets.initial_weights import start_from
 from resatlas.nets.weight_files import save_file
 from resatlas.nets.weights import load_weights, save_weights
 from resatlas.runs.experiment import weights_in
+from resatlas.runs.files import write_bytes
 from tests.faults.test_foreign_weights import exported, network, started
 from tests.training.small import DATA, DESIGN
 
@@ -149,7 +150,8 @@ def test_files_of_tensors_have_the_permissions_of_any_new_file(umask: int, mode:
     before = os.umask(umask)
     try:
         save_weights(network(5), tmp_path / "w.safetensors")
-        save_normaliser(Affine(mean=torch.zeros(3, 1, 1), std=torch.ones(3, 1, 1)), tmp_path / "n.safetensors")
+        affine = Affine(mean=torch.zeros(3, 1, 1), std=torch.ones(3, 1, 1))
+        write_bytes(tmp_path / "n.safetensors", normaliser_bytes(affine))
         resatlas.save_pretrained(network(5), tmp_path / "saved")
     finally:
         os.umask(before)

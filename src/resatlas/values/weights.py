@@ -49,6 +49,8 @@ BEGINNING = 4096
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/+", re.IGNORECASE | re.ASCII)
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html|head)", re.IGNORECASE | re.DOTALL)
+_PICKLE = re.compile(r"(?:^|[(dlt])p\d+$", re.MULTILINE)
+"""What the oldest pickles, which are text, write behind every value."""
 _TABLE = re.compile(r"^\s*(?:\[[\w.\"'-]+\]|[\w.\"'-]+\s*=\s*\S)", re.MULTILINE)
 
 
@@ -137,7 +139,7 @@ def _text(beginning: bytes, name: str) -> str | None:
         text = beginning.decode("utf-8", errors="strict" if len(beginning) < BEGINNING else "ignore")
     except UnicodeDecodeError:
         return None
-    if not text.strip() or not all(each.isprintable() or each.isspace() for each in text):
+    if not text.strip() or not all(each.isprintable() or each.isspace() for each in text) or _PICKLE.search(text):
         return None
     if text.lstrip().startswith(("{", "[")) and not name.endswith(".toml") and not _TABLE.match(text):
         if '"weight_map"' in text or name.endswith(".index.json"):
