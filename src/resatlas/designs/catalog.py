@@ -33,6 +33,8 @@ FAMILIES: Mapping[str, type[Any]] = {
 
 _MODULES = (resnet, preact_resnet, wide_resnet, resnext, pyramidnet, dmrnet)
 
+_NAMES = frozenset(name for module in _MODULES for name in module.NAMED)
+
 _ALIASES: Mapping[str, str] = {"resnet-18": "resnet-18-B", "resnet-34": "resnet-34-B"}
 
 
@@ -117,7 +119,7 @@ def _spelling(name: str) -> aliases.Spelling:
         return aliases.Spelling(name=name)
     if known:
         return aliases.Spelling(name=name)
-    return aliases.meaning(name, grammar=_literally, families=FAMILIES, named=named())
+    return aliases.meaning(name, grammar=_literally, families=FAMILIES, named=_NAMES)
 
 
 @cache
