@@ -60,7 +60,7 @@ def test_the_networks_of_torchvision_are_those_of_their_names(name: str) -> None
     dialect = dialect_for(plan, "torchvision")
     assert differing(traits(plan), dialect.traits) == []
     with torch.device("meta"):
-        theirs = peer("timm" if name == "resnext101_32x4d" else "torchvision", name, classes=1000)
+        theirs = peer("timm" if name in ("resnext101_32x4d", "resnet200") else "torchvision", name, classes=1000)
     own = build(plan, device="meta").state_dict()
     shapes = {key_of(path, dialect, plan): tensor.shape for path, tensor in own.items()}
     assert isinstance(theirs, nn.Module)

@@ -18,6 +18,7 @@ PEERS: Mapping[str, str] = {
     "resnet50": "resnet-50-v1.5",
     "resnet101": "resnet-101-v1.5",
     "resnet152": "resnet-152-v1.5",
+    "resnet200": "resnet-200-v1.5",
     "wide_resnet50_2": "wrn-50-2",
     "wide_resnet101_2": "wrn-101-2",
     "resnext50_32x4d": "resnext-50-32x4d",
