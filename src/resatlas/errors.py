@@ -136,9 +136,18 @@ def unknown(kind: str, word: str, known: Iterable[str], *, where: str = "") -> s
 
 def nearest(word: str, names: Iterable[str]) -> list[str]:
     """Up to three names that are alike enough to be meant, none of them much less than the first."""
-    likeness = {name: SequenceMatcher(None, word, name).ratio() for name in names}
+    likeness = {name: max(_likeness(word, name), _likeness(_bare(word), _bare(name))) for name in names}
     best = sorted(likeness, key=lambda name: -likeness[name])[:3]
     return [name for name in best if likeness[name] >= max(0.6, likeness[best[0]] - 0.05)]
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def _bare(word: str) -> str:
+    """The word in small letters, without dashes and underscores."""
+    return word.lower().replace("-", "").replace("_", "")
 
 
 def quoted(word: str) -> str:

@@ -55,7 +55,7 @@ def test_no_weights_to_start_from_run_code(
     """Whatever the file is called and however it was pickled: exit code 4, what it asked for, and no run."""
     trap(tmp_path / name, marker, form)
     line = refused(*TRAIN, "--init-from", name, code=4)
-    assert line == f"CheckpointError: {name} {ASKED}; only files of tensors alone are opened"
+    assert line == f"CheckpointError: {name} {ASKED}; only tensors and plain values are read, so save a state_dict()"
     assert not marker.exists()
     assert not (tmp_path / "run").exists()
 
@@ -66,7 +66,7 @@ def test_a_folder_of_a_distributed_checkpoint_is_not_opened(
     """Torch reads `.metadata` of such a folder by plain pickle; we do not read it at all."""
     (tmp_path / "dcp").mkdir()
     trap(tmp_path / "dcp" / ".metadata", marker, "pickle5")
-    assert "dcp cannot be read: is a directory" in refused(*TRAIN, "--init-from", "dcp", code=4)
+    assert "dcp cannot be read: a folder, not a file of weights" in refused(*TRAIN, "--init-from", "dcp", code=4)
     assert not marker.exists()
 
 

@@ -272,12 +272,23 @@ def test_images_changed_in_place_are_not_ours() -> None:
         ("resnet-20", "resnet-32", "resnet-20"),
         ("resnet:depth=14,base=4", "resnet:depth=8,base=4", "resnet:depth=14,base=4"),
         ("wrn-16-2", "preact-resnet-20", "wrn-16-2"),
+        ("resnet-14", "resnet-20", "resnet-14"),
+        ("plain-14", "resnet-20", "plain-14"),
+        ("resnet-14", "plain-20", "resnet-14"),
     ],
 )
 def test_the_network_that_has_the_parameters_is_named(theirs: str, name: str, bearer: str) -> None:
-    """Of another depth, or of another family."""
+    """Of another depth, or of another family; of several with the same weights, the one that computes the same."""
     verdict = audit(build(theirs), resolve(name))
-    assert (verdict.same, verdict.explained, verdict.bearer) == (False, False, bearer)
+    assert (verdict.same, verdict.explained, verdict.bearer, verdict.bearer_same) == (False, False, bearer, True)
+
+
+def test_a_network_with_the_parameters_alone_is_named_as_such() -> None:
+    """Where its function differs too."""
+    network = build("resnet:depth=14,base=4")
+    network.get_submodule("stages.2.1").after_sum = nn.Identity()
+    verdict = audit(network, resolve("resnet:depth=8,base=4"))
+    assert (verdict.bearer, verdict.bearer_same) == ("resnet:depth=14,base=4", False)
 
 
 def test_a_network_of_another_kind_is_given_up_early() -> None:

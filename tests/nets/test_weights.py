@@ -21,6 +21,7 @@ from resatlas.nets.network import Network, build
 from resatlas.nets.sources import SOURCES, dialect_for, key_of, path_of
 from resatlas.nets.traits import differing, traits
 from resatlas.nets.weights import export_weights, load_weights, save_weights
+from resatlas.values.weights import TAKEN
 
 Wrap = Callable[[Mapping[str, Tensor]], Mapping[str, object]]
 
@@ -382,7 +383,8 @@ def test_a_file_that_asks_for_code_is_refused_and_runs_none(tmp_path: Path, form
     network = small("resnet-20")
     _saved({"more": _Asks(os.system, f"touch {trace}"), "state_dict": network.state_dict()}, file, form)
     assert refusal(network, file) == (
-        f"w.pth asks for {os.system.__module__}.system, which could run code; only files of tensors alone are opened"
+        f"w.pth asks for {os.system.__module__}.system, which could run code; only tensors and plain values are read, "
+        "so save a state_dict()"
     )
     _saved(torch.nn.Linear(1, 1), file, form)
     assert refusal(network, file).startswith("w.pth asks for torch.nn.modules.linear.Linear, ")
@@ -405,19 +407,23 @@ def test_a_cut_file_is_refused(tmp_path: Path, form: str, keep: int) -> None:
 def test_what_is_no_file_of_weights_is_refused(tmp_path: Path) -> None:
     """Missing files, folders, texts, and files of something else."""
     network = small("resnet-20")
-    assert refusal(network, tmp_path / "none.pth") == "none.pth: no such file or directory"
-    assert refusal(network, tmp_path) == f"{tmp_path.name}: is a directory"
+    assert (
+        refusal(network, tmp_path / "none.pth") == f"{tmp_path / 'none.pth'} cannot be read: no such file or directory"
+    )
+    assert refusal(network, tmp_path) == f"{tmp_path} cannot be read: a folder, not a file of weights"
     (tmp_path / "w.txt").write_text("hello, these are no weights\n")
-    assert refusal(network, tmp_path / "w.txt") == "w.txt is damaged or neither a safetensors nor a torch file"
+    assert refusal(network, tmp_path / "w.txt") == f"w.txt is a text file; {TAKEN}"
+    (tmp_path / "w.bin").write_bytes(b"hello \xff\x00 these are no weights\n")
+    assert refusal(network, tmp_path / "w.bin") == "w.bin is damaged or neither a safetensors nor a torch file"
     torch.save(torch.zeros(3), tmp_path / "w.pth")
     assert refusal(network, tmp_path / "w.pth") == "w.pth holds a Tensor; weights are a mapping from names to tensors"
     save_file({}, tmp_path / "w.safetensors")
-    assert "missing 116 (stem: 6, " in refusal(network, tmp_path / "w.safetensors")
+    assert refusal(network, tmp_path / "w.safetensors") == "w.safetensors holds no weights"
 
 
 HELD: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
     "two": (lambda weights: {"model": weights, "state_dict": weights}, 'holds "state_dict" and "model"; pass the one'),
-    "average": (lambda weights: {"state_dict_ema": weights}, 'holds no plain weights but "state_dict_ema"; pass that'),
+    "average": (lambda weights: {"state_dict_ema": weights}, 'only their average "state_dict_ema"; --weights ema'),
     "empty": (lambda _: {"state_dict": {}}, "the state dict holds no weights"),
     "list": (lambda weights: {**weights, "epochs": [1]}, '"epochs" is a list; weights are tensors by name'),
     "numbers": (
@@ -443,11 +449,11 @@ def test_a_holder_that_holds_itself_is_refused() -> None:
 
 
 VALUES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "nan": (lambda each: each * float("nan"), "holds values that are not finite"),
-    "infinite": (lambda each: each / 0, "holds values that are not finite"),
-    "too large": (lambda each: each.double() + 1e300, "holds values that are not finite"),
-    "complex": (lambda each: each.to(torch.complex64), "is complex64; it may be float16, bfloat16, float32, float64"),
-    "whole": (lambda each: each.to(torch.int64), "is int64; it may be float16, bfloat16, float32, float64"),
+    "nan": (lambda each: each * float("nan"), "holds NaN or infinity, in "),
+    "infinite": (lambda each: each / 0, "holds NaN or infinity, in "),
+    "too large": (lambda each: each.double() + 1e300, "holds NaN or infinity, in "),
+    "complex": (lambda each: each.to(torch.complex64), "is complex64; convert the file to float32"),
+    "whole": (lambda each: each.to(torch.int64), "is int64; convert the file to float32"),
     "sparse": (lambda each: each.to_sparse(), "has no dense values"),
     "meta": (lambda each: each.to("meta"), "has no dense values"),
 }
@@ -459,14 +465,14 @@ def test_values_that_are_no_weights_are_refused(path: str, spoilt: Callable[[Ten
     """The first such entry is named, and those before it are not set either."""
     weights = small("resnet-20", seed=2).state_dict()
     weights[path] = spoilt(weights[path])
-    assert refusal(small("resnet-20", seed=1), weights) == f'"{path}" {words}'
+    assert refusal(small("resnet-20", seed=1), weights).startswith(f'"{path}" {words}')
 
 
 def test_batch_counts_are_whole_numbers() -> None:
     """A count that is no integer is refused."""
     weights = small("resnet-20").state_dict()
     weights["stem.norm.num_batches_tracked"] = torch.tensor(1.5)
-    assert refusal(small("resnet-20"), weights).endswith("is float32; it may be int64, int32")
+    assert refusal(small("resnet-20"), weights).endswith("is float32; it counts batches, in int64")
 
 
 def test_a_network_without_values_takes_none() -> None:

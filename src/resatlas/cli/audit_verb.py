@@ -115,6 +115,8 @@ def _told(module: str, design: str, verdict: dict[str, Any]) -> str:
 
 def _likeness(design: str, verdict: dict[str, Any]) -> list[str]:
     bearer = verdict["bearer"]
+    if verdict["bearer_same"]:
+        return [f"it is the same function as {bearer}: use --as {bearer}"]
     other = [f"it has the parameters of {bearer}: try --as {bearer}"] if bearer else []
     if not verdict["mistakes"]:
         return other or ["no mistake of structure that is known here gives this function"]

@@ -131,6 +131,7 @@ def _run(words: list[str]) -> int:
     options.words = words
     if not leading():
         options.quiet, options.json = True, False
+    _tell_aliases(options)
     with notices(quiet=options.quiet):
         outcome = verb.run(options)
     if options.json:
@@ -155,6 +156,21 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     how.add_argument("--json", action="store_true", help="one JSON value on standard output, and nothing else there")
     how.add_argument("--quiet", action="store_true", help="no text but errors")
     return parser
+
+
+def _tell_aliases(options: argparse.Namespace) -> None:
+    """What other programs' spellings of designs mean here, on standard error."""
+    given = [
+        getattr(options, "design", None),
+        getattr(options, "against", None),
+        *(getattr(options, "designs", None) or ()),
+    ]
+    texts = [text for text in given if isinstance(text, str)]
+    if texts and not options.quiet:
+        from resatlas.designs.catalog import alias_note
+
+        for note in filter(None, map(alias_note, texts)):
+            print(plain(note), file=sys.stderr)
 
 
 def _help() -> str:

@@ -25,6 +25,7 @@ from resatlas.studies.single import SAVE_EVERY, carry_out, prepare
 from resatlas.training.execution import Device, Execution, Log
 from resatlas.training.leaving_out import CAP
 from resatlas.training.logs import logs_here
+from resatlas.values.weights import Which
 
 SETTINGS: Mapping[str, str] = {"--lr": "schedule.peak", "--batch": "batch", "--precision": "precision"}
 """Fields of a recipe that have an option of their own."""
@@ -49,6 +50,10 @@ ONE_RUN = With(
     otherwise="with --seeds and the path of a checkpoint",
 )
 
+A_START = With(
+    what="--init-from FILE", holds=lambda options: options.init_from is not None, otherwise="without --init-from"
+)
+
 OPTIONS: Together = {
     "--data": ALWAYS,
     "--recipe": ALWAYS,
@@ -56,6 +61,7 @@ OPTIONS: Together = {
     "--lr": ALWAYS,
     "--batch": ALWAYS,
     "--init-from": ALWAYS,
+    "--weights": A_START,
     "--seed": ALWAYS,
     "--seeds": ALWAYS,
     "--out": ALWAYS,
@@ -89,6 +95,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lr", metavar="X", help="highest learning rate, in place of the recipe's (schedule.peak)")
     parser.add_argument("--batch", metavar="N", help="images of a batch, in place of the recipe's")
     parser.add_argument("--init-from", type=Path, metavar="FILE", help="weights of any source to start from")
+    parser.add_argument(
+        "--weights",
+        choices=get_args(Which),
+        help="of an --init-from file that holds both: the raw weights (default) or their average, ema",
+    )
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, order and draws (default: 0)")
     seeds.add_argument("--seeds", type=int, metavar="N", help="train seeds 0 to N - 1, each in a folder of its own")
@@ -197,7 +208,7 @@ def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
         compiled=options.compile or "nothing",
         unreadable=options.unreadable,
         nonfinite=options.nonfinite,
-        weights=options.init_from and weights_in(options.init_from),
+        weights=options.init_from and weights_in(options.init_from, which=options.weights or "raw"),
     )
 
 

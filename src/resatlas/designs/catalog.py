@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -13,7 +13,7 @@ from resatlas.arch.codec import decode_text
 from resatlas.arch.expand import expand
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
-from resatlas.designs import dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
+from resatlas.designs import aliases, dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
 from resatlas.designs.setting import TASKS, Design
 from resatlas.errors import BlueprintError, DesignError, UnknownName, quoted, unknown
 
@@ -32,6 +32,8 @@ FAMILIES: Mapping[str, type[Any]] = {
 }
 
 _MODULES = (resnet, preact_resnet, wide_resnet, resnext, pyramidnet, dmrnet)
+
+_NAMES = frozenset(name for module in _MODULES for name in module.NAMED)
 
 _ALIASES: Mapping[str, str] = {"resnet-18": "resnet-18-B", "resnet-34": "resnet-34-B"}
 
@@ -63,8 +65,10 @@ class Entry:
 def resolve(text: str) -> Entry:
     """The entry that a DESIGN text means: a name, a name or a family with knobs, or a TOML file.
 
+    Spellings of other programs are taken for the names here that they mean, and the entry has the name here.
     Raises: UnknownName with the nearest names; DesignError if the network is impossible; BlueprintError.
     """
+    text = canonical(text)
     name, colon, rest = text.partition(":")
     knobs = rest.split(",") if colon else []
     if text.endswith(".toml") or "/" in name:
@@ -83,6 +87,39 @@ def resolve(text: str) -> Entry:
     if colon:
         design = _with_knobs(type(design), _given(design), knobs, name)
     return _entry(text, design)
+
+
+def canonical(text: str) -> str:
+    """The DESIGN text under the name here, if another program's spelling stands in its place; else as it is."""
+    name, colon, knobs = text.partition(":")
+    if text.endswith(".toml") or "/" in name:
+        return text
+    return f"{_spelling(name).name or name}{colon}{knobs}"
+
+
+def alias_note(text: str) -> str | None:
+    """What a spelling of another program means here, in words; None where the text has the name here."""
+    meant = canonical(text)
+    if meant == text:
+        return None
+    name, known = (each.partition(":")[0] for each in (text, meant))
+    tag = name.partition(".")[2] if name not in aliases.PEERS and name.partition(".")[0] in aliases.PEERS else ""
+    whose = ", as torchvision and timm build it" if known.endswith("-v1.5") else ""
+    return f"{name} is {known} here{whose}" + (f"; {quoted(tag)} names weights, and none are loaded" if tag else "")
+
+
+@lru_cache(maxsize=1024)
+def _spelling(name: str) -> aliases.Spelling:
+    """What a name means that may be another program's spelling."""
+    if name in FAMILIES:
+        return aliases.Spelling(name=name)
+    try:
+        known = _literally(name)
+    except DesignError:
+        return aliases.Spelling(name=name)
+    if known:
+        return aliases.Spelling(name=name)
+    return aliases.meaning(name, grammar=_literally, families=FAMILIES, named=_NAMES)
 
 
 @cache
@@ -149,18 +186,31 @@ def knobs_in(words: Iterable[str], family: Callable[..., Design], name: str) -> 
 
 
 def _design(name: str) -> Design:
+    design = _literally(name)
+    if design:
+        return design
+    where = f"{len(named())} names: resatlas list"
+    if offered := _spelling(name).offered:
+        raise UnknownName(f"no design {quoted(name)}; did you mean {' or '.join(map(quoted, offered))}? ({where})")
+    raise UnknownName(unknown("design", name, [*named(), *FAMILIES], where=where))
+
+
+def _literally(name: str) -> Design | None:
+    """The design of a name of the grammar; None of any other text.
+
+    Raises: DesignError if the grammar has the name and the family no such network.
+    """
     for module in _MODULES:
         if name in module.NAMED:
             return module.NAMED[name]
     if name in _ALIASES:
-        return _design(_ALIASES[name])
+        return _literally(_ALIASES[name])
     for module in _MODULES:
         match = module.NAME.fullmatch(name)
         design = module.named(match) if match else None
         if design:
             return design
-    known = [*named(), *FAMILIES]
-    raise UnknownName(unknown("design", name, known, where=f"{len(named())} names: resatlas list"))
+    return None
 
 
 def _entry(name: str, design: Design) -> Entry:

@@ -90,7 +90,8 @@ def _start(weights: TrainedWeights | None) -> str:
     if weights is None:
         return "random weights"
     file = f"{as_text(weights.file)} (sha256 {as_text(weights.sha256)})"
-    return f"the trained weights {file}; what those were trained on is unknown, and the test images may be among it"
+    whose = "the average of the trained weights" if weights.which == "ema" else "the trained weights"
+    return f"{whose} {file}; what those were trained on is unknown, and the test images may be among it"
 
 
 def _limits(config: Config, training: Training) -> str:

@@ -10,6 +10,7 @@ are tried on ours, those alone that bring the shapes of its weights no farther f
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,15 @@ from resatlas.designs.catalog import Entry
 from resatlas.designs.mistakes import STRUCTURAL, Variant, possible
 from resatlas.errors import UsageError
 from resatlas.nets.calls import calls
-from resatlas.nets.likely import Weights, bearer, distance, weights_of
+from resatlas.nets.likely import Weights, bearers, distance, weights_of
 from resatlas.nets.network import Network, build
+from resatlas.nets.outputs import described, giving_logits, logits_in
 from resatlas.nets.pairing import Difference, paired
 
 MOST_MISTAKES = 4
+
+MOST_BEARERS = 4
+"""How many networks with the module's parameters are run beside it."""
 
 SMALL = 64
 """Side of the images that stand in for larger ones where the module takes them."""
@@ -41,7 +46,8 @@ ResNet-18 0.42.
 class Audit:
     """The verdict on a module, with the mistakes that make ours the same function, or come nearest.
 
-    `bearer` is another network that has the module's parameters, where no mistake explains it.
+    `bearer` is another network that has the module's parameters, where no mistake explains it; `bearer_same` is whether
+    it is the same function.
     """
 
     same: bool
@@ -49,6 +55,7 @@ class Audit:
     mistakes: tuple[str, ...] = ()
     explained: bool = False
     bearer: str | None = None
+    bearer_same: bool = False
     remarks: tuple[str, ...] = ()
     parameters: int
     expected_parameters: int
@@ -60,14 +67,20 @@ def audit(foreign: nn.Module, entry: Entry, *, image: Shape | None = None, class
     """The verdict on a foreign module, which is changed: float64, with our weights.
 
     Without an image the design's usual one is tried at a smaller size first; without classes they are as many as
-    the module puts out.
-    Raises: UsageError if the module runs on no such image, does not put out one row of logits an image, or was traced.
+    the module gives. Logits in a record, a dict or a tuple are taken out of it, which a remark says.
+    Raises: UsageError if the module runs on no such image, does not give one row of logits an image, or was traced.
     """
     if any(isinstance(each, torch.jit.ScriptModule) for each in foreign.modules()):
         raise UsageError("a traced or scripted module does not tell what it runs; audit the module that it was made of")
     foreign = foreign.double().cpu()
-    image, classes = _task(foreign, entry, image, classes)
-    at = replace(entry, image=image, classes=classes)
+    image, classes, place = _task(foreign, entry, image, classes)
+    with giving_logits(foreign):
+        verdict = _verdict(foreign, replace(entry, image=image, classes=classes))
+    return replace(verdict, remarks=(f"audited: {place}", *verdict.remarks)) if place else verdict
+
+
+def _verdict(foreign: nn.Module, at: Entry) -> Audit:
+    """The verdict on a module that gives logits, on an entry's images."""
     variant = Variant(entry=at)
     first = best = _attempt(foreign, at.plan())
     weights = weights_of(tuple(parameter.shape) for parameter in foreign.parameters())
@@ -80,12 +93,14 @@ def audit(foreign: nn.Module, entry: Entry, *, image: Shape | None = None, class
         what, variant, best = better
         known.append(what)
     mistakes = (*known, *best.asides)
+    bearer, bearer_same = _bearer(foreign, weights, at) if best.parted else (None, False)
     return Audit(
         same=difference is None,
         first_difference=difference,
         mistakes=mistakes,
         explained=bool(mistakes) and not best.parted,
-        bearer=bearer(weights, at) if best.parted else None,
+        bearer=bearer,
+        bearer_same=bearer_same,
         remarks=(first if best.parted else best).remarks,
         parameters=sum(parameter.numel() for parameter in foreign.parameters()),
         expected_parameters=first.parameters,
@@ -115,6 +130,18 @@ class _Attempt:
     def reach(self) -> tuple[float, int]:
         """How many operations were paired before the structures parted, any number if never; then the fewest asides."""
         return float(self.paired) if self.parted else math.inf, -len(self.asides)
+
+
+def _bearer(foreign: nn.Module, weights: Weights, at: Entry) -> tuple[str | None, bool]:
+    """Another network with the module's parameters, the one that it follows farthest, and whether it is the same."""
+    best: tuple[str, _Attempt] | None = None
+    for other in islice(bearers(weights, at), MOST_BEARERS):
+        attempt = _attempt(foreign, other.plan(image=at.image, classes=at.classes))
+        if attempt.told() is None:
+            return other.name, True
+        if best is None or attempt.reach > best[1].reach:
+            best = other.name, attempt
+    return (best[0] if best else None), False
 
 
 def _nearest(
@@ -147,7 +174,8 @@ def _suspected(plan: Plan, path: str) -> list[str]:
     return [] if path.startswith("stem") else units[max(place - 1, 0) : place + 1]
 
 
-def _task(foreign: nn.Module, entry: Entry, image: Shape | None, classes: int | None) -> tuple[Shape, int]:
+def _task(foreign: nn.Module, entry: Entry, image: Shape | None, classes: int | None) -> tuple[Shape, int, str]:
+    """The images and classes of an audit, and where in what the module gives its logits stand, in words."""
     usual = entry.image
     small = usual._replace(height=min(usual.height, SMALL), width=min(usual.width, SMALL))
     images = [image] if image else list(dict.fromkeys([small, usual]))
@@ -159,11 +187,10 @@ def _task(foreign: nn.Module, entry: Entry, image: Shape | None, classes: int | 
         except Exception as error:
             trouble = f"{type(error).__name__}: {error}"
             continue
-        if not isinstance(given, Tensor) or given.flatten(1).shape[1] != given.shape[1] or len(given) != 2:
-            raise UsageError(
-                "the module is to put out one tensor of logits, one row an image; it puts out another thing"
-            )
-        return shape, given.shape[1] if classes is None else classes
+        logits = logits_in(given)
+        if logits is None or len(logits.tensor) != 2:
+            raise UsageError(f"expected logits of shape (images, classes), one row an image; got {described(given)}")
+        return shape, logits.tensor.shape[1] if classes is None else classes, logits.place
     raise UsageError(f"the module does not run on 2 images of {images[-1]} pixels: {trouble}")
 
 

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import product
+from itertools import chain, product
 
 from resatlas.arch.parameters import parameters
 from resatlas.arch.plan import Plan
@@ -72,16 +72,30 @@ def distance(weights: Weights, plan: Plan) -> float:
     return 1 - 2 * (weights & own).total() / max(weights.total() + own.total(), 1)
 
 
-def bearer(weights: Weights, entry: Entry) -> str | None:
-    """Another network with just these weights, if the entry has others: one of the catalogue, or of another depth."""
+def bearers(weights: Weights, entry: Entry) -> Iterator[Entry]:
+    """Other networks with just these weights, if the entry has others, the nearest of kin first.
+
+    Those of other depths, then of the family, then of the catalogue. What they compute may differ from one to the next.
+    """
     if distance(weights, entry.plan()) == 0:
-        return None
+        return
     listed = sorted(catalog.named().values(), key=lambda other: other.family != entry.family)
-    for other in (*listed, *_of_other_depths(weights, entry)):
+    known: set[str] = set()
+    for one in chain(_of_other_depths(weights, entry), listed):
         with suppress(DesignError):  # no network for these images
-            if distance(weights, _instead(other, entry)) == 0:
-                return other.name
-    return None
+            if distance(weights, _instead(one, entry)) == 0:
+                for other in (one, *_of_those_units(one)):
+                    if other.name not in known and distance(weights, _instead(other, entry)) == 0:
+                        known.add(other.name)
+                        yield other
+
+
+def _of_those_units(entry: Entry) -> Iterator[Entry]:
+    """Networks with as many units in each stage, without knobs: a plain one for a ResNet, a ResNet for a plain one."""
+    for text in _texts(entry.blueprint.units):
+        with suppress(UsageError):  # no such depth in the family
+            if ":" not in text:
+                yield catalog.resolve(text)
 
 
 def _of_other_depths(weights: Weights, entry: Entry) -> Iterator[Entry]:

@@ -36,10 +36,18 @@ def dialect_for(plan: Plan, source: str, keys: Iterable[str] = ()) -> Dialect:
 
     Raises: UnknownName with the nearest source.
     """
+    has, known = traits(plan), tuple(keys)
+    return min(dialects_of(source), key=lambda dialect: _distance(dialect, plan, has, known))
+
+
+def dialects_of(source: str) -> tuple[Dialect, ...]:
+    """The dialects of a source.
+
+    Raises: UnknownName with the nearest source.
+    """
     if source not in SOURCES:
         raise UnknownName(unknown("source of weights", source, SOURCES))
-    has, known = traits(plan), tuple(keys)
-    return min(SOURCES[source], key=lambda dialect: _distance(dialect, plan, has, known))
+    return SOURCES[source]
 
 
 def speakers(keys: Iterable[str], plan: Plan) -> list[str]:

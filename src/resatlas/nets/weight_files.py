@@ -1,138 +1,121 @@
-"""Files of tensors: safetensors, and torch files that ask for nothing but tensors. No file runs code."""
+"""Files of tensors: safetensors, and torch files of tensors and plain values. No file runs code."""
 
+import json
 import pickletools
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
-from resatlas.errors import CheckpointError, quoted
-
-HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
-"""Where training programs put the weights in their files; averages of weights go by other names."""
+from resatlas.errors import CheckpointError
+from resatlas.nets import plain_values
+from resatlas.nets.holders import held
+from resatlas.values.reading import opened
+from resatlas.values.weights import check_offered
 
 TENSOR_PARTS = ("collections.", "torch._utils.", "torch.storage.", "torch.serialization.", "_codecs.")
 """What a pickle of tensors alone imports."""
 
-DEEPEST = 4  # holders within holders
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Content:
+    """What a file of tensors holds: its value, and what a safetensors file notes beside it."""
+
+    value: object
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def save_file(tensors: Mapping[str, Tensor], file: Path, *, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors as safetensors, with the permissions that any new file gets here.
+
+    The library's own function of this name makes files that only their owner can read.
+    Raises: OSError
+    """
+    file.write_bytes(save(dict(tensors), metadata=None if metadata is None else dict(metadata)))
+
+
+def read_content(file: Path) -> Content:
+    """What a file of tensors holds.
+
+    Raises: CheckpointError if it cannot be read, is of another kind, is damaged, or asks for more than plain values.
+    """
+    check_offered(file)
+    try:
+        with opened(file) as source:
+            beginning = source.read(9)
+            if not beginning:
+                raise CheckpointError(f"{file.name} is empty")
+            source.seek(0)
+            if beginning[8:] == b"{":  # eight bytes of length, then JSON
+                return _safetensors(source.read(), file.name)
+            return Content(value=_torch_file(source, file.name))
+    except OSError as error:
+        raise CheckpointError(f"{file.name}: {(error.strerror or 'cannot be read').lower()}") from None
+    except MemoryError:
+        raise CheckpointError(
+            f"{file.name}: there is not enough memory for its {file.stat().st_size:,} bytes"
+        ) from None
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
     """The tensors of a file by name.
 
-    Raises: CheckpointError if it cannot be read, is damaged, or asks for more than tensors.
+    Raises: CheckpointError as `read_content`, or if they are not one mapping from names to tensors.
     """
+    return held(read_content(file).value, where=file.name).tensors
+
+
+def _safetensors(content: bytes, name: str) -> Content:
     try:
-        with file.open("rb") as opened:
-            beginning = opened.read(9)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file.name}: {_reason(error)}") from None
-    if not beginning:
-        raise CheckpointError(f"{file.name} is empty")
-    if beginning[8:] == b"{":  # eight bytes of length, then JSON
-        return _safetensors(file)
-    return tensors(_torch_file(file), where=file.name)
+        value = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: a type of numbers that torch does not have
+        raise CheckpointError(f"{name} is damaged or not a safetensors file: {error}") from None
+    head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return Content(value=value, notes=head.get("__metadata__") or {})
 
 
-def read_note(file: Path, key: str) -> str | None:
-    """What a safetensors file says of its tensors under a key; nothing of a file of another kind."""
+def _torch_file(source: BinaryIO, name: str) -> object:
     try:
-        with safe_open(file, framework="pt") as opened:
-            return (opened.metadata() or {}).get(key)
-    except (OSError, SafetensorError):
-        return None
-
-
-def tensors(value: object, *, where: str) -> dict[str, Tensor]:
-    """The one mapping from names to tensors in a value: itself, or what it holds under one of `HOLDERS`.
-
-    Raises: CheckpointError if there is none, or more than one.
-    """
-    for _ in range(DEEPEST):
-        if not isinstance(value, Mapping):
-            raise CheckpointError(
-                f"{where} holds a {type(value).__name__}; weights are a mapping from names to tensors"
-            )
-        held = [key for key in HOLDERS if isinstance(value.get(key), Mapping)]
-        others = [key for key, each in value.items() if isinstance(each, Mapping) and _any_tensor(each)]
-        if len(held) > 1:
-            raise CheckpointError(f"{where} holds {_listed(held)}; pass the one that is meant")
-        if not held and others:
-            raise CheckpointError(f"{where} holds no plain weights but {_listed(others)}; pass that if it is meant")
-        if not held:
-            break
-        value = value[held[0]]
-    return _checked(value, where)
-
-
-def _checked(value: object, where: str) -> dict[str, Tensor]:
-    entries = value if isinstance(value, Mapping) else {}
-    found: dict[str, Tensor] = {}
-    for key, tensor in entries.items():
-        if not isinstance(key, str) or not isinstance(tensor, Tensor):
-            raise CheckpointError(
-                f"{where}: {_listed([key])} is a {type(tensor).__name__}; weights are tensors by name"
-            )
-        found[key] = tensor
-    if not found:
-        raise CheckpointError(f"{where} holds no weights")
-    return found
-
-
-def _any_tensor(entries: Mapping[object, object]) -> bool:
-    return any(isinstance(each, Tensor) for each in entries.values())
-
-
-def _listed(keys: list[object] | list[str]) -> str:
-    return " and ".join(quoted(str(key)) for key in keys)
-
-
-def _safetensors(file: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(file)
-    except OSError as error:
-        raise CheckpointError(f"{file.name}: {_reason(error)}") from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{file.name} is damaged or no safetensors file: {error}") from None
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (getattr(error, "strerror", None) or "cannot be read").lower()
-
-
-def _torch_file(file: Path) -> object:
-    try:
-        with warnings.catch_warnings(), file.open("rb") as opened:  # torch.load goes by the name of what it opens
-            warnings.simplefilter("ignore")  # of pickle protocols, scripts and sparse tensors; each is refused below
-            return torch.load(opened, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(), plain_values.harmless():
+            warnings.simplefilter("ignore")  # of pickle protocols and sparse tensors; each is refused below
+            return torch.load(source, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
     except Exception as error:  # a damaged pickle or archive can raise anything
-        asked = _asked(file, error)
+        asked = _asked(source, error)
         what = (
-            f"asks for {asked}, which could run code; only files of tensors alone are opened"
+            f"asks for {asked}, which could run code; only tensors and plain values are read, so save a state_dict()"
             if asked
             else "is damaged or neither a safetensors nor a torch file"
         )
-        raise CheckpointError(f"{file.name} {what}") from None
+        raise CheckpointError(f"{name} {what}") from None
 
 
-def _asked(file: Path, error: Exception) -> str | None:
+def _asked(source: BinaryIO, error: Exception) -> str | None:
     """What a torch file wanted beside tensors: as torch says it, or read off a plain pickle without running it."""
-    if told := re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, UnpicklingError) else None:
-        return told[1]
-    return next((name for name in _globals(file) if not name.startswith(TENSOR_PARTS)), None)
+    if found := re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, UnpicklingError) else None:
+        return found[1]
+    source.seek(0)
+    return next((name for name in _globals(source.read()) if not _harmless(name)), None)
 
 
-def _globals(file: Path) -> Iterator[str]:
+def _harmless(name: str) -> bool:
+    return name.startswith(TENSOR_PARTS) or name in plain_values.VALUES
+
+
+def _globals(content: bytes) -> Iterator[str]:
     """The names that a pickle imports, as far as it can be read."""
     words: list[str] = []
     try:
-        for op, value, _ in pickletools.genops(file.read_bytes()):
+        for op, value, _ in pickletools.genops(content):
             if op.name == "GLOBAL":
                 yield str(value).replace(" ", ".")
             elif op.name == "STACK_GLOBAL":

@@ -14,6 +14,7 @@ from resatlas.errors import CheckpointError, ResatlasError, UsageError
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.runs.files import sha256_of
+from resatlas.values.weights import Which, check_offered
 
 SCHEMA = 2
 READABLE = (1, SCHEMA)
@@ -24,10 +25,14 @@ Compiled = Literal["nothing", "units"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedWeights:
-    """The weights that a training starts from: a file, and the sha256 that it must have."""
+    """The weights that a training starts from: a file, and the sha256 that it must have.
+
+    `which` are taken, where the file holds the raw weights and their average.
+    """
 
     file: str
     sha256: str
+    which: Which = "raw"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,7 @@ class Experiment:
     def __post_init__(self) -> None:
         if not isinstance(self.recipe, Recipe):
             raise UsageError(f"an experiment takes a Recipe, as from recipes.catalog.resolve; {self.recipe!r} is none")
+        object.__setattr__(self, "design", designs.canonical(self.design))  # so that one design has one name in all runs
         if self.recipe.precision != "auto":
             object.__setattr__(self, "precision", self.recipe.precision)
         if not 0 <= self.seed < 2**31:
@@ -72,13 +78,14 @@ def begun_as(experiment: Experiment, begun: Experiment) -> Experiment:
     return replace(experiment, precision=experiment.precision or begun.precision)
 
 
-def weights_in(file: Path) -> TrainedWeights:
+def weights_in(file: Path, *, which: Which = "raw") -> TrainedWeights:
     """The weights of a file, by its content.
 
-    Raises: CheckpointError if it cannot be read.
+    Raises: CheckpointError if it cannot be read or is of another kind.
     """
+    check_offered(file)
     try:
-        return TrainedWeights(file=str(file), sha256=sha256_of(file))
+        return TrainedWeights(file=str(file), sha256=sha256_of(file), which=which)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no such path"
         raise CheckpointError(f"{file} cannot be read: {reason.lower()}") from None

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import __version__ as torch_version
 
 from resatlas import __version__
 from resatlas.errors import CheckpointError
-from resatlas.nets.weight_files import read_tensors
+from resatlas.nets.weight_files import read_tensors, save_file
 from resatlas.nets.weights import load_weights, save_weights
 from resatlas.recipes.schedule import Pace
 from resatlas.runs.environment import installed_version

@@ -301,14 +301,16 @@ def take_weights(network: Network, weights: TrainedWeights) -> str:
     Raises: CheckpointError if the file is another one than when the run was begun, or not the network's.
     """
     file = Path(weights.file)
-    found = weights_in(file)
+    found = weights_in(file, which=weights.which)
     if found != weights:
         raise CheckpointError(f"{file} has changed since the run began: sha256 {found.sha256}, not {weights.sha256}")
-    taken = start_from(network, file)
-    head = ""
+    taken = start_from(network, file, which=weights.which)
+    words = [f"starts from {file.name}, named as {taken.source} names weights", *taken.notes]
     if taken.classes:
-        head = f"; its classifier of {taken.classes:,} classes is replaced by a new one of {network.plan.classes:,}"
-    return f"starts from {file.name}, named as {taken.source} names weights{head}"
+        words.append(
+            f"its classifier of {taken.classes:,} classes is replaced by a new one of {network.plan.classes:,}"
+        )
+    return "; ".join(words)
 
 
 def memory_format(experiment: Experiment) -> torch.memory_format:
