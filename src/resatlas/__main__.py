@@ -2,9 +2,9 @@
 
 from typing import NoReturn
 
-from resatlas.cli.launching import leave
 from resatlas.cli.main import main
 from resatlas.runs.environment import processes
+from resatlas.training.watch import leave
 
 
 def run() -> NoReturn:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -20,7 +21,7 @@ import torch
 from resatlas.__main__ import run
 from resatlas.cli import main
 from resatlas.recipes.regularisers import Loss
-from resatlas.training import loop
+from resatlas.training import distributed, loop
 from resatlas.training.mixing import Labels
 from tests.training import processes
 
@@ -45,7 +46,26 @@ def unchanged(gradient: torch.Tensor) -> torch.Tensor:
     return gradient
 
 
-DEATHS: Mapping[str, Callable[[], None]] = {"killed": killed, "mistaken": mistaken}
+def stopped() -> None:
+    """As by a debugger, or a machine that stands still: its threads do nothing either."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def stuck() -> None:
+    """As in a read of a file system that is gone: its threads live."""
+    time.sleep(3600)
+
+
+DEATHS: Mapping[str, Callable[[], None]] = {
+    "killed": killed,
+    "mistaken": mistaken,
+    "stopped": stopped,
+    "halted": stopped,
+    "stuck": stuck,
+}
+
+LIMITS: Mapping[str, float] = {"stopped": 4.0, "stuck": 4.0, "halted": 40.0}
+"""Seconds of --rank-timeout from the step on in which one is silent: the start of a training takes longer."""
 
 
 def fault(what: str, rank: int, step: int, often: str = "always") -> None:
@@ -58,6 +78,8 @@ def fault(what: str, rank: int, step: int, often: str = "always") -> None:
     def faulty(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
         spared = often == "once" and marker.exists()
         met = what if course.world.rank == rank and state.step == step - 1 and not spared else ""
+        if what in LIMITS and state.step == step - 1:
+            distributed._watches[-1].timeout = LIMITS[what]
         if met in DEATHS:
             marker.touch()
             DEATHS[met]()
@@ -105,20 +127,30 @@ def healthy() -> None:
 
 def world(folder: Path, *words: str, first: Callable[[], None] = healthy) -> list[processes.Ended]:
     """The ends of two processes that train together, each in a folder below this one."""
+    return [each.ended() for each in begun(folder, *words, address=free_address(), first=first)]
+
+
+def free_address() -> dict[str, str]:
+    """Where two processes can meet."""
     with socket.create_server(("localhost", 0)) as free:
-        address = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
-    return met(folder, *words, address=address, first=first)
+        return {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
 
 
 def met(
     folder: Path, *words: str, address: Mapping[str, str], first: Callable[[], None] = healthy
 ) -> list[processes.Ended]:
     """The same where they meet at an address of this test's."""
-    started = [
+    return [each.ended() for each in begun(folder, *words, address=address, first=first)]
+
+
+def begun(
+    folder: Path, *words: str, address: Mapping[str, str], first: Callable[[], None] = healthy
+) -> list[processes.Program]:
+    """Two processes that train together, in progress."""
+    return [
         processes.start(folder / f"rank {rank}", *words, first=partial(belong, rank, address, first))
         for rank in range(2)
     ]
-    return [each.ended() for each in started]
 
 
 def launched(folder: Path, *words: str, fault: str = "") -> "subprocess.Popen[str]":

@@ -92,9 +92,12 @@ def test_who_is_left_alone_says_so(tmp_path: Path, rank: int) -> None:
     assert ends[rank].code == -signal.SIGKILL
     assert ends[1 - rank].code == 1
     assert ends[1 - rank].line == (
-        "ProcessLost: a process that worked with this one is gone; what was saved is whole, and a training goes on "
-        "with --resume auto"
+        "ProcessLost: another of these processes has ended; saved checkpoints are intact; continue a training with "
+        "--resume auto"
     )
+    if rank == 1:
+        status = json.loads((tmp_path / "run" / "status.json").read_text())
+        assert (status["status"], f"ProcessLost: {status['reason']}") == ("failed", ends[0].line)
 
 
 @pytest.mark.parametrize(

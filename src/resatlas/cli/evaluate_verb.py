@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from resatlas.arch.text import aligned
 from resatlas.cli import launching
-from resatlas.cli.launching import launched, workers
+from resatlas.cli.launching import launched, rank_timeout, workers
 from resatlas.cli.meter import meter
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.together import ALWAYS, Together, With
@@ -75,6 +75,7 @@ def run(options: argparse.Namespace) -> Outcome:
         statistics=options.norm_statistics,
         workers=workers(options),
         device=options.device,
+        rank_timeout=rank_timeout(options),
     )
     with meter("images", quiet=options.quiet) as progress:
         found = (ensemble if options.ensemble else evaluate)(options.runs, asked, progress)

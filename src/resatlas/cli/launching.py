@@ -4,17 +4,16 @@ import argparse
 import atexit
 import ctypes
 import logging
+import math
 import os
 import signal
 import sys
-from contextlib import suppress
-from multiprocessing import active_children
-from typing import NoReturn
 
 from resatlas.cli.outcome import Outcome
 from resatlas.errors import ProcessLost, Stopped, UsageError
 from resatlas.runs.environment import LAUNCHED
 from resatlas.training.signals import heeded
+from resatlas.training.watch import LOST, RANK_TIMEOUT, leave
 
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG. Source: prctl(2)
 
@@ -24,12 +23,22 @@ RESTARTS = 2
 TO_SAVE = 300
 """Seconds that processes have for a step and a checkpoint once they are told to stop, before they are killed."""
 
+MOST_TIMEOUT = 604_800.0
+"""Seconds of a week."""
+
 
 def arguments(parser: argparse.ArgumentParser, *, does: str) -> None:
     """Declare --processes and --workers of a verb."""
     parser.add_argument("--processes", type=int, metavar="N", help=f"{does} in N processes on this machine")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that prepare photographs (default: one a core but one)"
+    )
+    parser.add_argument(
+        "--rank-timeout",
+        type=float,
+        default=RANK_TIMEOUT,
+        metavar="SECONDS",
+        help=f"end all processes once one has not answered for so long (default: {RANK_TIMEOUT:g})",
     )
 
 
@@ -39,6 +48,7 @@ def launched(options: argparse.Namespace) -> Outcome:
     Raises: UsageError for more processes than cores.
     """
     count = options.processes
+    rank_timeout(options)
     cores = os.cpu_count() or 1
     if not 1 <= count <= cores:
         raise UsageError(f"--processes lies between 1 and {cores}, one a core; {count} does not")
@@ -57,6 +67,17 @@ def workers(options: argparse.Namespace) -> int:
     if not 1 <= options.workers <= 256:
         raise UsageError(f"--workers lies between 1 and 256; {options.workers} does not")
     return options.workers
+
+
+def rank_timeout(options: argparse.Namespace) -> float:
+    """The seconds of --rank-timeout.
+
+    Raises: UsageError
+    """
+    seconds: float = options.rank_timeout
+    if not 1 <= seconds <= MOST_TIMEOUT or math.isnan(seconds):
+        raise UsageError(f"--rank-timeout lies between 1 and {MOST_TIMEOUT:,.0f} seconds; {seconds:g} does not")
+    return seconds
 
 
 def launch(processes: int, words: list[str], *, again: list[str] | None) -> int:
@@ -104,6 +125,8 @@ def _end(processes: int, words: list[str]) -> int | str:
         elastic_launch(config, program)(words)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
+        if failure.exitcode == LOST:
+            return ProcessLost.exit_code
         if failure.exitcode > 0:
             return failure.exitcode
         return f"process {rank + 1} of {processes} was killed by {signal.Signals(-failure.exitcode).name}"
@@ -123,13 +146,3 @@ def program(words: list[str]) -> None:
     if code:
         leave(code)
     atexit.register(os._exit, code)  # after the launcher has heard of the end
-
-
-def leave(code: int) -> NoReturn:
-    """End one of several processes at once, without what Python does at an end: a thread of torch may still need it."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    for child in active_children():
-        child.terminate()
-    os._exit(code)

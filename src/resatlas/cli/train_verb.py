@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from resatlas.arch.text import aligned
 from resatlas.cli import launching
-from resatlas.cli.launching import launched, workers
+from resatlas.cli.launching import launched, rank_timeout, workers
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.progress import watcher
 from resatlas.cli.together import ALWAYS, Together, With
@@ -243,6 +243,7 @@ def _execution(options: argparse.Namespace) -> Execution:
         kept=options.checkpoint_activations or "all",
         deterministic=options.deterministic,
         logs=None if options.log is None else _logs(options.log),
+        rank_timeout=rank_timeout(options),
     )
 
 

@@ -28,6 +28,7 @@ from resatlas.data.order import generator, occasion, shown
 from resatlas.data.pipeline import Pipeline, Policy, unheard
 from resatlas.recipes.images import NORMALISATIONS, Erase, Flip, PadCrop
 from resatlas.recipes.recipe import Recipe
+from resatlas.values.pulse import PULSE
 
 MEASURED = 4096
 """Photographs on which a normalisation is measured at most, evenly spaced through the training part."""
@@ -181,4 +182,5 @@ def _at_once(images: Resident, pipeline: Pipeline, chunks: list[Tensor], *, seed
                 made = torch.stack([erased(image, each, one) for image, one in zip(made, draws, strict=True)])
             elif not isinstance(pipeline.normaliser, Whitening):  # which is done
                 made = normalised(made, pipeline.normaliser)
+        PULSE.beat()
         yield Batch(made, images.labels[indices], images.ids[indices])

@@ -39,6 +39,7 @@ from resatlas.recipes.images import (
     TrivialAugment,
     Whiten,
 )
+from resatlas.values.pulse import PULSE
 
 Make = Callable[[Tensor, int], Tensor]
 """From the pixels of an image, uint8 of (c, h, w), and its position, as `order.shown` has it, to what a batch has."""
@@ -114,6 +115,7 @@ def loaded(
     for found in made(work, readers=min(max(workers, 1), cores()), on_note=on_note):
         if not isinstance(found, DataError):
             count += 1
+            PULSE.beat()
             yield found
         elif omitting:
             refusal = refusal or found

@@ -17,6 +17,7 @@ from resatlas.evaluation.showing import Showing, averaged, normalised_as, showin
 from resatlas.evaluation.windows import window_logits
 from resatlas.nets.network import Network
 from resatlas.recipes.images import MeanOf, MultiScale, View
+from resatlas.values.pulse import PULSE
 
 BATCH = 256
 
@@ -136,6 +137,7 @@ def _counted(batches: Iterable[Answers], before: int, total: int, heard: Heard) 
 
 def _said(network: nn.Module, images: Float[Tensor, "n c h w"], view: View | None = None) -> Float[Tensor, "n p k"]:
     """The logits of each place of the images that counts, of one or of every window; asked where the network is."""
+    PULSE.beat()
     known = next(network.parameters(), images)
     images = images.to(known.device, non_blocking=True)
     if isinstance(view, MultiScale) and view.places == "windows":

@@ -32,6 +32,13 @@ def restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
+def shutdown_grace() -> float:
+    """Seconds that torchrun leaves its processes to end after a signal, before it kills them; endless without it."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return float("inf")
+    return float(os.environ.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "30"))
+
+
 def local_rank() -> int:
     """Which of the processes on this machine this is, as torchrun tells each of them; 0 without it."""
     return int(os.environ.get("LOCAL_RANK", "0"))

@@ -1,9 +1,7 @@
 """A run while it is trained: how its folder is begun, locked, written to and found again."""
 
-import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from resatlas.runs.decoding import check_is_run, read_beginning, read_rows, read
 from resatlas.runs.environment import environment
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import append_line, lines_of, make_folder, read_json, read_lines, sweep, write_json, write_text
+from resatlas.runs.lock import OWNER, locked
 from resatlas.runs.record import (
     ENVIRONMENT,
     FIRST,
@@ -31,9 +30,6 @@ from resatlas.runs.record import (
     Status,
     TimingRow,
 )
-
-LINGERING = 15.0
-"""Seconds that what a killed process has started may outlive it."""
 
 ROWS = (METRICS, TIMING)
 """The files that get a row an epoch."""
@@ -161,41 +157,13 @@ class Run:
 
         Raises: FolderError with the process that is in.
         """
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            self._lock(handle)
+        with locked(self.folder):
             sweep(self.folder)
             yield
-        finally:
-            os.close(handle)
-
-    def _lock(self, handle: int) -> None:
-        """Take the lock; of a process that died, its readers of images may hold it a few seconds longer."""
-        deadline = time.monotonic() + LINGERING
-        while True:
-            try:
-                return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                status = read_status(self.folder)
-                pid = status.pid if status and status.pid else "unknown"
-                if time.monotonic() > deadline or not isinstance(pid, int) or alive(pid):
-                    raise FolderError(f"{self.folder} is locked by pid {pid}, which trains it now") from None
-                time.sleep(0.1)
 
     def set_status(self, status: Status, **more: object) -> None:
         """Replace status.json."""
         write_json(self.folder / STATUS, {"status": status, "pid": os.getpid(), **more}, within=self.folder)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of that number lives on this machine."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True
 
 
 def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> Run:
@@ -228,7 +196,7 @@ def check_free(folder: Path) -> None:
         raise FolderError(
             f"{folder} holds another run; continue it with --resume auto or give another folder with --out"
         )
-    if folder.is_dir() and any(not file.name.startswith(f".{FIRST}.") for file in folder.iterdir()):
+    if folder.is_dir() and any(not file.name.startswith((f".{FIRST}.", OWNER)) for file in folder.iterdir()):
         raise FolderError(f"{folder} holds other files; give another folder with --out")
 
 

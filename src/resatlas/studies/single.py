@@ -122,7 +122,7 @@ def carry_out(
         return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, how)
     from resatlas.training.distributed import joined
 
-    with joined() as world:
+    with joined(rank_timeout=execution.rank_timeout, on_note=watcher.on_note) as world:
         run = world.lead(lambda: _entered(prepared, how))
         return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, how)
 

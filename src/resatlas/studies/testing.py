@@ -17,6 +17,7 @@ from resatlas.runs.experiment import distinct_name, folder_name
 from resatlas.runs.record import PREDICTIONS, RunRecord
 from resatlas.studies.checks import check_classes, check_plan
 from resatlas.training.execution import Device, device_of
+from resatlas.training.watch import RANK_TIMEOUT
 
 if TYPE_CHECKING:  # a wrong word is answered before torch is there
     from contextlib import AbstractContextManager
@@ -55,6 +56,7 @@ class Asked:
     statistics: Statistics = "stored"
     workers: int = 1
     device: Device | None = None
+    rank_timeout: float = RANK_TIMEOUT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,7 @@ def evaluate(runs: Sequence[str | Path], asked: Asked = Asked(), progress: Progr
         NonFiniteError.
     """
     wanted = _wanted(runs, asked)
-    with _world() as world:
+    with _world(asked) as world:
         return [
             world.lead(partial(_told, subject.answers(protocol, world, progress), [subject], protocol, asked))
             for subject, every in _subjects(wanted, asked, world)
@@ -130,7 +132,7 @@ def ensemble(runs: Sequence[str | Path], asked: Asked = Asked(), progress: Progr
 
     shared = wanted[0][1]
     found = []
-    with _world() as world:
+    with _world(asked) as world:
         subjects = [subject for subject, _ in _subjects([(run, shared) for run, _ in wanted], asked, world)]
         _check_alike(subjects)
         for each in shared:
@@ -159,10 +161,10 @@ def _wanted(folders: Sequence[str | Path], asked: Asked) -> list[Wanted]:
     return [(run, protocols.resolve(asked.protocols, run.experiment.recipe)) for run in runs]
 
 
-def _world() -> "AbstractContextManager[World]":
+def _world(asked: Asked) -> "AbstractContextManager[World]":
     from resatlas.training.distributed import joined
 
-    return joined()
+    return joined(rank_timeout=asked.rank_timeout)
 
 
 def _subjects(wanted: Sequence[Wanted], asked: Asked, world: "World") -> Iterator[tuple[Subject, tuple[Protocol, ...]]]:

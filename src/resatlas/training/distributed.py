@@ -5,6 +5,7 @@ there is one process, and nothing is exchanged.
 """
 
 import gc
+import os
 import re
 import signal
 import warnings
@@ -21,17 +22,24 @@ from torch.nn.parallel import DistributedDataParallel
 
 from resatlas.errors import ProcessLost, ResatlasError
 from resatlas.runs.environment import processes, restarts
+from resatlas.training import watch
+from resatlas.training.signals import StopRequest
+from resatlas.training.watch import INTACT, RANK_TIMEOUT, OnEnd, Watch
+from resatlas.values.pulse import PULSE
 
 T = TypeVar("T")
 
 PATIENCE = timedelta(minutes=30)
-"""How long the processes wait for one that says nothing; of one that died they hear at once."""
+"""How long an exchange may take where nobody is silent: see `training.watch`."""
 
 BACKEND = "cpu:gloo,cuda:nccl"
 """Where there are GPUs: gradients travel between them, and what the processes agree on through main memory."""
 
 LOST = re.compile("gloo|NCCL|Connection (closed|reset)", re.IGNORECASE)
-"""What an exchange says where the other side has gone."""
+"""What an exchange says where the other side has gone, unless its error is one of torch.distributed's own class."""
+
+_watches: list[Watch] = []
+"""The watch of the world that was joined."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +69,16 @@ class World:
         if self.size == 1:
             return values
         total = torch.tensor(values, dtype=torch.float64)
-        distributed.all_reduce(total)
+        with PULSE:
+            distributed.all_reduce(total)
         return tuple(total.tolist())
 
     def mean(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its mean over all processes."""
         if self.size > 1 and tensors:
             flat = torch.cat([each.flatten() for each in tensors])
-            distributed.all_reduce(flat)
+            with PULSE:
+                distributed.all_reduce(flat)
             for each, found in zip(tensors, (flat / self.size).split([each.numel() for each in tensors]), strict=True):
                 each.copy_(found.view_as(each))
 
@@ -85,7 +95,8 @@ class World:
                 found = [work()]
             except ResatlasError as error:
                 found = [error]
-        distributed.broadcast_object_list(found, src=0)
+        with PULSE:
+            distributed.broadcast_object_list(found, src=0)
         if isinstance(found[0], ResatlasError):
             raise found[0]
         return found[0]  # type: ignore[return-value]
@@ -95,7 +106,8 @@ class World:
         if self.size == 1:
             return number
         heard = torch.tensor(float(number or 0))
-        distributed.all_reduce(heard, distributed.ReduceOp.MAX)
+        with PULSE:
+            distributed.all_reduce(heard, distributed.ReduceOp.MAX)
         return signal.Signals(int(heard)) if heard else None
 
     def gathered(self, own: T) -> list[T]:
@@ -103,8 +115,13 @@ class World:
         if self.size == 1:
             return [own]
         found: list[T | None] = [None] * self.size
-        distributed.all_gather_object(found, own)
+        with PULSE:
+            distributed.all_gather_object(found, own)
         return found  # type: ignore[return-value]
+
+    def exchange(self) -> AbstractContextManager[None]:
+        """Mark what waits for the other processes, as a backward pass does, which averages gradients."""
+        return PULSE if self.size > 1 else nullcontext()
 
 
 ALONE = World()
@@ -114,14 +131,15 @@ def together(network: nn.Module, world: World) -> nn.Module | None:
     """The network with gradients averaged over all processes, the running statistics left to each; None alone."""
     if world.size == 1:
         return None
-    with warnings.catch_warnings():
+    with PULSE, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.14 has another name for it, which 2.10 does not know
         return DistributedDataParallel(network, broadcast_buffers=False)
 
 
 def share_statistics(network: nn.Module, world: World, *, among: int) -> None:
     """Let each `among` processes in a row normalise by the statistics of all their images, as torch has it for GPUs."""
-    teams = [distributed.new_group(list(range(first, first + among))) for first in range(0, world.size, among)]
+    with PULSE:
+        teams = [distributed.new_group(list(range(first, first + among))) for first in range(0, world.size, among)]
     nn.SyncBatchNorm.convert_sync_batchnorm(network, teams[world.rank // among])
 
 
@@ -131,43 +149,68 @@ def alone_until_the_last(network: nn.Module, *, last: bool) -> AbstractContextMa
 
 
 @contextmanager
-def joined() -> Iterator[World]:
-    """The world that torchrun started, for as long as it is needed; alone without torchrun."""
+def joined(*, rank_timeout: float = RANK_TIMEOUT, on_note: Callable[[str], None] = watch.say) -> Iterator[World]:
+    """The world that torchrun started, for as long as it is needed; alone without torchrun.
+
+    A process that does not answer is told to `on_note`; after `rank_timeout` seconds all processes end.
+    Raises: ProcessLost
+    """
     if processes() == 1 or distributed.is_initialized():
         yield current()
         return
-    with _losses_told():
-        _join()
+    with losses_told():
+        _join(rank_timeout, on_note)
         try:
             yield current()
         finally:
+            while _watches:
+                _watches.pop().stop()
             gc.collect()  # what DDP keeps of the world
             distributed.destroy_process_group()
 
 
-def _join() -> None:
+def _join(rank_timeout: float, on_note: Callable[[str], None]) -> None:
     """Meet the others in a part of torchrun's store that is this start's own: it keeps addresses of the dead."""
-    store, rank, size = next(distributed.rendezvous("env://"))
+    limit = timedelta(seconds=rank_timeout)
+    store, rank, size = next(distributed.rendezvous("env://", timeout=limit))
     own = distributed.PrefixStore(f"start {restarts()}", store)
+    aside = own.clone()  # a connection of its own
+    aside.set_timeout(timedelta(days=365))
+    hosted = None if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" else 0
+    _watches.append(Watch(aside, rank=rank, size=size, timeout=rank_timeout, hosted=hosted, on_note=on_note))
+    _watches[-1].start()
     backend = BACKEND if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
+    with PULSE:
+        distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=max(PATIENCE, 2 * limit))
 
 
 @contextmanager
-def _losses_told() -> Iterator[None]:
-    """Say in words what an exchange says of a process that has gone.
+def heeding(request: StopRequest, on_end: OnEnd) -> Iterator[None]:
+    """Let the watch of this world, if there is one, heed a stop, and call `on_end` before it ends the processes."""
+    with _watches[-1].heeding(request, on_end) if _watches else nullcontext():
+        yield
+
+
+@contextmanager
+def losses_told() -> Iterator[None]:
+    """Say in words what an exchange says of a process that has gone: the one place where errors of torch's are read.
 
     Raises: ProcessLost
     """
     try:
         yield
     except RuntimeError as error:
-        if not LOST.search(str(error)):
+        if not isinstance(error, distributed.DistError) and not LOST.search(str(error)):
             raise
-        raise ProcessLost(
-            "a process that worked with this one is gone; what was saved is whole, and a training goes on with "
-            "--resume auto"
-        ) from None
+        silent = _watches[-1].reason() if _watches else None
+        if silent:
+            raise ProcessLost(f"{silent}; {INTACT}") from None
+        if not distributed.is_initialized():
+            raise ProcessLost(
+                f"the {processes()} processes did not meet at {os.environ.get('MASTER_ADDR')}:"
+                f"{os.environ.get('MASTER_PORT')}; are all of them started, and can they reach each other?"
+            ) from None
+        raise ProcessLost(f"another of these processes has ended; {INTACT}") from None
 
 
 def current() -> World:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from resatlas.errors import UsageError
 from resatlas.runs.environment import local_rank, processes
+from resatlas.training.watch import RANK_TIMEOUT
 
 if TYPE_CHECKING:  # to be described, it needs no torch
     import torch
@@ -23,13 +24,15 @@ class Execution:
 
     `device` is the GPU where there is one, unless it is named. `kept` is what a forward pass keeps for the backward
     pass: see `nets.recomputing`. `deterministic` refuses operations that may differ from run to run. `logs` are
-    written beside metrics.jsonl: by default that of TensorBoard, where it is installed.
+    written beside metrics.jsonl: by default that of TensorBoard, where it is installed. `rank_timeout` is how many
+    seconds one of several processes may not answer before all end.
     """
 
     device: Device | None = None
     kept: "Kept" = "all"
     deterministic: bool = False
     logs: tuple[Log, ...] | None = None
+    rank_timeout: float = RANK_TIMEOUT
 
     def to_json(self) -> dict[str, Any]:
         """It as JSON values."""

@@ -134,7 +134,9 @@ def step(state: TrainState, batch: Batch, course: Course) -> None:
     how = mixture(recipe, seed=course.seed, step=state.step)
     state.optimizer.zero_grad()
     network, scale = course.wrapped or state.network, state.scaler.scale
-    loss, errors = course.world.sums(*backward(network, batch, course, count=count, how=how, scale=scale))
+    with course.world.exchange():
+        own = backward(network, batch, course, count=count, how=how, scale=scale)
+    loss, errors = course.world.sums(*own)
     gradients = [weight.grad for weight in state.network.parameters() if weight.grad is not None]
     overflow = math.isfinite(loss) and overflowed(state.scaler, state.optimizer)
     norm = nn.utils.get_total_norm(gradients).item()

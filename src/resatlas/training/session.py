@@ -29,7 +29,7 @@ from resatlas.training import checkpoint
 from resatlas.training.average import average_of
 from resatlas.training.checkpoint import MANIFEST, NORMALISATION, Saved
 from resatlas.training.compiling import compiling, uncompiled
-from resatlas.training.distributed import World, current, share_statistics, together
+from resatlas.training.distributed import World, current, heeding, losses_told, share_statistics, together
 from resatlas.training.execution import Execution, Log, device_of
 from resatlas.training.leaving_out import require_few
 from resatlas.training.logs import logging, logs_here
@@ -157,6 +157,7 @@ def train(
     with (
         _status_told(run, state, world),
         stop_on_signal() as request,
+        heeding(request, lambda status, reason: run.set_status(status, epoch=state.epoch, reason=reason)),
         logging(run, logs, watcher.on_note) as log,
         compiling(state.network, experiment.compiled),
         memory_kept() if execution.kept == "all" else nullcontext(),
@@ -414,7 +415,8 @@ def _status_told(run: Run, state: TrainState, world: World) -> Iterator[None]:
 def failure_written(run: Run, world: World, epoch: Callable[[], int]) -> Iterator[None]:
     """Have status.json say why what happens within was stopped or failed, whatever the reason."""
     try:
-        yield
+        with losses_told():
+            yield
     except BaseException as error:
         if world.leads:
             reason = foreseen(error, doing=f"training {run.name}")

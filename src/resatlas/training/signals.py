@@ -1,9 +1,10 @@
 """A signal asks for an end; the loop ends at its next step, with everything saved."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -11,19 +12,37 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class StopRequest:
-    """The signal that asked for an end, or None."""
+    """The signal that asked for an end, or None.
 
-    def __init__(self) -> None:
+    `arrivals` is the end of a pipe into which the system writes the number of each signal at once, also while the main
+    thread waits in C++, where no handler of Python runs.
+    """
+
+    def __init__(self, arrivals: int | None = None) -> None:
         self.signal: signal.Signals | None = None
+        self._arrivals = arrivals
+        self._heard: signal.Signals | None = None
+
+    def heard(self) -> signal.Signals | None:
+        """The signal that asked for an end, for a thread beside the main one."""
+        if self._heard is None and self._arrivals is not None:
+            with suppress(BlockingIOError):
+                numbers = os.read(self._arrivals, 256)
+                self._heard = next((number for number in heeded() if number in numbers), None)
+        return self.signal or self._heard
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
     """Note the first signal; a second SIGINT aborts at once, as without us. Outside the main thread none arrives."""
-    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield StopRequest()
         return
+    arrivals, arriving = os.pipe()
+    for end in (arrivals, arriving):
+        os.set_blocking(end, False)
+    awakened = signal.set_wakeup_fd(arriving, warn_on_full_buffer=False)
+    request = StopRequest(arrivals)
     before = {number: signal.getsignal(number) for number in heeded()}
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -37,6 +56,9 @@ def stop_on_signal() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(awakened)
+        os.close(arrivals)
+        os.close(arriving)
 
 
 def heeded() -> list[signal.Signals]:
