@@ -1,6 +1,5 @@
 """A study of four short runs."""
 
-import os
 import time
 from functools import partial
 from multiprocessing import get_context
@@ -46,7 +45,7 @@ def forking(seconds: float = 0.0, *, preparing: float = 0.0) -> None:
     from resatlas.training import loop, session
 
     runner.get_context = lambda _: get_context("fork")  # type: ignore[assignment]
-    os.cpu_count = lambda: 2
+    runner.cores = lambda: 2
     step, train = loop.step, session.train
 
     def slow_step(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:

@@ -14,6 +14,7 @@ from resatlas.errors import ProcessLost, Stopped, UsageError
 from resatlas.runs.environment import LAUNCHED
 from resatlas.training.signals import heeded
 from resatlas.training.watch import LOST, RANK_TIMEOUT, leave
+from resatlas.values.cores import cores
 
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG. Source: prctl(2)
 
@@ -49,9 +50,9 @@ def launched(options: argparse.Namespace) -> Outcome:
     """
     count = options.processes
     rank_timeout(options)
-    cores = os.cpu_count() or 1
-    if not 1 <= count <= cores:
-        raise UsageError(f"--processes lies between 1 and {cores}, one a core; {count} does not")
+    most = os.cpu_count() or 1
+    if not 1 <= count <= most:
+        raise UsageError(f"--processes lies between 1 and {most}, one a core; {count} does not")
     options.json, options.quiet = False, True
     again = [*options.words, "--resume", "auto"] if hasattr(options, "resume") else None
     return Outcome(None, "", exit_code=launch(count, options.words, again=again))
@@ -63,7 +64,7 @@ def workers(options: argparse.Namespace) -> int:
     Raises: UsageError
     """
     if options.workers is None:
-        return max((os.cpu_count() or 1) - 1, 1)
+        return max(cores() - 1, 1)
     if not 1 <= options.workers <= 256:
         raise UsageError(f"--workers lies between 1 and 256; {options.workers} does not")
     return options.workers
@@ -89,7 +90,6 @@ def launch(processes: int, words: list[str], *, again: list[str] | None) -> int:
 
     Raises: ProcessLost where a process was killed once more.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // processes, 1)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(TO_SAVE))
     found = _end(processes, words)
     for _ in range(RESTARTS if again else 0):

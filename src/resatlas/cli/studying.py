@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from resatlas.cli.outcome import Outcome
+from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.progress import on_terminal, say
 from resatlas.errors import FolderError, NonFiniteError
 from resatlas.reporting.answering import answered
@@ -86,6 +86,8 @@ def _plain() -> Show:
     started = time.monotonic()
 
     def show(advance: Advance) -> None:
+        if advance.note:
+            say(advance.note)
         if advance.results:
             say(f"{_words(advance)}  {_left(started, advance)}")
 
@@ -105,6 +107,8 @@ def _live() -> Iterator[Show]:
         task = progress.add_task("", total=1.0, words="starting the workers")
 
         def show(advance: Advance) -> None:
+            if advance.note:
+                console.print(plain(advance.note), markup=False, soft_wrap=True)
             if advance.results:
                 console.print(_words(advance), markup=False, soft_wrap=True)
             words = f"{advance.finished} of {advance.total} runs  {_left(started, advance)}"

@@ -39,6 +39,7 @@ from resatlas.recipes.images import (
     TrivialAugment,
     Whiten,
 )
+from resatlas.values.cores import cores
 from resatlas.values.pulse import PULSE
 
 Make = Callable[[Tensor, int], Tensor]
@@ -123,11 +124,6 @@ def loaded(
             raise found
     if refusal and not count:
         raise DataError(f"{refusal}; no other image of its part can be read")
-
-
-def cores() -> int:
-    """Cores that this process may use, or that the machine has where the system does not say more."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Samples:

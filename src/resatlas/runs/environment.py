@@ -8,6 +8,9 @@ from typing import Any
 
 PACKAGES = ("resatlas", "torch", "torchvision", "numpy", "scikit-learn", "safetensors")
 
+WAITING = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
+"""How a user says how threads of OpenMP wait."""
+
 LAUNCHED = "resatlas-"
 """How the name of a world begins that resatlas itself has started."""
 
@@ -25,6 +28,21 @@ def leading() -> bool:
 def launched() -> bool:
     """Whether `--processes` started this process: its launcher then tells which of them was lost."""
     return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(LAUNCHED)
+
+
+def local_processes() -> int:
+    """How many of them are on this machine; 1 without torchrun."""
+    return max(int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+
+
+def wait_asleep() -> None:
+    """Let threads of OpenMP that have no work sleep instead of keeping a core busy, unless the user chose otherwise.
+
+    It counts for what imports torch later, processes of this one included. A sleeping thread takes longer to start, a
+    busy one takes the core from the thread that it waits for, where other processes need cores too: docs/log.md.
+    """
+    if not WAITING & os.environ.keys():
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def restarts() -> int:

@@ -1,7 +1,6 @@
 """The questions that a study puts to its trained networks, each answer kept in the folder of the first of them."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from resatlas.studies.study import Study
 def ask(study: Study, folder: Path, *, on_question: Callable[[str], None]) -> tuple[str, ...]:
     """Put every question of a study whose answer is not there yet; what could not be answered, in words.
 
-    A question to a run that has no results is passed over: its page names that run. One thread computes, as in the
-    study's training: networks this small gain nothing by a second, and lose much where another process has it.
+    A question to a run that has no results is passed over: its page names that run.
     """
     read = cache(read_run)
     asked = [(question, [Run(folder / name) for name in names]) for question, names in study.questions_inside()]
@@ -29,26 +27,13 @@ def ask(study: Study, folder: Path, *, on_question: Callable[[str], None]) -> tu
     ]
     todo = [(question, runs) for question, runs in finished if not _answered(question, runs)]
     failed: list[str] = []
-    with _one_thread() if todo else nullcontext():
-        for k, (question, runs) in enumerate(todo, start=1):
-            on_question(f"{question} of {_designs(runs)} ({k} of {len(todo)})")
-            try:
-                dissect(runs[0].folder, question, beside=[run.folder for run in runs[1:]])
-            except ResatlasError as error:
-                failed.append(f"{question} of {runs[0].name} is not answered: {error}")
+    for k, (question, runs) in enumerate(todo, start=1):
+        on_question(f"{question} of {_designs(runs)} ({k} of {len(todo)})")
+        try:
+            dissect(runs[0].folder, question, beside=[run.folder for run in runs[1:]])
+        except ResatlasError as error:
+            failed.append(f"{question} of {runs[0].name} is not answered: {error}")
     return tuple(failed)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _designs(runs: list[RunRecord]) -> str:

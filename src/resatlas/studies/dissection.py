@@ -13,6 +13,7 @@ from resatlas.runs.decoding import read_run
 from resatlas.runs.files import make_folder, write_json
 from resatlas.runs.record import RunRecord
 from resatlas.studies.checks import check_classes, check_plan
+from resatlas.training.threads import PASS, computing, threads_of
 
 if TYPE_CHECKING:  # `capacity` needs no torch
     from resatlas.analysis.subject import Subject
@@ -39,8 +40,9 @@ def dissect(
     if question == "capacity":
         found = capacity.answer(first.name, first.plan)
     else:
-        subjects = [_opened(each) for each in (first, *others)]
-        found = _asked(question, subjects, images=images, swaps=swaps, replay=replay)
+        runs = (first, *others)
+        with computing(max(threads_of(each.folder, each.plan, images=PASS) for each in runs)):
+            found = _asked(question, [_opened(each) for each in runs], images=images, swaps=swaps, replay=replay)
     folder = first.folder / FOLDER
     try:
         make_folder(folder, within=first.folder)

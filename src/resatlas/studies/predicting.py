@@ -11,6 +11,7 @@ from resatlas.exporting.config import CONFIG
 from resatlas.runs.record import FIRST
 from resatlas.studies.checks import check_plan
 from resatlas.studies.testing import finished
+from resatlas.training.threads import computing, threads_for
 
 if TYPE_CHECKING:  # a wrong folder is answered before torch is there
     from jaxtyping import UInt8
@@ -47,7 +48,8 @@ def predict(run: str | Path, images: Iterable[str | Path], *, top: int = 5) -> l
     if top < 1:
         raise UsageError(f"--top is a number of classes from 1; {top} is not")
     predictor = _predictor(Path(run))
-    found = [_predicted(predictor, each, top) for each in listed(map(Path, images))]
+    with computing(threads_for(predictor.network.plan, images=1)):
+        found = [_predicted(predictor, each, top) for each in listed(map(Path, images))]
     if not found:
         raise DataError("no image is given: the folders have none that ends in .jpg, .jpeg, .png or .webp")
     if not any(each.classes for each in found):

@@ -24,6 +24,10 @@ from resatlas.runs.store import Run, check_writable
 from resatlas.studies.single import Prepared, carry_out, prepare, read_parts
 from resatlas.studies.study import Study
 from resatlas.training.signals import STOPPING, stop_on_signal
+from resatlas.training.threads import given
+from resatlas.training.watch import TOLD_AFTER
+from resatlas.values.cores import cores
+from resatlas.values.pulse import PULSE, Mirror
 from resatlas.values.unforeseen import foreseen, show_traceback
 
 if TYPE_CHECKING:  # the workers alone import torch
@@ -52,6 +56,8 @@ class Advance:
     """Of the work that was left to do, by guessed times."""
     results: dict[str, Any] | None = None
     """Those of the run that has just ended, if one has."""
+    note: str = ""
+    """Which worker has not advanced for how long, when that is to be told."""
 
 
 SAVING = "a norm_group below the batch among the settings, smaller images, a smaller design"
@@ -61,11 +67,14 @@ OnAdvance = Callable[[Advance], None]
 Ended = tuple[Prepared, dict[str, Any]]
 
 
-def carry_out_study(study: Study, folder: Path, *, workers: int | None = None, on_advance: OnAdvance) -> None:
+def carry_out_study(
+    study: Study, folder: Path, *, workers: int | None = None, told_after: float = TOLD_AFTER, on_advance: OnAdvance
+) -> None:
     """Carry out every run of a study below a folder, `workers` at a time, by default one a core.
 
     Finished runs are kept as they are; broken ones go on from their newest valid checkpoint. Workers are started
-    once, keep what they imported, and compute on one thread each.
+    once, keep what they imported, and share the cores: where OMP_NUM_THREADS gives each several threads, there are
+    fewer. A worker that does not advance is told of every `told_after` seconds.
     Raises: Stopped after a signal, every run saved; NonFiniteError at the end if a run diverged; whatever else a run
     raises, at once, the others saved.
     """
@@ -82,11 +91,14 @@ def carry_out_study(study: Study, folder: Path, *, workers: int | None = None, o
     work = sum(map(_work, todo))
     done: list[Prepared] = []
 
-    def advance(results: dict[str, Any] | None = None) -> None:
+    def advance(results: dict[str, Any] | None = None, note: str = "") -> None:
         share = sum(_work(each) * (1.0 if each in done else _share_done(each)) for each in todo) / work
-        on_advance(Advance(finished=before + len(done), total=len(prepared), share=share, results=results))
+        on_advance(Advance(finished=before + len(done), total=len(prepared), share=share, results=results, note=note))
 
-    for ended in _in_workers(todo, workers or os.cpu_count() or 1):
+    for ended in _in_workers(todo, workers or max(cores() // (given() or 1), 1), told_after):
+        if isinstance(ended, str):
+            advance(note=ended)
+            continue
         if ended:
             done.append(ended[0])
         advance(ended[1] if ended else None)
@@ -98,8 +110,22 @@ class _Worker:
 
     process: BaseProcess
     pipe: "Connection[Any, Any]"
+    mirror: Mirror
     ready: bool = False
     task: Prepared | None = None
+    batches: int = 0
+    since: float = 0.0
+    told: float = 0.0
+
+    def silence(self, told_after: float) -> str:
+        """A sentence, now and then, on a worker whose run has not advanced by a batch for so many seconds or more."""
+        now = time.monotonic()
+        if self.task is None or self.mirror.value != self.batches:
+            self.batches, self.since, self.told = self.mirror.value, now, 0.0
+        if self.task is None or now - self.since < self.told + told_after:
+            return ""
+        self.told = now - self.since
+        return f"{self.task.folder.name} has not advanced for {self.told:.0f} s (worker with pid {self.process.pid})"
 
 
 @dataclass
@@ -163,20 +189,21 @@ class _Crew:
             worker.process.join()
 
 
-def _in_workers(todo: list[Prepared], count: int) -> Iterator[Ended | None]:
-    """Each run with its results as it ends, and now and then None."""
+def _in_workers(todo: list[Prepared], count: int, told_after: float) -> Iterator[Ended | str | None]:
+    """Each run with its results as it ends, and now and then a sentence on a worker that is silent, or None."""
     if not todo:
         return
     with stop_on_signal() as request:
         crew = _Crew([], deque(todo))
         try:
             for _ in range(min(count, len(todo))):
-                crew.workers.append(_started())
+                crew.workers.append(_started(given() or max(cores() // count, 1)))
             while crew.busy:
                 crew.hand_out()
                 yield from crew.results()
                 if request.signal or crew.failure:
                     crew.stop()
+                yield from filter(None, [worker.silence(told_after) for worker in crew.workers])
                 yield None
         finally:
             crew.dismiss()
@@ -189,11 +216,12 @@ def _in_workers(todo: list[Prepared], count: int) -> Iterator[Ended | None]:
         raise crew.diverged
 
 
-def _started() -> _Worker:
+def _started(threads: int) -> _Worker:
     """A new worker, which no keyboard reaches before it listens."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work_for, args=(theirs, os.getpid()), daemon=True)
+    mirror = context.RawValue("Q")
+    process = context.Process(target=_work_for, args=(theirs, os.getpid(), threads, mirror), daemon=True)
     resource_tracker.ensure_running()  # its start would lift the block
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -201,7 +229,7 @@ def _started() -> _Worker:
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     theirs.close()
-    return _Worker(process=process, pipe=ours)
+    return _Worker(process=process, pipe=ours, mirror=mirror)
 
 
 def _tell(worker: _Worker, message: object) -> None:
@@ -234,15 +262,15 @@ def _work(prepared: Prepared) -> float:
     return images * (cost(prepared.plan).multiply_adds + UNIT_OVERHEAD * units)
 
 
-def _work_for(parent: "Connection[Any, Any]", parent_id: int) -> None:
-    """A worker: one thread, what training needs imported once, runs as they come; it ends with its parent."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _work_for(parent: "Connection[Any, Any]", parent_id: int, threads: int, mirror: Mirror) -> None:
+    """A worker: what training needs imported once, runs as they come; it ends with its parent."""
+    PULSE.mirror = mirror
     for number in STOPPING:  # between runs; during a run its session listens
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     from resatlas.training.session import Watcher
 
     def stop_if_told(*_: object) -> None:

@@ -25,6 +25,7 @@ from resatlas.studies.checks import check_folder, check_images, check_machine, c
 from resatlas.studies.departures import departures
 from resatlas.training.execution import Execution, determinism, device_of
 from resatlas.training.leaving_out import CAP
+from resatlas.training.threads import computing, threads_of
 
 if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.data.pipeline import Pipeline
@@ -193,9 +194,11 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
     from resatlas.training.distributed import current
     from resatlas.training.session import failure_written, material, normaliser_of, train
 
-    experiment, world = run.beginning().experiment, current()
+    beginning = run.beginning()
+    experiment, world = beginning.experiment, current()
+    threads = threads_of(run.folder, beginning.plan, images=_pass(experiment, world, how), on_note=how.watcher.on_note)
     promise = determinism(asked=how.execution.deterministic, on_note=how.watcher.on_note)
-    with run.locked() if world.leads else nullcontext(), promise:
+    with run.locked() if world.leads else nullcontext(), computing(threads), promise:
         with failure_written(run, world, lambda: len(run.metrics)):
             if world.leads:  # the seal of results that someone has removed, to have them anew
                 remove(run.folder / SEAL, within=run.folder)
@@ -224,6 +227,13 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
                 held_back = _answers(state.tested, images.validation, images.pipeline, world)
             tested = _answers(state.tested, images.test, images.pipeline, world)
             return world.lead(lambda: _concluded(run, prepared, images, held_back, tested))
+
+
+def _pass(experiment: Experiment, world: "World", how: How) -> int | None:
+    """The images of a pass in each process; None where a GPU computes."""
+    share = max(experiment.recipe.batch // world.size, 1)
+    on_cpu = device_of(how.execution.device).type == "cpu"
+    return min(experiment.recipe.norm_group or share, share) if on_cpu else None
 
 
 def _checkpoint(run: Run, resume: str | None, watcher: "Watcher") -> Path | None:

@@ -17,6 +17,7 @@ from resatlas.runs.experiment import distinct_name, folder_name
 from resatlas.runs.record import PREDICTIONS, RunRecord
 from resatlas.studies.checks import check_classes, check_plan
 from resatlas.training.execution import Device, device_of
+from resatlas.training.threads import PASS, computing, threads_of
 from resatlas.training.watch import RANK_TIMEOUT
 
 if TYPE_CHECKING:  # a wrong word is answered before torch is there
@@ -112,7 +113,7 @@ def evaluate(runs: Sequence[str | Path], asked: Asked = Asked(), progress: Progr
         NonFiniteError.
     """
     wanted = _wanted(runs, asked)
-    with _world(asked) as world:
+    with _world(asked) as world, computing(_threads(wanted)):
         return [
             world.lead(partial(_told, subject.answers(protocol, world, progress), [subject], protocol, asked))
             for subject, every in _subjects(wanted, asked, world)
@@ -132,7 +133,7 @@ def ensemble(runs: Sequence[str | Path], asked: Asked = Asked(), progress: Progr
 
     shared = wanted[0][1]
     found = []
-    with _world(asked) as world:
+    with _world(asked) as world, computing(_threads(wanted)):
         subjects = [subject for subject, _ in _subjects([(run, shared) for run, _ in wanted], asked, world)]
         _check_alike(subjects)
         for each in shared:
@@ -165,6 +166,11 @@ def _world(asked: Asked) -> "AbstractContextManager[World]":
     from resatlas.training.distributed import joined
 
     return joined(rank_timeout=asked.rank_timeout)
+
+
+def _threads(wanted: Sequence[Wanted]) -> int:
+    """The threads of the runs' trainings, or of the largest network's test."""
+    return max(threads_of(run.folder, run.plan, images=PASS) for run, _ in wanted)
 
 
 def _subjects(wanted: Sequence[Wanted], asked: Asked, world: "World") -> Iterator[tuple[Subject, tuple[Protocol, ...]]]:

@@ -1,15 +1,25 @@
 """How far the main thread of this process is, so that another thread or process can see whether it advances."""
 
+from typing import Protocol
+
+
+class Mirror(Protocol):
+    """A number that another process sees too."""
+
+    value: int
+
 
 class Pulse:
     """Two counters and a state: exchanges with other processes, batches of images, and whether an exchange is on.
 
-    The main thread writes, other threads read. As a context manager it marks an exchange; exchanges may nest.
+    The main thread writes, other threads read, and another process where there is a mirror. As a context manager it
+    marks an exchange; exchanges may nest.
     """
 
     def __init__(self) -> None:
         self.exchanges = 0
         self.batches = 0
+        self.mirror: Mirror | None = None
         self._depth = 0
 
     @property
@@ -20,6 +30,8 @@ class Pulse:
     def beat(self) -> None:
         """Count a batch."""
         self.batches += 1
+        if self.mirror is not None:
+            self.mirror.value = self.batches
 
     def __enter__(self) -> None:
         self.exchanges += 1

@@ -1,6 +1,5 @@
 """A contest over one network: contenders of one batch and precision that take turns within one run."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
@@ -16,6 +15,8 @@ from resatlas.studies.bench.stopwatch import Spread, alternate, ratio, spread
 from resatlas.studies.bench.tasks import CLASSES, IMAGE, Ours, Peer
 from resatlas.training.loop import CPU
 from resatlas.training.precision import chosen
+from resatlas.training.threads import given
+from resatlas.values.cores import cores
 
 BATCH = 128
 """Source: the ResNet paper, section 4.2, and most after it."""
@@ -29,13 +30,14 @@ MOST_SECONDS = 40.0
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What all contenders share, and why the precision is that."""
+    """What all contenders share, and why the precision is that; `threads` are those of one process alone."""
 
     batch: int
     norm_group: int | None
     precision: Precision
     reason: str
     cores: int
+    threads: int
 
     def group(self, processes: int) -> int:
         """Images that share the statistics of norms, in so many processes."""
@@ -61,9 +63,9 @@ class Contest:
         return ratio(self.rates[over], self.rates[under])
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads() -> int:
+    """The threads of one process alone: OMP_NUM_THREADS, or one a core that it may use, whatever the network."""
+    return given() or cores()
 
 
 def setting_of(options: Options) -> Setting:
@@ -81,7 +83,9 @@ def setting_of(options: Options) -> Setting:
             f"share no statistics; {options.norm_group} is more"
         )
     precision, reason = chosen(CPU)
-    return Setting(batch=batch, norm_group=options.norm_group, precision=precision, reason=reason, cores=count)
+    return Setting(
+        batch=batch, norm_group=options.norm_group, precision=precision, reason=reason, cores=count, threads=threads()
+    )
 
 
 def plan_of(design: str) -> Plan:
@@ -98,8 +102,8 @@ def ours(*names: str, setting: Setting) -> Ours:
 
 
 def alone(task: Ours | Peer, setting: Setting) -> Contender:
-    """One process of all threads."""
-    return Contender(task=task, processes=1, threads=setting.cores)
+    """One process of as many threads as OMP_NUM_THREADS or the cores give."""
+    return Contender(task=task, processes=1, threads=setting.threads)
 
 
 def together(task: Ours | Peer, setting: Setting) -> Contender:

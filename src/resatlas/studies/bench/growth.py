@@ -145,7 +145,7 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         rows=table("Points", Point, points),
         further=(table("Exponents over a knob", Exponent, list(exponents(points))),),
         facts=(
-            Fact(name="threads, of one process", unit="", value=contest.cores()),
+            Fact(name="threads, of one process", unit="", value=contest.threads()),
             Fact(name="precision", unit="", value=f"{precision}: {reason}"),
         ),
         notes=(
@@ -218,7 +218,7 @@ def apart(task: Ours, rounds: int | None) -> Timed:
     Raises: ProcessLost.
     """
     ours, theirs = FORKED.Pipe()
-    process = FORKED.Process(target=train, args=(task, contest.cores(), rounds, theirs), daemon=True)
+    process = FORKED.Process(target=train, args=(task, contest.threads(), rounds, theirs), daemon=True)
     process.start()
     theirs.close()
     try:

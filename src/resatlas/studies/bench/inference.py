@@ -131,7 +131,7 @@ def measure(options: Options, on_advance: Advance) -> Measured:
     names = tuple(dict.fromkeys(options.designs))
     plans = {name: designs.plan(name) for name in names}
     peers = {name: peers_of(name, plans[name], options.against) for name in names}
-    threads = contest.cores()
+    threads = contest.threads()
     torch.set_num_threads(threads)
     rows: list[dict[str, Cell]] = []
     for name in names:

@@ -73,7 +73,7 @@ SHOWN = (
 
 def measure(options: Options, on_advance: Advance) -> Measured:
     """Both pipelines within one run, then the training."""
-    torch.set_num_threads(contest.cores())
+    torch.set_num_threads(contest.threads())
     batch, rounds = options.batch or BATCH, options.rounds or ROUNDS
     images = random_images(IMAGES)
     precision, _ = chosen(CPU)

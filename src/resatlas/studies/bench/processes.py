@@ -59,7 +59,7 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         )
     return Measured(
         question="processes",
-        title=f"{setting.cores} processes of one thread against one of {setting.cores}, batch {setting.batch}",
+        title=f"{setting.cores} processes of one thread against one of {setting.threads}, batch {setting.batch}",
         rows=Table(title="Training steps of ours", columns=COLUMNS, rows=tuple(rows)),
         facts=(
             Fact(name="precision", unit="", value=f"{setting.precision}: {setting.reason}"),

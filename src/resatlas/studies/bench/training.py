@@ -134,7 +134,8 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         rows=as_table(rows),
         shown=_taken_part(rows),
         facts=(
-            Fact(name="threads, over all processes", unit="", value=setting.cores),
+            Fact(name="threads, of one process", unit="", value=setting.threads),
+            Fact(name="processes together, of one thread each", unit="", value=setting.cores),
             Fact(name="precision", unit="", value=f"{setting.precision}: {setting.reason}"),
             *(
                 Fact(name=f"peak in {name}", unit="10⁹ multiply-adds/s", value=rate / 1e9)
