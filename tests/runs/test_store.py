@@ -14,6 +14,7 @@ from resatlas.errors import FolderError, UsageError
 from resatlas.runs import store
 from resatlas.runs.experiment import Experiment, to_json
 from resatlas.runs.files import write_json
+from resatlas.runs.lock import OWNER
 from resatlas.runs.store import Run, begin, check_free, check_writable, find
 
 EXPERIMENT = Experiment(design="resnet:depth=8,base=2", data="digits")
@@ -229,8 +230,10 @@ def test_who_has_a_run_sweeps_it(tmp_path: Path) -> None:
         (tmp_path / name).write_text("{")
     for name in (".hidden", ".notes.txt", ".a.b.c"):
         (tmp_path / name).write_text("mine")
+    mine = [".hidden", ".notes.txt", ".a.b.c"]
     with run.locked():
-        assert names(tmp_path) == sorted([*before, ".hidden", ".notes.txt", ".a.b.c"])
+        assert names(tmp_path) == sorted([*before, *mine, OWNER])
+    assert names(tmp_path) == sorted([*before, *mine])
 
 
 def test_one_process_at_a_time_has_a_run(tmp_path: Path) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from resatlas.errors import FolderError
 from resatlas.runs.store import Run
+from resatlas.studies import runner
 from resatlas.studies.runner import Advance, carry_out_study
 from resatlas.studies.study import read_study
 from tests.studies import tiny
@@ -275,3 +278,29 @@ def test_a_study_of_diverging_runs_ends_with_the_error_of_one(tmp_path: Path) ->
     assert (ended.code, ended.out) == (5, "")
     assert ended.line.startswith("NonFiniteError: synthetic_size_8_channels_1_classes_4_images_96-")
     assert "the loss is " in ended.line
+
+
+def test_a_worker_that_does_not_advance_is_told_of_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its run, its pid and for how long; not while it has none, nor after the next batch."""
+    now = 0.0
+    monkeypatch.setattr(runner.time, "monotonic", lambda: now)
+    mirror = SimpleNamespace(value=0)
+    process = SimpleNamespace(pid=77)
+    worker = runner._Worker(process=cast("Any", process), pipe=cast("Any", None), mirror=mirror)
+    told: list[str] = []
+
+    def looked(*, until: float) -> list[str]:
+        nonlocal now
+        told.clear()
+        while now < until:
+            now += 1
+            told.extend(filter(None, [worker.silence(60)]))
+        return told
+
+    assert looked(until=100) == []
+    worker.task = cast("Any", SimpleNamespace(folder=Path("out/first")))
+    words = "first has not advanced for {} s (worker with pid 77)"
+    assert looked(until=230) == [words.format(60), words.format(120)]
+    mirror.value += 1
+    assert looked(until=280) == []
+    assert looked(until=300) == [words.format(60)]

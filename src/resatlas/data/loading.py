@@ -1,6 +1,5 @@
 """Images prepared one by one, in processes of their own: photographs in files, and whatever takes such steps."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, assert_never
 
