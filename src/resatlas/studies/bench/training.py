@@ -135,7 +135,7 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         shown=_taken_part(rows),
         facts=(
             Fact(name="threads, of one process", unit="", value=setting.threads),
-            Fact(name="processes together, of one thread each", unit="", value=setting.cores),
+            Fact(name="processes of one thread each, where several train", unit="", value=setting.cores),
             Fact(name="precision", unit="", value=f"{setting.precision}: {setting.reason}"),
             *(
                 Fact(name=f"peak in {name}", unit="10⁹ multiply-adds/s", value=rate / 1e9)
