@@ -32,6 +32,7 @@ OPTIONS: Together = {
     "--device": ALWAYS,
     "--processes": ALWAYS,
     "--workers": ALWAYS,
+    "--rank-timeout": ALWAYS,
 }
 
 

@@ -73,6 +73,7 @@ OPTIONS: Together = {
     "--nonfinite": ALWAYS,
     "--processes": ALWAYS,
     "--workers": ALWAYS,
+    "--rank-timeout": ALWAYS,
     "--device": ALWAYS,
     "--checkpoint-activations": ALWAYS,
     "--compile": ALWAYS,
