@@ -11,6 +11,7 @@ import pytest
 
 from resatlas.data.normalisation import Affine, normaliser_bytes, read_normaliser
 from resatlas.runs.files import sha256_of
+from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run
 from resatlas.training.checkpoint import AVERAGE, MANIFEST, NORMALISATION, fault, newest_valid, save
 from tests.training import processes
@@ -95,7 +96,8 @@ def test_another_normalisation_is_not_trained_with(unbroken: Run, tmp_path: Path
     measured = read_normaliser(file)
     assert isinstance(measured, Affine)
     file.write_bytes(normaliser_bytes(Affine(mean=measured.mean + 0.5, std=measured.std)))
-    (run.folder / "SEAL.json").unlink()  # as in a run of an earlier version
+    last = run.checkpoints / "step-00000015"
+    write_seal(run.folder, checkpoint=last.name, manifest=last / "MANIFEST.json")
     told = f"CheckpointError: {NORMALISATION} has changed since step-00000015 was saved: sha256 {sha256_of(file)}, not "
     tested = processes.run(tmp_path, "evaluate", "run")
     assert tested.code == 4

@@ -13,6 +13,7 @@ import torch
 from resatlas.cli.main import main
 from resatlas.nets.weight_files import read_tensors
 from resatlas.runs.files import sha256_of
+from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run
 from resatlas.training.session import NORMALISATION
 from tests.training.small import DATA, DESIGN
@@ -97,7 +98,7 @@ def test_no_forged_checkpoint_runs_code(
     last = copy.checkpoints / "step-00000015"
     trap(last / name, marker, form)
     sealed(last)
-    (copy.folder / "SEAL.json").unlink()  # as in a run of an earlier version
+    write_seal(copy.folder, checkpoint=last.name, manifest=last / "MANIFEST.json")
     assert f"{name} {ASKED}" in refused("evaluate", "run", code=4)
     (copy.folder / "results.json").unlink()
     assert f"{name} {ASKED}" in refused(*TRAIN, "--resume", "auto", code=4)
@@ -109,7 +110,8 @@ def test_no_forged_checkpoint_runs_code(
 def test_no_forged_normalisation_runs_code(refused: Callable[..., str], copy: Run, marker: Path, form: str) -> None:
     """The file that says how images are normalised holds tensors or is damaged."""
     trap(copy.folder / NORMALISATION, marker, form)
-    (copy.folder / "SEAL.json").unlink()  # as in a run of an earlier version
+    last = copy.checkpoints / "step-00000015"
+    write_seal(copy.folder, checkpoint=last.name, manifest=last / "MANIFEST.json")
     assert "run/normalisation.safetensors is missing or damaged" in refused("evaluate", "run", code=4)
     (copy.folder / "results.json").unlink()
     assert "run/normalisation.safetensors is missing or damaged" in refused(*TRAIN, "--resume", "auto", code=4)

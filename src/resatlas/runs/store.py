@@ -126,6 +126,8 @@ class Run:
                 write_text(self.folder / name, "".join(self._kept(name, epochs)), within=self.folder)
 
     def _kept(self, name: str, epochs: int) -> list[str]:
+        if not self.folder.exists():
+            raise CheckpointError(f"{self.folder}: no such file or directory")
         lines = [line for line in lines_of(self.folder / name) if line.endswith("\n")][:epochs]
         if len(lines) < epochs:
             raise CheckpointError(
