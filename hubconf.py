@@ -13,13 +13,13 @@ if _SOURCE not in _sys.path:
     _sys.path.insert(0, _SOURCE)  # torch.hub copies the repository and installs nothing
 
 
-def design(name, *, classes=None, image=None, seed=0, pretrained=False):  # noqa: ANN001, ANN201 - torch.hub shows it
+def design(name, *, classes=None, image=None, seed=None, pretrained=False):  # noqa: ANN001, ANN201 - torch.hub shows it
     """A network of the catalogue, or of its grammar, with the weights that its authors start from.
 
     name: "resnet-20", "wrn-28-10:dropout=0.3", "wide-resnet:depth=28,widen=10"; `resatlas list` shows the catalogue.
     classes: number of classes, by default the paper's; 0 leaves out the classifier.
     image: (channels, height, width), by default the paper's.
-    seed: of the weights.
+    seed: of the weights; by default those of torch.manual_seed.
     pretrained: no weights are published yet, so True is refused; "pretrained" loads those of a folder.
     """
     from resatlas.arch.ops import Shape

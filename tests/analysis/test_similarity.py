@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from resatlas.analysis.similarity import linear_cka, similarity
-from resatlas.nets.network import side_by_side
+from resatlas.nets.streams import side_by_side
 from tests.analysis.designs import network, noise
 
 

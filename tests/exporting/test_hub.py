@@ -103,7 +103,7 @@ def test_the_config_says_what_the_run_knows(run: Run, kept: Path) -> None:
 def test_the_weights_load_without_their_config(kept: Path) -> None:
     """They are those of the network under its own paths, and nothing else."""
     config = read_config(kept)
-    network = build(config.plan)
+    network = build(config.plan, seed=0)
     load_weights(network, kept / "model.safetensors")
     own, known = network.state_dict(), from_pretrained(kept).state_dict()
     assert own.keys() == load_file(kept / "model.safetensors").keys() == known.keys()
@@ -132,7 +132,7 @@ def test_a_network_is_saved_without_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("design", ["dmrnet:depth=14,base=2,skip=projector", "pyramidnet:depth=20,base=2,alpha=5"])
 def test_every_kind_of_tensor_travels(design: str, tmp_path: Path) -> None:
     """Projectors and odd widths come back, off the catalogue too."""
-    network = build(design, image=Shape(3, 16, 16), classes=0)
+    network = build(design, image=Shape(3, 16, 16), classes=0, seed=0)
     save_pretrained(network, tmp_path / "net")
     assert read_config(tmp_path / "net").design is None
     own, again = network.state_dict(), from_pretrained(tmp_path / "net").state_dict()

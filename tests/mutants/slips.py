@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resatlas.nets.layers import GlobalPoolModule, SubsampleModule, ZeroChannelsModule
+from resatlas.nets.layers import GlobalPool2d, SubsampleModule, ZeroChannelsModule
 from resatlas.nets.network import Network
 from resatlas.nets.unit import StreamsUnit, Unit
 
@@ -27,9 +27,9 @@ def runs(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
     module.forward = forward  # type: ignore[method-assign]
 
 
-def runs_streams(unit: nn.Module, forward: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]) -> None:
+def runs_streams(unit: StreamsUnit, through: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]) -> None:
     """Let the unit run another function of its streams."""
-    unit.forward = forward  # type: ignore[method-assign]
+    unit.through = through  # type: ignore[method-assign]
 
 
 def turned(module: nn.Module, turn: Callable[[Tensor], Tensor]) -> None:
@@ -66,7 +66,7 @@ def unpadded_pool(network: Network) -> None:
 
 def largest_not_mean(network: Network) -> None:
     """The largest value in place of the mean in the global pool."""
-    for pool in every(network, GlobalPoolModule):
+    for pool in every(network, GlobalPool2d):
         runs(pool, lambda x: x.amax(dim=(2, 3)))
 
 
@@ -100,7 +100,7 @@ def bodies_backwards(network: Network) -> None:
     """Paths concatenated backwards."""
     for unit in every(network, Unit):
         bodies = list(unit.bodies.children())
-        runs_streams(unit, lambda streams, unit=unit, bodies=bodies: (_unit(unit, streams[0], bodies[::-1]),))
+        runs(unit, lambda x, unit=unit, bodies=bodies: _unit(unit, x, bodies[::-1]))
 
 
 def _unit(unit: Unit, x: Tensor, bodies: list[nn.Module]) -> Tensor:
@@ -125,7 +125,7 @@ def gate_turned(network: Network) -> None:
 def streams_read_the_first(network: Network) -> None:
     """All streams read the first."""
     for unit in every(network, StreamsUnit):
-        runs_streams(unit, lambda streams, unit=unit: StreamsUnit.forward(unit, (streams[0],) * len(streams)))
+        runs_streams(unit, lambda streams, unit=unit: StreamsUnit.through(unit, (streams[0],) * len(streams)))
 
 
 def one_projection_for_all(network: Network) -> None:

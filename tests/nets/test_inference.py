@@ -90,7 +90,7 @@ def apart(network: Network, precision: Precision, some: Tensor) -> float:
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_logits_are_the_networks(design: str) -> None:
     """In float64 to rounding and in float32 to 1e-4: every family, shortcut, order, gate, form, stream and join."""
-    network = trained(build(design, image=SMALL, classes=5))
+    network = trained(build(design, image=SMALL, classes=5, seed=0))
     assert apart(network, "fp64", pictures(SMALL)) < 1e-10
     assert apart(network, "fp32", pictures(SMALL)) < 1e-4
 
@@ -106,7 +106,7 @@ def test_any_blueprint_keeps_its_function(blueprint: Blueprint, image: Shape, cl
 
 def test_a_norm_before_a_padded_convolution_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first norm of a pyramid's unit is left and told; folded all the same, it would change the borders."""
-    network = trained(build("pyramidnet-8-a12", classes=5))
+    network = trained(build("pyramidnet-8-a12", classes=5, seed=0))
     left = dict(for_inference(network).unfolded)
     assert {path: reason for path, reason in left.items() if "first" in path} == {
         f"stages.{s}.0.first.norm": f"behind a sum that the shortcut reads too, before {MOVED}" for s in range(3)
@@ -142,13 +142,13 @@ def test_a_norm_before_a_padded_convolution_stays(monkeypatch: pytest.MonkeyPatc
 )
 def test_what_is_not_folded_is_told(design: str, left: dict[str, str]) -> None:
     """Each norm that is left, with its neighbours; none of a post-activated network or of a bottleneck pyramid."""
-    assert dict(for_inference(build(design).eval()).unfolded) == left
+    assert dict(for_inference(build(design, seed=0).eval()).unfolded) == left
 
 
 @pytest.mark.parametrize("design", ["resnet-8", "pyramidnet-8-a12", "dmrnet-8", "preact-resnet-8"])
 def test_nothing_that_is_given_changes(design: str) -> None:
     """Images and network stay what they were, and a second pass gives the same to the bit."""
-    network = trained(build(design, classes=5))
+    network = trained(build(design, classes=5, seed=0))
     before = {path: each.clone() for path, each in network.state_dict().items()}
     some = pictures(network.plan.image).contiguous(memory_format=torch.channels_last)
     kept = some.clone()
@@ -160,7 +160,7 @@ def test_nothing_that_is_given_changes(design: str) -> None:
 
 def test_it_keeps_its_numbers_and_takes_any_image() -> None:
     """Later changes of the network do not reach it; images and batches of other sizes do."""
-    network = trained(build("resnet-8", classes=5))
+    network = trained(build("resnet-8", classes=5, seed=0))
     short, some = for_inference(network), pictures(Shape(3, 48, 56), 3)
     with torch.no_grad():
         expected = network(some)
@@ -172,7 +172,7 @@ def test_it_keeps_its_numbers_and_takes_any_image() -> None:
 @pytest.mark.parametrize("design", ["resnet-8", "pyramidnet-8-a12", "wrn-10-2"])
 def test_bfloat16_is_that_of_the_network(design: str) -> None:
     """Its logits are as far from float32's as those of the network in bfloat16, or nearer."""
-    network = build(design, classes=5, image=SMALL).eval()
+    network = build(design, classes=5, image=SMALL, seed=0).eval()
     some = pictures(SMALL, 8)
     with torch.no_grad():
         exact = network(some)
@@ -185,7 +185,7 @@ def test_bfloat16_is_that_of_the_network(design: str) -> None:
 
 def test_the_fast_kernels_are_in_use() -> None:
     """Where torch has oneDNN, float32 on a CPU goes through it, and float64 does not."""
-    network = build("resnet-8")
+    network = build("resnet-8", seed=0)
     assert for_inference(network, precision="fp64").place.kernels == "torch"
     assert (for_inference(network).place.kernels == "oneDNN") == torch.backends.mkldnn.is_available()
 
@@ -194,7 +194,7 @@ def test_the_fast_kernels_are_in_use() -> None:
 def test_without_the_fast_kernels_torchs_own_do(design: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same logits where torch lacks the calls or oneDNN, in float32 and, roughly, in bfloat16."""
     monkeypatch.setattr(fused, "_CALLED", ("no_such_call",))
-    network = trained(build(design, image=SMALL, classes=5))
+    network = trained(build(design, image=SMALL, classes=5, seed=0))
     assert for_inference(network).place.kernels == for_inference(network, precision="bf16").place.kernels == "torch"
     assert apart(network, "fp32", pictures(SMALL)) < 1e-4
     assert 0 < apart(network, "bf16", pictures(SMALL)) < 0.2
@@ -209,7 +209,7 @@ def test_a_shortcut_that_is_a_view_is_read_as_it_was() -> None:
         residual=Residual(convs=basic((3,)), order=Ordering(), shortcut=ZeroPad()),
         streams=Single(),
     )
-    network = trained(build(expand(blueprint, image=SMALL, classes=5)))
+    network = trained(build(expand(blueprint, image=SMALL, classes=5), seed=0))
     assert apart(network, "fp32", pictures(SMALL)) < 1e-5
 
 
@@ -233,7 +233,7 @@ FRAME = {"aten.to.dtype": 2, "aten.mean.dim": 1, "aten.linear.default": 1}
 )
 def test_nothing_is_called_beside_the_convolutions(design: str, expected: dict[str, int]) -> None:
     """A call for each convolution with what follows it, and one for each norm that stays: the hot path, guarded."""
-    short, some = for_inference(build(design)), pictures(Shape(3, 32, 32))
+    short, some = for_inference(build(design, seed=0)), pictures(Shape(3, 32, 32))
     with Counting() as counted:
         short(some)
     assert dict(counted.calls) == {**expected, **FRAME}

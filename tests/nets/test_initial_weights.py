@@ -52,14 +52,14 @@ def test_a_file_of_torchvision_s_own_module_is_taken(tmp_path: Path) -> None:
 
     model = resnet18()
     torch.save({"state_dict": {f"module.{key}": each for key, each in model.state_dict().items()}}, tmp_path / "r.pth")
-    network = build("resnet-18", classes=4)
+    network = build("resnet-18", classes=4, seed=0)
     assert start_from(network, tmp_path / "r.pth") == Taken(source="torchvision", classes=1000)
     assert network.state_dict()["stem.conv.weight"].equal(model.state_dict()["conv1.weight"])
 
 
 def test_another_function_is_refused_with_its_name(tmp_path: Path) -> None:
     """Nothing of the network changes."""
-    network = build("resnet-50:base=8", classes=3)
+    network = build("resnet-50:base=8", classes=3, seed=0)
     before = {path: each.clone() for path, each in network.state_dict().items()}
     given = trained(design="resnet-50-v1.5:base=8")
     with pytest.raises(CheckpointError, match=r"weights\.safetensors, as torchvision names it: .*stride on the 3x3"):
@@ -89,7 +89,7 @@ def test_what_holds_no_weights_is_refused(content: bytes, tmp_path: Path) -> Non
     file = tmp_path / "weights.pth"
     file.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"weights\.pth"):
-        start_from(build(DESIGN, classes=3), file)
+        start_from(build(DESIGN, classes=3, seed=0), file)
 
 
 def test_names_of_nobody_are_told(tmp_path: Path) -> None:
@@ -97,4 +97,4 @@ def test_names_of_nobody_are_told(tmp_path: Path) -> None:
     file = tmp_path / "weights.pth"
     torch.save(nn.Linear(3, 3).state_dict(), file)
     with pytest.raises(CheckpointError, match="has the names of none of torchvision, timm, pytorchcv, resatlas"):
-        start_from(build(DESIGN, classes=3), file)
+        start_from(build(DESIGN, classes=3, seed=0), file)

@@ -49,7 +49,7 @@ def test_the_built_network_is_the_plan(name: str) -> None:
 def test_trace_names_every_layer_and_no_value_changes_later(name: str) -> None:
     """Trace keys are the plan's layers and units; shapes are the plan's; the last value is the output."""
     drawn = plan(name, classes=7)
-    network = build(drawn).eval()
+    network = build(drawn, seed=0).eval()
     images = torch.randn(2, *drawn.image)
     found = network.trace(images)
     for path, layer in layers(drawn):
@@ -67,7 +67,7 @@ def test_trace_names_every_layer_and_no_value_changes_later(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     """One backward pass reaches every weight, and none of it is zero everywhere."""
-    network = build(name).train()
+    network = build(name, seed=0).train()
     network(torch.randn(4, *network.plan.image)).square().sum().backward()
     silent = [path for path, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert silent == []
@@ -78,20 +78,20 @@ def test_images_of_any_size_and_channels() -> None:
     for image in ("1,16,16", "4,33,41"):
         shape = tuple(map(int, image.split(",")))
         drawn = plan("pyramidnet:depth=14,alpha=20", image=plan("resnet-20").image._make(shape), classes=3)
-        assert build(drawn).eval()(torch.randn(2, *shape)).shape == (2, 3)
+        assert build(drawn, seed=0).eval()(torch.randn(2, *shape)).shape == (2, 3)
 
 
 def test_no_classes_give_features() -> None:
     """Without a classifier the network puts out what the pool hands on."""
     drawn = plan("dmrnet:depth=14,join=concat", classes=0)
-    assert build(drawn).eval()(torch.randn(2, 3, 32, 32)).shape == (2, 128)
+    assert build(drawn, seed=0).eval()(torch.randn(2, 3, 32, 32)).shape == (2, 128)
     assert drawn.head[-1].output.channels == 128
 
 
 def test_initial_weights_follow_the_fan() -> None:
     """Standard deviations are sqrt(2/fan): over all outputs in ResNeXt, over the inputs in Wide ResNet."""
-    grouped = dict(build("resnext-29-8x64d").named_modules())["stages.2.1.body.conv2"]
-    wide = build("wrn-16-4")
+    grouped = dict(build("resnext-29-8x64d", seed=0).named_modules())["stages.2.1.body.conv2"]
+    wide = build("wrn-16-4", seed=0)
     assert isinstance(grouped, nn.Conv2d)
     assert grouped.weight.std().item() == pytest.approx((2 / (9 * 2048)) ** 0.5, rel=0.01)
     modules = dict(wide.named_modules())
@@ -114,7 +114,7 @@ def test_the_deepest_network_is_built_quickly() -> None:
     seconds: list[float] = []
     for _ in range(3):
         start = process_time()
-        build("resnet-1202")
+        build("resnet-1202", seed=0)
         seconds.append(process_time() - start)
     assert min(seconds) < 3
 

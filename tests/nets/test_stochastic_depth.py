@@ -19,7 +19,7 @@ DESIGNS = ("resnet:depth=14,base=2", "preact-resnet:depth=14,base=2", "dmrnet:de
 
 def network(design: str) -> Network:
     """A small member of a family."""
-    return build(design, image=Shape(1, 8, 8), classes=4)
+    return build(design, image=Shape(1, 8, 8), classes=4, seed=0)
 
 
 def units(network: Network) -> list[nn.Module]:

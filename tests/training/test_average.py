@@ -16,7 +16,7 @@ STEPS = 9
 
 def network() -> Network:
     """The smallest network, in float64."""
-    return build(DESIGN, image=Shape(1, 8, 8), classes=4).double()
+    return build(DESIGN, image=Shape(1, 8, 8), classes=4, seed=0).double()
 
 
 def flat(state: dict[str, torch.Tensor]) -> torch.Tensor:

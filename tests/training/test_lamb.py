@@ -19,7 +19,7 @@ RECIPE = replace(NAMED["quick"], optimizer=RULE, decay=Decay(conv=0.02, linear=0
 
 def network() -> Network:
     """The smallest network, in float64."""
-    return build(DESIGN, image=Shape(1, 8, 8), classes=4).double()
+    return build(DESIGN, image=Shape(1, 8, 8), classes=4, seed=0).double()
 
 
 def written_out(

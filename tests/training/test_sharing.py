@@ -50,7 +50,7 @@ def test_other_groups_are_refused_in_a_sentence(norm_group: int, processes: int,
 
 def test_only_norms_are_exchanged_and_nothing_of_theirs() -> None:
     """All of them, with the same tensors under the same keys, known to the statistics of several passes."""
-    network = build("resnet:depth=8,base=4")
+    network = build("resnet:depth=8,base=4", seed=0)
     before, norms = network.state_dict(keep_vars=True), len(running(network))
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
     try:

@@ -20,6 +20,7 @@ from resatlas.data.loading import cropping, pixels_of
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import FolderError
 from resatlas.nets.network import Network
+from resatlas.nets.streams import advanced
 from resatlas.runs.files import make_folder, write_bytes
 from resatlas.values.reading import text
 
@@ -66,7 +67,7 @@ def grad_cam(
     with torch.no_grad():
         streams = network.begin(images)
         for module in unit_modules(network).values():
-            streams = module(streams)
+            streams = advanced(module, streams)
     maps = tuple(each.detach().clone().requires_grad_() for each in streams)
     with torch.enable_grad():
         chosen = network.end(maps).gather(1, classes[:, None]).sum()

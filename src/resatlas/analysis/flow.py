@@ -61,7 +61,7 @@ def flow(network: Network, batch: Batch) -> Flow:
     modules = dict(network.named_modules())
     deviations: dict[str, float] = {}
     cut: dict[str, float] = {}
-    made: dict[str, tuple[Tensor, ...]] = {}
+    made: dict[str, Tensor] = {}
 
     def respond(path: str, _module: nn.Module, _given: object, out: Tensor) -> None:
         deviations[path] = out.detach().double().std(correction=0).item()
@@ -69,7 +69,7 @@ def flow(network: Network, batch: Batch) -> Flow:
     def lose(path: str, _module: nn.Module, given: tuple[Tensor, ...]) -> None:
         cut[path] = (given[0] < 0).double().mean().item()
 
-    def keep(path: str, _module: nn.Module, _given: object, out: tuple[Tensor, ...]) -> None:
+    def keep(path: str, _module: nn.Module, _given: object, out: Tensor) -> None:
         made[path] = out
 
     units = unit_modules(network)
@@ -84,7 +84,7 @@ def flow(network: Network, batch: Batch) -> Flow:
     finally:
         for handle in handles:
             handle.remove()
-    outputs = _norms(loss, {path: list(made[path]) for path in units})
+    outputs = _norms(loss, {path: [made[path]] for path in units})
     learnt = _norms(loss, {path: list(unit.parameters()) for path, unit in units.items()})
     return Flow(
         loss=loss.item(),

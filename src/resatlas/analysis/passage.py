@@ -7,7 +7,9 @@ from functools import partial
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from resatlas.nets.network import Network, logits
+from resatlas.nets.network import Network
+from resatlas.nets.row import logits
+from resatlas.nets.streams import Streams, advanced
 from resatlas.nets.unit import StreamsUnit, Unit
 
 UnitModule = Unit | StreamsUnit
@@ -46,9 +48,9 @@ class Rest(nn.Module):
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """One logit a class."""
-        streams = maps.chunk(self.streams, dim=1)
+        streams: Streams = maps.chunk(self.streams, dim=1)
         for unit in self.units:
-            streams = unit(streams)
+            streams = advanced(unit, streams)
         return logits(list(self.heads), streams)
 
 

@@ -15,7 +15,8 @@ from resatlas.analysis.passage import UnitModule, bodies_of, put_out_as, streams
 from resatlas.analysis.subject import Subject
 from resatlas.arch import plan as plans
 from resatlas.arch.paths import passed, path_lengths
-from resatlas.nets.network import Network, Streams
+from resatlas.nets.network import Network
+from resatlas.nets.streams import Streams, advanced
 
 Cotangents = dict[int, Streams]
 """For each length the part of the gradient that has passed so many convolutions and classifiers, one a stream."""
@@ -109,7 +110,7 @@ def _inputs(network: Network, modules: dict[str, UnitModule], images: Tensor) ->
     with torch.no_grad():
         streams = [network.begin(images)]
         for module in modules.values():
-            streams.append(module(streams[-1]))
+            streams.append(advanced(module, streams[-1]))
     return streams
 
 
@@ -125,7 +126,7 @@ def _through_unit(module: UnitModule, unit: plans.Unit, streams: Streams, parts:
     for longer in {by for _, by in branches}:
         with put_out_as((branch for branch, by in branches if by != longer), Tensor.detach):
             given = _leaves(streams)
-            made = module(given)
+            made = advanced(module, given)
         for length, part in parts.items():
             _add(before, length + longer, _pulled_back(made, given, part))
     return before

@@ -11,7 +11,8 @@ from resatlas.analysis.answer import Answer, Column, Fact, Table
 from resatlas.analysis.passage import unit_modules
 from resatlas.analysis.subject import Subject
 from resatlas.errors import UsageError
-from resatlas.nets.network import Network, side_by_side
+from resatlas.nets.network import Network
+from resatlas.nets.streams import advanced, side_by_side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def _grams(network: Network, images: Tensor) -> dict[str, Tensor]:
     streams = network.begin(images)
     found: dict[str, Tensor] = {}
     for path, module in unit_modules(network).items():
-        streams = module(streams)
+        streams = advanced(module, streams)
         found[path] = _gram(side_by_side(streams).flatten(1))
     return found
 

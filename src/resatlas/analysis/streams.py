@@ -18,7 +18,8 @@ from resatlas.arch.streams import SKIPS
 from resatlas.designs.catalog import resolve
 from resatlas.designs.dmrnet import DmrNet
 from resatlas.errors import DesignError
-from resatlas.nets.network import Network, Streams
+from resatlas.nets.network import Network
+from resatlas.nets.streams import Streams, advanced
 from resatlas.runs.experiment import Experiment
 
 MATRICES = (*SKIPS, "9/10 mean")
@@ -62,7 +63,7 @@ def differences(network: Network, images: Float[Tensor, "n c h w"]) -> tuple[Blo
     with torch.no_grad():
         streams = network.begin(images)
         for path, module in unit_modules(network).items():
-            streams = module(streams)
+            streams = advanced(module, streams)
             if len(streams) > 1:
                 rows.append(_row(path, streams))
     return tuple(rows)

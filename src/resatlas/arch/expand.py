@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
 from resatlas.arch.blueprint import Blueprint
@@ -65,6 +65,20 @@ def expand(blueprint: Blueprint, *, image: Shape, classes: int) -> Plan:
         stems=_stems(blueprint.streams),
         heads=heads,
     )
+
+
+def with_classes(plan: Plan, classes: int) -> Plan:
+    """The same plan for another number of classes; 0 leave out the classifier.
+
+    Raises: WidthError
+    """
+    _check_task(plan.image, classes)
+    head = tuple(layer for layer in plan.head if not isinstance(layer.op, Linear))
+    if classes:
+        traced = _Tracer(head[-1].output)
+        traced.add(Linear(), classes)
+        head += tuple(traced.layers)
+    return replace(plan, classes=classes, head=head)
 
 
 def _stems(streams: Streams) -> int:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from resatlas.arch.ops import GlobalPool
 from resatlas.arch.plan import layers
-from resatlas.nets.layers import GlobalPoolModule
+from resatlas.nets.layers import GlobalPool2d
 from resatlas.nets.network import Network
 
 
@@ -25,7 +25,7 @@ def window_logits(network: Network, images: Float[Tensor, "n c h w"]) -> Float[T
     def keep(module: nn.Module, given: tuple[Tensor, ...]) -> None:
         seen[module] = given[0]
 
-    pools = [next(each for each in head.children() if isinstance(each, GlobalPoolModule)) for head in heads]
+    pools = [next(each for each in head.children() if isinstance(each, GlobalPool2d)) for head in heads]
     handles = [pool.register_forward_pre_hook(keep) for pool in pools]
     try:
         network(images)

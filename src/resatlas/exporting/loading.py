@@ -26,7 +26,7 @@ def from_pretrained(folder: str | Path) -> Network:
     config, file = read_config(folder), file_in(Path(folder), WEIGHTS)
     check_sealed(file, config.weights_sha256)
     _check(config, file)
-    network = build(config.plan)
+    network = build(config.plan, seed=0)
     load_weights(network, file)
     layout = torch.channels_last if config.layout == "channels-last" else torch.contiguous_format
     return network.to(memory_format=layout).eval()

@@ -10,9 +10,7 @@ from torch import Tensor, cat
 from resatlas.arch.streams import Join, Skip
 from resatlas.nets.folding import Then
 from resatlas.nets.fused import Call, Calls, Ending, Formed, Other, after, run
-from resatlas.nets.unit import added
-
-Streams = tuple[Tensor, ...]
+from resatlas.nets.streams import Streams, added
 
 
 @dataclass(frozen=True, eq=False, slots=True)

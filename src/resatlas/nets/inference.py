@@ -15,8 +15,8 @@ from resatlas.arch.ops import Convolution, Relu, Shape
 from resatlas.nets.folding import Convolve, Plain, Steps, Then, Unfolded, exact, folded, folded_bodies, left, steps
 from resatlas.nets.fused import Calls, Ending, Formed, Place, Precision, calls, convolution, run
 from resatlas.nets.fused_units import FusedStreamsUnit, FusedUnit, Stream
-from resatlas.nets.network import Network, side_by_side
-from resatlas.nets.unit import added
+from resatlas.nets.network import Network
+from resatlas.nets.streams import added, side_by_side
 
 
 class Inference(nn.Module):

@@ -56,7 +56,7 @@ def module(layer: plan.Layer) -> nn.Module:
             before = (out - given) // 2 if place == "sides" else 0
             return ZeroChannelsModule(before, out - given - before)
         case GlobalPool():
-            return GlobalPoolModule()
+            return GlobalPool2d()
         case Linear():
             return nn.Linear(given, out)
         case _:
@@ -109,8 +109,8 @@ class ScaleModule(nn.Module):
         return x * self.factor
 
 
-class GlobalPoolModule(nn.Module):
-    """x -> mean of x over height and width.
+class GlobalPool2d(nn.Module):
+    """x -> mean of x over height and width. Tools that cut off a head, such as fastai's, look for such a name.
 
     Shape: (n, c, h, w) -> (n, c).
     """

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from resatlas.nets.streams import Streams, advanced
+
 Kept = Literal["all", "units", "segments"]
 """What a forward pass keeps: every map, those between units, or those between runs of about sqrt(n) of a stage's n."""
-
-Streams = tuple[Tensor, ...]
 
 
 def through(units: Sequence[nn.Module], streams: Streams, *, kept: Kept) -> Streams:
@@ -43,7 +43,7 @@ def through(units: Sequence[nn.Module], streams: Streams, *, kept: Kept) -> Stre
 
 def _passed(units: Sequence[nn.Module], *streams: Tensor) -> Streams:
     for unit in units:
-        streams = unit(streams)
+        streams = advanced(unit, streams)
     return streams
 
 

@@ -10,10 +10,7 @@ from torch import Tensor, cat, nn
 
 from resatlas.arch import plan
 from resatlas.nets.layers import chain
-
-Maps = Float[Tensor, "n c h w"]
-Made = Float[Tensor, "n d h2 w2"]
-"""What a unit makes of maps: one shape for its residual, its shortcut and its sum."""
+from resatlas.nets.streams import Begins, Ends, Made, Maps, OfStreams, Streams, added
 
 
 class Unit(nn.Module):
@@ -41,10 +38,10 @@ class Unit(nn.Module):
         self.after_sum = chain(after_sum)
         self.loses = 0.0
 
-    def forward(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
-        """The one stream, a unit further."""
-        residual, shortcut = self.divide(*streams)
-        return (self.after_sum(residual if shortcut is None else residual + shortcut),)
+    def forward(self, x: Maps) -> Made:
+        """The maps, a unit further."""
+        residual, shortcut = self.divide(x)
+        return self.after_sum(residual if shortcut is None else residual + shortcut)
 
     def divide(self, x: Maps) -> tuple[Made, Made | None]:
         """The residual and the shortcut of x, gated but not yet added; None where there is no shortcut."""
@@ -73,17 +70,19 @@ class Unit(nn.Module):
                 assert_never(self.merge)
 
 
-class StreamsUnit(nn.Module):
+class StreamsUnit(OfStreams):
     """(x_1, …, x_K) -> after_sum(H_k(x_k) + t_k) for each k; or joined to one tensor.
 
     t_k is what `skip` makes of the shortcuts: see `arch.streams.Skip`; the joins are those of `arch.streams.Join`.
 
-    Shape: K x (n, c, h, w) -> K x (n, width, h/stride, w/stride), or one such tensor from a joining unit.
+    Shape: K x (n, c, h, w) -> K x (n, width, h/stride, w/stride), or one such tensor from a joining unit. One tensor
+        (n, K·c, h, w), or (n, c, h, w) where all streams begin with the same maps, -> (n, K·width, h/stride, w/stride).
     Source: DMRNet (arXiv:1611.07718), section 3.
     """
 
-    def __init__(self, unit: plan.Unit) -> None:
+    def __init__(self, unit: plan.Unit, begins: Begins = "apart") -> None:
         super().__init__()
+        self.begins: Begins = begins
         self.skip = unit.skip
         self.join = unit.join
         self.streams = nn.ModuleList(Unit(stream, () if unit.joined else unit.after_sum) for stream in unit.streams)
@@ -91,7 +90,12 @@ class StreamsUnit(nn.Module):
             self.projector = Projector(len(unit.streams), unit.output.channels)
         self.after_sum = chain(unit.after_sum if unit.joined else ())
 
-    def forward(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
+    @property
+    def ends(self) -> Ends:
+        """All streams, or the one that they are joined to."""
+        return Ends(len(self.streams), self.begins, 1 if self.join in ("merge", "sum") else len(self.streams))
+
+    def through(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
         """All streams, a unit further."""
         units = [unit for unit in self.streams if isinstance(unit, Unit)]
         divided = [unit.divide(x) for unit, x in zip(units, streams, strict=True)]
@@ -161,14 +165,6 @@ def _survivors(residual: Made, loses: float) -> Float[Tensor, "n 1 1 1"]:
     return kept / (1 - loses)
 
 
-def unit_module(unit: plan.Unit) -> Unit | StreamsUnit:
-    """The module of a unit of one stream or of several."""
-    return Unit(unit.streams[0], unit.after_sum) if unit.skip == "own" else StreamsUnit(unit)
-
-
-def added(tensors: Sequence[Tensor]) -> Tensor:
-    """The sum of tensors of one shape; of one, itself."""
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = total + tensor
-    return total
+def unit_module(unit: plan.Unit, begins: Begins = "apart") -> Unit | StreamsUnit:
+    """The module of a unit of one stream or of several, and what one tensor is to these."""
+    return Unit(unit.streams[0], unit.after_sum) if unit.skip == "own" else StreamsUnit(unit, begins)

@@ -171,7 +171,7 @@ def peers_of(design: str, plan: Plan, against: str | None) -> tuple[PeerNet, ...
 
 def contestants(design: str, plan: Plan, peers: Sequence[PeerNet], batch: int, forms: Sequence[Form]) -> Contestants:
     """All who answer for a design; of the compiled peers the first library's, since the networks are the same."""
-    network = build(design).eval()
+    network = build(design, seed=0).eval()
     images = torch.randn(batch, *plan.image, generator=torch.Generator().manual_seed(0))
     calls: dict[Key, Callable[[], Tensor]] = {}
     compiling: dict[Key, float] = {}
