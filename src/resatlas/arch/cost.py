@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from resatlas.arch.ops import (
     AvgPool,
@@ -42,8 +42,24 @@ class Cost:
         )
 
 
-def cost(plan: Plan) -> Cost:
-    """The cost of the whole network."""
+class Described(Protocol):
+    """A built network, which says its plan as long as that describes it."""
+
+    def described(self) -> Plan:
+        """The plan.
+
+        Raises: DesignError if the network is no longer what it says.
+        """
+        ...
+
+
+def cost(what: Plan | Described) -> Cost:
+    """The cost of the whole network, of a plan or of a built network.
+
+    A plan does not know what became of a network that was built from it; of the network itself that is checked.
+    Raises: DesignError if the network is no longer what its plan says.
+    """
+    plan = what if isinstance(what, Plan) else what.described()
     total = total_cost((*plan.stem * plan.stems, *plan.head * plan.heads))
     known: dict[int, Cost] = {}  # equal units of a stage are one object
     for _, unit in plan.units:

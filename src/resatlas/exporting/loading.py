@@ -9,6 +9,7 @@ from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan
 from resatlas.errors import CheckpointError, quoted
 from resatlas.exporting.config import CONFIG, WEIGHTS, Config, file_in, read_config
+from resatlas.exporting.preprocessing import preparation_of
 from resatlas.exporting.seals import check_sealed
 from resatlas.nets.network import Network, build
 from resatlas.nets.weights import load_weights
@@ -28,6 +29,7 @@ def from_pretrained(folder: str | Path) -> Network:
     _check(config, file)
     network = build(config.plan, seed=0)
     load_weights(network, file)
+    network.preparation = preparation_of(config)
     layout = torch.channels_last if config.layout == "channels-last" else torch.contiguous_format
     return network.to(memory_format=layout).eval()
 

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from resatlas.arch.ops import Shape
 from resatlas.data import normalisation
+from resatlas.data.catalog import NAMED, separated
 from resatlas.data.normalisation import Normaliser, Whitening, normalised, read_normaliser, unit
 from resatlas.data.photographic import centre
 from resatlas.errors import CheckpointError, UsageError
 from resatlas.exporting.config import NORMALISATION, Affine, Config, Numbers, Stored, file_in, read_config
 from resatlas.exporting.seals import check_sealed
+from resatlas.nets.preparation import Preparation
 from resatlas.recipes.images import Centre
 
 MOST_NUMBERS = 20_000
@@ -67,6 +69,36 @@ def prepared(pixels: UInt8[Tensor, "c h w"], by: Preprocessing) -> Float[Tensor,
         raise UsageError(f"the network takes images {by.image}, and no centre of {Shape(*pixels.shape)} is that")
     shown = pixels if tuple(pixels.shape) == by.image else centre(pixels, by.view, h)
     return normalised(unit(shown)[None], by.normaliser)[0]
+
+
+def preparation_of(config: Config) -> Preparation | str:
+    """How images are prepared for a saved network, in the words of other libraries, or why these have none.
+
+    Images of a data set that has the network's size are taken whole; of photographs the centre is cropped.
+    """
+    name = separated(config.training.data)[0] if config.training else ""
+    whole = name in NAMED and name != "imagenet"
+    if config.view is None:
+        return Preparation()
+    match config.normalisation:
+        case None:
+            return Preparation()
+        case Affine(mean=mean, std=std) if all(len(each) == len(each[0]) == 1 for each in (*mean, *std)):
+            return Preparation(
+                mean=tuple(each[0][0] for each in mean),
+                std=tuple(each[0][0] for each in std),
+                crop_share=1.0 if whole else float(1 / config.view.shorter),
+            )
+        case Affine():
+            kind = "a mean image, a number for each pixel"
+        case Stored():
+            kind = "more numbers than one for each channel"
+        case _:
+            assert_never(config.normalisation)
+    return (
+        f"images of this network are normalised by {kind}, and timm's settings have one number for each channel; "
+        "resatlas.preprocessing(folder) prepares them"
+    )
 
 
 def as_numbers(normaliser: Normaliser) -> Affine | None:

@@ -62,7 +62,8 @@ def save_pretrained(what: str | Path | Network, folder: str | Path) -> None:
 
     The folder appears whole or not at all, and only once it was loaded again.
     Raises: FolderError if it is occupied or cannot be written, or if the run is none or not finished;
-        CheckpointError if there are no weights that can be used.
+        CheckpointError if there are no weights that can be used; DesignError if a network is no longer what its plan
+        says.
     """
     target = Path(folder)
     _check_free(target)
@@ -82,7 +83,7 @@ def _of_network(network: Network) -> Source:
     """A network alone: its design is looked for in the catalogue, nothing is known of its images."""
     if any(tensor.is_meta for tensor in network.state_dict().values()):
         raise CheckpointError('a network on the device "meta" has no weights to save; build it on another')
-    entry = recognised(network.plan)
+    entry = recognised(network.described())
     return Source(
         network=network,
         entry=entry,

@@ -6,7 +6,7 @@ on a CPU (torch/_inductor/fx_passes/mkldnn_fusion.py, torch 2.14).
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
 import torch
@@ -18,6 +18,9 @@ from resatlas.nets.folding import Affine, Classify, Convolve, Plain, Step, Then
 Precision = Literal["fp64", "fp32", "bf16"]
 
 Kernels = Literal["oneDNN", "torch"]
+
+Asked = Literal["fastest", "torch"]
+"""Whose kernels may be used: the fastest that are here, or torch's own, which every tool of torch knows."""
 
 Other = Literal["kept", "spent"]
 """Whether the other summand is read again; a spent one may become the sum."""
@@ -36,6 +39,7 @@ class Place:
 
     device: torch.device
     precision: Precision
+    asked: Asked = "fastest"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -46,6 +50,8 @@ class Place:
     def kernels(self) -> Kernels:
         """Those of oneDNN where it takes such numbers and torch has the calls, whose names are its own affair."""
         ops = torch.ops.mkldnn
+        if self.asked == "torch":
+            return "torch"
         if self.device.type != "cpu" or self.precision == "fp64" or not torch.backends.mkldnn.is_available():
             return "torch"
         if not all(hasattr(ops, name) for name in (*_CALLED, "_is_mkldnn_bf16_supported")):
@@ -97,6 +103,13 @@ class OneDnn:
         packed = ops._reorder_convolution_weight(weight, *where, [1, *step.input])  # noqa: SLF001
         self._given = packed, place.put(step.bias), *where
         self._then = _ONEDNN[step.then] or "none"
+        self._place = place
+        self._bare = replace(step, weight=step.weight[:0], bias=step.bias[:0])
+
+    def __reduce__(self) -> tuple[type["OneDnn"], tuple[Convolve, Place]]:
+        """A copy, or what a file keeps: the weight in torch's layout, which is packed again where it comes to life."""
+        packed, bias = self._given[:2]
+        return OneDnn, (replace(self._bare, weight=packed.to_dense(), bias=bias), self._place)
 
     def __call__(self, x: Tensor) -> Tensor:
         """then(conv(x) + bias)."""
@@ -157,6 +170,46 @@ def convolution(step: Convolve, place: Place) -> Ending:
             assert_never(kernels)
 
 
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """x -> weight·x + bias."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The logits."""
+        return F.linear(x, self.weight, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """x -> then(scale·x + shift), in one multiplication."""
+
+    scale: Tensor
+    shift: Tensor
+    then: Then
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The maps, scaled and moved."""
+        return after(torch.addcmul(self.shift, x, self.scale), self.then)
+
+
+@dataclass(frozen=True, eq=False)
+class Normed:
+    """x -> then(scale·x + shift) of a bfloat16 map in float32 by the kernel of a norm, which is the faster there."""
+
+    scale: Tensor
+    shift: Tensor
+    mean: Tensor
+    variance: Tensor
+    then: Then
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The maps, scaled and moved."""
+        return after(F.batch_norm(x, self.mean, self.variance, self.scale, self.shift, eps=0.0), self.then)
+
+
 def _call(step: Step, place: Place) -> Call:
     match step:
         case Convolve():
@@ -164,8 +217,7 @@ def _call(step: Step, place: Place) -> Call:
         case Affine():
             return _affine(step, place)
         case Classify(weight=weight, bias=bias):
-            weight, bias = place.put(weight), place.put(bias)
-            return lambda x: F.linear(x, weight, bias)
+            return Classified(place.put(weight), place.put(bias))
         case Plain(module=module):
             return module.forward
         case _:
@@ -173,10 +225,8 @@ def _call(step: Step, place: Place) -> Call:
 
 
 def _affine(step: Affine, place: Place) -> Call:
-    """Of a bfloat16 map in float32 by the kernel of a norm, which is the faster there; else in one multiplication."""
     if place.precision == "bf16":
         scale, shift = (each.to(place.device, torch.float32) for each in (step.scale, step.shift))
-        mean, variance = torch.zeros_like(scale), torch.ones_like(scale)
-        return lambda x: after(F.batch_norm(x, mean, variance, scale, shift, eps=0.0), step.then)
+        return Normed(scale, shift, torch.zeros_like(scale), torch.ones_like(scale), step.then)
     scale, shift = (place.put(each)[None, :, None, None] for each in (step.scale, step.shift))
-    return lambda x: after(torch.addcmul(shift, x, scale), step.then)
+    return Scaled(scale, shift, step.then)

@@ -12,8 +12,9 @@ from torch import Tensor, cat, nn
 
 from resatlas.arch import plan
 from resatlas.arch.ops import Convolution, Relu, Shape
+from resatlas.errors import UsageError
 from resatlas.nets.folding import Convolve, Plain, Steps, Then, Unfolded, exact, folded, folded_bodies, left, steps
-from resatlas.nets.fused import Calls, Ending, Formed, Place, Precision, calls, convolution, run
+from resatlas.nets.fused import Asked, Calls, Ending, Formed, Place, Precision, calls, convolution, run
 from resatlas.nets.fused_units import FusedStreamsUnit, FusedUnit, Stream
 from resatlas.nets.network import Network
 from resatlas.nets.streams import added, side_by_side
@@ -23,6 +24,8 @@ class Inference(nn.Module):
     """images -> the logits of a network in evaluation, without gradients.
 
     It keeps the numbers that the network had when this was made. `unfolded` are the norms that no convolution took.
+    It can be copied and pickled. `torch.export` and `torch.jit.trace` take it where `place.kernels` is "torch"; they
+    have no form for the packed weights of oneDNN.
 
     Shape: (n, channels, height, width) -> (n, classes).
     """
@@ -30,6 +33,7 @@ class Inference(nn.Module):
     def __init__(self, network: Network, place: Place) -> None:
         super().__init__()
         self.place = place
+        self._packed = place.kernels == "oneDNN"
         self._streams = len(network.plan.stages[0][0].streams)
         folding = _Folding(network, place)
         self._stems = folding.stems()
@@ -39,7 +43,15 @@ class Inference(nn.Module):
 
     @torch.inference_mode()
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """One logit a class."""
+        """One logit a class.
+
+        Raises: UsageError where it is exported with the kernels of oneDNN.
+        """
+        if self._packed and (torch.compiler.is_exporting() or torch.jit.is_tracing()):
+            raise UsageError(
+                "the weights are packed for oneDNN, which torch.export and torch.jit.trace cannot write; "
+                'export for_inference(network, kernels="torch")'
+            )
         maps = images.to(self.place.dtype, memory_format=torch.channels_last)
         begun = tuple(run(stem, maps) for stem in self._stems)
         streams = begun * (self._streams // len(begun))
@@ -51,13 +63,20 @@ class Inference(nn.Module):
         return (added(given) / len(given)).to(images.dtype)
 
 
-def for_inference(network: Network, *, precision: Precision = "fp32") -> Inference:
+def for_inference(network: Network, *, precision: Precision = "fp32", kernels: Asked = "fastest") -> Inference:
     """A network as it is in evaluation, its norms folded into convolutions where that changes no value.
 
     In fp64 and fp32 its logits are the network's up to rounding; in bf16 they are those of a network whose weights and
-    maps are bfloat16.
+    maps are bfloat16. The result can be copied and pickled. On a CPU the fastest kernels are oneDNN's, whose packed
+    weights `torch.export` cannot write: with `kernels="torch"` it can.
+    Raises: DesignError if the network is no longer what its plan says; UsageError if it is not one of ours.
     """
-    return Inference(network, Place(next(network.parameters()).device, precision))
+    if not isinstance(network, nn.Module) or not isinstance(getattr(network, "plan", None), plan.Plan):
+        raise UsageError(
+            f"for_inference takes a network of resatlas.build; a {type(network).__name__} has no plan to fold by"
+        )
+    network.described()
+    return Inference(network, Place(next(network.parameters()).device, precision, kernels))
 
 
 class _Folding:

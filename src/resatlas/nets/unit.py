@@ -10,7 +10,7 @@ from torch import Tensor, cat, nn
 
 from resatlas.arch import plan
 from resatlas.nets.layers import chain
-from resatlas.nets.streams import Begins, Ends, Made, Maps, OfStreams, Streams, added
+from resatlas.nets.streams import Begins, Ends, Made, Maps, OfStreams, added
 
 
 class Unit(nn.Module):
@@ -155,8 +155,8 @@ class Projector(nn.Module):
     def forward(self, shortcuts: Sequence[Tensor]) -> list[Tensor]:
         """The shortcuts, their channels mixed."""
         together = cat(tuple(shortcuts), dim=1)
-        mixed = F.conv2d(together, self.matrix[:, :, None, None])
-        return list(mixed.chunk(self.streams, dim=1))
+        parts = F.conv2d(together, self.matrix[:, :, None, None]).chunk(self.streams, dim=1)
+        return [parts[k] for k in range(self.streams)]  # which torch.fx can trace
 
 
 def _survivors(residual: Made, loses: float) -> Float[Tensor, "n 1 1 1"]:

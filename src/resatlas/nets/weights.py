@@ -37,9 +37,10 @@ def save_weights(network: nn.Module, file: Path) -> None:
 def export_weights(network: Network, *, target: str) -> dict[str, Tensor]:
     """A copy of every parameter and buffer under the names and in the shapes of a target, one of `SOURCES`.
 
-    Raises: CheckpointError if the target's code computes something else than the network; UnknownName.
+    Raises: CheckpointError if the target's code computes something else than the network; UnknownName; DesignError if
+        the network is no longer what its plan says.
     """
-    dialect = dialect_for(network.plan, target)
+    dialect = dialect_for(network.described(), target)
     own = _own(network, dialect)
     _check_traits(network.plan, dialect, own, source=target)
     return {key: tensor.clone() for key, tensor in own.items()}
