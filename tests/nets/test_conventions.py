@@ -10,10 +10,21 @@ from torch import Tensor, nn
 
 from resatlas.arch.expand import with_classes
 from resatlas.arch.ops import Shape
-from resatlas.designs.catalog import named
+from resatlas.designs.catalog import resolve
 from resatlas.errors import WidthError
 from resatlas.nets.network import build
 from tests.nets.small import ONE_STREAM, SMALL, STREAMS, images, small
+
+
+NAMES = (
+    *ONE_STREAM,
+    *STREAMS,
+    "resnet-18",
+    "resnet-50-v1.5",
+    "pyramidnet-11-bottleneck-m4.75",
+    "dmrnet:depth=14,streams=1",
+)
+"""Every kind of stem, head and stage."""
 
 
 def test_torchs_seed_decides_where_a_network_starts() -> None:
@@ -43,7 +54,7 @@ def test_a_seed_of_ours_is_torchs_and_leaves_its_generator_alone() -> None:
     assert all(theirs[path].equal(ours[path]) for path in theirs)
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", NAMES)
 def test_timm_finds_the_ends_and_the_stages(name: str) -> None:
     """The modules that the configuration names are there, with the channels and strides that it says."""
     network = build(name, device="meta")
@@ -93,10 +104,10 @@ def test_fastai_cuts_at_the_head() -> None:
     assert pools[-1] == len(children) - 1
 
 
-@pytest.mark.parametrize("name", named())
+@pytest.mark.parametrize("name", NAMES)
 def test_a_plan_of_other_classes_is_the_designs(name: str) -> None:
     """Whatever it had before, a classifier among them or none."""
-    entry = named()[name]
+    entry = resolve(name)
     assert with_classes(entry.plan(), 7) == entry.plan(classes=7)
     assert with_classes(entry.plan(classes=0), 7) == entry.plan(classes=7)
     assert with_classes(entry.plan(), 0) == entry.plan(classes=0)
