@@ -15,7 +15,6 @@ from resatlas.errors import WidthError
 from resatlas.nets.network import build
 from tests.nets.small import ONE_STREAM, SMALL, STREAMS, images, small
 
-
 NAMES = (
     *ONE_STREAM,
     *STREAMS,
@@ -121,7 +120,7 @@ def test_a_new_classifier_is_one_of_the_plan(design: str) -> None:
     for classes in (3, 0, 7):
         network.reset_classifier(classes, seed=4)
         assert network.described() == build(design, image=SMALL, classes=classes, device="meta").plan
-        assert network(some).shape == (2, classes or network.num_features)
+        assert network(some).shape == (2, classes or network.plan.head[-1].output.channels)
         assert all(network.state_dict()[path].equal(each) for path, each in kept.items())
     weights = [each for head in network.own_heads for path, each in head.named_parameters() if path == "linear.weight"]
     assert all(each.dtype == torch.float64 and 0 < each.abs().max() <= 8**-0.5 for each in weights)

@@ -113,4 +113,4 @@ def test_packed_weights_are_not_exported_and_say_so() -> None:
 def test_only_a_network_with_a_plan_is_folded() -> None:
     """Anything else is refused by its name."""
     with pytest.raises(UsageError, match=r"takes a network of resatlas.build; a Sequential has no plan"):
-        resatlas.for_inference(nn.Sequential())  # type: ignore[arg-type]
+        resatlas.for_inference(nn.Sequential())

@@ -63,7 +63,7 @@ class Inference(nn.Module):
         return (added(given) / len(given)).to(images.dtype)
 
 
-def for_inference(network: Network, *, precision: Precision = "fp32", kernels: Asked = "fastest") -> Inference:
+def for_inference(network: nn.Module, *, precision: Precision = "fp32", kernels: Asked = "fastest") -> Inference:
     """A network as it is in evaluation, its norms folded into convolutions where that changes no value.
 
     In fp64 and fp32 its logits are the network's up to rounding; in bf16 they are those of a network whose weights and
@@ -71,12 +71,13 @@ def for_inference(network: Network, *, precision: Precision = "fp32", kernels: A
     weights `torch.export` cannot write: with `kernels="torch"` it can.
     Raises: DesignError if the network is no longer what its plan says; UsageError if it is not one of ours.
     """
-    if not isinstance(network, nn.Module) or not isinstance(getattr(network, "plan", None), plan.Plan):
+    own = getattr(network, "_orig_mod", network)  # torch.compile wraps
+    if not isinstance(own, Network):
         raise UsageError(
             f"for_inference takes a network of resatlas.build; a {type(network).__name__} has no plan to fold by"
         )
-    network.described()
-    return Inference(network, Place(next(network.parameters()).device, precision, kernels))
+    own.described()
+    return Inference(own, Place(next(own.parameters()).device, precision, kernels))
 
 
 class _Folding:
