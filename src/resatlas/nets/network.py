@@ -1,7 +1,8 @@
 """Plan -> nn.Module, with the plan's paths as module names."""
 
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -30,8 +31,6 @@ class Network(nn.Module):
 
     Shape: (n, channels, height, width) -> (n, classes); without a classifier (n, features).
     """
-
-    __jit_ignored_attributes__: ClassVar[list[str]] = ["pretrained_cfg", "default_cfg"]
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
@@ -168,17 +167,16 @@ class Network(nn.Module):
         return feature_info(self.plan)
 
     @property
-    def pretrained_cfg(self) -> dict[str, Any]:
+    def pretrained_cfg(self) -> Mapping[str, Any]:
         """What timm looks for: the plan's image and classes, its ends, and how images are prepared.
 
         A network that was only built takes pixels from 0 to 1 as they are (mean 0, std 1, no crop); one of
-        `from_pretrained` says what its training did.
-        Raises: UsageError where timm has no words for how its images are prepared.
+        `from_pretrained` says what its training did, or refuses mean and std where timm has no words for it.
         """
         return pretrained_cfg(self.plan, self.preparation)
 
     @property
-    def default_cfg(self) -> dict[str, Any]:
+    def default_cfg(self) -> Mapping[str, Any]:
         """The same under timm's older name."""
         return self.pretrained_cfg
 

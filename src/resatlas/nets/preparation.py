@@ -1,5 +1,6 @@
 """What other libraries ask of a network: its image, its ends, its stages, and how images are prepared for it."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +21,29 @@ class Preparation:
     crop_share: float = 1.0
 
 
-def pretrained_cfg(plan: Plan, preparation: Preparation | str) -> dict[str, Any]:
-    """A network in the words of timm's `pretrained_cfg`.
+class Refusing(Mapping[str, Any]):
+    """Settings without a mean and a deviation: asked for these, they refuse with the reason, as a UsageError."""
 
-    Raises: UsageError with the reason, where timm has no words for how images are prepared.
-    """
+    def __init__(self, settings: Mapping[str, Any], reason: str) -> None:
+        self._settings = settings
+        self._reason = reason
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - settings are of any type
+        if key in ("mean", "std"):
+            raise UsageError(self._reason)
+        return self._settings[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._settings)
+
+    def __len__(self) -> int:
+        return len(self._settings)
+
+
+def pretrained_cfg(plan: Plan, preparation: Preparation | str) -> Mapping[str, Any]:
+    """A network in the words of timm's `pretrained_cfg`; `Refusing` where these cannot say how images are prepared."""
     if isinstance(preparation, str):
-        raise UsageError(preparation)
+        return Refusing(pretrained_cfg(plan, Preparation()), preparation)
     channels = plan.image.channels
     return {
         "url": "",
