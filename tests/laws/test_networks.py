@@ -172,8 +172,8 @@ def test_factors_of_one_leave_the_unit_unmodified() -> None:
     """scale-1-1 is the very same blueprint, and factors of 1/2 halve what a unit gives."""
     assert resolve("resnet-20:modified=scale-1-1").blueprint == resolve("resnet-20").blueprint
     whole, halved = (build(f"resnet:depth=8,base=4{knob}", seed=1) for knob in ("", ",modified=scale-0.5-0.5"))
-    x = (torch.rand(2, 4, 8, 8),)
-    first, second = (network.get_submodule("stages.0.0")(x)[0] for network in (whole, halved))
+    x = torch.rand(2, 4, 8, 8)
+    first, second = (network.get_submodule("stages.0.0")(x) for network in (whole, halved))
     torch.testing.assert_close(second, first / 2)
 
 
