@@ -12,6 +12,7 @@
     │   ├── RecipeError
     │   └── FolderError             occupied, unwritable, or not what it was taken for
     ├── DataError                3  a data set that is missing or damaged
+    │   └── UnreadableImage         an image file that cannot be read
     ├── CheckpointError          4  a checkpoint or weights file that cannot be used
     ├── NonFiniteError           5  a loss or gradient that is not a number
     ├── ProcessLost              1  one of the processes that worked together is gone
@@ -79,6 +80,14 @@ class DataError(ResatlasError):
     """A data set that is missing or damaged."""
 
     exit_code: ClassVar[int] = 3
+
+
+class UnreadableImage(DataError):
+    """An image file that cannot be read; `file` is its path, where that is known."""
+
+    def __init__(self, message: str, *, file: str = "") -> None:
+        super().__init__(message)
+        self.file = file
 
 
 class CheckpointError(ResatlasError):

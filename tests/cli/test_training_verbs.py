@@ -21,7 +21,6 @@ from resatlas.cli import main as program
 from resatlas.cli import meter
 from resatlas.cli.main import main
 from resatlas.data import fashion_mnist
-from resatlas.evaluation import answers
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.schedule import OneCycle
 from resatlas.runs import store
@@ -92,7 +91,8 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
     """Plain lines on standard error where there is no terminal, a table on standard output; the folder is the usual."""
     out, err = say(*TRAIN)
     folder = f"runs/{NAME}-s0"
-    head, row = out.splitlines()
+    head, row, departure = out.splitlines()
+    assert departure == "4 images left over in every epoch, others each time: the last batch would be smaller"
     assert head.split("  ")[0] == "run"
     assert row.startswith(folder)
     scaled, smaller, left_out, opening, how, epoch = err.splitlines()
@@ -217,7 +217,9 @@ def test_evaluating_gives_the_values_of_the_results(say: Say, finished: Run, tmp
     )
     assert list(values) == [
         *("loss", "error_percent", "images", "calibration_error_percent", "classes", "confusion", "predictions"),
+        *("test_images", "same_as_results", "note"),
     ]
+    assert (values["test_images"], values["same_as_results"]) == ("own", True)
     wrong = sum(each["images"] for each in values["confusion"])
     assert 100 * wrong / values["images"] == pytest.approx(values["error_percent"])
     assert [each["class"] for each in values["classes"]] == [f"wave {k}" for k in range(4)]
@@ -235,8 +237,9 @@ def test_a_long_evaluation_is_told_of(say: Say, finished: Run, tmp_path: Path, m
     """Of each run under each protocol, how many images have been shown; to nobody if quiet."""
     shutil.copytree(finished.folder, tmp_path / "run")
     monkeypatch.setattr(meter, "SILENCE_SECONDS", -1)
-    monkeypatch.setattr(answers, "BATCH", 16)
-    told = re.findall(r"run (\S+) images (\d+) of 24 seconds_left \d+\n", say("evaluate", "run")[1])
+    told = re.findall(
+        r"run (\S+) images (\d+) of 24 seconds_left \d+\n", say("evaluate", "run", "--test-batch", "16")[1]
+    )
     assert told == [("centre", "16"), ("centre", "24")]
     assert say("evaluate", "run", "--quiet") == ("", "")
 
@@ -254,7 +257,8 @@ def test_several_evaluations_are_a_list_and_a_table(say: Say, finished: Run, tmp
     assert {each["error_percent"] for each in rows} == {finished.record().written["test"]["error_percent"]}
     head, *lines = say("evaluate", "one", "two")[0].splitlines()
     assert head.split() == ["run", "protocol", "loss", "error_percent", "images", "calibration_error_percent"]
-    assert [line.split()[:2] for line in lines] == [["one", "centre"], ["two", "centre"]]
+    assert [line.split()[:2] for line in lines[:2]] == [["one", "centre"], ["two", "centre"]]
+    assert lines[2] == "one, centre: the same as in results.json; one/predictions.csv is kept"
     both = json.loads(say("evaluate", "one", "two", "--ensemble", "--json")[0])
     assert both["error_percent"] == finished.record().written["test"]["error_percent"]
     assert both["predictions"].startswith("one/predictions-ensemble-2-")

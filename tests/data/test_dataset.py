@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from resatlas.arch.ops import Shape
 from resatlas.data.catalog import resolve
 from resatlas.data.dataset import ImageFiles, ImageSet, Parts, fingerprint, hold_back
-from resatlas.errors import DataError, UsageError
+from resatlas.errors import DataError
 
 
 def part(n: int = 6, classes: int = 2) -> ImageSet:
@@ -163,8 +163,25 @@ def test_the_count_is_the_share_rounded_half_up(n: int, share: Fraction) -> None
     assert sorted([*kept.ids, *validation.ids]) == list(range(100, 100 + n))
 
 
-@pytest.mark.parametrize(("n", "classes"), [(8, 4), (7, 6)])
-def test_a_split_without_every_class_is_refused_in_words(n: int, classes: int) -> None:
-    """Too few images for a class on each side is an error that says so."""
-    with pytest.raises(UsageError, match=f"{n} images of {classes} classes cannot give up"):
-        hold_back(part(n, classes), Fraction(1, 7))
+@pytest.mark.parametrize(
+    ("n", "classes", "held"),
+    [(8, 4, [1, 0, 0, 0]), (7, 6, [1, 0, 0, 0, 0, 0]), (25, 5, [1, 1, 1, 0, 0]), (13, 12, [1] + [0] * 11)],
+)
+def test_small_classes_give_what_they_can(n: int, classes: int, held: list[int]) -> None:
+    """Too few images for every class on both sides: the count is kept, and each class keeps an image to learn from."""
+    train = part(n, classes)
+    kept, validation = hold_back(train, Fraction(1, 8))
+    assert validation is not None
+    assert np.bincount(validation.labels, minlength=classes).tolist() == held
+    assert np.bincount(kept.labels, minlength=classes).min() >= 1
+    assert sorted([*kept.ids, *validation.ids]) == train.ids.tolist()
+
+
+def test_classes_of_one_image_give_none() -> None:
+    """They stay where the network learns from them; where no class has two images nothing is held back."""
+    few = replace(part(9, 2), labels=np.array([0, 0, 0, 0, 0, 0, 0, 0, 1]))
+    kept, validation = hold_back(few, Fraction(1, 4))
+    assert validation is not None
+    assert (validation.labels.tolist(), 1 in kept.labels) == ([0, 0], True)
+    alone = part(4, 4)
+    assert hold_back(alone, Fraction(1, 2)) == (alone, None)

@@ -13,9 +13,9 @@ from resatlas.arch.ops import Shape
 from resatlas.data.dataset import ImageSet
 from resatlas.data.normalisation import Affine, measured
 from resatlas.data.pipeline import Pipeline
-from resatlas.evaluation import answers as module
 from resatlas.evaluation.answers import Answers, answers
 from resatlas.evaluation.classification import classification, predictions
+from resatlas.evaluation.portions import Portion
 from resatlas.evaluation.predictions import Prediction, write_predictions
 from resatlas.nets.network import Network, build
 from resatlas.recipes.images import Standardise
@@ -75,11 +75,10 @@ def test_loss_and_error_are_those_of_single_images(network: Network, n: int) -> 
 
 
 @pytest.mark.parametrize("batch", [1, 7, 36, 37, 38])
-def test_every_image_is_answered_once_in_order(network: Network, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+def test_every_image_is_answered_once_in_order(network: Network, batch: int) -> None:
     """Ids and labels are those of the part, at every size of a batch."""
-    monkeypatch.setattr(module, "BATCH", batch)
     images = part(37)
-    given = answers(network, images, standard(images))
+    given = answers(network, images, standard(images), portion=Portion(size=batch))
     assert given.ids.tolist() == images.ids.tolist()
     assert given.labels.tolist() == images.labels.tolist()
     assert given.logits.shape == (37, CLASSES)

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from resatlas.data.dataset import ImageFiles, ImageSet
 from resatlas.data.normalisation import Affine, Whitening
 from resatlas.errors import UsageError
-from resatlas.evaluation import answers as module
 from resatlas.evaluation.answers import Answers, answers
 from resatlas.evaluation.classification import classification
+from resatlas.evaluation.portions import Portion
 from resatlas.evaluation.protocol import view_of
 from resatlas.evaluation.showing import five_crops, scaled, showings
 from resatlas.nets.network import Network
@@ -229,11 +229,9 @@ def test_the_size_of_a_batch_changes_nothing(
     network: Network,
     part: ImageFiles,
     given: Callable[[str], Answers],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Images are asked in any number at a time."""
-    monkeypatch.setattr(module, "BATCH", batch)
-    found = answers(network, part, PIPELINE, view_of(text))
+    found = answers(network, part, PIPELINE, view_of(text), portion=Portion(size=batch))
     assert found.ids.equal(given(text).ids)
     assert torch.allclose(found.logits.double(), given(text).logits.double(), atol=1e-5)
 

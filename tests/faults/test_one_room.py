@@ -38,6 +38,7 @@ ALLOWED = {
     "designs/published.py": PACKAGE,
     "designs/printed.py": PACKAGE,
     "data/imagenet.py": PACKAGE,
+    "data/verifying.py": "its memory of images in the user's cache, a draft of a random name",
     "cli/main.py": "/dev/null in the place of a closed output",
     "cli/audit_verb.py": "the answer of a process that audits, in a temporary folder",
     "studies/bench/growth.py": "files of the kernel on the memory of this process",

@@ -243,7 +243,9 @@ def test_a_file_that_tells_of_the_results_is_not_replaced_by_another(runs: tuple
     write_seal(tmp_path / "run", checkpoint=last.name, manifest=last / "MANIFEST.json")
     before = (tmp_path / "run" / "predictions.csv").read_bytes()
     [found] = evaluate([tmp_path / "run"])
-    assert "stays as the run wrote it" in found.note
+    assert "results.json has another error" in found.note
+    assert (found.same, found.file.name, found.filing) == ("no", "predictions-centre.csv", "written")
+    assert found.file.read_bytes() == before
     assert (tmp_path / "run" / "predictions.csv").read_bytes() == before
 
 

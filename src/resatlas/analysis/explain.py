@@ -101,7 +101,7 @@ def most_wrong(file: Path, count: int) -> tuple[Wrong, ...]:
 
 
 def answer(subjects: Sequence[Subject], *, images: int | None, pictures: Path) -> Answer:
-    """The most wrong test images of one run, each as a picture in a folder.
+    """The most wrong test images of one run, each as a picture in dissections/explain of some folder.
 
     Raises: FolderError as `most_wrong`, or if an image is not in the test part; DataError if it cannot be read.
     """
@@ -111,15 +111,16 @@ def answer(subjects: Sequence[Subject], *, images: int | None, pictures: Path) -
     rows: list[WrongRow] = []
     if wrong:
         places = _places(part, wrong, subject)
-        shown = views_of(part.take(np.asarray(places)), pipeline)
+        shown = views_of(part.take(np.asarray(places)), pipeline, at_once=subject.at_once)
         named = torch.tensor([_class_of(subject, each.predicted) for each in wrong])
         chosen = named.split([len(batch.labels) for batch in shown])
         heats = torch.cat([grad_cam(subject.network, b.images, c) for b, c in zip(shown, chosen, strict=True)])
+        root = pictures.parent.parent
         for folder in (pictures.parent, pictures):
-            make_folder(folder, within=subject.run.folder)
+            make_folder(folder, within=root)
         for number, (each, place, heat) in enumerate(zip(wrong, places, heats, strict=True), start=1):
             file = pictures / f"{number:02d}.png"
-            write_bytes(file, drawn(_pixels(part, place, pipeline), heat), within=subject.run.folder)
+            write_bytes(file, drawn(_pixels(part, place, pipeline), heat), within=root)
             rows.append(WrongRow(**vars(each), picture=f"{pictures.name}/{file.name}"))
     return Answer(
         question="explain",

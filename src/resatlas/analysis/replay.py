@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from resatlas.analysis.subject import Subject
 from resatlas.evaluation.answers import answers
 from resatlas.evaluation.classification import classification
+from resatlas.evaluation.portions import Portion
 from resatlas.nets.network import Network
 from resatlas.runs.store import Run, begin
 from resatlas.training.loop import Course
@@ -44,6 +45,7 @@ def replayed(subject: Subject, measure: Callable[[Network], T]) -> Replay[T]:
     def after_epoch(metrics: dict[str, Any], _timing: dict[str, Any]) -> None:
         found.append((f"epoch {metrics['epoch']}", measure(states[0].network)))
 
+    portion = Portion(size=subject.at_once)
     with TemporaryDirectory() as folder:
         state = train(
             begin(Path(folder) / "run", experiment, subject.plan),
@@ -51,7 +53,7 @@ def replayed(subject: Subject, measure: Callable[[Network], T]) -> Replay[T]:
             images=subject.material,
             resume=None,
             save_every=inf,
-            evaluate=lambda network, part, pipeline: classification(answers(network, part, pipeline)),
+            evaluate=lambda network, part, pipeline: classification(answers(network, part, pipeline, portion=portion)),
             watcher=Watcher(on_start=begin_with, on_epoch=after_epoch),
         )
     own = subject.network.state_dict()

@@ -10,12 +10,10 @@ from resatlas.data.batches import views
 from resatlas.data.dataset import Part
 from resatlas.data.loading import Batch
 from resatlas.data.pipeline import Pipeline
+from resatlas.evaluation.portions import MOST
 from resatlas.nets.network import Network
 from resatlas.runs.record import RunRecord
 from resatlas.training.session import Material, trained
-
-BATCH = 256
-"""Images in one pass, as in a test."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,10 +30,14 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A finished run with its images. The test images stay untouched: no question is tuned or answered on them."""
+    """A finished run with its images. The test images stay untouched: no question is tuned or answered on them.
+
+    `at_once` is how many images are in one pass.
+    """
 
     run: RunRecord
     material: Material
+    at_once: int = MOST
 
     @property
     def name(self) -> str:
@@ -56,21 +58,21 @@ class Subject:
         """Up to so many validation images, or training images where the run held none back."""
         if self.material.validation is None:
             return self.learnt(most)
-        return shown(self.material.validation, self.material.pipeline, most=most, kind="validation images")
+        return self._shown(self.material.validation, most=most, kind="validation images")
 
     def learnt(self, most: int | None = None) -> Shown:
         """Up to so many of the images that it learnt from, as in a test."""
-        return shown(self.material.train, self.material.pipeline, most=most, kind="training images")
+        return self._shown(self.material.train, most=most, kind="training images")
+
+    def _shown(self, part: Part, *, most: int | None, kind: str) -> Shown:
+        """Up to so many images of a part, evenly spaced through it and in its order."""
+        count = min(most or len(part), len(part))
+        places = torch.tensor([k * len(part) // count for k in range(count)])
+        some = part if count == len(part) else part.take(places.numpy())
+        shown = views_of(some, self.material.pipeline, at_once=self.at_once)
+        return Shown(batches=shown, words=f"{count:,} of {len(part):,} {kind}")
 
 
-def shown(part: Part, pipeline: Pipeline, *, most: int | None, kind: str) -> Shown:
-    """Up to so many images of a part, evenly spaced through it and in its order."""
-    count = min(most or len(part), len(part))
-    places = torch.tensor([k * len(part) // count for k in range(count)])
-    some = part if count == len(part) else part.take(places.numpy())
-    return Shown(batches=views_of(some, pipeline), words=f"{count:,} of {len(part):,} {kind}")
-
-
-def views_of(part: Part, pipeline: Pipeline) -> tuple[Batch, ...]:
+def views_of(part: Part, pipeline: Pipeline, *, at_once: int = MOST) -> tuple[Batch, ...]:
     """Every image of a part as the network takes it in a test, in order."""
-    return tuple(views(part, pipeline, BATCH))
+    return tuple(views(part, pipeline, at_once))

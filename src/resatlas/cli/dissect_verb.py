@@ -10,6 +10,8 @@ from resatlas.cli.together import ALWAYS, Together
 from resatlas.studies.dissection import dissect
 
 OPTIONS: Together = {
+    "--test-batch": ALWAYS,
+    "--out": ALWAYS,
     "--beside": ALWAYS,
     "--images": ALWAYS,
     "--swap": ALWAYS,
@@ -46,6 +48,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="lesion: let two units of one shape change places, as in stages.0.1,stages.0.2; repeatable",
     )
     parser.add_argument(
+        "--test-batch",
+        type=int,
+        metavar="N",
+        help="images shown at once (default: as many as training had memory for, 256 at most)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the answer (default: the run's)")
+    parser.add_argument(
         "--replay", action="store_true", help="flow: train once more, and look after every epoch, not at the ends alone"
     )
 
@@ -67,5 +76,7 @@ def run(options: argparse.Namespace) -> Outcome:
         images=options.images,
         swaps=options.swap,
         replay=options.replay,
+        out=options.out,
+        test_batch=options.test_batch,
     )
     return Outcome(to_json(found), text(found))

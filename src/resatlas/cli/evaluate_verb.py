@@ -24,6 +24,8 @@ SEVERAL_RUNS = With(what="two RUNs or more", holds=lambda options: len(options.r
 OTHER_DATA = With(what="--data", holds=lambda options: options.data is not None, otherwise="without --data")
 
 OPTIONS: Together = {
+    "--test-batch": ALWAYS,
+    "--out": ALWAYS,
     "--protocol": ALWAYS,
     "--ensemble": SEVERAL_RUNS,
     "--data": ALWAYS,
@@ -61,6 +63,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="stored",
         help="as training left them (default), or averaged exactly over the training images",
     )
+    parser.add_argument(
+        "--test-batch",
+        type=int,
+        metavar="N",
+        help="images shown at once (default: as many as training had memory for, 256 at most)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the predictions (default: the run's)")
     parser.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
     launching.arguments(parser, does="test")
 
@@ -77,6 +86,8 @@ def run(options: argparse.Namespace) -> Outcome:
         workers=workers(options),
         device=options.device,
         rank_timeout=rank_timeout(options),
+        test_batch=options.test_batch,
+        out=options.out,
     )
     with meter("images", quiet=options.quiet) as progress:
         found = (ensemble if options.ensemble else evaluate)(options.runs, asked, progress)
@@ -98,7 +109,10 @@ def _data(tested: Tested) -> dict[str, Any]:
             {"true": names[each.true], "predicted": names[each.predicted], "images": each.images}
             for each in tested.taken
         ],
-        "predictions": str(tested.file),
+        "predictions": None if tested.filing == "not written" else str(tested.file),
+        "test_images": tested.standing,
+        "same_as_results": {"yes": True, "no": False, "another test": None}[tested.same],
+        "note": tested.note,
     }
 
 
@@ -109,7 +123,7 @@ def _beside(found: list[Tested]) -> str:
         (" + ".join(map(plain, each.runs)), each.protocol.name, *(_number(each.values.get(name)) for name in names))
         for each in found
     ]
-    notes = [each.note for each in found if each.note]
+    notes = [f"{' + '.join(each.runs)}, {each.protocol.name}: {each.note}" for each in found if each.note]
     return "\n".join([aligned(("run", "protocol", *names), rows, left=2), *map(plain, notes)])
 
 
@@ -118,7 +132,10 @@ def _alone(tested: Tested) -> Iterator[str]:
     yield from (f"{name} {_number(value)}" for name, value in tested.values.items())
     yield ""
     yield f"{tested.protocol.name}: {view_text(tested.protocol.view, size=tested.size)}"
-    yield plain(tested.note or f"predictions of every image: {tested.file}")
+    if tested.filing != "not written":
+        yield plain(f"predictions of every image: {tested.file}")
+    if tested.note:
+        yield plain(tested.note)
     yield ""
     yield _classes(tested)
 

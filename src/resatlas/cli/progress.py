@@ -114,7 +114,12 @@ def _plain() -> "Watcher":
         say(" ".join(words))
         told[0] = time.monotonic()
 
-    return Watcher(on_start=on_start, on_step=on_step, on_epoch=on_epoch, on_note=say)
+    def on_image(what: str, done: int, total: int) -> None:
+        if time.monotonic() - told[0] > SILENCE_SECONDS:
+            told[0] = time.monotonic()
+            say(f"verifies {what}: {done} of {total}")
+
+    return Watcher(on_start=on_start, on_step=on_step, on_epoch=on_epoch, on_note=say, on_image=on_image)
 
 
 @contextmanager
@@ -153,8 +158,15 @@ def _live() -> "Iterator[Watcher]":
             )
             progress.update(tasks[-1], completed=state.step, epoch=f"{state.epoch + 1} of {epochs[-1]}", words=words)
 
+        def on_image(what: str, done: int, total: int) -> None:
+            if not tasks:
+                tasks.append(progress.add_task("", total=total, epoch="0", words=""))
+            words = f"verifies {what}: {done:,} of {total:,}"
+            progress.update(tasks[-1], completed=done, total=total, words=words)
+
         yield Watcher(
             on_start=on_start,
             on_step=on_step,
+            on_image=on_image,
             on_note=lambda text: console.print(plain(text), markup=False, soft_wrap=True),
         )

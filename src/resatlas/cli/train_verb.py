@@ -6,21 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from resatlas.arch.codec import decode
 from resatlas.arch.text import aligned
 from resatlas.cli import launching
 from resatlas.cli.launching import launched, rank_timeout, workers
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.progress import watcher
 from resatlas.cli.together import ALWAYS, Together, With
-from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
 from resatlas.errors import RecipeError, UnknownName, UsageError, unknown
+from resatlas.evaluation.portions import check_test_batch
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import PrecisionWanted, with_epochs
 from resatlas.recipes.settings import fields_named, with_settings
 from resatlas.runs import experiment as experiments
+from resatlas.runs.departures import Departures, sentences
 from resatlas.runs.environment import processes
 from resatlas.runs.experiment import Experiment, weights_in
+from resatlas.studies.own_images import resolved
 from resatlas.studies.single import SAVE_EVERY, carry_out, prepare
 from resatlas.training.execution import Device, Execution, Log
 from resatlas.training.leaving_out import CAP
@@ -55,6 +58,8 @@ A_START = With(
 )
 
 OPTIONS: Together = {
+    "--verify": ALWAYS,
+    "--test-batch": ALWAYS,
     "--data": ALWAYS,
     "--recipe": ALWAYS,
     "--epochs": ALWAYS,
@@ -141,6 +146,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     launching.arguments(parser, does="train")
     execution = parser.add_argument_group("what changes no result, up to rounding")
+    execution.add_argument(
+        "--verify",
+        choices=("none", "tested", "all"),
+        help="image files decoded before the first epoch: those of validation and test (default), all (default with "
+        "--unreadable skip) or none",
+    )
+    execution.add_argument(
+        "--test-batch",
+        type=int,
+        metavar="N",
+        help="images that a test shows at once (default: as many as training has memory for, 256 at most)",
+    )
     execution.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
     execution.add_argument(
         "--checkpoint-activations",
@@ -176,12 +193,16 @@ def run(options: argparse.Namespace) -> Outcome:
     if not 0 <= options.save_every < float("inf"):
         raise UsageError(f"--save-every is a number of seconds from 0; {options.save_every} is not")
     logs_here(execution.logs)
+    if options.test_batch is not None:
+        check_test_batch(options.test_batch)
     prepared = [prepare(each, out=_folder(options, each), resume=options.resume) for each in experiments_]
     how = {
         "resume": options.resume,
         "save_every": options.save_every,
         "workers": workers(options),
         "execution": execution,
+        "verify": options.verify,
+        "test_batch": options.test_batch,
     }
     with watcher(quiet=options.quiet) as watching:
         results = [carry_out(each, watcher=watching, **how) for each in prepared]
@@ -203,7 +224,7 @@ def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
     designs.resolve(options.design)
     return Experiment(
         design=options.design,
-        data=datasets.resolve(options.data).name,
+        data=resolved(options.data).name,
         recipe=recipe,
         seed=seed,
         compiled=options.compile or "nothing",
@@ -286,4 +307,10 @@ def _closing(results: list[dict[str, Any]], folders: list[Path]) -> str:
         for each, folder in zip(results, folders, strict=True)
     ]
     head = ("run", "seed", "train loss", "validation error %", "test error %", "images/s", "seconds")
-    return aligned(head, rows)
+    several = len(results) > 1
+    lines = [
+        plain(f"{folder}: {line}" if several else line)
+        for each, folder in zip(results, folders, strict=True)
+        for line in sentences(decode(Departures, each.get("departures", {}), where="departures"))
+    ]
+    return "\n".join([aligned(head, rows), *lines])

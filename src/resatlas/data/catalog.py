@@ -45,6 +45,11 @@ def separated(text: str) -> tuple[str, str, str]:
     return last if is_path(last[0]) else first
 
 
+def is_folder(text: str) -> bool:
+    """Whether a DATA text means a folder of images, which need not be there."""
+    return separated(text)[0] not in NAMED
+
+
 def is_path(name: str) -> bool:
     """Whether a name that is none of a data set means a folder of images: it has a slash, or the folder is there."""
     return "/" in name or (name != "" and is_directory(Path(name)))

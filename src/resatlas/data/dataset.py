@@ -3,14 +3,14 @@
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resatlas.arch.ops import Shape
-from resatlas.errors import DataError, UsageError
+from resatlas.errors import DataError
 
 if TYPE_CHECKING:  # describing a data set needs no numpy
     import numpy as np
@@ -125,9 +125,9 @@ class Parts:
 
 
 def fingerprint(parts: Parts) -> str:
-    """A digest of the names and sizes of all files, in order; nothing for images in memory, which the name fixes.
+    """What runs of earlier versions have in place of a fingerprint of each part: one digest of names and sizes.
 
-    No file is opened. One that cannot be found, which reading tells, counts as one of size -1.
+    Images in memory, which the name of the data set fixes, have none. A file that is missing counts as of size -1.
     """
     digest = hashlib.sha256()
     files = {role: part for role, part in vars(parts).items() if isinstance(part, ImageFiles)}
@@ -176,30 +176,43 @@ class DataSet:
 def hold_back(train: Part, share: Fraction) -> tuple[Part, Part | None]:
     """(kept, held back): floor(share·n + 1/2) images held back for validation, the same share of every class.
 
-    The split never changes with the seed of a run. Nothing is held back where the count is 0.
-
-    Raises: UsageError if a side would have fewer images than there are classes, or a class has a single image.
+    The split never changes with the seed of a run. At least one image of every class is kept: classes that are too
+    small give fewer, or none, and nothing is held back where none can be.
     """
     held = math.floor(share * len(train) + Fraction(1, 2))
     if held == 0:
         return train, None
     kept, validation = split(train.labels, held)
-    return train.take(kept), train.take(validation)
+    return (train.take(kept), train.take(validation)) if len(validation) else (train, None)
 
 
 def split(labels: "NDArray[np.int64]", count: int) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
     """Positions of all but `count` images, and of `count` images: stratified, each in the order of the source.
 
-    Raises: UsageError as `hold_back`.
+    Where a stratified split is impossible, since there are more classes than images on a side or a class has a single
+    image, classes give by the largest remainder, and each keeps an image.
     """
     import numpy as np
     from sklearn.model_selection import train_test_split
 
     sizes = np.unique_counts(labels).counts
     if min(count, len(labels) - count) < len(sizes) or sizes.min() < 2:
-        raise UsageError(
-            f"a stratified split leaves an image of every class on both sides; "
-            f"{len(labels)} images of {len(sizes)} classes cannot give up {count}"
-        )
+        taken = np.sort(np.concatenate([np.empty(0, np.int64), *_given(labels, count)]))
+        return np.setdiff1d(np.arange(len(labels)), taken), taken
     rest, taken = train_test_split(np.arange(len(labels)), test_size=count, stratify=labels.tolist(), random_state=0)
     return np.sort(rest), np.sort(taken)
+
+
+def _given(labels: "NDArray[np.int64]", count: int) -> "Iterator[NDArray[np.int64]]":
+    """Positions that each class gives, about `count` together: its share, rounded by the largest remainder."""
+    import numpy as np
+
+    places = [np.flatnonzero(labels == label) for label in np.unique(labels).tolist()]
+    shares = [Fraction(count * len(each), len(labels)) for each in places]
+    gives = [min(math.floor(share), len(each) - 1) for share, each in zip(shares, places, strict=True)]
+    for k in sorted(range(len(places)), key=lambda k: (math.floor(shares[k]) - shares[k], k)):
+        if sum(gives) < count and gives[k] < len(places[k]) - 1:
+            gives[k] += 1
+    draw = np.random.default_rng(0)
+    for give, each in zip(gives, places, strict=True):
+        yield draw.permutation(each)[:give]

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from resatlas.data.listing import shown
-from resatlas.errors import DataError, UsageError, quoted
+from resatlas.errors import DataError, UnreadableImage, UsageError, quoted
 from resatlas.values import reading
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -55,7 +55,7 @@ def decoded(file: Path) -> Pixels:
     try:
         return proportioned(pixels(content(file)))
     except DataError as error:
-        raise DataError(f"{shown(file)} is no image that can be read: {error}") from None
+        raise UnreadableImage(f"{shown(file)} is no image that can be read: {error}", file=str(file)) from None
     except MemoryError:
         raise MemoryError(f"the pixels of {shown(file)}") from None
 

@@ -13,13 +13,12 @@ from resatlas.data.dataset import ImageFiles, Part
 from resatlas.data.loading import Batch, Make, loaded
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import DataError
+from resatlas.evaluation.portions import Portion
 from resatlas.evaluation.showing import Showing, averaged, normalised_as, showings
 from resatlas.evaluation.windows import window_logits
 from resatlas.nets.network import Network
 from resatlas.recipes.images import MeanOf, MultiScale, View
 from resatlas.values.pulse import PULSE
-
-BATCH = 256
 
 Heard = Callable[[int, int], None]
 """Told how many images have been shown, and of how many; one that is shown again counts again."""
@@ -55,23 +54,32 @@ class Processes(Protocol):
 
 
 def unheard(shown: int, total: int) -> None:
-    """Nobody listens."""
+    """Nothing is shown."""
 
 
 @torch.no_grad()
 def answers(
-    network: nn.Module, part: Part, pipeline: Pipeline, view: View | None = None, heard: Heard = unheard
+    network: nn.Module,
+    part: Part,
+    pipeline: Pipeline,
+    view: View | None = None,
+    heard: Heard = unheard,
+    portion: Portion | None = None,
 ) -> Answers:
-    """The answers to a part in evaluation mode, each image once, in order; under the pipeline's view or another."""
+    """The answers to a part in evaluation mode, each image once, in order; under the pipeline's view or another.
+
+    `portion` is how many are shown at once, by default 256; it becomes smaller where memory runs out.
+    """
     network.eval()
+    portion = portion or Portion()
     if view is None or view == pipeline.view:
-        shown = views(part, pipeline, BATCH)
-        rows = (Answers(_said(network, each.images)[:, 0], each.labels, each.ids) for each in shown)
+        shown = views(part, pipeline, portion.size)
+        rows = (Answers(_said(network, each.images, portion)[:, 0], each.labels, each.ids) for each in shown)
         return joined_answers(list(_counted(rows, 0, len(part), heard)))
     several = list(showings(view, part))
     passes = []
     for k, showing in enumerate(several):
-        rows = _shown(network, part, pipeline, view, showing)
+        rows = _shown(network, part, pipeline, view, showing, portion)
         passes.append(joined_answers(list(_counted(rows, k * len(part), len(several) * len(part), heard))))
     return mean_answers(passes, averaged(view))
 
@@ -118,11 +126,13 @@ def mean(logits: Float[Tensor, "n m k"], mean_of: MeanOf) -> Float[Tensor, "n k"
     return logits.double().log_softmax(dim=2).logsumexp(dim=1) - math.log(count)
 
 
-def _shown(network: nn.Module, part: Part, pipeline: Pipeline, view: View, showing: Showing) -> Iterator[Answers]:
+def _shown(
+    network: nn.Module, part: Part, pipeline: Pipeline, view: View, showing: Showing, portion: Portion
+) -> Iterator[Answers]:
     """The answers to the batches of one pass, the mean over what is shown of each image."""
-    for batch in _batches(part, pipeline, showing):
+    for batch in _batches(part, pipeline, showing, portion.size):
         n, m = batch.images.shape[:2]
-        logits = _said(network, batch.images.flatten(0, 1), view)
+        logits = _said(network, batch.images.flatten(0, 1), portion, view)
         yield Answers(mean(logits.view(n, m * logits.shape[1], -1), averaged(view)), batch.labels, batch.ids)
 
 
@@ -135,20 +145,26 @@ def _counted(batches: Iterable[Answers], before: int, total: int, heard: Heard) 
         yield each
 
 
-def _said(network: nn.Module, images: Float[Tensor, "n c h w"], view: View | None = None) -> Float[Tensor, "n p k"]:
+def _said(
+    network: nn.Module, images: Float[Tensor, "n c h w"], portion: Portion, view: View | None = None
+) -> Float[Tensor, "n p k"]:
     """The logits of each place of the images that counts, of one or of every window; asked where the network is."""
     PULSE.beat()
     known = next(network.parameters(), images)
-    images = images.to(known.device, non_blocking=True)
-    if isinstance(view, MultiScale) and view.places == "windows":
-        return window_logits(cast("Network", network), images).cpu()
-    return network(images)[:, None].cpu()
+
+    def ask(some: Float[Tensor, "m c h w"]) -> Float[Tensor, "m p k"]:
+        some = some.to(known.device, non_blocking=True)
+        if isinstance(view, MultiScale) and view.places == "windows":
+            return window_logits(cast("Network", network), some).cpu()
+        return network(some)[:, None].cpu()
+
+    return portion.shown(ask, images)
 
 
-def _batches(part: Part, pipeline: Pipeline, showing: Showing) -> Iterator[Batch]:
-    """Every image of the part once, in order, as m crops: as many at a time as a batch has pixels."""
-    usual = BATCH * part.shape.height * part.shape.width
-    size = 1 if showing.values is None else max(usual // showing.values, 1)
+def _batches(part: Part, pipeline: Pipeline, showing: Showing, usual: int) -> Iterator[Batch]:
+    """Every image of the part once, in order, as m crops: as many at a time as a usual batch has pixels."""
+    values = usual * part.shape.height * part.shape.width
+    size = 1 if showing.values is None else max(values // showing.values, 1)
     make = _made(part, pipeline, showing)
     if isinstance(part, ImageFiles):
         chunks = torch.arange(len(part)).split(size)

@@ -83,7 +83,7 @@ def _history(training: Training) -> Iterable[str]:
     recipe = f"By the recipe {as_text(training.recipe)}, {training.epochs:,} epochs, seed {training.seed}"
     yield f"## Training\n\n{recipe}, from {_start(training.begun_from)}."
     if training.departures:
-        yield "Otherwise than the recipe says:\n\n" + _listed(map(as_text, training.departures))
+        yield "Otherwise than the recipe says, or left out:\n\n" + _listed(map(as_text, training.departures))
 
 
 def _start(weights: TrainedWeights | None) -> str:

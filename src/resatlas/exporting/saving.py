@@ -36,6 +36,7 @@ from resatlas.nets.weights import save_weights
 from resatlas.recipes.images import Centre
 from resatlas.runs import record
 from resatlas.runs.decoding import read_run
+from resatlas.runs.departures import sentences
 from resatlas.runs.files import drafted, sha256_of, write_bytes, write_json, write_text
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
@@ -118,7 +119,7 @@ def _training(run: RunRecord) -> Training:
         data=experiment.data if name in NAMED else f"{Path(name).name}{colon}{knobs}",
         note=run.beginning.note,
         recipe=experiment.recipe.name,
-        departures=run.beginning.departures,
+        departures=(*run.beginning.departures, *sentences(results.departures)),
         epochs=results.epochs,
         seed=experiment.seed,
         begun_from=weights and replace(weights, file=Path(weights.file).name),

@@ -14,6 +14,7 @@ from resatlas.reporting.comparison import APART, Row, about_labels, groups, labe
 from resatlas.reporting.predictions import wrong_answers
 from resatlas.reporting.report import Answer, report
 from resatlas.reporting.words import listed, presentable
+from resatlas.runs.departures import sentences
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.record import RunRecord, identity
 
@@ -156,7 +157,7 @@ def _group(label: str, shown: Row, runs: Sequence[RunRecord]) -> Group:
         seconds=median(run.outcome.seconds for run in runs),
         seconds_spread=(min(run.outcome.seconds for run in runs), max(run.outcome.seconds for run in runs)),
         machines=frozenset(map(_machine, runs)),
-        departures=tuple(dict.fromkeys(presentable(note) for run in runs for note in run.beginning.departures)),
+        departures=tuple(dict.fromkeys(presentable(note) for run in runs for note in _departures(run))),
     )
 
 
@@ -193,6 +194,11 @@ def _kind(entry: Entry | None, shown: Row) -> Hashable:
 def _machine(run: RunRecord) -> tuple[str, ...]:
     where = run.environment
     return (where.processor, where.cores, where.threads, where.version("torch")) if where else ()
+
+
+def _departures(run: RunRecord) -> tuple[str, ...]:
+    """What a run did otherwise than its recipe says, or left out."""
+    return (*run.beginning.departures, *sentences(run.outcome.departures))
 
 
 def neighbours(made: Sequence[Group]) -> tuple[tuple[Group, Group], ...]:

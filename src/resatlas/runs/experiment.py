@@ -61,7 +61,8 @@ class Experiment:
     def __post_init__(self) -> None:
         if not isinstance(self.recipe, Recipe):
             raise UsageError(f"an experiment takes a Recipe, as from recipes.catalog.resolve; {self.recipe!r} is none")
-        object.__setattr__(self, "design", designs.canonical(self.design))  # one design has one name in all runs
+        # one design has one name in all runs
+        object.__setattr__(self, "design", designs.canonical(self.design))
         if self.recipe.precision != "auto":
             object.__setattr__(self, "precision", self.recipe.precision)
         if not 0 <= self.seed < 2**31:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from resatlas.arch import plan as plans
 from resatlas.arch.plan import Plan
 from resatlas.errors import BlueprintError, FolderError
+from resatlas.runs.departures import Departures
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.seal import Sealed
 
@@ -86,6 +87,7 @@ class Results:
     test: Figures
     validation: Figures | None = None
     weights: str | None = None
+    departures: Departures = Departures()  # noqa: RUF009 - a frozen value
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -103,6 +105,7 @@ class EpochRow:
     validation_loss: float | None = None
     validation_error_percent: float | None = None
     skipped_steps: int | None = None
+    substituted_images: int | None = None
     overflows: int | None = None
     loss_scale: float | None = None
     weights: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 from resatlas.arch.codec import decode
 from resatlas.errors import BlueprintError, FolderError, UsageError
+from resatlas.runs.departures import AMENDED, UNREADABLE
 from resatlas.runs.files import read_json, sha256_of, write_json
 
 SEAL = "SEAL.json"
@@ -23,6 +24,8 @@ SEALED = (
     "results.json",
     "predictions.csv",
     "normalisation.safetensors",
+    AMENDED,
+    UNREADABLE,
 )
 """The files of a finished run that readers use, those of its checkpoints apart, whose manifests seal them."""
 

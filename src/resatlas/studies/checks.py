@@ -1,14 +1,17 @@
 """What is refused before a run is begun, gone on with or tested again."""
 
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan
-from resatlas.data.dataset import DataSet, Parts, fingerprint
+from resatlas.data.catalog import is_folder, separated
+from resatlas.data.dataset import DataSet
 from resatlas.errors import DataError, FolderError, quoted
 from resatlas.runs.experiment import Experiment, TrainedWeights, begun_as, digest
-from resatlas.runs.record import Beginning, RunRecord
+from resatlas.runs.record import RunRecord
+from resatlas.runs.restarting import trained_nothing
 from resatlas.runs.store import check_free, check_writable, find
 from resatlas.training.execution import Execution, device_of
 
@@ -20,6 +23,8 @@ def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str |
     """
     check_writable(out)
     begun = (out / "experiment.json").exists()
+    if begun and resume in (None, "auto") and trained_nothing(out):
+        return
     if resume is None or not begun:
         check_free(out)
     if resume not in (None, "auto") and not begun:
@@ -27,7 +32,7 @@ def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str |
     if not begun:
         return
     begun = find(out).beginning()
-    if digest(begun.experiment) != digest(begun_as(experiment, begun.experiment)):
+    if digest(begun.experiment) != digest(_as_begun(experiment, begun.experiment)):
         raise FolderError(f"{out} holds another experiment; give another folder with --out")
     if begun.plan != plan:
         then, now = (f"{cost(each).parameters:,}" for each in (begun.plan, plan))
@@ -37,16 +42,16 @@ def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str |
         )
 
 
-def check_images(run: Beginning | RunRecord, data: DataSet, parts: Parts) -> None:
-    """Refuse files that are not those that a run began with.
+def _as_begun(experiment: Experiment, begun: Experiment) -> Experiment:
+    """The experiment with what a continued run may have otherwise.
 
-    Raises: DataError
+    These are the path of its folder of images, whose files are compared, and what happens at images that cannot be
+    read, which is recorded.
     """
-    if run.images != fingerprint(parts):
-        raise DataError(
-            f"the images of {data.name} have changed since {run.folder} began: other names, sizes or "
-            "number; give another folder with --out"
-        )
+    same_knobs = separated(experiment.data)[2] == separated(begun.data)[2]
+    moved = same_knobs and is_folder(experiment.data) and is_folder(begun.data)
+    data = begun.data if moved else experiment.data
+    return begun_as(replace(experiment, unreadable=begun.unreadable, data=data), begun)
 
 
 def check_weights(plan: Plan, weights: TrainedWeights | None) -> None:

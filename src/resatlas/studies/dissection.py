@@ -1,19 +1,29 @@
 """A question put to finished runs: checked, answered, and written beside the first of them."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from resatlas.analysis import capacity
 from resatlas.analysis.answer import Answer, Fact, to_json
 from resatlas.analysis.questions import FOLDER, QUESTIONS
-from resatlas.data import catalog as datasets
+from resatlas.data.dataset import ImageFiles
+from resatlas.data.identity import Role
 from resatlas.errors import FolderError, UnknownName, UsageError, unknown
+from resatlas.evaluation.portions import check_test_batch
+from resatlas.runs.amendments import as_carried_out
 from resatlas.runs.decoding import read_run
 from resatlas.runs.files import make_folder, write_json
 from resatlas.runs.record import RunRecord
+from resatlas.runs.store import check_writable
 from resatlas.studies.checks import check_classes, check_plan
+from resatlas.studies.own_images import check_own, resolved
 from resatlas.training.threads import PASS, computing, threads_of
+from resatlas.values.memory import out_of_memory
 
 if TYPE_CHECKING:  # `capacity` needs no torch
     from resatlas.analysis.subject import Subject
@@ -27,29 +37,82 @@ def dissect(
     images: int | None = None,
     swaps: Sequence[tuple[str, str]] = (),
     replay: bool = False,
+    out: str | Path | None = None,
+    test_batch: int | None = None,
 ) -> Answer:
     """The answer of a run to a question of `QUESTIONS`, written to its folder as dissections/QUESTION.json.
 
     `beside` are further runs; `images` is how many are looked at, by default what the question needs. `swaps` are
-    pairs of units that change places (lesion); `replay` trains once more and looks after every epoch (flow).
+    pairs of units that change places (lesion); `replay` trains once more and looks after every epoch (flow). `out` is
+    another folder for the answer, which is given in any case: where nothing can be written, it says so. `test_batch` is
+    how many images are shown at once, by default what training had memory for, 256 at most.
     Raises: UnknownName, UsageError, FolderError, DataError, CheckpointError; DesignError where the network has no
         such thing.
     """
     _check(question, beside=beside, images=images, swaps=swaps, replay=replay)
+    if test_batch is not None:
+        check_test_batch(test_batch)
     first, *others = [_finished(Path(folder)) for folder in (run, *beside)]
-    if question == "capacity":
-        found = capacity.answer(first.name, first.plan)
-    else:
-        runs = (first, *others)
-        with computing(max(threads_of(each.folder, each.plan, images=PASS) for each in runs)):
-            found = _asked(question, [_opened(each) for each in runs], images=images, swaps=swaps, replay=replay)
-    folder = first.folder / FOLDER
+    if out is not None:
+        check_writable(Path(out))
+    with _place(first.folder if out is None else Path(out)) as (root, reason):
+        if question == "capacity":
+            found = capacity.answer(first.name, first.plan)
+        else:
+            runs = (first, *others)
+            with computing(max(threads_of(each.folder, each.plan, images=PASS) for each in runs)):
+                found = _on_images(question, runs, root / FOLDER, test_batch, images, swaps, replay=replay)
+        if not reason:
+            reason = _written(found, root, question)
+    if not reason:
+        return found
+    return replace(found, notes=(*found.notes, f"No file is written: {reason}; --out gives another folder."))
+
+
+@contextmanager
+def _place(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The folder itself, or if nothing can be written there one that is thrown away, and the reason."""
+    if not folder.exists() or os.access(folder, os.W_OK | os.X_OK):
+        yield folder, ""
+        return
+    with TemporaryDirectory() as other:
+        yield Path(other), f"{folder} cannot be written"
+
+
+def _written(found: Answer, root: Path, question: str) -> str:
+    """Write an answer; why it could not be, if so."""
     try:
-        make_folder(folder, within=first.folder)
-        write_json(folder / f"{question}.json", to_json(found), within=first.folder)
-    except OSError as error:
-        raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    return found
+        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root / FOLDER, within=root)
+        write_json(root / FOLDER / f"{question}.json", to_json(found), within=root)
+    except (OSError, FolderError) as error:
+        return f"{root / FOLDER} cannot be written ({(getattr(error, 'strerror', None) or str(error)).lower()})"
+    return ""
+
+
+def _on_images(
+    question: str,
+    runs: Sequence[RunRecord],
+    folder: Path,
+    test_batch: int | None,
+    images: int | None,
+    swaps: Sequence[tuple[str, str]],
+    *,
+    replay: bool,
+) -> Answer:
+    """The answer of runs that are shown images, fewer at once where memory runs out."""
+    notes: list[str] = []
+    subjects = [_opened(run, question, test_batch, notes) for run in runs]
+    while True:
+        try:
+            found = _asked(question, subjects, folder, images=images, swaps=swaps, replay=replay)
+            return replace(found, notes=(*found.notes, *dict.fromkeys(notes)))
+        except (MemoryError, RuntimeError, OSError) as error:
+            most = max(subject.at_once for subject in subjects)
+            if most == 1 or not out_of_memory(error):
+                raise
+        subjects = [replace(subject, at_once=max(subject.at_once // 2, 1)) for subject in subjects]
+        notes.append(f"There was too little memory for {most:,} images at once; {most // 2:,} were shown at once.")
 
 
 def _check(
@@ -85,25 +148,41 @@ def _finished(folder: Path) -> RunRecord:
     return run
 
 
-def _opened(run: RunRecord) -> "Subject":
-    """A finished run with its images.
+def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[str]) -> "Subject":
+    """A finished run with its images, which are those that it was trained on; notes say what else there is to say.
 
     Raises: as `dissect`.
     """
-    experiment = run.experiment
-    data = datasets.resolve(experiment.data)
+    experiment = as_carried_out(run.beginning)
+    data = resolved(experiment.data, of=run.beginning)
     check_classes(run, data)
     parts = data.read()
+    roles: tuple[Role, ...] = ("test",) if question == "explain" else ("train", "validation")
+    standing = check_own(
+        run.beginning,
+        data,
+        parts,
+        roles=roles,
+        purpose="images that were held back can no longer be told from those that were trained on; put the former back",
+    )
+    if standing.mended:
+        notes.append(f"{len(standing.mended):,} images that {run.name} could not read are replaced since.")
+    if standing.standing == "unrecorded":
+        notes.append(f"{run.name} has no record of its images; whether these are the same is unknown.")
     from resatlas.analysis.subject import Subject
+    from resatlas.evaluation.portions import images_at_once
     from resatlas.training.session import material, normaliser_of
 
     check_plan(run)
-    return Subject(run, material(parts, experiment, data, normaliser=normaliser_of(run)))
+    photographs = isinstance(parts.test, ImageFiles)
+    at_once = test_batch or images_at_once(run.plan, experiment.recipe, photographs=photographs)
+    return Subject(run, material(parts, experiment, data, normaliser=normaliser_of(run)), at_once)
 
 
 def _asked(
     question: str,
     subjects: "Sequence[Subject]",
+    folder: Path,
     *,
     images: int | None,
     swaps: Sequence[tuple[str, str]],
@@ -125,14 +204,12 @@ def _asked(
         case "surface":
             return surface.answer(subjects, images=images)
         case "explain":
-            return explain.answer(subjects, images=images, pictures=subjects[0].run.folder / FOLDER / "explain")
+            return explain.answer(subjects, images=images, pictures=folder / "explain")
         case _:
             raise UnknownName(unknown("question", question, QUESTIONS))
 
 
 def _flow(subjects: "Sequence[Subject]", *, images: int | None, replay: bool) -> Answer:
-    from dataclasses import replace
-
     from resatlas.analysis import flow
     from resatlas.analysis.replay import replayed
 

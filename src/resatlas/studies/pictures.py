@@ -10,7 +10,8 @@ from resatlas.data.dataset import DataSet, ImageSet, Parts
 from resatlas.errors import ResatlasError
 from resatlas.reporting.confusion import Pictures
 from resatlas.runs.record import RunRecord
-from resatlas.studies.checks import check_classes, check_images
+from resatlas.studies.checks import check_classes
+from resatlas.studies.own_images import check_own
 from resatlas.studies.single import read_parts
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _pictures(run: RunRecord, images: Sequence[str], read: Callable[[DataSet], P
         data = datasets.resolve(run.experiment.data)
         check_classes(run, data)
         parts = read(data)
-        check_images(run, data, parts)
+        check_own(run.beginning, data, parts, roles=("test",), purpose="none is shown")
     except (ResatlasError, ImportError):
         return f"No picture is shown: {name} is not on this machine, or is no longer what the runs were tested on."
     if not isinstance(parts.test, ImageSet) or parts.test.shape.channels not in (1, 3):

@@ -6,23 +6,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resatlas.arch.codec import encode
 from resatlas.arch.cost import cost
 from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan
 from resatlas.data import catalog as datasets
-from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts, fingerprint
+from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
 from resatlas.designs import catalog as designs
 from resatlas.designs.catalog import Entry
 from resatlas.errors import CheckpointError
-from resatlas.runs.decoding import decode_run, read_rows
+from resatlas.runs.amendments import as_carried_out
+from resatlas.runs.decoding import read_rows
 from resatlas.runs.environment import leading, processes, restarts
 from resatlas.runs.experiment import Experiment, default_folder
 from resatlas.runs.files import remove, write_json
 from resatlas.runs.record import METRICS, TIMING, EpochRow, TimingRow
-from resatlas.runs.seal import SEAL, write_seal
-from resatlas.runs.store import Run, begin, find
-from resatlas.studies.checks import check_folder, check_images, check_machine, check_weights
+from resatlas.runs.seal import SEAL
+from resatlas.runs.store import Run
+from resatlas.studies.checks import check_folder
+from resatlas.studies.counting import counted
 from resatlas.studies.departures import departures
+from resatlas.studies.entering import entered
+from resatlas.studies.finishing import finish
+from resatlas.studies.own_images import Verify, recorded_failures
 from resatlas.training.execution import Execution, determinism, device_of
 from resatlas.training.leaving_out import CAP
 from resatlas.training.threads import computing, threads_of
@@ -30,6 +36,7 @@ from resatlas.training.threads import computing, threads_of
 if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.data.pipeline import Pipeline
     from resatlas.evaluation.answers import Answers
+    from resatlas.evaluation.portions import Portion
     from resatlas.nets.network import Network
     from resatlas.training.distributed import World
     from resatlas.training.session import Material, Watcher
@@ -44,6 +51,8 @@ class How:
     save_every: float
     workers: int
     execution: Execution
+    verify: Verify | None
+    test_batch: int | None
 
 
 AS_USUAL = Execution()
@@ -110,70 +119,34 @@ def carry_out(
     save_every: float = SAVE_EVERY,
     workers: int = 1,
     execution: Execution = AS_USUAL,
+    verify: Verify | None = None,
+    test_batch: int | None = None,
 ) -> dict[str, Any]:
     """Train a prepared experiment to its end and test it once; its results, also those of a run finished before.
 
-    `workers` processes prepare photographs; their number changes no result.
+    `workers` processes prepare photographs; their number changes no result. `verify` says whose images are decoded
+    before the first epoch: by default those that are tested on, and all where unreadable ones are skipped. `test_batch`
+    is how many images a test shows at once, by default as many as the training has memory for, and 256 at most.
 
     Raises: Stopped, NonFiniteError, CheckpointError.
     """
-    how = How(watcher=watcher, resume=asked(resume), save_every=save_every, workers=workers, execution=execution)
+    how = How(
+        watcher=watcher,
+        resume=asked(resume),
+        save_every=save_every,
+        workers=workers,
+        execution=execution,
+        verify=verify,
+        test_batch=test_batch,
+    )
     if processes() == 1:
-        run = _entered(prepared, how)
+        run = entered(prepared, how)
         return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, how)
     from resatlas.training.distributed import joined
 
     with joined(rank_timeout=execution.rank_timeout, on_note=watcher.on_note) as world:
-        run = world.lead(lambda: _entered(prepared, how))
+        run = world.lead(lambda: entered(prepared, how))
         return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, how)
-
-
-def _entered(prepared: Prepared, how: How) -> Run:
-    """The run of a prepared experiment, begun if it was not.
-
-    Raises: UsageError for a device or a log that is not here, or where nothing can be compiled.
-    """
-    watcher = how.watcher
-    if (prepared.folder / "experiment.json").exists():
-        run = find(prepared.folder)
-        if run.finished:
-            if not run.concluded:
-                with run.locked():
-                    _finish(run)
-            watcher.on_note(f"{run.folder} is finished: nothing is left to train")
-            return run
-        run.settle()
-        begun = run.beginning()
-        check_images(begun, prepared.data, prepared.parts)
-        check_machine(begun.experiment, how.execution)
-        return run
-    experiment = settled(prepared.experiment, how)
-    check_machine(experiment, how.execution)
-    check_weights(prepared.plan, experiment.weights)
-    data = prepared.data
-    run = begin(
-        prepared.folder,
-        experiment,
-        prepared.plan,
-        classes=list(data.classes),
-        images=fingerprint(prepared.parts),
-        note=data.note,
-        departures=list(prepared.notes),
-    )
-    for note in prepared.notes:
-        watcher.on_note(note)
-    return run
-
-
-def settled(experiment: Experiment, how: How) -> Experiment:
-    """The experiment as it is begun: with the precision of this machine, where its recipe leaves that open."""
-    if experiment.precision:
-        return experiment
-    from resatlas.training.precision import chosen
-
-    precision, reason = chosen(device_of(how.execution.device))
-    how.watcher.on_note(f"precision auto is {precision}, here and wherever the run goes on: {reason}")
-    return replace(experiment, precision=precision)
 
 
 def train(experiment: Experiment, out: str | Path | None = None, *, resume: str | None = None) -> dict[str, Any]:
@@ -191,14 +164,25 @@ def train(experiment: Experiment, out: str | Path | None = None, *, resume: str 
 def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any]:
     """Train a run that no other process has, and test it."""
     from resatlas.evaluation.classification import classification
+    from resatlas.evaluation.portions import Portion, images_at_once
     from resatlas.training.distributed import current
     from resatlas.training.session import failure_written, material, normaliser_of, train
 
-    beginning = run.beginning()
-    experiment, world = beginning.experiment, current()
-    threads = threads_of(run.folder, beginning.plan, images=_pass(experiment, world, how), on_note=how.watcher.on_note)
+    begun, world = run.beginning(), current()
+    experiment = as_carried_out(begun)
+    threads = threads_of(run.folder, begun.plan, images=_pass(experiment, world, how), on_note=how.watcher.on_note)
     promise = determinism(asked=how.execution.deterministic, on_note=how.watcher.on_note)
-    with run.locked() if world.leads else nullcontext(), computing(threads), promise:
+    photographs = isinstance(prepared.parts.test, ImageFiles)
+    at_once = how.test_batch or images_at_once(
+        begun.plan, experiment.recipe, photographs=photographs, processes=world.size
+    )
+    portion = Portion(size=at_once, note=how.watcher.on_note)
+    with (
+        run.locked() if world.leads else nullcontext(),
+        computing(threads),
+        promise,
+        recorded_failures(run.folder, prepared.parts),
+    ):
         with failure_written(run, world, lambda: len(run.metrics)):
             if world.leads:  # the seal of results that someone has removed, to have them anew
                 remove(run.folder / SEAL, within=run.folder)
@@ -211,21 +195,24 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
                 workers=how.workers,
                 on_note=how.watcher.on_note,
             )
+
+        def answered(network: "Network", part: Part) -> "Answers":
+            return _answers(network, part, images.pipeline, world, portion)
+
         state = train(
             run,
             experiment,
             images=images,
             resume=found,
             save_every=how.save_every,
-            evaluate=lambda network, part, pipeline: classification(_answers(network, part, pipeline, world)),
+            evaluate=lambda network, part, _: classification(answered(network, part)),
             watcher=how.watcher,
             execution=how.execution,
+            test_batch=at_once,
         )
         with failure_written(run, world, lambda: state.epoch):
-            held_back = None
-            if images.validation:
-                held_back = _answers(state.tested, images.validation, images.pipeline, world)
-            tested = _answers(state.tested, images.test, images.pipeline, world)
+            held_back = answered(state.tested, images.validation) if images.validation else None
+            tested = answered(state.tested, images.test)
             return world.lead(lambda: _concluded(run, prepared, images, held_back, tested))
 
 
@@ -249,11 +236,11 @@ def _checkpoint(run: Run, resume: str | None, watcher: "Watcher") -> Path | None
     return found
 
 
-def _answers(network: "Network", part: Part, pipeline: "Pipeline", world: "World") -> "Answers":
+def _answers(network: "Network", part: Part, pipeline: "Pipeline", world: "World", portion: "Portion") -> "Answers":
     """The answers to a part, each image's by one of the processes."""
     from resatlas.evaluation.answers import answered_together, answers
 
-    return answered_together(part, world, lambda own: answers(network, own, pipeline))
+    return answered_together(part, world, lambda own: answers(network, own, pipeline, portion=portion))
 
 
 def _concluded(
@@ -271,32 +258,17 @@ def _concluded(
     if held_back:
         results["validation"] = dict(classification(held_back))
     results["test"] = finite(dict(classification(tested)), of="on the test images")
+    results["departures"] = encode(counted(run, images, held_back=held_back, tested=tested))
     names = names_in(images.test)
     write_predictions(run.folder / "predictions.csv", predictions(tested), prepared.data.classes, names)
     write_json(run.folder / "results.json", results, within=run.folder)
-    _finish(run)
+    finish(run)
     return results
-
-
-def _finish(run: Run) -> None:
-    """Seal a run that has its results, once its files agree with each other.
-
-    Raises: CheckpointError if its last checkpoint is not valid; FolderError if its files disagree.
-    """
-    from resatlas.training.checkpoint import MANIFEST, newest_valid
-
-    last, rejected = newest_valid(run.checkpoints)
-    if last is None or rejected:
-        raise CheckpointError(f"{run.folder} has no valid checkpoint of its end")
-    found = decode_run(run.folder)
-    if found.seal is None:
-        write_seal(run.folder, checkpoint=last.name, manifest=last / MANIFEST)
-    run.set_status("finished", epoch=found.outcome.epochs)
 
 
 def _trained(run: Run, prepared: Prepared, images: "Material") -> dict[str, Any]:
     """What results.json says of a training, without its tests."""
-    experiment, total, lengths = prepared.experiment, cost(prepared.plan), mean_lengths(prepared.plan)
+    experiment, total, lengths = run.beginning().experiment, cost(prepared.plan), mean_lengths(prepared.plan)
     metrics, timing = read_rows(run.folder / METRICS, EpochRow), read_rows(run.folder / TIMING, TimingRow)
     if not metrics or len(metrics) != len(timing):
         raise CheckpointError(

@@ -1,70 +1,50 @@
 """Finished runs tested again: under any protocol, alone or as an ensemble, on their own images or on others."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
+from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resatlas.data import catalog as datasets
-from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
-from resatlas.errors import DataError, FolderError, UsageError, quoted
+from resatlas.data.dataset import DataSet, ImageFiles, Parts
+from resatlas.errors import DataError, FolderError, UsageError
 from resatlas.evaluation import protocol as protocols
+from resatlas.evaluation.portions import check_test_batch
 from resatlas.evaluation.protocol import Protocol
 from resatlas.runs.decoding import read_run
 from resatlas.runs.experiment import distinct_name, folder_name
 from resatlas.runs.record import PREDICTIONS, RunRecord
-from resatlas.studies.checks import check_classes, check_plan
-from resatlas.training.execution import Device, device_of
+from resatlas.runs.store import check_writable
+from resatlas.studies.own_images import Standing, resolved
+from resatlas.studies.subject import AS_TRAINED, Asked, Progress, Subject, subject_of, unwatched
 from resatlas.training.threads import PASS, computing, threads_of
-from resatlas.training.watch import RANK_TIMEOUT
 
 if TYPE_CHECKING:  # a wrong word is answered before torch is there
     from contextlib import AbstractContextManager
 
-    from resatlas.data.normalisation import Normaliser
-    from resatlas.data.pipeline import Pipeline
     from resatlas.evaluation.answers import Answers
     from resatlas.evaluation.confusion import Missed, Taken
-    from resatlas.nets.network import Network
     from resatlas.training.distributed import World
 
-Statistics = Literal["stored", "reestimated"]
-Among = Literal["data", "run"]
+Same = Literal["yes", "no", "another test"]
+Filing = Literal["written", "kept", "not written"]
 
-Progress = Callable[[str, int, int], None]
-"""Told which run is tested under which protocol, and how many images of how many it has been shown."""
+ROUNDING = 1e-3
+"""By which share of it a loss may differ where it was computed otherwise, as on another machine."""
 
-
-def unwatched(what: str, shown: int, total: int) -> None:
-    """Nobody looks."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """How runs are tested.
-
-    `protocols` are texts; none means the recipe's first view. `data` is a DATA text, where it is not the run's own.
-    `among` is whose classes a network chooses from, where it knows more than the data have. `statistics` are those
-    of the normalisations: as training left them, or averaged over the training images. `device` is the GPU where there
-    is one.
-    """
-
-    protocols: tuple[str, ...] = ()
-    data: str | None = None
-    among: Among = "data"
-    statistics: Statistics = "stored"
-    workers: int = 1
-    device: Device | None = None
-    rank_timeout: float = RANK_TIMEOUT
+MOST_LETTERS = 80
+"""Of a data set's path in the name of a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tested:
     """One evaluation: of which runs, on what and how, its values by name, its classes, and its file of predictions.
 
-    `note` says what became of the file if that needs words.
+    `standing` is that of the images to those of the run; `same` says whether the test that the training ended with
+    found the same. `filing` says what became of the file. `note` has what there is to say of these.
     """
 
     runs: tuple[str, ...]
@@ -76,37 +56,13 @@ class Tested:
     missed: tuple["Missed", ...]
     taken: tuple["Taken", ...]
     file: Path
+    filing: Filing
+    standing: Standing
+    same: Same
     note: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Subject:
-    """A run ready to be tested: its network, the images, and which of its outputs are the data's classes."""
-
-    run: RunRecord
-    network: "Network"
-    data: DataSet
-    test: Part
-    pipeline: "Pipeline"
-    classes: tuple[str, ...]
-    columns: tuple[int, ...]
-    labels: tuple[int, ...]
-
-    def answers(self, protocol: Protocol, world: "World", progress: Progress) -> "Answers":
-        """What it answers under a protocol, each image's by one of the processes; the first tells of its share."""
-        import torch
-
-        from resatlas.evaluation.answers import answered_together, answers, restricted, unheard
-
-        share = f" share 1 of {world.size}" if world.size > 1 else ""
-        heard = partial(progress, f"{self.run.folder} {protocol.name}{share}") if world.leads else unheard
-        found = answered_together(
-            self.test, world, lambda own: answers(self.network, own, self.pipeline, protocol.view, heard)
-        )
-        return restricted(found._replace(labels=torch.tensor(self.labels)[found.labels]), self.columns)
-
-
-def evaluate(runs: Sequence[str | Path], asked: Asked = Asked(), progress: Progress = unwatched) -> list[Tested]:
+def evaluate(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Progress = unwatched) -> list[Tested]:
     """Each run under each protocol, one after another, and a file of predictions for each.
 
     Raises: FolderError if there is no run or it is not finished; UsageError, DataError, CheckpointError,
@@ -121,7 +77,7 @@ def evaluate(runs: Sequence[str | Path], asked: Asked = Asked(), progress: Progr
         ]
 
 
-def ensemble(runs: Sequence[str | Path], asked: Asked = Asked(), progress: Progress = unwatched) -> list[Tested]:
+def ensemble(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Progress = unwatched) -> list[Tested]:
     """The mean softmax of all runs under each protocol, by default under the first one's own.
 
     Raises: as `evaluate`; UsageError for a single run; DataError if the runs were not tested on the same images.
@@ -157,8 +113,15 @@ Wanted = tuple[RunRecord, tuple[Protocol, ...]]
 
 
 def _wanted(folders: Sequence[str | Path], asked: Asked) -> list[Wanted]:
-    """The runs and the protocols of each, checked before any image is read."""
+    """The runs and the protocols of each, checked before any image is read.
+
+    Raises: FolderError, also where --out cannot be written; UsageError.
+    """
     runs = [finished(Path(folder)) for folder in folders]
+    if asked.test_batch is not None:
+        check_test_batch(asked.test_batch)
+    if asked.out:
+        check_writable(asked.out)
     return [(run, protocols.resolve(asked.protocols, run.experiment.recipe)) for run in runs]
 
 
@@ -177,100 +140,15 @@ def _subjects(wanted: Sequence[Wanted], asked: Asked, world: "World") -> Iterato
     """The runs ready to be tested, and the protocols of each, which their images can be seen under."""
     read = cache(_read)
     for run, each in wanted:
-        subject = _subject(run, asked, read, world)
+        subject = subject_of(run, asked, read, world)
         for protocol in each:
             protocols.check(protocol, subject.data, subject.test)
         yield subject, each
 
 
 def _read(text: str) -> tuple[DataSet, Parts]:
-    data = datasets.resolve(text)
+    data = resolved(text)
     return data, data.read()
-
-
-def _subject(run: RunRecord, asked: Asked, read: Callable[[str], tuple[DataSet, Parts]], world: "World") -> Subject:
-    experiment = run.experiment
-    known = datasets.resolve(asked.data or experiment.data)
-    columns = _columns(run, known)
-    data, parts = read(known.name)
-    from resatlas.data.batches import pipeline_for
-    from resatlas.training.session import normaliser_of, trained
-
-    check_plan(run)
-    pipeline = pipeline_for(
-        experiment.recipe,
-        data,
-        parts.train,
-        normaliser=normaliser_of(run) or _measured(run, read),
-        unreadable=experiment.unreadable,
-        workers=asked.workers,
-    )
-    network = trained(run, experiment).to(device_of(asked.device))
-    if asked.statistics == "reestimated":
-        _reestimate(run, network, read(experiment.data), asked, world)
-    whole = asked.among == "run"
-    return Subject(
-        run=run,
-        network=network,
-        data=data,
-        test=parts.test,
-        pipeline=pipeline,
-        classes=run.classes if whole else data.classes,
-        columns=tuple(range(len(run.classes))) if whole else columns,
-        labels=columns if whole else tuple(range(len(columns))),
-    )
-
-
-def _measured(run: RunRecord, read: Callable[[str], tuple[DataSet, Parts]]) -> "Normaliser":
-    """How a run normalises its images that does not say so: as they are measured again."""
-    from resatlas.training.session import material
-
-    data, parts = read(run.experiment.data)
-    return material(parts, run.experiment, data).pipeline.normaliser
-
-
-def _columns(run: RunRecord, data: DataSet) -> tuple[int, ...]:
-    """Which of a run's outputs each class of the data is.
-
-    Raises: DataError if the run has not learnt one of them, or its own data have others now; UsageError if its network
-        does not take the images.
-    """
-    if data.name == run.experiment.data:
-        check_classes(run, data)
-    places = {name: k for k, name in enumerate(run.classes)}
-    strange = [name for name in data.classes if name not in places]
-    if strange:
-        more = f" and {len(strange) - 1:,} other{'s' if len(strange) > 2 else ''}" if len(strange) > 1 else ""
-        raise DataError(
-            f"{run.folder} has not learnt {quoted(strange[0])}{more} of {data.name}; test it on classes that it knows "
-            "by the same names"
-        )
-    if data.image != run.plan.image:
-        raise UsageError(
-            f"images of {data.name} are {data.image}, and {run.folder} takes {run.plan.image}; size is a knob of most "
-            f"data, as in {datasets.separated(data.name)[0]}:size={run.plan.image.height}"
-        )
-    return tuple(places[name] for name in data.classes)
-
-
-def _reestimate(run: RunRecord, network: "Network", own: tuple[DataSet, Parts], asked: Asked, world: "World") -> None:
-    """Give the network statistics averaged over its training images, each shown once as in one more epoch."""
-    from resatlas.data.batches import batches, source
-    from resatlas.evaluation.norm_statistics import averaged_statistics, batch_of, set_statistics
-    from resatlas.training.session import material, normaliser_of
-
-    experiment, (data, parts) = run.experiment, own
-    images = material(parts, experiment, data, normaliser=normaliser_of(run), workers=asked.workers)
-    once = replace(images.pipeline, repeats=1)
-    shown = batches(
-        source(images.train, once),
-        once,
-        seed=experiment.seed,
-        epoch=run.outcome.epochs,
-        batch=batch_of(len(images.train), experiment.recipe.norm_group or experiment.recipe.batch),
-        leftover="kept",
-    )
-    set_statistics(network, world.lead(lambda: averaged_statistics(network, (each.images for each in shown))))
 
 
 def _check_alike(subjects: Sequence[Subject]) -> None:
@@ -280,16 +158,16 @@ def _check_alike(subjects: Sequence[Subject]) -> None:
     """
     first = subjects[0]
     for other in subjects[1:]:
-        if (_source(other.data), other.classes) != (_source(first.data), first.classes):
+        if (_images(other), other.classes) != (_images(first), first.classes):
             raise DataError(
                 f"the runs of an ensemble answer to the same images: {first.run.folder} to those of {first.data.name}, "
                 f"{other.run.folder} to those of {other.data.name}"
             )
 
 
-def _source(data: DataSet) -> str:
-    """The name without its knobs, which change no image's place."""
-    return datasets.separated(data.name)[0]
+def _images(subject: Subject) -> str:
+    """What tells the test images of two subjects apart: the fingerprint of files, else the name without its knobs."""
+    return subject.identity or datasets.separated(subject.data.name)[0]
 
 
 def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> Tested:
@@ -308,14 +186,27 @@ def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, ask
     measures = (*classification(given), *top5(given), *calibration(given))
     values: dict[str, float] = finite(dict(measures), of=f"on the test images under {protocol.name}")
     counts = confusion(given)
-    file = _file(subjects, protocol, asked)
-    note = ""
-    if file.name == PREDICTIONS and first.run.predictions is not None:
-        if values["error_percent"] != first.run.outcome.test.error_percent:
-            note = f"{file} stays as the run wrote it; this evaluation has another error than results.json"
+    same = _same(values, subjects, protocol, asked)
+    notes = [each.note for each in subjects if each.note] + [line for each in subjects for line in each.halvings]
+    filing: Filing = "written"
+    own = first.run.folder / PREDICTIONS
+    file = own if same == "yes" else (asked.out or first.run.folder) / _file_name(subjects, protocol, asked)
+    if same == "no":
+        error = first.run.outcome.test.error_percent
+        notes.append(f"results.json has another error, {error:.6g} %, or loss")
+    if same == "yes":
+        notes.append(f"the same as in results.json; {own} is kept")
+    if file == own and own.exists():
+        filing = "kept"
     else:
         names = first.test.files if isinstance(first.test, ImageFiles) else ()
-        write_predictions(file, predictions(given), first.classes, names)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_predictions(file, predictions(given), first.classes, names)
+        except (OSError, FolderError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            notes.append(f"no file is written: {file.parent} cannot be written ({reason}); --out gives another folder")
+            filing = "not written"
     return Tested(
         runs=tuple(str(each.run.folder) for each in subjects),
         data=first.data.name,
@@ -326,24 +217,40 @@ def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, ask
         missed=missed(counts),
         taken=taken(counts),
         file=file,
-        note=note,
+        filing=filing,
+        standing=first.standing,
+        same=same,
+        note="; ".join(dict.fromkeys(notes)),
     )
 
 
-def _file(subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> Path:
-    """predictions.csv for the test that results.json tells of; for any other its words follow in the name."""
-    run = subjects[0].run
+def _same(values: Mapping[str, float], subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> Same:
+    """Whether a test that was the run's own found what its results say, up to rounding."""
+    first = subjects[0]
+    own = first.standing in ("own", "unrecorded") and first.classes == first.run.classes
+    usual = len(subjects) == 1 and asked.statistics == "stored" and protocol.view == first.run.experiment.recipe.view
+    if not (own and usual):
+        return "another test"
+    before = first.run.outcome.test
+    equal = (values["error_percent"], values["images"]) == (before.error_percent, before.images)
+    return "yes" if equal and isclose(values["loss"], before.loss, rel_tol=ROUNDING) else "no"
+
+
+def _file_name(subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> str:
+    """The name of a file of predictions by what is tested; predictions.csv is the training's own, and no other's."""
+    first = subjects[0]
     words = []
     if len(subjects) > 1:
-        names = "\n".join(f"{each.run.digest} {each.run.network}" for each in subjects)
+        names = "\n".join(f"{each.run.name} {each.run.digest} {each.run.network}" for each in subjects)
         digest = hashlib.sha256(names.encode()).hexdigest()[:8]
         words.append(f"ensemble-{len(subjects)}-{digest}")
-    if subjects[0].data.name != run.experiment.data:
-        words.append(distinct_name(subjects[0].data.name))
-    if len(subjects[0].columns) < len(run.classes):
+    if first.standing in ("other", "mended"):
+        words.append("-".join(filter(None, (distinct_name(first.data.name)[-MOST_LETTERS:], first.identity))))
+    if len(first.columns) < len(first.run.classes):
         words.append("restricted")
     if asked.statistics == "reestimated":
         words.append("reestimated")
-    if words or protocol.view != run.experiment.recipe.view:
-        words.append(protocol.name)
-    return run.folder / f"{folder_name('-'.join(['predictions', *words]))[:200]}.csv"
+    name = folder_name("-".join(["predictions", *words, protocol.name]))
+    if len(name) > 2 * MOST_LETTERS:
+        name = f"{name[: 2 * MOST_LETTERS]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{name}.csv"

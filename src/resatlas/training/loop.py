@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from resatlas.data.batches import Batch, Source, batches
-from resatlas.data.order import derive
+from resatlas.data.dataset import ImageFiles
+from resatlas.data.order import derive, shown
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import NonFiniteError
 from resatlas.nets.norm_groups import RunningStatistics, running
@@ -118,9 +119,23 @@ def epoch(state: TrainState, course: Course) -> Iterator[Batch]:
         start=state.batch,
         share=course.world.share,
     )
+    wanted = _wanted(state, course)
     for batch in own:
+        if wanted is not None:
+            strangers = float((batch.ids != next(wanted)).sum())
+            state.tally.substituted += int(course.world.sums(strangers)[0])
         images, labels = (each.to(course.device, non_blocking=True) for each in (batch.images, batch.labels))
         yield batch._replace(images=images, labels=labels)
+
+
+def _wanted(state: TrainState, course: Course) -> Iterator[Tensor] | None:
+    """The ids of this process's images, batch by batch from the state on, where others may be shown in their place."""
+    part, recipe = course.images, course.recipe
+    if not isinstance(part, ImageFiles) or course.pipeline.unreadable != "skip":
+        return None
+    chunks = shown(course.seed, state.epoch, len(part), repeats=course.pipeline.repeats, batch=recipe.batch)
+    ids = torch.from_numpy(part.ids)
+    return (ids[course.world.share(chunk) % len(part)] for chunk in chunks[state.batch :])
 
 
 def step(state: TrainState, batch: Batch, course: Course) -> None:

@@ -58,6 +58,8 @@ class Watcher:
     on_step: Callable[[TrainState], None] = lambda *_: None
     on_epoch: Callable[[dict[str, Any], dict[str, Any]], None] = lambda *_: None
     on_note: Callable[[str], None] = lambda *_: None
+    on_image: Callable[[str, int, int], None] = lambda *_: None
+    """Before the first step: which images are verified, how many have been, and of how many."""
 
 
 UNWATCHED = Watcher()
@@ -122,9 +124,11 @@ def train(
     evaluate: Evaluate,
     watcher: Watcher,
     execution: Execution = AS_USUAL,
+    test_batch: int | None = None,
 ) -> TrainState:
     """Train to the end, from the start or from a checkpoint.
 
+    `test_batch` is how many images `evaluate` shows at once, for the record.
     Raises: Stopped after a signal, with a checkpoint of the last step; NonFiniteError; CheckpointError.
     """
     world, begun = current(), run.beginning()
@@ -135,7 +139,7 @@ def train(
         watcher.on_note(note)
     course = course_of(experiment, images, world, state)
     logs = logs_here(execution.logs) if world.leads else ()
-    _ready(run, state, course, _told(course, execution, logs))
+    _ready(run, state, course, {**_told(course, execution, logs), "test_batch": test_batch})
     saved = time.monotonic()
 
     def save() -> None:
@@ -174,6 +178,8 @@ def train(
             with uncompiled(experiment.compiled):
                 metrics, timing = _metrics(state, tally, images, evaluate), _timing(state, tally, seconds)
             metrics |= _left_out(state, experiment)
+            if experiment.unreadable == "skip" and isinstance(images.train, ImageFiles):
+                metrics["substituted_images"] = tally.substituted
             if world.leads:
                 run.record_epoch(metrics, timing)
                 log({**timing, **metrics})

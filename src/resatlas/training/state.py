@@ -11,11 +11,12 @@ from resatlas.recipes.schedule import START, Pace
 
 @dataclass
 class Tally:
-    """Sums over the images seen so far in an epoch."""
+    """Sums over the images seen so far in an epoch; `substituted` are those shown in place of unreadable ones."""
 
     images: int = 0
     loss: float = 0.0
     errors: int = 0
+    substituted: int = 0
 
     def add(self, *, images: int, loss: float, errors: int) -> None:
         """Count a batch with its mean loss."""

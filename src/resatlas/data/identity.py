@@ -1,0 +1,105 @@
+"""Whether the image files of two moments are the same ones: a fingerprint for each part of a data set."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Literal, get_args
+
+from resatlas.data.dataset import ImageFiles, Part, Parts
+from resatlas.errors import DataError, quoted
+
+Role = Literal["train", "validation", "test"]
+By = Literal["content", "size"]
+
+MOST_BYTES = 8 << 30
+"""Of a part in all, up to which the content of its files counts: ImageNet's test images have 6.7 GB.
+
+A larger part, as ImageNet's training images (138 GB), is known by the names and sizes of its files: reading it would
+take longer than most trainings. Measurements: docs/decisions/0010-identity-of-images.md.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """What the files of one part have in common with every copy of them, wherever it lies.
+
+    `names` is a digest of the names below the part's folder in their order, which begin with the class; `files` of
+    the names with the content, or the size, of each; `loose` of contents or sizes alone, in no order.
+    """
+
+    images: int
+    by: By
+    names: str
+    files: str
+    loose: str
+
+    def __str__(self) -> str:
+        """It as one word: images:by:names:files:loose."""
+        return ":".join(map(str, astuple(self)))
+
+    @property
+    def short(self) -> str:
+        """The first eight digits of its digest, for the name of a file."""
+        return self.files[:8]
+
+
+def parsed(text: str) -> Fingerprint:
+    """The fingerprint that `str` wrote.
+
+    Raises: DataError if the text is not one.
+    """
+    words = text.split(":")
+    if len(words) != 5 or not words[0].isdecimal() or words[1] not in get_args(By):
+        raise DataError(f"{quoted(text)} is not the fingerprint of images")
+    images, by, names, files, loose = words
+    return Fingerprint(
+        images=int(images), by="size" if by == "size" else "content", names=names, files=files, loose=loose
+    )
+
+
+def parts_in_files(parts: Parts) -> dict[Role, ImageFiles]:
+    """The parts whose images are files, by their roles."""
+    every: dict[Role, Part | None] = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    return {role: part for role, part in every.items() if isinstance(part, ImageFiles)}
+
+
+def fingerprint_of(part: ImageFiles, marks: Sequence[str], by: By) -> Fingerprint:
+    """The fingerprint of a part, of each of whose files the mark is the sha256 of its content, or its size."""
+    names, files = hashlib.sha256(), hashlib.sha256()
+    for name, mark in zip(part.files, marks, strict=True):
+        names.update(os.fsencode(name) + b"\0")
+        files.update(os.fsencode(name) + b"\0" + mark.encode() + b"\0")
+    loose = hashlib.sha256("\0".join(sorted(marks)).encode())
+    return Fingerprint(
+        images=len(part), by=by, names=names.hexdigest()[:16], files=files.hexdigest(), loose=loose.hexdigest()[:16]
+    )
+
+
+def difference(before: Fingerprint, now: Fingerprint) -> str:
+    """In words how the files of a part differ from those of before; empty if they do not."""
+    if before == now:
+        return ""
+    if before.images != now.images:
+        return f"{now.images:,} images, where it had {before.images:,}"
+    if before.names != now.names:
+        return "images of other names"
+    if before.loose == now.loose:
+        return "the same images under each other's names, as after a swap of two classes"
+    return f"images of the same names with other {'content' if before.by == now.by == 'content' else 'sizes'}"
+
+
+def differences(before: Mapping[Role, Fingerprint], now: Mapping[Role, Fingerprint]) -> dict[Role, str]:
+    """The parts that differ, each with how it does; a part that one of them lacks is one."""
+    found: dict[Role, str] = {}
+    for role in sorted({*before, *now}):
+        match before.get(role), now.get(role):
+            case Fingerprint() as old, Fingerprint() as new:
+                words = difference(old, new)
+            case Fingerprint(), None:
+                words = "no image files"
+            case _:
+                words = "image files, where it had none"
+        if words:
+            found[role] = words
+    return found

@@ -1,0 +1,94 @@
+"""What changed of a run after it began: images that were mended, another answer to images that cannot be read.
+
+`amended.json` of a run has one entry for each such change, in order; `unreadable.json` lists the image files that
+could not be read, with what they were then, so that mending them is told from any other change.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from resatlas.arch.codec import decode, encode
+from resatlas.errors import FolderError, UsageError
+from resatlas.runs.departures import AMENDED, UNREADABLE
+from resatlas.runs.experiment import Experiment
+from resatlas.runs.files import read_json, write_json
+from resatlas.runs.record import Beginning
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartImages:
+    """The fingerprint of one part of the data, as text."""
+
+    part: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amendment:
+    """A change after so many finished epochs: the images from there on, those of them that were mended, the policy."""
+
+    epoch: int
+    unreadable: Literal["error", "skip"]
+    images: tuple[PartImages, ...]
+    mended: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """An image file that could not be read: of which part, why, and the mark that it had in the part's fingerprint."""
+
+    part: str
+    file: str
+    reason: str
+    mark: str
+
+
+def amendments(folder: Path) -> tuple[Amendment, ...]:
+    """The changes of a run, in their order.
+
+    Raises: FolderError if its file does not hold any.
+    """
+    return tuple(decode_rows(folder / AMENDED, Amendment))
+
+
+def unreadable(folder: Path) -> tuple[Unreadable, ...]:
+    """The image files that a run could not read.
+
+    Raises: FolderError if its file does not hold any.
+    """
+    return tuple(decode_rows(folder / UNREADABLE, Unreadable))
+
+
+def decode_rows(file: Path, kind: type[Any]) -> Sequence[Any]:
+    """The values of one kind that a file of a run lists; none where there is no such file."""
+    if not file.exists():
+        return ()
+    rows = read_json(file)
+    if not isinstance(rows, list):
+        raise FolderError(f"{file} is not a list")
+    try:
+        return [decode(kind, row, where=file.name) for row in rows]
+    except UsageError as error:
+        raise FolderError(f"{file}: {error}") from None
+
+
+def amend(folder: Path, amendment: Amendment) -> None:
+    """Record a change."""
+    write_json(folder / AMENDED, [encode(each) for each in (*amendments(folder), amendment)], within=folder)
+
+
+def record_unreadable(folder: Path, files: Iterable[Unreadable]) -> None:
+    """Add image files to the list of those that could not be read; one that is listed stays as it is."""
+    known = {(each.part, each.file): each for each in unreadable(folder)}
+    for each in files:
+        known.setdefault((each.part, each.file), each)
+    if known:
+        write_json(folder / UNREADABLE, [encode(each) for each in known.values()], within=folder)
+
+
+def as_carried_out(run: Beginning) -> Experiment:
+    """The experiment of a run with the policy for images that cannot be read which it has now."""
+    changes = amendments(run.folder)
+    return replace(run.experiment, unreadable=changes[-1].unreadable) if changes else run.experiment

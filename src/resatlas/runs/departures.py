@@ -1,0 +1,82 @@
+"""What a training did otherwise than its user would assume, counted; results.json has it under `departures`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+AMENDED = "amended.json"
+"""The file of a run that has what changed after it began."""
+
+UNREADABLE = "unreadable.json"
+"""The file of a run that lists the images that could not be read."""
+
+MOST_NAMED = 5
+"""Classes that a sentence names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unread:
+    """How many images of each part cannot be read."""
+
+    train: int = 0
+    validation: int = 0
+    test: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untested:
+    """The classes of which a part has no image."""
+
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Departures:
+    """The counts.
+
+    `substituted_images` counts how often another image of its class was shown in place of one that cannot be read.
+    `left_over_images` are those of one epoch that no batch has, since the last batch would be smaller; they are others
+    in every epoch. `skipped_steps` had a loss or gradient that was not finite; `overflows` are updates skipped in fp16.
+    """
+
+    unreadable_images: Unread = Unread()
+    substituted_images: int = 0
+    mended_images: int = 0
+    left_over_images: int = 0
+    classes_without_images: Untested = Untested()
+    skipped_steps: int = 0
+    overflows: int = 0
+
+
+def sentences(found: Departures) -> Iterator[str]:
+    """A sentence for everything that is counted."""
+    if found.unreadable_images.train:
+        times = f"{found.substituted_images:,} times" if found.substituted_images != 1 else "once"
+        what = _counted(found.unreadable_images.train, "training image")
+        yield f"{what} cannot be read; other images of the class stood in for them {times} ({UNREADABLE})"
+    elif found.substituted_images:
+        yield f"images that cannot be read were substituted {_counted(found.substituted_images, 'time')}"
+    for kind, count in (("validation", found.unreadable_images.validation), ("test", found.unreadable_images.test)):
+        if count:
+            what = _counted(count, f"{kind} image")
+            yield f"{what} cannot be read and {'is' if count == 1 else 'are'} left out of the test ({UNREADABLE})"
+    if found.mended_images:
+        yield f"{_counted(found.mended_images, 'image')} became readable during the training ({AMENDED})"
+    if found.left_over_images:
+        yield (
+            f"{_counted(found.left_over_images, 'image')} left over in every epoch, others each time: the last batch "
+            "would be smaller"
+        )
+    for kind, classes in vars(found.classes_without_images).items():
+        if classes:
+            more = f" and {len(classes) - MOST_NAMED:,} more" if len(classes) > MOST_NAMED else ""
+            yield f"{kind} has no images of {_counted(len(classes), 'class')}: {', '.join(classes[:MOST_NAMED])}{more}"
+    if found.skipped_steps:
+        yield f"{_counted(found.skipped_steps, 'step')} skipped: the loss or a gradient was not finite"
+    if found.overflows:
+        yield f"{_counted(found.overflows, 'update')} skipped: gradients overflowed in fp16"
+
+
+def _counted(number: int, noun: str) -> str:
+    """1 image, 2 images, 2 classes."""
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"

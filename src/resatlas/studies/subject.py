@@ -1,0 +1,244 @@
+"""A finished run ready to be tested again: its network, and images known to be its own or said to be others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from resatlas.data import catalog as datasets
+from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
+from resatlas.errors import DataError, UsageError, quoted
+from resatlas.evaluation.protocol import Protocol
+from resatlas.runs.amendments import as_carried_out
+from resatlas.runs.record import RunRecord
+from resatlas.studies.checks import check_classes, check_plan
+from resatlas.studies.own_images import Standing, check_own, compared, differ_text, look, resolved
+from resatlas.training.execution import Device, device_of
+from resatlas.training.watch import RANK_TIMEOUT
+
+if TYPE_CHECKING:  # a wrong word is answered before torch is there
+    from resatlas.data.normalisation import Normaliser
+    from resatlas.data.pipeline import Pipeline
+    from resatlas.evaluation.answers import Answers
+    from resatlas.evaluation.portions import Portion
+    from resatlas.nets.network import Network
+    from resatlas.training.distributed import World
+
+Statistics = Literal["stored", "reestimated"]
+Among = Literal["data", "run"]
+
+Progress = Callable[[str, int, int], None]
+"""Told which run is tested under which protocol, and how many images of how many it has been shown."""
+
+
+def unwatched(what: str, shown: int, total: int) -> None:
+    """Nothing is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How runs are tested.
+
+    `protocols` are texts; none means the recipe's first view. `data` is a DATA text, where it is not the run's own.
+    `among` is whose classes a network chooses from, where it knows more than the data have. `statistics` are those
+    of the normalisations: as training left them, or averaged over the training images. `device` is the GPU where there
+    is one. `test_batch` is how many images are shown at once, by default what training had memory for, 256 at most.
+    `out` is the folder of the files, by default the run's own. After `rank_timeout` seconds without a sign of one of
+    several processes the test ends.
+    """
+
+    protocols: tuple[str, ...] = ()
+    data: str | None = None
+    among: Among = "data"
+    statistics: Statistics = "stored"
+    workers: int = 1
+    device: Device | None = None
+    test_batch: int | None = None
+    out: Path | None = None
+    rank_timeout: float = RANK_TIMEOUT
+
+
+AS_TRAINED = Asked()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """A run ready to be tested: its network, the images, and which of its outputs are the data's classes.
+
+    `standing` is that of the test images to those of the run, of which `note` says in words what there is to say;
+    `identity` is the first digits of the fingerprint of images in files.
+    """
+
+    run: RunRecord
+    network: "Network"
+    data: DataSet
+    test: Part
+    pipeline: "Pipeline"
+    classes: tuple[str, ...]
+    columns: tuple[int, ...]
+    labels: tuple[int, ...]
+    standing: Standing
+    note: str
+    identity: str
+    portion: "Portion"
+    halvings: list[str] = field(default_factory=list)
+    """What was said of memory that ran out."""
+
+    def answers(self, protocol: Protocol, world: "World", progress: Progress) -> "Answers":
+        """What it answers under a protocol, each image's by one of the processes; the first tells of its share."""
+        import torch
+
+        from resatlas.evaluation.answers import answered_together, answers, restricted, unheard
+
+        share = f" share 1 of {world.size}" if world.size > 1 else ""
+        heard = partial(progress, f"{self.run.folder} {protocol.name}{share}") if world.leads else unheard
+        found = answered_together(
+            self.test, world, lambda own: answers(self.network, own, self.pipeline, protocol.view, heard, self.portion)
+        )
+        return restricted(found._replace(labels=torch.tensor(self.labels)[found.labels]), self.columns)
+
+
+Read = Callable[[str], tuple[DataSet, Parts]]
+
+
+def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subject:
+    """A finished run with the images that it is to be tested on.
+
+    Raises: UsageError, CheckpointError; DataError also for images that are others than the run's, unless they were
+        asked for by --data.
+    """
+    experiment = as_carried_out(run.beginning)
+    known = _known(run, asked)
+    columns = _columns(run, known)
+    data, parts = read(known.name)
+    looked = look(parts, roles=("test",), threads=asked.workers)
+    standing, words = _standing(run, asked, data, parts)
+    from resatlas.data.batches import pipeline_for
+    from resatlas.evaluation.portions import Portion, images_at_once
+    from resatlas.training.session import normaliser_of, trained
+
+    check_plan(run)
+    pipeline = pipeline_for(
+        experiment.recipe,
+        data,
+        parts.train,
+        normaliser=normaliser_of(run) or _measured(run, read),
+        unreadable=experiment.unreadable,
+        workers=asked.workers,
+    )
+    network = trained(run, experiment).to(device_of(asked.device))
+    if asked.statistics == "reestimated":
+        own = asked.data if asked.data and standing in ("own", "mended") else experiment.data
+        _reestimate(run, network, read(own), asked, world)
+    whole = asked.among == "run"
+    photographs = isinstance(parts.test, ImageFiles)
+    size = asked.test_batch or images_at_once(
+        run.plan, experiment.recipe, photographs=photographs, processes=world.size
+    )
+    halvings: list[str] = []
+    return Subject(
+        run=run,
+        network=network,
+        data=data,
+        test=parts.test,
+        pipeline=pipeline,
+        classes=run.classes if whole else data.classes,
+        columns=tuple(range(len(run.classes))) if whole else columns,
+        labels=columns if whole else tuple(range(len(columns))),
+        standing=standing,
+        note=words,
+        identity=looked["test"].fingerprint.short if looked else "",
+        portion=Portion(size=size, note=halvings.append),
+        halvings=halvings,
+    )
+
+
+def _known(run: RunRecord, asked: Asked) -> DataSet:
+    """The data set that is asked for, or the run's own."""
+    if asked.data:
+        return resolved(asked.data)
+    return resolved(run.experiment.data, of=run.beginning)
+
+
+def _standing(run: RunRecord, asked: Asked, data: DataSet, parts: Parts) -> tuple[Standing, str]:
+    """How the test images stand to those of the run, and what there is to say of it.
+
+    Raises: DataError if they are others and were not asked for.
+    """
+    own = datasets.resolve(run.experiment.data).name if not datasets.is_folder(run.experiment.data) else None
+    if own != (None if datasets.is_folder(data.name) else data.name):
+        return "other", f"{data.name} is not the data of {run.folder}"
+    found = compared(run.beginning, parts, look(parts, roles=("test",)), roles=("test",))
+    match found.standing:
+        case "own":
+            same_classes = run.classes == data.classes
+            return ("own", "") if same_classes else ("other", f"{data.name} has other classes than {run.folder}")
+        case "mended":
+            return "mended", f"{len(found.mended):,} test images that could not be read are replaced since the run"
+        case "unrecorded":
+            return "unrecorded", f"{run.folder} has no record of its images; whether these are the same is unknown"
+        case "other":
+            words = f"the images are not those of {run.folder}: {differ_text(found.differences)}"
+            if asked.data is None:
+                raise DataError(f"{data.name}: {words}; to test it on them all the same give --data {data.name}")
+            return "other", words
+
+
+def _measured(run: RunRecord, read: Read) -> "Normaliser":
+    """How a run normalises its images that does not say so: as they are measured again.
+
+    Raises: DataError if its training images are others now.
+    """
+    from resatlas.training.session import material
+
+    data, parts = read(run.experiment.data)
+    check_own(run.beginning, data, parts, roles=("train",), purpose="their normalisation cannot be measured again")
+    return material(parts, run.experiment, data).pipeline.normaliser
+
+
+def _columns(run: RunRecord, data: DataSet) -> tuple[int, ...]:
+    """Which of a run's outputs each class of the data is.
+
+    Raises: DataError if the run has not learnt one of them, or its own data have others now; UsageError if its network
+        does not take the images.
+    """
+    if data.name == run.experiment.data:
+        check_classes(run, data)
+    places = {name: k for k, name in enumerate(run.classes)}
+    strange = [name for name in data.classes if name not in places]
+    if strange:
+        more = f" and {len(strange) - 1:,} other{'s' if len(strange) > 2 else ''}" if len(strange) > 1 else ""
+        raise DataError(
+            f"{run.folder} has not learnt {quoted(strange[0])}{more} of {data.name}; test it on classes that it knows "
+            "by the same names"
+        )
+    if data.image != run.plan.image:
+        raise UsageError(
+            f"images of {data.name} are {data.image}, and {run.folder} takes {run.plan.image}; size is a knob of most "
+            f"data, as in {datasets.separated(data.name)[0]}:size={run.plan.image.height}"
+        )
+    return tuple(places[name] for name in data.classes)
+
+
+def _reestimate(run: RunRecord, network: "Network", own: tuple[DataSet, Parts], asked: Asked, world: "World") -> None:
+    """Give the network statistics averaged over its training images, each shown once as in one more epoch."""
+    from resatlas.data.batches import batches, source
+    from resatlas.evaluation.norm_statistics import averaged_statistics, batch_of, set_statistics
+    from resatlas.training.session import material, normaliser_of
+
+    experiment, (data, parts) = as_carried_out(run.beginning), own
+    check_own(
+        run.beginning, data, parts, roles=("train",), purpose="statistics are estimated on the training's images alone"
+    )
+    images = material(parts, experiment, data, normaliser=normaliser_of(run), workers=asked.workers)
+    once = replace(images.pipeline, repeats=1)
+    shown = batches(
+        source(images.train, once),
+        once,
+        seed=experiment.seed,
+        epoch=run.outcome.epochs,
+        batch=batch_of(len(images.train), experiment.recipe.norm_group or experiment.recipe.batch),
+        leftover="kept",
+    )
+    set_statistics(network, world.lead(lambda: averaged_statistics(network, (each.images for each in shown))))
