@@ -37,7 +37,7 @@ def at_equal(
         return ((a, (_direct(first, second, amounts),)),)
     if kinds[first] is not None and kinds[first] == kinds[second]:
         return ()
-    found = []
+    found: list[tuple[float, Amount]] = []
     for amount, one, like, sign in ((a, first, second, 1.0), (b, second, first, -1.0)):
         places = [place for place, kind in enumerate(kinds) if kind is not None and kind == kinds[like]]
         places.sort(key=lambda place: (amounts[place], place))
@@ -70,11 +70,16 @@ def bounds_at(amount: float, sizes: Sequence[float]) -> tuple[tuple[Weights, ...
     return ((*ends, chord), (chord, _line(amount, sizes, *outer))) if outer else (ends,)
 
 
+def direct(first: int, second: int, count: int, *, slack: float = 0.0) -> Bound:
+    """The one design of so many less the other."""
+    weights = [0.0] * count
+    weights[first], weights[second] = 1.0, -1.0
+    return Bound(weights=tuple(weights), slack=slack)
+
+
 def _direct(first: int, second: int, amounts: Sequence[float]) -> tuple[Bound, ...]:
     ratio = max(amounts[first], amounts[second]) / min(amounts[first], amounts[second])
-    weights = [0.0] * len(amounts)
-    weights[first], weights[second] = 1.0, -1.0
-    return (Bound(weights=tuple(weights), slack=ratio - 1),)
+    return (direct(first, second, len(amounts), slack=ratio - 1),)
 
 
 def _against(one: int, way: Sequence[Weights], places: Sequence[int], sign: float, count: int) -> tuple[Bound, ...]:

@@ -7,11 +7,12 @@ code that judges one. Errors are in points, or in the unit of the measure.
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from resatlas.reporting.image_draw import variance_of
+from resatlas.reporting.image_draw import ImageDraw
 from resatlas.reporting.statistics import (
+    CLAIM_LEVEL,
     LEVEL,
     Estimate,
     Moments,
@@ -53,16 +54,15 @@ Claim = tuple[Amount, ...]
 class Figures:
     """The designs of a question in numbers.
 
-    `seeds` are equal for designs whose networks are pairs, in order. `images` is the covariance of the mean errors over
-    draws of `count` test images, None where it is not known.
+    `seeds` are equal for designs whose networks are pairs, in order. `images` is what the draw of test images does to
+    the means, None where no answers are known.
     """
 
     values: tuple["Array", ...]
     seeds: tuple[Hashable, ...]
-    images: "Array | None" = None
-    count: int = 0
+    images: ImageDraw | None = None
 
-    @property
+    @cached_property
     def moments(self) -> tuple[Moments, ...]:
         """Number, mean and variance of each design's networks."""
         return tuple(map(moments, self.values))
@@ -148,7 +148,8 @@ def measure(bound: Bound, figures: Figures) -> Measured:
     slack = bound.slack * np.minimum(np.abs(means[0]), np.abs(means[1]))
     images = None
     if figures.images is not None:
-        images = _with_images(seeds, variance_of(bound.weights, figures.images), figures.count)
+        variance = figures.images.added(bound.weights, seeds.error**2)
+        images = None if np.isnan(variance).any() else _with_images(seeds, variance, figures.images.count)
     counts = [each.count for each in sides]
     return Measured(seeds, images, method, slack, 2 / math.comb(sum(counts), counts[0]) if direct else 1.0)
 
@@ -162,7 +163,7 @@ def judge(claim: Claim, figures: Figures) -> Judgement:
     return Judgement(reduce(np.maximum, chances), sides, chances)
 
 
-def verdicts(judgements: Sequence[Judgement], level: float = LEVEL) -> tuple["Array", ...]:
+def verdicts(judgements: Sequence[Judgement], level: float = CLAIM_LEVEL) -> tuple["Array", ...]:
     """-1 where a claim is supported, 1 where contradicted, 2 where it depends on the budget, 0 where undecided.
 
     By Holm over the claims; "depends" is a sign beyond chance at one amount and the opposite one at another.
@@ -249,5 +250,3 @@ def _beyond(estimate: Estimate, distance: "Array", least: float = 0.5) -> "Array
     with np.errstate(divide="ignore", invalid="ignore"):
         chance = stdtr(estimate.degrees, -distance / estimate.error)
     return np.where(estimate.error > 0, chance, np.where(distance > 0, least, 1.0))
-
-
