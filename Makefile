@@ -10,13 +10,14 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # the questions of resatlas bench, each of which makes a table
 QUESTIONS := training processes inference input growth
 
-.PHONY: help demo test lint install benchmarks clean
+.PHONY: help demo test lint install benchmarks simulate clean
 
 help:
 	@echo "make demo       train and compare small networks on the embedded data, and write a report"
 	@echo "make test       every check that CI makes: lint, then the tests"
 	@echo "make lint       style, format, types and layers"
 	@echo "make benchmarks measure every table of benchmarks/, minutes each; leave the machine alone meanwhile"
+	@echo "make simulate   how often the claims of compare are false, in docs/decisions/0005; minutes on one core"
 	@echo "make install    the package and its development tools in .venv"
 	@echo "make clean      remove .venv and caches; runs/ stays"
 
@@ -41,6 +42,10 @@ benchmarks: $(DEV)
 	done
 	@$(BIN)/resatlas bench resnet-18-B resnet-50-v1.5 --question inference --compiled --rounds 3 \
 		--out benchmarks/inference-compiled
+
+simulate: export OMP_NUM_THREADS = 1
+simulate: $(DEV)
+	@$(BIN)/python -m tests.simulation
 
 clean:
 	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

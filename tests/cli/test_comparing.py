@@ -27,10 +27,10 @@ def test_a_folder_of_runs_is_compared(capsys: pytest.CaptureFixture[str]) -> Non
     """The text on standard output; the verdict turns round with the side."""
     assert main(("compare", "runs")) == 0
     told = capsys.readouterr()
-    assert "plain errs less than resnet: supported (p = " in told.out
+    assert "plain has a lower test error than resnet at equal multiply-adds and parameters, by 8." in told.out
     assert told.err == ""
     assert main(("compare", "runs", "--against", PLAIN.design)) == 0
-    assert "resnet errs less than plain: contradicted (p = " in capsys.readouterr().out
+    assert "plain has a lower test error than resnet at equal" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("runs")
@@ -69,6 +69,15 @@ def test_json_is_a_list_of_questions(capsys: pytest.CaptureFixture[str]) -> None
         (("runs", "--difference", "0"), "a difference lies between 0.001 and 100 points of error; 0 does not"),
         (("runs", "--difference", "nan"), "a difference lies between"),
         (("runs", "--difference", "x"), "--difference"),
+        (("runs", "--margin", "0.1"), "a margin of 0.1 points is less than one of the 360 test images, which is 0.28"),
+        (("runs", "--margin", "-1"), "a margin is larger than 0; -1 is not"),
+        (("runs", "--margin", "nan"), "a margin is larger than 0; nan is not"),
+        (("runs", "--metric", "test_eror"), 'no metric "test_eror"; did you mean "test_error"?'),
+        (("runs", "--metric", "time_to_error"), "time_to_error needs a validation error in percent"),
+        (("runs", "--metric", "time_to_error=x"), "a target is a number of percent"),
+        (("runs", "--metric", "time_to_error=200"), "an error lies between 0 and 100 percent; 200 does not"),
+        (("runs", "--metric", "test_error=5"), "test_error has no target"),
+        (("runs", "--metric", "time_to_error=0"), "never reaches a validation error of 0 %; name a higher one"),
         (("runs", "--format", "pdf"), "--format"),
         (("runs", "--agaist", "x"), 'did you mean "--against"?'),
     ],

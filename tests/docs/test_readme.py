@@ -106,7 +106,7 @@ def test_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     printed = StringIO()
     with redirect_stdout(printed):
         exec(compile(block("python", "import resatlas\n\n[answer]"), "README.md", "exec"), {})  # noqa: S102
-    assert printed.getvalue().startswith("plain errs less than resnet supported -8.1")
+    assert printed.getvalue().startswith("plain has a lower error than resnet supported -8.1")
 
 
 def test_every_command_is_one_of_ours() -> None:

@@ -19,7 +19,7 @@ def test_differences_are_said_with_their_chance(tmp_path: Path) -> None:
     """From how many points on, and how many were found."""
     found = said(write_runs(tmp_path, DEEP[:6]))
     assert (
-        "points and more between two designs of 3 seeds each, seen with a chance of 80 %. Found are 1 in 3 pairs"
+        "points and more between two designs of 3 seeds each, detected with 80 % power. Found: 1 in 3 pairs"
         in found["can"]
     )
     assert "That a smaller difference is zero" in found["not"]

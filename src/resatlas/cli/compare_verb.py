@@ -20,12 +20,28 @@ OPTIONS: Together = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs or studies, or of many")
-    parser.add_argument("--against", metavar="DESIGN", help="with which all others are compared; else all with all")
+    parser.add_argument(
+        "--against",
+        metavar="DESIGN",
+        help="compare all others with this one, other sizes of its kind too (default: each with the nearest in size)",
+    )
+    parser.add_argument(
+        "--metric",
+        default="test_error",
+        metavar="METRIC",
+        help="test_error, train_loss (evaluation mode, clean images) or time_to_error=PERCENT (default: test_error)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        metavar="POINTS",
+        help="difference that does not matter: designs within it are equivalent (default: none)",
+    )
     parser.add_argument(
         "--difference",
         type=float,
         metavar="POINTS",
-        help="points of test error for which the nets needed are counted; 0.5 if not said",
+        help="difference for which the seeds needed are counted (default: 0.5 points of test error)",
     )
     parser.add_argument("--format", choices=FORMATS, default="table", help="of the text; table if not said")
 
@@ -34,10 +50,15 @@ def run(options: argparse.Namespace) -> Outcome:
     """The answers from the run folders alone."""
     from resatlas.reporting.answer_data import as_csv, data
     from resatlas.reporting.answer_text import document
-    from resatlas.reporting.answering import POINTS, compare
+    from resatlas.reporting.answering import compare
     from resatlas.reporting.document import FORMATS as WRITTEN
 
-    points = POINTS if options.difference is None else options.difference
-    answers = compare(options.runs, against=options.against, points=points)
+    answers = compare(
+        options.runs,
+        against=options.against,
+        points=options.difference,
+        metric=options.metric,
+        margin=options.margin,
+    )
     text = as_csv(answers) if options.format == "csv" else WRITTEN[options.format](document(answers))
     return Outcome([data(each) for each in answers], text)

@@ -1,14 +1,17 @@
 """An answered question as JSON values, and its pairs as the rows of a CSV."""
 
 from collections.abc import Iterator, Sequence
+from statistics import stdev
 from typing import Any
 
 from resatlas.reporting.answering import Answered
 from resatlas.reporting.budgets import BUDGETS, amount_of
-from resatlas.reporting.judging import Difference, Judged, Tested
+from resatlas.reporting.differences import Difference
 from resatlas.reporting.power import POWER
 from resatlas.reporting.questions import Group, sizes_of
 from resatlas.reporting.seconds import left_out
+from resatlas.reporting.sentences import sentences
+from resatlas.reporting.settled import Basis, Judged, Settled, Tested
 from resatlas.reporting.statistics import LEVEL
 from resatlas.reporting.words import presentable
 from resatlas.runs.files import csv_text
@@ -23,10 +26,14 @@ def data(answered: Answered) -> dict[str, Any]:
         "level": LEVEL,
         "power": POWER,
         "asked_points": answered.points,
+        "metric": answered.question.measure.metric,
+        "target_percent": answered.question.measure.target_percent,
+        "margin": answered.margin,
+        "global_p": answered.global_p,
         "warnings": list(answered.warnings),
         "designs": [_design(group, answered) for group in answered.question.groups],
         "curves": _curves(answered.question.groups),
-        "pairs": [_pair(pair) for pair in answered.pairs],
+        "pairs": [_pair(pair, answered) for pair in answered.pairs],
         "nets": [
             {
                 "first": each.first.label,
@@ -51,6 +58,8 @@ def _design(group: Group, answered: Answered) -> dict[str, Any]:
         "recipe": group.row.recipe,
         "epochs": group.row.epochs,
         "seeds": list(group.seeds),
+        "values": list(group.values),
+        "diverged": list(group.diverged),
         "errors_percent": list(group.errors),
         "mean_percent": sample.mean,
         "deviation": sample.deviation,
@@ -84,14 +93,20 @@ def _curves(groups: Sequence[Group]) -> list[dict[str, Any]]:
     ]
 
 
-def _pair(pair: Judged) -> dict[str, Any]:
+def _pair(pair: Judged, answered: Answered) -> dict[str, Any]:
+    measure = answered.question.measure
     return {
         "first": pair.first.label,
         "second": pair.second.label,
         "claim": pair.claim,
         "verdict": pair.verdict,
         "reasons": list(pair.reasons),
+        "sentences": list(sentences(pair, measure, points=answered.points, margin=answered.margin)),
         "p_at_equal_budgets": pair.chance,
+        "interval_seeds": pair.trained and pair.trained.interval_seeds,
+        "interval_images": pair.trained and pair.trained.interval_images,
+        "verdicts": {basis: _settled(each) for basis, each in pair.verdicts.items()},
+        "without_diverged": pair.survivors and {b: each.verdict for b, each in pair.survivors.verdicts.items()},
         "as_trained": None if pair.trained is None else _difference(pair.trained),
         "correlation": pair.correlation,
         "second_opinions": {each.name: {"p": each.chance, "least_p": each.least} for each in pair.opinions},
@@ -103,24 +118,47 @@ def _pair(pair: Judged) -> dict[str, Any]:
     }
 
 
+def _settled(settled: Settled) -> dict[str, Any]:
+    """A verdict with the difference on which it hangs: the one that is the least certain."""
+    found = max(settled.tested, key=lambda each: each.difference.chance).difference if settled.tested else None
+    return {
+        "verdict": settled.verdict,
+        "p_holm": settled.chance,
+        "points": found and found.points,
+        "interval_seeds": found and found.interval_seeds,
+        "interval_images": found and found.interval_images,
+        "slack": found and found.slack,
+        "visible_points": found and found.visible and found.visible._asdict(),
+        "nets_needed": found and found.nets._asdict(),
+        "reasons": list(settled.reasons),
+    }
+
+
 def _tested(tested: Tested) -> dict[str, Any]:
-    first, second = tested.errors_percent
-    amount = {"amount": tested.contrast.amount, "first_percent": first, "second_percent": second}
-    return {**amount, **_difference(tested.difference)}
+    first, second = ((low + high) / 2 for low, high in (tested.first, tested.second))
+    amount = {"amount": tested.amount, "first_percent": first, "second_percent": second}
+    return {**amount, "first_bounds": tested.first, "second_bounds": tested.second, **_difference(tested.difference)}
 
 
 def _difference(found: Difference) -> dict[str, Any]:
     return {
         "points": found.points,
         "interval": [found.low, found.high],
+        "interval_seeds": found.interval_seeds,
+        "interval_images": found.interval_images,
+        "slack": found.slack,
         "p": found.chance,
+        "p_seeds": found.chance_seeds,
+        "p_images": found.chance_images,
         "p_holm": found.adjusted,
         "method": found.method,
         "degrees": found.degrees,
-        "visible_points": found.visible._asdict(),
+        "visible_points": found.visible and found.visible._asdict(),
         "nets_needed": found.nets._asdict(),
     }
 
+
+BASES: tuple[Basis, ...] = ("multiply-adds", "parameters", "sizes")
 
 HEAD = (
     *("question", "data", "first", "second"),
@@ -128,6 +166,7 @@ HEAD = (
     *("points", "low", "high", "p", "p_holm", "method", "correlation"),
     *("visible_points", "visible_low", "visible_high", "asked_points", "nets_needed", "nets_low", "nets_high"),
     *("p_at_equal_budgets", "verdict", "reasons"),
+    *("images_low", "images_high", "at_equal_multiply_adds", "at_equal_parameters", "across_sizes"),
 )
 
 
@@ -147,11 +186,13 @@ def _rows(answered: Answered) -> Iterator[tuple[object, ...]]:
         sides = [
             cell
             for group in (pair.first, pair.second)
-            for cell in (len(group.seeds), group.row.test_error_percent.mean, group.row.test_error_percent.deviation)
+            for cell in (len(group.values), group.mean, stdev(group.values) if len(group.values) > 1 else None)
         ]
         yield (
             *(*question, pair.first.label, pair.second.label, *sides, *_cells(pair, answered.points)),
             *(pair.chance, pair.verdict, "; ".join(pair.reasons)),
+            *((pair.trained.interval_images if pair.trained else None) or (None, None)),
+            *(pair.verdicts[basis].verdict if basis in pair.verdicts else None for basis in BASES),
         )
 
 
@@ -161,5 +202,5 @@ def _cells(pair: Judged, points: float) -> tuple[object, ...]:
         return (*(None,) * 6, pair.correlation, *(None,) * 3, points, *(None,) * 3)
     return (
         *(found.points, found.low, found.high, found.chance, found.adjusted, found.method, pair.correlation),
-        *(*found.visible, points, *found.nets),
+        *(*(found.visible or (None,) * 3), points, *found.nets),
     )

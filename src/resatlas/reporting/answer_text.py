@@ -1,16 +1,21 @@
-"""An answered question as a document: figures, differences, equal budgets, verdicts, and what limits them."""
+"""An answered question as a document: verdicts, figures, differences, equal budgets, and what limits them."""
 
+import math
 from collections.abc import Iterator, Sequence
+from statistics import stdev
 
 from resatlas.reporting.answering import Answered
 from resatlas.reporting.budgets import amount_in_words
+from resatlas.reporting.differences import Difference
 from resatlas.reporting.document import Block, Bullets, Heading, Paragraph, Sheet
-from resatlas.reporting.judging import Difference, Judged, SecondOpinion, single_nets
+from resatlas.reporting.measures import Measure
 from resatlas.reporting.power import MOST_NETS
 from resatlas.reporting.questions import Group
 from resatlas.reporting.second_opinions import RANKS
 from resatlas.reporting.seconds import in_words
-from resatlas.reporting.statistics import PAIRING_LEVEL, PAIRS, mean_interval
+from resatlas.reporting.sentences import sentences
+from resatlas.reporting.settled import Judged, SecondOpinion, Tested, single_nets
+from resatlas.reporting.statistics import CLAIM_LEVEL, PAIRING_LEVEL, PAIRS, mean_interval
 from resatlas.reporting.words import listed
 
 MOST_NETS_SHOWN = 20
@@ -25,7 +30,9 @@ def document(answers: Sequence[Answered]) -> tuple[Block, ...]:
 
 
 def _blocks(answered: Answered) -> Iterator[Block]:
-    yield Heading(f"{answered.question.title}: test error on {answered.question.data}")
+    measure = answered.question.measure
+    yield Heading(f"{answered.question.title}: {measure.noun} on {answered.question.data}")
+    yield _verdicts(answered)
     if answered.warnings:
         yield Bullets("Warnings", answered.warnings)
     yield _figures(answered)
@@ -34,32 +41,56 @@ def _blocks(answered: Answered) -> Iterator[Block]:
         yield _opinions(answered)
     if any(pair.tested for pair in answered.pairs):
         yield _at_equal_budgets(answered)
-    yield _verdicts(answered)
     yield from _net_by_net(answered)
     yield from _published(answered)
     yield Bullets("Notes", answered.notes)
 
 
+def _verdicts(answered: Answered) -> Bullets:
+    """The test of all designs at once, then a line a pair and budget; pairs with a single seed share one."""
+    said = [overall] if (overall := all_at_once(answered)) else []
+    for pair in answered.pairs:
+        if not single_nets(pair):
+            said += sentences(pair, answered.question.measure, points=answered.points, margin=answered.margin)
+    single = dict.fromkeys(group.label for pair in answered.pairs for group in single_nets(pair))
+    if single:
+        said.append(f"one seed only, so no verdict: {listed(single)}.")
+    return Bullets("Verdicts", tuple(said))
+
+
+def all_at_once(answered: Answered) -> str:
+    """The sentence of the global test; nothing where it is that of the only pair."""
+    known = [group for group in answered.question.groups if len(group.values) > 1]
+    if answered.global_p is None or len(known) < 3:
+        return ""
+    noun, how = answered.question.measure.noun, f"global F test, p = {answered.global_p:.2g}"
+    if answered.global_p <= CLAIM_LEVEL:
+        return f"the {len(known)} designs differ in {noun} ({how})."
+    return f"no difference in {noun} between the {len(known)} designs beyond chance ({how})."
+
+
 def _figures(answered: Answered) -> Sheet:
-    head = ("nets", "error, %", "deviation", "95 % of the mean", "parameters", "multiply-adds", "seconds")
+    measure = answered.question.measure
+    unit = ", %" if measure.metric == "test_error" else measure.unit.replace(" ", ", ")
+    head = ("seeds", f"{measure.noun}{unit}", "deviation", "95 % of the mean", "parameters", "multiply-adds", "seconds")
     groups = answered.question.groups
     named = any(group.label != group.row.design for group in groups)
     names = [(group.label, group.row.design) if named else (group.row.design,) for group in groups]
     return Sheet(
-        f"Test error in percent of {answered.question.images:,} images; each net is one observation",
+        f"{measure.noun.capitalize()}, each seed one observation; {answered.question.images:,} test images",
         (*(("name", "design") if named else ("design",)), *head),
-        tuple((*name, *_figure(group)) for name, group in zip(names, groups, strict=True)),
+        tuple((*name, *_figure(group, measure)) for name, group in zip(names, groups, strict=True)),
         words=len(names[0]),
     )
 
 
-def _figure(group: Group) -> tuple[str, ...]:
-    sample, known = group.row.test_error_percent, mean_interval(group.errors)
+def _figure(group: Group, measure: Measure) -> tuple[str, ...]:
+    ends = mean_interval(group.values, most=100.0 if measure.metric == "test_error" else math.inf)
     return (
-        f"{len(group.seeds)}",
-        f"{sample.mean:.2f}",
-        "–" if sample.deviation is None else f"{sample.deviation:.2f}",
-        _from_to(*known) if known else "–",
+        f"{len(group.values)}",
+        measure.written(group.mean),
+        "–" if len(group.values) < 2 else measure.written(stdev(group.values)),
+        _from_to(ends, measure),
         f"{group.row.parameters:,}",
         f"{group.row.multiply_adds:,}",
         in_words(group),
@@ -68,56 +99,66 @@ def _figure(group: Group) -> tuple[str, ...]:
 
 def _as_trained(answered: Answered) -> Sheet:
     caption = (
-        "Differences as trained, first less second, in points. p by Holm over all rows; r is the correlation over "
-        f"shared seeds, which pairs them from {PAIRS} seeds on where it is above 0 (one-sided p < {PAIRING_LEVEL:g}). "
-        f"{_planning(answered)}"
+        "Differences as trained, first less second. p by Holm over all rows, the larger of that over seeds and that "
+        f"over seeds and test images; r: correlation over shared seeds, which pairs them from {PAIRS} seeds on where "
+        f"it is above 0 (one-sided p < {PAIRING_LEVEL:g}). {_planning(answered)}"
     )
-    head = ("first", "second", "difference", "95 % interval", "p", "p, Holm", "by", "r", *_could(answered))
-    rows = [_trained(pair, pair.trained) for pair in answered.pairs if pair.trained]
+    head = ("first", "second", *_difference_head(), "p, Holm", "by", "r", *_power_head(answered))
+    measure = answered.question.measure
+    rows = [
+        (
+            *(pair.first.label, pair.second.label, *_difference(pair.trained, measure)),
+            *(_chance(pair.trained.adjusted), pair.trained.method),
+            "–" if pair.correlation is None else f"{pair.correlation:+.2f}",
+            *_power(pair.trained, measure),
+        )
+        for pair in answered.pairs
+        if pair.trained
+    ]
     return Sheet(caption, head, tuple(rows), words=2)
 
 
-def _trained(pair: Judged, found: Difference) -> tuple[str, ...]:
-    r = "–" if pair.correlation is None else f"{pair.correlation:+.2f}"
-    return (
-        *(pair.first.label, pair.second.label, f"{found.points:+.2f}", _from_to(found.low, found.high, sign="+")),
-        *(_chance(found.chance), _chance(found.adjusted), found.method, r, *_seen(found)),
-    )
+def _difference_head() -> tuple[str, ...]:
+    return ("difference", "95 % over seeds", "over seeds and images")
+
+
+def _difference(found: Difference, measure: Measure) -> tuple[str, ...]:
+    ends = (found.interval_seeds, found.interval_images)
+    return (measure.written(found.points, "+"), *(_from_to(each, measure, sign="+") for each in ends))
 
 
 def _planning(answered: Answered) -> str:
+    measure = answered.question.measure
     return (
-        "Could see: the smallest difference that these nets see with a chance of 80 %, at the level of Holm's first "
-        f"step; nets for {answered.points:g}: nets a design that see so many points likewise. In brackets: "
-        "the same for the 95 % interval of the deviation."
+        "Smallest detectable difference: at 80 % power, both intervals, the level of Holm's first step; seeds needed: "
+        f"seeds a design to detect {answered.points:g}{measure.unit} likewise. In brackets: the same for the 95 % "
+        "interval of the deviation."
     )
 
 
-def _could(answered: Answered) -> tuple[str, str]:
-    return "could see", f"nets for {answered.points:g}"
+def _power_head(answered: Answered) -> tuple[str, str]:
+    return "smallest detectable", f"seeds needed for {answered.points:g}"
 
 
-def _seen(found: Difference) -> tuple[str, str]:
+def _power(found: Difference, measure: Measure) -> tuple[str, str]:
     seen, nets = found.visible, found.nets
-    return (
-        f"{_digits(seen.points)} ({_digits(seen.low)} to {_digits(seen.high)})",
-        f"{_count(nets.nets)} ({_count(nets.low)} to {_count(nets.high)})",
-    )
+    points = f"{measure.written(seen.points)} ({_from_to((seen.low, seen.high), measure)})" if seen else "–"
+    return points, f"{_count(nets.nets)} ({_count(nets.low)} to {_count(nets.high)})"
 
 
 def _opinions(answered: Answered) -> Block:
     caption = (
-        f"Without the normal distribution: p, unadjusted. Of fewer than {RANKS} nets a design these tests give no "
-        "verdict, but only the least p that they could ever give"
+        f"Without the normal distribution: p, unadjusted. With fewer than {RANKS} seeds a design these tests give only "
+        "the least p that they could ever give"
     )
     judged = [pair for pair in answered.pairs if pair.trained]
     if not any(opinion.chance is not None for pair in judged for opinion in pair.opinions):
-        least = {(len(pair.first.seeds), len(pair.second.seeds)): pair.opinions for pair in judged}
+        least = {(len(pair.first.values), len(pair.second.values)): pair.opinions for pair in judged}
         told = (
-            f"{n} and {m} nets {' and '.join(f'{each.least:.2g} ({NAMES[each.name]})' for each in opinions)}"
+            f"{n} and {m} seeds {' and '.join(f'{each.least:.2g} ({NAMES[each.name]})' for each in opinions)}"
             for (n, m), opinions in least.items()
         )
-        return Paragraph(f"{caption}: of {'; '.join(told)}.")
+        return Paragraph(f"{caption}: {'; '.join(told)}.")
     rows = [(pair.first.label, pair.second.label, *map(_opinion, pair.opinions)) for pair in judged]
     return Sheet(f"{caption}.", ("first", "second", *NAMES.values()), tuple(rows), words=2)
 
@@ -128,38 +169,36 @@ def _opinion(opinion: SecondOpinion) -> str:
 
 def _at_equal_budgets(answered: Answered) -> Sheet:
     caption = (
-        "Differences at equal budgets, first less second, in points. Budgets within 10 % count as equal; else the "
-        "error between two sizes of a kind is taken to be linear in the logarithm of the budget, and these rows are "
-        "the curves that are compared. "
-        f"{_planning(answered)}"
+        "Differences at equal budgets, first less second. Budgets within 10 % are compared directly, with what their "
+        "difference may explain in the intervals; else a design is compared with sizes of the other's kind that bound "
+        f"its error at this budget, without a fitted curve. {_planning(answered)}"
     )
-    head = ("first", "second", "at equal", "first, %", "second, %", "difference", "95 % interval", "p")
-    head = (*head, *_could(answered))
-    return Sheet(caption, head, tuple(row for pair in answered.pairs for row in _equally(pair)), words=3)
+    head = ("first", "second", "at equal", "first", "second", *_difference_head(), "p", *_power_head(answered))
+    measure = answered.question.measure
+    rows = (row for pair in answered.pairs for row in _equally(pair, measure))
+    return Sheet(caption, head, tuple(rows), words=3)
 
 
-def _equally(pair: Judged) -> Iterator[tuple[str, ...]]:
-    """A row for each difference; where several budgets give the same one, it stands once."""
-    for terms in dict.fromkeys(tested.contrast.terms for tested in pair.tested):
-        same = [tested for tested in pair.tested if tested.contrast.terms == terms]
-        found = same[0].difference
+def _equally(pair: Judged, measure: Measure) -> Iterator[tuple[str, ...]]:
+    """A row for each difference; where both budgets give the same one, it stands once."""
+    shown: dict[tuple[object, ...], tuple[list[str], Tested]] = {}
+    for settled in pair.verdicts.values():
+        for each in settled.tested:
+            at = "sizes as they are" if settled.basis == "sizes" else amount_in_words(settled.basis, each.amount)
+            key = (each.difference.points, each.first, each.second)
+            shown.setdefault(key, ([], each))[0].append(at)
+    for amounts, each in shown.values():
         yield (
-            *(pair.first.label, pair.second.label),
-            ", ".join(amount_in_words(each.contrast.budget, each.contrast.amount) for each in same),
-            *(f"{percent:.2f}" for percent in same[0].errors_percent),
-            *(f"{found.points:+.2f}", _from_to(found.low, found.high, sign="+"), _chance(found.chance), *_seen(found)),
+            *(pair.first.label, pair.second.label, ", ".join(amounts)),
+            *(_bounds(ends, measure) for ends in (each.first, each.second)),
+            *_difference(each.difference, measure),
+            *(_chance(each.difference.chance), *_power(each.difference, measure)),
         )
 
 
-def _verdicts(answered: Answered) -> Bullets:
-    """A line a pair; those with a single net share one."""
-    told = [
-        f"{pair.claim}: {pair.verdict} ({'; '.join(pair.reasons)})" for pair in answered.pairs if not single_nets(pair)
-    ]
-    single = dict.fromkeys(group.label for pair in answered.pairs for group in single_nets(pair))
-    if single:
-        told.append(f"not testable here, as a single net has no spread: whatever compares {listed(single)}")
-    return Bullets("Verdicts", tuple(told))
+def _bounds(ends: tuple[float, float], measure: Measure) -> str:
+    low, high = (measure.written(each) for each in ends)
+    return low if low == high else f"{low} to {high}"
 
 
 def _net_by_net(answered: Answered) -> Iterator[Block]:
@@ -195,16 +234,12 @@ def _published(answered: Answered) -> Iterator[Block]:
         yield Sheet(caption, ("design", "ours", "published", "protocol", "source"), tuple(rows), words=5)
 
 
-def _from_to(low: float, high: float, *, sign: str = "") -> str:
-    return f"{low:{sign}.2f} to {high:{sign}.2f}"
+def _from_to(ends: tuple[float, float] | None, measure: Measure, *, sign: str = "") -> str:
+    return "–" if ends is None else f"{measure.written(ends[0], sign)} to {measure.written(ends[1], sign)}"
 
 
 def _chance(p: float) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
-
-
-def _digits(points: float) -> str:
-    return f"{points:.2f}" if points < 10 else f"{points:,.0f}"
 
 
 def _count(nets: int | None) -> str:

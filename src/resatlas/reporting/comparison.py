@@ -3,13 +3,12 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 
 from resatlas.reporting.words import listed, presentable
-from resatlas.runs.experiment import Experiment
-from resatlas.runs.record import Images, RunRecord
+from resatlas.runs.record import Beginning, RunRecord
 
 APART = 1.10
 """Budgets whose largest is more than this many times their smallest are not equal."""
@@ -63,10 +62,19 @@ def groups(runs: Iterable[RunRecord]) -> tuple[tuple[RunRecord, ...], ...]:
 
     Runs are of one design if their plans are equal, whatever it was called, and of one data set if its files are.
     """
-    found: dict[tuple[Experiment, str, Images], list[RunRecord]] = {}
+    found: dict[Hashable, list[RunRecord]] = {}
     for run in runs:
-        found.setdefault((replace(run.experiment, design="", seed=0), run.network, run.images), []).append(run)
+        found.setdefault(_but_for_the_seed(run.beginning), []).append(run)
     return tuple(map(tuple, found.values()))
+
+
+def of_one_design(one: Beginning, other: Beginning) -> bool:
+    """Whether two runs differ in nothing but the seed."""
+    return _but_for_the_seed(one) == _but_for_the_seed(other)
+
+
+def _but_for_the_seed(run: Beginning) -> Hashable:
+    return replace(run.experiment, design="", seed=0), run.network, run.images
 
 
 def rows(parted: Iterable[Sequence[RunRecord]]) -> tuple[Row, ...]:

@@ -2,16 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import stdev
 
 from resatlas.arch.codec import encode
 from resatlas.recipes import dmrnet, pyramidnet, resnet, resnext, wide_resnet
 from resatlas.recipes.recipe import Recipe
 from resatlas.reporting import seconds
-from resatlas.reporting.budgets import DECIDING, amount_in_words, amount_of, equal
+from resatlas.reporting.bounds import equal
+from resatlas.reporting.budgets import DECIDING, amount_in_words, amount_of
 from resatlas.reporting.comparison import shared_notes
 from resatlas.reporting.questions import Group, Question, differing
+from resatlas.reporting.settled import Judged
 from resatlas.reporting.statistics import ALIKE
 from resatlas.reporting.words import listed, presentable
+
+OPPOSED = -0.5
+"""Correlation over shared seeds from which on a reader is warned."""
 
 FEW_WRONG = 10
 """Wrong images below which a net's error is a small whole number, and its distribution far from normal."""
@@ -37,23 +44,31 @@ def warnings(question: Question) -> tuple[str, ...]:
     return (
         *question.about_labels,
         *(_unequal(compared) if compared else ()),
+        *(_diverged(group) for group in question.groups if group.diverged),
         *(f"left out, not finished: {each}" for each in question.unfinished),
     )
 
 
-def remarks(question: Question) -> tuple[str, ...]:
+def remarks(question: Question, pairs: Sequence[Judged] = ()) -> tuple[str, ...]:
     """What to keep in mind beside the figures."""
     return (
         *_near_zero(question),
         *_spreads(question),
-        "Intervals and p speak of other seeds on these very test images; of other test images they say nothing.",
+        *_wider(question, pairs),
+        *_opposed(pairs),
+        *_sequential(pairs),
         seconds.REMARK,
         *(f"About the data: {note}." for note in shared_notes(run for group in question.groups for run in group.runs)),
     )
 
 
+def _diverged(group: Group) -> str:
+    seeds = f"seed{'s' if len(group.diverged) > 1 else ''} {_seeds(group.diverged)}"
+    return f"diverged: {group.label} with {seeds}; counted as guessing in every mean, interval and verdict"
+
+
 def _unequal(groups: Sequence[Group]) -> Iterator[str]:
-    for found in (_budgets, _conditions, _order, _departures, _tuning):
+    for found in (_budgets, _conditions, _order, _shared, _departures, _tuning):
         yield from found(groups)
 
 
@@ -87,6 +102,17 @@ def _order(groups: Sequence[Group]) -> Iterator[str]:
     if len(of) > 1:
         told = "; ".join(f"{_seeds(seeds)} of {listed(labels)}" for seeds, labels in of.items())
         yield f"unequal seeds, and with them order of the data: {told}; what has other seeds is not paired"
+
+
+def _shared(groups: Sequence[Group]) -> Iterator[str]:
+    """Equal seeds that do not make an equal order of the data, since something else differs."""
+    of = {(group.value_seeds, replace(group.experiment, design="")) for group in groups}
+    if len({seeds for seeds, _ in of}) == len(of):
+        return
+    names = dict.fromkeys(name for group in groups for name in differing(groups[0], group) if name != "design")
+    batches = sorted({group.experiment.recipe.batch for group in groups})
+    words = [f"batch {listed(map(str, batches))}" if name == "recipe" and len(batches) > 1 else name for name in names]
+    yield f"equal seeds, but not an equal order of the data: {listed(words)} differ, so their runs are not paired"
 
 
 def _departures(groups: Sequence[Group]) -> Iterator[str]:
@@ -146,6 +172,44 @@ def _seeds(seeds: tuple[int, ...]) -> str:
     return _some(list(map(str, seeds)), ", ")
 
 
+def _wider(question: Question, pairs: Sequence[Judged]) -> Iterator[str]:
+    """Over what the intervals are, and which is the wider."""
+    trained = [pair.trained for pair in pairs if pair.trained]
+    both = [(each.interval_seeds, each.interval_images) for each in trained if each.interval_images]
+    if question.measure.metric != "test_error" or not trained:
+        return
+    if len(both) < len(trained):
+        yield (
+            "Where predictions.csv is missing, intervals and p are over seeds on these test images alone; they say "
+            "nothing of other test images."
+        )
+    if both:
+        wider = sum(seeds is None or images[1] - images[0] > seeds[1] - seeds[0] for seeds, images in both if images)
+        yield (
+            "Two intervals: over seeds, on these test images; and over seeds and test images, for others of their "
+            f"kind. A claim needs both. The second is the wider in {wider} of {len(both)} pairs."
+        )
+
+
+def _opposed(pairs: Sequence[Judged]) -> Iterator[str]:
+    """Seeds that move two designs in opposite directions, for which the intervals are too narrow."""
+    found = [pair for pair in pairs if pair.correlation is not None and pair.correlation <= OPPOSED]
+    if found:
+        named = [f"{pair.first.label} and {pair.second.label} ({pair.correlation:+.2f})" for pair in found]
+        yield (
+            f"Negative correlation over shared seeds: {_some(named, '; ')}. Where it is real, 95 % intervals cover 88 "
+            "to 92 %."
+        )
+
+
+def _sequential(pairs: Sequence[Judged]) -> Iterator[str]:
+    if any(settled.verdict == "undecided" for pair in pairs for settled in pair.verdicts.values()):
+        yield (
+            "The level of 5 % holds for a number of seeds chosen beforehand. Adding seeds until a difference is "
+            "significant makes false claims more frequent; train the seeds needed anew, or judge at a lower level."
+        )
+
+
 def _near_zero(question: Question) -> Iterator[str]:
     few = [
         f"{group.label} ({group.row.test_error_percent.mean / 100 * question.images:.1f})"
@@ -161,12 +225,11 @@ def _near_zero(question: Question) -> Iterator[str]:
 
 
 def _spreads(question: Question) -> Iterator[str]:
-    found = {group.label: group.row.test_error_percent.deviation for group in question.groups}
-    known = sorted((deviation, label) for label, deviation in found.items() if deviation is not None)
+    known = sorted((stdev(group.values), group.label) for group in question.groups if len(group.values) > 1)
     if len(known) > 1:
         (low, narrow), (high, wide) = known[0], known[-1]
         ends = f"{low:.2f} ({narrow}) to {high:.2f} ({wide})"
         if high < ALIKE * low:
-            yield f"Deviations from {ends} points are pooled: the largest is less than {ALIKE:g} times the least."
+            yield f"Standard deviations from {ends} are pooled: the largest is less than {ALIKE:g} times the least."
         else:
-            yield f"Deviations from {ends} points are too unlike to be pooled: pairs are judged by Welch."
+            yield f"Standard deviations from {ends} differ too much to pool: pairs are judged by Welch."

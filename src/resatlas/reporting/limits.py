@@ -51,13 +51,13 @@ def hidden(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, 
 
 def _differences(answer: Answered) -> Iterator[str]:
     judged = [pair for pair in answer.pairs if pair.trained]
-    if judged:
-        counts = sorted({len(group.seeds) for pair in judged for group in (pair.first, pair.second)})
+    if judged and could_see(answer):
+        counts = sorted({len(group.values) for pair in judged for group in (pair.first, pair.second)})
         seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         yield (
             f"“{presentable(answer.question.title)}”: differences in test error of {could_see(answer)} points and more "
-            f"between two designs of {seeds} seeds each, seen with a chance of {100 * POWER:.0f} %. Found are "
-            f"{len(apart(answer))} in {_count(len(judged), 'pair')}; were all alike, at most {100 * LEVEL:.0f} % of "
+            f"between two designs of {seeds} seeds each, detected with {100 * POWER:.0f} % power. Found: "
+            f"{len(apart(answer))} in {_count(len(judged), 'pair')}; if all were equal, at most {100 * LEVEL:.0f} % of "
             "such questions would find any."
         )
 
@@ -65,8 +65,8 @@ def _differences(answer: Answered) -> Iterator[str]:
 def _smaller(answers: Sequence[Answered]) -> Iterator[str]:
     if any(pair.trained for answer in answers for pair in answer.pairs):
         yield (
-            "That a smaller difference is zero: more seeds may find it. An interval of few seeds is wide, since they "
-            "hardly know their own spread."
+            "That a smaller difference is zero: more seeds may find it. An interval of few seeds is wide, because "
+            "their spread is hardly known."
         )
     else:
         yield "That any design errs less than another: it takes two designs of two seeds each, and better ten."
@@ -90,8 +90,9 @@ def _images(answers: Sequence[Answered]) -> Iterator[str]:
         points = 100 * 1.96 * math.sqrt(share * (1 - share) / images)
         yield (
             f"What other test images would say: {images:,} were used, one is {100 / images:.2g} points, and with "
-            f"others of their kind an error of {100 * share:.2g} % would move by about ±{points:.1g} points. No "
-            "interval here counts that; it moves designs on the same images less against each other."
+            f"others of their kind an error of {100 * share:.2g} % would move by about ±{points:.1g} points. The "
+            "intervals over seeds and test images count that, designs on the same images moving together; they say "
+            "nothing of images from elsewhere."
         )
 
 

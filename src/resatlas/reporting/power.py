@@ -1,14 +1,14 @@
-"""What so many nets could have seen: the power of each kind of comparison, and the nets that a difference takes.
+"""The power of a comparison: the smallest detectable difference, and the seeds that a difference takes.
 
-Differences are in points, deviations are those of single nets.
+Differences are in points, deviations are those of single networks.
 """
 
 import math
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING, assert_never, cast
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Literal, assert_never, cast
 
-from resatlas.reporting.statistics import LEVEL, t_beyond
+from resatlas.reporting.statistics import ALIKE, LEVEL, t_beyond
 
 if TYPE_CHECKING:
     from resatlas.reporting.statistics import Array
@@ -20,16 +20,37 @@ MOST_NETS = 10_000
 """Nets a design beyond which nobody plans."""
 
 NODES = 64
-"""Of the quadrature: the power is off by less than 5e-4 from two nets a design on."""
+"""Of the quadrature over one deviation: the power is off by less than 5e-4 from two networks a design on."""
+
+NODES_OF_TWO = 32
+"""Of the quadrature over each of two deviations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Also:
+    """What a claim has to exceed beside the seeds.
+
+    `slack` are the points that unequal budgets may explain, `variance` is that over draws of so many test images; a
+    claim needs both intervals, that over seeds and that over seeds and images.
+    """
+
+    slack: float = 0.0
+    variance: float = 0.0
+    images: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Own:
-    """A weighted sum of means whose designs have deviations of their own: judged by Welch."""
+    """A weighted sum of means whose designs have deviations of their own, judged by Welch.
+
+    With `choice` "alike" the two are pooled where their deviations, as they are drawn, are alike.
+    """
 
     weights: tuple[float, ...]
     deviations: tuple[float, ...]
     counts: tuple[int, ...]
+    choice: Literal["Welch", "alike"] = "Welch"
+    also: Also = Also()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +61,7 @@ class Shared:
     deviation: float
     counts: tuple[int, ...]
     everyone: tuple[int, ...]
+    also: Also = Also()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +70,7 @@ class Matched:
 
     deviation: float
     count: int
+    also: Also = Also()
 
 
 Scheme = Own | Shared | Matched
@@ -103,37 +126,37 @@ def scaled(scheme: Scheme, factor: float) -> Scheme:
 
 
 def power(scheme: Scheme, points: float, *, level: float = LEVEL) -> float:
-    """The chance that a difference of so many points is told from none.
+    """The chance that a difference of so many points is beyond chance.
 
-    Exact for pooled and paired, and for Welch over two designs: given the share B of one design in the squares,
-    which follows a beta distribution, Welch's statistic is a multiple of a noncentral t with Σ(n - 1) degrees of
-    freedom. For more designs Satterthwaite's degrees are taken as known.
+    By quadrature over the deviations that the networks may show, so that the limits are those that are then used. For
+    more than two designs with deviations of their own Satterthwaite's degrees are taken as known.
     """
-    shift, degrees = points / error_of(scheme), degrees_of(scheme)
-    if isinstance(scheme, Own) and len(scheme.counts) == 2 and min(scheme.deviations) > 0:
-        return _power_of_welch(scheme, shift, level)
-    return float(_beyond(t_beyond(level / 2, degrees), degrees, shift))
+    from scipy.special import ndtr
+
+    limits, weights = _limits(scheme, level)
+    spread = math.sqrt(error_of(scheme) ** 2 + scheme.also.variance)
+    return float(((ndtr((points - limits) / spread) + ndtr((-points - limits) / spread)) * weights).sum())
 
 
-def visible(scheme: Scheme, *, level: float = LEVEL) -> float:
-    """The smallest difference, in points, that is seen with the chance POWER."""
+def visible(scheme: Scheme, *, level: float = LEVEL, chance: float = POWER) -> float:
+    """The smallest difference, in points, that is detected with a chance."""
     from scipy.optimize import brentq
 
-    unit, high = error_of(scheme), 4.0
+    unit, high = math.sqrt(error_of(scheme) ** 2 + scheme.also.variance), 4.0 + scheme.also.slack / error_of(scheme)
 
     def missing(shift: float) -> float:
-        return power(scheme, shift * unit, level=level) - POWER
+        return power(scheme, shift * unit, level=level) - chance
 
     while missing(high) < 0:
         high *= 2
     return unit * cast("float", brentq(missing, 0.0, high, xtol=1e-6))
 
 
-def nets_needed(scheme: Scheme, points: float, *, level: float = LEVEL) -> int | None:
-    """The fewest nets a design that see so many points with the chance POWER; None beyond MOST_NETS."""
+def nets_needed(scheme: Scheme, points: float, *, level: float = LEVEL, chance: float = POWER) -> int | None:
+    """The fewest networks a design that detect so many points with a chance; None beyond MOST_NETS."""
 
     def enough(nets: int) -> bool:
-        return power(with_nets(scheme, nets), points, level=level) >= POWER
+        return power(with_nets(scheme, nets), points, level=level) >= chance
 
     few, many = 1, 2
     while not enough(many):
@@ -159,36 +182,49 @@ def _shares(scheme: Own) -> list[float]:
     return [(weight * deviation) ** 2 / n for weight, deviation, n in parts]
 
 
-def _power_of_welch(scheme: Own, shift: float, level: float) -> float:
-    from scipy.special import betaincinv
+@lru_cache(maxsize=8)
+def _limits(scheme: Scheme, level: float) -> tuple["Array", "Array"]:
+    """What a difference has to exceed, for each deviation that the networks may show, and the weights of these."""
+    import numpy as np
 
-    nodes, weights = _quadrature()
+    squares, degrees, weights = _spreads(scheme)
+    limits = t_beyond(level / 2, degrees) * np.sqrt(squares)
+    if scheme.also.variance > 0:
+        total = squares + scheme.also.variance
+        both = total**2 / (squares**2 / degrees + scheme.also.variance**2 / (scheme.also.images - 1))
+        limits = np.maximum(limits, t_beyond(level / 2, both) * np.sqrt(total))
+    return limits + scheme.also.slack, weights
+
+
+def _spreads(scheme: Scheme) -> tuple["Array", "Array", "Array"]:
+    """Squared standard errors that the networks may show, with their degrees of freedom, and the weights of these."""
+    import numpy as np
+    from scipy.special import gammaincinv
+
+    def drawn(degrees: float, nodes: "Array") -> "Array":
+        return gammaincinv(degrees / 2, nodes) * 2 / degrees
+
+    if not (isinstance(scheme, Own) and len(scheme.counts) == 2 and min(scheme.deviations) > 0):
+        degrees, (nodes, weights) = degrees_of(scheme), _quadrature(NODES)
+        return error_of(scheme) ** 2 * drawn(degrees, nodes), np.full(NODES, degrees), weights
+    nodes, weights = _quadrature(NODES_OF_TWO)
     n, m = scheme.counts
-    share = betaincinv((n - 1) / 2, (m - 1) / 2, nodes)
-    a, b = (part / (k - 1) for part, k in zip(_shares(scheme), scheme.counts, strict=True))
-    one, other = share * a, (1 - share) * b
-    degrees = (one + other) ** 2 / (one**2 / (n - 1) + other**2 / (m - 1))
-    within = n + m - 2
-    limits = t_beyond(level / 2, degrees) * (within * (one + other)) ** 0.5 / error_of(scheme)
-    return float((weights * _beyond(limits, within, shift)).sum())
-
-
-def _beyond(limits: "Array", degrees: float, shift: float) -> "Array":
-    """The chances that a noncentral t lies outside ±limit, by quadrature over its denominator.
-
-    scipy's own (`nct`) gives nan for few degrees and far limits.
-    """
-    from scipy.special import gammaincinv, ndtr
-
-    nodes, weights = _quadrature()
-    ends = limits[..., None] * (gammaincinv(degrees / 2, nodes) * 2 / degrees) ** 0.5
-    return ((ndtr(shift - ends) + ndtr(-shift - ends)) * weights).sum(axis=-1)
+    one = scheme.deviations[0] ** 2 * drawn(n - 1, nodes)[:, None]
+    other = scheme.deviations[1] ** 2 * drawn(m - 1, nodes)[None, :]
+    a, b = (weight**2 / count for weight, count in zip(scheme.weights, scheme.counts, strict=True))
+    squares = a * one + b * other
+    degrees_ = squares**2 / ((a * one) ** 2 / (n - 1) + (b * other) ** 2 / (m - 1))
+    if scheme.choice == "alike":
+        alike = np.maximum(one, other) < ALIKE**2 * np.minimum(one, other)
+        squares = np.where(alike, ((n - 1) * one + (m - 1) * other) / (n + m - 2) * (a + b), squares)
+        degrees_ = np.where(alike, n + m - 2, degrees_)
+    return squares, degrees_, weights[:, None] * weights[None, :]
 
 
 @cache
-def _quadrature() -> tuple["Array", "Array"]:
+def _quadrature(count: int) -> tuple["Array", "Array"]:
     """Points and weights of Gauss and Legendre on (0, 1)."""
     import numpy as np
 
-    points, weights = np.polynomial.legendre.leggauss(NODES)
+    points, weights = np.polynomial.legendre.leggauss(count)
     return (points + 1) / 2, weights / 2

@@ -6,17 +6,18 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 from resatlas.designs.catalog import Entry, resolve
 from resatlas.errors import FolderError, ResatlasError, UnknownName, unknown
-from resatlas.reporting.comparison import APART, Row, about_labels, groups, labels, rows
+from resatlas.reporting.comparison import APART, Row, about_labels, groups, labels, of_one_design, rows
+from resatlas.reporting.measures import TEST_ERROR, Measure, value_of, value_of_guessing
 from resatlas.reporting.predictions import wrong_answers
 from resatlas.reporting.report import Answer, report
 from resatlas.reporting.words import listed, presentable
 from resatlas.runs.departures import sentences
 from resatlas.runs.experiment import Experiment
-from resatlas.runs.record import RunRecord, identity
+from resatlas.runs.record import Beginning, RunRecord, identity
 
 SIZES = ("depth", "base", "widen", "alpha", "width")
 """Knobs that make a network of one kind larger or smaller; designs that agree in all others are of one kind."""
@@ -26,6 +27,8 @@ SIZES = ("depth", "base", "widen", "alpha", "width")
 class Group:
     """Nets that differ in nothing but the seed, in the order of their seeds.
 
+    `values` are those of the measure, run by run, of the seeds `value_seeds`: runs that diverged, with the seeds
+    `diverged`, stand among them as networks that guess; all else is of the runs that finished.
     `label` is the shortest name that no other group of the question has. `kind` is what a design is but for its size;
     `entry` is None where the design is not known here. `seconds` is the median of a training, `seconds_spread` the
     least and the greatest, `machines` what they were taken on, as `seconds.MACHINE` names it. `departures` are what
@@ -43,6 +46,9 @@ class Group:
     seconds_spread: tuple[float, float]
     machines: frozenset[tuple[str, ...]]
     departures: tuple[str, ...]
+    values: tuple[float, ...]
+    value_seeds: tuple[int, ...]
+    diverged: tuple[int, ...] = ()
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -53,6 +59,18 @@ class Group:
     def errors(self) -> tuple[float, ...]:
         """The test errors of its nets, in percent."""
         return self.row.test_error_percent.values
+
+    @property
+    def mean(self) -> float:
+        """The mean of its values."""
+        return fmean(self.values)
+
+    @property
+    def survivors(self) -> "Group":
+        """The same without the runs that diverged."""
+        kept = [(v, s) for v, s in zip(self.values, self.value_seeds, strict=True) if s not in self.diverged]
+        values, seeds = zip(*kept, strict=True)
+        return replace(self, values=values, value_seeds=seeds, diverged=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +87,7 @@ class Question:
     unfinished: tuple[str, ...]
     obstacles: tuple[str, ...] = ()
     about_labels: tuple[str, ...] = ()
+    measure: Measure = TEST_ERROR
 
     @property
     def images(self) -> int:
@@ -76,7 +95,9 @@ class Question:
         return self.groups[0].test_images
 
 
-def questions(folders: Sequence[Path], *, against: str | None = None) -> tuple[Question, ...]:
+def questions(
+    folders: Sequence[Path], *, against: str | None = None, measure: Measure = TEST_ERROR
+) -> tuple[Question, ...]:
     """The questions of some folders: those of studies, and one over all single runs.
 
     With `against` every group is compared with those of that design; else every group with the size of each other
@@ -85,7 +106,7 @@ def questions(folders: Sequence[Path], *, against: str | None = None) -> tuple[Q
     Raises: FolderError if a folder has no runs, or if its runs cannot be compared at all; UnknownName if no run is of
     the design.
     """
-    found = [asked(answer) for answer in report(folders) if answer.runs]
+    found = [asked(answer, measure) for answer in report(folders) if answer.runs]
     for obstacle in (obstacle for each in found for obstacle in each.obstacles):
         raise FolderError(obstacle)
     several = [each for each in found if len(each.groups) > 1]
@@ -101,10 +122,10 @@ def questions(folders: Sequence[Path], *, against: str | None = None) -> tuple[Q
     return tuple(each for each in held if each.pairs)
 
 
-def asked(answer: Answer) -> Question:
+def asked(answer: Answer, measure: Measure = TEST_ERROR) -> Question:
     """The question of some finished runs with its groups, without pairs yet.
 
-    Raises: FolderError if results are missing or damaged.
+    Raises: FolderError if results are missing or damaged, or if a run does not have the measure.
     """
     parted = [sorted(group, key=lambda run: run.experiment.seed) for group in groups(answer.runs)]
     shown = sorted(
@@ -112,7 +133,10 @@ def asked(answer: Answer) -> Question:
         key=lambda each: (each[0].family, each[0].parameters, each[0].design, each[0].recipe, each[0].epochs),
     )
     names = labels([each for each, _ in shown])
-    made = tuple(_group(label, each, group) for label, (each, group) in zip(names, shown, strict=True))
+    made = tuple(
+        _valued(_group(label, each, group), answer.diverged, measure)
+        for label, (each, group) in zip(names, shown, strict=True)
+    )
     return Question(
         title=answer.question.title,
         data=", ".join(sorted({presentable(run.experiment.data) for run in answer.runs})),
@@ -121,7 +145,20 @@ def asked(answer: Answer) -> Question:
         unfinished=tuple(answer.unfinished),
         obstacles=tuple(_obstacles(answer.runs, made)),
         about_labels=tuple(about_labels(answer.runs, [each for each, _ in shown])),
+        measure=measure,
     )
+
+
+def _valued(group: Group, diverged: Sequence[Beginning], measure: Measure) -> Group:
+    """The group with its values; runs of it that diverged count as guessing."""
+    lost = [run for run in diverged if of_one_design(run, group.runs[0].beginning)]
+    of = {run.experiment.seed: value_of_guessing(run, measure) for run in lost}
+    of |= {run.experiment.seed: value_of(run, measure) for run in group.runs}
+    if len(of) < len(group.runs):  # a copy, which an obstacle names
+        return replace(group, values=tuple(value_of(run, measure) for run in group.runs), value_seeds=group.seeds)
+    seeds = tuple(sorted(of))
+    known = tuple(seed for seed in seeds if seed not in group.seeds)
+    return replace(group, values=tuple(of[seed] for seed in seeds), value_seeds=seeds, diverged=known)
 
 
 def _obstacles(runs: Sequence[RunRecord], made: Sequence[Group]) -> Iterator[str]:
@@ -158,6 +195,8 @@ def _group(label: str, shown: Row, runs: Sequence[RunRecord]) -> Group:
         seconds_spread=(min(run.outcome.seconds for run in runs), max(run.outcome.seconds for run in runs)),
         machines=frozenset(map(_machine, runs)),
         departures=tuple(dict.fromkeys(presentable(note) for run in runs for note in _departures(run))),
+        values=shown.test_error_percent.values,
+        value_seeds=shown.seeds,
     )
 
 

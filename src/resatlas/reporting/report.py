@@ -9,16 +9,20 @@ from typing import NamedTuple
 from resatlas.errors import FolderError, quoted
 from resatlas.reporting.words import presentable
 from resatlas.runs.collection import FILE, Question, read_collection
-from resatlas.runs.decoding import read_run, read_status
-from resatlas.runs.record import FIRST, RESULTS, RunRecord
+from resatlas.runs.decoding import read_beginning, read_run, read_status
+from resatlas.runs.record import FIRST, RESULTS, Beginning, RunRecord
+
+LOWER_THE_RATE = "a lower schedule.peak may help"
+"""What the reason of every run says that ended because a number was not finite."""
 
 
 class Answer(NamedTuple):
-    """A question, its finished runs, and its other runs in words: name and status."""
+    """A question, its finished runs, its other runs in words (name and status), and those of them that diverged."""
 
     question: Question
     runs: tuple[RunRecord, ...]
     unfinished: tuple[str, ...] = ()
+    diverged: tuple[Beginning, ...] = ()
 
 
 def report(folders: Sequence[Path]) -> tuple[Answer, ...]:
@@ -67,7 +71,7 @@ def _parts(answer: Answer) -> list[Answer]:
         for k, (data, *_) in enumerate(found, start=1)
     ]
     return [
-        Answer(question, tuple(runs), answer.unfinished if k == 0 else ())
+        Answer(question, tuple(runs), answer.unfinished if k == 0 else (), answer.diverged)
         for k, (question, runs) in enumerate(zip(questions, found.values(), strict=True))
     ]
 
@@ -91,7 +95,14 @@ def _sorted_out(question: Question, folders: Sequence[Path], read: Callable[[Pat
         question=question,
         runs=tuple(read(folder) for folder in folders if (folder / RESULTS).exists()),
         unfinished=tuple(f"{each.name}: {_status(each)}" for each in folders if not (each / RESULTS).exists()),
+        diverged=tuple(read_beginning(each) for each in folders if not (each / RESULTS).exists() and _diverged(each)),
     )
+
+
+def _diverged(folder: Path) -> bool:
+    """Whether a run ended because its loss, gradient or weights were not finite."""
+    found = read_status(folder)
+    return found is not None and found.status == "failed" and LOWER_THE_RATE in found.reason
 
 
 def _status(folder: Path) -> str:

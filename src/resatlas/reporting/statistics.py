@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 LEVEL = 0.05
 """Chance of naming a difference where there is none; intervals are of 1 - LEVEL."""
 
-ALIKE = 2.0
+CLAIM_LEVEL = 0.045
+"""A claim needs a p of at most this: then LEVEL also holds where deviations differ by 4 : 1; docs/decisions/0005."""
+
+ALIKE = 1.5
 """Deviations are pooled where the largest is less than this many times the smallest; docs/decisions/0005."""
 
 PAIRS = 5
@@ -26,6 +29,9 @@ PAIRS = 5
 
 PAIRING_LEVEL = 0.01
 """One-sided level at which a correlation over seeds is believed; docs/decisions/0005."""
+
+OPPOSING_LEVEL = 0.05
+"""The same for a negative one, where not to pair would make an interval too narrow."""
 
 ROUNDING = 1e-9
 """Points that are no difference: an image of ten million is a hundred times as much."""
@@ -116,13 +122,21 @@ def correlation(first: "ArrayLike", second: "ArrayLike") -> "Array":
 
 
 def correlated(r: "ArrayLike", pairs: int) -> "Facts":
-    """Whether a correlation over so many pairs is told from none, so that pairing gains more than it risks."""
+    """Whether a correlation over so many pairs is beyond chance.
+
+    Pairing then gains more than it risks; where the correlation is negative it keeps the interval wide enough.
+    """
     import numpy as np
 
     if pairs < PAIRS:
         return np.zeros(np.shape(r), dtype=bool)
-    point = float(t_beyond(PAIRING_LEVEL, pairs - 2))
-    return np.nan_to_num(np.asarray(r)) > point / math.sqrt(pairs - 2 + point**2)
+
+    def least(level: float) -> float:
+        point = float(t_beyond(level, pairs - 2))
+        return point / math.sqrt(pairs - 2 + point**2)
+
+    known = np.nan_to_num(np.asarray(r))
+    return (known > least(PAIRING_LEVEL)) | (known < -least(OPPOSING_LEVEL))
 
 
 def difference(
@@ -156,15 +170,15 @@ def interval(estimate: Estimate, level: float = LEVEL) -> tuple["Array", "Array"
     return estimate.difference - half, estimate.difference + half
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % interval of the mean error of some nets, by their own deviation; None where they have none.
+def mean_interval(values: Sequence[float], *, most: float = 100.0) -> tuple[float, float] | None:
+    """The 95 % interval of the mean of some networks, by their own deviation; None where they have none.
 
-    In percent, and so cut at 0 and 100: an interval covers no less for it.
+    Cut at 0 and at the most that a value can be: an interval covers no less for it.
     """
     if len(values) < 2 or not moments(values).variance > 0:
         return None
     low, high = interval(welch((1.0,), (moments(values),)))
-    return max(float(low), 0.0), min(float(high), 100.0)
+    return max(float(low), 0.0), min(float(high), most)
 
 
 def p_value(estimate: Estimate) -> "Array":

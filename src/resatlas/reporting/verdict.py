@@ -6,17 +6,24 @@ from itertools import groupby
 from typing import assert_never
 
 from resatlas.recipes.regularisers import CrossEntropy
+from resatlas.reporting.answer_text import all_at_once
 from resatlas.reporting.answering import Answered
-from resatlas.reporting.judging import Judged, single_nets
+from resatlas.reporting.differences import Difference
 from resatlas.reporting.power import POWER
 from resatlas.reporting.questions import Group, differing
-from resatlas.reporting.statistics import LEVEL
+from resatlas.reporting.sentences import sentences
+from resatlas.reporting.settled import Judged, Settled, single_nets
+from resatlas.reporting.statistics import CLAIM_LEVEL, holm, moments, p_value
+from resatlas.reporting.trend import Size, trend
 from resatlas.reporting.words import listed
 from resatlas.runs.collection import View
 
-BUDGETS = "Equal budgets are equal parameters and equal multiply-adds, one after the other; seconds decide nothing."
+BUDGETS = (
+    "Each budget has a verdict of its own, multiply-adds first, then parameters; seconds are a cost of the machine, "
+    "and resatlas bench measures them."
+)
 
-KIND = "A design's kind is the design at other sizes; between two of them its error is interpolated."
+KIND = "A design's kind is the design at other sizes; at a budget between two of them its error lies between theirs."
 
 
 def verdict(view: View, told: Answered | None) -> tuple[str, ...]:
@@ -64,35 +71,47 @@ def _least_losses(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def could_see(told: Answered) -> str:
-    """The smallest difference that the pairs could have shown, in points: one figure, or from the least to the most."""
-    seen = sorted(pair.trained.visible.points for pair in told.pairs if pair.trained)
-    ends = dict.fromkeys(f"{points:.2f}" for points in (seen[0], seen[-1]))
+    """The smallest difference that the verdicts could have detected, in points: one figure, or the least and the most.
+
+    Nothing where no pair varies.
+    """
+    seen = sorted(each.visible.points for pair in told.pairs if (each := _leading(pair)) and each.visible)
+    ends = dict.fromkeys(f"{points:.2f}" for points in (seen[0], seen[-1])) if seen else ()
     return " to ".join(ends)
 
 
+def _leading(pair: Judged) -> Difference | None:
+    """The difference on which the verdict of a pair hangs: at the first budget, else as trained."""
+    tested = pair.leading.tested if pair.leading else ()
+    return max((each.difference for each in tested), key=lambda each: each.chance, default=pair.trained)
+
+
 def apart(told: Answered) -> tuple[Judged, ...]:
-    """The pairs that are told apart as trained, by Holm."""
-    return tuple(pair for pair in told.pairs if pair.trained and pair.trained.adjusted <= LEVEL)
+    """The pairs that differ as trained, by Holm."""
+    return tuple(pair for pair in told.pairs if pair.trained and pair.trained.adjusted <= CLAIM_LEVEL)
 
 
 def _test_errors(told: Answered) -> Iterator[str]:
     judged = [pair for pair in told.pairs if pair.trained]
     if judged:
+        if overall := all_at_once(told):
+            yield f"{overall[0].upper()}{overall[1:]}"
         yield from _as_trained(told, judged)
-        yield from _at_equal_budgets([pair for pair in told.pairs if not single_nets(pair)])
-        yield _could(told, judged)
-        single = [group.label for group in told.question.groups if len(group.seeds) == 1]
+        yield from _at_equal_budgets(told, [pair for pair in told.pairs if not single_nets(pair)])
+        if could_see(told):
+            yield _could(told, judged)
+        single = [group.label for group in told.question.groups if len(group.values) == 1]
         if single:
-            yield f"Shown but not judged, with a single seed: {listed(single)}."
+            yield f"One seed only, so no verdict: {listed(single)}."
     else:
         yield f"No verdict on test errors: {_why(told)}."
 
 
 def _why(told: Answered) -> str:
     """Why no pair can be judged."""
-    if sum(len(group.seeds) > 1 for group in told.question.groups) < 2:
+    if sum(len(group.values) > 1 for group in told.question.groups) < 2:
         return "it needs two designs of two seeds each, since a single seed has no spread"
-    return "; ".join(dict.fromkeys(reason for pair in told.pairs for reason in pair.reasons))
+    return "; ".join(dict.fromkeys(reason for pair in told.pairs for reason in pair.obstacles))
 
 
 def _as_trained(told: Answered, judged: Sequence[Judged]) -> Iterator[str]:
@@ -111,11 +130,12 @@ def _as_trained(told: Answered, judged: Sequence[Judged]) -> Iterator[str]:
 
 def _could(told: Answered, judged: Sequence[Judged]) -> str:
     """How small a difference could have been seen, so that what was not seen is not taken for equal."""
-    counts = sorted({len(group.seeds) for pair in judged for group in (pair.first, pair.second)})
+    counts = sorted({len(group.values) for pair in judged for group in (pair.first, pair.second)})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return (
-        f"Smaller differences may be there: with {seeds} seeds a design, one of {could_see(told)} points is seen with "
-        f"a chance of {100 * POWER:.0f} % (Holm over {_pairs(len(judged))})."
+        f"Smallest detectable difference with {seeds} seeds a design: {could_see(told)} points ({100 * POWER:.0f} % "
+        f"power, Holm over {_pairs(len(judged))}). Smaller ones may exist. Choose the number of seeds beforehand: "
+        "adding seeds after a look at the result makes false claims more frequent than 5 %."
     )
 
 
@@ -146,42 +166,32 @@ def _the_lowest(judged: Sequence[Judged], found: Sequence[Judged]) -> str:
     even = [_other(pair, lowest).label for pair in rivals if pair not in found]
     held = listed(_other(pair, lowest).label for pair in rivals)
     how = (
-        f"it is not told apart from {listed(even)}"
+        f"it does not differ significantly from {listed(even)}"
         if even
-        else f"it is told apart from {held}, and compared with no other"
+        else f"it differs significantly from {held}; no other pair compared"
     )
-    return f"With this recipe and on these data {_error(lowest)} is the lowest mean of several seeds; {how}."
+    return f"With this recipe and on these data {_error(lowest)} has the lowest mean; {how}."
 
 
 def _other(pair: Judged, group: Group) -> Group:
     return pair.second if pair.first == group else pair.first
 
 
-def _at_equal_budgets(pairs: Sequence[Judged]) -> Iterator[str]:
-    """A sentence for each pair that is decided, and how many of the others there are."""
-    decided = [said for pair in pairs if (said := _decided(pair))]
-    yield from decided
-    counts = Counter(pair.verdict for pair in pairs if not _decided(pair))
+def _at_equal_budgets(told: Answered, pairs: Sequence[Judged]) -> Iterator[str]:
+    """The sentences of each pair with a decided budget, and how many of the others there are."""
+    decided = [pair for pair in pairs if any(_decided(each) for each in pair.verdicts.values()) or pair.survivors]
+    for pair in decided:
+        for said in sentences(pair, told.question.measure, points=told.points, margin=told.margin):
+            yield f"{said[0].upper()}{said[1:]}"
+    counts = Counter(pair.verdict for pair in pairs if pair not in decided)
     left = [f"{_pairs(count)} {'are' if count > 1 else 'is'} {kind}" for kind, count in sorted(counts.items())]
     if left:
-        yield f"At equal budgets {listed(left)}; resatlas compare says why."
-    yield f"{BUDGETS} {KIND}" if any("'s kind" in said for said in decided) else BUDGETS
+        yield f"At equal budgets {listed(left)}; resatlas compare gives the reasons."
+    yield f"{BUDGETS} {KIND}" if any(each.kinds for pair in pairs for each in pair.tested) else BUDGETS
 
 
-def _decided(pair: Judged) -> str:
-    """The sentence of a pair that equal budgets tell apart; nothing for others."""
-    first, second = pair.sides
-    match pair.verdict:
-        case "supported":
-            return f"At equal budgets {first} errs less than {second}."
-        case "contradicted":
-            return f"At equal budgets {second} errs less than {first}."
-        case "depends on the budget":
-            return f"Whether {first} errs less than {second} depends on the budget."
-        case "undecided" | "not testable here":
-            return ""
-        case _:
-            assert_never(pair.verdict)
+def _decided(settled: Settled) -> bool:
+    return settled.verdict not in ("undecided", "not testable here")
 
 
 def _pairs(count: int) -> str:
@@ -196,25 +206,27 @@ def _over_depth(groups: Sequence[Group]) -> list[str]:
     families: dict[str, list[Group]] = {}
     for group in several:
         families.setdefault(group.row.family, []).append(group)
-    sentences = [
-        _from_to(family, sizes[0], sizes[-1])
-        for family, sizes in families.items()
-        if sizes[0].row.depth < sizes[-1].row.depth
-    ]
+    trained = {name: sizes for name, sizes in families.items() if sizes[0].row.depth < sizes[-1].row.depth}
+    chances = holm([_trend(sizes) for sizes in trained.values()])
+    sentences = [_from_to(name, sizes, p) for (name, sizes), p in zip(trained.items(), chances, strict=True)]
     return sentences or ["No verdict on depth: it needs a family at two depths, with two seeds each."]
 
 
-def _from_to(family: str, shallow: Group, deep: Group) -> str:
-    """One family's training loss from its least depth to its greatest; a change counts if no two seeds overlap."""
-    before, after = shallow.row.train_loss, deep.row.train_loss
-    if min(after.values) > max(before.values):
-        change, whether = "rises", "every deep seed above every shallow one"
-    elif max(after.values) < min(before.values):
-        change, whether = "falls", "every deep seed below every shallow one"
-    else:
-        change, whether = "goes", "the seeds overlap: no clear change"
-    ends = f"from {before.mean:.3g} at depth {shallow.row.depth} to {after.mean:.3g} at depth {deep.row.depth}"
-    return f"The training loss of {family} {change} {ends} ({whether})."
+def _trend(sizes: Sequence[Group]) -> float:
+    """The p of a family's training loss over the logarithm of its depth; 1 where no seed varies."""
+    slope = trend([Size(group.row.depth, moments(group.row.train_loss.values)) for group in sizes])
+    return float(p_value(slope)) if slope.error > 0 else 1.0
+
+
+def _from_to(family: str, sizes: Sequence[Group], p: float) -> str:
+    """One family's training loss from its least depth to its greatest, with the p of the trend over all of them."""
+    before, after = sizes[0].row.train_loss.mean, sizes[-1].row.train_loss.mean
+    ends = f"from {before:.3g} at depth {sizes[0].row.depth} to {after:.3g} at depth {sizes[-1].row.depth}"
+    depths = len({group.row.depth for group in sizes})
+    how = f"trend over {depths} depths, p = {p:.2g}"
+    if p > CLAIM_LEVEL:
+        return f"The training loss of {family} goes {ends}: no change beyond chance ({how})."
+    return f"The training loss of {family} {'rises' if after > before else 'falls'} {ends} ({how})."
 
 
 def _error(group: Group) -> str:

@@ -69,7 +69,11 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What results.json says of a finished run."""
+    """What results.json says of a finished run.
+
+    `train` are the means over the last epoch's batches, `train_evaluated` the answers of the finished network to clean
+    training images; None where an earlier version did not write them.
+    """
 
     design: str
     family: str
@@ -86,6 +90,7 @@ class Results:
     train: Figures
     test: Figures
     validation: Figures | None = None
+    train_evaluated: Figures | None = None
     weights: str | None = None
     departures: Departures = Departures()  # noqa: RUF009 - a frozen value
 

@@ -57,6 +57,9 @@ class How:
 
 AS_USUAL = Execution()
 
+MOST_LEARNT = 10_000
+"""Training images on which a finished network is evaluated, evenly spaced among all."""
+
 SAVE_EVERY = 30.0
 """Seconds between checkpoints at the ends of epochs, unless told otherwise."""
 
@@ -211,9 +214,10 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
             test_batch=at_once,
         )
         with failure_written(run, world, lambda: state.epoch):
+            learnt = answered(state.tested, evenly(images.train, MOST_LEARNT))
             held_back = answered(state.tested, images.validation) if images.validation else None
             tested = answered(state.tested, images.test)
-            return world.lead(lambda: _concluded(run, prepared, images, held_back, tested))
+            return world.lead(lambda: _concluded(run, prepared, images, learnt, held_back, tested))
 
 
 def _pass(experiment: Experiment, world: "World", how: How) -> int | None:
@@ -243,8 +247,18 @@ def _answers(network: "Network", part: Part, pipeline: "Pipeline", world: "World
     return answered_together(part, world, lambda own: answers(network, own, pipeline, portion=portion))
 
 
+def evenly(part: Part, most: int) -> Part:
+    """At most so many images of a part, evenly spaced."""
+    return part.take(slice(None, None, -(-len(part) // most)))
+
+
 def _concluded(
-    run: Run, prepared: Prepared, images: "Material", held_back: "Answers | None", tested: "Answers"
+    run: Run,
+    prepared: Prepared,
+    images: "Material",
+    learnt: "Answers",
+    held_back: "Answers | None",
+    tested: "Answers",
 ) -> dict[str, Any]:
     """The results, written.
 
@@ -255,6 +269,7 @@ def _concluded(
     from resatlas.training.loop import finite
 
     results = _trained(run, prepared, images)
+    results["train_evaluated"] = finite(dict(classification(learnt)), of="on the training images")
     if held_back:
         results["validation"] = dict(classification(held_back))
     results["test"] = finite(dict(classification(tested)), of="on the test images")

@@ -1,0 +1,80 @@
+"""A small part of `make simulate`, with a tolerance for the draw, and the way over run folders on disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resatlas.reporting.answering import compare
+from resatlas.reporting.bounds import at_equal
+from resatlas.reporting.budgets import DECIDING
+from resatlas.reporting.claims import Figures, judge, verdicts
+from resatlas.reporting.image_draw import image_draw
+from tests.reporting.folders import Subject, write_run
+from tests.simulation import suite
+from tests.simulation.planted import NOISES, answers
+from tests.simulation.suite import Table
+
+INSIDE = ("one inside two", "three each, interleaved")
+
+SOME = {name: NOISES[name] for name in ("normal", "deviations 4 : 1")}
+
+
+@pytest.mark.parametrize(
+    ("table", "slack"),
+    [
+        (lambda: suite.false_verdicts(500, INSIDE), 1.0),
+        (lambda: suite.equal_designs(4_000, (2, 4), SOME), 1.0),
+        (lambda: suite.stated_power(4_000), 1.5),
+        (lambda: suite.other_tests(4_000), 1.0),
+        (lambda: suite.all_at_once(4_000, (3,)), 1.0),
+    ],
+    ids=("laws", "equal", "power", "others", "global"),
+)
+def test_claims_are_false_and_intervals_miss_as_often_as_stated(table: Callable[[], Table], slack: float) -> None:
+    """Every figure lies where it should, within the error of so few studies."""
+    assert table().outside(slack) == ()
+
+
+def test_images_are_counted() -> None:
+    """Few images: with ten seeds the interval over seeds alone misses other images too often, the other does not."""
+    found = suite.over_images(8_000_000, (360,))
+    alone = [row for row in found.rows if row.setting.startswith("seeds alone")]
+    assert len(alone) == len(found.rows) / 2
+    assert max(row.figures[-1] for row in alone) < 93
+    assert [row for row in found.outside(1.0) if row not in alone] == []
+
+
+@pytest.mark.parametrize("study", range(4))
+def test_runs_on_disk_are_judged_as_the_numbers_are(tmp_path: Path, study: int) -> None:
+    """Two kinds of two sizes: the records lead to the verdicts of the matrices that they hold."""
+    sizes = ((1e4, 9e4), (8.5e4, 27e4))
+    subjects = [
+        Subject(family=family, depth=depth, parameters=int(amount), multiply_adds=int(40 * amount))
+        for family, amounts in zip(("plain", "resnet"), sizes, strict=True)
+        for depth, amount in zip((8, 20), amounts, strict=True)
+    ]
+    random = np.random.default_rng(study)
+    wrong = [each[0] for each in answers(random, 1, 200, 3, (0.0, 0.6, 0.6 + study, 1.0 + study), -2.0)]
+    for subject, table in zip(subjects, wrong, strict=True):
+        for seed, row in enumerate(table):
+            write_run(tmp_path / f"{subject.design} {seed}", subject, seed=seed, wrong=[bool(each) for each in row])
+    figures = Figures(
+        values=tuple(100 * each.mean(axis=-1) for each in wrong),
+        seeds=(0,) * 4,
+        images=image_draw(wrong),
+    )
+    amounts, kinds = [each.parameters for each in subjects], [each.family for each in subjects]
+    [answer] = compare([tmp_path])
+    places = {subject.design: place for place, subject in enumerate(subjects)}
+    asked = [at_equal(places[p.first.row.design], places[p.second.row.design], amounts, kinds) for p in answer.pairs]
+    judged = [judge(tuple(bounds for _, bounds in each), figures) for each in asked if each]
+    words = {0: "undecided", -1: "supported", 1: "contradicted", 2: "depends on the budget"}
+    expected = [words[int(each)] for each in verdicts(judged)]
+    for budget in DECIDING:
+        found = [pair.verdicts[budget] for pair in answer.pairs]
+        assert [each.verdict for each in found if each.tested] == expected
+    for pair in answer.pairs:
+        assert pair.trained is not None
+        assert pair.trained.interval_images is not None
