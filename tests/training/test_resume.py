@@ -151,7 +151,7 @@ def test_a_run_that_was_never_begun_begins(unbroken: Run, tmp_path: Path) -> Non
 def broken(unbroken: Run, folder: Path) -> Run:
     """The unbroken run without its results, so that it is resumed from its checkpoints of steps 10 and 15."""
     shutil.copytree(unbroken.folder, folder)
-    for name in ("results.json", "predictions.csv"):
+    for name in ("results.json", "predictions.csv", "SEAL.json"):
         (folder / name).unlink()
     return Run(folder)
 

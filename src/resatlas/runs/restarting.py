@@ -6,6 +6,7 @@ from pathlib import Path
 from resatlas.errors import FolderError
 from resatlas.runs.departures import AMENDED, UNREADABLE
 from resatlas.runs.files import read_lines, remove
+from resatlas.runs.lock import OWNER
 from resatlas.runs.record import FIRST
 from resatlas.runs.store import Run
 
@@ -21,6 +22,7 @@ BEFORE_TRAINING = (
     "events",
     AMENDED,
     UNREADABLE,
+    OWNER,
 )
 """What a run may have in its folder before it has trained anything; logs of TensorBoard lie in events."""
 

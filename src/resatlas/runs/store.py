@@ -198,7 +198,8 @@ def check_free(folder: Path) -> None:
         raise FolderError(
             f"{folder} holds another run; continue it with --resume auto or give another folder with --out"
         )
-    if folder.is_dir() and any(not file.name.startswith((f".{FIRST}.", OWNER)) for file in folder.iterdir()):
+    left_by_a_crash = (f".{FIRST}.", OWNER, f".{OWNER}.")
+    if folder.is_dir() and any(not file.name.startswith(left_by_a_crash) for file in folder.iterdir()):
         raise FolderError(f"{folder} holds other files; give another folder with --out")
 
 
