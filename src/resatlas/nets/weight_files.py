@@ -66,11 +66,12 @@ def read_content(file: Path) -> Content:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name.
+    """The tensors of a file of our own by name; none at all are no fault: an optimizer may hold none yet.
 
     Raises: CheckpointError as `read_content`, or if they are not one mapping from names to tensors.
     """
-    return held(read_content(file).value, where=file.name).tensors
+    value = read_content(file).value
+    return {} if value == {} else held(value, where=file.name).tensors
 
 
 def _safetensors(content: bytes, name: str) -> Content:
