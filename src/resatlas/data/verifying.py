@@ -23,6 +23,7 @@ from resatlas.data.photograph import pixels, proportioned
 from resatlas.data.places import cache
 from resatlas.errors import DataError
 from resatlas.values import reading
+from resatlas.values.pulse import PULSE
 
 Depth = Literal["listed", "decoded"]
 """Whether the files are read alone, for their fingerprint, or each is decoded as an image too."""
@@ -109,6 +110,7 @@ def looked_at(
         tasks = zip(map(part.path, range(len(part))), stamps, known, strict=True)
         for each in pool.imap(partial(_looked, depth=depth, read=by == "content"), tasks, chunksize=16):
             looks.append(each)
+            PULSE.beat()
             on_image(len(looks), len(part))
     new = {
         name: (each, look)

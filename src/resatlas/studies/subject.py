@@ -147,7 +147,7 @@ def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subj
         columns=tuple(range(len(run.classes))) if whole else columns,
         labels=columns if whole else tuple(range(len(columns))),
         standing=standing,
-        note=words,
+        note="; ".join([*([words] if words else []), *parts.notes]),
         identity=looked["test"].fingerprint.short if looked else "",
         portion=Portion(size=size, note=halvings.append),
         halvings=halvings,
