@@ -101,7 +101,8 @@ def test_a_run_whose_design_has_changed_is_not_resumed(tmp_path: Path) -> None:
     """Nor taken for finished by a study: both sizes are said, and what to do."""
     experiment = Experiment(design="my.toml", data="digits")
     small, large = (plans.from_json(plan_of(design)) for design in (SMALL, LARGE))
-    begin(tmp_path / "run", experiment, small)
+    run = begin(tmp_path / "run", experiment, small)
+    run.record_epoch({"epoch": 1}, {"epoch": 1})  # one that has trained nothing would begin anew
     check_folder(tmp_path / "run", experiment, small, resume="auto")
     with pytest.raises(
         FolderError, match=r"my\.toml has changed since it began \([\d,]+ parameters then, [\d,]+ now\)"
