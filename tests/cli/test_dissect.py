@@ -172,7 +172,7 @@ def test_pictures_of_errors(ask: Ask, runs: dict[str, Run]) -> None:
         (("resnet", "surface", "--images", "1"), "at least 2 images"),
         (("resnet", "streams"), "the network has one stream"),
         (("resnet", "similarity", "--beside", "bare"), "hold back different images"),
-        (("nowhere", "paths"), "nowhere is no run: it does not exist"),
+        (("nowhere", "paths"), "nowhere is not a run folder: it does not exist"),
     ],
 )
 def test_refusals(

@@ -122,11 +122,11 @@ def test_the_demo_is_a_study_of_its_own(tmp_path: Path) -> None:
         (("study", "."), ".: is a directory"),
         (("study", "tiny.toml", "--outt", "x"), 'did you mean "--out"?'),
         (("study", "tiny.toml", "--out", "file"), "file is "),
-        (("study", "tiny.toml", "--out", "file/x"), "file/x cannot be made: file is no folder"),
+        (("study", "tiny.toml", "--out", "file/x"), "file/x cannot be made: file is not a folder"),
         (("study", "wrong.toml"), 'no key "titel"; did you mean "title"?'),
         (("study", "wrong.toml", "--json"), "wrong.toml"),
         (("demo", "resnet-20"), 'resatlas demo does not take "resnet-20"'),
-        (("demo", "--out", "file/x"), "file is no folder"),
+        (("demo", "--out", "file/x"), "file is not a folder"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
 )

@@ -29,6 +29,10 @@ REFUSED = (
     ("describe --recipe quick --classes 5", "describe without a DESIGN does not take --classes; it goes with a DESIGN"),
     ("describe --recipe quick --image=3,8,8", "describe without a DESIGN does not take --image; it goes with a DESIGN"),
     ("describe --conventions", "describe without a DESIGN does not take --conventions; it goes with a DESIGN"),
+    (
+        "train resnet-20 --weights raw",
+        "train without --init-from does not take --weights; it goes with --init-from FILE",
+    ),
     ("evaluate run --ensemble", "evaluate with a single RUN does not take --ensemble; it goes with two RUNs or more"),
     ("evaluate run other --among run", "evaluate without --data does not take --among; it goes with --data"),
     ("evaluate run other --among data", "evaluate without --data does not take --among; it goes with --data"),

@@ -277,7 +277,7 @@ def test_images_are_classified(say: Say, finished: Run, tmp_path: Path) -> None:
     assert len(out.splitlines()) == 3
     (tmp_path / "in" / "b.png").write_text("")
     out, _ = say("predict", str(finished.folder), "in", code=3)
-    assert out.splitlines()[-1] == "in/b.png is no image that can be read: an empty file"
+    assert out.splitlines()[-1] == "in/b.png cannot be read as an image: an empty file"
     assert [
         ("error" in each) for each in json.loads(say("predict", str(finished.folder), "in", "--json", code=3)[0])
     ] == [
@@ -344,16 +344,16 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("train resnet-20 --data digits --checkpoint-activations some", "--checkpoint-activations"),
     ("train resnet-20 --data digits --out full", "full holds other files"),
     ("train resnet-20 --data digits --out file", "file is "),
-    ("train resnet-20 --data digits --out file/run", "file is no folder"),
+    ("train resnet-20 --data digits --out file/run", "file is not a folder"),
     ("train resnet-20 --data digits --out " + "x" * 300, "name too long"),
     ("train resnet-20 --data digits --out new --resume nowhere", "new has no run to resume"),
     ("train missing.toml --data digits", "missing.toml: no such file or directory"),
     ("train digits:size=16 --data digits", 'no design "digits"'),
     ("evaluate", "RUN"),
-    ("evaluate nowhere", "nowhere is no run"),
-    ("evaluate full", "full is no run: it has no experiment.json"),
-    ("evaluate file", "file is no run"),
-    ("evaluate full full", "full is no run"),
+    ("evaluate nowhere", "nowhere is not a run folder"),
+    ("evaluate full", "full is not a run folder: it has no experiment.json"),
+    ("evaluate file", "file is not a run folder"),
+    ("evaluate full full", "full is not a run folder"),
     ("evaluate full --protocl centre", 'no option of resatlas evaluate "--protocl"; did you mean "--protocol"?'),
     ("evaluate full --among all", "--among"),
     ("evaluate full --norm-statistics new", "--norm-statistics"),
@@ -361,8 +361,11 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("evaluate full --workers 0", "--workers lies between 1 and 256"),
     ("predict", "RUN"),
     ("predict full", "IMAGE"),
-    ("predict full file", "full is no run and no saved network: it has neither experiment.json nor config.json"),
-    ("predict nowhere file", "nowhere is no run and no saved network: it does not exist"),
+    (
+        "predict full file",
+        "full is neither a run folder nor a saved network: it has neither experiment.json nor config.json",
+    ),
+    ("predict nowhere file", "nowhere is neither a run folder nor a saved network: it does not exist"),
     ("predict full file --top x", "--top"),
     ("report full --out page.html", "full is neither a run nor a study"),
     ("report nowhere --out page.html", "nowhere is neither a run nor a study: it does not exist"),
@@ -637,6 +640,9 @@ def test_a_reader_that_is_killed_between_two_batches_is_told_of(
         raise RuntimeError(f"{words[0]} worker (pid 7) is killed by signal: Killed. ")
 
     monkeypatch.setattr(program, "_run", killed)
-    assert refused("DataLoader", code=3) == "a process that reads images was killed; is there memory for it?"
+    assert (
+        refused("DataLoader", code=3)
+        == "a process that reads images was killed, probably for lack of memory; use fewer --workers"
+    )
     with pytest.raises(RuntimeError, match=r"^Another worker"):
         main(["Another"])

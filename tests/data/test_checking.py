@@ -75,7 +75,7 @@ def test_a_reason_is_that_of_reading(tmp_path: Path) -> None:
     (fault,) = checked(tmp_path).faults
     with pytest.raises(DataError) as error:
         decoded(file)
-    assert str(error.value) == f"{tmp_path}/{fault.file} is no image that can be read: {fault.reason}"
+    assert str(error.value) == f"{tmp_path}/{fault.file} cannot be read as an image: {fault.reason}"
 
 
 def test_what_lies_in_the_wrong_place_is_named(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def damaged(data: DataSet, tmp_path: Path) -> DataSet:
 def test_an_unreadable_image_ends_the_epoch_with_its_name(damaged: DataSet) -> None:
     """By default; the error comes out of the worker as it is, in one line."""
     parts, pipeline = made(damaged)
-    with pytest.raises(DataError, match=r"(0|[13579])\.png is no image that can be read") as refused:
+    with pytest.raises(DataError, match=r"(0|[13579])\.png cannot be read as an image") as refused:
         epoch(parts, pipeline)
     assert "\n" not in str(refused.value)
 
@@ -203,7 +203,7 @@ def test_no_image_is_tested_in_the_place_of_another(damaged: DataSet) -> None:
     assert torch.cat([batch.ids for batch in found]).tolist() == whole
     assert torch.cat([batch.labels for batch in found]).tolist() == parts.train.labels[whole].tolist()
     assert len(found) < 6
-    with pytest.raises(DataError, match="is no image that can be read"):
+    with pytest.raises(DataError, match="cannot be read as an image"):
         list(views(parts.train, replace(pipeline, unreadable="error"), 2))
 
 

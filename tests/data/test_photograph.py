@@ -52,7 +52,7 @@ def refusal(file: Path) -> str:
         decoded(file)
     message = str(error.value)
     assert len(message.splitlines()) == 1
-    named, _, reason = message.partition(" is no image that can be read: ")
+    named, _, reason = message.partition(" cannot be read as an image: ")
     assert file.name in named or "\\" in named
     return reason
 
@@ -271,7 +271,7 @@ def test_a_refusal_stays_on_its_line(tmp_path: Path) -> None:
     for name, words in (("a\nb\x1b[31m.jpg", r"a\nb\x1b[31m.jpg"), (os.fsdecode(b"\xe9.jpg"), r"\udce9.jpg")):
         file = tmp_path / name
         file.write_bytes(b"")
-        with pytest.raises(DataError, match=re.escape(f"{words} is no image that can be read: an empty file")):
+        with pytest.raises(DataError, match=re.escape(f"{words} cannot be read as an image: an empty file")):
             decoded(file)
 
 
@@ -287,7 +287,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "loop.jpg") == "Too many levels of symbolic links"
     assert refusal(tmp_path / "absent.jpg") == "no such file"
     assert refusal(tmp_path / "broken.jpg" / "below.jpg") == "no such file"
-    assert refusal(tmp_path / "nu\0ll.jpg") == "no system takes such a path"
+    assert refusal(tmp_path / "nu\0ll.jpg") == "invalid path (null character)"
     assert refusal(Path("/dev/zero")) == "a device, not a regular file"
 
 

@@ -158,6 +158,6 @@ def test_an_image_that_one_process_cannot_read_is_named(tmp_path: Path) -> None:
     words = ("train", DESIGN, "--data", f"{root}:size=8", "--set", "batch=8", "--set", "validation=0", "--epochs", "1")
     code, _, err = ended(started(tmp_path, *words, "--recipe", "fine-tune", "--processes", "2", "--out", "run"))
     assert code == 3, err
-    assert [line for line in err.splitlines() if "dog/3.png is no image that can be read" in line] == [
+    assert [line for line in err.splitlines() if "dog/3.png cannot be read as an image" in line] == [
         err.splitlines()[-1]
     ]

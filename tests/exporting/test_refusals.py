@@ -91,7 +91,7 @@ def test_what_is_not_trained_is_not_saved(tmp_path: Path) -> None:
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "experiment.json").write_text("{}", encoding="utf-8")
     cases: list[tuple[Any, type[ResatlasError], str]] = [
-        (tmp_path / "nowhere", FolderError, "is no run"),
+        (tmp_path / "nowhere", FolderError, "is not a run folder"),
         (tmp_path / "begun", FolderError, "is not finished"),
         (3, UsageError, "of type int is neither"),
         (nothing, CheckpointError, "has no weights to save"),

@@ -166,7 +166,7 @@ def test_an_image_that_ends_a_training_may_be_replaced(images: Path) -> None:
     file.write_bytes(b"not an image")
     for seed in range(20):
         shutil.rmtree("run", ignore_errors=True)
-        with pytest.raises(DataError, match=r"dog/0\.png is no image that can be read"):
+        with pytest.raises(DataError, match=r"dog/0\.png cannot be read as an image"):
             carried_out(Path("run"), replace(experiment, seed=seed))
         if Run(Path("run")).metrics:
             break
@@ -236,7 +236,7 @@ def test_a_run_that_has_trained_nothing_begins_anew(
     changed = ["plain:depth=8,base=2" if word == EXPERIMENT.design else word for word in command]
     assert main((*changed, "--seed", "3", *resume)) == 0
     told = capsys.readouterr().err.splitlines()
-    assert "the run in run had trained nothing; it begins anew" in told
+    assert "the run in run has no checkpoint yet; training starts over" in told
     assert Run(Path("run")).beginning().experiment.seed == 3
 
 
@@ -440,7 +440,7 @@ def test_a_folder_for_the_answer_that_cannot_be_is_told_before_any_work(
     Path("file").touch()
     monkeypatch.setattr(testing, "_subjects", None)
     monkeypatch.setattr(dissection, "_opened", None)
-    with pytest.raises(UsageError, match="cannot be made: file is no folder"):
+    with pytest.raises(UsageError, match="cannot be made: file is not a folder"):
         evaluate([run.folder], Asked(out=Path("file/x")))
-    with pytest.raises(UsageError, match="cannot be made: file is no folder"):
+    with pytest.raises(UsageError, match="cannot be made: file is not a folder"):
         dissect("run", "flow", out="file/x")

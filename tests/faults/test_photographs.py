@@ -138,7 +138,7 @@ def test_a_killed_reader_ends_a_training_within_seconds(straight: Run, tmp_path:
     assert time.time() - marker.stat().st_mtime < 5
     assert (ended.code, ended.line) == (
         3,
-        "DataError: a process that reads images was killed; is there memory for it?",
+        "DataError: a process that reads images was killed, probably for lack of memory; use fewer --workers",
     )
     assert processes.members(program.process.pid or 0) == []
     assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"

@@ -136,14 +136,16 @@ def test_a_folder_without_a_run_is_told_what_it_holds(tmp_path: Path) -> None:
         begin(tmp_path / name, EXPERIMENT, PLAN)
     with pytest.raises(FolderError) as refused:
         find(tmp_path)
-    assert str(refused.value) == f"{tmp_path} is no run: it has no experiment.json; it holds the runs a, b, c, …"
+    assert (
+        str(refused.value) == f"{tmp_path} is not a run folder: it has no experiment.json; it holds the runs a, b, c, …"
+    )
 
 
 @pytest.mark.parametrize(("name", "reason"), [("nowhere", "it does not exist"), ("file", "it has no experiment.json")])
 def test_what_is_no_folder_is_no_run(tmp_path: Path, name: str, reason: str) -> None:
     """A missing folder and a file have no experiment."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(FolderError, match=f"{name} is no run: {reason}$"):
+    with pytest.raises(FolderError, match=f"{name} is not a run folder: {reason}$"):
         find(tmp_path / name)
 
 

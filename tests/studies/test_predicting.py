@@ -75,7 +75,7 @@ def test_unreadable_images_keep_no_other_from_its_answer(run: Run, tmp_path: Pat
     assert [bool(each.classes) for each in found] == [False, True, False]
     assert "a web page or a drawing" in found[0].error
     assert "no such file" in found[2].error
-    with pytest.raises(DataError, match=r"bad.png is no image that can be read.*; nor can 1 other"):
+    with pytest.raises(DataError, match=r"bad.png cannot be read as an image.*; nor can 1 other"):
         predict(run.folder, [tmp_path / "bad.png", tmp_path / "missing.png"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no image is given"):
@@ -110,8 +110,8 @@ def test_a_network_of_one_channel_sees_brightness(grey: Run, tmp_path: Path) -> 
 
 
 def test_folders_that_are_none_are_refused(tmp_path: Path, run: Run) -> None:
-    """What is no run and no saved network, and a run that is not finished."""
-    with pytest.raises(FolderError, match="is no run and no saved network: it does not exist"):
+    """What is neither a run folder nor a saved network, and a run that is not finished."""
+    with pytest.raises(FolderError, match="is neither a run folder nor a saved network: it does not exist"):
         predict(tmp_path / "nowhere", [tmp_path])
     with pytest.raises(FolderError, match=r"it has neither experiment.json nor config.json"):
         predict(tmp_path, [tmp_path])

@@ -354,7 +354,7 @@ def test_images_that_cannot_be_read_may_be_skipped(tmp_path: Path) -> None:
     (root / "train" / "cat" / "2.png").write_bytes(b"not an image")
     recipe = replace(NAMED["fb-imagenet"], epochs=1, batch=4, norm_group=None)
     experiment = replace(EXPERIMENT, data=f"{root}:size=8", recipe=recipe)
-    with pytest.raises(DataError, match=r"cat/2\.png is no image that can be read"):
+    with pytest.raises(DataError, match=r"cat/2\.png cannot be read as an image"):
         carried_out(tmp_path / "error", experiment)
     run = carried_out(tmp_path / "skip", replace(experiment, unreadable="skip"))
     assert run.finished

@@ -12,6 +12,8 @@ AS_TEXT = With(what="text, without --json", holds=lambda options: not options.js
 
 OPTIONS: Together = {
     "--against": ALWAYS,
+    "--metric": ALWAYS,
+    "--margin": ALWAYS,
     "--difference": ALWAYS,
     "--format": AS_TEXT,
 }

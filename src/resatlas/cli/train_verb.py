@@ -130,7 +130,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=get_args(PrecisionWanted),
-        help="of products and sums; auto takes what the machine is fast in (default: the recipe's, mostly fp32)",
+        help="arithmetic precision; auto picks the fastest supported here (default: the recipe's, mostly fp32)",
     )
     parser.add_argument(
         "--unreadable",
@@ -145,7 +145,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"at a loss or gradient that is no number: end (default), or leave the step out, {CAP}",
     )
     launching.arguments(parser, does="train")
-    execution = parser.add_argument_group("what changes no result, up to rounding")
+    execution = parser.add_argument_group("execution (same results up to rounding)")
     execution.add_argument(
         "--verify",
         choices=("none", "tested", "all"),

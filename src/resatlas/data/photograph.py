@@ -55,7 +55,7 @@ def decoded(file: Path) -> Pixels:
     try:
         return proportioned(pixels(content(file)))
     except DataError as error:
-        raise UnreadableImage(f"{shown(file)} is no image that can be read: {error}", file=str(file)) from None
+        raise UnreadableImage(f"{shown(file)} cannot be read as an image: {error}", file=str(file)) from None
     except MemoryError:
         raise MemoryError(f"the pixels of {shown(file)}") from None
 

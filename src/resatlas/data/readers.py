@@ -32,7 +32,7 @@ SILENCE = 600.0
 MOMENT = 5.0
 """Seconds that a reader has to end once it is killed; one that waits for a dead file server may take for ever."""
 
-KILLED = "a process that reads images was killed; is there memory for it?"
+KILLED = "a process that reads images was killed, probably for lack of memory; use fewer --workers"
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """What stops the process that trains, often sent to all processes of its group; readers end with it."""

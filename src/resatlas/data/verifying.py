@@ -118,7 +118,8 @@ def looked_at(
         if each and look.content and began - max(each.modified, each.changed) > FRESH * 1e9
     }
     if new != {name: memory[name] for name in new if name in memory}:
-        _remember(part.root, new)
+        others = {name: each for name, each in memory.items() if name not in part.files}  # parts may share a folder
+        _remember(part.root, {**others, **new})
     return Looked(part=part, by=by, looks=tuple(looks))
 
 

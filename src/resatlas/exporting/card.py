@@ -98,7 +98,7 @@ def _limits(config: Config, training: Training) -> str:
     seen = f"{training.test.images:,} images of {as_text(training.data)} alone"
     lines = (
         f"It was tested on {seen}: on no other source, size, noise or shift of images.",
-        f"An image of none of its {config.classes:,} classes gets one of them all the same.",
+        f"Images of other classes than its {config.classes:,} are assigned one of them.",
         "Its probabilities were not compared with how often it is right.",
         "Whether its errors fall on some people or things more than on others was not looked at.",
     )

@@ -74,7 +74,12 @@ def of_one_design(one: Beginning, other: Beginning) -> bool:
 
 
 def _but_for_the_seed(run: Beginning) -> Hashable:
-    return replace(run.experiment, design="", seed=0), run.network, run.images
+    return replace(run.experiment, design="", data="", seed=0), run.network, same_data(run)
+
+
+def same_data(run: Beginning) -> Hashable:
+    """What two runs share only if they are of one data set: by its files, whatever its path, or by its name."""
+    return run.images or run.experiment.data, run.plan.image, run.classes
 
 
 def rows(parted: Iterable[Sequence[RunRecord]]) -> tuple[Row, ...]:

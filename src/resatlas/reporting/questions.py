@@ -10,7 +10,7 @@ from statistics import fmean, median
 
 from resatlas.designs.catalog import Entry, resolve
 from resatlas.errors import FolderError, ResatlasError, UnknownName, unknown
-from resatlas.reporting.comparison import APART, Row, about_labels, groups, labels, of_one_design, rows
+from resatlas.reporting.comparison import APART, Row, about_labels, groups, labels, of_one_design, rows, same_data
 from resatlas.reporting.measures import TEST_ERROR, Measure, value_of, value_of_guessing
 from resatlas.reporting.predictions import wrong_answers
 from resatlas.reporting.report import Answer, report
@@ -133,13 +133,14 @@ def asked(answer: Answer, measure: Measure = TEST_ERROR) -> Question:
         key=lambda each: (each[0].family, each[0].parameters, each[0].design, each[0].recipe, each[0].epochs),
     )
     names = labels([each for each, _ in shown])
+    spelled = {same_data(run.beginning): run.experiment.data for run in reversed(answer.runs)}
     made = tuple(
-        _valued(_group(label, each, group), answer.diverged, measure)
+        _valued(_group(label, each, group, data=spelled[same_data(group[0].beginning)]), answer.diverged, measure)
         for label, (each, group) in zip(names, shown, strict=True)
     )
     return Question(
         title=answer.question.title,
-        data=", ".join(sorted({presentable(run.experiment.data) for run in answer.runs})),
+        data=", ".join(sorted(map(presentable, spelled.values()))),
         groups=made,
         pairs=(),
         unfinished=tuple(answer.unfinished),
@@ -163,7 +164,7 @@ def _valued(group: Group, diverged: Sequence[Beginning], measure: Measure) -> Gr
 
 def _obstacles(runs: Sequence[RunRecord], made: Sequence[Group]) -> Iterator[str]:
     """Why errors may not be compared at all: other images, or one net that stands twice."""
-    if len({(run.experiment.data, run.images, run.classes) for run in runs}) > 1:
+    if len({same_data(run.beginning) for run in runs}) > 1:
         data = sorted({presentable(run.experiment.data) for run in runs})
         of = f"several data sets ({', '.join(data)})" if len(data) > 1 else f"different images of {data[0]}"
         yield f"the runs are of {of}; errors are compared on the same images alone"
@@ -180,8 +181,8 @@ def _obstacles(runs: Sequence[RunRecord], made: Sequence[Group]) -> Iterator[str
         yield "the runs were tested on other images: the ids of their predictions differ"
 
 
-def _group(label: str, shown: Row, runs: Sequence[RunRecord]) -> Group:
-    experiment = replace(runs[0].experiment, seed=0)
+def _group(label: str, shown: Row, runs: Sequence[RunRecord], *, data: str) -> Group:
+    experiment = replace(runs[0].experiment, seed=0, data=data)
     entry = _entry_of(runs[0])
     return Group(
         label=label,

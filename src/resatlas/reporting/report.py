@@ -1,12 +1,13 @@
 """What a user names, as questions with their runs: run folders, and folders of a study."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from resatlas.errors import FolderError, quoted
+from resatlas.reporting.comparison import same_data
 from resatlas.reporting.words import presentable
 from resatlas.runs.collection import FILE, Question, read_collection
 from resatlas.runs.decoding import read_beginning, read_run, read_status
@@ -60,15 +61,15 @@ def parted(answers: Iterable[Answer]) -> tuple[Answer, ...]:
 
 
 def _parts(answer: Answer) -> list[Answer]:
-    found: dict[tuple[object, ...], list[RunRecord]] = {}
+    found: dict[Hashable, list[RunRecord]] = {}
     for run in answer.runs:
-        found.setdefault((run.experiment.data, run.images, run.classes), []).append(run)
+        found.setdefault(same_data(run.beginning), []).append(run)
     if len(found) < 2:
         return [answer]
     name, title = answer.question.name, answer.question.title
     questions = [
-        replace(answer.question, name=f"{name}-{k}", title=f"{title} ({presentable(str(data))})")
-        for k, (data, *_) in enumerate(found, start=1)
+        replace(answer.question, name=f"{name}-{k}", title=f"{title} ({presentable(runs[0].experiment.data)})")
+        for k, runs in enumerate(found.values(), start=1)
     ]
     return [
         Answer(question, tuple(runs), answer.unfinished if k == 0 else (), answer.diverged)

@@ -118,7 +118,7 @@ def check_is_run(folder: Path) -> None:
         near = sorted(file.parent.name for file in folder.glob(f"*/{FIRST}"))[:3] if folder.is_dir() else []
         hint = f"; it holds the runs {', '.join(near)}, …" if near else ""
         reason = f"it has no {FIRST}" if folder.exists() else "it does not exist"
-        raise FolderError(f"{folder} is no run: {reason}{hint}")
+        raise FolderError(f"{folder} is not a run folder: {reason}{hint}")
 
 
 def read_status(folder: Path) -> StatusRecord | None:

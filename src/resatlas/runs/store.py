@@ -209,13 +209,13 @@ def check_writable(folder: Path) -> None:
     Raises: FolderError
     """
     if "\0" in str(folder):
-        raise FolderError(f"{quoted(str(folder))} cannot be made: no system takes such a path")
+        raise FolderError(f"{quoted(str(folder))} cannot be made: invalid path (null character)")
     try:
         nearest = next(each for each in (folder, *folder.parents) if each.exists())
     except OSError as error:
         raise FolderError(f"{quoted(str(folder))} cannot be made: {(error.strerror or str(error)).lower()}") from None
     if not nearest.is_dir():
-        raise FolderError(f"{folder} cannot be made: {nearest} is no folder")
+        raise FolderError(f"{folder} cannot be made: {nearest} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise FolderError(f"{folder} cannot be written: no permission in {nearest}")
 

@@ -12,7 +12,7 @@ from resatlas.errors import DataError, FolderError, quoted
 from resatlas.runs.experiment import Experiment, TrainedWeights, begun_as, digest
 from resatlas.runs.record import RunRecord
 from resatlas.runs.restarting import trained_nothing
-from resatlas.runs.store import check_free, check_writable, find
+from resatlas.runs.store import Run, check_free, check_writable, find
 from resatlas.training.execution import Execution, device_of
 
 
@@ -40,6 +40,17 @@ def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str |
             f"{out} holds another experiment: {experiment.design} has changed since it began ({then} parameters then, "
             f"{now} now); put the design back as it was, or give another folder with --out"
         )
+
+
+def check_still_own(run: Run, experiment: Experiment, plan: Plan) -> None:
+    """Refuse a run that another process has begun anew or finished before this one held its lock.
+
+    Raises: FolderError
+    """
+    begun = run.beginning()
+    same = digest(begun.experiment) == digest(_as_begun(experiment, begun.experiment)) and begun.plan == plan
+    if run.finished or not same:
+        raise FolderError(f"{run.folder} was begun or finished by another process meanwhile; rerun the command")
 
 
 def _as_begun(experiment: Experiment, begun: Experiment) -> Experiment:

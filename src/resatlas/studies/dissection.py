@@ -55,6 +55,7 @@ def dissect(
     first, *others = [_finished(Path(folder)) for folder in (run, *beside)]
     if out is not None:
         check_writable(Path(out))
+        Path(out).mkdir(parents=True, exist_ok=True)
     with _place(first.folder if out is None else Path(out)) as (root, reason):
         if question == "capacity":
             found = capacity.answer(first.name, first.plan)
@@ -163,7 +164,7 @@ def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[s
         data,
         parts,
         roles=roles,
-        purpose="images that were held back can no longer be told from those that were trained on; put the former back",
+        purpose="held-back and training images can no longer be distinguished; restore the original files",
     )
     if standing.mended:
         notes.append(f"{len(standing.mended):,} images that {run.name} could not read are replaced since.")

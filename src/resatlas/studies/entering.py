@@ -53,7 +53,7 @@ def entered(prepared: "Prepared", how: "How") -> Run:
     looked = _verified(prepared, how)
     if anew:
         clear(folder)
-        note(f"the run in {folder} had trained nothing; it begins anew")
+        note(f"the run in {folder} has no checkpoint yet; training starts over")
     run = begin(
         folder,
         experiment,

@@ -106,7 +106,7 @@ def recorded_failures(folder: Path, parts: Parts) -> Iterator[None]:
             if error.file in names:
                 mark = dict(zip(part.files, look(parts, roles=(role,))[role].marks, strict=True))[names[error.file]]
                 broken = Unreadable(part=role, file=shown(names[error.file]), reason=str(error), mark=mark)
-                with suppress(OSError):
+                with suppress(OSError, ResatlasError):
                     record_unreadable(folder, [broken])
         raise UnreadableImage(
             f"{error}; replace the file or add --unreadable skip, and give the same command with --resume auto",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resatlas.data.listing import below, is_directory, shown
+from resatlas.data.listing import ENDINGS, below, is_directory, shown
 from resatlas.errors import CheckpointError, DataError, FolderError, UsageError
 from resatlas.exporting.config import CONFIG
 from resatlas.runs.record import FIRST
@@ -51,7 +51,7 @@ def predict(run: str | Path, images: Iterable[str | Path], *, top: int = 5) -> l
     with computing(threads_for(predictor.network.plan, images=1)):
         found = [_predicted(predictor, each, top) for each in listed(map(Path, images))]
     if not found:
-        raise DataError("no image is given: the folders have none that ends in .jpg, .jpeg, .png or .webp")
+        raise DataError(f"no image is given: the folders have none that ends in {', '.join(ENDINGS)}")
     if not any(each.classes for each in found):
         others = f"{len(found) - 1:,} other{'s' if len(found) > 2 else ''}"
         more = f"; nor can {others}" if len(found) > 1 else ""
@@ -74,7 +74,7 @@ def _predictor(folder: Path) -> Predictor:
     if (folder / CONFIG).is_file():
         return _of_saved(folder)
     reason = f"it has neither {FIRST} nor {CONFIG}" if folder.exists() else "it does not exist"
-    raise FolderError(f"{folder} is no run and no saved network: {reason}")
+    raise FolderError(f"{folder} is neither a run folder nor a saved network: {reason}")
 
 
 def _of_run(folder: Path) -> Predictor:

@@ -23,7 +23,7 @@ from resatlas.runs.files import remove, write_json
 from resatlas.runs.record import METRICS, TIMING, EpochRow, TimingRow
 from resatlas.runs.seal import SEAL
 from resatlas.runs.store import Run
-from resatlas.studies.checks import check_folder
+from resatlas.studies.checks import check_folder, check_still_own
 from resatlas.studies.counting import counted
 from resatlas.studies.departures import departures
 from resatlas.studies.entering import entered
@@ -186,6 +186,7 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
         promise,
         recorded_failures(run.folder, prepared.parts),
     ):
+        world.lead(lambda: check_still_own(run, prepared.experiment, prepared.plan))
         with failure_written(run, world, lambda: len(run.metrics)):
             if world.leads:  # the seal of results that someone has removed, to have them anew
                 remove(run.folder / SEAL, within=run.folder)
@@ -199,8 +200,8 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
                 on_note=how.watcher.on_note,
             )
 
-        def answered(network: "Network", part: Part) -> "Answers":
-            return _answers(network, part, images.pipeline, world, portion)
+        def answered(network: "Network", part: Part, pipeline: "Pipeline" = images.pipeline) -> "Answers":
+            return _answers(network, part, pipeline, world, portion)
 
         state = train(
             run,
@@ -214,7 +215,8 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
             test_batch=at_once,
         )
         with failure_written(run, world, lambda: state.epoch):
-            learnt = answered(state.tested, evenly(images.train, MOST_LEARNT))
+            omitting = replace(images.pipeline, unreadable="skip")  # training images need not have been decoded before
+            learnt = answered(state.tested, evenly(images.train, MOST_LEARNT), omitting)
             held_back = answered(state.tested, images.validation) if images.validation else None
             tested = answered(state.tested, images.test)
             return world.lead(lambda: _concluded(run, prepared, images, learnt, held_back, tested))

@@ -190,13 +190,14 @@ def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, ask
     notes = [each.note for each in subjects if each.note] + [line for each in subjects for line in each.halvings]
     filing: Filing = "written"
     own = first.run.folder / PREDICTIONS
-    file = own if same == "yes" else (asked.out or first.run.folder) / _file_name(subjects, protocol, asked)
+    kept = same == "yes" and own.exists()
+    file = own if kept else (asked.out or first.run.folder) / _file_name(subjects, protocol, asked)
     if same == "no":
         error = first.run.outcome.test.error_percent
         notes.append(f"results.json has another error, {error:.6g} %, or loss")
     if same == "yes":
-        notes.append(f"the same as in results.json; {own} is kept")
-    if file == own and own.exists():
+        notes.append("the same as in results.json" + (f"; {own} is kept" if kept else ""))
+    if kept:
         filing = "kept"
     else:
         names = first.test.files if isinstance(first.test, ImageFiles) else ()
@@ -205,7 +206,7 @@ def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, ask
             write_predictions(file, predictions(given), first.classes, names)
         except (OSError, FolderError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
-            notes.append(f"no file is written: {file.parent} cannot be written ({reason}); --out gives another folder")
+            notes.append(f"no file is written: {file.parent} cannot be written ({reason}); --out names another folder")
             filing = "not written"
     return Tested(
         runs=tuple(str(each.run.folder) for each in subjects),

@@ -16,7 +16,7 @@ def average_of(network: Network) -> Network:
 
 @torch.no_grad()
 def follow(average: Network, network: Network, ema: Ema, *, step: int, progress: Fraction) -> None:
-    """Let the average hear of the weights that a step has left; the first is number 0, at progress 0.
+    """Update the moving average that a step has left; the first is number 0, at progress 0.
 
     Counts, as of batches, are taken as they are.
     """

@@ -231,7 +231,7 @@ def _other_versions(saved: Saved, here: Mapping[str, str]) -> Iterator[str]:
 
 
 def _leaving_out(run: Run, state: TrainState, course: Course, watcher: Watcher) -> Callable[[NonFiniteError], None]:
-    """What hears of each step that is left out: it writes down the last, and bears a few."""
+    """Record each skipped step; fail after too many."""
 
     def leave_out(error: NonFiniteError) -> None:
         require_few(state, error, steps=course.steps)

@@ -123,7 +123,7 @@ def silences(heard: Mapping[int, Heard], now: float, *, missed: float = MISSED) 
 
 
 def unheeded(_status: str, _reason: str) -> None:
-    """Nobody needs to know."""
+    """No-op."""
 
 
 class Watch:
@@ -258,7 +258,7 @@ class Watch:
 
     def _name(self, rank: int) -> str:
         if rank == LAUNCHER:
-            return "the launcher, through which the processes hear of each other,"
+            return "the launcher, whose store does not respond,"
         report = self._heard[rank].report
         where = f"rank {rank}, pid {report.pid} on {report.host}" if report else f"rank {rank}, not started yet"
         return f"process {rank + 1} of {self._size} ({where})"

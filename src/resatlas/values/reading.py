@@ -26,7 +26,7 @@ def opened(file: Path) -> Iterator[BinaryIO]:
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except ValueError:  # a null character in the name
-        raise OSError(errno.EINVAL, "no system takes such a path", str(file)) from None
+        raise OSError(errno.EINVAL, "invalid path (null character)", str(file)) from None
     except OSError as error:
         if error.errno == errno.ENXIO:  # how a socket refuses
             raise OSError(errno.ENXIO, "a socket, not a regular file", str(file)) from None

@@ -57,7 +57,7 @@ def test_both_are_written(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_refused_before(tmp_path: Path) -> None:
     """Nothing is measured for a folder that is a file."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(FolderError, match="file is no folder"):
+    with pytest.raises(FolderError, match="file is not a folder"):
         check_out(tmp_path / "file" / "x")
 
 
