@@ -199,8 +199,8 @@ def left_out(folder: Path, own: dict[str, str], found: dict[str, tuple[Found, ..
         counts = Counter(os.path.splitext(file)[1].lower() for file in unread)  # noqa: PTH122 - a text
         kinds = ", ".join(f"{count:,} {ending}" for ending, count in sorted(counts.items()))
         yield (
-            f"in {shown(folder.name)} {_count(unread, 'file')} not read ({kinds}), as {shown(unread[0])}: convert to PNG "
-            "(resatlas data check names each)"
+            f"in {shown(folder.name)} {_count(unread, 'file')} not read ({kinds}), as {shown(unread[0])}: convert to "
+            "PNG (resatlas data check names each)"
         )
     if strays := [name for name in contents(folder)[0] if is_image(name)]:
         yield f"in {shown(folder.name)} {_count(strays, 'image')} left out, in no class folder, as {shown(min(strays))}"
