@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,12 @@ import torch
 
 from tests.training.processes import limit_files
 
-SLOWED = ("_seal", "sync", "_write", "_forget_old")
+SLOWED = (
+    ("resatlas.training.checkpoint", ("_seal", "_write", "_forget_old")),
+    ("resatlas.runs.files", ("sync",)),
+    ("os", ("rename", "replace")),
+)
+"""The parts of a save, by the module in which they are looked up."""
 
 
 def during(step: int, what: Callable[[], object]) -> None:
@@ -34,18 +40,18 @@ def during(step: int, what: Callable[[], object]) -> None:
 
 def slow_saves(seconds: float) -> None:
     """Let every part of a save take so long."""
-    from resatlas.training import checkpoint
 
     def slowed(real: Callable[..., Any]) -> Callable[..., Any]:
-        def operation(*arguments: object) -> Any:  # noqa: ANN401 - whatever the real one gives
+        def operation(*arguments: object, **more: object) -> Any:  # noqa: ANN401 - whatever the real one gives
             time.sleep(seconds)
-            return real(*arguments)
+            return real(*arguments, **more)
 
         return operation
 
-    for name in SLOWED:
-        setattr(checkpoint, name, slowed(getattr(checkpoint, name)))
-    setattr(Path, "replace", slowed(Path.replace))  # noqa: B010 - a method, for the type checker
+    for place, names in SLOWED:
+        module = import_module(place)
+        for name in names:
+            setattr(module, name, slowed(getattr(module, name)))
 
 
 def full_disk_at(step: int, size: int) -> None:

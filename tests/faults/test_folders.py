@@ -72,7 +72,7 @@ def test_pictures_that_are_not_read_are_counted(capsys: pytest.CaptureFixture[st
     picture().save(cat / "a.tif")
     picture().save(cat / "b.BMP")
     words = told(capsys, *TRAIN, "--data", "images:size=8")
-    assert "in images/train 1 file is not read (1 .tif), as cat/a.tif: convert to PNG" in words
+    assert "in train 1 file is not read (1 .tif), as cat/a.tif: convert to PNG" in words
     results = json.loads(Path("run/results.json").read_text())
     assert results["train"]["images"] + results["validation"]["images"] == 13
 

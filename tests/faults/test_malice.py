@@ -13,7 +13,7 @@ import torch
 from resatlas.cli.main import main
 from resatlas.nets.weight_files import read_tensors
 from resatlas.runs.files import sha256_of
-from resatlas.runs.seal import write_seal
+from resatlas.runs.seal import SEAL, write_seal
 from resatlas.runs.store import Run
 from resatlas.training.session import NORMALISATION
 from tests.training.small import DATA, DESIGN
@@ -121,11 +121,17 @@ def test_no_forged_normalisation_runs_code(refused: Callable[..., str], copy: Ru
 def test_no_report_runs_code(
     copy: Run, marker: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A page is made of texts; whatever lies in the folders of weights is not opened for it."""
+    """A page is made of texts; weights are not opened for it, and a seal names the one of its files that changed."""
     monkeypatch.chdir(copy.folder.parent)
     for file in (*copy.folder.rglob("*.safetensors"), copy.folder / "extra.pt"):
         trap(file, marker, "zip")
+    assert main(("report", "run", "--out", "page.html")) == 2
+    assert f"run/{NORMALISATION} was changed after the run ended" in capsys.readouterr().err
+    assert not (copy.folder.parent / "page.html").exists()
+    assert not marker.exists()
+    (copy.folder / SEAL).unlink()
     assert main(("report", "run", "--out", "page.html")) == 0, capsys.readouterr()
+    assert (copy.folder.parent / "page.html").exists()
     assert not marker.exists()
 
 

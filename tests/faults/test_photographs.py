@@ -73,7 +73,7 @@ def test_a_bad_image_ends_a_training_with_its_name(refused: Callable[..., str], 
     make, reason = BAD[name]
     make(write_parts(tmp_path / "images", 12) / "train" / "cat" / name)
     line = refused(*TRAIN, "--out", "run", code=3)
-    assert line.startswith("DataError: ")
+    assert line.startswith("UnreadableImage: ")
     assert f"/train/cat/{' '.join(name.split())} " in line.replace("\\n", " ")
     assert reason in line
     assert not Run(Path("run")).finished

@@ -10,13 +10,17 @@ import pytest
 
 from resatlas.cli.main import main
 from resatlas.errors import CheckpointError, FolderError, Stopped
+from resatlas.runs.departures import AMENDED, UNREADABLE
 from resatlas.runs.files import read_json, write_json
-from resatlas.runs.seal import SEAL, SEALED
+from resatlas.runs.seal import SEAL, SEALED, write_seal
 from resatlas.runs.store import Run
 from resatlas.training.session import UNWATCHED
 from tests.training.small import STEPS, assert_same, carried_out, last_checkpoint, signalling
 
-WHOLE = [*SEALED]
+RARE = (AMENDED, UNREADABLE)
+"""Files of runs that went on with other settings, or past images that cannot be read."""
+
+WHOLE = [name for name in SEALED if name not in RARE]
 
 
 @pytest.fixture
@@ -42,11 +46,15 @@ def test_a_finished_run_has_a_seal_of_every_file(run: Run) -> None:
     assert run.record().seal is not None
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", SEALED)
 @pytest.mark.parametrize("how", ["changed", "missing"])
 def test_a_sealed_file_that_changed_is_named(run: Run, name: str, how: str, capsys: pytest.CaptureFixture[str]) -> None:
     """By every reader, with exit code 2."""
     file = run.folder / name
+    if name in RARE:
+        file.write_text("[]\n")
+        last = last_checkpoint(run)
+        write_seal(run.folder, checkpoint=last.name, manifest=last / "MANIFEST.json")
     if how == "changed":
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
@@ -59,6 +67,14 @@ def test_a_sealed_file_that_changed_is_named(run: Run, name: str, how: str, caps
         said = capsys.readouterr().err
         assert said.count("\n") == 1
         assert name in said
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_a_rare_file_that_was_added_is_named(run: Run, name: str) -> None:
+    """A run without departures does not get some afterwards."""
+    (run.folder / name).write_text("[]\n")
+    with pytest.raises(FolderError, match=f"{name} was added after the run ended"):
+        run.record()
 
 
 def test_a_file_that_was_added_is_named(run: Run) -> None:

@@ -101,7 +101,7 @@ def send(line: Connection, message: Packed, pixels: Pixels) -> None:
 
 def _carrier(line: Connection) -> socket.socket:
     """The sockets of a line, which carry handles too."""
-    return socket.socket(fileno=os.dup(line.fileno()))
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=os.dup(line.fileno()))
 
 
 def unpacked(line: Connection, message: Packed) -> Batch:

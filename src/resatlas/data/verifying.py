@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Literal, NamedTuple
@@ -36,6 +36,8 @@ def decoder() -> str:
     """What decides that an image can be read; another one decides again."""
     return f"resatlas {__version__}, Pillow {PIL.__version__}, {photograph.most_pixels()} pixels"
 
+
+CHUNK = 16  # files that a thread takes at once
 
 MOST_REMEMBERED = 1 << 30  # bytes of a file that remembers
 
@@ -106,12 +108,17 @@ def looked_at(
     known = [memory.get(name) for name in part.files]
     looks: list[Look] = []
     began = time.time_ns()
-    with ThreadPool(max(threads, 1)) as pool:
-        tasks = zip(map(part.path, range(len(part))), stamps, known, strict=True)
-        for each in pool.imap(partial(_looked, depth=depth, read=by == "content"), tasks, chunksize=16):
-            looks.append(each)
-            PULSE.beat()
-            on_image(len(looks), len(part))
+    tasks = list(zip(map(part.path, range(len(part))), stamps, known, strict=True))
+    pool = ThreadPoolExecutor(max(threads, 1))  # unlike multiprocessing's it needs no semaphore in /dev/shm
+    try:
+        chunks = (tasks[k : k + CHUNK] for k in range(0, len(tasks), CHUNK))
+        for found in pool.map(partial(_all_looked, depth=depth, read=by == "content"), chunks):
+            for each in found:
+                looks.append(each)
+                PULSE.beat()
+                on_image(len(looks), len(part))
+    finally:
+        pool.shutdown(cancel_futures=True)
     new = {
         name: (each, look)
         for name, each, look in zip(part.files, stamps, looks, strict=True)
@@ -133,6 +140,10 @@ def stamp(file: Path) -> Stamp | None:
 
 
 Known = tuple[Stamp, Look]
+
+
+def _all_looked(tasks: Sequence[tuple[Path, Stamp | None, Known | None]], *, depth: Depth, read: bool) -> list[Look]:
+    return [_looked(task, depth=depth, read=read) for task in tasks]
 
 
 def _looked(task: tuple[Path, Stamp | None, Known | None], *, depth: Depth, read: bool) -> Look:

@@ -206,7 +206,7 @@ def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, ask
             write_predictions(file, predictions(given), first.classes, names)
         except (OSError, FolderError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
-            notes.append(f"no file is written: {file.parent} cannot be written ({reason}); --out names another folder")
+            notes.append(f"no file is written: {file.parent} cannot be written ({reason}); --out gives another folder")
             filing = "not written"
     return Tested(
         runs=tuple(str(each.run.folder) for each in subjects),
