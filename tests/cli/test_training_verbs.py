@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from resatlas.cli import main as program
 from resatlas.cli import meter
 from resatlas.cli.main import main
 from resatlas.data import fashion_mnist
@@ -338,7 +337,7 @@ USAGE: tuple[tuple[str, str], ...] = (
     (f"train {DESIGN} --data {DATA} --log tensorbord", 'no log "tensorbord"; did you mean "tensorboard"?'),
     (f"train {DESIGN} --data {DATA} --log none,wandb", 'no log "none"'),
     ("train resnet-20 --data digits --precision fp8", "--precision"),
-    ("train resnet-20 --data digits --precision bf16 --set precision=fp16", 'setting "precision" is given twice'),
+    ("train resnet-20 --data digits --precision bf16 --set precision=fp16", "--precision is --set precision=…"),
     ("train resnet-20 --data digits --device tpu", "--device"),
     ("train resnet-20 --data digits --compile all", "--compile"),
     ("train resnet-20 --data digits --checkpoint-activations some", "--checkpoint-activations"),
@@ -430,7 +429,8 @@ def test_a_damaged_checkpoint_that_was_named_is_answered(
     command = (*TRAIN, "--epochs", "3", "--out", "run", "--quiet", "--resume", "run/checkpoints/step-00000010")
     assert refused(*command, code=4).startswith("checkpoint step-00000010 is damaged: state.json has size 2 ")
     shutil.rmtree(folder / "checkpoints")
-    shutil.copy(finished.folder / "results.json", folder)
+    for name in ("results.json", "SEAL.json"):
+        shutil.copy(finished.folder / name, folder)
     assert refused("evaluate", "run", code=4) == "run has no valid checkpoint"
 
 
@@ -446,7 +446,7 @@ def test_a_rate_that_is_too_high_is_non_finite(refused: Callable[..., str], tmp_
 def test_another_experiment_in_the_folder_is_refused(refused: Callable[..., str], finished: Run) -> None:
     """Neither begun anew nor resumed with other settings."""
     out = ("--out", str(finished.folder))
-    assert "holds another run; continue it with --resume auto" in refused(*TRAIN, "--epochs", "3", *out)
+    assert "already holds a run; continue it with --resume auto" in refused(*TRAIN, "--epochs", "3", *out)
     assert "holds another experiment" in refused(*TRAIN, "--epochs", "2", "--resume", "auto", *out)
 
 
@@ -629,20 +629,3 @@ def test_weights_start_a_training(say: Say, finished: Run) -> None:
     experiment = Run(Path("run")).beginning().experiment
     assert experiment.weights is not None
     assert experiment.weights.sha256 == sha256(copy.read_bytes()).hexdigest()
-
-
-def test_a_reader_that_is_killed_between_two_batches_is_told_of(
-    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Torch raises wherever the program is then; any other error of its kind is none of ours and stays whole."""
-
-    def killed(words: list[str]) -> int:
-        raise RuntimeError(f"{words[0]} worker (pid 7) is killed by signal: Killed. ")
-
-    monkeypatch.setattr(program, "_run", killed)
-    assert (
-        refused("DataLoader", code=3)
-        == "a process that reads images was killed, probably for lack of memory; use fewer --workers"
-    )
-    with pytest.raises(RuntimeError, match=r"^Another worker"):
-        main(["Another"])

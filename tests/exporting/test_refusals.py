@@ -83,7 +83,7 @@ def test_a_failure_leaves_nothing(name: str, run: Run, tmp_path: Path, monkeypat
 
 
 def test_what_is_not_trained_is_not_saved(tmp_path: Path) -> None:
-    """No run, an unfinished run, no network, a network without weights, and one whose weights are not finite."""
+    """No run, a damaged one, no network, a network without weights, and one whose weights are not finite."""
     nothing = build("resnet-20", classes=2, device="meta")
     broken = build("resnet:depth=8,base=2", classes=2, seed=0)
     with torch.no_grad():
@@ -92,10 +92,10 @@ def test_what_is_not_trained_is_not_saved(tmp_path: Path) -> None:
     (tmp_path / "begun" / "experiment.json").write_text("{}", encoding="utf-8")
     cases: list[tuple[Any, type[ResatlasError], str]] = [
         (tmp_path / "nowhere", FolderError, "is not a run folder"),
-        (tmp_path / "begun", FolderError, "is not finished"),
+        (tmp_path / "begun", FolderError, "a plan has schema 1"),
         (3, UsageError, "of type int is neither"),
         (nothing, CheckpointError, "has no weights to save"),
-        (broken, CheckpointError, "not finite"),
+        (broken, CheckpointError, "NaN or infinity"),
     ]
     for what, kind, reason in cases:
         with pytest.raises(kind, match=reason):

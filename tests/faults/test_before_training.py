@@ -246,13 +246,13 @@ def test_a_folder_with_files_of_others_is_not_cleared(tmp_path: Path, monkeypatc
     run = carried_out(Path("run"), replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, epochs=1)))
     (run.folder / "results.json").unlink()
     (run.folder / "predictions.csv").unlink()
-    with pytest.raises(UsageError, match="holds another run"):
+    with pytest.raises(UsageError, match="already holds a run"):
         prepare(EXPERIMENT, out=run.folder)
     shutil.rmtree(run.checkpoints)
     (run.folder / "metrics.jsonl").unlink()
     (run.folder / "SEAL.json").unlink(missing_ok=True)
     (run.folder / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds another run"):
+    with pytest.raises(UsageError, match="already holds a run"):
         prepare(EXPERIMENT, out=run.folder)
     (run.folder / "notes.txt").unlink()
     assert carried_out(run.folder).finished

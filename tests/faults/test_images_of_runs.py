@@ -79,6 +79,15 @@ def test_training_images_are_not_taken_for_those_held_back(here: Path, say: Say,
     assert not Path("run/dissections").exists()
 
 
+def test_a_changed_training_part_is_said_by_a_test_of_unchanged_images(here: Path, say: Say) -> None:
+    """The figures stand, and the note names the part that has changed since."""
+    shutil.copy(here / "images/val/cat" / sorted(file.name for file in (here / "images/val/cat").iterdir())[0], "kept")
+    shutil.copy("kept", here / "images/train/cat/more.png")
+    found = results_of(say, "evaluate", "run")
+    assert (found["test_images"], found["same_as_results"]) == ("own", True)
+    assert "the test images are those of run, but images:size=8 has changed: train has" in found["note"]
+
+
 def test_swapped_labels_are_refused(here: Path, say: Say) -> None:
     """Names, sizes and number are the same, the classes are not; also for the pictures of the wrong ones."""
     swap_classes()

@@ -33,6 +33,7 @@ def test_a_training_that_is_killed_again_and_again_ends_as_if_never(unbroken: Ru
     Where saves are slow it is killed until one of them was torn, which a busy machine may put off.
     """
     run, first, draw = Run(tmp_path / "run"), HAZARDS[hazard], random.Random(hazard)  # noqa: S311 - no secret
+    assert processes.run(tmp_path, "--version").code == 0  # so that what the processes are forked from has begun
     started = time.monotonic()
     assert processes.run(tmp_path, *RESUME, first=first) == processes.Ended(0, "", "")
     whole = time.monotonic() - started

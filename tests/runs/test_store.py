@@ -55,7 +55,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FolderError) as refused:
         begin(tmp_path, EXPERIMENT, PLAN)
     assert str(refused.value) == (
-        f"{tmp_path} holds another run; continue it with --resume auto or give another folder with --out"
+        f"{tmp_path} already holds a run; continue it with --resume auto or give another folder with --out"
     )
     assert (tmp_path / "experiment.json").stat().st_mtime_ns == before
 
@@ -219,7 +219,7 @@ def test_two_that_begin_at_once_are_not_mixed(tmp_path: Path, monkeypatch: pytes
             begin(folder, other, PLAN)
 
     monkeypatch.setattr(store, "check_free", overtaken)
-    with pytest.raises(FolderError, match="holds another run"):
+    with pytest.raises(FolderError, match="already holds a run"):
         begin(folder, EXPERIMENT, PLAN)
     assert find(folder).beginning().experiment == other
 

@@ -135,7 +135,7 @@ def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None
 
 
 def test_the_test_images_are_touched_once_after_the_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Validation images are answered after every epoch, test images once, at the very end."""
+    """Validation images are answered after every epoch, at the end training images too, and test images once, last."""
     asked: list[tuple[int, int]] = []
     real = evaluation.answers
     folder = tmp_path / "run"
@@ -146,7 +146,7 @@ def test_the_test_images_are_touched_once_after_the_last_epoch(tmp_path: Path, m
 
     monkeypatch.setattr(evaluation, "answers", counted)
     carried_out(folder)
-    assert asked == [(12, 0), (12, 1), (12, 2), (12, 3), (24, 3)]
+    assert asked == [(12, 0), (12, 1), (12, 2), (84, 3), (12, 3), (24, 3)]
 
 
 def test_no_test_image_is_among_those_trained_on() -> None:
@@ -249,13 +249,17 @@ def retest(folder: Path) -> dict[str, float]:
 
 
 def test_retesting_gives_the_same_values(copy: Run) -> None:
-    """Loss and error are those of the results, and the predictions are written anew."""
+    """Loss and error are those of the results, and so is each prediction, in a file beside those of the training."""
     predictions = (copy.folder / "predictions.csv").read_bytes()
     results = (copy.folder / "results.json").read_bytes()
     for name in ("predictions.csv", "SEAL.json"):  # as in a run of an earlier version
         (copy.folder / name).unlink()
-    assert retest(copy.folder) == copy.record().written["test"]
-    assert (copy.folder / "predictions.csv").read_bytes() == predictions
+    [tested] = evaluate([copy.folder])
+    assert (tested.same, tested.filing) == ("yes", "written")
+    assert {name: tested.values[name] for name in ("loss", "error_percent", "images")} == copy.record().written["test"]
+    assert [file.name for file in copy.folder.glob("predictions*")] == [tested.file.name]
+    assert tested.file.name != "predictions.csv"  # which a training alone writes
+    assert tested.file.read_bytes() == predictions
     assert (copy.folder / "results.json").read_bytes() == results
 
 

@@ -196,7 +196,7 @@ def check_free(folder: Path) -> None:
         raise FolderError(f"{folder} is a file; give a folder with --out")
     if (folder / FIRST).exists():
         raise FolderError(
-            f"{folder} holds another run; continue it with --resume auto or give another folder with --out"
+            f"{folder} already holds a run; continue it with --resume auto or give another folder with --out"
         )
     left_by_a_crash = (f".{FIRST}.", OWNER, f".{OWNER}.")
     if folder.is_dir() and any(not file.name.startswith(left_by_a_crash) for file in folder.iterdir()):

@@ -42,6 +42,7 @@ def entered(prepared: "Prepared", how: "How") -> Run:
             if not run.concluded:
                 with run.locked():
                     finish(run)
+            run.record()  # damage is reported before anything else is said
             note(f"{run.folder} is finished: nothing is left to train")
         else:
             run.settle()

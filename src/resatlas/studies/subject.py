@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
+from resatlas.data.identity import Role
 from resatlas.errors import DataError, UsageError, quoted
 from resatlas.evaluation.protocol import Protocol
 from resatlas.runs.amendments import as_carried_out
@@ -60,6 +61,9 @@ class Asked:
 
 
 AS_TRAINED = Asked()
+
+LEARNT: tuple[Role, ...] = ("train", "validation")
+"""The parts that a training has seen."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -172,8 +176,9 @@ def _standing(run: RunRecord, asked: Asked, data: DataSet, parts: Parts) -> tupl
     found = compared(run.beginning, parts, look(parts, roles=("test",)), roles=("test",))
     match found.standing:
         case "own":
-            same_classes = run.classes == data.classes
-            return ("own", "") if same_classes else ("other", f"{data.name} has other classes than {run.folder}")
+            if run.classes != data.classes:
+                return "other", f"{data.name} has other classes than {run.folder}"
+            return "own", _learnt_differ(run, data, parts)
         case "mended":
             return "mended", f"{len(found.mended):,} test images that could not be read are replaced since the run"
         case "unrecorded":
@@ -183,6 +188,14 @@ def _standing(run: RunRecord, asked: Asked, data: DataSet, parts: Parts) -> tupl
             if asked.data is None:
                 raise DataError(f"{data.name}: {words}; to test it on them all the same give --data {data.name}")
             return "other", words
+
+
+def _learnt_differ(run: RunRecord, data: DataSet, parts: Parts) -> str:
+    """What there is to say of images that were trained on or held back, where they have changed since; or nothing."""
+    found = compared(run.beginning, parts, look(parts, roles=LEARNT), roles=LEARNT)
+    if found.standing != "other":
+        return ""
+    return f"the test images are those of {run.folder}, but {data.name} has changed: {differ_text(found.differences)}"
 
 
 def _measured(run: RunRecord, read: Read) -> "Normaliser":

@@ -32,6 +32,9 @@ TOLD_AFTER = 60.0
 INTERVAL = 1.0
 """Seconds between two looks."""
 
+FIRST_INTERVAL = 0.1
+"""Seconds between two looks while a process is not known yet: one that is silent soon after the start has a name."""
+
 MISSED = 5.0
 """Seconds after which a process that has written nothing does not count as one that waits."""
 
@@ -187,7 +190,7 @@ class Watch:
         others: set[int] = set()
         number = 0
         with suppress(Exception):  # of torch, of a store that is gone: the judge finds that nothing comes
-            while not self._over.wait(min(INTERVAL, self.tells / 4)):
+            while not self._over.wait(min(self._pause(len(others), number), self.tells / 4)):
                 number += 1
                 report = Report(
                     number=number, exchanges=PULSE.exchanges, batches=PULSE.batches, waiting=PULSE.waiting, **own
@@ -199,6 +202,12 @@ class Watch:
                 now = self._clock
                 for rank, each in zip(known, reports, strict=True):
                     self._heard[rank] = self._heard[rank].after(each, now)
+
+    def _pause(self, known: int, reports: int) -> float:
+        """Seconds before the next report: none before the first."""
+        if not reports:
+            return 0.0
+        return INTERVAL if known == self._size else FIRST_INTERVAL
 
     def _judge(self) -> None:
         last = time.monotonic()
