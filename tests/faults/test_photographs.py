@@ -67,13 +67,18 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+NOT_THERE = ("loop.png", "dangling.png")
+"""Those that cannot even be opened, which is told before a run is begun, though training images are only read."""
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_image_ends_a_training_with_its_name(refused: Callable[..., str], tmp_path: Path, name: str) -> None:
-    """Exit code 3 and one line, which names the file and what it is; the run says that it failed."""
+    """Exit code 3 and one line, which names the file and what it is."""
     make, reason = BAD[name]
     make(write_parts(tmp_path / "images", 12) / "train" / "cat" / name)
     line = refused(*TRAIN, "--out", "run", code=3)
-    assert line.startswith("UnreadableImage: ")
+    assert line.startswith("DataError: 1 image of " if name in NOT_THERE else "UnreadableImage: ")
+    assert Path("run").exists() == (name not in NOT_THERE)
     assert f"/train/cat/{' '.join(name.split())} " in line.replace("\\n", " ")
     assert reason in line
     assert not Run(Path("run")).finished

@@ -121,10 +121,10 @@ def test_rates_move_with_the_epochs(whole: Run) -> None:
 
 
 def test_a_checkpoint_without_its_average_is_damaged(whole: Run) -> None:
-    """Its manifest seals it; and a manifest that does not know it is not enough either."""
-    checkpoint = last_checkpoint(whole)
+    """Its manifest seals it, and the run's seal the manifest; without a seal one that does not know it is no help."""
+    checkpoint, seal = last_checkpoint(whole), whole.folder / "SEAL.json"
     file, manifest = checkpoint / "average.safetensors", checkpoint / "MANIFEST.json"
-    content, seals = file.read_bytes(), manifest.read_text()
+    content, seals, sealed = file.read_bytes(), manifest.read_text(), seal.read_bytes()
     try:
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(CheckpointError, match=r"average\.safetensors has another sha256"):
@@ -135,11 +135,15 @@ def test_a_checkpoint_without_its_average_is_damaged(whole: Run) -> None:
         known = json.loads(seals)
         del known["files"][file.name]
         manifest.write_text(json.dumps(known))
-        with pytest.raises(CheckpointError, match=r"average\.safetensors: no such file"):
+        with pytest.raises(CheckpointError, match=r"is not the checkpoint that SEAL\.json of the run names"):
+            trained(whole.record(), REGULARISED)
+        seal.unlink()  # as in a run of an earlier version
+        with pytest.raises(CheckpointError, match=r"is not the checkpoint that SEAL\.json of the run names"):
             trained(whole.record(), REGULARISED)
     finally:
         file.write_bytes(content)
         manifest.write_text(seals)
+        seal.write_bytes(sealed)
 
 
 def test_a_long_gradient_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
