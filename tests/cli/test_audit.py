@@ -110,7 +110,7 @@ def test_another_network_is_named(file: Path, capfd: pytest.CaptureFixture[str])
     """A right network of another depth, with the words to audit it as what it is."""
     assert audited(file, "deeper") == 1
     text = capfd.readouterr().out
-    assert text.endswith("it is the same function as resnet:depth=14,base=4: use --as resnet:depth=14,base=4\n")
+    assert text.endswith("\nit is the same function as resnet:depth=14,base=4: use --as resnet:depth=14,base=4\n")
 
 
 def test_what_is_more_than_known_mistakes_is_told_so(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
