@@ -39,7 +39,14 @@ from resatlas.cli.main import main
 raise SystemExit(main(sys.argv[1:]))
 """
 
-SECONDS = 0.4
+STANDARD = """
+import argparse, asyncio, csv, dataclasses, email.message, fractions, http.client, json, typing, unittest.mock
+import xml.dom.minidom
+"""
+"""Modules of the standard library, about as many as describing needs: what a machine takes for them is its measure."""
+
+TIMES = 8
+"""Describing takes at most so many times that: 0.4 s where Python needs 0.05 s for them."""
 
 CITE = ("cite", "wrn-28-10")
 
@@ -75,9 +82,9 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def spent(*words: str) -> float:
-    """Processor seconds of one run of the program."""
+    """Processor seconds of one run of Python."""
     before = os.times()
-    python("-m", "resatlas", *words)
+    python(*words)
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
 
@@ -86,13 +93,18 @@ def spent(*words: str) -> float:
     "words", [("--help",), ("list",), ("describe", "resnet-1202"), CITE], ids=lambda words: words[0]
 )
 def test_describing_starts_at_once(words: tuple[str, ...]) -> None:
-    """The best of up to five runs is under 0.4 s."""
-    assert any(spent(*words) < SECONDS for _ in range(5))
+    """The best of up to five runs takes at most eight times what Python itself takes for its own modules."""
+    assert any(spent("-m", "resatlas", *words) < most_seconds() for _ in range(5))
+
+
+def most_seconds() -> float:
+    """What describing may take on this machine, as busy as it is now."""
+    return TIMES * spent("-c", STANDARD)
 
 
 def test_the_whole_catalogue_is_counted_at_once() -> None:
-    """Every network is expanded and counted, the best of up to three times in under 0.4 s."""
-    assert any(float(python("-c", COUNTED).split()[0]) < SECONDS for _ in range(3))
+    """Every network is expanded and counted, the best of up to three times as fast."""
+    assert any(float(python("-c", COUNTED).split()[0]) < most_seconds() for _ in range(3))
 
 
 def test_the_deepest_network_is_described_in_seconds() -> None:

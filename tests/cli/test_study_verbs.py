@@ -119,7 +119,7 @@ def test_the_demo_is_a_study_of_its_own(tmp_path: Path) -> None:
     [
         (("study",), "FILE"),
         (("study", "nowhere.toml"), "nowhere.toml: no such file or directory"),
-        (("study", "."), ".: is a directory"),
+        (("study", "."), ".: a folder, not a regular file"),
         (("study", "tiny.toml", "--outt", "x"), 'did you mean "--out"?'),
         (("study", "tiny.toml", "--out", "file"), "file is "),
         (("study", "tiny.toml", "--out", "file/x"), "file/x cannot be made: file is not a folder"),
