@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resatlas.analysis.explain import drawn, grad_cam, most_wrong
-from resatlas.errors import FolderError
 from resatlas.nets.network import Network
+from resatlas.runs.record import Guess
 from tests.analysis.designs import network, noise
 
 
@@ -75,15 +75,10 @@ def test_streams_with_heads_of_their_own() -> None:
     torch.testing.assert_close(found, large / large.amax(dim=(1, 2), keepdim=True).clamp(min=1e-300))
 
 
-def test_the_surest_errors_come_first(tmp_path: Path) -> None:
+def test_the_surest_of_the_wrong_come_first() -> None:
     """Right answers are none; the rest by their probability."""
-    file = tmp_path / "predictions.csv"
-    file.write_text("id,true,predicted,probability\n1,a,b,0.5\n2,a,a,0.99\n3,b,a,0.9\n4,b,c,0.7\n", encoding="utf-8")
-    assert [row.image for row in most_wrong(file, 2)] == ["3", "4"]
-    file.write_text("id,true\n1,a\n", encoding="utf-8")
-    for damaged in (file, tmp_path / "none.csv"):
-        with pytest.raises(FolderError, match="does not hold predictions; resatlas evaluate writes it anew"):
-            most_wrong(damaged, 2)
+    rows = [Guess("1", "a", "b", 0.5), Guess("2", "a", "a", 0.99), Guess("3", "b", "a", 0.9), Guess("4", "b", "c", 0.7)]
+    assert [row.image for row in most_wrong(rows, 2)] == ["3", "4"]
 
 
 def test_a_picture_shows_image_and_heat(tmp_path: Path) -> None:

@@ -33,6 +33,14 @@ REFUSED = (
         "train resnet-20 --weights raw",
         "train without --init-from does not take --weights; it goes with --init-from FILE",
     ),
+    (
+        "train resnet-20 --rank-timeout 5",
+        "train in one process does not take --rank-timeout; it goes with --processes N, or torchrun",
+    ),
+    (
+        "evaluate run --rank-timeout 5",
+        "evaluate in one process does not take --rank-timeout; it goes with --processes N, or torchrun",
+    ),
     ("evaluate run --ensemble", "evaluate with a single RUN does not take --ensemble; it goes with two RUNs or more"),
     ("evaluate run other --among run", "evaluate without --data does not take --among; it goes with --data"),
     ("evaluate run other --among data", "evaluate without --data does not take --among; it goes with --data"),

@@ -297,7 +297,7 @@ def test_an_unfinished_run_is_not_tested(copy: Run) -> None:
     """The test images stay untouched until the last epoch is over."""
     for name in ("results.json", "SEAL.json"):
         (copy.folder / name).unlink()
-    with pytest.raises(FolderError, match="is not finished; the test set is touched once, after the last epoch"):
+    with pytest.raises(FolderError, match="is not finished; train it to its end with --resume auto first"):
         retest(copy.folder)
 
 

@@ -1,9 +1,8 @@
 """Explain: the test images that a network is most wrong about, and where it looks in them."""
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from resatlas.errors import FolderError
 from resatlas.nets.network import Network
 from resatlas.nets.streams import advanced
 from resatlas.runs.files import make_folder, write_bytes
-from resatlas.values.reading import text
+from resatlas.runs.record import PREDICTIONS, Guess
 
 MOST = 12
 """Images, unless told otherwise."""
@@ -43,16 +42,6 @@ class WrongRow:
     predicted: str = of_unit("")
     picture: str = of_unit("")
     probability: float = of_unit("1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wrong:
-    """A row of predictions.csv that is wrong."""
-
-    image: str
-    true: str
-    predicted: str
-    probability: float
 
 
 def grad_cam(
@@ -79,35 +68,23 @@ def grad_cam(
     return large / large.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(large.dtype).tiny)
 
 
-def most_wrong(file: Path, count: int) -> tuple[Wrong, ...]:
-    """The wrong predictions of a file that were most probable to the network, the surest first.
-
-    Raises: FolderError if the file is missing or is not one of predictions.
-    """
-    try:
-        rows = [
-            Wrong(
-                image=row["id"],
-                true=row["true"],
-                predicted=row["predicted"],
-                probability=float(row["probability"]),
-            )
-            for row in csv.DictReader(StringIO(text(file), newline=""))
-            if row["true"] != row["predicted"]
-        ]
-    except (OSError, KeyError, TypeError, ValueError, csv.Error):
-        raise FolderError(f"{file} does not hold predictions; resatlas evaluate writes it anew") from None
-    return tuple(sorted(rows, key=lambda row: -row.probability)[:count])
+def most_wrong(guesses: Iterable[Guess], count: int) -> tuple[Guess, ...]:
+    """The wrong predictions that were most probable to the network, the surest first."""
+    wrong = (guess for guess in guesses if guess.true != guess.predicted)
+    return tuple(sorted(wrong, key=lambda guess: -guess.probability)[:count])
 
 
 def answer(subjects: Sequence[Subject], *, images: int | None, pictures: Path) -> Answer:
     """The most wrong test images of one run, each as a picture in dissections/explain of some folder.
 
-    Raises: FolderError as `most_wrong`, or if an image is not in the test part; DataError if it cannot be read.
+    Raises: FolderError if the run has no predictions, or if an image is not in the test part; DataError if it cannot
+        be read.
     """
     [subject] = subjects
     part, pipeline = subject.material.test, subject.material.pipeline
-    wrong = most_wrong(subject.run.folder / "predictions.csv", images or MOST)
+    if subject.run.predictions is None:
+        raise FolderError(f"{subject.run.folder} has no {PREDICTIONS}; explain needs it")
+    wrong = most_wrong(subject.run.predictions, images or MOST)
     rows: list[WrongRow] = []
     if wrong:
         places = _places(part, wrong, subject)
@@ -121,7 +98,7 @@ def answer(subjects: Sequence[Subject], *, images: int | None, pictures: Path) -
         for number, (each, place, heat) in enumerate(zip(wrong, places, heats, strict=True), start=1):
             file = pictures / f"{number:02d}.png"
             write_bytes(file, drawn(_pixels(part, place, pipeline), heat), within=root)
-            rows.append(WrongRow(**vars(each), picture=f"{pictures.name}/{file.name}"))
+            rows.append(WrongRow(**each._asdict(), picture=f"{pictures.name}/{file.name}"))
     return Answer(
         question="explain",
         title="the test images that it is most wrong about, and where it looks",
@@ -151,19 +128,19 @@ def _pixels(part: Part, place: int, pipeline: Pipeline) -> Tensor:
     return cropping(part, pipeline)(pixels_of(part, place), place)
 
 
-def _places(part: Part, wrong: Sequence[Wrong], subject: Subject) -> list[int]:
+def _places(part: Part, wrong: Sequence[Guess], subject: Subject) -> list[int]:
     """Where the images stand in the test part."""
     names = part.files if isinstance(part, ImageFiles) else [str(each) for each in part.ids.tolist()]
     known = {name: k for k, name in enumerate(names)}
     found = [known.get(each.image, known.get(each.image.removeprefix("'"))) for each in wrong]
     places = [place for place in found if place is not None]
     if len(places) < len(found):
-        raise FolderError(f"{subject.run.folder / 'predictions.csv'} names images that are not in the test part")
+        raise FolderError(f"{subject.run.folder / PREDICTIONS} names images that are not in the test part")
     return places
 
 
 def _class_of(subject: Subject, name: str) -> int:
     classes = subject.run.classes
-    if name not in classes and name.removeprefix("'") not in classes:
-        raise FolderError(f"{subject.run.folder / 'predictions.csv'} names classes that {subject.name} has not learnt")
-    return classes.index(name if name in classes else name.removeprefix("'"))
+    if name not in classes:
+        raise FolderError(f"{subject.run.folder / PREDICTIONS} names classes that {subject.name} has not learnt")
+    return classes.index(name)

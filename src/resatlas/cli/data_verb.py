@@ -9,6 +9,7 @@ from resatlas.arch.text import aligned
 from resatlas.cli.meter import meter
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import Together
+from resatlas.data.listing import shown
 from resatlas.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:  # a wrong word is answered before images can be read
@@ -82,18 +83,13 @@ def check(folder: str, *, quiet: bool) -> Outcome:
 
 def _told(found: "Checked") -> str:
     """One line a fault, then how many images each class of each part has."""
-    faults = [f"{_line(fault.file)}: {_line(fault.reason)}" for fault in found.faults]
+    faults = [f"{shown(fault.file)}: {shown(fault.reason)}" for fault in found.faults]
     names = dict.fromkeys(name for classes in found.classes.values() for name in classes)
-    rows = [(_line(name), *(f"{classes.get(name, 0):,}" for classes in found.classes.values())) for name in names]
+    rows = [(shown(name), *(f"{classes.get(name, 0):,}" for classes in found.classes.values())) for name in names]
     sums = ("all", *(f"{sum(classes.values()):,}" for classes in found.classes.values()))
     table = aligned(("class", *(part or "images" for part in found.classes)), [*rows, sums])
     unreadable = f", {found.unreadable:,} files that cannot be read" if found.unreadable else ""
     return "\n".join([*faults, table, f"{found.images:,} images{unreadable}, {len(found.faults):,} faults"])
-
-
-def _line(text: str) -> str:
-    """The text with escapes for what would break a line or a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 ACTIONS: dict[str, Callable[..., Outcome]] = {"fetch": fetch, "check": check}

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from resatlas.arch.text import aligned
 from resatlas.cli import launching
-from resatlas.cli.launching import launched, rank_timeout, workers
+from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
 from resatlas.cli.meter import meter
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.together import ALWAYS, Together, With
@@ -34,7 +34,7 @@ OPTIONS: Together = {
     "--device": ALWAYS,
     "--processes": ALWAYS,
     "--workers": ALWAYS,
-    "--rank-timeout": ALWAYS,
+    "--rank-timeout": SEVERAL,
 }
 
 

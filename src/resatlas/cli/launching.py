@@ -10,8 +10,9 @@ import signal
 import sys
 
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.together import With
 from resatlas.errors import ProcessLost, Stopped, UsageError
-from resatlas.runs.environment import LAUNCHED
+from resatlas.runs.environment import LAUNCHED, processes
 from resatlas.training.signals import heeded
 from resatlas.training.watch import LOST, RANK_TIMEOUT, leave
 from resatlas.values.cores import cores
@@ -28,8 +29,16 @@ MOST_TIMEOUT = 604_800.0
 """Seconds of a week."""
 
 
+SEVERAL = With(
+    what="--processes N, or torchrun",
+    holds=lambda options: options.processes not in (None, 1) or processes() > 1,
+    otherwise="in one process",
+)
+"""What options have no meaning without that several processes work together."""
+
+
 def arguments(parser: argparse.ArgumentParser, *, does: str) -> None:
-    """Declare --processes and --workers of a verb."""
+    """Declare --processes, --workers and --rank-timeout of a verb."""
     parser.add_argument("--processes", type=int, metavar="N", help=f"{does} in N processes on this machine")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that prepare photographs (default: one a core but one)"

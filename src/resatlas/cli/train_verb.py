@@ -9,7 +9,7 @@ from typing import Any, get_args
 from resatlas.arch.codec import decode
 from resatlas.arch.text import aligned
 from resatlas.cli import launching
-from resatlas.cli.launching import launched, rank_timeout, workers
+from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.progress import watcher
 from resatlas.cli.together import ALWAYS, Together, With
@@ -78,7 +78,7 @@ OPTIONS: Together = {
     "--nonfinite": ALWAYS,
     "--processes": ALWAYS,
     "--workers": ALWAYS,
-    "--rank-timeout": ALWAYS,
+    "--rank-timeout": SEVERAL,
     "--device": ALWAYS,
     "--checkpoint-activations": ALWAYS,
     "--compile": ALWAYS,

@@ -22,7 +22,7 @@ UNNOTICED = 1 << 28
 """Bytes of maps that a test may take in any case: importing torch takes more."""
 
 UNNOTICED_IMAGES = 1 << 24
-"""Bytes of a batch of photographs that may wait in shared memory in any case."""
+"""Bytes of a batch of photographs that may wait in memory in any case."""
 
 BYTES = 4  # of a value in float32
 
@@ -83,8 +83,8 @@ def images_at_once(plan: Plan, recipe: Recipe, *, photographs: bool, processes: 
     """The power of two, up to 256, of images whose test takes no more memory than a training step of the recipe.
 
     A training step keeps the output of every layer for each image of a pass; a test has the largest layer's input,
-    output and a copy of both at once. A test that takes little is not cut down. Batches of photographs, which wait in
-    shared memory, are no larger than those of the training.
+    output and a copy of both at once. A test that takes little is not cut down. Batches of photographs, several of
+    which wait in memory, are no larger than those of the training.
     """
     share = max(recipe.batch // processes, 1)
     outputs = [_values(layer.output) for _, layer in layers(plan)]

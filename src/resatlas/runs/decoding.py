@@ -56,6 +56,17 @@ def read_run(folder: Path) -> RunRecord:
     return record
 
 
+def read_finished(folder: Path) -> RunRecord:
+    """The run of a folder, which has its results.
+
+    Raises: FolderError as `read_run`, or if it is not finished.
+    """
+    run = read_run(folder)
+    if not run.finished:
+        raise FolderError(f"{folder} is not finished; train it to its end with --resume auto first")
+    return run
+
+
 def decode_run(folder: Path) -> RunRecord:
     """The same, with nothing said.
 

@@ -103,7 +103,7 @@ def distinct_name(text: str) -> str:
     Names with knobs, as in digits:size=16, are told by their other characters alone and have none.
     """
     name = folder_name(text)
-    return name if _KNOWN.fullmatch(text) else f"{name}-{_short(text)}"
+    return name if _KNOWN.fullmatch(text) else f"{name}-{short_digest(text)}"
 
 
 def default_folder(experiment: Experiment) -> Path:
@@ -114,7 +114,7 @@ def default_folder(experiment: Experiment) -> Path:
         content = json.dumps(encode(designs.resolve(experiment.design).blueprint), sort_keys=True)
     except ResatlasError:  # which whoever trains it is told
         content = ""
-    design = f"{distinct_name(experiment.design)}-{_short(content)}"
+    design = f"{distinct_name(experiment.design)}-{short_digest(content)}"
     recipe = folder_name(experiment.recipe.name)
     return Path("runs") / f"{distinct_name(experiment.data)}-{design}-{recipe}-s{experiment.seed}"
 
@@ -123,7 +123,8 @@ _KNOWN = re.compile(r"[A-Za-z0-9._-]*(:[A-Za-z0-9._=,/-]*)?")
 """A plain word, perhaps with knobs."""
 
 
-def _short(text: str) -> str:
+def short_digest(text: str) -> str:
+    """Eight digits that two texts share only by a rare chance, for names of files and folders."""
     return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()[:8]
 
 

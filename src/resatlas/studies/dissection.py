@@ -16,7 +16,7 @@ from resatlas.data.identity import Role
 from resatlas.errors import FolderError, UnknownName, UsageError, unknown
 from resatlas.evaluation.portions import check_test_batch
 from resatlas.runs.amendments import as_carried_out
-from resatlas.runs.decoding import read_run
+from resatlas.runs.decoding import read_finished
 from resatlas.runs.files import make_folder, write_json
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
@@ -49,10 +49,10 @@ def dissect(
     Raises: UnknownName, UsageError, FolderError, DataError, CheckpointError; DesignError where the network has no
         such thing.
     """
-    _check(question, beside=beside, images=images, swaps=swaps, replay=replay)
+    _check(question, beside=beside, images=images, swaps=swaps, replay=replay, test_batch=test_batch)
     if test_batch is not None:
         check_test_batch(test_batch)
-    first, *others = [_finished(Path(folder)) for folder in (run, *beside)]
+    first, *others = [read_finished(Path(folder)) for folder in (run, *beside)]
     if out is not None:
         check_writable(Path(out))
         Path(out).mkdir(parents=True, exist_ok=True)
@@ -123,6 +123,7 @@ def _check(
     images: int | None,
     swaps: Sequence[tuple[str, str]],
     replay: bool,
+    test_batch: int | None,
 ) -> None:
     """Refuse what a question does not take, before anything is read.
 
@@ -136,17 +137,12 @@ def _check(
         raise UsageError(f"a question is put on at least 2 images; {images} is fewer")
     if images is not None and question == "capacity":
         raise UsageError("capacity needs no images; leave out --images")
+    if test_batch is not None and question == "capacity":
+        raise UsageError("capacity shows no images; leave out --test-batch")
     if swaps and question != "lesion":
         raise UsageError(f"units change places for lesion alone, not for {question}; leave out --swap")
     if replay and question != "flow":
         raise UsageError(f"a training is replayed for flow alone, not for {question}; leave out --replay")
-
-
-def _finished(folder: Path) -> RunRecord:
-    run = read_run(folder)
-    if not run.finished:
-        raise FolderError(f"{folder} is not finished; what it has learnt is dissected after its last epoch")
-    return run
 
 
 def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[str]) -> "Subject":
@@ -177,7 +173,7 @@ def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[s
     check_plan(run)
     photographs = isinstance(parts.test, ImageFiles)
     at_once = test_batch or images_at_once(run.plan, experiment.recipe, photographs=photographs)
-    return Subject(run, material(parts, experiment, data, normaliser=normaliser_of(run)), at_once)
+    return Subject(run, material(parts, experiment, data, normaliser=normaliser_of(run), on_note=notes.append), at_once)
 
 
 def _asked(

@@ -138,7 +138,7 @@ def compared(
     run: Beginning, parts: Parts, looked: Mapping[Role, Looked], *, roles: Collection[Role] = ROLES
 ) -> Comparison:
     """The parts of these roles, whose files were looked at, against those of the run."""
-    now = {role: each.fingerprint for role, each in looked.items()}
+    now = {role: each.fingerprint for role, each in looked.items() if role in roles}
     before = recorded(run)
     if isinstance(before, str):
         if not before and now:

@@ -10,7 +10,6 @@ from resatlas.errors import CheckpointError, DataError, FolderError, UsageError
 from resatlas.exporting.config import CONFIG
 from resatlas.runs.record import FIRST
 from resatlas.studies.checks import check_plan
-from resatlas.studies.testing import finished
 from resatlas.training.threads import computing, threads_for
 
 if TYPE_CHECKING:  # a wrong folder is answered before torch is there
@@ -78,7 +77,7 @@ def _predictor(folder: Path) -> Predictor:
 
 
 def _of_run(folder: Path) -> Predictor:
-    run = finished(folder)
+    run = read_finished(folder)
     from resatlas.exporting.preprocessing import Preprocessing
     from resatlas.training.session import normaliser_of, trained
 

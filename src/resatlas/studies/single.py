@@ -29,7 +29,7 @@ from resatlas.studies.departures import departures
 from resatlas.studies.entering import entered
 from resatlas.studies.finishing import finish
 from resatlas.studies.own_images import Verify, recorded_failures
-from resatlas.training.execution import Execution, determinism, device_of
+from resatlas.training.execution import AS_USUAL, Execution, determinism, device_of
 from resatlas.training.leaving_out import CAP
 from resatlas.training.threads import computing, threads_of
 
@@ -54,8 +54,6 @@ class How:
     verify: Verify | None
     test_batch: int | None
 
-
-AS_USUAL = Execution()
 
 MOST_LEARNT = 10_000
 """Training images on which a finished network is evaluated, evenly spaced among all."""

@@ -1,6 +1,6 @@
 """A finished run ready to be tested again: its network, and images known to be its own or said to be others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Literal
 from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
 from resatlas.data.identity import Role
+from resatlas.data.verifying import Looked
 from resatlas.errors import DataError, UsageError, quoted
 from resatlas.evaluation.protocol import Protocol
 from resatlas.runs.amendments import as_carried_out
 from resatlas.runs.record import RunRecord
 from resatlas.studies.checks import check_classes, check_plan
-from resatlas.studies.own_images import Standing, check_own, compared, differ_text, look, resolved
+from resatlas.studies.own_images import ROLES, Standing, check_own, compared, differ_text, look, resolved
 from resatlas.training.execution import Device, device_of
 from resatlas.training.watch import RANK_TIMEOUT
 
@@ -86,8 +87,8 @@ class Subject:
     note: str
     identity: str
     portion: "Portion"
-    halvings: list[str] = field(default_factory=list)
-    """What was said of memory that ran out."""
+    said: list[str] = field(default_factory=list)
+    """What readers of images and a lack of memory gave to say meanwhile."""
 
     def answers(self, protocol: Protocol, world: "World", progress: Progress) -> "Answers":
         """What it answers under a protocol, each image's by one of the processes; the first tells of its share."""
@@ -116,13 +117,14 @@ def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subj
     known = _known(run, asked)
     columns = _columns(run, known)
     data, parts = read(known.name)
-    looked = look(parts, roles=("test",), threads=asked.workers)
-    standing, words = _standing(run, asked, data, parts)
+    looked = look(parts, roles=ROLES if asked.data is None else ("test",), threads=asked.workers)
+    standing, words = _standing(run, asked, data, parts, looked)
     from resatlas.data.batches import pipeline_for
     from resatlas.evaluation.portions import Portion, images_at_once
     from resatlas.training.session import normaliser_of, trained
 
     check_plan(run)
+    said: list[str] = []
     pipeline = pipeline_for(
         experiment.recipe,
         data,
@@ -130,6 +132,7 @@ def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subj
         normaliser=normaliser_of(run) or _measured(run, read),
         unreadable=experiment.unreadable,
         workers=asked.workers,
+        on_note=said.append,
     )
     network = trained(run, experiment).to(device_of(asked.device))
     if asked.statistics == "reestimated":
@@ -140,7 +143,6 @@ def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subj
     size = asked.test_batch or images_at_once(
         run.plan, experiment.recipe, photographs=photographs, processes=world.size
     )
-    halvings: list[str] = []
     return Subject(
         run=run,
         network=network,
@@ -153,8 +155,8 @@ def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subj
         standing=standing,
         note="; ".join([*([words] if words else []), *parts.notes]),
         identity=looked["test"].fingerprint.short if looked else "",
-        portion=Portion(size=size, note=halvings.append),
-        halvings=halvings,
+        portion=Portion(size=size, note=said.append),
+        said=said,
     )
 
 
@@ -165,7 +167,9 @@ def _known(run: RunRecord, asked: Asked) -> DataSet:
     return resolved(run.experiment.data, of=run.beginning)
 
 
-def _standing(run: RunRecord, asked: Asked, data: DataSet, parts: Parts) -> tuple[Standing, str]:
+def _standing(
+    run: RunRecord, asked: Asked, data: DataSet, parts: Parts, looked: Mapping[Role, Looked]
+) -> tuple[Standing, str]:
     """How the test images stand to those of the run, and what there is to say of it.
 
     Raises: DataError if they are others and were not asked for.
@@ -173,12 +177,12 @@ def _standing(run: RunRecord, asked: Asked, data: DataSet, parts: Parts) -> tupl
     own = datasets.resolve(run.experiment.data).name if not datasets.is_folder(run.experiment.data) else None
     if own != (None if datasets.is_folder(data.name) else data.name):
         return "other", f"{data.name} is not the data of {run.folder}"
-    found = compared(run.beginning, parts, look(parts, roles=("test",)), roles=("test",))
+    found = compared(run.beginning, parts, looked, roles=("test",))
     match found.standing:
         case "own":
             if run.classes != data.classes:
                 return "other", f"{data.name} has other classes than {run.folder}"
-            return "own", _learnt_differ(run, data, parts)
+            return "own", _learnt_differ(run, data, parts, looked)
         case "mended":
             return "mended", f"{len(found.mended):,} test images that could not be read are replaced since the run"
         case "unrecorded":
@@ -190,9 +194,9 @@ def _standing(run: RunRecord, asked: Asked, data: DataSet, parts: Parts) -> tupl
             return "other", words
 
 
-def _learnt_differ(run: RunRecord, data: DataSet, parts: Parts) -> str:
+def _learnt_differ(run: RunRecord, data: DataSet, parts: Parts, looked: Mapping[Role, Looked]) -> str:
     """What there is to say of images that were trained on or held back, where they have changed since; or nothing."""
-    found = compared(run.beginning, parts, look(parts, roles=LEARNT), roles=LEARNT)
+    found = compared(run.beginning, parts, looked, roles=[role for role in LEARNT if role in looked])
     if found.standing != "other":
         return ""
     return f"the test images are those of {run.folder}, but {data.name} has changed: {differ_text(found.differences)}"

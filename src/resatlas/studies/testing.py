@@ -1,6 +1,5 @@
 """Finished runs tested again: under any protocol, alone or as an ensemble, on their own images or on others."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -14,8 +13,8 @@ from resatlas.errors import DataError, FolderError, UsageError
 from resatlas.evaluation import protocol as protocols
 from resatlas.evaluation.portions import check_test_batch
 from resatlas.evaluation.protocol import Protocol
-from resatlas.runs.decoding import read_run
-from resatlas.runs.experiment import distinct_name, folder_name
+from resatlas.runs.decoding import read_finished
+from resatlas.runs.experiment import distinct_name, folder_name, short_digest
 from resatlas.runs.record import PREDICTIONS, RunRecord
 from resatlas.runs.store import check_writable
 from resatlas.studies.own_images import Standing, resolved
@@ -98,17 +97,6 @@ def ensemble(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Pr
     return found
 
 
-def finished(folder: Path) -> RunRecord:
-    """The run of a folder, which is finished and whose results are not edited.
-
-    Raises: FolderError
-    """
-    run = read_run(folder)
-    if not run.finished:
-        raise FolderError(f"{folder} is not finished; the test set is touched once, after the last epoch")
-    return run
-
-
 Wanted = tuple[RunRecord, tuple[Protocol, ...]]
 
 
@@ -117,7 +105,7 @@ def _wanted(folders: Sequence[str | Path], asked: Asked) -> list[Wanted]:
 
     Raises: FolderError, also where --out cannot be written; UsageError.
     """
-    runs = [finished(Path(folder)) for folder in folders]
+    runs = [read_finished(Path(folder)) for folder in folders]
     if asked.test_batch is not None:
         check_test_batch(asked.test_batch)
     if asked.out:
@@ -187,7 +175,7 @@ def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, ask
     values: dict[str, float] = finite(dict(measures), of=f"on the test images under {protocol.name}")
     counts = confusion(given)
     same = _same(values, subjects, protocol, asked)
-    notes = [each.note for each in subjects if each.note] + [line for each in subjects for line in each.halvings]
+    notes = [each.note for each in subjects if each.note] + [line for each in subjects for line in each.said]
     filing: Filing = "written"
     own = first.run.folder / PREDICTIONS
     kept = same == "yes" and own.exists()
@@ -243,8 +231,7 @@ def _file_name(subjects: Sequence[Subject], protocol: Protocol, asked: Asked) ->
     words = []
     if len(subjects) > 1:
         names = "\n".join(f"{each.run.name} {each.run.digest} {each.run.network}" for each in subjects)
-        digest = hashlib.sha256(names.encode()).hexdigest()[:8]
-        words.append(f"ensemble-{len(subjects)}-{digest}")
+        words.append(f"ensemble-{len(subjects)}-{short_digest(names)}")
     if first.standing in ("other", "mended"):
         words.append("-".join(filter(None, (distinct_name(first.data.name)[-MOST_LETTERS:], first.identity))))
     if len(first.columns) < len(first.run.classes):
@@ -253,5 +240,5 @@ def _file_name(subjects: Sequence[Subject], protocol: Protocol, asked: Asked) ->
         words.append("reestimated")
     name = folder_name("-".join(["predictions", *words, protocol.name]))
     if len(name) > 2 * MOST_LETTERS:
-        name = f"{name[: 2 * MOST_LETTERS]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        name = f"{name[: 2 * MOST_LETTERS]}-{short_digest(name)}"
     return f"{name}.csv"

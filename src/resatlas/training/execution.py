@@ -39,6 +39,9 @@ class Execution:
         return asdict(self)
 
 
+AS_USUAL = Execution()
+
+
 def device_of(asked: Device | None) -> "torch.device":
     """The device of this process: of several GPUs the one of its number on this machine.
 

@@ -30,7 +30,7 @@ from resatlas.training.average import average_of
 from resatlas.training.checkpoint import MANIFEST, NORMALISATION, Saved
 from resatlas.training.compiling import compiling, uncompiled
 from resatlas.training.distributed import World, current, heeding, losses_told, share_statistics, together
-from resatlas.training.execution import Execution, Log, device_of
+from resatlas.training.execution import AS_USUAL, Execution, Log, device_of
 from resatlas.training.leaving_out import require_few
 from resatlas.training.logs import logging, logs_here
 from resatlas.training.loop import CPU, Course, finite, fit, require_finite
@@ -63,7 +63,6 @@ class Watcher:
 
 
 UNWATCHED = Watcher()
-AS_USUAL = Execution()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
