@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from resatlas.data.listing import ENDINGS, below, is_directory, shown
 from resatlas.errors import CheckpointError, DataError, FolderError, UsageError
 from resatlas.exporting.config import CONFIG
+from resatlas.runs.decoding import read_finished
 from resatlas.runs.record import FIRST
 from resatlas.studies.checks import check_plan
 from resatlas.training.threads import computing, threads_for
