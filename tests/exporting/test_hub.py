@@ -28,7 +28,7 @@ from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Normalisation, Rescale, SubtractMeanImage, Whiten
 from resatlas.runs.experiment import weights_in
 from resatlas.runs.store import Run
-from resatlas.training.session import trained
+from resatlas.training.starting import trained
 from tests.data.pictures import write
 from tests.training.small import EXPERIMENT, carried_out
 

@@ -11,9 +11,10 @@ import pytest
 
 from resatlas.data.normalisation import Affine, normaliser_bytes, read_normaliser
 from resatlas.runs.files import sha256_of
+from resatlas.runs.names import NORMALISATION
 from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run
-from resatlas.training.checkpoint import AVERAGE, MANIFEST, NORMALISATION, fault, newest_valid, save
+from resatlas.training.checkpoint import AVERAGE, MANIFEST, fault, newest_valid, save
 from tests.training import processes
 from tests.training.small import DATA, DESIGN, assert_same, go_on, stepped
 

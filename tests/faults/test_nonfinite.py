@@ -58,7 +58,7 @@ def run_order(*, epoch: int) -> list[int]:
     """The ids of the training images in the order of an epoch."""
     from resatlas.data import catalog
     from resatlas.studies.single import read_parts
-    from resatlas.training.session import material
+    from resatlas.training.material import material
 
     data = catalog.resolve(EXPERIMENT.data)
     train = material(read_parts(data), EXPERIMENT, data).train

@@ -32,7 +32,8 @@ from resatlas.studies.departures import departures
 from resatlas.studies.single import prepare, train
 from resatlas.studies.testing import evaluate
 from resatlas.training.logs import EVENTS
-from resatlas.training.session import material, trained
+from resatlas.training.material import material
+from resatlas.training.starting import trained
 from tests.data.pictures import write_parts
 from tests.training.small import EXPERIMENT, assert_same, carried_out, results_without_times, signalling
 

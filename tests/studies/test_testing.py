@@ -21,10 +21,11 @@ from resatlas.data.normalisation import normalised, read_normaliser, unit
 from resatlas.errors import DataError, FolderError, UnknownName, UsageError
 from resatlas.nets.network import Network
 from resatlas.recipes.images import Centre, TenCrops
+from resatlas.runs.names import NORMALISATION
 from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run
 from resatlas.studies.testing import Asked, ensemble, evaluate
-from resatlas.training.session import NORMALISATION, trained
+from resatlas.training.starting import trained
 from tests.evaluation.photographs import photographs
 from tests.training.small import EXPERIMENT, carried_out
 
@@ -132,7 +133,7 @@ def test_an_ensemble_answers_to_the_same_images(runs: tuple[Run, Run], photograp
 def test_averaged_statistics_are_those_of_the_training_images(runs: tuple[Run, Run]) -> None:
     """By a network that takes each batch of one more epoch in turn, with momentum 1/k in place of a running average."""
     from resatlas.data.batches import batches, source
-    from resatlas.training.session import material, normaliser_of
+    from resatlas.training.material import material, normaliser_of
 
     [found] = evaluate([runs[0].folder], Asked(statistics="reestimated"))
     [usual] = evaluate([runs[0].folder])

@@ -21,7 +21,7 @@ from resatlas.training.average import average_of
 from resatlas.training.loop import step
 from resatlas.training.mixing import Mixture, mixed
 from resatlas.training.optimizer import optimizer
-from resatlas.training.session import start, trained
+from resatlas.training.starting import start, trained
 from resatlas.training.state import TrainState
 from tests.training.small import (
     DESIGN,

@@ -12,8 +12,10 @@ from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
 from resatlas.nets.network import build
 from resatlas.nets.norm_groups import running
+from resatlas.training.course import course_of, sharing
 from resatlas.training.distributed import World, share_statistics
-from resatlas.training.session import course_of, first_state, material, sharing
+from resatlas.training.material import material
+from resatlas.training.starting import first_state
 from tests.training.small import DESIGN, EXPERIMENT
 
 

@@ -21,7 +21,8 @@ from resatlas.errors import FolderError
 from resatlas.nets.network import Network
 from resatlas.nets.streams import advanced
 from resatlas.runs.files import make_folder, write_bytes
-from resatlas.runs.record import PREDICTIONS, Guess
+from resatlas.runs.names import PREDICTIONS
+from resatlas.runs.record import Guess
 
 MOST = 12
 """Images, unless told otherwise."""

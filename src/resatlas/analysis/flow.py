@@ -17,7 +17,7 @@ from resatlas.arch.plan import Chain, Plan, body_names, stream_prefixes, unit_la
 from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
 from resatlas.training import checkpoint
-from resatlas.training.session import start, take_weights
+from resatlas.training.starting import start, take_weights
 
 IMAGES = 256
 """Training images in the batch that is measured, unless told otherwise."""

@@ -13,7 +13,8 @@ from resatlas.data.pipeline import Pipeline
 from resatlas.evaluation.portions import MOST
 from resatlas.nets.network import Network
 from resatlas.runs.record import RunRecord
-from resatlas.training.session import Material, trained
+from resatlas.training.material import Material
+from resatlas.training.starting import trained
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -34,13 +34,13 @@ from resatlas.exporting.preprocessing import as_numbers, preprocessing
 from resatlas.nets.network import Network
 from resatlas.nets.weights import save_weights
 from resatlas.recipes.images import Centre
-from resatlas.runs import record
+from resatlas.runs import names, record
 from resatlas.runs.decoding import read_run
 from resatlas.runs.departures import sentences
 from resatlas.runs.files import drafted, sha256_of, write_bytes, write_json, write_text
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
-from resatlas.training import session
+from resatlas.training.starting import trained
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,14 +99,14 @@ def _of_run(run: RunRecord) -> Source:
         raise FolderError(f"{run.folder} is not finished; finish it with --resume auto, then save it")
     experiment = run.experiment
     return Source(
-        network=session.trained(run, experiment),
+        network=trained(run, experiment),
         entry=resolved(experiment.design, run.plan),
         design=_without_folders(experiment.design),
         family=run.outcome.family,
         class_names=run.classes,
         layout=experiment.layout,
         view=experiment.recipe.view,
-        normaliser=read_normaliser(run.folder / session.NORMALISATION),
+        normaliser=read_normaliser(run.folder / names.NORMALISATION),
         training=_training(run),
     )
 

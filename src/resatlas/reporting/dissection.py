@@ -21,7 +21,8 @@ from resatlas.reporting.table import Grid
 from resatlas.reporting.words import listed, presentable
 from resatlas.runs.decoding import read_beginning
 from resatlas.runs.files import read_json
-from resatlas.runs.record import FIRST, RunRecord
+from resatlas.runs.names import FIRST
+from resatlas.runs.record import RunRecord
 from resatlas.values.reading import content
 
 LARGEST_PICTURE = 1_000_000  # bytes

@@ -11,7 +11,8 @@ from resatlas.reporting.comparison import same_data
 from resatlas.reporting.words import presentable
 from resatlas.runs.collection import FILE, Question, read_collection
 from resatlas.runs.decoding import read_beginning, read_run, read_status
-from resatlas.runs.record import FIRST, RESULTS, Beginning, RunRecord
+from resatlas.runs.names import FIRST, RESULTS
+from resatlas.runs.record import Beginning, RunRecord
 
 LOWER_THE_RATE = "a lower schedule.peak may help"
 """What the reason of every run says that ended because a number was not finite."""

@@ -16,14 +16,8 @@ from resatlas.errors import BlueprintError, FolderError, UsageError, quoted
 from resatlas.runs import experiment as experiments
 from resatlas.runs.deriving import check_derived
 from resatlas.runs.files import escaped, read_json, read_lines
+from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, PREDICTIONS, RESULTS, STATUS, TIMING
 from resatlas.runs.record import (
-    ENVIRONMENT,
-    FIRST,
-    METRICS,
-    PREDICTIONS,
-    RESULTS,
-    STATUS,
-    TIMING,
     Beginning,
     Environment,
     EpochRow,

@@ -9,7 +9,8 @@ from resatlas.arch.cost import cost
 from resatlas.arch.paths import mean_lengths
 from resatlas.designs import catalog
 from resatlas.errors import FolderError, ResatlasError, quoted
-from resatlas.runs.record import FIRST, METRICS, PREDICTIONS, RESULTS, TIMING, RunRecord, identity
+from resatlas.runs.names import FIRST, METRICS, PREDICTIONS, RESULTS, TIMING
+from resatlas.runs.record import RunRecord, identity
 
 NEAR = 1e-9
 """Relative difference of two numbers that are sums of the same values."""

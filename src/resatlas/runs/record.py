@@ -13,17 +13,8 @@ from resatlas.arch.plan import Plan
 from resatlas.errors import BlueprintError, FolderError
 from resatlas.runs.departures import Departures
 from resatlas.runs.experiment import Experiment
+from resatlas.runs.names import RESULTS
 from resatlas.runs.seal import Sealed
-
-FIRST = "experiment.json"
-"""The file that makes a folder a run, and the first to be written."""
-
-RESULTS = "results.json"
-METRICS = "metrics.jsonl"
-TIMING = "timing.jsonl"
-ENVIRONMENT = "env.json"
-STATUS = "status.json"
-PREDICTIONS = "predictions.csv"
 
 Status = Literal["running", "stopped", "failed", "finished"]
 

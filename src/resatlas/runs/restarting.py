@@ -7,17 +7,17 @@ from resatlas.errors import FolderError
 from resatlas.runs.departures import AMENDED, UNREADABLE
 from resatlas.runs.files import read_lines, remove
 from resatlas.runs.lock import OWNER
-from resatlas.runs.record import FIRST
+from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, NORMALISATION, STATUS, TIMING
 from resatlas.runs.store import Run
 
 BEFORE_TRAINING = (
     FIRST,
-    "env.json",
-    "status.json",
-    "normalisation.safetensors",
+    ENVIRONMENT,
+    STATUS,
+    NORMALISATION,
     "nonfinite.json",
-    "metrics.jsonl",
-    "timing.jsonl",
+    METRICS,
+    TIMING,
     "checkpoints",
     "events",
     AMENDED,
@@ -38,7 +38,7 @@ def trained_nothing(folder: Path) -> bool:
     if not (folder / FIRST).is_file() or any((folder / "checkpoints").glob("step-*")):
         return False
     names = {file.name for file in folder.iterdir() if not DRAFT.fullmatch(file.name)}
-    return names <= {*BEFORE_TRAINING} and not any(read_lines(folder / "metrics.jsonl"))
+    return names <= {*BEFORE_TRAINING} and not any(read_lines(folder / METRICS))
 
 
 def clear(folder: Path) -> None:

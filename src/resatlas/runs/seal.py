@@ -11,19 +11,20 @@ from resatlas.arch.codec import decode
 from resatlas.errors import BlueprintError, FolderError, UsageError
 from resatlas.runs.departures import AMENDED, UNREADABLE
 from resatlas.runs.files import read_json, sha256_of, write_json
+from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, NORMALISATION, PREDICTIONS, RESULTS, TIMING
 
 SEAL = "SEAL.json"
 SCHEMA = 1
 LARGEST = 1_000_000  # bytes
 
 SEALED = (
-    "experiment.json",
-    "env.json",
-    "metrics.jsonl",
-    "timing.jsonl",
-    "results.json",
-    "predictions.csv",
-    "normalisation.safetensors",
+    FIRST,
+    ENVIRONMENT,
+    METRICS,
+    TIMING,
+    RESULTS,
+    PREDICTIONS,
+    NORMALISATION,
     AMENDED,
     UNREADABLE,
 )

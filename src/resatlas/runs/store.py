@@ -17,19 +17,8 @@ from resatlas.runs.environment import environment
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import append_line, lines_of, make_folder, read_json, read_lines, sweep, write_json, write_text
 from resatlas.runs.lock import OWNER, locked
-from resatlas.runs.record import (
-    ENVIRONMENT,
-    FIRST,
-    METRICS,
-    RESULTS,
-    STATUS,
-    TIMING,
-    Beginning,
-    EpochRow,
-    RunRecord,
-    Status,
-    TimingRow,
-)
+from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, RESULTS, STATUS, TIMING
+from resatlas.runs.record import Beginning, EpochRow, RunRecord, Status, TimingRow
 
 ROWS = (METRICS, TIMING)
 """The files that get a row an epoch."""

@@ -9,6 +9,7 @@ from resatlas.analysis.questions import FOLDER
 from resatlas.errors import FolderError, ResatlasError
 from resatlas.runs.decoding import read_run
 from resatlas.runs.files import read_json
+from resatlas.runs.names import RESULTS
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import Run
 from resatlas.studies.dissection import dissect
@@ -46,7 +47,7 @@ def _answered(question: str, runs: list[RunRecord]) -> bool:
     file = runs[0].folder / FOLDER / f"{question}.json"
     if not file.is_file():
         return False
-    ended = max((run.folder / "results.json").stat().st_mtime_ns for run in runs)
+    ended = max((run.folder / RESULTS).stat().st_mtime_ns for run in runs)
     try:
         return from_json(read_json(file)).runs == tuple(run.name for run in runs) and file.stat().st_mtime_ns >= ended
     except FolderError:

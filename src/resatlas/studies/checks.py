@@ -10,6 +10,7 @@ from resatlas.data.catalog import is_folder, separated
 from resatlas.data.dataset import DataSet
 from resatlas.errors import DataError, FolderError, quoted
 from resatlas.runs.experiment import Experiment, TrainedWeights, begun_as, digest
+from resatlas.runs.names import FIRST
 from resatlas.runs.record import RunRecord
 from resatlas.runs.restarting import trained_nothing
 from resatlas.runs.store import Run, check_free, check_writable, find
@@ -22,7 +23,7 @@ def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str |
     Raises: FolderError
     """
     check_writable(out)
-    begun = (out / "experiment.json").exists()
+    begun = (out / FIRST).exists()
     if begun and resume in (None, "auto") and trained_nothing(out):
         return
     if resume is None or not begun:
@@ -72,7 +73,7 @@ def check_weights(plan: Plan, weights: TrainedWeights | None) -> None:
     """
     if weights:
         from resatlas.nets.network import build
-        from resatlas.training.session import take_weights
+        from resatlas.training.starting import take_weights
 
         take_weights(build(plan, seed=0), weights)
 
@@ -99,7 +100,7 @@ def check_plan(run: RunRecord) -> None:
 
     from resatlas.nets.network import build
 
-    plan, file = run.plan, run.folder / "experiment.json"
+    plan, file = run.plan, run.folder / FIRST
     try:
         network = build(plan, device="meta").eval()
         logits = network(torch.empty(1, *plan.image, device="meta"))

@@ -8,12 +8,13 @@ from resatlas.recipes.recipe import Recipe
 from resatlas.runs.amendments import amendments, unreadable
 from resatlas.runs.decoding import read_rows
 from resatlas.runs.departures import Departures, Unread, Untested
-from resatlas.runs.record import METRICS, EpochRow
+from resatlas.runs.names import METRICS
+from resatlas.runs.record import EpochRow
 from resatlas.runs.store import Run
 
 if TYPE_CHECKING:
     from resatlas.evaluation.answers import Answers
-    from resatlas.training.session import Material
+    from resatlas.training.material import Material
 
 
 def counted(run: Run, images: "Material", *, held_back: "Answers | None", tested: "Answers") -> Departures:

@@ -168,7 +168,7 @@ def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[s
         notes.append(f"{run.name} has no record of its images; whether these are the same is unknown.")
     from resatlas.analysis.subject import Subject
     from resatlas.evaluation.portions import images_at_once
-    from resatlas.training.session import material, normaliser_of
+    from resatlas.training.material import material, normaliser_of
 
     check_plan(run)
     photographs = isinstance(parts.test, ImageFiles)

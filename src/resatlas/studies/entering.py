@@ -12,7 +12,7 @@ from resatlas.data.verifying import Looked
 from resatlas.errors import DataError
 from resatlas.runs.amendments import Amendment, PartImages, amend, as_carried_out, record_unreadable
 from resatlas.runs.experiment import Experiment
-from resatlas.runs.record import FIRST
+from resatlas.runs.names import FIRST
 from resatlas.runs.restarting import clear, trained_nothing
 from resatlas.runs.store import Run, begin, find
 from resatlas.studies.checks import check_machine, check_weights

@@ -9,7 +9,7 @@ from resatlas.data.listing import ENDINGS, below, is_directory, shown
 from resatlas.errors import CheckpointError, DataError, FolderError, UsageError
 from resatlas.exporting.config import CONFIG
 from resatlas.runs.decoding import read_finished
-from resatlas.runs.record import FIRST
+from resatlas.runs.names import FIRST
 from resatlas.studies.checks import check_plan
 from resatlas.training.threads import computing, threads_for
 
@@ -80,7 +80,8 @@ def _predictor(folder: Path) -> Predictor:
 def _of_run(folder: Path) -> Predictor:
     run = read_finished(folder)
     from resatlas.exporting.preprocessing import Preprocessing
-    from resatlas.training.session import normaliser_of, trained
+    from resatlas.training.material import normaliser_of
+    from resatlas.training.starting import trained
 
     check_plan(run)
     normaliser = normaliser_of(run)

@@ -20,7 +20,8 @@ from resatlas.runs.decoding import read_rows
 from resatlas.runs.environment import leading, processes, restarts
 from resatlas.runs.experiment import Experiment, default_folder
 from resatlas.runs.files import remove, write_json
-from resatlas.runs.record import METRICS, TIMING, EpochRow, TimingRow
+from resatlas.runs.names import METRICS, PREDICTIONS, RESULTS, TIMING
+from resatlas.runs.record import EpochRow, TimingRow
 from resatlas.runs.seal import SEAL
 from resatlas.runs.store import Run
 from resatlas.studies.checks import check_folder, check_still_own
@@ -39,7 +40,8 @@ if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.evaluation.portions import Portion
     from resatlas.nets.network import Network
     from resatlas.training.distributed import World
-    from resatlas.training.session import Material, Watcher
+    from resatlas.training.material import Material
+    from resatlas.training.session import Watcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +169,8 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
     from resatlas.evaluation.classification import classification
     from resatlas.evaluation.portions import Portion, images_at_once
     from resatlas.training.distributed import current
-    from resatlas.training.session import failure_written, material, normaliser_of, train
+    from resatlas.training.material import material, normaliser_of
+    from resatlas.training.session import failure_written, train
 
     begun, world = run.beginning(), current()
     experiment = as_carried_out(begun)
@@ -275,8 +278,8 @@ def _concluded(
     results["test"] = finite(dict(classification(tested)), of="on the test images")
     results["departures"] = encode(counted(run, images, held_back=held_back, tested=tested))
     names = names_in(images.test)
-    write_predictions(run.folder / "predictions.csv", predictions(tested), prepared.data.classes, names)
-    write_json(run.folder / "results.json", results, within=run.folder)
+    write_predictions(run.folder / PREDICTIONS, predictions(tested), prepared.data.classes, names)
+    write_json(run.folder / RESULTS, results, within=run.folder)
     finish(run)
     return results
 

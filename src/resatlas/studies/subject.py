@@ -121,7 +121,8 @@ def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subj
     standing, words = _standing(run, asked, data, parts, looked)
     from resatlas.data.batches import pipeline_for
     from resatlas.evaluation.portions import Portion, images_at_once
-    from resatlas.training.session import normaliser_of, trained
+    from resatlas.training.material import normaliser_of
+    from resatlas.training.starting import trained
 
     check_plan(run)
     said: list[str] = []
@@ -207,7 +208,7 @@ def _measured(run: RunRecord, read: Read) -> "Normaliser":
 
     Raises: DataError if its training images are others now.
     """
-    from resatlas.training.session import material
+    from resatlas.training.material import material
 
     data, parts = read(run.experiment.data)
     check_own(run.beginning, data, parts, roles=("train",), purpose="their normalisation cannot be measured again")
@@ -242,7 +243,7 @@ def _reestimate(run: RunRecord, network: "Network", own: tuple[DataSet, Parts], 
     """Give the network statistics averaged over its training images, each shown once as in one more epoch."""
     from resatlas.data.batches import batches, source
     from resatlas.evaluation.norm_statistics import averaged_statistics, batch_of, set_statistics
-    from resatlas.training.session import material, normaliser_of
+    from resatlas.training.material import material, normaliser_of
 
     experiment, (data, parts) = as_carried_out(run.beginning), own
     check_own(

@@ -15,7 +15,8 @@ from resatlas.evaluation.portions import check_test_batch
 from resatlas.evaluation.protocol import Protocol
 from resatlas.runs.decoding import read_finished
 from resatlas.runs.experiment import distinct_name, folder_name, short_digest
-from resatlas.runs.record import PREDICTIONS, RunRecord
+from resatlas.runs.names import PREDICTIONS
+from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
 from resatlas.studies.own_images import Standing, resolved
 from resatlas.studies.subject import AS_TRAINED, Asked, Progress, Subject, subject_of, unwatched

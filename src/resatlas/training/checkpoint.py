@@ -25,6 +25,7 @@ from resatlas.recipes.schedule import Pace
 from resatlas.runs.environment import installed_version
 from resatlas.runs.experiment import SCHEMA, schema_fault
 from resatlas.runs.files import drafted, make_folder, remove, sha256_of, write_text
+from resatlas.runs.names import NORMALISATION
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.reading import text
@@ -35,8 +36,6 @@ KEPT = 2
 MANIFEST = "MANIFEST.json"
 ALWAYS = ("model.safetensors", "optim.safetensors", "state.json")
 AVERAGE = "average.safetensors"
-NORMALISATION = "normalisation.safetensors"
-"""The file of a run that says how its images are normalised, written once, before the first step."""
 
 SINCE_SCHEMA_1: dict[str, Any] = {
     "normalisation": None,

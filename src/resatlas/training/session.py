@@ -3,41 +3,35 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from resatlas.arch.ops import Norm
-from resatlas.arch.plan import Plan, layers
-from resatlas.data.batches import pipeline_for, source
-from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts, hold_back
-from resatlas.data.normalisation import Normaliser, normaliser_bytes, read_normaliser
+from resatlas.data.dataset import ImageFiles, Part
+from resatlas.data.normalisation import normaliser_bytes
 from resatlas.data.pipeline import Pipeline
-from resatlas.errors import CheckpointError, NonFiniteError, ResatlasError, Stopped, UsageError
-from resatlas.nets.initial_weights import start_from
-from resatlas.nets.network import Network, build
-from resatlas.nets.stochastic_depth import lose_residuals
-from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
+from resatlas.errors import NonFiniteError, ResatlasError, Stopped
+from resatlas.nets.network import Network
+from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import sha256_of, write_bytes, write_json
-from resatlas.runs.record import Beginning, RunRecord
-from resatlas.runs.seal import SEAL
+from resatlas.runs.names import NORMALISATION
+from resatlas.runs.record import Beginning
 from resatlas.runs.store import Run
 from resatlas.training import checkpoint
-from resatlas.training.average import average_of
-from resatlas.training.checkpoint import MANIFEST, NORMALISATION, Saved
+from resatlas.training.checkpoint import Saved
 from resatlas.training.compiling import compiling, uncompiled
-from resatlas.training.distributed import World, current, heeding, losses_told, share_statistics, together
+from resatlas.training.course import course_of
+from resatlas.training.distributed import World, current, heeding, losses_told
 from resatlas.training.execution import AS_USUAL, Execution, Log, device_of
 from resatlas.training.leaving_out import require_few
 from resatlas.training.logs import logging, logs_here
-from resatlas.training.loop import CPU, Course, finite, fit, require_finite
+from resatlas.training.loop import Course, finite, fit, require_finite
+from resatlas.training.material import Material
 from resatlas.training.memory import memory_kept
-from resatlas.training.optimizer import optimizer
-from resatlas.training.precision import scaler
 from resatlas.training.signals import stop_on_signal
+from resatlas.training.starting import first_state, take_weights
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.unforeseen import foreseen
 
@@ -63,54 +57,6 @@ class Watcher:
 
 
 UNWATCHED = Watcher()
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Material:
-    """The images of an experiment, split, and what happens to them."""
-
-    train: Part
-    validation: Part | None
-    test: Part
-    pipeline: Pipeline
-
-
-def material(
-    parts: Parts,
-    experiment: Experiment,
-    data: DataSet,
-    *,
-    normaliser: Normaliser | None = None,
-    workers: int = 1,
-    on_note: Callable[[str], None] = lambda _: None,
-) -> Material:
-    """The parts of a data set as a recipe splits them; what is measured is measured on the training part alone.
-
-    What the data set sets apart for validation comes before what the recipe holds back.
-    """
-    recipe = experiment.recipe
-    train, validation = parts.train, parts.validation
-    if validation is None:
-        train, validation = hold_back(train, recipe.validation)
-    pipeline = pipeline_for(
-        recipe,
-        data,
-        train,
-        normaliser=normaliser,
-        unreadable=experiment.unreadable,
-        workers=workers,
-        on_note=cache(on_note),  # once a training, not once an epoch
-    )
-    return Material(train=train, validation=validation, test=parts.test, pipeline=pipeline)
-
-
-def normaliser_of(run: Run | RunRecord) -> Normaliser | None:
-    """How a run normalises its images, once it has begun to.
-
-    Raises: CheckpointError if its file is damaged.
-    """
-    file = run.folder / NORMALISATION
-    return read_normaliser(file) if file.exists() else None
 
 
 def train(
@@ -256,12 +202,6 @@ def _sealed(run: Run, images: Material) -> str:
     return sha256_of(file)
 
 
-def _seal(run: RunRecord) -> str | None:
-    """The same of a run that is only read, which may be of a version without the file."""
-    file = run.folder / NORMALISATION
-    return sha256_of(file) if file.exists() else None
-
-
 def _ready(run: Run, state: TrainState, course: Course, how: dict[str, Any]) -> None:
     """Leave in the folder what the state goes on from and how it does, and nothing after it."""
     if course.world.leads:
@@ -280,126 +220,6 @@ def _told(course: Course, execution: Execution, logs: Sequence[Log]) -> dict[str
         "processes": course.world.size,
         "threads": torch.get_num_threads(),
     }
-
-
-def start(run: RunRecord, experiment: Experiment, device: torch.device = CPU) -> TrainState:
-    """The state of a run before the first step."""
-    return first_state(run.plan, experiment, device)
-
-
-def first_state(plan: Plan, experiment: Experiment, device: torch.device = CPU) -> TrainState:
-    """The state before the first step: a network of the plan, and what updates it."""
-    recipe = experiment.recipe
-    network = build(plan, seed=experiment.seed).to(device).to(memory_format=memory_format(experiment))
-    lose_residuals(network, recipe.stochastic_depth)
-    average = average_of(network) if recipe.average else None
-    return TrainState(
-        network=network,
-        optimizer=optimizer(network, recipe),
-        average=average,
-        scaler=scaler(experiment.precision, device),
-    )
-
-
-def take_weights(network: Network, weights: TrainedWeights) -> str:
-    """Start from trained weights; a sentence that says whose they are and what was left out.
-
-    Raises: CheckpointError if the file is another one than when the run was begun, or not the network's.
-    """
-    file = Path(weights.file)
-    found = weights_in(file, which=weights.which)
-    if found != weights:
-        raise CheckpointError(f"{file} has changed since the run began: sha256 {found.sha256}, not {weights.sha256}")
-    taken = start_from(network, file, which=weights.which)
-    words = [f"starts from {file.name}, named as {taken.source} names weights", *taken.notes]
-    if taken.classes:
-        words.append(
-            f"its classifier of {taken.classes:,} classes is replaced by a new one of {network.plan.classes:,}"
-        )
-    return "; ".join(words)
-
-
-def memory_format(experiment: Experiment) -> torch.memory_format:
-    """The layout of the experiment as torch names it."""
-    return torch.channels_last if experiment.layout == "channels-last" else torch.contiguous_format
-
-
-def trained(run: RunRecord, experiment: Experiment) -> Network:
-    """The network of a finished run's newest checkpoint, as it was tested: the average where the recipe has one.
-
-    Raises: CheckpointError if there is none, or if it is not valid: no older one stands in for it.
-    """
-    found, rejected = checkpoint.newest_valid(run.checkpoints)
-    if found is None or rejected:
-        reasons = "; ".join(f"{each.name} {each.reason}" for each in rejected)
-        raise CheckpointError(f"{run.folder} has no valid checkpoint{' of its end: ' + reasons if reasons else ''}")
-    if run.seal and (found.name, sha256_of(found / MANIFEST)) != (run.seal.checkpoint, run.seal.manifest):
-        raise CheckpointError(f"{found} is not the checkpoint that {SEAL} of the run names")
-    state = start(run, experiment)
-    checkpoint.load(state, found, experiment=run.digest, normalisation=_seal(run))
-    if not run.metrics or state.step < run.metrics[-1].step:
-        raise CheckpointError(f"{run.folder} has no checkpoint of its end; {found.name} is older")
-    return state.tested
-
-
-def course_of(experiment: Experiment, images: Material, world: World, state: TrainState) -> Course:
-    """What the loop runs over, in the layout and precision of the experiment.
-
-    Raises: UsageError for batches or groups of norms that these processes cannot have.
-    """
-    device = next(state.network.parameters()).device
-    shown = source(images.train, images.pipeline)
-    among = sharing(experiment.recipe.norm_group, min(experiment.recipe.batch, len(shown)), world, device)
-    if among > 1:
-        share_statistics(state.network, world, among=among)
-    course = Course(
-        recipe=experiment.recipe,
-        seed=experiment.seed,
-        images=shown,
-        pipeline=images.pipeline,
-        layout=memory_format(experiment),
-        precision=experiment.precision or "fp32",
-        device=device,
-        world=world,
-        wrapped=together(state.network, world),
-    )
-    _check_groups(course, state.network.plan)
-    return course
-
-
-def sharing(norm_group: int | None, batch: int, world: World, device: torch.device) -> int:
-    """How many processes share the statistics of a norm's group, of a first batch of so many images.
-
-    Raises: UsageError for a group that they cannot share: of part of a process, or without GPUs.
-    """
-    group, share = min(norm_group or 1, batch), max(1, batch // world.size)
-    if group <= share:
-        return 1
-    told = f"norm_group {group:,} is more than the {share:,} images of a batch in each of {world.size} processes"
-    remedy = f"set norm_group={share} or start fewer"
-    if device.type != "cuda":
-        raise UsageError(f"{told}, which share statistics on GPUs alone; {remedy}")
-    if batch % world.size or group % share or world.size % (group // share):
-        raise UsageError(f"{told}, and these are not shared out evenly in such groups; {remedy}")
-    return group // share
-
-
-def _check_groups(course: Course, plan: Plan) -> None:
-    """Refuse batches that leave a process without an image, or a norm with a single value.
-
-    Raises: UsageError
-    """
-    world, sizes = course.world, {course.size(0), course.size(course.steps_per_epoch - 1)}
-    if min(sizes) < world.size:
-        raise UsageError(f"a batch of {min(sizes):,} images is too small for {world.size} processes; start fewer")
-    parts = {len(replace(world, rank=rank).share(torch.arange(size))) for size in sizes for rank in range(world.size)}
-    groups = {len(each) for part in parts for each in torch.arange(part).split(course.recipe.norm_group or part)}
-    points = [layer.output for _, layer in layers(plan) if isinstance(layer.op, Norm)]
-    if 1 in groups and any((each.height, each.width) == (1, 1) for each in points):
-        raise UsageError(
-            "a norm of a 1x1 map has no statistics over a single image, which is what a batch, its last one or its "
-            "groups come to here; change batch, norm_group or leftover"
-        )
 
 
 @contextmanager

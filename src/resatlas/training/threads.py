@@ -14,6 +14,7 @@ from resatlas.arch.plan import Plan
 from resatlas.errors import FolderError
 from resatlas.runs.environment import local_processes, processes
 from resatlas.runs.files import read_json
+from resatlas.runs.names import ENVIRONMENT
 from resatlas.values.cores import cores
 
 PER_THREAD = 2_000_000_000
@@ -79,7 +80,7 @@ def computing(threads: int) -> Iterator[None]:
 def _recorded(folder: Path) -> int | None:
     """The threads of each process, as env.json has them, of a training in as many processes as now."""
     try:
-        found = read_json(folder / "env.json")
+        found = read_json(folder / ENVIRONMENT)
     except FolderError:
         return None
     execution = found.get("execution") if isinstance(found, dict) else None

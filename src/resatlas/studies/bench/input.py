@@ -30,10 +30,12 @@ from resatlas.studies.bench import contest
 from resatlas.studies.bench.questions import Advance, Options
 from resatlas.studies.bench.rows import Measured, Shown
 from resatlas.studies.bench.stopwatch import Spread, alternate, ratio, spread
+from resatlas.training.course import course_of
 from resatlas.training.distributed import ALONE
 from resatlas.training.loop import CPU, Course, epoch, step
+from resatlas.training.material import Material
 from resatlas.training.precision import chosen
-from resatlas.training.session import Material, course_of, first_state
+from resatlas.training.starting import first_state
 from resatlas.training.state import TrainState
 
 IMAGES = 50_000

@@ -16,11 +16,13 @@ from resatlas.recipes.recipe import Decay, Precision, Recipe, Sgd
 from resatlas.recipes.schedule import OneCycle
 from resatlas.runs.experiment import Experiment
 from resatlas.studies.bench.peers import PeerNet
+from resatlas.training.course import course_of
 from resatlas.training.distributed import World, alone_until_the_last, together
 from resatlas.training.loop import CPU, epoch, step
+from resatlas.training.material import material
 from resatlas.training.memory import memory_kept
 from resatlas.training.precision import autocast
-from resatlas.training.session import course_of, first_state, material
+from resatlas.training.starting import first_state
 
 IMAGE = Shape(3, 32, 32)
 CLASSES = 10

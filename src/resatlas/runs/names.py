@@ -1,0 +1,14 @@
+"""The names of a run's files."""
+
+FIRST = "experiment.json"
+"""The file that makes a folder a run, and the first to be written."""
+
+ENVIRONMENT = "env.json"
+STATUS = "status.json"
+METRICS = "metrics.jsonl"
+TIMING = "timing.jsonl"
+RESULTS = "results.json"
+PREDICTIONS = "predictions.csv"
+
+NORMALISATION = "normalisation.safetensors"
+"""How the run normalises its images, written once, before the first step."""
