@@ -202,7 +202,7 @@ def test_everything_that_was_left_out_is_counted(images: Path, capsys: pytest.Ca
     }
     assert 4 <= shown <= 6  # three of nine, of which one is left over, in two epochs
     assert len(json.loads(Path("run/unreadable.json").read_text())) == 4
-    words = f"3 training images cannot be read; other images of the class stood in for them {shown} times"
+    words = f"3 training images cannot be read; other images of the class replaced them {shown} times"
     assert any(line.startswith(words) for line in lines)
     assert any(line.startswith("1 test image cannot be read") for line in lines)
     assert "1 image left over in every epoch, others each time: the last batch would be smaller" in lines

@@ -369,8 +369,8 @@ def test_what_is_unequal_is_warned_of(tmp_path: Path) -> None:
     write_json(tmp_path / "begun" / "experiment.json", read_json(runs[0].folder / "experiment.json"))
     assert warned(tmp_path) == (
         "unequal budgets: from 60,000 parameters (resnet) to 90,000 parameters (wide-resnet)",
-        "unequal seeds, and with them order of the data: 0 to 2 of resnet; 0 to 3 of wide-resnet; what has other seeds "
-        "is not paired",
+        "unequal seeds, and with them order of the data: 0 to 2 of resnet; 0 to 3 of wide-resnet; designs with "
+        "different seeds are not paired",
         "not all were trained otherwise than the recipe says; wide-resnet: batch is 64 in place of 128",
         "unequal tuning: the recipe wrn-cifar was made for wide-resnet, not for resnet",
         "left out, not finished: begun: not begun",

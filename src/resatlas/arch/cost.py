@@ -48,7 +48,7 @@ class Described(Protocol):
     def described(self) -> Plan:
         """The plan.
 
-        Raises: DesignError if the network is no longer what it says.
+        Raises: DesignError if the network has changed since it was built.
         """
         ...
 
@@ -57,7 +57,7 @@ def cost(what: Plan | Described) -> Cost:
     """The cost of the whole network, of a plan or of a built network.
 
     A plan does not know what became of a network that was built from it; of the network itself that is checked.
-    Raises: DesignError if the network is no longer what its plan says.
+    Raises: DesignError if the network has changed since it was built.
     """
     plan = what if isinstance(what, Plan) else what.described()
     total = total_cost((*plan.stem * plan.stems, *plan.head * plan.heads))

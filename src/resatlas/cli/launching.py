@@ -145,7 +145,7 @@ def _end(processes: int, words: list[str]) -> int | str:
 
 
 def program(words: list[str]) -> None:
-    """What each of the processes does: it hears the launcher and no keyboard, and stops if the launcher dies."""
+    """What each of the processes does: it receives signals from the launcher only, and stops if the launcher dies."""
     os.setpgrp()
     ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGTERM)
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)

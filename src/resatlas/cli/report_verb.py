@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """Write the page from the run folders; of the data set only the wrong images are shown, where it is at hand."""
     if options.out.suffix not in (".html", ".htm"):
-        raise UsageError(f"a page is an .html file; {options.out} is not, and nothing else is replaced")
+        raise UsageError(f"a page is an .html file; {options.out} is not; other file types are not overwritten")
     if options.figures is not None:
         check_folder(options.figures)
     answers = report(options.runs)

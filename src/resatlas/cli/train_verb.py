@@ -91,93 +91,104 @@ OPTIONS: Together = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
     parser.add_argument("design", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file")
-    parser.add_argument(
+    _experiment_options(parser.add_argument_group("experiment (what is trained, on what, and how)"))
+    _run_options(parser.add_argument_group("run (its folder, and how it resumes)"))
+    launching.arguments(parser, does="train")
+    _execution_options(parser.add_argument_group("execution (same results up to rounding)"))
+
+
+def _experiment_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--data", default="digits", metavar="DATA", help="digits (default), digits:size=16, cifar-10, …, or a folder"
     )
-    parser.add_argument("--recipe", default="quick", metavar="R", help="how to train (default: quick)")
-    parser.add_argument(
+    group.add_argument("--recipe", default="quick", metavar="R", help="how to train (default: quick)")
+    group.add_argument(
         "--epochs", type=int, metavar="N", help="epochs, in place of the recipe's; its schedule is scaled exactly"
     )
-    parser.add_argument("--lr", metavar="X", help="highest learning rate, in place of the recipe's (schedule.peak)")
-    parser.add_argument("--batch", metavar="N", help="images of a batch, in place of the recipe's")
-    parser.add_argument("--init-from", type=Path, metavar="FILE", help="weights of any source to start from")
-    parser.add_argument(
+    group.add_argument("--lr", metavar="X", help="highest learning rate, in place of the recipe's (schedule.peak)")
+    group.add_argument("--batch", metavar="N", help="images of a batch, in place of the recipe's")
+    group.add_argument("--init-from", type=Path, metavar="FILE", help="weights of any source to start from")
+    group.add_argument(
         "--weights",
         choices=get_args(Which),
         help="of an --init-from file that holds both: the raw weights (default) or their average, ema",
     )
-    seeds = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a field of the recipe, as in schedule.peak=0.2"
+    )
+    group.add_argument(
+        "--precision",
+        choices=get_args(PrecisionWanted),
+        help="arithmetic precision; auto picks the fastest supported here (default: the recipe's, mostly fp32)",
+    )
+    group.add_argument(
+        "--unreadable",
+        choices=("error", "skip"),
+        default="error",
+        help="unreadable image: stop (default), or train on another image of its class and test without it",
+    )
+    group.add_argument(
+        "--nonfinite",
+        choices=("stop", "skip"),
+        default="stop",
+        help=f"NaN or infinite loss or gradient: stop (default), or skip the step, {CAP}",
+    )
+    seeds = group.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, order and draws (default: 0)")
     seeds.add_argument("--seeds", type=int, metavar="N", help="train seeds 0 to N - 1, each in a folder of its own")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/<data>-<design>-…)")
-    parser.add_argument(
+
+
+def _run_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/<data>-<design>-…)")
+    group.add_argument(
         "--resume",
         nargs="?",
         const="auto",
         metavar="auto|PATH",
-        help="go on from the newest valid checkpoint, or from this one",
+        help="continue from the newest valid checkpoint, or from this one",
     )
-    parser.add_argument(
+    group.add_argument(
         "--save-every",
         type=float,
         default=SAVE_EVERY,
         metavar="SECONDS",
         help="0 saves after every epoch (default: 30)",
     )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a field of the recipe, as in schedule.peak=0.2"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=get_args(PrecisionWanted),
-        help="arithmetic precision; auto picks the fastest supported here (default: the recipe's, mostly fp32)",
-    )
-    parser.add_argument(
-        "--unreadable",
-        choices=("error", "skip"),
-        default="error",
-        help="at an image that cannot be read: end (default), or train on another of its class and test without it",
-    )
-    parser.add_argument(
-        "--nonfinite",
-        choices=("stop", "skip"),
-        default="stop",
-        help=f"at a loss or gradient that is no number: end (default), or leave the step out, {CAP}",
-    )
-    launching.arguments(parser, does="train")
-    execution = parser.add_argument_group("execution (same results up to rounding)")
-    execution.add_argument(
+    group.add_argument("--print-config", action="store_true", help="print the resolved experiment and stop")
+
+
+def _execution_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--verify",
         choices=("none", "tested", "all"),
         help="image files decoded before the first epoch: those of validation and test (default), all (default with "
         "--unreadable skip) or none",
     )
-    execution.add_argument(
+    group.add_argument(
         "--test-batch",
         type=int,
         metavar="N",
         help="images that a test shows at once (default: as many as training has memory for, 256 at most)",
     )
-    execution.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
-    execution.add_argument(
+    group.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
+    group.add_argument(
         "--checkpoint-activations",
         choices=("units", "segments"),
         help="keep only the maps between units, or between runs of about sqrt(n) of n units; compute the others twice",
     )
-    execution.add_argument(
+    group.add_argument(
         "--compile", choices=("units",), help="by torch.compile, one kind of unit at a time; needs a C++ compiler"
     )
-    execution.add_argument(
+    group.add_argument(
         "--deterministic",
         action="store_true",
         help="the same bits from the same seed, machine and number of threads; refuses operations that cannot",
     )
-    execution.add_argument(
+    group.add_argument(
         "--log",
         metavar="NAMES",
         help="tensorboard, wandb, both with a comma, or none (default: tensorboard where it is installed)",
     )
-    parser.add_argument("--print-config", action="store_true", help="print the resolved experiment and stop")
 
 
 def run(options: argparse.Namespace) -> Outcome:

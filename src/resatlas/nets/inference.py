@@ -69,7 +69,7 @@ def for_inference(network: nn.Module, *, precision: Precision = "fp32", kernels:
     In fp64 and fp32 its logits are the network's up to rounding; in bf16 they are those of a network whose weights and
     maps are bfloat16. The result can be copied and pickled. On a CPU the fastest kernels are oneDNN's, whose packed
     weights `torch.export` cannot write: with `kernels="torch"` it can.
-    Raises: DesignError if the network is no longer what its plan says; UsageError if it is not one of ours.
+    Raises: DesignError if the network has changed since it was built; UsageError if it is not one of ours.
     """
     own = getattr(network, "_orig_mod", network)  # torch.compile wraps
     if not isinstance(own, Network):

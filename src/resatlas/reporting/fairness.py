@@ -101,7 +101,7 @@ def _order(groups: Sequence[Group]) -> Iterator[str]:
         of[group.seeds].append(group.label)
     if len(of) > 1:
         told = "; ".join(f"{_seeds(seeds)} of {listed(labels)}" for seeds, labels in of.items())
-        yield f"unequal seeds, and with them order of the data: {told}; what has other seeds is not paired"
+        yield f"unequal seeds, and with them order of the data: {told}; designs with different seeds are not paired"
 
 
 def _shared(groups: Sequence[Group]) -> Iterator[str]:

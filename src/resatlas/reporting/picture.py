@@ -36,7 +36,9 @@ def check_picture(file: Path) -> None:
     Raises: UsageError if its name has none of the known ends, FolderError if it is a folder.
     """
     if file.suffix not in FORMATS:
-        raise UsageError(f"a picture is an {' or '.join(FORMATS)} file; {file} is not, and nothing else is replaced")
+        raise UsageError(
+            f"a picture is an {' or '.join(FORMATS)} file; {file} is not; other file types are not overwritten"
+        )
     if file.is_dir():
         raise FolderError(f"{file} is a folder; name a file in it, as in {file / 'network.svg'}")
     check_folder(file.parent)

@@ -33,7 +33,7 @@ def differences(groups: Iterable[Group]) -> str:
     if len(machines) < 2:
         return ""
     if any(len(machine) != len(MACHINE) for machine in machines):
-        return "machines of which one is not recorded"
+        return "different machines (one not recorded)"
     values = dict(zip(MACHINE, map(sorted, map(set, zip(*machines, strict=True))), strict=True))
     return f"different {listed(_named(name, found) for name, found in values.items() if len(found) > 1)}"
 

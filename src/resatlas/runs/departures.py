@@ -53,7 +53,7 @@ def sentences(found: Departures) -> Iterator[str]:
     if found.unreadable_images.train:
         times = f"{found.substituted_images:,} times" if found.substituted_images != 1 else "once"
         what = _counted(found.unreadable_images.train, "training image")
-        yield f"{what} cannot be read; other images of the class stood in for them {times} ({UNREADABLE})"
+        yield f"{what} cannot be read; other images of the class replaced them {times} ({UNREADABLE})"
     elif found.substituted_images:
         yield f"images that cannot be read were substituted {_counted(found.substituted_images, 'time')}"
     for kind, count in (("validation", found.unreadable_images.validation), ("test", found.unreadable_images.test)):

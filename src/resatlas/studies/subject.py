@@ -191,7 +191,7 @@ def _standing(
         case "other":
             words = f"the images are not those of {run.folder}: {differ_text(found.differences)}"
             if asked.data is None:
-                raise DataError(f"{data.name}: {words}; to test it on them all the same give --data {data.name}")
+                raise DataError(f"{data.name}: {words}; to test on these images anyway, add --data {data.name}")
             return "other", words
 
 

@@ -86,7 +86,7 @@ def fit(
 
     `on_step` and `on_epoch` may raise to stop: the state is whole then, and goes on from there another time. `measure`
     gets the tally and the seconds of the epoch behind it, and says the error of the images held back, if any are.
-    A step that is not finite ends it, unless `leave_out` hears of each and bears it.
+    A step that is not finite ends it, unless `leave_out` accepts it.
     """
     while state.epoch < course.epochs:
         started = time.perf_counter() - state.seconds

@@ -288,7 +288,7 @@ class Watch:
         leave(Stopped.exit_code if signal else lost)
 
     def _kill(self, silent: Mapping[int, float]) -> None:
-        """End the silent ones of this machine, which heed no other signal."""
+        """End the silent ones of this machine, which do not react to other signals."""
         for rank in silent:
             report = self._heard[rank].report if rank >= 0 else None
             if report and report.identity and report.identity == identity(report.pid):
