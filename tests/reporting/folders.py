@@ -130,7 +130,8 @@ def diverged(run: Run) -> None:
     """Let a run end as one does whose loss is not finite: without results, and with a reason."""
     for name in ("results.json", "predictions.csv", "SEAL.json"):
         (run.folder / name).unlink()
-    run.set_status("failed", epoch=1, reason="the loss is nan at step 20 (epoch 2); a lower schedule.peak may help")
+    reason = "the loss is nan at step 20 (epoch 2); a lower schedule.peak may help"
+    run.set_status("failed", epoch=1, error="NonFiniteError", reason=reason)
 
 
 def plan_of(design: str) -> Mapping[str, object]:

@@ -151,7 +151,8 @@ def test_a_loss_that_is_no_number_stops_before_the_update(unbroken: Run, tmp_pat
         carried_out(folder, watcher=Watcher(on_start=on_start, on_step=on_step))
     assert different(parameters(states[0]), before[0]) == []
     run = Run(folder)
-    assert json.loads((folder / "status.json").read_text())["status"] == "failed"
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["status"], status["error"]) == ("failed", "NonFiniteError")
     assert not run.finished
     assert last_checkpoint(run).name == f"step-{STEPS:08d}"
     assert_same(carried_out(folder, resume="auto"), unbroken)

@@ -6,16 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from resatlas.errors import FolderError, quoted
+from resatlas.errors import FolderError, NonFiniteError, quoted
 from resatlas.reporting.comparison import same_data
 from resatlas.reporting.words import presentable
 from resatlas.runs.collection import FILE, Question, read_collection
 from resatlas.runs.decoding import read_beginning, read_run, read_status
 from resatlas.runs.names import FIRST, RESULTS
 from resatlas.runs.record import Beginning, RunRecord
-
-LOWER_THE_RATE = "a lower schedule.peak may help"
-"""What the reason of every run says that ended because a number was not finite."""
 
 
 class Answer(NamedTuple):
@@ -104,7 +101,7 @@ def _sorted_out(question: Question, folders: Sequence[Path], read: Callable[[Pat
 def _diverged(folder: Path) -> bool:
     """Whether a run ended because its loss, gradient or weights were not finite."""
     found = read_status(folder)
-    return found is not None and found.status == "failed" and LOWER_THE_RATE in found.reason
+    return found is not None and found.error == NonFiniteError.__name__
 
 
 def _status(folder: Path) -> str:

@@ -141,11 +141,12 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class StatusRecord:
-    """What status.json says: how the run stands, and which process said so."""
+    """What status.json says: how the run stands, and which process said so; `error` is the kind that ended it."""
 
     status: Status
     pid: int | None = None
     epoch: int | None = None
+    error: str = ""
     reason: str = ""
 
 

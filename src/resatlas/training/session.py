@@ -247,7 +247,7 @@ def failure_written(run: Run, world: World, epoch: Callable[[], int]) -> Iterato
             reason = foreseen(error, doing=f"training {run.name}")
             status = "stopped" if isinstance(reason, Stopped) else "failed"
             with suppress(OSError, ResatlasError):  # the folder is gone, or its rows are damaged
-                run.set_status(status, epoch=epoch(), reason=str(reason))
+                run.set_status(status, epoch=epoch(), error=type(reason).__name__, reason=str(reason))
         raise
 
 
