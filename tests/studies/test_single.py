@@ -26,7 +26,9 @@ from resatlas.errors import CheckpointError, DataError, DesignError, FolderError
 from resatlas.evaluation import answers as evaluation
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.settings import with_settings
-from resatlas.runs.store import Run
+from resatlas.runs.restarting import clear
+from resatlas.runs.store import Run, begin
+from resatlas.studies import single
 from resatlas.studies.checks import check_classes
 from resatlas.studies.departures import departures
 from resatlas.studies.single import prepare, train
@@ -49,6 +51,27 @@ def copy(run: Run, tmp_path: Path) -> Run:
     """A copy of it, to be damaged."""
     shutil.copytree(run.folder, tmp_path / "copy")
     return Run(tmp_path / "copy")
+
+
+def test_a_run_that_another_process_has_begun_anew_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the beginning and the lock: neither its results nor its weights are mixed with those of this one."""
+    other = replace(EXPERIMENT, seed=1)
+
+    def meanwhile(folder: Path, *_: object, **__: object) -> int:
+        monkeypatch.undo()
+        plan = Run(folder).beginning().plan
+        clear(folder)
+        begin(folder, other, plan)
+        return 1
+
+    monkeypatch.setattr(single, "threads_of", meanwhile)
+    with pytest.raises(FolderError, match="was begun or finished by another process meanwhile; rerun the command"):
+        carried_out(tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert run.beginning().experiment.seed == 1
+    assert not run.metrics
 
 
 def test_a_finished_run_has_its_files(run: Run) -> None:

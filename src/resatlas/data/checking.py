@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +26,8 @@ from resatlas.data.listing import (
 )
 from resatlas.data.photograph import content, has_depth_of_16, pixels, proportioned
 from resatlas.errors import DataError, unknown
+from resatlas.values.cores import cores
+from resatlas.values.threaded import threaded
 
 REASONS: Mapping[Kind, str] = {
     "other": f"no image by its ending ({', '.join(ENDINGS)})",
@@ -92,10 +93,9 @@ def checked(folder: Path, *, on_image: Callable[[int, int], None] = unwatched) -
     parts = tuple(listed(folder, part) for part in layout.values())
     images = tuple(chain.from_iterable(map(image_names, parts)))
     opened: list[Opened] = []
-    with ThreadPool(os.cpu_count()) as pool:
-        for each in pool.imap(partial(examined, folder), images, chunksize=16):
-            opened.append(each)
-            on_image(len(opened), len(images))
+    for each in threaded(partial(examined, folder), images, threads=cores()):
+        opened.append(each)
+        on_image(len(opened), len(images))
     misplacements = chain.from_iterable(misplaced(each, parts[0].classes) for each in parts)
     tested = () if "test" in layout else drawn_for_the_test(parts[0])
     faults = (

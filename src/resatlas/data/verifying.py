@@ -4,8 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from resatlas.data.places import cache
 from resatlas.errors import DataError
 from resatlas.values import reading
 from resatlas.values.pulse import PULSE
+from resatlas.values.threaded import threaded
 
 Depth = Literal["listed", "decoded"]
 """Whether the files are read alone, for their fingerprint, or each is decoded as an image too."""
@@ -36,8 +36,6 @@ def decoder() -> str:
     """What decides that an image can be read; another one decides again."""
     return f"resatlas {__version__}, Pillow {PIL.__version__}, {photograph.most_pixels()} pixels"
 
-
-CHUNK = 16  # files that a thread takes at once
 
 MOST_REMEMBERED = 1 << 30  # bytes of a file that remembers
 
@@ -109,16 +107,10 @@ def looked_at(
     looks: list[Look] = []
     began = time.time_ns()
     tasks = list(zip(map(part.path, range(len(part))), stamps, known, strict=True))
-    pool = ThreadPoolExecutor(max(threads, 1))  # unlike multiprocessing's it needs no semaphore in /dev/shm
-    try:
-        chunks = (tasks[k : k + CHUNK] for k in range(0, len(tasks), CHUNK))
-        for found in pool.map(partial(_all_looked, depth=depth, read=by == "content"), chunks):
-            for each in found:
-                looks.append(each)
-                PULSE.beat()
-                on_image(len(looks), len(part))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for each in threaded(partial(_looked, depth=depth, read=by == "content"), tasks, threads=threads):
+        looks.append(each)
+        PULSE.beat()
+        on_image(len(looks), len(part))
     new = {
         name: (each, look)
         for name, each, look in zip(part.files, stamps, looks, strict=True)
@@ -140,10 +132,6 @@ def stamp(file: Path) -> Stamp | None:
 
 
 Known = tuple[Stamp, Look]
-
-
-def _all_looked(tasks: Sequence[tuple[Path, Stamp | None, Known | None]], *, depth: Depth, read: bool) -> list[Look]:
-    return [_looked(task, depth=depth, read=read) for task in tasks]
 
 
 def _looked(task: tuple[Path, Stamp | None, Known | None], *, depth: Depth, read: bool) -> Look:
