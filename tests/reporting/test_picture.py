@@ -81,7 +81,9 @@ def test_places_that_take_no_figure_are_named(tmp_path: Path, figure: Figure) ->
         write_figures(tmp_path, [figure])
     with pytest.raises(FolderError, match=r"is a folder; name a file in it, as in .*network\.svg$"):
         write_picture(tmp_path / "network-1.png", figure.spec)
-    with pytest.raises(UsageError, match=r"a picture is an \.svg or \.png file; .*file is not, and nothing else is"):
+    with pytest.raises(
+        UsageError, match=r"a picture is an \.svg or \.png file; .*file is not; other file types are not overwritten$"
+    ):
         write_picture(tmp_path / "file", figure.spec)
     with pytest.raises(FolderError, match=r"file is a file; figures go into a folder$"):
         write_picture(tmp_path / "file" / "deep" / "a.svg", figure.spec)

@@ -224,7 +224,7 @@ def test_knobs_are_read_as_in_a_design() -> None:
         knobs_of("resnext", ["dpeth=50"])
     with pytest.raises(UnknownName, match='no family "resnxt"; did you mean "resnext"'):
         knobs_of("resnxt", [])
-    with pytest.raises(BlueprintError, match="a whole number is expected"):
+    with pytest.raises(BlueprintError, match='resnext: depth needs a whole number; got "x"'):
         knobs_of("resnext", ["depth=x"])
     with pytest.raises(BlueprintError, match="is given twice"):
         knobs_of("resnext", ["depth=29", "depth=29"])
