@@ -30,6 +30,7 @@ from resatlas.studies.dissection import dissect
 from resatlas.studies.single import carry_out, prepare
 from resatlas.studies.subject import Asked
 from resatlas.studies.testing import evaluate
+from resatlas.training.execution import Execution
 from resatlas.training.session import UNWATCHED
 from tests.data.pictures import picture, write, write_parts
 from tests.training.small import EXPERIMENT, assert_same, carried_out, signalling
@@ -75,7 +76,7 @@ def test_whose_images_are_opened_may_be_chosen(images: Path) -> None:
     """Nobody's: the run is begun, and ends at the broken one. All: a training image is told before, too."""
     (images / "train/cat/0.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match="1 image of images:size=8 cannot be read"):
-        carry_out(prepare(PHOTOGRAPHS, out=Path("run")), watcher=UNWATCHED, verify="all")
+        carry_out(prepare(PHOTOGRAPHS, out=Path("run"), execution=Execution(verify="all")), watcher=UNWATCHED)
     assert not Path("run").exists()
     with pytest.raises(DataError, match=r"replace the file or add --unreadable skip, and give the same command"):
         carry_out(prepare(PHOTOGRAPHS, out=Path("run")), watcher=UNWATCHED)

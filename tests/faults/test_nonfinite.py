@@ -113,10 +113,10 @@ def test_a_step_may_be_left_out(tmp_path: Path) -> None:
 
 def poisoned_and_stopped(last: int) -> None:
     """Let the images of two steps be no numbers, and someone ask for an end in the last that is to be taken."""
-    from resatlas.training import leaving_out
+    from resatlas.training import skipping
 
     hazards.poisoned_at(2, STEPS + 3)
-    real = leaving_out.attempt
+    real = skipping.attempt
 
     def attempt(state: TrainState, step: Callable[[], None]) -> NonFiniteError | None:
         error = real(state, step)

@@ -10,6 +10,7 @@ from resatlas.recipes.catalog import NAMED
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run
 from resatlas.studies.single import carry_out, prepare
+from resatlas.training.execution import Execution
 from resatlas.training.session import UNWATCHED, Watcher
 from tests.data.pictures import write_parts
 from tests.training.small import EXPERIMENT, assert_same, signalling
@@ -30,8 +31,8 @@ def trained(
     folder: Path, experiment: Experiment, *, workers: int, resume: str | None = None, watcher: Watcher = UNWATCHED
 ) -> Run:
     """The run of an experiment, to its end or to where its watcher stops it."""
-    prepared = prepare(experiment, out=folder, resume=resume)
-    carry_out(prepared, watcher=watcher, resume=resume, save_every=0, workers=workers)
+    execution = Execution(resume=resume, save_every=0, workers=workers)
+    carry_out(prepare(experiment, out=folder, execution=execution), watcher=watcher)
     return Run(folder)
 
 

@@ -22,6 +22,7 @@ from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run
 from resatlas.studies.single import carry_out, prepare
 from resatlas.training.checkpoint import newest_valid
+from resatlas.training.execution import Execution
 from resatlas.training.loop import Course, step
 from resatlas.training.optimizer import optimizer
 from resatlas.training.session import UNWATCHED, Watcher
@@ -87,7 +88,8 @@ def carried_out(
     watcher: Watcher = UNWATCHED,
 ) -> Run:
     """The run after its training, by default with a checkpoint after every epoch."""
-    carry_out(prepare(experiment, out=folder, resume=resume), watcher=watcher, resume=resume, save_every=save_every)
+    execution = Execution(resume=resume, save_every=save_every)
+    carry_out(prepare(experiment, out=folder, execution=execution), watcher=watcher)
     return Run(folder)
 
 

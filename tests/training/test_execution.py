@@ -55,7 +55,7 @@ def test_an_operation_without_a_promise_is_refused_within_and_only_there() -> No
 @pytest.mark.parametrize("how", [Execution(kept="units"), Execution(kept="segments"), Execution(device="cpu")], ids=str)
 def test_how_it_is_carried_out_changes_no_bit(how: Execution, unbroken_dropping: Run, tmp_path: Path) -> None:
     """Weights, momenta, statistics and metrics of a training with dropout; env.json says what was done."""
-    carry_out(prepare(DROPPING, out=tmp_path / "run"), watcher=UNWATCHED, save_every=0, execution=how)
+    carry_out(prepare(DROPPING, out=tmp_path / "run", execution=replace(how, save_every=0)), watcher=UNWATCHED)
     run = Run(tmp_path / "run")
     assert_same(run, unbroken_dropping)
     told = json.loads((run.folder / "env.json").read_text())["execution"]
@@ -67,7 +67,7 @@ def test_how_it_is_carried_out_changes_no_bit(how: Execution, unbroken_dropping:
 def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """Before a folder is made; by default the processor does without being asked."""
     with pytest.raises(UsageError, match="torch finds no GPU here; leave out --device or give --device cpu"):
-        carry_out(prepare(EXPERIMENT, out=tmp_path / "run"), watcher=UNWATCHED, execution=Execution(device="cuda"))
+        carry_out(prepare(EXPERIMENT, out=tmp_path / "run", execution=Execution(device="cuda")), watcher=UNWATCHED)
     assert not (tmp_path / "run").exists()
     assert device_of(None) == torch.device("cpu")
 

@@ -26,8 +26,8 @@ EVERYTHING = {"tensorboard": "2.21.0", "wandb": "0.31.0"}
 
 def logged(folder: Path, execution: Execution, *, resume: str | None = None, watcher: Watcher = UNWATCHED) -> Run:
     """The smallest run with a log."""
-    prepared = prepare(EXPERIMENT, out=folder, resume=resume)
-    carry_out(prepared, watcher=watcher, resume=resume, save_every=0, execution=execution)
+    execution = replace(execution, resume=resume, save_every=0)
+    carry_out(prepare(EXPERIMENT, out=folder, execution=execution), watcher=watcher)
     return Run(folder)
 
 

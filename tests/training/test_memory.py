@@ -100,7 +100,6 @@ def test_a_training_keeps_memory_unless_it_is_to_save_it(
         yield
 
     monkeypatch.setattr(session, "memory_kept", noted)
-    carry_out(
-        prepare(EXPERIMENT, out=tmp_path / "run"), watcher=UNWATCHED, save_every=9, execution=Execution(kept=kept)
-    )
+    execution = Execution(kept=kept, save_every=9)
+    carry_out(prepare(EXPERIMENT, out=tmp_path / "run", execution=execution), watcher=UNWATCHED)
     assert len(entered) == times

@@ -15,6 +15,7 @@ from resatlas.recipes.catalog import NAMED
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run
 from resatlas.studies.single import carry_out, prepare
+from resatlas.training.execution import Execution
 from resatlas.training.session import Watcher
 from tests.training import processes
 from tests.training.breaking import Crash, failing
@@ -130,8 +131,8 @@ def test_a_finished_run_is_left_alone(unbroken: Run) -> None:
     """Resuming it says so, gives its results, and touches no file."""
     before = content(unbroken.folder)
     notes: list[str] = []
-    prepared = prepare(EXPERIMENT, out=unbroken.folder, resume="auto")
-    results = carry_out(prepared, watcher=Watcher(on_note=notes.append), resume="auto")
+    prepared = prepare(EXPERIMENT, out=unbroken.folder, execution=Execution(resume="auto"))
+    results = carry_out(prepared, watcher=Watcher(on_note=notes.append))
     assert results == unbroken.record().written
     assert notes == [f"{unbroken.folder} is finished: nothing is left to train"]
     assert content(unbroken.folder) == before

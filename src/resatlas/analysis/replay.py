@@ -13,6 +13,7 @@ from resatlas.evaluation.classification import classification
 from resatlas.evaluation.portions import Portion
 from resatlas.nets.network import Network
 from resatlas.runs.store import Run, begin
+from resatlas.training.execution import Execution
 from resatlas.training.loop import Course
 from resatlas.training.session import Watcher, train
 from resatlas.training.state import TrainState
@@ -52,9 +53,9 @@ def replayed(subject: Subject, measure: Callable[[Network], T]) -> Replay[T]:
             experiment,
             images=subject.material,
             resume=None,
-            save_every=inf,
             evaluate=lambda network, part, pipeline: classification(answers(network, part, pipeline, portion=portion)),
             watcher=Watcher(on_start=begin_with, on_epoch=after_epoch),
+            execution=Execution(save_every=inf),
         )
     own = subject.network.state_dict()
     return Replay(

@@ -24,10 +24,10 @@ from resatlas.runs.departures import Departures, sentences
 from resatlas.runs.environment import processes
 from resatlas.runs.experiment import Experiment, weights_in
 from resatlas.studies.own_images import resolved
-from resatlas.studies.single import SAVE_EVERY, carry_out, prepare
+from resatlas.studies.single import carry_out, prepare
 from resatlas.training.execution import Device, Execution, Log
-from resatlas.training.leaving_out import CAP
 from resatlas.training.logs import logs_here
+from resatlas.training.skipping import CAP
 from resatlas.values.weights import Which
 
 SETTINGS: Mapping[str, str] = {"--lr": "schedule.peak", "--batch": "batch", "--precision": "precision"}
@@ -150,7 +150,7 @@ def _run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--save-every",
         type=float,
-        default=SAVE_EVERY,
+        default=Execution.save_every,
         metavar="SECONDS",
         help="0 saves after every epoch (default: 30)",
     )
@@ -206,17 +206,9 @@ def run(options: argparse.Namespace) -> Outcome:
     logs_here(execution.logs)
     if options.test_batch is not None:
         check_test_batch(options.test_batch)
-    prepared = [prepare(each, out=_folder(options, each), resume=options.resume) for each in experiments_]
-    how = {
-        "resume": options.resume,
-        "save_every": options.save_every,
-        "workers": workers(options),
-        "execution": execution,
-        "verify": options.verify,
-        "test_batch": options.test_batch,
-    }
+    prepared = [prepare(each, out=_folder(options, each), execution=execution) for each in experiments_]
     with watcher(quiet=options.quiet) as watching:
-        results = [carry_out(each, watcher=watching, **how) for each in prepared]
+        results = [carry_out(each, watcher=watching) for each in prepared]
     return Outcome(results if options.seeds else results[0], _closing(results, [each.folder for each in prepared]))
 
 
@@ -277,6 +269,11 @@ def _execution(options: argparse.Namespace) -> Execution:
         deterministic=options.deterministic,
         logs=None if options.log is None else _logs(options.log),
         rank_timeout=rank_timeout(options),
+        resume=options.resume,
+        save_every=options.save_every,
+        workers=workers(options),
+        verify=options.verify,
+        test_batch=options.test_batch,
     )
 
 

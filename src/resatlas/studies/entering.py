@@ -18,24 +18,25 @@ from resatlas.runs.store import Run, begin, find
 from resatlas.studies.checks import check_machine, check_weights
 from resatlas.studies.finishing import finish
 from resatlas.studies.own_images import check_readable, compared, differ_text, listed, look
-from resatlas.training.execution import device_of
+from resatlas.training.execution import Execution, device_of
 
 if TYPE_CHECKING:
-    from resatlas.studies.single import How, Prepared
+    from resatlas.studies.single import Prepared
+    from resatlas.training.session import Watcher
 
 MOST_NAMED = 5
 """Mended images that a note names."""
 
 
-def entered(prepared: "Prepared", how: "How") -> Run:
+def entered(prepared: "Prepared", watcher: "Watcher") -> Run:
     """The run of a prepared training, begun if it was not.
 
     Raises: UsageError for a device or a log that is not here, or where nothing can be compiled; DataError for images
         that cannot be read, or others than the run has; CheckpointError for weights that do not fit.
     """
-    folder, note = prepared.folder, how.watcher.on_note
+    folder, execution, note = prepared.folder, prepared.execution, watcher.on_note
     begun = (folder / FIRST).exists()
-    anew = begun and how.resume in (None, "auto") and trained_nothing(folder)
+    anew = begun and execution.resume in (None, "auto") and trained_nothing(folder)
     if begun and not anew:
         run = find(folder)
         if run.finished:
@@ -46,12 +47,12 @@ def entered(prepared: "Prepared", how: "How") -> Run:
             note(f"{run.folder} is finished: nothing is left to train")
         else:
             run.settle()
-            _continue(run, prepared, how)
+            _continue(run, prepared, watcher)
         return run
-    experiment = settled(prepared.experiment, how)
-    check_machine(experiment, how.execution)
+    experiment = settled(prepared.experiment, execution, watcher)
+    check_machine(experiment, execution)
     check_weights(prepared.plan, experiment.weights)
-    looked = _verified(prepared, how)
+    looked = _verified(prepared, watcher)
     if anew:
         clear(folder)
         note(f"the run in {folder} has no checkpoint yet; training starts over")
@@ -70,14 +71,14 @@ def entered(prepared: "Prepared", how: "How") -> Run:
     return run
 
 
-def _continue(run: Run, prepared: "Prepared", how: "How") -> None:
+def _continue(run: Run, prepared: "Prepared", watcher: "Watcher") -> None:
     """Check a run that has trained something, and record what changed since: mended images, another policy.
 
     Raises: as `entered`.
     """
     begun = run.beginning()
-    check_machine(begun.experiment, how.execution)
-    looked = _verified(prepared, how, reading=False)
+    check_machine(begun.experiment, prepared.execution)
+    looked = _verified(prepared, watcher, reading=False)
     found = compared(begun, prepared.parts, looked)
     if found.standing == "other":
         raise DataError(
@@ -99,38 +100,38 @@ def _continue(run: Run, prepared: "Prepared", how: "How") -> None:
         ),
     )
     if policy != before:
-        how.watcher.on_note(f"unreadable images: {policy} from here on, {before} so far")
+        watcher.on_note(f"unreadable images: {policy} from here on, {before} so far")
     if mended:
         more = f" and {len(found.mended) - MOST_NAMED:,} more" if len(found.mended) > MOST_NAMED else ""
-        how.watcher.on_note(
+        watcher.on_note(
             f"images that could not be read are replaced, and used from here on: {', '.join(found.mended[:MOST_NAMED])}"
             f"{more}"
         )
 
 
-def _verified(prepared: "Prepared", how: "How", *, reading: bool = True) -> dict[Role, Looked]:
+def _verified(prepared: "Prepared", watcher: "Watcher", *, reading: bool = True) -> dict[Role, Looked]:
     """The images looked at, as deep as the user asked for; by default all where broken ones are skipped.
 
     Raises: DataError for those that cannot be read, if `reading`.
     """
-    policy = prepared.experiment.unreadable
-    verify = how.verify or ("all" if policy == "skip" else "tested")
-    looked = look(prepared.parts, verify=verify, threads=how.workers, on_image=how.watcher.on_image)
+    policy, execution = prepared.experiment.unreadable, prepared.execution
+    verify = execution.verify or ("all" if policy == "skip" else "tested")
+    looked = look(prepared.parts, verify=verify, threads=execution.workers, on_image=watcher.on_image)
     if reading:
         check_readable(prepared.data, looked, policy)
     if policy == "skip":
         for role, each in looked.items():
             if each.unreadable:
-                how.watcher.on_note(f"{len(each.unreadable):,} of {len(each.part):,} {role} images cannot be read")
+                watcher.on_note(f"{len(each.unreadable):,} of {len(each.part):,} {role} images cannot be read")
     return looked
 
 
-def settled(experiment: Experiment, how: "How") -> Experiment:
+def settled(experiment: Experiment, execution: Execution, watcher: "Watcher") -> Experiment:
     """The experiment as it is begun: with the precision of this machine, where its recipe leaves that open."""
     if experiment.precision:
         return experiment
     from resatlas.training.precision import chosen
 
-    precision, reason = chosen(device_of(how.execution.device))
-    how.watcher.on_note(f"precision auto is {precision}, here and wherever the run goes on: {reason}")
+    precision, reason = chosen(device_of(execution.device))
+    watcher.on_note(f"precision auto is {precision}, here and wherever the run goes on: {reason}")
     return replace(experiment, precision=precision)

@@ -21,12 +21,10 @@ from resatlas.data.verifying import Depth, Looked, looked_at
 from resatlas.errors import DataError, ResatlasError, UnreadableImage
 from resatlas.runs.amendments import Unreadable, amendments, record_unreadable, unreadable
 from resatlas.runs.record import Beginning
+from resatlas.training.execution import Verify
 
 if TYPE_CHECKING:  # of the rest nothing needs torch
     from resatlas.data.pipeline import Policy
-
-Verify = Literal["none", "tested", "all"]
-"""Whose images are opened and decoded before the first epoch: nobody's, those that are tested on, or all."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
 MOST_NAMED = 10

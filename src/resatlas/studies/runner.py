@@ -23,6 +23,7 @@ from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run, check_writable
 from resatlas.studies.single import Prepared, carry_out, prepare, read_parts
 from resatlas.studies.study import Study
+from resatlas.training.execution import Execution
 from resatlas.training.signals import STOPPING, stop_on_signal
 from resatlas.training.threads import given
 from resatlas.training.watch import TOLD_AFTER
@@ -63,6 +64,8 @@ class Advance:
 SAVING = "a norm_group below the batch among the settings, smaller images, a smaller design"
 """What makes a run of a study need less memory."""
 
+RESUMING = Execution(resume="auto")
+
 OnAdvance = Callable[[Advance], None]
 Ended = tuple[Prepared, dict[str, Any]]
 
@@ -80,7 +83,9 @@ def carry_out_study(
     """
     check_writable(folder)
     read = cache(read_parts)  # once for all runs
-    prepared = [prepare(each, out=folder / name, resume="auto", read=read) for name, each in study.distinct().items()]
+    prepared = [
+        prepare(each, out=folder / name, execution=RESUMING, read=read) for name, each in study.distinct().items()
+    ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_collection(folder, study.collection())
@@ -295,7 +300,7 @@ def _work_for(parent: "Connection[Any, Any]", parent_id: int, threads: int, mirr
 def _results(experiment: Experiment, folder: Path, watcher: "Watcher") -> dict[str, Any] | ResatlasError:
     """The results of one run, or what kept it from having any."""
     try:
-        return carry_out(prepare(experiment, out=folder, resume="auto"), watcher=watcher, resume="auto")
+        return carry_out(prepare(experiment, out=folder, execution=RESUMING), watcher=watcher)
     except Exception as error:  # the parent reports it, and may not know its class
         show_traceback(error)
         return foreseen(error, doing=f"training {experiment.design}", saving=SAVING)

@@ -17,7 +17,7 @@ from resatlas.designs.catalog import Entry
 from resatlas.errors import CheckpointError
 from resatlas.runs.amendments import as_carried_out
 from resatlas.runs.decoding import read_rows
-from resatlas.runs.environment import leading, processes, restarts
+from resatlas.runs.environment import leading, restarts
 from resatlas.runs.experiment import Experiment, default_folder
 from resatlas.runs.files import remove, write_json
 from resatlas.runs.names import METRICS, PREDICTIONS, RESULTS, TIMING
@@ -29,9 +29,9 @@ from resatlas.studies.counting import counted
 from resatlas.studies.departures import departures
 from resatlas.studies.entering import entered
 from resatlas.studies.finishing import finish
-from resatlas.studies.own_images import Verify, recorded_failures
-from resatlas.training.execution import AS_USUAL, Execution, determinism, device_of
-from resatlas.training.leaving_out import CAP
+from resatlas.studies.own_images import recorded_failures
+from resatlas.training.execution import Execution, determinism, device_of
+from resatlas.training.skipping import CAP
 from resatlas.training.threads import computing, threads_of
 
 if TYPE_CHECKING:  # checking an experiment needs no torch
@@ -44,24 +44,8 @@ if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.training.session import Watcher
 
 
-@dataclass(frozen=True, kw_only=True)
-class How:
-    """How a training is carried out, which changes no result."""
-
-    watcher: "Watcher"
-    resume: str | None
-    save_every: float
-    workers: int
-    execution: Execution
-    verify: Verify | None
-    test_batch: int | None
-
-
 MOST_LEARNT = 10_000
 """Training images on which a finished network is evaluated, evenly spaced among all."""
-
-SAVE_EVERY = 30.0
-"""Seconds between checkpoints at the ends of epochs, unless told otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +53,7 @@ class Prepared:
     """An experiment that was checked: its design, data and images are there, and its folder can be used."""
 
     experiment: Experiment
+    execution: Execution
     entry: Entry
     plan: Plan
     data: DataSet
@@ -91,10 +76,12 @@ def prepare(
     experiment: Experiment,
     *,
     out: Path,
-    resume: str | None = None,
+    execution: Execution = Execution(),
     read: Callable[[DataSet], Parts] = read_parts,
 ) -> Prepared:
     """Check design, data and folder, in that order and without torch, then read the images.
+
+    Processes that were started again resume by themselves from the last checkpoint.
 
     Raises: UnknownName, DesignError, BlueprintError, DataError, FolderError.
     """
@@ -104,52 +91,25 @@ def prepare(
     plan = entry.plan(image=data.image, classes=len(data.classes))
     if experiment.recipe.initial:
         plan = replace(plan, initial=experiment.recipe.initial)
+    if restarts():
+        execution = replace(execution, resume="auto")
     if leading():
-        check_folder(out, experiment, plan, resume=asked(resume))
-    return Prepared(experiment=experiment, entry=entry, plan=plan, data=data, parts=read(data), folder=out)
+        check_folder(out, experiment, plan, resume=execution.resume)
+    return Prepared(
+        experiment=experiment, execution=execution, entry=entry, plan=plan, data=data, parts=read(data), folder=out
+    )
 
 
-def asked(resume: str | None) -> str | None:
-    """What a training goes on from: processes that were started again go on by themselves from the last checkpoint."""
-    return "auto" if restarts() else resume
-
-
-def carry_out(
-    prepared: Prepared,
-    *,
-    watcher: "Watcher",
-    resume: str | None = None,
-    save_every: float = SAVE_EVERY,
-    workers: int = 1,
-    execution: Execution = AS_USUAL,
-    verify: Verify | None = None,
-    test_batch: int | None = None,
-) -> dict[str, Any]:
+def carry_out(prepared: Prepared, *, watcher: "Watcher") -> dict[str, Any]:
     """Train a prepared experiment to its end and test it once; its results, also those of a run finished before.
-
-    `workers` processes prepare photographs; their number changes no result. `verify` says whose images are decoded
-    before the first epoch: by default those that are tested on, and all where unreadable ones are skipped. `test_batch`
-    is how many images a test shows at once, by default as many as the training has memory for, and 256 at most.
 
     Raises: Stopped, NonFiniteError, CheckpointError.
     """
-    how = How(
-        watcher=watcher,
-        resume=asked(resume),
-        save_every=save_every,
-        workers=workers,
-        execution=execution,
-        verify=verify,
-        test_batch=test_batch,
-    )
-    if processes() == 1:
-        run = entered(prepared, how)
-        return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, how)
     from resatlas.training.distributed import joined
 
-    with joined(rank_timeout=execution.rank_timeout, on_note=watcher.on_note) as world:
-        run = world.lead(lambda: entered(prepared, how))
-        return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, how)
+    with joined(rank_timeout=prepared.execution.rank_timeout, on_note=watcher.on_note) as world:
+        run = world.lead(lambda: entered(prepared, watcher))
+        return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, watcher)
 
 
 def train(experiment: Experiment, out: str | Path | None = None, *, resume: str | None = None) -> dict[str, Any]:
@@ -161,10 +121,10 @@ def train(experiment: Experiment, out: str | Path | None = None, *, resume: str 
     from resatlas.training.session import UNWATCHED
 
     folder = default_folder(experiment) if out is None else Path(out)
-    return carry_out(prepare(experiment, out=folder, resume=resume), watcher=UNWATCHED, resume=resume)
+    return carry_out(prepare(experiment, out=folder, execution=Execution(resume=resume)), watcher=UNWATCHED)
 
 
-def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any]:
+def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dict[str, Any]:
     """Train a run that no other process has, and test it."""
     from resatlas.evaluation.classification import classification
     from resatlas.evaluation.portions import Portion, images_at_once
@@ -172,15 +132,15 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
     from resatlas.training.material import material, normaliser_of
     from resatlas.training.session import failure_written, train
 
-    begun, world = run.beginning(), current()
+    begun, world, execution = run.beginning(), current(), prepared.execution
     experiment = as_carried_out(begun)
-    threads = threads_of(run.folder, begun.plan, images=_pass(experiment, world, how), on_note=how.watcher.on_note)
-    promise = determinism(asked=how.execution.deterministic, on_note=how.watcher.on_note)
+    threads = threads_of(run.folder, begun.plan, images=_pass(experiment, world, execution), on_note=watcher.on_note)
+    promise = determinism(asked=execution.deterministic, on_note=watcher.on_note)
     photographs = isinstance(prepared.parts.test, ImageFiles)
-    at_once = how.test_batch or images_at_once(
+    at_once = execution.test_batch or images_at_once(
         begun.plan, experiment.recipe, photographs=photographs, processes=world.size
     )
-    portion = Portion(size=at_once, note=how.watcher.on_note)
+    portion = Portion(size=at_once, note=watcher.on_note)
     with (
         run.locked() if world.leads else nullcontext(),
         computing(threads),
@@ -191,14 +151,14 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
         with failure_written(run, world, lambda: len(run.metrics)):
             if world.leads:  # the seal of results that someone has removed, to have them anew
                 remove(run.folder / SEAL, within=run.folder)
-            found = world.lead(lambda: _checkpoint(run, how.resume, how.watcher))
+            found = world.lead(lambda: _checkpoint(run, execution.resume, watcher))
             images = material(
                 prepared.parts,
                 experiment,
                 prepared.data,
                 normaliser=normaliser_of(run),
-                workers=how.workers,
-                on_note=how.watcher.on_note,
+                workers=execution.workers,
+                on_note=watcher.on_note,
             )
 
         def answered(network: "Network", part: Part, pipeline: "Pipeline" = images.pipeline) -> "Answers":
@@ -209,11 +169,9 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
             experiment,
             images=images,
             resume=found,
-            save_every=how.save_every,
             evaluate=lambda network, part, _: classification(answered(network, part)),
-            watcher=how.watcher,
-            execution=how.execution,
-            test_batch=at_once,
+            watcher=watcher,
+            execution=replace(execution, test_batch=at_once),
         )
         with failure_written(run, world, lambda: state.epoch):
             omitting = replace(images.pipeline, unreadable="skip")  # training images need not have been decoded before
@@ -223,10 +181,10 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
             return world.lead(lambda: _concluded(run, prepared, images, learnt, held_back, tested))
 
 
-def _pass(experiment: Experiment, world: "World", how: How) -> int | None:
+def _pass(experiment: Experiment, world: "World", execution: Execution) -> int | None:
     """The images of a pass in each process; None where a GPU computes."""
     share = max(experiment.recipe.batch // world.size, 1)
-    on_cpu = device_of(how.execution.device).type == "cpu"
+    on_cpu = device_of(execution.device).type == "cpu"
     return min(experiment.recipe.norm_group or share, share) if on_cpu else None
 
 

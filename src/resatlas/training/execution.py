@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from resatlas.errors import UsageError
 from resatlas.runs.environment import local_rank, processes
@@ -17,15 +17,21 @@ if TYPE_CHECKING:  # to be described, it needs no torch
 Device = Literal["cpu", "cuda"]
 Log = Literal["tensorboard", "wandb"]
 
+Verify = Literal["none", "tested", "all"]
+"""Which image files are opened and decoded before the first epoch: none, those of validation and test, or all."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """What a training may be told beside its experiment.
+    """How a training is carried out, which changes no result.
 
     `device` is the GPU where there is one, unless it is named. `kept` is what a forward pass keeps for the backward
     pass: see `nets.recomputing`. `deterministic` refuses operations that may differ from run to run. `logs` are
     written beside metrics.jsonl: by default that of TensorBoard, where it is installed. `rank_timeout` is how many
-    seconds one of several processes may not answer before all end.
+    seconds one of several processes may not answer before all end. `resume` is "auto" or a checkpoint; `save_every` is
+    the number of seconds between checkpoints at the ends of epochs. `workers` processes prepare photographs. `verify`
+    is by default the images that are tested on, and all where unreadable ones are skipped. `test_batch` is how many
+    images a test shows at once, by default as many as the training has memory for, and 256 at most.
     """
 
     device: Device | None = None
@@ -33,13 +39,11 @@ class Execution:
     deterministic: bool = False
     logs: tuple[Log, ...] | None = None
     rank_timeout: float = RANK_TIMEOUT
-
-    def to_json(self) -> dict[str, Any]:
-        """It as JSON values."""
-        return asdict(self)
-
-
-AS_USUAL = Execution()
+    resume: str | None = None
+    save_every: float = 30.0
+    workers: int = 1
+    verify: Verify | None = None
+    test_batch: int | None = None
 
 
 def device_of(asked: Device | None) -> "torch.device":

@@ -24,11 +24,11 @@ from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.training.average import follow
 from resatlas.training.distributed import ALONE, World, alone_until_the_last
 from resatlas.training.evidence import evidence
-from resatlas.training.leaving_out import attempt
 from resatlas.training.loss import loss_of
 from resatlas.training.mixing import Mixture, mixed, mixture
 from resatlas.training.optimizer import follow_rate, forget_momenta
 from resatlas.training.precision import autocast, overflowed
+from resatlas.training.skipping import attempt
 from resatlas.training.state import Tally, TrainState
 
 CPU = torch.device("cpu")
@@ -80,22 +80,22 @@ def fit(
     on_step: Callable[[TrainState], None],
     measure: Callable[[TrainState, Tally, float], float | None],
     on_epoch: Callable[[TrainState], None] = lambda _: None,
-    leave_out: Callable[[NonFiniteError], None] | None = None,
+    skip: Callable[[NonFiniteError], None] | None = None,
 ) -> TrainState:
     """Train to the end of the recipe, from wherever the state stands.
 
     `on_step` and `on_epoch` may raise to stop: the state is whole then, and goes on from there another time. `measure`
     gets the tally and the seconds of the epoch behind it, and says the error of the images held back, if any are.
-    A step that is not finite ends it, unless `leave_out` accepts it.
+    A step that is not finite ends it, unless `skip` accepts it.
     """
     while state.epoch < course.epochs:
         started = time.perf_counter() - state.seconds
         state.network.train()
         for batch in islice(epoch(state, course), course.steps - state.step):
-            if leave_out is None:
+            if skip is None:
                 step(state, batch, course)
             elif error := attempt(state, partial(step, state, batch, course)):
-                leave_out(error)
+                skip(error)
             state.seconds = time.perf_counter() - started
             on_step(state)
         tally, seconds = state.tally, state.seconds

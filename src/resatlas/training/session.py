@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,13 @@ from resatlas.training.checkpoint import Saved
 from resatlas.training.compiling import compiling, uncompiled
 from resatlas.training.course import course_of
 from resatlas.training.distributed import World, current, heeding, losses_told
-from resatlas.training.execution import AS_USUAL, Execution, Log, device_of
-from resatlas.training.leaving_out import require_few
-from resatlas.training.logs import logging, logs_here
+from resatlas.training.execution import Execution, Log, device_of
+from resatlas.training.logs import Write, logging, logs_here
 from resatlas.training.loop import Course, finite, fit, require_finite
 from resatlas.training.material import Material
 from resatlas.training.memory import memory_kept
-from resatlas.training.signals import stop_on_signal
+from resatlas.training.signals import StopRequest, stop_on_signal
+from resatlas.training.skipping import require_few
 from resatlas.training.starting import first_state, take_weights
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.unforeseen import foreseen
@@ -59,21 +59,99 @@ class Watcher:
 UNWATCHED = Watcher()
 
 
+@dataclass(kw_only=True)
+class Session:
+    """One training of a run: what the loop calls after its steps and epochs, and where the state is saved."""
+
+    run: Run
+    experiment: Experiment
+    execution: Execution
+    images: Material
+    course: Course
+    state: TrainState
+    evaluate: Evaluate
+    watcher: Watcher
+    sealed: str
+    """The sha256 of the file that says how images are normalised, which each checkpoint repeats."""
+    log: Write
+    request: StopRequest
+    saved: float = field(default_factory=time.monotonic)
+
+    def save(self) -> None:
+        """Write a checkpoint of the state.
+
+        Raises: NonFiniteError, CheckpointError.
+        """
+        state, world = self.state, self.course.world
+        require_finite(state)
+        world.lead(
+            lambda: checkpoint.save(
+                state,
+                self.run.checkpoints,
+                experiment=self.run.beginning().digest,
+                world_size=world.size,
+                normalisation=self.sealed,
+                rows=self.run.rows(state.epoch),
+                photographs=isinstance(self.images.train, ImageFiles),
+            )
+        )
+        self.saved = time.monotonic()
+
+    def after_step(self, state: TrainState) -> None:
+        """Save and end, where a signal asks for it.
+
+        Raises: Stopped
+        """
+        self.watcher.on_step(state)
+        if stopping := self.course.world.agreed(self.request.signal):
+            self.save()
+            raise Stopped(f"by {stopping.name} after step {state.step:,} of {self.course.steps:,}, saved; {GO_ON}")
+
+    def measure(self, state: TrainState, tally: Tally, seconds: float) -> float | None:
+        """Write the rows of a finished epoch; the error of the images held back, if there are any."""
+        require_finite(state)
+        with uncompiled(self.experiment.compiled):
+            metrics, timing = _metrics(state, tally, self.images, self.evaluate), _timing(state, tally, seconds)
+        metrics |= _left_out(state, self.experiment)
+        if self.experiment.unreadable == "skip" and isinstance(self.images.train, ImageFiles):
+            metrics["substituted_images"] = tally.substituted
+        if self.course.world.leads:
+            self.run.record_epoch(metrics, timing)
+            self.log({**timing, **metrics})
+        self.watcher.on_epoch(metrics, timing)
+        return metrics.get("validation_error_percent")
+
+    def after_epoch(self, state: TrainState) -> None:
+        """Save after the last step, and where the last checkpoint is old enough."""
+        world, every = self.course.world, self.execution.save_every
+        if state.step == self.course.steps or world.lead(lambda: time.monotonic() - self.saved >= every):
+            self.save()
+            if world.leads:
+                self.run.set_status("running", epoch=state.epoch)
+
+    def skip(self, error: NonFiniteError) -> None:
+        """Record a skipped step.
+
+        Raises: NonFiniteError after too many.
+        """
+        require_few(self.state, error, steps=self.course.steps)
+        if self.course.world.leads:
+            _write_evidence(self.run, error)
+        self.watcher.on_note(f"step {self.state.step:,} is left out, {self.state.skipped:,} so far: {error}")
+
+
 def train(
     run: Run,
     experiment: Experiment,
     *,
     images: Material,
     resume: Path | None,
-    save_every: float,
     evaluate: Evaluate,
     watcher: Watcher,
-    execution: Execution = AS_USUAL,
-    test_batch: int | None = None,
+    execution: Execution,
 ) -> TrainState:
     """Train to the end, from the start or from a checkpoint.
 
-    `test_batch` is how many images `evaluate` shows at once, for the record.
     Raises: Stopped after a signal, with a checkpoint of the last step; NonFiniteError; CheckpointError.
     """
     world, begun = current(), run.beginning()
@@ -84,25 +162,7 @@ def train(
         watcher.on_note(note)
     course = course_of(experiment, images, world, state)
     logs = logs_here(execution.logs) if world.leads else ()
-    _ready(run, state, course, {**_told(course, execution, logs), "test_batch": test_batch})
-    saved = time.monotonic()
-
-    def save() -> None:
-        nonlocal saved
-        require_finite(state)
-        world.lead(
-            lambda: checkpoint.save(
-                state,
-                run.checkpoints,
-                experiment=begun.digest,
-                world_size=world.size,
-                normalisation=sealed,
-                rows=run.rows(state.epoch),
-                photographs=isinstance(images.train, ImageFiles),
-            )
-        )
-        saved = time.monotonic()
-
+    _ready(run, state, course, _carried_out(course, execution, logs))
     with (
         _status_told(run, state, world),
         stop_on_signal() as request,
@@ -111,35 +171,28 @@ def train(
         compiling(state.network, experiment.compiled),
         memory_kept() if execution.kept == "all" else nullcontext(),
     ):
-
-        def on_step(state: TrainState) -> None:
-            watcher.on_step(state)
-            if stopping := world.agreed(request.signal):
-                save()
-                raise Stopped(f"by {stopping.name} after step {state.step:,} of {course.steps:,}, saved; {GO_ON}")
-
-        def measure(state: TrainState, tally: Tally, seconds: float) -> float | None:
-            require_finite(state)
-            with uncompiled(experiment.compiled):
-                metrics, timing = _metrics(state, tally, images, evaluate), _timing(state, tally, seconds)
-            metrics |= _left_out(state, experiment)
-            if experiment.unreadable == "skip" and isinstance(images.train, ImageFiles):
-                metrics["substituted_images"] = tally.substituted
-            if world.leads:
-                run.record_epoch(metrics, timing)
-                log({**timing, **metrics})
-            watcher.on_epoch(metrics, timing)
-            return metrics.get("validation_error_percent")
-
-        def on_epoch(state: TrainState) -> None:
-            if state.step == course.steps or world.lead(lambda: time.monotonic() - saved >= save_every):
-                save()
-                if world.leads:
-                    run.set_status("running", epoch=state.epoch)
-
+        session = Session(
+            run=run,
+            experiment=experiment,
+            execution=execution,
+            images=images,
+            course=course,
+            state=state,
+            evaluate=evaluate,
+            watcher=watcher,
+            sealed=sealed,
+            log=log,
+            request=request,
+        )
         watcher.on_start(run, course, state)
-        leave_out = {"stop": None, "skip": _leaving_out(run, state, course, watcher)}[experiment.nonfinite]
-        fit(state, course, on_step=on_step, measure=measure, on_epoch=on_epoch, leave_out=leave_out)
+        fit(
+            state,
+            course,
+            on_step=session.after_step,
+            measure=session.measure,
+            on_epoch=session.after_epoch,
+            skip=session.skip if experiment.nonfinite == "skip" else None,
+        )
         if stopping := world.agreed(request.signal):
             raise Stopped(f"by {stopping.name} after the last step, saved; {GO_ON}")
     return state
@@ -175,18 +228,6 @@ def _other_versions(saved: Saved, here: Mapping[str, str]) -> Iterator[str]:
         yield f"other versions than at the last save ({'; '.join(changes)}): results may differ in their last bits"
 
 
-def _leaving_out(run: Run, state: TrainState, course: Course, watcher: Watcher) -> Callable[[NonFiniteError], None]:
-    """Record each skipped step; fail after too many."""
-
-    def leave_out(error: NonFiniteError) -> None:
-        require_few(state, error, steps=course.steps)
-        if course.world.leads:
-            _write_evidence(run, error)
-        watcher.on_note(f"step {state.step:,} is left out, {state.skipped:,} so far: {error}")
-
-    return leave_out
-
-
 def _write_evidence(run: Run, error: NonFiniteError) -> None:
     """Leave what is known of a step that was not finite, if there is room for it."""
     if error.evidence:
@@ -210,11 +251,14 @@ def _ready(run: Run, state: TrainState, course: Course, how: dict[str, Any]) -> 
         run.record_execution(how)
 
 
-def _told(course: Course, execution: Execution, logs: Sequence[Log]) -> dict[str, Any]:
+def _carried_out(course: Course, execution: Execution, logs: Sequence[Log]) -> dict[str, Any]:
     """How the training is carried out from here on, as env.json says it."""
     device = course.device
     return {
-        **execution.to_json(),
+        "kept": execution.kept,
+        "deterministic": execution.deterministic,
+        "rank_timeout": execution.rank_timeout,
+        "test_batch": execution.test_batch,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "logs": list(logs),
         "processes": course.world.size,

@@ -1,24 +1,24 @@
-"""A step that is not finite, left out: its batch passes without an update, as long as there are few of them."""
+"""Skip a step whose loss or gradient is not finite: no update, and an error after too many of them."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from resatlas.errors import NonFiniteError
 
-if TYPE_CHECKING:  # who says what is left out needs no torch
+if TYPE_CHECKING:  # the command line names the limits without torch
     from resatlas.training.state import TrainState
 
 IN_A_ROW = 10
-"""How many steps may be left out in a row, and in all where there are few."""
+"""How many steps may be skipped in a row, and in all where a training has few steps."""
 
 ONE_OF = 100
-"""Of how many steps one may be left out, where there are many."""
+"""Of how many steps one may be skipped, where a training has many."""
 
 CAP = f"at most {IN_A_ROW} in a row, and in all {IN_A_ROW} or one of {ONE_OF}"
 
 
 def attempt(state: "TrainState", step: Callable[[], None]) -> NonFiniteError | None:
-    """Take a step, or leave it out: running statistics as before, position behind it, counted. Why it was left out."""
+    """The error of a step that was skipped, with the running statistics as before it and the position after it."""
     before = [buffer.clone() for buffer in state.network.buffers()]
     try:
         step()
@@ -33,7 +33,7 @@ def attempt(state: "TrainState", step: Callable[[], None]) -> NonFiniteError | N
 
 
 def require_few(state: "TrainState", error: NonFiniteError, *, steps: int) -> None:
-    """Refuse to leave out more than a training of so many steps bears.
+    """Fail after more skipped steps than a training of `steps` steps may have.
 
     Raises: NonFiniteError with the same evidence.
     """
