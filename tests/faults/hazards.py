@@ -30,8 +30,8 @@ def during(step: int, what: Callable[[], object]) -> None:
 
     real = loop.step
 
-    def followed(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
-        real(state, batch, course)
+    def followed(state: loop.TrainState, batch: loop.Batch, training: loop.TrainingPlan) -> None:
+        real(state, batch, training)
         if state.step == step:
             what()
 
@@ -109,9 +109,9 @@ def poisoned_at(*steps: int) -> None:
 
     real = loop.step
 
-    def poisoned(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+    def poisoned(state: loop.TrainState, batch: loop.Batch, training: loop.TrainingPlan) -> None:
         bad = batch._replace(images=batch.images * torch.nan) if state.step + 1 in steps else batch
-        real(state, bad, course)
+        real(state, bad, training)
 
     loop.step = poisoned
 
@@ -134,9 +134,9 @@ def overflowing_at(step: int) -> None:
     def huge(loss: Loss, logits: torch.Tensor, labels: Labels) -> torch.Tensor:
         return real_loss(loss, logits, labels) * 1e30
 
-    def overflowing(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+    def overflowing(state: loop.TrainState, batch: loop.Batch, training: loop.TrainingPlan) -> None:
         loop.loss_of = huge if state.step == step - 1 else real_loss
-        real_step(state, batch, course)
+        real_step(state, batch, training)
 
     loop.step = overflowing
 

@@ -75,9 +75,9 @@ def fault(what: str, rank: int, step: int, often: str = "always") -> None:
     def endless(loss: Loss, logits: torch.Tensor, labels: Labels) -> torch.Tensor:
         return real_loss(loss, logits, labels) * torch.inf
 
-    def faulty(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+    def faulty(state: loop.TrainState, batch: loop.Batch, training: loop.TrainingPlan) -> None:
         spared = often == "once" and marker.exists()
-        met = what if course.world.rank == rank and state.step == step - 1 and not spared else ""
+        met = what if training.world.rank == rank and state.step == step - 1 and not spared else ""
         if what in LIMITS and state.step == step - 1:
             distributed._watches[-1].timeout = LIMITS[what]
         if met in DEATHS:
@@ -87,7 +87,7 @@ def fault(what: str, rank: int, step: int, often: str = "always") -> None:
         bias = dict(state.network.named_parameters())["head.linear.bias"]
         hook = bias.register_hook(infinite if met == "gradient" else unchanged)
         try:
-            real(state, batch._replace(images=batch.images * torch.nan) if met == "image" else batch, course)
+            real(state, batch._replace(images=batch.images * torch.nan) if met == "image" else batch, training)
         finally:
             hook.remove()
 
@@ -111,11 +111,11 @@ def listed(step: int = 0) -> None:
     """Let each process list the images of its steps in a file, and ask for an end in one of them."""
     real = loop.step
 
-    def listing(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
-        real(state, batch, course)
+    def listing(state: loop.TrainState, batch: loop.Batch, training: loop.TrainingPlan) -> None:
+        real(state, batch, training)
         with Path("images").open("a") as file:
             print(state.step, *batch.ids.tolist(), file=file)
-        if state.step == step and course.world.leads:
+        if state.step == step and training.world.leads:
             os.kill(os.getpid(), signal.SIGTERM)
 
     loop.step = listing

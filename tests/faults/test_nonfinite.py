@@ -58,10 +58,10 @@ def run_order(*, epoch: int) -> list[int]:
     """The ids of the training images in the order of an epoch."""
     from resatlas.data import catalog
     from resatlas.studies.single import read_parts
-    from resatlas.training.material import material
+    from resatlas.training.splits import split_images
 
     data = catalog.resolve(EXPERIMENT.data)
-    train = material(read_parts(data), EXPERIMENT, data).train
+    train = split_images(read_parts(data), EXPERIMENT, data).train
     return [int(train.ids[k]) for k in order(EXPERIMENT.seed, epoch, len(train))]
 
 

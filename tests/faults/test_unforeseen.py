@@ -157,7 +157,7 @@ def test_the_status_of_a_run_says_why_it_failed(
     if where == "step":
         monkeypatch.setattr(loop, "step", mistaken)
     else:
-        monkeypatch.setattr("resatlas.training.material.pipeline_for", mistaken)
+        monkeypatch.setattr("resatlas.training.splits.pipeline_for", mistaken)
     assert main((*TRAIN, "--quiet")) == 70
     assert capfd.readouterr().err == f"Defect: resatlas train {DESIGN}: ZeroDivisionError: a mistake; {REPORT}\n"
     status = json.loads((tmp_path / "run" / "status.json").read_text())

@@ -34,7 +34,7 @@ from resatlas.studies.departures import departures
 from resatlas.studies.single import prepare, train
 from resatlas.studies.testing import evaluate
 from resatlas.training.logs import EVENTS
-from resatlas.training.material import material
+from resatlas.training.splits import split_images
 from resatlas.training.starting import trained
 from tests.data.pictures import write_parts
 from tests.training.small import EXPERIMENT, assert_same, carried_out, results_without_times, signalling
@@ -138,7 +138,7 @@ def test_an_experiment_is_written_down_whole(run: Run) -> None:
 def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None:
     """Each test image once, in order; a second opinion on the saved weights gives the same table and the same error."""
     data = datasets.resolve(EXPERIMENT.data)
-    images = material(data.read(), EXPERIMENT, data)
+    images = split_images(data.read(), EXPERIMENT, data)
     network = trained(run.record(), EXPERIMENT).eval()
     rows = []
     losses = []
@@ -176,7 +176,7 @@ def test_the_test_images_are_touched_once_after_the_last_epoch(tmp_path: Path, m
 def test_no_test_image_is_among_those_trained_on() -> None:
     """The parts that a training sees are disjoint, and measured on the training images alone."""
     data = datasets.resolve("digits")
-    images = material(data.read(), replace(EXPERIMENT, data="digits"), data)
+    images = split_images(data.read(), replace(EXPERIMENT, data="digits"), data)
     assert images.validation is not None
     ids = [set(part.ids.tolist()) for part in (images.train, images.validation, images.test)]
     assert sum(map(len, ids)) == len(set.union(*ids)) == 1797

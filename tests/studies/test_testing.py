@@ -133,14 +133,14 @@ def test_an_ensemble_answers_to_the_same_images(runs: tuple[Run, Run], photograp
 def test_averaged_statistics_are_those_of_the_training_images(runs: tuple[Run, Run]) -> None:
     """By a network that takes each batch of one more epoch in turn, with momentum 1/k in place of a running average."""
     from resatlas.data.batches import batches, source
-    from resatlas.training.material import material, normaliser_of
+    from resatlas.training.splits import normaliser_of, split_images
 
     [found] = evaluate([runs[0].folder], Asked(statistics="reestimated"))
     [usual] = evaluate([runs[0].folder])
     assert found.file.name == "predictions-reestimated-centre.csv"
     assert found.values["loss"] != usual.values["loss"]
     experiment, data = runs[0].beginning().experiment, datasets.resolve(EXPERIMENT.data)
-    images = material(data.read(), experiment, data, normaliser=normaliser_of(runs[0]))
+    images = split_images(data.read(), experiment, data, normaliser=normaliser_of(runs[0]))
     network = trained(runs[0].record(), experiment)
     seen: dict[torch.nn.Module, list[torch.Tensor]] = {}
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]

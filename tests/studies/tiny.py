@@ -48,8 +48,8 @@ def forking(seconds: float = 0.0, *, preparing: float = 0.0) -> None:
     runner.cores = lambda: 2
     step, train = loop.step, session.train
 
-    def slow_step(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
-        step(state, batch, course)
+    def slow_step(state: loop.TrainState, batch: loop.Batch, training: loop.TrainingPlan) -> None:
+        step(state, batch, training)
         time.sleep(seconds)
 
     def slow_start(run: session.Run, *arguments: Any, **more: Any) -> loop.TrainState:  # noqa: ANN401
@@ -72,8 +72,8 @@ def one_of_two_slowly(seconds: float) -> None:
     forking()
     step = loop.step
 
-    def slow_step(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
-        step(state, batch, course)
+    def slow_step(state: loop.TrainState, batch: loop.Batch, training: loop.TrainingPlan) -> None:
+        step(state, batch, training)
         if all(unit.streams[0].shortcut is None for _, unit in state.network.plan.units):
             time.sleep(seconds)
 

@@ -94,8 +94,8 @@ def signal_at(step: int, *numbers: signal.Signals) -> None:
 
     real = loop.step
 
-    def signalled(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
-        real(state, batch, course)
+    def signalled(state: loop.TrainState, batch: loop.Batch, training: loop.TrainingPlan) -> None:
+        real(state, batch, training)
         if state.step == step:
             for number in numbers:
                 os.kill(os.getpid(), number)
@@ -109,10 +109,10 @@ def exit_at(step: int) -> None:
 
     real = loop.step
 
-    def deadly(state: loop.TrainState, batch: loop.Batch, course: loop.Course) -> None:
+    def deadly(state: loop.TrainState, batch: loop.Batch, training: loop.TrainingPlan) -> None:
         if state.step == step - 1:
             os._exit(137)
-        real(state, batch, course)
+        real(state, batch, training)
 
     loop.step = deadly
 

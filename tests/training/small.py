@@ -23,7 +23,7 @@ from resatlas.runs.store import Run
 from resatlas.studies.single import carry_out, prepare
 from resatlas.training.checkpoint import newest_valid
 from resatlas.training.execution import Execution
-from resatlas.training.loop import Course, step
+from resatlas.training.loop import TrainingPlan, step
 from resatlas.training.optimizer import optimizer
 from resatlas.training.session import UNWATCHED, Watcher
 from resatlas.training.state import TrainState
@@ -51,12 +51,12 @@ def noise(n: int) -> Batch:
 
 def course(
     images: Batch, recipe: Recipe = EXPERIMENT.recipe, layout: torch.memory_format = torch.contiguous_format
-) -> Course:
+) -> TrainingPlan:
     """A training on these images as they are."""
     pipeline = Pipeline(
         steps=tuple(step for step in recipe.steps if isinstance(step, Standardise)), normaliser=UNTOUCHED
     )
-    return Course(recipe=recipe, seed=0, images=Resident(**images._asdict()), pipeline=pipeline, layout=layout)
+    return TrainingPlan(recipe=recipe, seed=0, images=Resident(**images._asdict()), pipeline=pipeline, layout=layout)
 
 
 def fresh(layout: torch.memory_format = torch.contiguous_format, seed: int = 0) -> TrainState:

@@ -14,7 +14,7 @@ from resatlas.studies.single import carry_out, prepare
 from resatlas.training import execution
 from resatlas.training.distributed import World
 from resatlas.training.execution import Execution, determinism, device_of
-from resatlas.training.loop import Course
+from resatlas.training.loop import TrainingPlan
 from resatlas.training.session import UNWATCHED, Watcher
 from resatlas.training.state import TrainState
 from tests.training import processes
@@ -103,7 +103,7 @@ def test_what_is_about_to_happen_is_said(group: int | None, size: int, how: str,
     said: list[tuple[str, str]] = []
     experiment = replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, epochs=1, norm_group=group))
 
-    def on_start(run: Run, course: Course, state: TrainState) -> None:
+    def on_start(run: Run, course: TrainingPlan, state: TrainState) -> None:
         said.append(opening(run, replace(course, world=World(size=size)), state))
 
     carry_out(prepare(experiment, out=tmp_path / "run"), watcher=Watcher(on_start=on_start))

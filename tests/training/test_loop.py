@@ -18,7 +18,7 @@ from resatlas.recipes.recipe import Decay
 from resatlas.recipes.regularisers import CrossEntropy
 from resatlas.recipes.schedule import OneCycle, rate
 from resatlas.runs.store import Run
-from resatlas.training.loop import Course, fit
+from resatlas.training.loop import TrainingPlan, fit
 from resatlas.training.optimizer import optimizer
 from resatlas.training.session import Watcher
 from resatlas.training.state import Tally, TrainState
@@ -131,11 +131,11 @@ def parameters(state: TrainState) -> dict[str, torch.Tensor]:
 
 def test_a_loss_that_is_no_number_stops_before_the_update(unbroken: Run, tmp_path: Path) -> None:
     """Parameters stay those of the step before; the last checkpoint is untouched, and training goes on from it."""
-    courses: list[Course] = []
+    courses: list[TrainingPlan] = []
     states: list[TrainState] = []
     before: list[dict[str, torch.Tensor]] = []
 
-    def on_start(_run: Run, course: Course, state: TrainState) -> None:
+    def on_start(_run: Run, course: TrainingPlan, state: TrainState) -> None:
         courses.append(course)
         states.append(state)
 
@@ -162,7 +162,7 @@ def test_a_gradient_that_is_no_number_stops_before_the_update(tmp_path: Path) ->
     """A finite loss with an infinite gradient is refused as a loss would be."""
     states: list[TrainState] = []
 
-    def on_start(_run: Run, _course: Course, state: TrainState) -> None:
+    def on_start(_run: Run, _course: TrainingPlan, state: TrainState) -> None:
         states.append(state)
         [*_, last] = state.network.parameters()
 

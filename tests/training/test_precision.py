@@ -14,8 +14,8 @@ from resatlas.recipes.recipe import Precision, PrecisionWanted
 from resatlas.runs.experiment import Experiment
 from resatlas.training import precision, session
 from resatlas.training.loop import CPU, step
-from resatlas.training.material import material, normaliser_of
 from resatlas.training.precision import chosen, scaler
+from resatlas.training.splits import normaliser_of, split_images
 from resatlas.training.starting import trained
 from tests.training.small import (
     EXPERIMENT,
@@ -107,7 +107,7 @@ def test_a_test_is_in_float32(tmp_path: Path) -> None:
 
     run = carried_out(tmp_path / "run", in_precision("bf16"))
     data = catalog.resolve(EXPERIMENT.data)
-    images = material(read_parts(data), run.beginning().experiment, data, normaliser=normaliser_of(run))
+    images = split_images(read_parts(data), run.beginning().experiment, data, normaliser=normaliser_of(run))
     given = answers(trained(run.record(), run.beginning().experiment), images.test, images.pipeline)
     assert given.logits.dtype == torch.float32
     assert dict(classification(given)) == run.record().written["test"]

@@ -12,9 +12,9 @@ from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
 from resatlas.nets.network import build
 from resatlas.nets.norm_groups import running
-from resatlas.training.course import course_of, sharing
 from resatlas.training.distributed import World, share_statistics
-from resatlas.training.material import material
+from resatlas.training.planning import plan_training, sharing
+from resatlas.training.splits import split_images
 from resatlas.training.starting import first_state
 from tests.training.small import DESIGN, EXPERIMENT
 
@@ -72,4 +72,4 @@ def test_fewer_images_than_a_batch_are_what_is_shared_out() -> None:
     data = datasets.resolve(few.data)
     state = first_state(designs.plan(DESIGN, image=data.image, classes=len(data.classes)), few)
     with pytest.raises(UsageError, match="norm_group 16 is more than the 10 images"):
-        course_of(few, material(data.read(), few, data), World(size=2), state)
+        plan_training(few, split_images(data.read(), few, data), World(size=2), state)

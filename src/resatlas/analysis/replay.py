@@ -14,7 +14,7 @@ from resatlas.evaluation.portions import Portion
 from resatlas.nets.network import Network
 from resatlas.runs.store import Run, begin
 from resatlas.training.execution import Execution
-from resatlas.training.loop import Course
+from resatlas.training.loop import TrainingPlan
 from resatlas.training.session import Watcher, train
 from resatlas.training.state import TrainState
 
@@ -39,7 +39,7 @@ def replayed(subject: Subject, measure: Callable[[Network], T]) -> Replay[T]:
     found: list[tuple[str, T]] = []
     states: list[TrainState] = []
 
-    def begin_with(_run: Run, _course: Course, state: TrainState) -> None:
+    def begin_with(_run: Run, _course: TrainingPlan, state: TrainState) -> None:
         states.append(state)
         found.append(("start", measure(state.network)))
 

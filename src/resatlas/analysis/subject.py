@@ -13,7 +13,7 @@ from resatlas.data.pipeline import Pipeline
 from resatlas.evaluation.portions import MOST
 from resatlas.nets.network import Network
 from resatlas.runs.record import RunRecord
-from resatlas.training.material import Material
+from resatlas.training.splits import Splits
 from resatlas.training.starting import trained
 
 
@@ -37,7 +37,7 @@ class Subject:
     """
 
     run: RunRecord
-    material: Material
+    material: Splits
     at_once: int = MOST
 
     @property

@@ -12,7 +12,7 @@ from resatlas.cli.outcome import plain
 
 if TYPE_CHECKING:  # a watcher needs no torch to be described
     from resatlas.runs.store import Run
-    from resatlas.training.loop import Course
+    from resatlas.training.loop import TrainingPlan
     from resatlas.training.session import Watcher
     from resatlas.training.state import TrainState
 
@@ -57,13 +57,13 @@ class Clock:
         return (time.monotonic() - self._started) / max(done - self._from, 1) * (self._total - done)
 
 
-def opening(run: "Run", course: "Course", state: "TrainState") -> tuple[str, str]:
+def opening(run: "Run", training: "TrainingPlan", state: "TrainState") -> tuple[str, str]:
     """What is about to be trained, and how it is carried out, in a line each."""
-    recipe, world, experiment = course.recipe, course.world, run.beginning().experiment
+    recipe, world, experiment = training.recipe, training.world, run.beginning().experiment
     what = (
-        f"{experiment.design} on {experiment.data} by {recipe.name}: {len(course.images):,} images, "
-        f"{course.epochs} epochs of {course.steps_per_epoch} steps, batch {recipe.batch}, "
-        f"learning rate up to {float(recipe.schedule.peak):g}, seed {course.seed}"
+        f"{experiment.design} on {experiment.data} by {recipe.name}: {len(training.images):,} images, "
+        f"{training.epochs} epochs of {training.steps_per_epoch} steps, batch {recipe.batch}, "
+        f"learning rate up to {float(recipe.schedule.peak):g}, seed {training.seed}"
         + (f", from step {state.step:,}" if state.step else "")
         + f" -> {run.folder}"
     )
@@ -71,7 +71,7 @@ def opening(run: "Run", course: "Course", state: "TrainState") -> tuple[str, str
     group = min(recipe.norm_group or share, recipe.batch)
     passes = ceil(share / min(share, group))
     how = (
-        f"{course.precision} on {course.device}, {experiment.layout}, {_counted(world.size, 'process')}, "
+        f"{training.precision} on {training.device}, {experiment.layout}, {_counted(world.size, 'process')}, "
         f"of a batch {share} images each, in {_counted(passes, 'pass')} of norm groups of {group}"
     )
     return what, how
@@ -89,10 +89,10 @@ def _plain() -> "Watcher":
     steps: list[int] = [0]
     told: list[float] = [time.monotonic()]
 
-    def on_start(run: "Run", course: "Course", state: "TrainState") -> None:
-        for line in opening(run, course, state):
+    def on_start(run: "Run", training: "TrainingPlan", state: "TrainState") -> None:
+        for line in opening(run, training, state):
             say(line)
-        clocks.append(Clock(state.step, course.steps))
+        clocks.append(Clock(state.step, training.steps))
 
     def on_step(state: "TrainState") -> None:
         steps[0] = state.step
@@ -140,14 +140,14 @@ def _live() -> "Iterator[Watcher]":
     epochs: list[int] = []
     with Progress(*columns, console=console, transient=True, refresh_per_second=8) as progress:
 
-        def on_start(run: "Run", course: "Course", state: "TrainState") -> None:
-            for line in opening(run, course, state):
+        def on_start(run: "Run", training: "TrainingPlan", state: "TrainState") -> None:
+            for line in opening(run, training, state):
                 console.print(plain(line), markup=False, soft_wrap=True)
-            clocks.append(Clock(state.step, course.steps))
-            epochs.append(course.epochs)
+            clocks.append(Clock(state.step, training.steps))
+            epochs.append(training.epochs)
             for task in tasks:
                 progress.remove_task(task)
-            tasks[:] = [progress.add_task("", total=course.steps, epoch="1", words="starting")]
+            tasks[:] = [progress.add_task("", total=training.steps, epoch="1", words="starting")]
 
         def on_step(state: "TrainState") -> None:
             speed = state.tally.images / max(state.seconds, 1e-9)

@@ -14,10 +14,10 @@ from resatlas.runs.store import Run
 
 if TYPE_CHECKING:
     from resatlas.evaluation.answers import Answers
-    from resatlas.training.material import Material
+    from resatlas.training.splits import Splits
 
 
-def counted(run: Run, images: "Material", *, held_back: "Answers | None", tested: "Answers") -> Departures:
+def counted(run: Run, images: "Splits", *, held_back: "Answers | None", tested: "Answers") -> Departures:
     """The departures of a run that has trained to its end, from its files and its answers."""
     begun, rows = run.beginning(), read_rows(run.folder / METRICS, EpochRow)
     mended = {name for change in amendments(run.folder) for name in change.mended}

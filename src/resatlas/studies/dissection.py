@@ -168,12 +168,14 @@ def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[s
         notes.append(f"{run.name} has no record of its images; whether these are the same is unknown.")
     from resatlas.analysis.subject import Subject
     from resatlas.evaluation.portions import images_at_once
-    from resatlas.training.material import material, normaliser_of
+    from resatlas.training.splits import normaliser_of, split_images
 
     check_plan(run)
     photographs = isinstance(parts.test, ImageFiles)
     at_once = test_batch or images_at_once(run.plan, experiment.recipe, photographs=photographs)
-    return Subject(run, material(parts, experiment, data, normaliser=normaliser_of(run), on_note=notes.append), at_once)
+    return Subject(
+        run, split_images(parts, experiment, data, normaliser=normaliser_of(run), on_note=notes.append), at_once
+    )
 
 
 def _asked(

@@ -80,7 +80,7 @@ def _predictor(folder: Path) -> Predictor:
 def _of_run(folder: Path) -> Predictor:
     run = read_finished(folder)
     from resatlas.exporting.preprocessing import Preprocessing
-    from resatlas.training.material import normaliser_of
+    from resatlas.training.splits import normaliser_of
     from resatlas.training.starting import trained
 
     check_plan(run)

@@ -40,8 +40,8 @@ if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.evaluation.portions import Portion
     from resatlas.nets.network import Network
     from resatlas.training.distributed import World
-    from resatlas.training.material import Material
     from resatlas.training.session import Watcher
+    from resatlas.training.splits import Splits
 
 
 MOST_LEARNT = 10_000
@@ -129,8 +129,8 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
     from resatlas.evaluation.classification import classification
     from resatlas.evaluation.portions import Portion, images_at_once
     from resatlas.training.distributed import current
-    from resatlas.training.material import material, normaliser_of
     from resatlas.training.session import failure_written, train
+    from resatlas.training.splits import normaliser_of, split_images
 
     begun, world, execution = run.beginning(), current(), prepared.execution
     experiment = as_carried_out(begun)
@@ -152,7 +152,7 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
             if world.leads:  # the seal of results that someone has removed, to have them anew
                 remove(run.folder / SEAL, within=run.folder)
             found = world.lead(lambda: _checkpoint(run, execution.resume, watcher))
-            images = material(
+            images = split_images(
                 prepared.parts,
                 experiment,
                 prepared.data,
@@ -216,7 +216,7 @@ def evenly(part: Part, most: int) -> Part:
 def _concluded(
     run: Run,
     prepared: Prepared,
-    images: "Material",
+    images: "Splits",
     learnt: "Answers",
     held_back: "Answers | None",
     tested: "Answers",
@@ -242,7 +242,7 @@ def _concluded(
     return results
 
 
-def _trained(run: Run, prepared: Prepared, images: "Material") -> dict[str, Any]:
+def _trained(run: Run, prepared: Prepared, images: "Splits") -> dict[str, Any]:
     """What results.json says of a training, without its tests."""
     experiment, total, lengths = run.beginning().experiment, cost(prepared.plan), mean_lengths(prepared.plan)
     metrics, timing = read_rows(run.folder / METRICS, EpochRow), read_rows(run.folder / TIMING, TimingRow)

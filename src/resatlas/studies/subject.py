@@ -121,7 +121,7 @@ def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subj
     standing, words = _standing(run, asked, data, parts, looked)
     from resatlas.data.batches import pipeline_for
     from resatlas.evaluation.portions import Portion, images_at_once
-    from resatlas.training.material import normaliser_of
+    from resatlas.training.splits import normaliser_of
     from resatlas.training.starting import trained
 
     check_plan(run)
@@ -208,11 +208,11 @@ def _measured(run: RunRecord, read: Read) -> "Normaliser":
 
     Raises: DataError if its training images are others now.
     """
-    from resatlas.training.material import material
+    from resatlas.training.splits import split_images
 
     data, parts = read(run.experiment.data)
     check_own(run.beginning, data, parts, roles=("train",), purpose="their normalisation cannot be measured again")
-    return material(parts, run.experiment, data).pipeline.normaliser
+    return split_images(parts, run.experiment, data).pipeline.normaliser
 
 
 def _columns(run: RunRecord, data: DataSet) -> tuple[int, ...]:
@@ -243,13 +243,13 @@ def _reestimate(run: RunRecord, network: "Network", own: tuple[DataSet, Parts], 
     """Give the network statistics averaged over its training images, each shown once as in one more epoch."""
     from resatlas.data.batches import batches, source
     from resatlas.evaluation.norm_statistics import averaged_statistics, batch_of, set_statistics
-    from resatlas.training.material import material, normaliser_of
+    from resatlas.training.splits import normaliser_of, split_images
 
     experiment, (data, parts) = as_carried_out(run.beginning), own
     check_own(
         run.beginning, data, parts, roles=("train",), purpose="statistics are estimated on the training's images alone"
     )
-    images = material(parts, experiment, data, normaliser=normaliser_of(run), workers=asked.workers)
+    images = split_images(parts, experiment, data, normaliser=normaliser_of(run), workers=asked.workers)
     once = replace(images.pipeline, repeats=1)
     shown = batches(
         source(images.train, once),

@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Course:
+class TrainingPlan:
     """What the loop runs over: the recipe, the seed, the training images, what happens to them, and who takes part."""
 
     recipe: Recipe
@@ -75,7 +75,7 @@ class Course:
 
 def fit(
     state: TrainState,
-    course: Course,
+    training: TrainingPlan,
     *,
     on_step: Callable[[TrainState], None],
     measure: Callable[[TrainState, Tally, float], float | None],
@@ -88,13 +88,13 @@ def fit(
     gets the tally and the seconds of the epoch behind it, and says the error of the images held back, if any are.
     A step that is not finite ends it, unless `skip` accepts it.
     """
-    while state.epoch < course.epochs:
+    while state.epoch < training.epochs:
         started = time.perf_counter() - state.seconds
         state.network.train()
-        for batch in islice(epoch(state, course), course.steps - state.step):
+        for batch in islice(epoch(state, training), training.steps - state.step):
             if skip is None:
-                step(state, batch, course)
-            elif error := attempt(state, partial(step, state, batch, course)):
+                step(state, batch, training)
+            elif error := attempt(state, partial(step, state, batch, training)):
                 skip(error)
             state.seconds = time.perf_counter() - started
             on_step(state)
@@ -102,67 +102,67 @@ def fit(
         state.epoch, state.batch, state.tally, state.seconds = state.epoch + 1, 0, Tally(), 0.0
         held_back = measure(state, tally, seconds)
         error = tally.error_percent if held_back is None else held_back
-        state.pace = schedule.after_epoch(course.recipe.schedule, state.pace, error_percent=error)
+        state.pace = schedule.after_epoch(training.recipe.schedule, state.pace, error_percent=error)
         on_epoch(state)
     return state
 
 
-def epoch(state: TrainState, course: Course) -> Iterator[Batch]:
+def epoch(state: TrainState, training: TrainingPlan) -> Iterator[Batch]:
     """The batches of the running epoch that are left, as far as they are this process's, on its device."""
     own = batches(
-        course.images,
-        course.pipeline,
-        seed=course.seed,
+        training.images,
+        training.pipeline,
+        seed=training.seed,
         epoch=state.epoch,
-        batch=course.recipe.batch,
-        leftover=course.recipe.leftover,
+        batch=training.recipe.batch,
+        leftover=training.recipe.leftover,
         start=state.batch,
-        share=course.world.share,
+        share=training.world.share,
     )
-    wanted = _wanted(state, course)
+    wanted = _wanted(state, training)
     for batch in own:
         if wanted is not None:
             strangers = float((batch.ids != next(wanted)).sum())
-            state.tally.substituted += int(course.world.sums(strangers)[0])
-        images, labels = (each.to(course.device, non_blocking=True) for each in (batch.images, batch.labels))
+            state.tally.substituted += int(training.world.sums(strangers)[0])
+        images, labels = (each.to(training.device, non_blocking=True) for each in (batch.images, batch.labels))
         yield batch._replace(images=images, labels=labels)
 
 
-def _wanted(state: TrainState, course: Course) -> Iterator[Tensor] | None:
+def _wanted(state: TrainState, training: TrainingPlan) -> Iterator[Tensor] | None:
     """The ids of this process's images, batch by batch from the state on, where others may be shown in their place."""
-    part, recipe = course.images, course.recipe
-    if not isinstance(part, ImageFiles) or course.pipeline.unreadable != "skip":
+    part, recipe = training.images, training.recipe
+    if not isinstance(part, ImageFiles) or training.pipeline.unreadable != "skip":
         return None
-    chunks = shown(course.seed, state.epoch, len(part), repeats=course.pipeline.repeats, batch=recipe.batch)
+    chunks = shown(training.seed, state.epoch, len(part), repeats=training.pipeline.repeats, batch=recipe.batch)
     ids = torch.from_numpy(part.ids)
-    return (ids[course.world.share(chunk) % len(part)] for chunk in chunks[state.batch :])
+    return (ids[training.world.share(chunk) % len(part)] for chunk in chunks[state.batch :])
 
 
-def step(state: TrainState, batch: Batch, course: Course) -> None:
+def step(state: TrainState, batch: Batch, training: TrainingPlan) -> None:
     """One update, the same in every process.
 
     Raises: NonFiniteError before the update if the loss or the norm of the gradient is not a number anywhere.
     """
-    recipe, progress, count = course.recipe, course.progress(state.step), course.size(state.batch)
-    rate = set_rate(state, course, progress)
-    torch.manual_seed(derive(course.seed, "step", state.step, *course.world.words))  # dropout, stochastic depth
-    how = mixture(recipe, seed=course.seed, step=state.step)
+    recipe, progress, count = training.recipe, training.progress(state.step), training.size(state.batch)
+    rate = set_rate(state, training, progress)
+    torch.manual_seed(derive(training.seed, "step", state.step, *training.world.words))  # dropout, stochastic depth
+    how = mixture(recipe, seed=training.seed, step=state.step)
     state.optimizer.zero_grad()
-    network, scale = course.wrapped or state.network, state.scaler.scale
-    with course.world.exchange():
-        own = backward(network, batch, course, count=count, how=how, scale=scale)
-    loss, errors = course.world.sums(*own)
+    network, scale = training.wrapped or state.network, state.scaler.scale
+    with training.world.exchange():
+        own = backward(network, batch, training, count=count, how=how, scale=scale)
+    loss, errors = training.world.sums(*own)
     gradients = [weight.grad for weight in state.network.parameters() if weight.grad is not None]
     overflow = math.isfinite(loss) and overflowed(state.scaler, state.optimizer)
     norm = nn.utils.get_total_norm(gradients).item()
     for name, number in (("loss", loss), ("norm of the gradient", 0.0 if overflow else norm)):
         if not math.isfinite(number):
-            images = [k for ids in course.world.gathered(batch.ids.tolist()) for k in ids]
+            images = [k for ids in training.world.gathered(batch.ids.tolist()) for k in ids]
             raise NonFiniteError(
                 f"the {name} is {number} at step {state.step + 1:,} (epoch {state.epoch + 1}, learning rate "
                 f"{rate:.4g}); nothing was updated, its images and norms are in nonfinite.json; a lower schedule.peak "
                 "may help",
-                evidence=evidence(state, seed=course.seed, images=images, loss=loss, norm=norm, rate=rate),
+                evidence=evidence(state, seed=training.seed, images=images, loss=loss, norm=norm, rate=rate),
             )
     if overflow:
         state.overflows += 1
@@ -181,15 +181,15 @@ def step(state: TrainState, batch: Batch, course: Course) -> None:
     )
 
 
-def set_rate(state: TrainState, course: Course, progress: Fraction) -> float:
+def set_rate(state: TrainState, training: TrainingPlan, progress: Fraction) -> float:
     """Give the optimizer the learning rate of a progress, and its momentum what a drop does to it."""
-    plan, before = course.recipe.schedule, state.rate
+    plan, before = training.recipe.schedule, state.rate
     state.rate = schedule.rate(plan, progress, state.pace)
     drops = schedule.fallen(plan, progress, state.pace)
     if drops > state.drops and schedule.momentum_after_drop(plan) == "reset":
         forget_momenta(state.optimizer)
     elif before is not None:
-        follow_rate(state.optimizer, before=before, now=state.rate, rule=course.recipe.optimizer)
+        follow_rate(state.optimizer, before=before, now=state.rate, rule=training.recipe.optimizer)
     state.drops = drops
     for group in state.optimizer.param_groups:
         group["lr"] = state.rate
@@ -199,7 +199,7 @@ def set_rate(state: TrainState, course: Course, progress: Fraction) -> float:
 def backward(
     network: nn.Module,
     batch: Batch,
-    course: Course,
+    training: TrainingPlan,
     *,
     count: int,
     how: Mixture | None = None,
@@ -211,15 +211,15 @@ def backward(
     the batch's mean; gradients are those of what `scale` makes of it, times the number of processes, over which they
     are averaged.
     """
-    world, group = course.world, course.recipe.norm_group or len(batch.labels)
+    world, group = training.world, training.recipe.norm_group or len(batch.labels)
     passes = list(zip(batch.images.split(group), batch.labels.split(group), strict=True))
     statistics = RunningStatistics(network) if len(passes) > 1 else None
     loss, errors = 0.0, 0.0
     for k, (images, truth) in enumerate(mixed(*each, how) for each in passes):
         with alone_until_the_last(network, last=k + 1 == len(passes)):
-            with autocast(course.precision, course.device):
-                logits = network(images.contiguous(memory_format=course.layout))
-            share = loss_of(course.recipe.loss, logits, truth) * (len(images) / count)
+            with autocast(training.precision, training.device):
+                logits = network(images.contiguous(memory_format=training.layout))
+            share = loss_of(training.recipe.loss, logits, truth) * (len(images) / count)
             scale(share * world.size).backward()
         loss += share.item()
         errors += float((logits.argmax(dim=1) != truth.main).sum())

@@ -22,15 +22,15 @@ from resatlas.runs.store import Run
 from resatlas.training import checkpoint
 from resatlas.training.checkpoint import Saved
 from resatlas.training.compiling import compiling, uncompiled
-from resatlas.training.course import course_of
 from resatlas.training.distributed import World, current, heeding, losses_told
 from resatlas.training.execution import Execution, Log, device_of
 from resatlas.training.logs import Write, logging, logs_here
-from resatlas.training.loop import Course, finite, fit, require_finite
-from resatlas.training.material import Material
+from resatlas.training.loop import TrainingPlan, finite, fit, require_finite
 from resatlas.training.memory import memory_kept
+from resatlas.training.planning import plan_training
 from resatlas.training.signals import StopRequest, stop_on_signal
 from resatlas.training.skipping import require_few
+from resatlas.training.splits import Splits
 from resatlas.training.starting import first_state, take_weights
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.unforeseen import foreseen
@@ -48,7 +48,7 @@ NONFINITE = "nonfinite.json"
 class Watcher:
     """What is called while a training advances; by default nothing happens."""
 
-    on_start: Callable[[Run, Course, TrainState], None] = lambda *_: None
+    on_start: Callable[[Run, TrainingPlan, TrainState], None] = lambda *_: None
     on_step: Callable[[TrainState], None] = lambda *_: None
     on_epoch: Callable[[dict[str, Any], dict[str, Any]], None] = lambda *_: None
     on_note: Callable[[str], None] = lambda *_: None
@@ -66,8 +66,8 @@ class Session:
     run: Run
     experiment: Experiment
     execution: Execution
-    images: Material
-    course: Course
+    images: Splits
+    training: TrainingPlan
     state: TrainState
     evaluate: Evaluate
     watcher: Watcher
@@ -82,7 +82,7 @@ class Session:
 
         Raises: NonFiniteError, CheckpointError.
         """
-        state, world = self.state, self.course.world
+        state, world = self.state, self.training.world
         require_finite(state)
         world.lead(
             lambda: checkpoint.save(
@@ -103,9 +103,9 @@ class Session:
         Raises: Stopped
         """
         self.watcher.on_step(state)
-        if stopping := self.course.world.agreed(self.request.signal):
+        if stopping := self.training.world.agreed(self.request.signal):
             self.save()
-            raise Stopped(f"by {stopping.name} after step {state.step:,} of {self.course.steps:,}, saved; {GO_ON}")
+            raise Stopped(f"by {stopping.name} after step {state.step:,} of {self.training.steps:,}, saved; {GO_ON}")
 
     def measure(self, state: TrainState, tally: Tally, seconds: float) -> float | None:
         """Write the rows of a finished epoch; the error of the images held back, if there are any."""
@@ -115,7 +115,7 @@ class Session:
         metrics |= _left_out(state, self.experiment)
         if self.experiment.unreadable == "skip" and isinstance(self.images.train, ImageFiles):
             metrics["substituted_images"] = tally.substituted
-        if self.course.world.leads:
+        if self.training.world.leads:
             self.run.record_epoch(metrics, timing)
             self.log({**timing, **metrics})
         self.watcher.on_epoch(metrics, timing)
@@ -123,8 +123,8 @@ class Session:
 
     def after_epoch(self, state: TrainState) -> None:
         """Save after the last step, and where the last checkpoint is old enough."""
-        world, every = self.course.world, self.execution.save_every
-        if state.step == self.course.steps or world.lead(lambda: time.monotonic() - self.saved >= every):
+        world, every = self.training.world, self.execution.save_every
+        if state.step == self.training.steps or world.lead(lambda: time.monotonic() - self.saved >= every):
             self.save()
             if world.leads:
                 self.run.set_status("running", epoch=state.epoch)
@@ -134,8 +134,8 @@ class Session:
 
         Raises: NonFiniteError after too many.
         """
-        require_few(self.state, error, steps=self.course.steps)
-        if self.course.world.leads:
+        require_few(self.state, error, steps=self.training.steps)
+        if self.training.world.leads:
             _write_evidence(self.run, error)
         self.watcher.on_note(f"step {self.state.step:,} is left out, {self.state.skipped:,} so far: {error}")
 
@@ -144,7 +144,7 @@ def train(
     run: Run,
     experiment: Experiment,
     *,
-    images: Material,
+    images: Splits,
     resume: Path | None,
     evaluate: Evaluate,
     watcher: Watcher,
@@ -160,9 +160,9 @@ def train(
     state.network.kept = execution.kept
     for note in _begun(state, resume, run, begun, images, sealed):
         watcher.on_note(note)
-    course = course_of(experiment, images, world, state)
+    training = plan_training(experiment, images, world, state)
     logs = logs_here(execution.logs) if world.leads else ()
-    _ready(run, state, course, _carried_out(course, execution, logs))
+    _ready(run, state, training, _carried_out(training, execution, logs))
     with (
         _status_told(run, state, world),
         stop_on_signal() as request,
@@ -176,7 +176,7 @@ def train(
             experiment=experiment,
             execution=execution,
             images=images,
-            course=course,
+            training=training,
             state=state,
             evaluate=evaluate,
             watcher=watcher,
@@ -184,10 +184,10 @@ def train(
             log=log,
             request=request,
         )
-        watcher.on_start(run, course, state)
+        watcher.on_start(run, training, state)
         fit(
             state,
-            course,
+            training,
             on_step=session.after_step,
             measure=session.measure,
             on_epoch=session.after_epoch,
@@ -199,7 +199,7 @@ def train(
 
 
 def _begun(
-    state: TrainState, resume: Path | None, run: Run, begun: Beginning, images: Material, sealed: str
+    state: TrainState, resume: Path | None, run: Run, begun: Beginning, images: Splits, sealed: str
 ) -> Iterator[str]:
     """Set the state to what the training resumes or starts from; what there is to say of that.
 
@@ -235,7 +235,7 @@ def _write_evidence(run: Run, error: NonFiniteError) -> None:
             write_json(run.folder / NONFINITE, error.evidence, within=run.folder)
 
 
-def _sealed(run: Run, images: Material) -> str:
+def _sealed(run: Run, images: Splits) -> str:
     """The sha256 of the file that says how the run normalises its images, written if it was not."""
     file = run.folder / NORMALISATION
     if not file.exists():
@@ -243,17 +243,17 @@ def _sealed(run: Run, images: Material) -> str:
     return sha256_of(file)
 
 
-def _ready(run: Run, state: TrainState, course: Course, how: dict[str, Any]) -> None:
+def _ready(run: Run, state: TrainState, training: TrainingPlan, how: dict[str, Any]) -> None:
     """Leave in the folder what the state goes on from and how it does, and nothing after it."""
-    if course.world.leads:
+    if training.world.leads:
         checkpoint.sweep(run.checkpoints)
         run.cut_back(state.epoch)
         run.record_execution(how)
 
 
-def _carried_out(course: Course, execution: Execution, logs: Sequence[Log]) -> dict[str, Any]:
+def _carried_out(training: TrainingPlan, execution: Execution, logs: Sequence[Log]) -> dict[str, Any]:
     """How the training is carried out from here on, as env.json says it."""
-    device = course.device
+    device = training.device
     return {
         "kept": execution.kept,
         "deterministic": execution.deterministic,
@@ -261,7 +261,7 @@ def _carried_out(course: Course, execution: Execution, logs: Sequence[Log]) -> d
         "test_batch": execution.test_batch,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "logs": list(logs),
-        "processes": course.world.size,
+        "processes": training.world.size,
         "threads": torch.get_num_threads(),
     }
 
@@ -312,7 +312,7 @@ def _timing(state: TrainState, tally: Tally, seconds: float) -> dict[str, Any]:
     }
 
 
-def _metrics(state: TrainState, tally: Tally, images: Material, evaluate: Evaluate) -> dict[str, Any]:
+def _metrics(state: TrainState, tally: Tally, images: Splits, evaluate: Evaluate) -> dict[str, Any]:
     """The row of a finished epoch; rates and losses of training are means over the epoch, as it went.
 
     Raises: NonFiniteError

@@ -12,7 +12,7 @@ from resatlas.data.dataset import ImageSet
 from resatlas.studies.bench import contest, input  # noqa: A004 - the question's name
 from resatlas.studies.bench.input import Photographs, Times, random_images, training
 from resatlas.studies.bench.questions import Advance
-from resatlas.training.loop import Course, epoch
+from resatlas.training.loop import TrainingPlan, epoch
 from resatlas.training.state import TrainState
 
 
@@ -34,7 +34,7 @@ def test_rates_and_the_share_of_waiting(capsys: pytest.CaptureFixture[str], monk
         made.extend(each() for each in contenders.values())
         return {"ours": (1, 2), "peer": (4, 16)}
 
-    def times(state: TrainState, course: Course, on_advance: Advance) -> Times:
+    def times(state: TrainState, course: TrainingPlan, on_advance: Advance) -> Times:
         found = waited(state, course, on_advance)
         taken.extend((len(found.waits), len(found.steps)))
         assert min(found.waits + found.steps) > 0

@@ -30,11 +30,11 @@ from resatlas.studies.bench import contest
 from resatlas.studies.bench.questions import Advance, Options
 from resatlas.studies.bench.rows import Measured, Shown
 from resatlas.studies.bench.stopwatch import Spread, alternate, ratio, spread
-from resatlas.training.course import course_of
 from resatlas.training.distributed import ALONE
-from resatlas.training.loop import CPU, Course, epoch, step
-from resatlas.training.material import Material
+from resatlas.training.loop import CPU, TrainingPlan, epoch, step
+from resatlas.training.planning import plan_training
 from resatlas.training.precision import chosen
+from resatlas.training.splits import Splits
 from resatlas.training.starting import first_state
 from resatlas.training.state import TrainState
 
@@ -139,18 +139,18 @@ def random_images(count: int) -> ImageSet:
     return ImageSet(images=images, labels=np.arange(count) % 10, ids=np.arange(count))
 
 
-def training(images: ImageSet, *, batch: int, precision: Precision) -> tuple[Course, TrainState]:
+def training(images: ImageSet, *, batch: int, precision: Precision) -> tuple[TrainingPlan, TrainState]:
     """A training on the images that begins."""
     data = datasets.resolve("cifar-10")
     recipe = replace(recipes.resolve(RECIPE), batch=batch, norm_group=None, precision=precision, leftover="dropped")
     experiment = Experiment(design=DESIGN, data=data.name, recipe=recipe)
     pipeline = pipeline_for(recipe, data, images)
     state = first_state(designs.plan(DESIGN, image=data.image, classes=len(data.classes)), experiment)
-    material = Material(train=images, validation=None, test=images, pipeline=pipeline)
-    return course_of(experiment, material, ALONE, state), state
+    material = Splits(train=images, validation=None, test=images, pipeline=pipeline)
+    return plan_training(experiment, material, ALONE, state), state
 
 
-def shown(course: Course) -> int:
+def shown(course: TrainingPlan) -> int:
     """How many batches one epoch of ours has, all of them made."""
     made = batches(course.images, course.pipeline, seed=0, epoch=0, batch=course.recipe.batch)
     return sum(1 for _ in made)
@@ -196,7 +196,7 @@ class Times:
     steps: tuple[float, ...]
 
 
-def waits(state: TrainState, course: Course, on_advance: Advance) -> Times:
+def waits(state: TrainState, course: TrainingPlan, on_advance: Advance) -> Times:
     """The steps of a training that begins, timed as its loop takes them; the epoch's first wait is one of them."""
     state.network.train()
     waited: list[float] = []

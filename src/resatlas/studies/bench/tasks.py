@@ -16,12 +16,12 @@ from resatlas.recipes.recipe import Decay, Precision, Recipe, Sgd
 from resatlas.recipes.schedule import OneCycle
 from resatlas.runs.experiment import Experiment
 from resatlas.studies.bench.peers import PeerNet
-from resatlas.training.course import course_of
 from resatlas.training.distributed import World, alone_until_the_last, together
 from resatlas.training.loop import CPU, epoch, step
-from resatlas.training.material import material
 from resatlas.training.memory import memory_kept
+from resatlas.training.planning import plan_training
 from resatlas.training.precision import autocast
+from resatlas.training.splits import split_images
 from resatlas.training.starting import first_state
 
 IMAGE = Shape(3, 32, 32)
@@ -124,7 +124,7 @@ def _ours(design: str, task: Ours, world: World) -> Step:
     data = datasets.resolve(f"synthetic:images={max(2 * CLASSES, task.batch)}")
     experiment = Experiment(design=design, data="synthetic", recipe=recipe_of(task))
     state = first_state(designs.plan(design, image=data.image, classes=len(data.classes)), experiment)
-    course = course_of(experiment, material(data.read(), experiment, data), world, state)
+    course = plan_training(experiment, split_images(data.read(), experiment, data), world, state)
     state.network.train()
     batch = next(epoch(state, course))
     return lambda: step(state, batch, course)

@@ -15,7 +15,7 @@ from resatlas.runs.store import Run
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Material:
+class Splits:
     """The images of an experiment, split, and what happens to them."""
 
     train: Part
@@ -24,7 +24,7 @@ class Material:
     pipeline: Pipeline
 
 
-def material(
+def split_images(
     parts: Parts,
     experiment: Experiment,
     data: DataSet,
@@ -32,7 +32,7 @@ def material(
     normaliser: Normaliser | None = None,
     workers: int = 1,
     on_note: Callable[[str], None] = lambda _: None,
-) -> Material:
+) -> Splits:
     """The parts of a data set as a recipe splits them; what is measured is measured on the training part alone.
 
     What the data set sets apart for validation comes before what the recipe holds back.
@@ -50,7 +50,7 @@ def material(
         workers=workers,
         on_note=cache(on_note),  # once a training, not once an epoch
     )
-    return Material(train=train, validation=validation, test=parts.test, pipeline=pipeline)
+    return Splits(train=train, validation=validation, test=parts.test, pipeline=pipeline)
 
 
 def normaliser_of(run: Run | RunRecord) -> Normaliser | None:

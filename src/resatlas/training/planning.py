@@ -10,13 +10,13 @@ from resatlas.data.batches import source
 from resatlas.errors import UsageError
 from resatlas.runs.experiment import Experiment
 from resatlas.training.distributed import World, share_statistics, together
-from resatlas.training.loop import Course
-from resatlas.training.material import Material
+from resatlas.training.loop import TrainingPlan
+from resatlas.training.splits import Splits
 from resatlas.training.starting import memory_format
 from resatlas.training.state import TrainState
 
 
-def course_of(experiment: Experiment, images: Material, world: World, state: TrainState) -> Course:
+def plan_training(experiment: Experiment, images: Splits, world: World, state: TrainState) -> TrainingPlan:
     """What the loop runs over, in the layout and precision of the experiment.
 
     Raises: UsageError for batches or groups of norms that these processes cannot have.
@@ -26,7 +26,7 @@ def course_of(experiment: Experiment, images: Material, world: World, state: Tra
     among = sharing(experiment.recipe.norm_group, min(experiment.recipe.batch, len(shown)), world, device)
     if among > 1:
         share_statistics(state.network, world, among=among)
-    course = Course(
+    training = TrainingPlan(
         recipe=experiment.recipe,
         seed=experiment.seed,
         images=shown,
@@ -37,8 +37,8 @@ def course_of(experiment: Experiment, images: Material, world: World, state: Tra
         world=world,
         wrapped=together(state.network, world),
     )
-    _check_groups(course, state.network.plan)
-    return course
+    _check_groups(training, state.network.plan)
+    return training
 
 
 def sharing(norm_group: int | None, batch: int, world: World, device: torch.device) -> int:
@@ -58,16 +58,16 @@ def sharing(norm_group: int | None, batch: int, world: World, device: torch.devi
     return group // share
 
 
-def _check_groups(course: Course, plan: Plan) -> None:
+def _check_groups(training: TrainingPlan, plan: Plan) -> None:
     """Refuse batches that leave a process without an image, or a norm with a single value.
 
     Raises: UsageError
     """
-    world, sizes = course.world, {course.size(0), course.size(course.steps_per_epoch - 1)}
+    world, sizes = training.world, {training.size(0), training.size(training.steps_per_epoch - 1)}
     if min(sizes) < world.size:
         raise UsageError(f"a batch of {min(sizes):,} images is too small for {world.size} processes; start fewer")
     parts = {len(replace(world, rank=rank).share(torch.arange(size))) for size in sizes for rank in range(world.size)}
-    groups = {len(each) for part in parts for each in torch.arange(part).split(course.recipe.norm_group or part)}
+    groups = {len(each) for part in parts for each in torch.arange(part).split(training.recipe.norm_group or part)}
     points = [layer.output for _, layer in layers(plan) if isinstance(layer.op, Norm)]
     if 1 in groups and any((each.height, each.width) == (1, 1) for each in points):
         raise UsageError(
