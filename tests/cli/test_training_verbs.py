@@ -95,15 +95,15 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
     assert head.split("  ")[0] == "run"
     assert row.startswith(folder)
     scaled, smaller, left_out, opening, how, epoch = err.splitlines()
-    assert smaller == f"batch is 16 in place of {NAMED['quick'].batch}"
-    assert scaled == f"1 epochs in place of the {NAMED['quick'].epochs} of quick"
+    assert smaller == f"batch 16 (recipe quick: {NAMED['quick'].batch})"
+    assert scaled == f"1 epochs (recipe quick: {NAMED['quick'].epochs})"
     assert left_out == f"Flip is left out: mirrored images of {DATA} lose their class"
     assert opening == (
         f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, "
         f"learning rate up to {NAMED['quick'].schedule.peak:g}, seed 0 "
         f"-> {folder}"
     )
-    assert how.startswith("fp32 on cpu, channels-last, 1 process, of a batch 16 images each, in 1 pass of norm groups")
+    assert how == "fp32 on cpu, channels-last, 1 process, batch 16, BN statistics over 16"
     assert [word for word in epoch.split() if not word[0].isdigit()] == [
         *("epoch", "loss", "error_percent", "validation_error_percent", "images_per_second", "seconds_left"),
     ]
@@ -114,7 +114,7 @@ def test_a_machine_is_told_how_to_carry_it_out(say: Say) -> None:
     """Every option arrives, is said before the start and written down; only precision makes another experiment."""
     how = ("--precision", "bf16", "--checkpoint-activations", "segments", "--deterministic", "--device", "cpu")
     _, err = say(*TRAIN, *how, "--log", "none", "--out", "run")
-    assert "precision is bf16 in place of fp32" in err.splitlines()
+    assert "precision bf16 (recipe quick: fp32)" in err.splitlines()
     assert any(line.startswith("deterministic: the same seed gives the same weights") for line in err.splitlines())
     assert any(line.startswith("bf16 on cpu, channels-last, 1 process") for line in err.splitlines())
     run = Run(Path("run"))
@@ -578,10 +578,10 @@ def test_a_scaled_schedule_is_told_and_kept(say: Say) -> None:
     )  # fmt: skip
     told = err.splitlines()[:4]
     assert told == [
-        "2 epochs in place of the 200 of wrn-cifar, its learning rate turning after 0.59, 1.19, 1.59 of them",
-        "batch is 16 in place of 128",
+        "2 epochs (recipe wrn-cifar: 200); its schedule changes after 0.59, 1.19, 1.59 epochs",
+        "batch 16 (recipe wrn-cifar: 128)",
         f"Flip is left out: mirrored images of {DATA} lose their class",
-        "the network drops out at a rate of 0.1; wrn-cifar goes with 0 or 0.3",
+        "dropout rate of the network 0.1 (recipe wrn-cifar: 0 or 0.3)",
     ]
     assert json.loads(Path("run/experiment.json").read_text())["departures"] == told
     assert json.loads(out)["recipe"] == "wrn-cifar"

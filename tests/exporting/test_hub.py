@@ -97,7 +97,7 @@ def test_the_config_says_what_the_run_knows(run: Run, kept: Path) -> None:
     assert config.library == f"resatlas {resatlas.__version__}"
     assert config.training is not None
     assert config.training.test.error_percent == run.record().written["test"]["error_percent"]
-    assert config.training.departures[0] == f"3 epochs in place of the {NAMED['quick'].epochs} of quick"
+    assert config.training.departures[0] == f"3 epochs (recipe quick: {NAMED['quick'].epochs})"
 
 
 def test_the_weights_load_without_their_config(kept: Path) -> None:

@@ -395,9 +395,9 @@ def test_every_other_value_than_the_recipe_s_is_told() -> None:
     changed = with_settings(NAMED["wrn-svhn"], ("decay.conv=0", "optimizer.form=plain", "iterations=9"))
     plan = designs.plan("wrn-10-2", classes=4)
     assert list(departures(changed, data, plan)) == [
-        "9 iterations in place of the 160 of wrn-svhn",
-        "optimizer.form is plain in place of nesterov",
-        "decay.conv is 0.0 in place of 0.0005",
+        "9 iterations (recipe wrn-svhn: 160 epochs)",
+        "optimizer.form plain (recipe wrn-svhn: nesterov)",
+        "decay.conv 0.0 (recipe wrn-svhn: 0.0005)",
     ]
     assert list(departures(NAMED["wrn-svhn"], data, plan)) == []
     last = designs.plan("pyramidnet-200-bottleneck-a450", classes=4)
@@ -410,15 +410,15 @@ def test_other_kinds_are_told_with_their_values() -> None:
     data = datasets.resolve("synthetic:size=32,channels=3,classes=4,images=96")
     changed = with_settings(NAMED["quick"], ("optimizer=lamb", "mixing=mixup,cutmix", "average.decay=0.9", "clip=1"))
     assert list(departures(changed, data, designs.plan("wrn-10-2", classes=4)))[:4] == [
-        "optimizer is lamb (beta1 0.9, beta2 0.999, eps 1e-06) in place of muon (momentum 0.9, ratio 0.35)",
-        "clip is 1.0 in place of none",
-        "mixing is mixup (alpha 0.2), cutmix (alpha 1.0) in place of none",
-        "average is ema (decay 0.9, every 1, begins 0) in place of none",
+        "optimizer lamb (beta1 0.9, beta2 0.999, eps 1e-06) (recipe quick: muon (momentum 0.9, ratio 0.35))",
+        "clip 1.0 (recipe quick: none)",
+        "mixing mixup (alpha 0.2), cutmix (alpha 1.0) (recipe quick: none)",
+        "average ema (decay 0.9, every 1, begins 0) (recipe quick: none)",
     ]
     without = with_settings(NAMED["torchvision-v2"], ("average=none", "stochastic_depth=0.1"))
     told = list(departures(without, data, designs.plan("plain-20", classes=4)))
-    assert any(line.startswith("average is none in place of ema (decay 0.99") for line in told)
-    assert "no residual is lost at random: the network has no shortcut that would go on alone" in told
+    assert any(line.startswith("average none (recipe torchvision-v2: ema (decay 0.99") for line in told)
+    assert "stochastic depth has no effect: no shortcuts" in told
 
 
 def test_a_run_stopped_on_its_last_step_can_be_tested_again(tmp_path: Path) -> None:

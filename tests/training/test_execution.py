@@ -92,14 +92,14 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("group", "size", "how"),
     [
-        (None, 1, "fp32 on cpu, channels-last, 1 process, of a batch 16 images each, in 1 pass of norm groups of 16"),
-        (None, 2, "fp32 on cpu, channels-last, 2 processes, of a batch 8 images each, in 1 pass of norm groups of 8"),
-        (4, 1, "fp32 on cpu, channels-last, 1 process, of a batch 16 images each, in 4 passes of norm groups of 4"),
-        (4, 2, "fp32 on cpu, channels-last, 2 processes, of a batch 8 images each, in 2 passes of norm groups of 4"),
+        (None, 1, "fp32 on cpu, channels-last, 1 process, batch 16, BN statistics over 16"),
+        (None, 2, "fp32 on cpu, channels-last, 2 processes, batch 8 each, BN statistics over 8"),
+        (4, 1, "fp32 on cpu, channels-last, 1 process, batch 16, BN statistics over 4"),
+        (4, 2, "fp32 on cpu, channels-last, 2 processes, batch 8 each, BN statistics over 4"),
     ],
 )
 def test_what_is_about_to_happen_is_said(group: int | None, size: int, how: str, tmp_path: Path) -> None:
-    """The global batch, who has which share of it in how many passes, precision, device and layout."""
+    """The global batch, the share of each process, the images of one BN statistic, precision, device and layout."""
     said: list[tuple[str, str]] = []
     experiment = replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, epochs=1, norm_group=group))
 

@@ -141,8 +141,8 @@ def test_a_finished_run_is_left_alone(unbroken: Run) -> None:
 def test_a_run_that_was_never_begun_begins(unbroken: Run, tmp_path: Path) -> None:
     """`--resume auto` in a new folder says what is other than in the recipe, and that it starts from the beginning."""
     assert resumed(tmp_path / "run") == [
-        f"3 epochs in place of the {NAMED['quick'].epochs} of quick",
-        f"batch is 16 in place of {NAMED['quick'].batch}",
+        f"3 epochs (recipe quick: {NAMED['quick'].epochs})",
+        f"batch 16 (recipe quick: {NAMED['quick'].batch})",
         "Flip is left out: mirrored images of synthetic:size=8,channels=1,classes=4,images=96 lose their class",
         "no valid checkpoint: starts from the beginning",
     ]

@@ -56,7 +56,7 @@ SAVING: Mapping[str, str] = {
 """What makes a verb need less memory, said where there was too little."""
 
 MOMENT = 1.0
-"""Seconds after which a process still lives only if no other of its world has failed."""
+"""Grace period in seconds before this rank takes an error for its own: another rank that failed ends all sooner."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,7 +94,7 @@ def _doing(words: Sequence[str]) -> str:
 def _tell(text: str, *, alone: bool = False) -> None:
     """One line on standard error, of the leading process where several work together.
 
-    Another one that may have met it alone says so if it still lives when the leading one would have ended all.
+    Another rank that met it alone reports it if it is still running after that grace period.
     """
     if not leading():
         if not alone:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resatlas.cli.outcome import plain
 
-if TYPE_CHECKING:  # a watcher needs no torch to be described
+if TYPE_CHECKING:  # describing a watcher needs no torch
     from resatlas.runs.store import Run
     from resatlas.training.loop import TrainingPlan
     from resatlas.training.session import Watcher
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # a watcher needs no torch to be described
 
 @contextmanager
 def watcher(*, quiet: bool) -> "Iterator[Watcher]":
-    """Someone who writes progress to standard error, or nobody."""
+    """A progress reporter on standard error; a no-op if quiet."""
     from resatlas.training.session import UNWATCHED
 
     if quiet:
@@ -37,13 +37,13 @@ def on_terminal() -> bool:
 
 
 def say(text: str) -> None:
-    """A line to standard error, or to nobody: a training does not end because its log is full or its reader gone."""
+    """Write a line to standard error; a training does not end because its log is full or its reader has gone."""
     with suppress(OSError):
         print(plain(text), file=sys.stderr, flush=True)
 
 
 SILENCE_SECONDS = 30
-"""After which an epoch that takes longer is told of by a line."""
+"""Seconds after which a longer epoch writes a line of progress."""
 
 
 class Clock:
@@ -53,7 +53,7 @@ class Clock:
         self._from, self._total, self._started = done, total, time.monotonic()
 
     def seconds_left(self, done: int) -> float:
-        """Seconds that the other steps will take at the pace so far."""
+        """Seconds that the remaining steps take at the pace so far."""
         return (time.monotonic() - self._started) / max(done - self._from, 1) * (self._total - done)
 
 
@@ -69,17 +69,12 @@ def opening(run: "Run", training: "TrainingPlan", state: "TrainState") -> tuple[
     )
     share = ceil(recipe.batch / world.size)
     group = min(recipe.norm_group or share, recipe.batch)
-    passes = ceil(share / min(share, group))
     how = (
-        f"{training.precision} on {training.device}, {experiment.layout}, {_counted(world.size, 'process')}, "
-        f"of a batch {share} images each, in {_counted(passes, 'pass')} of norm groups of {group}"
+        f"{training.precision} on {training.device}, {experiment.layout}, "
+        + (f"{world.size} processes, batch {share} each, " if world.size > 1 else f"1 process, batch {share}, ")
+        + f"BN statistics over {group}"
     )
     return what, how
-
-
-def _counted(number: int, noun: str) -> str:
-    """1 pass, 2 passes."""
-    return f"{number} {noun}{'es' if number > 1 else ''}"
 
 
 def _plain() -> "Watcher":

@@ -103,10 +103,10 @@ def _experiment_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--recipe", default="quick", metavar="R", help="how to train (default: quick)")
     group.add_argument(
-        "--epochs", type=int, metavar="N", help="epochs, in place of the recipe's; its schedule is scaled exactly"
+        "--epochs", type=int, metavar="N", help="epochs (default: the recipe's); the schedule is scaled exactly"
     )
-    group.add_argument("--lr", metavar="X", help="highest learning rate, in place of the recipe's (schedule.peak)")
-    group.add_argument("--batch", metavar="N", help="images of a batch, in place of the recipe's")
+    group.add_argument("--lr", metavar="X", help="peak learning rate, schedule.peak (default: the recipe's)")
+    group.add_argument("--batch", metavar="N", help="batch size (default: the recipe's)")
     group.add_argument("--init-from", type=Path, metavar="FILE", help="weights of any source to start from")
     group.add_argument(
         "--weights",

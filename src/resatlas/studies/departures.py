@@ -1,4 +1,4 @@
-"""What a training does otherwise than the recipe whose name it has."""
+"""How a training differs from the recipe that it names."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -14,7 +14,7 @@ from resatlas.recipes.schedule import turns
 
 
 def departures(recipe: Recipe, data: DataSet, plan: Plan) -> Iterator[str]:
-    """A sentence for everything that a training does otherwise than the recipe of that name says."""
+    """A sentence for each difference between a training and the recipe that it names."""
     named = recipes.NAMED.get(recipe.name)
     if named:
         yield from _otherwise(recipe, named)
@@ -24,23 +24,24 @@ def departures(recipe: Recipe, data: DataSet, plan: Plan) -> Iterator[str]:
     strange = [rate for rate in rates if rate not in recipe.dropouts]
     if strange:
         usual = " or ".join(f"{rate:g}" for rate in recipe.dropouts)
-        yield f"the network drops out at a rate of {strange[0]:g}; {recipe.name} goes with {usual}"
+        yield f"dropout rate of the network {strange[0]:g} (recipe {recipe.name}: {usual})"
     streams = [stream for _, unit in plan.units for stream in unit.streams]
     if recipe.stochastic_depth and all(stream.shortcut is None for stream in streams):
-        yield "no residual is lost at random: the network has no shortcut that would go on alone"
+        yield "stochastic depth has no effect: no shortcuts"
 
 
 def _otherwise(recipe: Recipe, named: Recipe) -> Iterator[str]:
     """A sentence for every value in which a recipe differs from the one of its name."""
     if recipe.iterations != named.iterations and recipe.iterations:
-        yield f"{recipe.iterations:,} iterations in place of the {named.iterations or named.epochs:,} of {named.name}"
+        usual = f"{named.iterations:,}" if named.iterations else f"{named.epochs:,} epochs"
+        yield f"{recipe.iterations:,} iterations (recipe {named.name}: {usual})"
     elif (named.epochs, named.iterations) != (recipe.epochs, recipe.iterations):
         drops = [f"{float(turn * recipe.epochs):g}" for turn in turns(recipe.schedule) if turn]
-        scaled = f", its learning rate turning after {', '.join(drops)} of them" if drops else ""
-        yield f"{recipe.epochs} epochs in place of the {named.epochs} of {recipe.name}{scaled}"
+        scaled = f"; its schedule changes after {', '.join(drops)} epochs" if drops else ""
+        yield f"{recipe.epochs} epochs (recipe {recipe.name}: {named.epochs}){scaled}"
     for path, own, usual in _differences(recipe, named):
         if path not in ("epochs", "iterations"):
-            yield f"{path} is {_told(own)} in place of {_told(usual)}"
+            yield f"{path} {_described(own)} (recipe {named.name}: {_described(usual)})"
 
 
 def _differences(own: object, usual: object, before: str = "") -> Iterator[tuple[str, object, object]]:
@@ -53,13 +54,13 @@ def _differences(own: object, usual: object, before: str = "") -> Iterator[tuple
             yield path, mine, theirs
 
 
-def _told(value: object) -> str:
+def _described(value: object) -> str:
     """A value in words: of a part its kind and its own values."""
     if value is None or value == ():
         return "none"
     if isinstance(value, tuple):
-        return ", ".join(map(_told, value))
+        return ", ".join(map(_described, value))
     if not is_dataclass(value):
         return str(value)
-    own = ", ".join(f"{each.name} {_told(getattr(value, each.name))}" for each in fields(value))
+    own = ", ".join(f"{each.name} {_described(getattr(value, each.name))}" for each in fields(value))
     return f"{kind_of(type(value))} ({own})" if own else kind_of(type(value))  # type: ignore[arg-type]

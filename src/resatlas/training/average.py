@@ -22,9 +22,9 @@ def follow(average: Network, network: Network, ema: Ema, *, step: int, progress:
     """
     if step % ema.every:
         return
-    heard = 1.0 if step == 0 or progress < ema.begins else 1 - ema.decay
+    weight = 1.0 if step == 0 or progress < ema.begins else 1 - ema.decay
     for old, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if old.is_floating_point() and heard < 1:
-            old.lerp_(new, heard)
+        if old.is_floating_point() and weight < 1:
+            old.lerp_(new, weight)
         else:
             old.copy_(new)
