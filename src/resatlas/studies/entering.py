@@ -1,4 +1,4 @@
-"""The run of a prepared training: begun, continued, or begun anew where nothing was trained; its end made sure first.
+"""The run of a prepared training: begun, continued, or begun anew where nothing was trained; and sealed at its end.
 
 Everything that can be refused is refused before a folder is begun: the device, the weights, images that cannot be
 read. So a refusal leaves no folder behind.
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from resatlas.data.identity import Role
 from resatlas.data.verifying import Looked
-from resatlas.errors import DataError
+from resatlas.errors import CheckpointError, DataError
 from resatlas.runs.amendments import Amendment, PartImages, amend, as_carried_out, record_unreadable
+from resatlas.runs.decoding import decode_run
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.names import FIRST
 from resatlas.runs.restarting import clear, trained_nothing
+from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run, begin, find
 from resatlas.studies.checks import check_machine, check_weights
-from resatlas.studies.finishing import finish
 from resatlas.studies.own_images import check_readable, compared, differ_text, listed, look
 from resatlas.training.execution import Execution, device_of
 
@@ -135,3 +136,19 @@ def settled(experiment: Experiment, execution: Execution, watcher: "Watcher") ->
     precision, reason = chosen(device_of(execution.device))
     watcher.on_note(f"precision auto is {precision}, here and wherever the run goes on: {reason}")
     return replace(experiment, precision=precision)
+
+
+def finish(run: Run) -> None:
+    """Seal a run that has its results, once its files agree with each other.
+
+    Raises: CheckpointError if its last checkpoint is not valid; FolderError if its files disagree.
+    """
+    from resatlas.training.checkpoint import MANIFEST, newest_valid
+
+    last, rejected = newest_valid(run.checkpoints)
+    if last is None or rejected:
+        raise CheckpointError(f"{run.folder} has no valid checkpoint of its end")
+    found = decode_run(run.folder)
+    if found.seal is None:
+        write_seal(run.folder, checkpoint=last.name, manifest=last / MANIFEST)
+    run.set_status("finished", epoch=found.outcome.epochs)

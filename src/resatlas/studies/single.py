@@ -27,8 +27,7 @@ from resatlas.runs.store import Run
 from resatlas.studies.checks import check_folder, check_still_own
 from resatlas.studies.counting import counted
 from resatlas.studies.departures import departures
-from resatlas.studies.entering import entered
-from resatlas.studies.finishing import finish
+from resatlas.studies.entering import entered, finish
 from resatlas.studies.own_images import recorded_failures
 from resatlas.training.execution import Execution, determinism, device_of
 from resatlas.training.skipping import CAP
