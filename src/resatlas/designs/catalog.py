@@ -14,26 +14,23 @@ from resatlas.arch.expand import expand
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.designs import aliases, dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
-from resatlas.designs.setting import TASKS, Design
+from resatlas.designs.family import Family
+from resatlas.designs.tasks import TASKS, Design
 from resatlas.errors import BlueprintError, DesignError, UnknownName, quoted, unknown
 
-FAMILIES: Mapping[str, type[Any]] = {
-    design.family: design
-    for design in (
-        resnet.ResNet,
-        resnet.Plain,
-        preact_resnet.PreActResNet,
-        wide_resnet.WideResNet,
-        resnext.ResNeXt,
-        pyramidnet.PyramidNet,
-        dmrnet.DmrNet,
-        dmrnet.DilNet,
+FAMILIES: Mapping[str, Family] = {
+    family.name: family
+    for family in (
+        resnet.RESNET,
+        resnet.PLAIN,
+        preact_resnet.PREACT_RESNET,
+        wide_resnet.WIDE_RESNET,
+        resnext.RESNEXT,
+        pyramidnet.PYRAMIDNET,
+        dmrnet.DMRNET,
+        dmrnet.DILNET,
     )
 }
-
-_MODULES = (resnet, preact_resnet, wide_resnet, resnext, pyramidnet, dmrnet)
-
-_NAMES = frozenset(name for module in _MODULES for name in module.NAMED)
 
 _ALIASES: Mapping[str, str] = {"resnet-18": "resnet-18-B", "resnet-34": "resnet-34-B"}
 
@@ -62,6 +59,21 @@ class Entry:
         )
 
 
+def family_of(design: Design) -> Family:
+    """The family whose file defines the class of a design."""
+    return next(family for family in FAMILIES.values() if type(design) in (family.design, *family.others))
+
+
+def same_network(one: Entry, other: Entry) -> bool:
+    """Whether two entries are one network for the same images, whatever they are called."""
+    return (one.blueprint, one.image) == (other.blueprint, other.image)
+
+
+def names_of(entry: Entry) -> tuple[str, ...]:
+    """Every name that the catalogue has for this very network, in its order."""
+    return tuple(known.name for known in named().values() if same_network(known, entry))
+
+
 def resolve(text: str) -> Entry:
     """The entry that a DESIGN text means: a name, a name or a family with knobs, or a TOML file.
 
@@ -82,7 +94,7 @@ def resolve(text: str) -> Entry:
             classes=file.classes,
         )
     if name in FAMILIES:
-        return _entry(text, _with_knobs(FAMILIES[name], {}, knobs, name))
+        return _entry(text, _with_knobs(FAMILIES[name].design, {}, knobs, name))
     design = _design(name)
     if colon:
         design = _with_knobs(type(design), _given(design), knobs, name)
@@ -103,7 +115,8 @@ def alias_note(text: str) -> str | None:
     if meant == text:
         return None
     name, known = (each.partition(":")[0] for each in (text, meant))
-    tag = name.partition(".")[2] if name not in aliases.PEERS and name.partition(".")[0] in aliases.PEERS else ""
+    peers = aliases.peers(FAMILIES)
+    tag = name.partition(".")[2] if name not in peers and name.partition(".")[0] in peers else ""
     whose = ", as torchvision and timm build it" if known.endswith("-v1.5") else ""
     return f"{name} is {known} here{whose}" + (f"; {quoted(tag)} names weights, and none are loaded" if tag else "")
 
@@ -119,7 +132,7 @@ def _spelling(name: str) -> aliases.Spelling:
         return aliases.Spelling(name=name)
     if known:
         return aliases.Spelling(name=name)
-    return aliases.meaning(name, grammar=_literally, families=FAMILIES, named=_NAMES)
+    return aliases.meaning(name, grammar=_literally, families=FAMILIES)
 
 
 @cache
@@ -129,8 +142,8 @@ def named() -> Mapping[str, Entry]:
     Raises: DesignError if two files claim one name.
     """
     entries: dict[str, Entry] = {}
-    for module in _MODULES:
-        for name, design in module.NAMED.items():
+    for family in FAMILIES.values():
+        for name, design in family.named.items():
             if name in entries:
                 raise DesignError(f'two designs are called "{name}"')
             entries[name] = _entry(name, design)
@@ -200,17 +213,13 @@ def _literally(name: str) -> Design | None:
 
     Raises: DesignError if the grammar has the name and the family no such network.
     """
-    for module in _MODULES:
-        if name in module.NAMED:
-            return module.NAMED[name]
+    for family in FAMILIES.values():
+        if name in family.named:
+            return family.named[name]
     if name in _ALIASES:
         return _literally(_ALIASES[name])
-    for module in _MODULES:
-        match = module.NAME.fullmatch(name)
-        design = module.named(match) if match else None
-        if design:
-            return design
-    return None
+    designs = (family.grammar.design(name) for family in FAMILIES.values())
+    return next((design for design in designs if design), None)
 
 
 def _entry(name: str, design: Design) -> Entry:

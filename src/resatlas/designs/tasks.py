@@ -71,9 +71,13 @@ def stem(setting: Setting, width: int, after: tuple[Rule, ...] = (Norm(), Relu()
     return Stem(kernel=7, width=width, stride=2, after=after, pool=MaxPool())
 
 
+PAPER_BASES: Mapping[Setting, int] = {"cifar": 16, "imagenet": 64}
+"""The papers' unmultiplied first widths."""
+
+
 def paper_base(setting: Setting) -> int:
     """The papers' unmultiplied first width: 16 on CIFAR, 64 on ImageNet."""
-    return 16 if setting == "cifar" else 64
+    return PAPER_BASES[setting]
 
 
 def equal_stages(what: str, depth: int, *, step: int, rest: int) -> tuple[int, int, int]:
