@@ -1,18 +1,19 @@
 """The papers that a network uses: those that its parts come from, and the one that it stands in."""
 
-from resatlas.designs.catalog import FAMILIES, Entry, family_of
+from resatlas.designs.catalog import Entry, families, family_of
 from resatlas.designs.family import Paper
 
 
 def papers() -> tuple[Paper, ...]:
     """The papers of all families, in the order of their numbers on arXiv."""
-    known = {family.paper.key: family.paper for family in FAMILIES.values()}
+    known = {family.paper.key: family.paper for family in families().values()}
     return tuple(sorted(known.values(), key=lambda paper: paper.arxiv))
 
 
 def papers_of(entry: Entry) -> tuple[Paper, ...]:
     """Exactly the papers that a network uses, in the order in which they appeared."""
-    own = family_of(entry.design).paper if entry.design else None
+    family = family_of(entry.design) if entry.design else None
+    own = family.paper if family else None
     return tuple(paper for paper in papers() if paper is own or paper.used_in(entry.blueprint))
 
 

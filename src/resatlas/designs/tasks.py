@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from resatlas.arch.blueprint import MOST_UNITS, Blueprint, Stem
 from resatlas.arch.ops import MaxPool, Norm, Relu, Shape
@@ -25,6 +25,7 @@ IMAGENET_BASIC = (18, 34)
 """Depths with basic units; the others have bottlenecks."""
 
 
+@runtime_checkable
 class Design(Protocol):
     """A paper's knobs: they check themselves, and `blueprint` says them in our vocabulary."""
 

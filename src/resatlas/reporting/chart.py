@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Literal
 
-from resatlas.designs.catalog import FAMILIES
+from resatlas.designs.catalog import FAMILIES, families
 from resatlas.reporting.figure import Spec
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -65,7 +65,7 @@ Kind = Literal["linear", "log", "symlog"]
 
 def look_of(family: str) -> tuple[str, str]:
     """The colour and the shape of a family, the same in all charts."""
-    known = FAMILIES.get(family)
+    known = families().get(family)
     return (known.colour, known.shape) if known else OTHER
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import stdev
 
 from resatlas.arch.codec import encode
-from resatlas.designs.catalog import FAMILIES
+from resatlas.designs.catalog import families
 from resatlas.recipes.recipe import Recipe
 from resatlas.reporting import seconds
 from resatlas.reporting.bounds import equal
@@ -120,7 +120,7 @@ def _tuning(groups: Sequence[Group]) -> Iterator[str]:
         told = listed(f"{design} by {count}" for design, count in counts.items())
         yield f"unequal tuning: recipes tried are of {told}; the best of several errs less by choice alone"
     for name in sorted({group.experiment.recipe.name for group in groups}):
-        homes = [family.name for family in FAMILIES.values() if name in family.recipes]
+        homes = [family.name for family in families().values() if name in family.recipes]
         followers = [group for group in groups if group.experiment.recipe.name == name]
         strangers = sorted({group.row.family for group in followers} - set(homes))
         at_home = sorted({group.row.family for group in followers} & set(homes))

@@ -9,7 +9,7 @@ from typing import Any
 
 from resatlas.arch.cost import Cost
 from resatlas.arch.ops import Shape
-from resatlas.designs.catalog import FAMILIES, knobs_in, resolve
+from resatlas.designs.catalog import families, knobs_in, resolve
 from resatlas.designs.solver.space import Knobs, Line, Row, Size, Space, base_size, rebased, rows, sizes_of, space_of
 from resatlas.designs.solver.spelling import head_knobs, names
 from resatlas.designs.tasks import Design
@@ -94,7 +94,7 @@ def solve(
     found = _nearest_first(space, budget, ())
     if "base" in space.knobs or found[0].deviation <= budget.tolerance:
         return _solutions(found, budget, space.bounds)
-    paper = FAMILIES[family].bases[space.example.setting]
+    paper = families()[family].bases[space.example.setting]
     bases = base_size(paper)
     for base in sorted(set(map(int, bases.values)) - {paper}, key=lambda each: (abs(each - paper), each)):
         try:
@@ -208,9 +208,9 @@ def knobs_of(family: str, words: Iterable[str]) -> Knobs:
 
 
 def _knobs_class(family: str) -> type[Any]:
-    if family not in FAMILIES:
-        raise UnknownName(unknown("family", family, FAMILIES))
-    return FAMILIES[family].design
+    if family not in families():
+        raise UnknownName(unknown("family", family, families()))
+    return families()[family].design
 
 
 UNIT_WEIGHTS = 69_632

@@ -11,7 +11,7 @@ from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.cost import Cost
 from resatlas.arch.ops import Shape
 from resatlas.arch.widths import PerStage, pyramid_width
-from resatlas.designs.catalog import FAMILIES
+from resatlas.designs.catalog import families
 from resatlas.designs.solver.price import priced, repeating
 from resatlas.designs.tasks import TASKS, Design
 from resatlas.errors import DepthError, DesignError, GroupsError, WidthError
@@ -72,7 +72,7 @@ class Space:
 
         Raises: DesignError if there is none.
         """
-        return FAMILIES[self.family].design(**{**self.knobs, **knobs})
+        return families()[self.family].design(**{**self.knobs, **knobs})
 
     def cost(self, knobs: Knobs) -> Cost:
         """What the member with these knobs costs.
@@ -142,7 +142,7 @@ def _members(family: str, knobs: Knobs, depths: Sequence[int | Fraction], sizes:
         members: list[Design] = []
         for depth in depths:
             try:
-                members.append(FAMILIES[family].design(**{**knobs, **chosen, "depth": depth}))
+                members.append(families()[family].design(**{**knobs, **chosen, "depth": depth}))
             except WidthError as error:  # at every depth
                 refused = error
                 break
@@ -241,8 +241,8 @@ def sizes_of(family: str) -> tuple[Size, ...]:
 
     A whole number is searched in every size; of the depths, those that the family has.
     """
-    hints = get_type_hints(FAMILIES[family].design)
+    hints = get_type_hints(families()[family].design)
     return tuple(
         Size(knob=knob, values=tuple(map(Fraction, values)) if hints[knob] is Fraction else values)
-        for knob, values in FAMILIES[family].sizes.items()
+        for knob, values in families()[family].sizes.items()
     )

@@ -7,7 +7,7 @@ from itertools import product
 from string import Formatter
 from typing import Any
 
-from resatlas.designs.catalog import FAMILIES, resolve
+from resatlas.designs.catalog import families, resolve
 from resatlas.designs.family import Grammar
 from resatlas.designs.tasks import Design
 from resatlas.errors import DesignError, UsageError
@@ -32,7 +32,7 @@ def names(family: str, knobs: Mapping[str, Any]) -> Iterator[str]:
 
     The setting is said by what stands in front.
     """
-    grammar = FAMILIES[family].grammar
+    grammar = families()[family].grammar
     words = {knob: grammar.words.get(str(value), _decimal(value)) for knob, value in knobs.items()}
     head = grammar.head.format_map(words)
     free = [knob for knob in knobs if knob not in (*head_knobs(family), "setting")]
@@ -46,7 +46,7 @@ def names(family: str, knobs: Mapping[str, Any]) -> Iterator[str]:
 
 def head_knobs(family: str) -> tuple[str, ...]:
     """The knobs that every name of a family says."""
-    return tuple(knob for _, knob, _, _ in Formatter().parse(FAMILIES[family].grammar.head) if knob)
+    return tuple(knob for _, knob, _, _ in Formatter().parse(families()[family].grammar.head) if knob)
 
 
 def _choices(grammar: Grammar, knob: str, value: object) -> Iterator[tuple[str, str]]:
@@ -71,7 +71,7 @@ def _means(text: str, design: Design) -> bool:
 
 def _stated(design: Design) -> dict[str, Any]:
     """The knobs that are not what the family gives them, and those in the head of its names."""
-    head = FAMILIES[design.family].grammar.head
+    head = families()[design.family].grammar.head
     given = {each.name: getattr(design, each.name) for each in fields(design)}  # type: ignore[arg-type]
     return {knob: value for knob, value in given.items() if f"{{{knob}}}" in head or value != _default(design, knob)}
 

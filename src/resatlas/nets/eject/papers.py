@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from resatlas.designs.catalog import FAMILIES, Entry, family_of
+from resatlas.designs.catalog import Entry, families, family_of
 
 
 class Origin(NamedTuple):
@@ -14,6 +14,7 @@ class Origin(NamedTuple):
 
 def origin(entry: Entry) -> Origin:
     """Where the network of an entry comes from; a cross has no paper of its own."""
-    if entry.design is None:
+    own = family_of(entry.design) if entry.design else None
+    if own is None:
         return Origin("Network", ())
-    return Origin(FAMILIES[entry.family].label, family_of(entry.design).sources(entry.design))
+    return Origin(families()[entry.family].label, own.sources(entry.design))
