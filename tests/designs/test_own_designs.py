@@ -14,6 +14,7 @@ from resatlas.arch.ops import Shape
 from resatlas.cli.main import main
 from resatlas.designs import catalog
 from resatlas.designs.catalog import resolve
+from resatlas.designs.plugins import GROUP
 from resatlas.designs.resnet import ResNet
 from resatlas.errors import DesignError, UnknownName, UsageError
 from resatlas.recipes.catalog import NAMED as RECIPES
@@ -157,7 +158,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "toys-1.0.dist-info"
     folder.mkdir()
     lines = "\n".join(f"{name} = {value}" for name, value in points.items())
-    (folder / "entry_points.txt").write_text(f"[{catalog.GROUP}]\n{lines}\n", encoding="utf-8")
+    (folder / "entry_points.txt").write_text(f"[{GROUP}]\n{lines}\n", encoding="utf-8")
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n", encoding="utf-8")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     return tmp_path

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.blueprint_file import read_blueprint
@@ -15,12 +15,9 @@ from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.designs import aliases, dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
 from resatlas.designs.family import Family
+from resatlas.designs.plugins import families_of_packages
 from resatlas.designs.tasks import TASKS, Design
 from resatlas.errors import BlueprintError, DesignError, UnknownName, UsageError, quoted, unknown
-from resatlas.values.notes import once
-
-if TYPE_CHECKING:  # which takes longer to import than to describe a network
-    from importlib.metadata import EntryPoint
 
 FAMILIES: Mapping[str, Family] = {
     family.name: family
@@ -37,37 +34,10 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-GROUP = "resatlas.families"
-"""The entry points under which installed packages offer families of their own."""
-
-
 @cache
 def installed() -> Mapping[str, Family]:
-    """The families of installed packages, which are imported where the names here do not suffice.
-
-    One that fails, is not a `Family` or takes a name that is taken is left out, with a note.
-    """
-    from importlib.metadata import entry_points
-
-    families: dict[str, Family] = {}
-    for point in entry_points(group=GROUP):
-        try:
-            family = point.load()
-        except Exception as error:  # other people's code can fail in any way
-            once(f"plugin {point.value}", _left_out(point, f"{type(error).__name__}: {error}"))
-            continue
-        if not isinstance(family, Family):
-            once(f"plugin {point.value}", _left_out(point, f"a Family is expected, not a {type(family).__name__}"))
-        elif family.name in FAMILIES or family.name in families:
-            once(f"plugin {point.value}", _left_out(point, f"there is a family {family.name} already"))
-        else:
-            families[family.name] = family
-    return families
-
-
-def _left_out(point: "EntryPoint", why: str) -> str:
-    package = f" of {point.dist.name}" if point.dist else ""
-    return f"the family {quoted(point.name)}{package} ({point.value}) is left out: {why}"
+    """The families of installed packages, which are imported where the names here do not suffice."""
+    return families_of_packages(taken=FAMILIES)
 
 
 def families() -> dict[str, Family]:
