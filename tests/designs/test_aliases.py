@@ -5,14 +5,16 @@ import torch
 from torch import nn
 
 from resatlas.cli.main import main
-from resatlas.designs.aliases import PEERS
-from resatlas.designs.catalog import alias_note, canonical, named, resolve
+from resatlas.designs.aliases import peers
+from resatlas.designs.catalog import FAMILIES, alias_note, canonical, named, resolve
 from resatlas.errors import DepthError, UnknownName
 from resatlas.nets.network import build
 from resatlas.nets.sources import dialect_for, key_of
 from resatlas.nets.traits import differing, traits
 from resatlas.runs.experiment import Experiment
 from tests.oracles.peers import peer
+
+PEERS = peers(FAMILIES)
 
 SPELLINGS = {
     "resnet20": "resnet-20",

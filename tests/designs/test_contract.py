@@ -15,7 +15,7 @@ import pytest
 from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan, from_json, layers, to_json
 from resatlas.designs.catalog import FAMILIES, Entry, named
-from resatlas.designs.setting import TASKS
+from resatlas.designs.tasks import TASKS
 from tests.arch.test_expand import PATH
 
 COUNTS = Path(__file__).parents[1] / "golden" / "counts.csv"

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,27 +11,25 @@ from hypothesis import strategies as st
 
 from resatlas.arch.cost import cost_by_path
 from resatlas.arch.ops import Shape
-from resatlas.designs import dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
 from resatlas.designs.catalog import FAMILIES, matching, named, resolve
 from resatlas.designs.dmrnet import DilNet, DmrNet, FusedNet, IjcaiResNet
 from resatlas.designs.preact_resnet import PreActResNet
 from resatlas.designs.pyramidnet import PyramidNet
 from resatlas.designs.resnet import Plain, ResNet
 from resatlas.designs.resnext import ResNeXt
-from resatlas.designs.setting import IMAGENET_UNITS, Design
+from resatlas.designs.tasks import IMAGENET_UNITS, Design
 from resatlas.designs.wide_resnet import WideResNet
 from resatlas.errors import BlueprintError, DesignError, UnknownName, UsageError
-
-MODULES: tuple[Any, ...] = (resnet, preact_resnet, wide_resnet, resnext, pyramidnet, dmrnet)
 
 NEEDED: dict[str, str] = {"pyramidnet": ",alpha=48"}
 """What a family needs beside its depth."""
 
 
 def claims(name: str) -> list[Design]:
-    """What each file's grammar makes of a name, where it makes anything."""
-    matches = ((module, module.NAME.fullmatch(name)) for module in MODULES)
-    return [design for module, match in matches if match and (design := module.named(match))]
+    """What each grammar makes of a name, where it makes anything; families of one file share theirs."""
+    readers = dict.fromkeys(family.grammar.read for family in FAMILIES.values())
+    grammars = [next(f.grammar for f in FAMILIES.values() if f.grammar.read is reader) for reader in readers]
+    return [design for grammar in grammars if (design := grammar.design(name))]
 
 
 @pytest.mark.parametrize(
@@ -315,7 +313,9 @@ def test_what_learns_nothing_shifts_no_weights(usual: str, other: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_choice_takes_a_word_that_is_none_of_its_own(family: str) -> None:
     """Every knob that chooses between words refuses any other, none included where it must be given."""
-    choices = {knob: kind for knob, kind in get_type_hints(FAMILIES[family]).items() if get_origin(kind) is not None}
+    choices = {
+        knob: kind for knob, kind in get_type_hints(FAMILIES[family].design).items() if get_origin(kind) is not None
+    }
     for knob, kind in choices.items():
         if type(None) not in get_args(kind) and knob != "family":
             with pytest.raises(BlueprintError):

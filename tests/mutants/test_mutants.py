@@ -1,7 +1,7 @@
 """Every wrong network that we can think of is caught by a named check; the report says by which.
 
-A mutant is a known mistake (`designs.mistakes`, `designs.lapses`), built from a blueprint or plan of its own, or a slip
-made in a built network.
+A mutant is a known mistake (`designs.mistakes`, `designs.plan_mistakes`), built from a blueprint or plan of its own, or
+a slip made in a built network.
 It is held against what is right: the counts of the right design, a second forward pass written from the paper, and
 where its parameters should start. One that nothing catches would be a check that is missing.
 """

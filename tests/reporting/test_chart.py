@@ -7,7 +7,7 @@ from typing import Any, get_args
 import altair as alt
 import pytest
 
-from resatlas.reporting.chart import LOOKS
+from resatlas.designs.catalog import FAMILIES
 from resatlas.reporting.figure import Figure
 from resatlas.reporting.overview import charts
 from resatlas.runs.collection import View
@@ -92,12 +92,11 @@ def test_an_outlier_squeezes_no_other_design(tmp_path: Path, equal: list[Run]) -
 
 def test_a_family_has_one_colour(equal: list[Run]) -> None:
     """In every chart, whichever families stand beside it."""
-    known = {family: colour for family, (colour, _) in LOOKS.items()}
+    known = {name: family.colour for name, family in FAMILIES.items()}
     for runs in (equal, equal[3:9]):
         for each in drawn("budget", runs).values():
             scale = each.spec["encoding"]["color"]["scale"]
             assert dict(zip(scale["domain"], scale["range"], strict=True)).items() <= known.items()
-    assert len({colour for colour, _ in LOOKS.values()}) == len(LOOKS)
 
 
 def test_designs_of_a_family_have_dashes_of_their_own(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from resatlas.analysis.subject import Subject
 from resatlas.arch.ops import Scale
 from resatlas.arch.plan import Plan
 from resatlas.arch.streams import SKIPS
-from resatlas.designs.catalog import resolve
 from resatlas.designs.dmrnet import DmrNet
 from resatlas.errors import DesignError
 from resatlas.nets.network import Network
@@ -143,7 +142,7 @@ def _missing(subject: Subject, known: set[str]) -> Iterator[str]:
     """The commands of the runs that are not there; an effect is that of runs, not of algebra."""
     missing = [matrix for matrix in MATRICES if matrix not in known]
     experiment = subject.run.experiment
-    design = resolve(experiment.design).design
+    design = experiment.entry.design
     if not missing:
         return
     if not isinstance(design, DmrNet):

@@ -2,9 +2,9 @@
 
 import argparse
 
+from resatlas.cli.designs import design_named
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import Together
-from resatlas.designs.catalog import resolve
 from resatlas.designs.citations import bibtex, papers_of
 
 OPTIONS: Together = {}
@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """BibTeX of exactly the papers whose parts the network has."""
-    papers = papers_of(resolve(options.design))
+    papers = papers_of(design_named(options.design))
     data = [
         {
             "key": paper.key,

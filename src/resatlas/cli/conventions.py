@@ -9,8 +9,7 @@ from resatlas.arch.plan import Plan
 from resatlas.arch.stride import StridePlace, stride_place, twin
 from resatlas.arch.text import aligned
 from resatlas.cli.figures import printed_line
-from resatlas.designs.alike import names_of
-from resatlas.designs.catalog import Entry
+from resatlas.designs.catalog import Entry, names_of
 from resatlas.designs.verdicts import verdicts
 
 

@@ -12,10 +12,11 @@ from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan
 from resatlas.arch.text import render
 from resatlas.cli.conventions import conventions_data, conventions_text, counted
+from resatlas.cli.designs import design_named
 from resatlas.cli.figures import printed_line, published_data, published_table
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import A_DESIGN, ALWAYS, Together
-from resatlas.designs.catalog import Entry, resolve
+from resatlas.designs.catalog import Entry
 from resatlas.designs.counting import classifiers
 from resatlas.designs.published import published_of
 from resatlas.designs.verdicts import verdicts
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
 def _network(options: argparse.Namespace) -> Outcome:
     """The plan as text, or its numbers as JSON; what was printed and published beside it."""
-    entry = resolve(options.design)
+    entry = design_named(options.design)
     plan = entry.plan(image=options.image, classes=options.classes)
     data = _data(entry, plan)
     head = _head(data)

@@ -3,9 +3,9 @@
 import argparse
 
 from resatlas.cli.describe_verb import image_shape
+from resatlas.cli.designs import design_named
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together
-from resatlas.designs.catalog import resolve
 from resatlas.nets.eject.source import source
 
 OPTIONS: Together = {"--classes": ALWAYS, "--image": ALWAYS}
@@ -20,6 +20,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """The source of the network."""
-    entry = resolve(options.design)
+    entry = design_named(options.design)
     text = source(entry, image=options.image, classes=options.classes, design=options.design)
     return Outcome({"name": entry.name, "source": text}, text.rstrip("\n"))

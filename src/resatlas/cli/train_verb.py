@@ -9,11 +9,12 @@ from typing import Any, get_args
 from resatlas.arch.codec import decode
 from resatlas.arch.text import aligned
 from resatlas.cli import launching
+from resatlas.cli.designs import design_named
 from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
 from resatlas.cli.outcome import Outcome, plain
 from resatlas.cli.progress import watcher
 from resatlas.cli.together import ALWAYS, Together, With
-from resatlas.designs import catalog as designs
+from resatlas.designs.catalog import own_design
 from resatlas.errors import RecipeError, UnknownName, UsageError, unknown
 from resatlas.evaluation.portions import check_test_batch
 from resatlas.recipes import catalog as recipes
@@ -224,9 +225,10 @@ def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
     recipe = with_settings(recipes.resolve(options.recipe), [*options.set, *_named_settings(options)])
     if options.epochs is not None:
         recipe = with_epochs(recipe, options.epochs)
-    designs.resolve(options.design)
+    entry = design_named(options.design)
     return Experiment(
         design=options.design,
+        own=own_design(entry) if ".py:" in options.design else None,
         data=resolved(options.data).name,
         recipe=recipe,
         seed=seed,

@@ -9,44 +9,15 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from resatlas.designs.setting import Design
+from resatlas.designs.family import Family
+from resatlas.designs.tasks import Design
 from resatlas.errors import DesignError
-
-PEERS: Mapping[str, str] = {
-    "resnet18": "resnet-18",
-    "resnet34": "resnet-34",
-    "resnet50": "resnet-50-v1.5",
-    "resnet101": "resnet-101-v1.5",
-    "resnet152": "resnet-152-v1.5",
-    "resnet200": "resnet-200-v1.5",
-    "wide_resnet50_2": "wrn-50-2",
-    "wide_resnet101_2": "wrn-101-2",
-    "resnext50_32x4d": "resnext-50-32x4d",
-    "resnext101_32x4d": "resnext-101-32x4d",
-    "resnext101_32x8d": "resnext-101-32x8d",
-    "resnext101_64x4d": "resnext-101-64x4d",
-}
-"""Source: torchvision/models/resnet.py; timm/models/resnet.py. Both take the stride on the 3x3."""
 
 ELSEWHERE = "resnet-26"
 """The name of a small network for CIFAR here; resnet26 of timm is one of bottlenecks for ImageNet."""
 
 _TAGGED = re.compile(r"(\w+)\.[a-z0-9_]+", re.ASCII)
 """timm's names of trained weights: the network's, a point, and what it was trained on."""
-
-_FAMILIES = {
-    "resnet": "resnet",
-    "plain": "plain",
-    "preact-resnet": "preact-?resnet",
-    "wrn": "wrn|wide-?resnet",
-    "resnext": "resnext",
-    "pyramidnet": "pyramid-?net",
-    "dmrnet": "dmrnet",
-    "dilnet": "dilnet",
-}
-_SPELLINGS = [
-    (family, re.compile(rf"(cifar-|imagenet-)?(?:{words})-?(\d.*)", re.ASCII)) for family, words in _FAMILIES.items()
-]
 
 Grammar = Callable[[str], Design | None]
 """The design that a name means to the letter; None if it is not a name, DesignError if there is no such network."""
@@ -60,33 +31,43 @@ class Spelling:
     offered: tuple[str, ...] = ()
 
 
-def meaning(text: str, *, grammar: Grammar, families: Collection[str], named: Collection[str]) -> Spelling:
+def peers(families: Mapping[str, Family]) -> dict[str, str]:
+    """Names of torchvision and timm, and the names here; both libraries take the stride on the 3x3.
+
+    Source: torchvision/models/resnet.py; timm/models/resnet.py.
+    """
+    return {theirs: ours for family in families.values() for theirs, ours in family.peers.items()}
+
+
+def meaning(text: str, *, grammar: Grammar, families: Mapping[str, Family]) -> Spelling:
     """What a text means that is not a name here."""
     tagged = _TAGGED.fullmatch(text)
-    peer = PEERS.get(text) or PEERS.get(tagged[1] if tagged else "")
+    known = peers(families)
+    named = {name for family in families.values() for name in family.named}
+    peer = known.get(text) or known.get(tagged[1] if tagged else "")
     if peer:
         return Spelling(name=peer)
     for family in families:
         if _letters(family) == _letters(text):
             return Spelling(name=family)
-    for name in _names(text):
+    for name in _names(text, families):
         try:
             design = grammar(name)
         except DesignError:  # a name of the grammar whose own error says what is near
             deep = _bottleneck(name)
             return Spelling(offered=(deep,)) if deep in named else Spelling(name=name)
         if design is not None:
-            offered = _offered(text, name, design, named)
+            offered = _offered(text, name, design, named, known)
             return Spelling(offered=offered) if offered else Spelling(name=name)
     return Spelling()
 
 
-def _offered(text: str, name: str, design: Design, named: Collection[str]) -> tuple[str, ...]:
+def _offered(text: str, name: str, design: Design, named: Collection[str], known: Mapping[str, str]) -> tuple[str, ...]:
     """What is offered in place of a guess; nothing where the spelling can mean one network alone."""
     if text.lower() == name.lower():
         return ()
     bottleneck = _bottleneck(name)
-    peer = PEERS.get(text.lower().replace("-", "").replace("_", ""))
+    peer = known.get(text.lower().replace("-", "").replace("_", ""))
     if bottleneck in named:
         return (bottleneck, name)
     if design.setting == "imagenet" and design.family in ("resnet", "preact-resnet") and not name.endswith("-v1.5"):
@@ -99,19 +80,19 @@ def _bottleneck(name: str) -> str:
     return re.sub(r"-\d+", r"\g<0>-bottleneck", name, count=1)
 
 
-def _names(text: str) -> list[str]:
+def _names(text: str, families: Mapping[str, Family]) -> list[str]:
     """The spellings of the grammar that a text comes near, options in small and in capital letters."""
     plain = text.lower().replace("_", "-")
-    for family, spelling in _SPELLINGS:
-        match = spelling.fullmatch(plain)
+    for family in families.values():
+        word = family.grammar.word
+        match = re.fullmatch(rf"(cifar-|imagenet-)?(?:{family.spellings or word})-?(\d.*)", plain, re.ASCII)
         if match is None:
             continue
         rest = match[2]
-        if family == "wrn":
+        if "}x{" not in family.grammar.head:  # 28x10: two sizes; 110a48, 56v2: an option begins; in 32x4d none does
             rest = re.sub(r"(?<=\d)x(?=\d)", "-", rest)
-        if family != "resnext":  # 110a48, 56v2: an option begins; in 32x4d none does
             rest = re.sub(r"(?<=\d)(?=[abckmwlv])", "-", rest)
-        name = f"{match[1] or ''}{family}-{rest}"
+        name = f"{match[1] or ''}{word}-{rest}"
         capital = re.sub(r"-(?:[abc](?=-|$)|b(?=\d))", lambda option: option[0].upper(), name)
         return list(dict.fromkeys([name, capital]))
     return []

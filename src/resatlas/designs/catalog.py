@@ -1,7 +1,7 @@
 """Every design by name: the papers' networks, every other member of their families, and TOML files."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from pathlib import Path
@@ -10,32 +10,54 @@ from typing import Any, get_type_hints
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.blueprint_file import read_blueprint
 from resatlas.arch.codec import decode_text
-from resatlas.arch.expand import expand
+from resatlas.arch.expand import expand, with_classes
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.designs import aliases, dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
-from resatlas.designs.setting import TASKS, Design
-from resatlas.errors import BlueprintError, DesignError, UnknownName, quoted, unknown
+from resatlas.designs.family import Family
+from resatlas.designs.plugins import families_of_packages
+from resatlas.designs.tasks import TASKS, Design
+from resatlas.errors import BlueprintError, DesignError, UnknownName, UsageError, quoted, unknown
 
-FAMILIES: Mapping[str, type[Any]] = {
-    design.family: design
-    for design in (
-        resnet.ResNet,
-        resnet.Plain,
-        preact_resnet.PreActResNet,
-        wide_resnet.WideResNet,
-        resnext.ResNeXt,
-        pyramidnet.PyramidNet,
-        dmrnet.DmrNet,
-        dmrnet.DilNet,
+FAMILIES: Mapping[str, Family] = {
+    family.name: family
+    for family in (
+        resnet.RESNET,
+        resnet.PLAIN,
+        preact_resnet.PREACT_RESNET,
+        wide_resnet.WIDE_RESNET,
+        resnext.RESNEXT,
+        pyramidnet.PYRAMIDNET,
+        dmrnet.DMRNET,
+        dmrnet.DILNET,
     )
 }
 
-_MODULES = (resnet, preact_resnet, wide_resnet, resnext, pyramidnet, dmrnet)
 
-_NAMES = frozenset(name for module in _MODULES for name in module.NAMED)
+@cache
+def installed() -> Mapping[str, Family]:
+    """The families of installed packages, which are imported where the names here do not suffice."""
+    return families_of_packages(taken=FAMILIES)
 
-_ALIASES: Mapping[str, str] = {"resnet-18": "resnet-18-B", "resnet-34": "resnet-34-B"}
+
+def families() -> dict[str, Family]:
+    """Every family: those here, and those of installed packages."""
+    return {**FAMILIES, **installed()}
+
+
+def _nearest_first() -> Iterator[Family]:
+    """The families here, and only then those that must be imported."""
+    yield from FAMILIES.values()
+    yield from installed().values()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnDesign:
+    """A network that no text means without somebody's own code: what a run keeps of it."""
+
+    family: str
+    depth: int | None
+    blueprint: Blueprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +84,97 @@ class Entry:
         )
 
 
-def resolve(text: str) -> Entry:
+def family_of(design: Design) -> Family | None:
+    """The family whose file defines the class of a design; None for a class that no family knows."""
+    return next((family for family in _nearest_first() if type(design) in (family.design, *family.others)), None)
+
+
+def own_design(entry: Entry) -> OwnDesign | None:
+    """What a run keeps of an entry that needs somebody's own code; None for designs of this package."""
+    own = type(entry.design)
+    if any(own in (family.design, *family.others) for family in FAMILIES.values()):
+        return None
+    return OwnDesign(family=entry.family, depth=entry.depth, blueprint=entry.blueprint)
+
+
+@lru_cache(maxsize=1024)
+def own_design_named(text: str) -> OwnDesign | None:
+    """The same of a DESIGN text; None also for files, and for what is not a design here."""
+    name = text.partition(":")[0]
+    if _is_file(text) or name in FAMILIES:
+        return None
+    try:
+        return own_design(resolve(text))
+    except UsageError:
+        return None
+
+
+def kept(name: str, own: OwnDesign) -> Entry:
+    """The entry of what a run has kept."""
+    return replace(_of_blueprint(own.blueprint), name=name, family=own.family, depth=own.depth)
+
+
+def entry_of_value(value: object, *, name: str, knobs: Iterable[str] = ()) -> Entry:
+    """The entry of a family, a design or a blueprint, or of what a function without arguments gives, called `name`.
+
+    Raises: UsageError for anything else; as `resolve` for its knobs.
+    """
+    words = list(knobs)
+    if isinstance(value, Family):
+        return _entry(name, _with_knobs(value.design, {}, words, name))
+    if isinstance(value, Blueprint):
+        if words:
+            raise UsageError(f"{name}: a blueprint has no knobs; {quoted(words[0])} cannot be set")
+        return replace(_of_blueprint(value), name=name)
+    if isinstance(value, Design) and not isinstance(value, type):
+        return _entry(name, _with_knobs(type(value), _given(value), words, name) if words else value)
+    raise UsageError(f"{name}: a Family, a design or a Blueprint is expected, not a {type(value).__name__}")
+
+
+def _of_blueprint(blueprint: Blueprint) -> Entry:
+    from hashlib import sha256
+
+    task = TASKS["cifar"]
+    return Entry(
+        name=f"blueprint-{sha256(repr(blueprint).encode()).hexdigest()[:8]}",
+        family="blueprint",
+        depth=None,
+        blueprint=blueprint,
+        image=task.image,
+        classes=task.classes,
+    )
+
+
+def _is_file(text: str) -> bool:
+    return text.endswith(".toml") or "/" in text.partition(":")[0] or ".py:" in text
+
+
+def same_network(one: Entry, other: Entry) -> bool:
+    """Whether two entries are one network for the same images, whatever they are called."""
+    return (one.blueprint, one.image) == (other.blueprint, other.image)
+
+
+def names_of(entry: Entry) -> tuple[str, ...]:
+    """Every name that the catalogue has for this very network, in its order."""
+    return tuple(known.name for known in named().values() if same_network(known, entry))
+
+
+def resolve(text: str | Design | Blueprint) -> Entry:
     """The entry that a DESIGN text means: a name, a name or a family with knobs, or a TOML file.
 
     Spellings of other programs are taken for the names here that they mean, and the entry has the name here.
+    A design or a blueprint of your own stands in place of its text; a blueprint's usual task is CIFAR's.
     Raises: UnknownName with the nearest names; DesignError if the network is impossible; BlueprintError.
     """
+    if isinstance(text, Blueprint):
+        return _of_blueprint(text)
+    if not isinstance(text, str):
+        return _entry(_with_its_knobs(text), text)
     text = canonical(text)
     name, colon, rest = text.partition(":")
     knobs = rest.split(",") if colon else []
+    if ".py:" in text:
+        raise UsageError(f"{quoted(text)} is code, which is executed only where a command line names it as its DESIGN")
     if text.endswith(".toml") or "/" in name:
         file = read_blueprint(Path(text))
         return Entry(
@@ -81,8 +185,9 @@ def resolve(text: str) -> Entry:
             image=file.image,
             classes=file.classes,
         )
-    if name in FAMILIES:
-        return _entry(text, _with_knobs(FAMILIES[name], {}, knobs, name))
+    family = FAMILIES.get(name) or (None if _literally(name) else installed().get(name))
+    if family:
+        return _entry(text, _with_knobs(family.design, {}, knobs, name))
     design = _design(name)
     if colon:
         design = _with_knobs(type(design), _given(design), knobs, name)
@@ -92,7 +197,7 @@ def resolve(text: str) -> Entry:
 def canonical(text: str) -> str:
     """The DESIGN text under the name here, if another program's spelling stands in its place; else as it is."""
     name, colon, knobs = text.partition(":")
-    if text.endswith(".toml") or "/" in name:
+    if _is_file(text):
         return text
     return f"{_spelling(name).name or name}{colon}{knobs}"
 
@@ -103,7 +208,8 @@ def alias_note(text: str) -> str | None:
     if meant == text:
         return None
     name, known = (each.partition(":")[0] for each in (text, meant))
-    tag = name.partition(".")[2] if name not in aliases.PEERS and name.partition(".")[0] in aliases.PEERS else ""
+    peers = aliases.peers(families())
+    tag = name.partition(".")[2] if name not in peers and name.partition(".")[0] in peers else ""
     whose = ", as torchvision and timm build it" if known.endswith("-v1.5") else ""
     return f"{name} is {known} here{whose}" + (f"; {quoted(tag)} names weights, and none are loaded" if tag else "")
 
@@ -119,7 +225,7 @@ def _spelling(name: str) -> aliases.Spelling:
         return aliases.Spelling(name=name)
     if known:
         return aliases.Spelling(name=name)
-    return aliases.meaning(name, grammar=_literally, families=FAMILIES, named=_NAMES)
+    return aliases.meaning(name, grammar=_literally, families=families())
 
 
 @cache
@@ -129,8 +235,8 @@ def named() -> Mapping[str, Entry]:
     Raises: DesignError if two files claim one name.
     """
     entries: dict[str, Entry] = {}
-    for module in _MODULES:
-        for name, design in module.NAMED.items():
+    for family in FAMILIES.values():
+        for name, design in family.named.items():
             if name in entries:
                 raise DesignError(f'two designs are called "{name}"')
             entries[name] = _entry(name, design)
@@ -142,11 +248,12 @@ def matching(pattern: str = "*") -> Iterator[Entry]:
 
     Raises: UnknownName if none does.
     """
-    found = [
-        entry for entry in named().values() if fnmatchcase(entry.name, pattern) or fnmatchcase(entry.family, pattern)
-    ]
+    theirs = [_entry(name, design) for family in installed().values() for name, design in family.named.items()]
+    entries = [*named().values(), *theirs]
+    found = [entry for entry in entries if fnmatchcase(entry.name, pattern) or fnmatchcase(entry.family, pattern)]
     if not found:
-        raise UnknownName(unknown("design matching", pattern, [*named(), *FAMILIES], where="all: resatlas list"))
+        names = [*(entry.name for entry in entries), *families()]
+        raise UnknownName(unknown("design matching", pattern, names, where="all: resatlas list"))
     yield from found
 
 
@@ -158,12 +265,17 @@ def list_designs(pattern: str = "*") -> list[str]:
     return [entry.name for entry in matching(pattern)]
 
 
-def plan(design: str, *, image: Shape | None = None, classes: int | None = None) -> Plan:
-    """The plan of a DESIGN text, for its usual images and classes or for others.
+def plan(design: str | Design | Blueprint | Plan, *, image: Shape | None = None, classes: int | None = None) -> Plan:
+    """The plan of a DESIGN text, of a design or of a blueprint, for its usual images and classes or for others.
 
+    A plan has its image already; only its number of classes can be another.
     Raises: as `resolve`; ImageError if the image is too small for the strides.
     """
-    return resolve(design).plan(image=image, classes=classes)
+    if not isinstance(design, Plan):
+        return resolve(design).plan(image=image, classes=classes)
+    if image is not None and Shape(*image) != design.image:
+        raise DesignError(f"a plan is of one image, here {tuple(design.image)}; for another expand its blueprint")
+    return design if classes is None or classes == design.classes else with_classes(design, classes)
 
 
 def knobs_in(words: Iterable[str], family: Callable[..., Design], name: str) -> dict[str, Any]:
@@ -192,7 +304,7 @@ def _design(name: str) -> Design:
     where = f"{len(named())} names: resatlas list"
     if offered := _spelling(name).offered:
         raise UnknownName(f"no design {quoted(name)}; did you mean {' or '.join(map(quoted, offered))}? ({where})")
-    raise UnknownName(unknown("design", name, [*named(), *FAMILIES], where=where))
+    raise UnknownName(unknown("design", name, [*named(), *families()], where=where))
 
 
 def _literally(name: str) -> Design | None:
@@ -200,14 +312,8 @@ def _literally(name: str) -> Design | None:
 
     Raises: DesignError if the grammar has the name and the family no such network.
     """
-    for module in _MODULES:
-        if name in module.NAMED:
-            return module.NAMED[name]
-    if name in _ALIASES:
-        return _literally(_ALIASES[name])
-    for module in _MODULES:
-        match = module.NAME.fullmatch(name)
-        design = module.named(match) if match else None
+    for family in _nearest_first():
+        design = family.named.get(name) or family.grammar.design(name)
         if design:
             return design
     return None
@@ -224,6 +330,13 @@ def _entry(name: str, design: Design) -> Entry:
         classes=task.classes,
         design=design,
     )
+
+
+def _with_its_knobs(design: Design) -> str:
+    """The family with every knob that differs from its default."""
+    knobs = [(knob.name, getattr(design, knob.name), knob.default) for knob in fields(design)]  # type: ignore[arg-type]
+    words = ",".join(f"{name}={'none' if value is None else value}" for name, value, usual in knobs if value != usual)
+    return f"{design.family}:{words}"
 
 
 def _given(design: Design) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from resatlas.arch.residual import (
     modified,
     with_eps,
 )
-from resatlas.arch.streams import SKIPS, Join, MergeAndRun, Skip
+from resatlas.arch.streams import SKIPS, Join, MergeAndRun, Single, Skip
 from resatlas.arch.widths import doubling
-from resatlas.designs.setting import Setting, equal_stages, listed_stages, paper_base, stem
+from resatlas.designs.family import Family, Grammar, Paper, kinds
+from resatlas.designs.tasks import Setting, equal_stages, listed_stages, paper_base, stem
 from resatlas.errors import DesignError
 
 EPS = 2e-5
@@ -259,3 +260,93 @@ NAMED: Mapping[str, DmrNet | DilNet | FusedNet | IjcaiResNet] = {
     "dmrnet-50-ijcai": DmrNet(depth=50, version="ijcai"),
     "resnet-98-ijcai": IjcaiResNet(),
 }
+
+
+def _used_in(blueprint: Blueprint) -> bool:
+    """Several streams, or parallel bodies that are each normalised under one shortcut."""
+    unit = blueprint.residual
+    parallel = unit.bodies > 1 and Norm not in kinds(unit.order.merged)
+    return parallel or not isinstance(blueprint.streams, Single)
+
+
+PAPER = Paper(
+    key="zhao2018mergeandrun",
+    title="Deep Convolutional Neural Networks with Merge-and-Run Mappings",
+    authors=(
+        *("Liming Zhao", "Mingjie Li", "Depu Meng", "Xi Li"),
+        *("Zhaoxiang Zhang", "Yueting Zhuang", "Zhuowen Tu", "Jingdong Wang"),
+    ),
+    booktitle="International Joint Conference on Artificial Intelligence (IJCAI)",
+    year=2018,
+    arxiv="1611.07718",
+    used_in=_used_in,
+)
+"""Differs: on arXiv it is by Liming Zhao, Jingdong Wang, Xi Li, Zhuowen Tu and Wenjun Zeng."""
+
+_VERSIONS: Mapping[Version, str] = {
+    "cifar": "authors' network/cross.py",
+    "v2": "authors' first network/imagenet/symbol_cross.py",
+    "ijcai": "the IJCAI version's network/imagenet/symbol_cross.py",
+}
+
+
+def _sources(design: DmrNet | DilNet | FusedNet | IjcaiResNet) -> tuple[str, ...]:
+    match design:
+        case DmrNet():
+            compared = ", Table 5" if design.skip == "identity" or design.ends == "separate" else ""
+            what = f"section 3{compared}; {_VERSIONS[design.version]}"
+        case DilNet():
+            what = "section 3, the inception-like blocks"
+        case FusedNet():
+            what = f"Fig. 6, a plain network cut into {design.blocks} residual units"
+        case IjcaiResNet():
+            what = "the ResNet that its IJCAI version compares with"
+        case _:
+            assert_never(design)
+    return (f"{PAPER}: {what}.",)
+
+
+_RECIPES = (
+    "dmrnet-cifar",
+    "dmrnet-svhn",
+    "dmrnet-imagenet-v2",
+    "dmrnet-imagenet-ijcai",
+)
+
+DMRNET = Family(
+    design=DmrNet,
+    others=(FusedNet, IjcaiResNet),
+    grammar=Grammar(
+        pattern=NAME,
+        read=named,
+        head="dmrnet-{depth}",
+        ends={
+            "widen": "-w{}",
+            "streams": "-k{}",
+            "version": "-{}",
+            "skip": {skip: f"-{skip}" for skip in ("identity", "swap", "projector")},
+            "join": {join: f"-{join}" for join in ("merge", "sum", "concat")},
+            "ends": {"separate": "-separate"},
+        },
+    ),
+    named=NAMED,
+    paper=PAPER,
+    sizes={"depth": range(1, 111), "streams": range(1, 9), "widen": range(1, 17)},
+    colour="#222222",
+    shape="triangle-right",
+    label="DMRNet",
+    sources=_sources,
+    recipes=_RECIPES,
+)
+
+DILNET = Family(
+    design=DilNet,
+    grammar=Grammar(pattern=NAME, read=named, head="dilnet-{depth}", ends={"widen": "-w{}", "branches": "-k{}"}),
+    paper=PAPER,
+    sizes={"depth": range(1, 111), "branches": range(1, 9), "widen": range(1, 17)},
+    colour="#8a8a8a",
+    shape="triangle-left",
+    label="DILNet",
+    sources=_sources,
+    recipes=_RECIPES,
+)

@@ -26,7 +26,7 @@ from resatlas.arch.residual import (
 from resatlas.arch.streams import SKIPS, Join, MergeAndRun, Skip
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage
 from resatlas.designs.catalog import Entry
-from resatlas.designs.lapses import LAPSES, Lapse, lapses_at
+from resatlas.designs.plan_mistakes import PLAN_MISTAKES, PlanMistake, plan_mistakes_in
 from resatlas.errors import DesignError
 
 JOINS: tuple[Join, ...] = ("merge", "sum", "concat")
@@ -48,16 +48,16 @@ class Variant:
     """A network with mistakes made: those of its blueprint are in the entry, then come those of its plan."""
 
     entry: Entry
-    lapses: tuple[Lapse, ...] = ()
+    plan_mistakes: tuple[PlanMistake, ...] = ()
 
     def plan(self) -> Plan:
-        """The plan with every lapse made.
+        """The plan with every mistake made.
 
         Raises: DesignError if there is no such network.
         """
         plan = self.entry.plan()
-        for lapse in self.lapses:
-            plan = lapse.rewrite(plan)
+        for mistake in self.plan_mistakes:
+            plan = mistake.rewrite(plan)
         return plan
 
 
@@ -87,8 +87,8 @@ def _of_blueprint(variant: Variant, mistakes: Iterable[Mistake]) -> Iterator[tup
 
 
 def _of_plan(variant: Variant, units: Iterable[str]) -> Iterator[tuple[str, Variant]]:
-    for lapse in (*LAPSES, *(lapse for unit in units for lapse in lapses_at(unit))):
-        yield lapse.what, replace(variant, lapses=(*variant.lapses, lapse))
+    for mistake in (*PLAN_MISTAKES, *(mistake for unit in units for mistake in plan_mistakes_in(unit))):
+        yield mistake.what, replace(variant, plan_mistakes=(*variant.plan_mistakes, mistake))
 
 
 def _residual(change: Callable[[Residual], Residual]) -> Callable[[Blueprint], Blueprint]:

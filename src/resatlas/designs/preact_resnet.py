@@ -9,8 +9,20 @@ from resatlas.arch.blueprint import Blueprint, Head
 from resatlas.arch.ops import Norm, Relu
 from resatlas.arch.residual import BEFORE_POOL, ORDERS, Position, Projection, Residual, ZeroPad
 from resatlas.arch.widths import doubling
-from resatlas.designs.resnet import UNITS, StridePlace, UnitKind, residual_stages, unit_convs, usual_unit
-from resatlas.designs.setting import IMAGENET_UNITS, STAGES, Setting, paper_base, stem
+from resatlas.designs.family import Family, Grammar
+from resatlas.designs.resnet import (
+    HOME_RECIPES,
+    IDENTITY_MAPPINGS,
+    STRIDE_ENDS,
+    UNIT_ENDS,
+    UNITS,
+    StridePlace,
+    UnitKind,
+    residual_stages,
+    unit_convs,
+    usual_unit,
+)
+from resatlas.designs.tasks import IMAGENET_UNITS, STAGES, Setting, paper_base, stem
 
 Wiring = Literal["paper", "fb", "projected"]
 
@@ -114,3 +126,37 @@ NAMED: Mapping[str, PreActResNet] = {
     **{f"preact-resnet-{depth}-v1.5": PreActResNet(depth=depth, stride="3x3") for depth in BOTTLENECK_DEPTHS},
     "preact-resnet-200-v1.5": PreActResNet(depth=200, setting="imagenet", stride="3x3"),
 }
+
+
+def _sources(design: PreActResNet) -> tuple[str, ...]:
+    lines = [f"{IDENTITY_MAPPINGS}: full pre-activation, section 4 and the appendix."]
+    if design.unit == "single":
+        lines.append(f"{IDENTITY_MAPPINGS}: Table 3, skips of one layer.")
+    if design.wiring == "fb" or (design.wiring is None and design.setting == "imagenet"):
+        lines.append("fb.resnet.torch, models/preresnet.lua, for what the shortcuts read.")
+    return tuple(lines)
+
+
+PREACT_RESNET = Family(
+    design=PreActResNet,
+    grammar=Grammar(
+        pattern=NAME,
+        read=named,
+        head="preact-resnet-{depth}",
+        ends={
+            "unit": UNIT_ENDS,
+            "stride": STRIDE_ENDS,
+            "shortcut": "-{}",
+            "wiring": {"fb": "-fb", "projected": "-projected"},
+        },
+    ),
+    named=NAMED,
+    paper=IDENTITY_MAPPINGS,
+    sizes={"depth": range(1, 1002)},
+    colour="#56b4e9",
+    shape="cross",
+    label="PreActResNet",
+    sources=_sources,
+    recipes=HOME_RECIPES,
+    spellings="preact-?resnet",
+)

@@ -9,8 +9,7 @@ from importlib.resources import files
 from typing import Literal
 
 from resatlas.arch.codec import decode
-from resatlas.designs.alike import names_of
-from resatlas.designs.catalog import Entry
+from resatlas.designs.catalog import Entry, names_of
 
 Quantity = Literal["parameters", "multiply_adds", "depth", "width"]
 

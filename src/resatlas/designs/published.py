@@ -9,8 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from resatlas.arch.codec import decode
-from resatlas.designs.alike import alike
-from resatlas.designs.catalog import Entry, resolve
+from resatlas.designs.catalog import Entry, resolve, same_network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +48,7 @@ def published() -> tuple[Published, ...]:
 
 def published_of(entry: Entry) -> tuple[Published, ...]:
     """The figures published for one network, under any of its names."""
-    return tuple(figure for figure, owner in _attributed() if alike(entry, owner))
+    return tuple(figure for figure, owner in _attributed() if same_network(entry, owner))
 
 
 @cache

@@ -9,9 +9,10 @@ from typing import ClassVar, Literal
 from resatlas.arch.blueprint import Blueprint, Head
 from resatlas.arch.ops import Dropout, Norm, Relu
 from resatlas.arch.residual import ORDERS, OrderName, Projection, Residual, Shortcut, ZeroPad, basic, bottleneck
-from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, Rounding
+from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage, Rounding
+from resatlas.designs.family import Family, Grammar, Paper, kinds
 from resatlas.designs.resnet import residual_stages
-from resatlas.designs.setting import Setting, paper_base, stem
+from resatlas.designs.tasks import Setting, paper_base, stem
 
 Growth = Literal["additive", "multiplicative"]
 Variant = Literal["a", "b", "c", "d"]
@@ -125,3 +126,54 @@ NAMED: Mapping[str, PyramidNet] = {
     **dict(_bottleneck(depth, alpha, "imagenet") for depth, alpha in ((101, 250), (101, 360), (152, 200), (200, 300))),
     **dict([_bottleneck(200, 450, "imagenet", dropout=0.5)]),
 }
+
+
+def _used_in(blueprint: Blueprint) -> bool:
+    """Widths that grow unit by unit, or a pre-activated unit without its first relu or with a norm behind."""
+    order = blueprint.residual.order
+    reordered = Norm in kinds(order.first) and (Relu not in kinds(order.first) or Norm in kinds(order.last))
+    return reordered or not isinstance(blueprint.widths, PerStage)
+
+
+PAPER = Paper(
+    key="han2017pyramidal",
+    title="Deep Pyramidal Residual Networks",
+    authors=("Dongyoon Han", "Jiwhan Kim", "Junmo Kim"),
+    booktitle="IEEE Conference on Computer Vision and Pattern Recognition (CVPR)",
+    year=2017,
+    arxiv="1610.02915",
+    used_in=_used_in,
+)
+
+
+def _sources(design: PyramidNet) -> tuple[str, ...]:
+    return (f"{PAPER}: section 3, the unit ({design.variant}).",)
+
+
+PYRAMIDNET = Family(
+    design=PyramidNet,
+    grammar=Grammar(
+        pattern=NAME,
+        read=named,
+        head="pyramidnet-{depth}{unit}-{growth}{alpha}",
+        words={"basic": "", "bottleneck": "-bottleneck", "additive": "a", "multiplicative": "m"},
+        ends={
+            "variant": "-unit-{}",
+            "shortcut": {"projection": "-projection", "projection-strided": "-projection-strided"},
+        },
+    ),
+    named=NAMED,
+    paper=PAPER,
+    sizes={"depth": range(1, 273), "alpha": range(1, 513)},
+    colour="#cc79a7",
+    shape="triangle-down",
+    label="PyramidNet",
+    sources=_sources,
+    recipes=(
+        "pyramidnet-cifar-10",
+        "pyramidnet-cifar-100",
+        "pyramidnet-imagenet",
+        "pyramidnet-imagenet-port",
+    ),
+    spellings="pyramid-?net",
+)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
 
 from resatlas.arch.blueprint import Blueprint, Head
-from resatlas.arch.ops import Conv
+from resatlas.arch.ops import Conv, Relu, Scale
 from resatlas.arch.residual import (
     BEFORE_POOL,
     ORDERS,
@@ -20,7 +20,8 @@ from resatlas.arch.residual import (
     modified,
 )
 from resatlas.arch.widths import doubling
-from resatlas.designs.setting import (
+from resatlas.designs.family import Family, Grammar, Paper, kinds
+from resatlas.designs.tasks import (
     IMAGENET_BASIC,
     IMAGENET_UNITS,
     STAGES,
@@ -229,3 +230,121 @@ NAMED: Mapping[str, ResNet | Plain] = {
     "resnet-50-C": ResNet(depth=50, setting="imagenet", shortcut="C"),
     **{f"resnet-{depth}-v1.5": ResNet(depth=depth, setting="imagenet", stride="3x3") for depth in (50, 101, 152)},
 }
+
+
+def _everywhere(_blueprint: Blueprint) -> bool:
+    """Every network here: stages of units with shortcuts, or their plain twins."""
+    return True
+
+
+def _identity_mappings(blueprint: Blueprint) -> bool:
+    """Ops before the first convolution, another end than a relu, a changed shortcut, or units of one convolution."""
+    unit, order = blueprint.residual, blueprint.residual.order
+    changed = order.shortcut or unit.gate or Scale in kinds(order.merged)
+    return bool(order.first or changed or order.after_sum != (Relu(),) or len(unit.convs) == 1)
+
+
+DEEP_RESIDUAL = Paper(
+    key="he2016deep",
+    title="Deep Residual Learning for Image Recognition",
+    authors=("Kaiming He", "Xiangyu Zhang", "Shaoqing Ren", "Jian Sun"),
+    booktitle="IEEE Conference on Computer Vision and Pattern Recognition (CVPR)",
+    year=2016,
+    arxiv="1512.03385",
+    used_in=_everywhere,
+)
+
+IDENTITY_MAPPINGS = Paper(
+    key="he2016identity",
+    title="Identity Mappings in Deep Residual Networks",
+    authors=("Kaiming He", "Xiangyu Zhang", "Shaoqing Ren", "Jian Sun"),
+    booktitle="European Conference on Computer Vision (ECCV)",
+    year=2016,
+    arxiv="1603.05027",
+    used_in=_identity_mappings,
+)
+"""The paper of `preact_resnet`, whose ablations are designs here."""
+
+
+def _sources(design: ResNet) -> tuple[str, ...]:
+    option = design.shortcut or ("A" if design.setting == "cifar" and design.unit != "bottleneck" else "B")
+    lines = [f"{DEEP_RESIDUAL}: {_place(design.setting)}, shortcuts of option {option[0]} (section 4.1)."]
+    if design.unit == "single":
+        lines.append(f"{IDENTITY_MAPPINGS}: Table 3, skips of one layer.")
+    if design.order != "post-activation":
+        lines.append(f"{IDENTITY_MAPPINGS}: Table 2, {design.order}.")
+    if design.modified != "none":
+        lines.append(f"{IDENTITY_MAPPINGS}: Table 1, the shortcut modified by {design.modified}.")
+    return tuple(lines)
+
+
+def _place(setting: Setting) -> str:
+    """Where the paper describes its networks for these images."""
+    return "section 4.2" if setting == "cifar" else "section 3.3 and Table 1"
+
+
+def _plain_sources(design: Plain) -> tuple[str, ...]:
+    return (f"{DEEP_RESIDUAL}: the plain networks of {_place(design.setting)}.",)
+
+
+HOME_RECIPES = (
+    "resnet-cifar",
+    "resnet-cifar-warm-up",
+    "resnet-imagenet",
+    "fb-cifar",
+    "fb-imagenet",
+    "preact-cifar",
+    "preact-cifar-code",
+    "preact-imagenet",
+)
+"""Those of fb.resnet.torch and of both papers: they serve all three families."""
+
+UNIT_ENDS = {"bottleneck": "-bottleneck", "single": "-1-layer-skip"}
+STRIDE_ENDS = {"3x3": "-v1.5"}
+
+RESNET = Family(
+    design=ResNet,
+    grammar=Grammar(
+        pattern=NAME,
+        read=named,
+        head="resnet-{depth}",
+        ends={
+            "unit": UNIT_ENDS,
+            "stride": STRIDE_ENDS,
+            "shortcut": "-{}",
+            "widen": "-w{}",
+            "order": "-{}",
+            "modified": "-shortcut-{}",
+        },
+    ),
+    named=NAMED,
+    paper=DEEP_RESIDUAL,
+    sizes={"depth": range(1, 1203), "widen": range(1, 17)},
+    colour="#0072b2",
+    shape="circle",
+    label="ResNet",
+    sources=_sources,
+    recipes=HOME_RECIPES,
+    peers={
+        "resnet18": "resnet-18",
+        "resnet34": "resnet-34",
+        **{f"resnet{depth}": f"resnet-{depth}-v1.5" for depth in (50, 101, 152, 200)},
+    },
+)
+
+PLAIN = Family(
+    design=Plain,
+    grammar=Grammar(
+        pattern=NAME,
+        read=named,
+        head="plain-{depth}",
+        ends={"unit": UNIT_ENDS, "stride": STRIDE_ENDS, "widen": "-w{}"},
+    ),
+    paper=DEEP_RESIDUAL,
+    sizes={"depth": range(1, 111), "widen": range(1, 17)},
+    colour="#d55e00",
+    shape="square",
+    label="PlainNet",
+    sources=_plain_sources,
+    recipes=HOME_RECIPES,
+)

@@ -11,7 +11,8 @@ from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.ops import Conv, Norm, Relu
 from resatlas.arch.residual import POST_ACTIVATION, Absent, Residual, bottleneck
 from resatlas.arch.widths import doubling
-from resatlas.designs.setting import IMAGENET_BASIC, IMAGENET_UNITS, STAGES, Setting, equal_stages, listed_stages, stem
+from resatlas.designs.family import Family, Grammar, Paper, kinds
+from resatlas.designs.tasks import IMAGENET_BASIC, IMAGENET_UNITS, STAGES, Setting, equal_stages, listed_stages, stem
 from resatlas.errors import WidthError
 
 PAPER_BASE = 64
@@ -125,3 +126,61 @@ NAMED: Mapping[str, ResNeXt] = {
     **dict([_resnext(152, 64, 4, "imagenet")]),
     **dict([_noshortcut(1, 64), _noshortcut(32, 4)]),
 }
+
+
+def _used_in(blueprint: Blueprint) -> bool:
+    """Convolutions in groups, or parallel bodies that are normalised once they are one tensor."""
+    unit = blueprint.residual
+    return any(conv.groups > 1 for conv in unit.convs) or (unit.bodies > 1 and Norm in kinds(unit.order.merged))
+
+
+PAPER = Paper(
+    key="xie2017aggregated",
+    title="Aggregated Residual Transformations for Deep Neural Networks",
+    authors=("Saining Xie", "Ross Girshick", "Piotr Dollár", "Zhuowen Tu", "Kaiming He"),
+    booktitle="IEEE Conference on Computer Vision and Pattern Recognition (CVPR)",
+    year=2017,
+    arxiv="1611.05431",
+    used_in=_used_in,
+)
+
+
+def _sources(design: ResNeXt) -> tuple[str, ...]:
+    where = "sections 3 and 4, Table 1" if design.setting == "imagenet" else "sections 3 to 5"
+    return (f"{PAPER}: {where}, the block of Fig. 3({design.form}).",)
+
+
+RESNEXT = Family(
+    design=ResNeXt,
+    grammar=Grammar(
+        pattern=NAME,
+        read=named,
+        head="resnext-{depth}-{cardinality}x{width}d",
+        ends={"form": "-form-{}", "shortcut": {"absent": "-noshortcut"}},
+    ),
+    named=NAMED,
+    paper=PAPER,
+    sizes={
+        "depth": range(1, 201),
+        "cardinality": tuple(1 << power for power in range(7)),  # powers of two, as in the paper
+        "width": range(1, 321),
+    },
+    colour="#e69f00",
+    shape="triangle-up",
+    label="ResNeXt",
+    sources=_sources,
+    recipes=(
+        "resnext-cifar",
+        "resnext-cifar-paper",
+        "resnext-imagenet",
+        "resnext-imagenet-paper",
+        "resnext-imagenet-5k",
+    ),
+    peers={
+        "resnext50_32x4d": "resnext-50-32x4d",
+        "resnext101_32x4d": "resnext-101-32x4d",
+        "resnext101_32x8d": "resnext-101-32x8d",
+        "resnext101_64x4d": "resnext-101-64x4d",
+    },
+    bases={"cifar": PAPER_BASE, "imagenet": PAPER_BASE},
+)

@@ -10,7 +10,8 @@ from resatlas.arch.blueprint import Blueprint, Head, Initial
 from resatlas.arch.ops import Dropout, Norm, Relu
 from resatlas.arch.residual import PRE_ACTIVATION, Ordering, Projection, Residual, basic, bottleneck
 from resatlas.arch.widths import PerStage, doubling
-from resatlas.designs.setting import (
+from resatlas.designs.family import Family, Grammar, Paper, kinds
+from resatlas.designs.tasks import (
     IMAGENET_BASIC,
     IMAGENET_UNITS,
     Setting,
@@ -159,3 +160,59 @@ NAMED: Mapping[str, WideResNet] = {
     **{f"imagenet-wrn-34-{widen}": _imagenet(34, widen) for widen in ("1", "1.5", "2", "3")},
     **{f"wrn-{depth}-2": _imagenet(depth, "2") for depth in (50, 101)},
 }
+
+
+def _used_in(blueprint: Blueprint) -> bool:
+    """Dropout between the convolutions, or stages of undivided convolutions wider than the stem."""
+    unit, widths = blueprint.residual, blueprint.widths
+    divided = unit.bodies > 1 or any(conv.groups > 1 for conv in unit.convs)
+    wider = isinstance(widths, PerStage) and widths.widths[0] * unit.convs[0].width > blueprint.stem.width
+    return Dropout in kinds(unit.order.between) or (wider and not divided)
+
+
+PAPER = Paper(
+    key="zagoruyko2016wide",
+    title="Wide Residual Networks",
+    authors=("Sergey Zagoruyko", "Nikos Komodakis"),
+    booktitle="British Machine Vision Conference (BMVC)",
+    year=2016,
+    arxiv="1605.07146",
+    used_in=_used_in,
+)
+
+
+def _sources(design: WideResNet) -> tuple[str, ...]:
+    if design.setting == "imagenet":
+        return (f"{PAPER}: section 3, the networks for ImageNet; authors' pretrained/wide-resnet.lua.",)
+    kernels = design.kernels if design.deepening == 2 else "3" * design.deepening
+    dropped = " with dropout (section 2.4)" if design.dropout else ""
+    return (f"{PAPER}: Table 1, blocks B({','.join(kernels)}) of section 2.1{dropped}.",)
+
+
+WIDE_RESNET = Family(
+    design=WideResNet,
+    grammar=Grammar(
+        pattern=NAME,
+        read=named,
+        head="wrn-{depth}-{widen}",
+        ends={"kernels": "-B{}", "deepening": "-l{}", "dropout": {"0.3": "-dropout"}},
+    ),
+    named=NAMED,
+    paper=PAPER,
+    sizes={"depth": range(1, 201), "widen": range(1, 17)},
+    colour="#009e73",
+    shape="diamond",
+    label="WideResNet",
+    sources=_sources,
+    recipes=(
+        "wrn-cifar",
+        "wrn-cifar-paper",
+        "wrn-cifar-zca",
+        "wrn-svhn",
+        "wrn-svhn-paper",
+        "wrn-imagenet",
+        "wrn-imagenet-100",
+    ),
+    peers={"wide_resnet50_2": "wrn-50-2", "wide_resnet101_2": "wrn-101-2"},
+    spellings="wrn|wide-?resnet",
+)

@@ -3,14 +3,15 @@
 from dataclasses import replace
 
 from resatlas.arch.plan import Plan
-from resatlas.designs.catalog import Entry, named, resolve
+from resatlas.designs.catalog import Entry, named
 from resatlas.errors import UsageError
+from resatlas.runs.experiment import Experiment
 
 
-def resolved(design: str, plan: Plan) -> Entry | None:
-    """The entry of a DESIGN text, if it still means the plan; a file may have changed or be gone."""
+def resolved(experiment: Experiment, plan: Plan) -> Entry | None:
+    """The entry of an experiment's design, if it still means the plan; a file may have changed or be gone."""
     try:
-        entry = resolve(design)
+        entry = experiment.entry
     except UsageError:
         return None
     return entry if fits(entry, plan) else None

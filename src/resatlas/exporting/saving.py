@@ -100,7 +100,7 @@ def _of_run(run: RunRecord) -> Source:
     experiment = run.experiment
     return Source(
         network=trained(run, experiment),
-        entry=resolved(experiment.design, run.plan),
+        entry=resolved(experiment, run.plan),
         design=_without_folders(experiment.design),
         family=run.outcome.family,
         class_names=run.classes,

@@ -4,7 +4,6 @@ This runs as a process of its own, `python -m resatlas.nets.foreign`, so that th
 request as JSON from its arguments and writes the verdict as JSON to the file that the request names.
 """
 
-import importlib.util
 import json
 import sys
 from dataclasses import asdict
@@ -15,12 +14,10 @@ from torch import nn
 
 from resatlas.arch.ops import Shape
 from resatlas.designs.catalog import resolve
-from resatlas.errors import UsageError, quoted, unknown
+from resatlas.errors import UsageError, unknown
 from resatlas.nets.audit import audit
+from resatlas.values.code_files import FAULTS, executed, fault_text
 from resatlas.values.unforeseen import foreseen, show_traceback
-
-FAULTS = (Exception, SystemExit, KeyboardInterrupt)
-"""What code may raise: an interrupt too is its own, since the keyboard's does not reach this process."""
 
 
 def module_of(file: Path, name: str) -> nn.Module:
@@ -28,46 +25,23 @@ def module_of(file: Path, name: str) -> nn.Module:
 
     Raises: UsageError if the file fails, has no such name, or the name asks for arguments or gives no module.
     """
-    code = executed(file)
+    code = executed(file, name="audited")
     if not hasattr(code, name):
         raise UsageError(f"{file.name}: {unknown('class or function', name, _callables(code))}")
     try:
         made = getattr(code, name)()
     except FAULTS as error:
         raise UsageError(
-            f"{file.name}: {name}() fails: {_told(error)}; audit a function without arguments that makes the network, "
-            f"such as def network(): return {name}(…)"
+            f"{file.name}: {name}() fails: {fault_text(error)}; audit a function without arguments that makes the "
+            f"network, such as def network(): return {name}(…)"
         ) from None
     if not isinstance(made, nn.Module):
         raise UsageError(f"{file.name}: {name}() gives a {type(made).__name__}; a torch.nn.Module is expected")
     return made
 
 
-def executed(file: Path) -> ModuleType:
-    """The file as a module; files beside it can be imported by it.
-
-    Raises: UsageError if it is missing, no Python, or fails.
-    """
-    spec = importlib.util.spec_from_file_location("audited", file)
-    if spec is None or spec.loader is None or not file.is_file():
-        raise UsageError(f"{quoted(str(file))} is no Python file")
-    sys.path.insert(0, str(file.parent))
-    code = importlib.util.module_from_spec(spec)
-    sys.modules["audited"] = code
-    try:
-        spec.loader.exec_module(code)
-    except FAULTS as error:
-        raise UsageError(f"{file.name} fails while it is executed: {_told(error)}") from None
-    return code
-
-
 def _callables(code: ModuleType) -> list[str]:
     return [name for name, value in vars(code).items() if callable(value) and not name.startswith("_")]
-
-
-def _told(error: BaseException) -> str:
-    words = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def main(words: list[str]) -> None:
@@ -83,7 +57,7 @@ def main(words: list[str]) -> None:
         ours = foreseen(error, doing=f"auditing {file.name}:{name}", saving="a smaller --image")
         answer = {"error": str(ours), "kind": type(ours).__name__}
     except (SystemExit, KeyboardInterrupt) as error:
-        answer = {"error": f"{file.name}: {name} ends the program while it runs: {_told(error)}"}
+        answer = {"error": f"{file.name}: {name} ends the program while it runs: {fault_text(error)}"}
     Path(request["answer"]).write_text(json.dumps(answer), encoding="utf-8")
 
 

@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.expand import with_classes
 from resatlas.arch.ops import Linear, Shape
 from resatlas.arch.plan import Plan, Stage, layers
 from resatlas.designs import catalog
+from resatlas.designs.tasks import Design
 from resatlas.nets.described import check_described
 from resatlas.nets.initial import initialise
 from resatlas.nets.layers import chain, module
@@ -216,24 +218,24 @@ def _stage(plan: Plan, s: int, stage: Stage) -> Row:
 
 
 def build(
-    design: Plan | str,
+    design: str | Design | Blueprint | Plan,
     *,
     image: Shape | None = None,
     classes: int | None = None,
     seed: int | None = None,
     device: str | torch.device | None = None,
 ) -> Network:
-    """The network of a plan or of a DESIGN text, its weights drawn as its authors draw them.
+    """The network of a DESIGN text, a design, a blueprint or a plan, its weights drawn as its authors draw them.
 
     Without a seed the draws are those of torch's generator, so that `torch.manual_seed` decides; a seed gives the same
-    weights whatever was drawn before, and leaves that generator alone. A plan has its image and classes already.
+    weights whatever was drawn before, and leaves that generator alone.
 
     Without a device the network is where torch puts new modules: `torch.set_default_device`, `with torch.device(…)`
     and accelerate's `init_empty_weights` decide. On "meta" it has shapes and no weights; `to_empty` and
     `reset_parameters` give it some.
     Raises: as `designs.catalog.plan`.
     """
-    plan = catalog.plan(design, image=image, classes=classes) if isinstance(design, str) else design
+    plan = catalog.plan(design, image=image, classes=classes)
     place = torch.device(device) if device is not None else _place()
     with torch.device("meta"):
         network = Network(plan)

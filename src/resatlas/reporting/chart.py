@@ -5,24 +5,13 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Literal
 
+from resatlas.designs.catalog import FAMILIES, families
 from resatlas.reporting.figure import Spec
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
-LOOKS = {
-    "resnet": ("#0072b2", "circle"),
-    "plain": ("#d55e00", "square"),
-    "preact-resnet": ("#56b4e9", "cross"),
-    "wide-resnet": ("#009e73", "diamond"),
-    "resnext": ("#e69f00", "triangle-up"),
-    "pyramidnet": ("#cc79a7", "triangle-down"),
-    "dmrnet": ("#222222", "triangle-right"),
-    "dilnet": ("#8a8a8a", "triangle-left"),
-}
-"""A colour and a shape a family, the same in all charts; colours by Okabe and Ito, with grey for their yellow."""
-
-COLOURS = tuple(colour for colour, _ in LOOKS.values())
-"""Of lines that are no families."""
+COLOURS = tuple(family.colour for family in FAMILIES.values())
+"""Of lines that are no families: by Okabe and Ito, with grey for their yellow."""
 
 OTHER = ("#7f4f24", "stroke")
 """The look of any further family."""
@@ -72,6 +61,12 @@ FAINT = 0.07
 
 Kind = Literal["linear", "log", "symlog"]
 """Of a scale."""
+
+
+def look_of(family: str) -> tuple[str, str]:
+    """The colour and the shape of a family, the same in all charts."""
+    known = families().get(family)
+    return (known.colour, known.shape) if known else OTHER
 
 
 def finished(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: str, how: str, height: int) -> Spec:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from resatlas.designs.citations import PAPERS, bibtex, papers_of
+from resatlas.designs.citations import bibtex, papers, papers_of
 from resatlas.reporting import limits
 from resatlas.reporting.answer_text import document
 from resatlas.reporting.answering import Answered, answered
@@ -171,4 +171,4 @@ def _citations(groups: Sequence[Group]) -> tuple[tuple[str, ...], str]:
     }
     unknown = list(dict.fromkeys(group.row.design for group in groups if group.entry is None))
     words = f"Which papers {listed(unknown)} uses is not known here." if unknown else ""
-    return tuple(used[paper.key] for paper in PAPERS.values() if paper.key in used), words
+    return tuple(used[paper.key] for paper in papers() if paper.key in used), words

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from resatlas.reporting.chart import LOOKS, OTHER, Kind, drawable, finished, legend_of, opacity, picked_by
+from resatlas.reporting.chart import Kind, drawable, finished, legend_of, look_of, opacity, picked_by
 from resatlas.reporting.figure import Figure, Spec
 from resatlas.reporting.questions import Group
 from resatlas.runs.record import RunRecord
@@ -57,7 +57,7 @@ def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, ho
         "symbolSize": 300,
         "symbolStrokeWidth": 2,
     }
-    colour = {"domain": labels, "range": [LOOKS.get(group.row.family, OTHER)[0] for group in groups]}
+    colour = {"domain": labels, "range": [look_of(group.row.family)[0] for group in groups]}
     dashes = {"domain": labels, "range": _dashes(groups)}
     layers = [
         {

@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import stdev
 
 from resatlas.arch.codec import encode
-from resatlas.recipes import dmrnet, pyramidnet, resnet, resnext, wide_resnet
+from resatlas.designs.catalog import families
 from resatlas.recipes.recipe import Recipe
 from resatlas.reporting import seconds
 from resatlas.reporting.bounds import equal
@@ -24,18 +24,6 @@ FEW_WRONG = 10
 """Wrong images below which a net's error is a small whole number, and its distribution far from normal."""
 
 MOST_NAMED = 4
-
-HOMES: Mapping[str, Mapping[str, Recipe]] = {
-    "resnet": resnet.NAMED,
-    "plain": resnet.NAMED,
-    "preact-resnet": resnet.NAMED,
-    "wide-resnet": wide_resnet.NAMED,
-    "resnext": resnext.NAMED,
-    "pyramidnet": pyramidnet.NAMED,
-    "dmrnet": dmrnet.NAMED,
-    "dilnet": dmrnet.NAMED,
-}
-"""The recipes that a family's own authors chose for it."""
 
 
 def warnings(question: Question) -> tuple[str, ...]:
@@ -132,7 +120,7 @@ def _tuning(groups: Sequence[Group]) -> Iterator[str]:
         told = listed(f"{design} by {count}" for design, count in counts.items())
         yield f"unequal tuning: recipes tried are of {told}; the best of several errs less by choice alone"
     for name in sorted({group.experiment.recipe.name for group in groups}):
-        homes = [family for family, recipes in HOMES.items() if name in recipes]
+        homes = [family.name for family in families().values() if name in family.recipes]
         followers = [group for group in groups if group.experiment.recipe.name == name]
         strangers = sorted({group.row.family for group in followers} - set(homes))
         at_home = sorted({group.row.family for group in followers} & set(homes))

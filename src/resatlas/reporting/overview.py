@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
+from resatlas.designs.catalog import FAMILIES
 from resatlas.reporting.answering import Answered
 from resatlas.reporting.budgets import BUDGETS, amount_of
-from resatlas.reporting.chart import LOOKS, OTHER, drawable, finished, picked_by
+from resatlas.reporting.chart import drawable, finished, look_of, picked_by
 from resatlas.reporting.comparison import Sample
 from resatlas.reporting.curves import curves
 from resatlas.reporting.figure import Figure, Spec
@@ -221,14 +222,14 @@ def _tooltip(*fields: str, value: str) -> list[Spec]:
 
 
 def _families(values: Iterable[Spec]) -> list[str]:
-    """The families that occur: known ones first, in the order of their looks."""
+    """The families that occur: known ones first, in the order of the catalogue."""
     present = dict.fromkeys(value["family"] for value in values)
-    return [*(name for name in LOOKS if name in present), *(name for name in present if name not in LOOKS)]
+    return [*(name for name in FAMILIES if name in present), *(name for name in present if name not in FAMILIES)]
 
 
 def _colours(families: Sequence[str]) -> Spec:
-    return {"domain": list(families), "range": [LOOKS.get(name, OTHER)[0] for name in families]}
+    return {"domain": list(families), "range": [look_of(name)[0] for name in families]}
 
 
 def _shapes(families: Sequence[str]) -> Spec:
-    return {"domain": list(families), "range": [LOOKS.get(name, OTHER)[1] for name in families]}
+    return {"domain": list(families), "range": [look_of(name)[1] for name in families]}

@@ -211,8 +211,11 @@ def _entry(design: str) -> Entry | None:
 
 def _entry_of(run: RunRecord) -> Entry | None:
     """What the design of a run means here, or None where that is another network by now, as of a file that changed."""
-    entry = _entry(run.experiment.design)
-    return entry if entry and _means(entry, run) else None
+    try:
+        entry = run.experiment.entry
+    except ResatlasError:
+        return None
+    return entry if _means(entry, run) else None
 
 
 def _means(entry: Entry, run: RunRecord) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 
 from resatlas.arch.cost import cost
 from resatlas.arch.paths import mean_lengths
-from resatlas.designs import catalog
 from resatlas.errors import FolderError, ResatlasError, quoted
 from resatlas.runs.names import FIRST, METRICS, PREDICTIONS, RESULTS, TIMING
 from resatlas.runs.record import RunRecord, identity
@@ -64,7 +63,7 @@ def _of_plan(run: RunRecord) -> Iterator[Pair]:
     yield "multiply_adds", results.multiply_adds, total.multiply_adds, source
     yield "mean_path_length", results.mean_path_length, float(lengths.mean), source
     try:
-        entry = catalog.resolve(run.experiment.design)
+        entry = run.experiment.entry
     except ResatlasError:  # its file lies elsewhere, or it has another name in this version
         return
     if identity(entry.plan(image=run.plan.image, classes=run.plan.classes)) == run.network:

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.codec import decode, encode
 from resatlas.designs import catalog as designs
+from resatlas.designs.catalog import Entry, OwnDesign
+from resatlas.designs.tasks import Design
 from resatlas.errors import CheckpointError, ResatlasError, UsageError
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import Precision, Recipe
@@ -44,7 +47,8 @@ class Experiment:
     choose it; `layout` is that of maps in memory; `compiled` is what of the network torch.compile makes. `unreadable`
     is what happens at an image that cannot be read: the end, or another of its class in its place and a test without
     it; `nonfinite` at a step whose loss or gradient is no number: the end, or the next step, without an update.
-    `weights` are those of another training; without them the seed draws all.
+    `weights` are those of another training; without them the seed draws all. `own` is the network where its text means
+    nothing without somebody's own code, so that nothing that reads a run needs that code.
     """
 
     design: str
@@ -57,16 +61,35 @@ class Experiment:
     unreadable: Literal["error", "skip"] = "error"
     nonfinite: Literal["stop", "skip"] = "stop"
     weights: TrainedWeights | None = None
+    own: OwnDesign | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.recipe, Recipe):
             raise UsageError(f"an experiment takes a Recipe, as from recipes.catalog.resolve; {self.recipe!r} is none")
         # one design has one name in all runs
         object.__setattr__(self, "design", designs.canonical(self.design))
+        if self.own is None:
+            object.__setattr__(self, "own", designs.own_design_named(self.design))
         if self.recipe.precision != "auto":
             object.__setattr__(self, "precision", self.recipe.precision)
         if not 0 <= self.seed < 2**31:
             raise UsageError(f"a seed lies between 0 and {2**31 - 1:,}; {self.seed:,} does not")
+
+    @classmethod
+    def of(cls, design: str | Design | Blueprint, **rest: Any) -> "Experiment":  # noqa: ANN401 - the other fields
+        """An experiment with a design or a blueprint of your own in place of a DESIGN text."""
+        if isinstance(design, str):
+            return cls(design=design, **rest)
+        entry = designs.resolve(design)
+        return cls(design=entry.name, own=designs.own_design(entry), **rest)
+
+    @property
+    def entry(self) -> Entry:
+        """What the design means: what was kept of it, or what its text means here.
+
+        Raises: as `designs.catalog.resolve`.
+        """
+        return designs.kept(self.design, self.own) if self.own else designs.resolve(self.design)
 
     @property
     def run_name(self) -> str:
@@ -108,10 +131,10 @@ def distinct_name(text: str) -> str:
 
 def default_folder(experiment: Experiment) -> Path:
     """Where a run goes that is not told where: runs/ and its name, with a digest of what a design file describes."""
-    if not experiment.design.endswith(".toml"):
+    if not experiment.design.endswith(".toml") and experiment.own is None:
         return Path("runs") / experiment.run_name
     try:
-        content = json.dumps(encode(designs.resolve(experiment.design).blueprint), sort_keys=True)
+        content = json.dumps(encode(experiment.entry.blueprint), sort_keys=True)
     except ResatlasError:  # which whoever trains it is told
         content = ""
     design = f"{distinct_name(experiment.design)}-{short_digest(content)}"
@@ -130,7 +153,8 @@ def short_digest(text: str) -> str:
 
 def to_json(experiment: Experiment) -> dict[str, Any]:
     """The experiment as JSON values."""
-    return {"schema": SCHEMA, **encode(experiment)}
+    values = {"schema": SCHEMA, **encode(experiment)}
+    return values if experiment.own else {key: value for key, value in values.items() if key != "own"}
 
 
 def from_json(data: Mapping[str, Any]) -> Experiment:

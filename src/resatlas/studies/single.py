@@ -12,7 +12,6 @@ from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan
 from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
-from resatlas.designs import catalog as designs
 from resatlas.designs.catalog import Entry
 from resatlas.errors import CheckpointError
 from resatlas.runs.amendments import as_carried_out
@@ -84,7 +83,7 @@ def prepare(
 
     Raises: UnknownName, DesignError, BlueprintError, DataError, FolderError.
     """
-    entry = designs.resolve(experiment.design)
+    entry = experiment.entry
     data = datasets.resolve(experiment.data)
     data.check_learnable()
     plan = entry.plan(image=data.image, classes=len(data.classes))

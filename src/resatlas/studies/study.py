@@ -9,7 +9,6 @@ from resatlas.analysis.questions import QUESTIONS
 from resatlas.arch.codec import decode
 from resatlas.arch.toml import read_toml
 from resatlas.data import catalog as datasets
-from resatlas.designs import catalog as designs
 from resatlas.errors import BlueprintError, ResatlasError, UnknownName, quoted, unknown
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import with_epochs
@@ -165,7 +164,7 @@ def read_study(path: Path) -> Study:
     try:
         study = decode(Study, table, where="study")
         for experiment in study.distinct().values():
-            designs.resolve(experiment.design)
+            _ = experiment.entry
         tuple(study.questions_inside())
     except ResatlasError as error:
         raise type(error)(f"{path}: {error}") from None

@@ -1,7 +1,7 @@
 """The solver finds what trying every member finds, and the widths that the ResNeXt paper calls equally complex."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 from typing import Any
@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from resatlas.arch.cost import Cost, cost
 from resatlas.arch.expand import expand
 from resatlas.designs.catalog import FAMILIES, named, resolve
-from resatlas.designs.setting import TASKS
-from resatlas.designs.solver import search, space
+from resatlas.designs.solver import search
 from resatlas.designs.solver.search import Budget, Solutions, equal_width, knobs_of, solve, unit_weights
-from resatlas.designs.solver.space import SIZES, Size
-from resatlas.designs.solver.spelling import SPELLINGS, spelled
+from resatlas.designs.solver.space import Size, sizes_of
+from resatlas.designs.solver.spelling import spelled
+from resatlas.designs.tasks import TASKS
 from resatlas.errors import BlueprintError, DesignError, UnknownName, UsageError
 
 TABLE_2 = {1: 64, 2: 40, 4: 24, 8: 14, 32: 4}
@@ -40,17 +40,17 @@ def test_whole_networks_have_the_widths_of_the_paper(cardinality: int, width: in
 
 
 def test_every_family_is_searched_and_spelled() -> None:
-    """A family of the catalogue has bounds, the depth first, and a way to write its names."""
-    assert list(SIZES) == list(SPELLINGS) == list(FAMILIES)
-    assert {sizes[0].knob for sizes in SIZES.values()} == {"depth"}
+    """A family of the catalogue has bounds, the depth first, and names that say the depth."""
+    assert {sizes_of(family)[0].knob for family in FAMILIES} == {"depth"}
+    assert all("{depth}" in family.grammar.head for family in FAMILIES.values())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_bounds_hold_the_papers_networks(family: str) -> None:
     """Every size of every network of the catalogue is one that is searched, but for fractions."""
     for entry in named().values():
-        if isinstance(entry.design, FAMILIES[family]):
-            for size in SIZES[family]:
+        if isinstance(entry.design, FAMILIES[family].design):
+            for size in sizes_of(family):
                 value = getattr(entry.design, size.knob)
                 assert value in size.values or Fraction(value).denominator > 1
 
@@ -67,7 +67,7 @@ class Box:
         """The sizes of the family, cut short."""
         return tuple(
             Size(knob=size.knob, values=[value for value in size.values if value <= self.most[size.knob]])
-            for size in SIZES[self.family]
+            for size in sizes_of(self.family)
         )
 
     def members(self) -> Iterator[tuple[str, Cost]]:
@@ -76,7 +76,7 @@ class Box:
         for values in product(*(size.values for size in free)):
             chosen = {size.knob: value for size, value in zip(free, values, strict=True)}
             try:
-                design = FAMILIES[self.family](**{**self.knobs, **chosen})
+                design = FAMILIES[self.family].design(**{**self.knobs, **chosen})
                 task = TASKS[design.setting]
                 plan = expand(design.blueprint(), image=task.image, classes=task.classes)
             except DesignError:
@@ -119,7 +119,8 @@ def solved(small: Box, budget: Budget) -> Solutions:
         return Size(knob="base", values=())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(space.SIZES, small.family, small.sizes())  # type: ignore[arg-type]
+        cut = {size.knob: size.values for size in small.sizes()}
+        patch.setitem(FAMILIES, small.family, replace(FAMILIES[small.family], sizes=cut))  # type: ignore[arg-type]
         patch.setattr(search, "base_size", no_bases)
         return solve(small.family, budget, knobs=small.knobs)
 

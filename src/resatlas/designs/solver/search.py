@@ -9,11 +9,10 @@ from typing import Any
 
 from resatlas.arch.cost import Cost
 from resatlas.arch.ops import Shape
-from resatlas.designs.catalog import FAMILIES, knobs_in, resolve
-from resatlas.designs.resnext import PAPER_BASE
-from resatlas.designs.setting import Design, paper_base
-from resatlas.designs.solver.space import SIZES, Knobs, Line, Row, Size, Space, base_size, rebased, rows, space_of
+from resatlas.designs.catalog import families, knobs_in, resolve
+from resatlas.designs.solver.space import Knobs, Line, Row, Size, Space, base_size, rebased, rows, sizes_of, space_of
 from resatlas.designs.solver.spelling import head_knobs, names
+from resatlas.designs.tasks import Design
 from resatlas.errors import DesignError, UnknownName, UsageError, unknown
 
 Reach = Fraction | float
@@ -95,7 +94,7 @@ def solve(
     found = _nearest_first(space, budget, ())
     if "base" in space.knobs or found[0].deviation <= budget.tolerance:
         return _solutions(found, budget, space.bounds)
-    paper = PAPER_BASE if family == "resnext" else paper_base(space.example.setting)
+    paper = families()[family].bases[space.example.setting]
     bases = base_size(paper)
     for base in sorted(set(map(int, bases.values)) - {paper}, key=lambda each: (abs(each - paper), each)):
         try:
@@ -188,7 +187,7 @@ def _usual_setting(family: str, knobs: Knobs) -> Knobs:
     defaults = {each.name: each.default for each in fields(_knobs_class(family))}
     if "depth" not in knobs or "setting" in knobs or "setting" not in defaults:
         return {}
-    smallest = {size.knob: size.values[0] for size in SIZES[family]}
+    smallest = {size.knob: size.values[0] for size in sizes_of(family)}
     head = {knob: smallest.get(knob, defaults[knob]) for knob in head_knobs(family)}
     for text in names(family, {**head, **knobs}):
         try:
@@ -209,9 +208,9 @@ def knobs_of(family: str, words: Iterable[str]) -> Knobs:
 
 
 def _knobs_class(family: str) -> type[Any]:
-    if family not in FAMILIES:
-        raise UnknownName(unknown("family", family, FAMILIES))
-    return FAMILIES[family]
+    if family not in families():
+        raise UnknownName(unknown("family", family, families()))
+    return families()[family].design
 
 
 UNIT_WEIGHTS = 69_632

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, partial
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, get_type_hints
 
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.cost import Cost
 from resatlas.arch.ops import Shape
 from resatlas.arch.widths import PerStage, pyramid_width
-from resatlas.designs.catalog import FAMILIES
-from resatlas.designs.setting import TASKS, Design
+from resatlas.designs.catalog import families
 from resatlas.designs.solver.price import priced, repeating
+from resatlas.designs.tasks import TASKS, Design
 from resatlas.errors import DepthError, DesignError, GroupsError, WidthError
 
 Knobs = Mapping[str, Any]
@@ -72,7 +72,7 @@ class Space:
 
         Raises: DesignError if there is none.
         """
-        return FAMILIES[self.family](**{**self.knobs, **knobs})
+        return families()[self.family].design(**{**self.knobs, **knobs})
 
     def cost(self, knobs: Knobs) -> Cost:
         """What the member with these knobs costs.
@@ -106,7 +106,7 @@ def space_of(family: str, knobs: Knobs, *, image: Shape | None = None, classes: 
 
     Raises: DesignError if there are none.
     """
-    depth, *sizes = SIZES[family]
+    depth, *sizes = sizes_of(family)
     free = tuple(size for size in sizes if size.knob not in knobs)
     members = _members(family, knobs, (knobs["depth"],) if "depth" in knobs else depth.values, free)
     task = TASKS[members[0].setting]
@@ -142,7 +142,7 @@ def _members(family: str, knobs: Knobs, depths: Sequence[int | Fraction], sizes:
         members: list[Design] = []
         for depth in depths:
             try:
-                members.append(FAMILIES[family](**{**knobs, **chosen, "depth": depth}))
+                members.append(families()[family].design(**{**knobs, **chosen, "depth": depth}))
             except WidthError as error:  # at every depth
                 refused = error
                 break
@@ -231,30 +231,18 @@ def _narrows(space: Space, knobs: Knobs) -> bool:
     return not isinstance(rule, PerStage) and pyramid_width(rule, 1, sum(blueprint.units)) < blueprint.stem.width
 
 
-def _up_to(knob: str, most: int, kind: type[int | Fraction] = int) -> Size:
-    return Size(knob=knob, values=tuple(map(kind, range(1, most + 1))))
-
-
 def base_size(paper: int) -> Size:
     """Other bases than the paper's: sixteenths of it, up to twice."""
     return Size(knob="base", values=range(paper // 16, 2 * paper + 1, paper // 16))
 
 
-_CARDINALITY = Size(knob="cardinality", values=tuple(1 << power for power in range(7)))
-"""Powers of two up to 64, as in the paper."""
+def sizes_of(family: str) -> tuple[Size, ...]:
+    """The sizes of a family, the depth first, each in the type of its knob.
 
-SIZES: Mapping[str, tuple[Size, ...]] = {
-    "resnet": (_up_to("depth", 1202), _up_to("widen", 16)),
-    "plain": (_up_to("depth", 110), _up_to("widen", 16)),
-    "preact-resnet": (_up_to("depth", 1001),),
-    "wide-resnet": (_up_to("depth", 200), _up_to("widen", 16, Fraction)),
-    "resnext": (_up_to("depth", 200), _CARDINALITY, _up_to("width", 320)),
-    "pyramidnet": (_up_to("depth", 272), _up_to("alpha", 512, Fraction)),
-    "dmrnet": (_up_to("depth", 110), _up_to("streams", 8), _up_to("widen", 16)),
-    "dilnet": (_up_to("depth", 110), _up_to("branches", 8), _up_to("widen", 16)),
-}
-"""The sizes of each family, the depth first, with bounds that hold every network of the papers.
-
-A whole number is searched in every size; of the depths, those that the family has. With every size but the depth,
-a network costs more.
-"""
+    A whole number is searched in every size; of the depths, those that the family has.
+    """
+    hints = get_type_hints(families()[family].design)
+    return tuple(
+        Size(knob=knob, values=tuple(map(Fraction, values)) if hints[knob] is Fraction else values)
+        for knob, values in families()[family].sizes.items()
+    )

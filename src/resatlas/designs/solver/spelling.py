@@ -1,27 +1,16 @@
 """The shortest DESIGN text of a design: what `resolve` reads, written."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, fields, replace
 from fractions import Fraction
 from itertools import product
 from string import Formatter
 from typing import Any
 
-from resatlas.designs.catalog import resolve
-from resatlas.designs.setting import Design
+from resatlas.designs.catalog import families, resolve
+from resatlas.designs.family import Grammar
+from resatlas.designs.tasks import Design
 from resatlas.errors import DesignError, UsageError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spelling:
-    """How the names of a family are put together.
-
-    `head` has the knobs that every name says; `ends` what follows for a knob, whatever its value or by its value,
-    in the order of the grammar. A knob without an end is written behind a colon.
-    """
-
-    head: str
-    ends: Mapping[str, str | Mapping[str, str]]
 
 
 def spelled(design: Design) -> str:
@@ -43,26 +32,27 @@ def names(family: str, knobs: Mapping[str, Any]) -> Iterator[str]:
 
     The setting is said by what stands in front.
     """
-    spelling = SPELLINGS[family]
-    head = spelling.head.format_map({knob: _HEADS.get(str(value), _decimal(value)) for knob, value in knobs.items()})
+    grammar = families()[family].grammar
+    words = {knob: grammar.words.get(str(value), _decimal(value)) for knob, value in knobs.items()}
+    head = grammar.head.format_map(words)
     free = [knob for knob in knobs if knob not in (*head_knobs(family), "setting")]
-    free.sort(key=[*spelling.ends, *free].index)
+    free.sort(key=[*grammar.ends, *free].index)
     for prefix in ("", "cifar-", "imagenet-"):
         yield prefix + head
-        for choice in product(*(list(_choices(spelling, knob, knobs[knob])) for knob in free)):
+        for choice in product(*(list(_choices(grammar, knob, knobs[knob])) for knob in free)):
             said = ",".join(knob for _, knob in choice if knob)
             yield "".join([prefix, head, *(end for end, _ in choice), ":" if said else "", said])
 
 
 def head_knobs(family: str) -> tuple[str, ...]:
     """The knobs that every name of a family says."""
-    return tuple(knob for _, knob, _, _ in Formatter().parse(SPELLINGS[family].head) if knob)
+    return tuple(knob for _, knob, _, _ in Formatter().parse(families()[family].grammar.head) if knob)
 
 
-def _choices(spelling: Spelling, knob: str, value: object) -> Iterator[tuple[str, str]]:
+def _choices(grammar: Grammar, knob: str, value: object) -> Iterator[tuple[str, str]]:
     """What a knob adds to a name, and what it adds behind the colon: one of the two."""
     yield "", f"{knob}={_word(value)}"
-    end = spelling.ends.get(knob, {})
+    end = grammar.ends.get(knob, {})
     if isinstance(end, str):
         yield end.format(_decimal(value)), ""
     elif str(value) in end:
@@ -81,7 +71,7 @@ def _means(text: str, design: Design) -> bool:
 
 def _stated(design: Design) -> dict[str, Any]:
     """The knobs that are not what the family gives them, and those in the head of its names."""
-    head = SPELLINGS[design.family].head
+    head = families()[design.family].grammar.head
     given = {each.name: getattr(design, each.name) for each in fields(design)}  # type: ignore[arg-type]
     return {knob: value for knob, value in given.items() if f"{{{knob}}}" in head or value != _default(design, knob)}
 
@@ -112,59 +102,3 @@ def _decimal(value: object) -> str:
     if isinstance(value, Fraction):
         return f"{float(value):.4f}".rstrip("0").rstrip(".")
     return _word(value)
-
-
-_HEADS = {"basic": "", "bottleneck": "-bottleneck", "additive": "a", "multiplicative": "m"}
-
-_UNITS = {"bottleneck": "-bottleneck", "single": "-1-layer-skip"}
-_STRIDES = {"3x3": "-v1.5"}
-
-SPELLINGS: Mapping[str, Spelling] = {
-    "resnet": Spelling(
-        head="resnet-{depth}",
-        ends={
-            "unit": _UNITS,
-            "stride": _STRIDES,
-            "shortcut": "-{}",
-            "widen": "-w{}",
-            "order": "-{}",
-            "modified": "-shortcut-{}",
-        },
-    ),
-    "plain": Spelling(head="plain-{depth}", ends={"unit": _UNITS, "stride": _STRIDES, "widen": "-w{}"}),
-    "preact-resnet": Spelling(
-        head="preact-resnet-{depth}",
-        ends={
-            "unit": _UNITS,
-            "stride": _STRIDES,
-            "shortcut": "-{}",
-            "wiring": {"fb": "-fb", "projected": "-projected"},
-        },
-    ),
-    "wide-resnet": Spelling(
-        head="wrn-{depth}-{widen}", ends={"kernels": "-B{}", "deepening": "-l{}", "dropout": {"0.3": "-dropout"}}
-    ),
-    "resnext": Spelling(
-        head="resnext-{depth}-{cardinality}x{width}d",
-        ends={"form": "-form-{}", "shortcut": {"absent": "-noshortcut"}},
-    ),
-    "pyramidnet": Spelling(
-        head="pyramidnet-{depth}{unit}-{growth}{alpha}",
-        ends={
-            "variant": "-unit-{}",
-            "shortcut": {"projection": "-projection", "projection-strided": "-projection-strided"},
-        },
-    ),
-    "dmrnet": Spelling(
-        head="dmrnet-{depth}",
-        ends={
-            "widen": "-w{}",
-            "streams": "-k{}",
-            "version": "-{}",
-            "skip": {skip: f"-{skip}" for skip in ("identity", "swap", "projector")},
-            "join": {join: f"-{join}" for join in ("merge", "sum", "concat")},
-            "ends": {"separate": "-separate"},
-        },
-    ),
-    "dilnet": Spelling(head="dilnet-{depth}", ends={"widen": "-w{}", "branches": "-k{}"}),
-}

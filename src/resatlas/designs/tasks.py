@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from resatlas.arch.blueprint import MOST_UNITS, Blueprint, Stem
 from resatlas.arch.ops import MaxPool, Norm, Relu, Shape
@@ -25,6 +25,7 @@ IMAGENET_BASIC = (18, 34)
 """Depths with basic units; the others have bottlenecks."""
 
 
+@runtime_checkable
 class Design(Protocol):
     """A paper's knobs: they check themselves, and `blueprint` says them in our vocabulary."""
 
@@ -71,9 +72,13 @@ def stem(setting: Setting, width: int, after: tuple[Rule, ...] = (Norm(), Relu()
     return Stem(kernel=7, width=width, stride=2, after=after, pool=MaxPool())
 
 
+PAPER_BASES: Mapping[Setting, int] = {"cifar": 16, "imagenet": 64}
+"""The papers' unmultiplied first widths."""
+
+
 def paper_base(setting: Setting) -> int:
     """The papers' unmultiplied first width: 16 on CIFAR, 64 on ImageNet."""
-    return 16 if setting == "cifar" else 64
+    return PAPER_BASES[setting]
 
 
 def equal_stages(what: str, depth: int, *, step: int, rest: int) -> tuple[int, int, int]:

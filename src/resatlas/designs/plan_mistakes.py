@@ -10,7 +10,7 @@ Change = Callable[[Unit], Unit]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lapse:
+class PlanMistake:
     """A wrong network in words, where it was seen, and the rewrite of the right plan that makes it."""
 
     what: str
@@ -18,10 +18,10 @@ class Lapse:
     rewrite: Callable[[Plan], Plan]
 
 
-def lapses_at(unit: str) -> Iterator[Lapse]:
+def plan_mistakes_in(unit: str) -> Iterator[PlanMistake]:
     """What may be wrong in the unit of that path alone."""
     for what, change in IN_ONE_UNIT.items():
-        yield Lapse(what=f"{what} in {unit}", seen="a plausible slip", rewrite=_in_unit(unit, change))
+        yield PlanMistake(what=f"{what} in {unit}", seen="a plausible slip", rewrite=_in_unit(unit, change))
 
 
 def _in_unit(unit: str, change: Change) -> Callable[[Plan], Plan]:
@@ -89,11 +89,13 @@ IN_ONE_UNIT: Mapping[str, Change] = {
     "the shortcut reads the other of the raw and the pre-activated tensor": _streams(_reading),
 }
 
-LAPSES: tuple[Lapse, ...] = (
-    Lapse(
+PLAN_MISTAKES: tuple[PlanMistake, ...] = (
+    PlanMistake(
         what="every shortcut reads the pre-activated tensor",
         seen="a plausible slip",
         rewrite=_in_all(_streams(_pre_activated)),
     ),
-    Lapse(what="the largest value in place of the mean in the global pool", seen="a plausible slip", rewrite=_largest),
+    PlanMistake(
+        what="the largest value in place of the mean in the global pool", seen="a plausible slip", rewrite=_largest
+    ),
 )

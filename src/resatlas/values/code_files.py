@@ -1,0 +1,35 @@
+"""Python files that a command line names: they are executed, with the rights of the user."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from resatlas.errors import UsageError, quoted
+
+FAULTS = (Exception, SystemExit, KeyboardInterrupt)
+"""What code may raise, ends of the program included."""
+
+
+def executed(file: Path, *, name: str) -> ModuleType:
+    """The file as a module of that name; it can import files beside it.
+
+    Raises: UsageError if it is missing, not Python, or fails.
+    """
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise UsageError(f"{quoted(str(file))} is no Python file")
+    sys.path.insert(0, str(file.parent))
+    code = importlib.util.module_from_spec(spec)
+    sys.modules[name] = code
+    try:
+        spec.loader.exec_module(code)
+    except FAULTS as error:
+        raise UsageError(f"{file.name} fails while it is executed: {fault_text(error)}") from None
+    return code
+
+
+def fault_text(error: BaseException) -> str:
+    """The kind of an error and its words, in one line."""
+    words = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
