@@ -18,7 +18,7 @@ def executed(file: Path, *, name: str) -> ModuleType:
     """
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None or not file.is_file():
-        raise UsageError(f"{quoted(str(file))} is no Python file")
+        raise UsageError(f"{quoted(str(file))} is not a Python file")
     sys.path.insert(0, str(file.parent))
     code = importlib.util.module_from_spec(spec)
     sys.modules[name] = code
