@@ -227,7 +227,7 @@ def test_a_class_without_a_readable_image_is_told(damaged: DataSet) -> None:
 
 
 def test_a_killed_worker_is_one_sentence(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its death is told within seconds, and leaves no process behind."""
+    """Its death is told in one sentence and leaves no process behind."""
     parts, pipeline = made(data)
     parent = os.getpid()
 
