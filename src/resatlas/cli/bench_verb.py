@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
+from resatlas.bench.questions import QUESTIONS, Options, asked
+from resatlas.bench.rows import check_out, objects, text, write
 from resatlas.cli.meter import meter
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together
-from resatlas.studies.bench.questions import QUESTIONS, Options, asked
-from resatlas.studies.bench.rows import check_out, objects, text, write
 
 OPTIONS: Together = {
     "--question": ALWAYS,

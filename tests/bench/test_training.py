@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from resatlas.bench import ceiling, contest, crew, processes, training
+from resatlas.bench.crew import Contender
+from resatlas.bench.stopwatch import geometric_mean
+from resatlas.bench.tasks import Task
 from resatlas.cli.main import main
-from resatlas.studies.bench import ceiling, contest, crew, processes, training
-from resatlas.studies.bench.crew import Contender
-from resatlas.studies.bench.stopwatch import geometric_mean
-from resatlas.studies.bench.tasks import Task
 from tests.oracles.peers import library
 
 SMALL = ("--batch", "8", "--rounds", "2")

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from resatlas.bench.peers import PeerNet, check_installed, peer_of
 from resatlas.designs import catalog as designs
 from resatlas.designs.dmrnet import DmrNet
 from resatlas.errors import UsageError
-from resatlas.studies.bench.peers import PeerNet, check_installed, peer_of
 
 PEER = "pytorchcv"
 """Who competes unless the caller says otherwise."""

@@ -6,10 +6,10 @@ convolution makes two products of the size of its forward pass, the gradient of 
 
 from collections.abc import Callable, Mapping
 
+from resatlas.bench.crew import Contender, crews
+from resatlas.bench.stopwatch import alternate
+from resatlas.bench.tasks import Convolution
 from resatlas.recipes.recipe import Precision
-from resatlas.studies.bench.crew import Contender, crews
-from resatlas.studies.bench.stopwatch import alternate
-from resatlas.studies.bench.tasks import Convolution
 
 SHAPES = ((128, 32, 16), (256, 16, 32))
 """Channels, side of the maps, images: 2.4 and 4.8 · 10⁹ multiply-adds forward; the faster is the peak.

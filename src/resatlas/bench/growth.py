@@ -17,14 +17,14 @@ from scipy import stats
 
 from resatlas.analysis.answer import Fact, of_unit, table
 from resatlas.arch.cost import cost
+from resatlas.bench import contest
+from resatlas.bench.crew import FORKED, PRELOADED, TO_END
+from resatlas.bench.questions import Advance, Options
+from resatlas.bench.rows import Measured
+from resatlas.bench.stopwatch import spread
+from resatlas.bench.tasks import Ours, around, stepping
 from resatlas.errors import ProcessLost, UsageError
 from resatlas.recipes.recipe import Precision
-from resatlas.studies.bench import contest
-from resatlas.studies.bench.crew import FORKED, PRELOADED, TO_END
-from resatlas.studies.bench.questions import Advance, Options
-from resatlas.studies.bench.rows import Measured
-from resatlas.studies.bench.stopwatch import spread
-from resatlas.studies.bench.tasks import Ours, around, stepping
 from resatlas.training.distributed import ALONE
 from resatlas.training.loop import CPU
 from resatlas.training.precision import chosen

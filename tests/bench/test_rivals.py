@@ -5,11 +5,11 @@ import sys
 import pytest
 
 from resatlas.arch.cost import cost
+from resatlas.bench.contest import plan_of
+from resatlas.bench.peers import PeerNet
+from resatlas.bench.questions import NETS
+from resatlas.bench.rivals import Nobody, Twins, rival_of
 from resatlas.errors import UsageError
-from resatlas.studies.bench.contest import plan_of
-from resatlas.studies.bench.peers import PeerNet
-from resatlas.studies.bench.questions import NETS
-from resatlas.studies.bench.rivals import Nobody, Twins, rival_of
 from tests.oracles.peers import library
 
 

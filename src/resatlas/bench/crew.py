@@ -22,7 +22,7 @@ from resatlas.values.memory import out_of_memory
 from resatlas.values.unforeseen import foreseen, show_traceback
 
 if TYPE_CHECKING:  # what is timed is told apart without torch
-    from resatlas.studies.bench.tasks import Task
+    from resatlas.bench.tasks import Task
 
 CALL_SECONDS = 0.4
 """A call takes as many steps as fill it, so that the word that starts them and the clock's grain do not count."""
@@ -38,7 +38,7 @@ TO_TELL = 1.0
 
 FORKED = get_context("forkserver")
 
-PRELOADED = ["resatlas.studies.bench.tasks", "resatlas.studies.bench.profile", "torch._dynamo"]
+PRELOADED = ["resatlas.bench.tasks", "resatlas.bench.profile", "torch._dynamo"]
 """What processes need that take training steps, imported once for all of them."""
 
 Order = int | Literal["profile"]
@@ -182,7 +182,7 @@ def work(task: "Task", place: Place, pipe: Connection) -> None:
         os.environ.update({name: str(value) for name, value in told.items()}, MASTER_ADDR="127.0.0.1")
     import torch
 
-    from resatlas.studies.bench.tasks import around, stepping
+    from resatlas.bench.tasks import around, stepping
     from resatlas.training.distributed import joined
 
     torch.set_num_threads(place.threads)
@@ -199,7 +199,7 @@ def work(task: "Task", place: Place, pipe: Connection) -> None:
 
 def _follow(step: Callable[[], object], pipe: Connection) -> None:
     """Say that the task is set up, and follow orders until there are no more."""
-    from resatlas.studies.bench.profile import operations
+    from resatlas.bench.profile import operations
 
     pipe.send(None)
     while (order := pipe.recv()) is not None:

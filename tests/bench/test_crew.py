@@ -5,11 +5,11 @@ import signal
 
 import pytest
 
+from resatlas.bench import crew as module
+from resatlas.bench.crew import Contender, crews
+from resatlas.bench.profile import STEP, STEPS
+from resatlas.bench.tasks import Ours
 from resatlas.errors import ProcessLost, UsageError
-from resatlas.studies.bench import crew as module
-from resatlas.studies.bench.crew import Contender, crews
-from resatlas.studies.bench.profile import STEP, STEPS
-from resatlas.studies.bench.tasks import Ours
 from tests.training.processes import wait_for
 
 TASK = Ours(designs=("resnet:depth=8,base=2",), batch=8, norm_group=None, precision="fp32")

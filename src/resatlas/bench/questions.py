@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Literal, Protocol, cast
 
+from resatlas.bench.rows import Measured, here
 from resatlas.designs import catalog as designs
 from resatlas.errors import UnknownName, UsageError, unknown
-from resatlas.studies.bench.rows import Measured, here
 
 Advance = Callable[[str, int, int], None]
 """Told what is measured now, how much of it is done, and how much there is."""

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from resatlas.bench.questions import QUESTIONS, Options, complete
 from resatlas.designs import catalog
 from resatlas.errors import DesignError, UnknownName, UsageError
-from resatlas.studies.bench.questions import QUESTIONS, Options, complete
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_every_question_has_a_module_that_measures(question: str) -> None:
     """The module of its name has `measure(options, on_advance)`, and its designs exist."""
-    module = import_module(f"resatlas.studies.bench.{question}")
+    module = import_module(f"resatlas.bench.{question}")
     assert list(signature(module.measure).parameters) == ["options", "on_advance"]
     assert all(catalog.resolve(design) for design in QUESTIONS[question].designs)
 
