@@ -46,7 +46,7 @@ ALLOWED = {
     "bench/growth.py": "files of the kernel on the memory of this process",
     **dict.fromkeys(
         (
-            "data/archives.py", "data/downloads.py", "data/fetching.py", "data/idx.py", "data/photograph.py",
+            "data/archives.py", "data/fetching.py", "data/idx.py", "data/photograph.py",
         ),
         DATA,
     ),
