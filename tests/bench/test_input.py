@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from resatlas.bench import contest, input  # noqa: A004 - the question's name
+from resatlas.bench.benchmarks import Advance
 from resatlas.bench.input import Photographs, Times, random_images, training
-from resatlas.bench.questions import Advance
 from resatlas.cli.main import main
 from resatlas.data.dataset import ImageSet
 from resatlas.training.loop import Course, epoch

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resatlas.bench.questions import NETS
+from resatlas.bench.benchmarks import NETS
 from resatlas.bench.tasks import IMAGE, Ours, Step, stepping
 from resatlas.nets.network import build
 from resatlas.recipes.recipe import Precision

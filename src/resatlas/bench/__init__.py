@@ -1,1 +1,1 @@
-"""How fast it is: one module a question, measured against the peers in one run."""
+"""How fast it is: one module a benchmark, measured against other libraries in one run."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import floor
 
 from resatlas.arch.plan import Plan
+from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.crew import Contender, crews
 from resatlas.bench.profile import shares
-from resatlas.bench.questions import Advance, Options
 from resatlas.bench.stopwatch import Spread, alternate, ratio, spread
 from resatlas.bench.tasks import CLASSES, IMAGE, Ours, Peer
 from resatlas.designs import catalog as designs

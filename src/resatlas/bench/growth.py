@@ -1,5 +1,8 @@
 """How a training step grows: its time, the first step's and the memory over a knob, beside what the cost model says.
 
+For a user who scales a network up: by which knobs time and memory grow on this machine as `describe` counts them, and
+by which they grow less, before the large network is trained.
+
 Each point is trained in a process of its own, which first trains a tiny network, so that neither the libraries' start
 nor their memory counts.
 """
@@ -18,8 +21,8 @@ from scipy import stats
 from resatlas.analysis.answer import Fact, of_unit, table
 from resatlas.arch.cost import cost
 from resatlas.bench import contest
+from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.crew import FORKED, PRELOADED
-from resatlas.bench.questions import Advance, Options
 from resatlas.bench.rows import Measured
 from resatlas.bench.stopwatch import spread
 from resatlas.bench.tasks import Ours, around, stepping

@@ -19,8 +19,8 @@ from resatlas.arch.cost import cost
 from resatlas.arch.ops import Norm
 from resatlas.arch.plan import Plan, layers
 from resatlas.bench import contest
+from resatlas.bench.benchmarks import Advance, Form, Options
 from resatlas.bench.peers import SIDES, PeerNet, check_installed, peer_of
-from resatlas.bench.questions import Advance, Form, Options
 from resatlas.bench.rows import Measured, Shown
 from resatlas.bench.stopwatch import alternate, geometric_mean, ratio, spread
 from resatlas.designs import catalog as designs

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from resatlas.analysis.answer import Column, Fact, Table
 from resatlas.bench import contest
-from resatlas.bench.questions import Advance, Options
+from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.rows import Measured, Shown
 from resatlas.bench.stopwatch import Spread, alternate, ratio, spread
 from resatlas.data import catalog as datasets

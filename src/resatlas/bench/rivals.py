@@ -35,14 +35,14 @@ Rival = PeerNet | Twins | Nobody
 
 
 def rival_of(design: str, against: str | None) -> Rival:
-    """Who competes with a design.
+    """Who competes with a design; ours are measured alone where the usual peer is not installed or lacks the network.
 
-    Raises: UsageError if the peer is not installed; or, where the caller has named it, if it has no such network.
+    Raises: UsageError if the peer is one that the caller has named.
     """
     if twins := twins_of(design):
         return twins
-    check_installed(against or PEER)
     try:
+        check_installed(against or PEER)
         return peer_of(against or PEER, design)
     except UsageError as error:
         if against:

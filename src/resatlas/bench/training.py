@@ -9,12 +9,12 @@ from typing import assert_never
 from resatlas.analysis.answer import Cell, Column, Fact, Table
 from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan
+from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.ceiling import peaks, share_percent
 from resatlas.bench.contest import Contest, Setting, alone, held, ours, plan_of, setting_of, together
 from resatlas.bench.crew import Contender
 from resatlas.bench.peers import PeerNet
 from resatlas.bench.profile import GROUPS, OTHER
-from resatlas.bench.questions import Advance, Options
 from resatlas.bench.rivals import PEER, Nobody, Rival, Twins, rival_of
 from resatlas.bench.rows import Measured, Shown
 from resatlas.bench.stopwatch import Spread, geometric_mean, spread
