@@ -7,8 +7,8 @@ DEV := .venv/.dev
 PINS := pyproject.toml constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# the questions of resatlas bench, each of which makes a table
-QUESTIONS := training processes inference input growth
+# the benchmarks of resatlas bench, each of which makes a table
+BENCHMARKS := training inference input growth
 
 .PHONY: help demo test lint install benchmarks simulate clean
 
@@ -37,8 +37,8 @@ lint: $(DEV)
 install: $(DEV)
 
 benchmarks: $(DEV)
-	@for question in $(QUESTIONS); do \
-		$(BIN)/resatlas bench --question $$question --out benchmarks/$$question || exit; \
+	@for name in $(BENCHMARKS); do \
+		$(BIN)/resatlas bench --question $$name --out benchmarks/$$name || exit; \
 	done
 	@$(BIN)/resatlas bench resnet-18-B resnet-50-v1.5 --question inference --compiled --rounds 3 \
 		--out benchmarks/inference-compiled

@@ -74,7 +74,7 @@ REFUSED: tuple[tuple[str, ...], ...] = (
     ("bench", "wrn2810"),
     ("bench", "--question", "trainin"),
     ("bench", "resnet-20-B", "--against", "pytorchvc"),
-    ("bench", "--question", "processes", "--against", "pytorchcv"),
+    ("bench", "--question", "growth", "--against", "pytorchcv"),
     ("bench", "--batch", "0"),
     ("bench", "--batch", "many"),
     ("bench", "--rounds", "-1"),

@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resatlas.arch.ops import Shape
-from resatlas.data.augment import augment, draw
+from resatlas.data.augment import augment, draw, erased
 from resatlas.data.batches import Batch, Resident, batches, pipeline_for, source, views
 from resatlas.data.catalog import resolve
 from resatlas.data.dataset import ImageSet
-from resatlas.data.erasing import erased
 from resatlas.data.normalisation import Affine, measured, normalised, unit
 from resatlas.data.order import generator, order, shown
 from resatlas.data.pipeline import Pipeline

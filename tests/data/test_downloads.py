@@ -7,7 +7,7 @@ from urllib.error import URLError
 
 import pytest
 
-from resatlas.data.downloads import download, opener
+from resatlas.data.fetching import download, opener
 from resatlas.data.official import Official
 from resatlas.errors import DataError, Stopped
 from tests.data.serving import Behaviour, serving

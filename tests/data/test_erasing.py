@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from resatlas.data.erasing import erased
+from resatlas.data.augment import erased
 from resatlas.recipes.images import Erase
 
 ALWAYS = Erase(probability=Fraction(1))

@@ -13,7 +13,7 @@ from resatlas.arch.ops import Shape
 from resatlas.data import fashion_mnist as module
 from resatlas.data.dataset import ImageSet
 from resatlas.data.fashion_mnist import fashion_mnist
-from resatlas.data.places import located
+from resatlas.data.official import located
 from resatlas.errors import DataError
 
 

@@ -10,8 +10,7 @@ import pytest
 from resatlas.data import cifar, fashion_mnist, svhn
 from resatlas.data.catalog import resolve
 from resatlas.data.fetching import SOURCES, Fetched, fetch
-from resatlas.data.official import Source
-from resatlas.data.places import located
+from resatlas.data.official import Source, located
 from resatlas.errors import DataError, FolderError
 from tests.data import tiny
 from tests.data.serving import Behaviour, serving

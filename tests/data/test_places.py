@@ -7,8 +7,7 @@ import pytest
 
 from resatlas.cli.main import main
 from resatlas.data import imagenet
-from resatlas.data.official import Member, Source
-from resatlas.data.places import cache, folders, located
+from resatlas.data.official import Member, Source, cache, folders, located
 from resatlas.errors import DataError
 from tests.data.tiny import official
 

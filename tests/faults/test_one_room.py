@@ -43,10 +43,10 @@ ALLOWED = {
     "data/verifying.py": "its memory of images in the user's cache, a draft of a random name",
     "cli/main.py": "/dev/null in the place of a closed output",
     "cli/audit_verb.py": "the answer of a process that audits, in a temporary folder",
-    "studies/bench/growth.py": "files of the kernel on the memory of this process",
+    "bench/growth.py": "files of the kernel on the memory of this process",
     **dict.fromkeys(
         (
-            "data/archives.py", "data/downloads.py", "data/fetching.py", "data/idx.py", "data/photograph.py",
+            "data/archives.py", "data/fetching.py", "data/idx.py", "data/photograph.py",
         ),
         DATA,
     ),
@@ -88,7 +88,7 @@ BESIDE_RUNS = {
     "reporting/page.py": "a page, where its user wants it",
     "reporting/picture.py": "a figure, where its user wants it",
     "exporting/saving.py": DRAFT,
-    "studies/bench/rows.py": "tables of a benchmark, where its user wants them",
+    "bench/rows.py": "tables of a benchmark, where its user wants them",
 }
 
 

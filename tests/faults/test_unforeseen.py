@@ -12,12 +12,12 @@ from typing import NoReturn
 import pytest
 import torch
 
+from resatlas.bench.crew import Contender, crews
+from resatlas.bench.tasks import Ours
 from resatlas.cli import main as program
 from resatlas.cli.main import VERBS, main
 from resatlas.errors import Defect, OutOfMemory
 from resatlas.studies import runner
-from resatlas.studies.bench.crew import Contender, crews
-from resatlas.studies.bench.tasks import Ours
 from resatlas.training import loop
 from resatlas.training.session import UNWATCHED
 from tests.reporting.folders import Subject, write_errors

@@ -17,7 +17,7 @@ from resatlas.nets.fused import Precision
 from resatlas.nets.inference import for_inference
 from resatlas.nets.network import Network, build
 from tests.arch.strategies import blueprints, images
-from tests.studies.bench.test_operations import Counting
+from tests.bench.test_operations import Counting
 
 DESIGNS = (
     "resnet-8",

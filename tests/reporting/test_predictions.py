@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from resatlas.errors import FolderError
-from resatlas.reporting.predictions import wrong_answers
+from resatlas.reporting.image_draw import wrong_answers
 from resatlas.runs.seal import SEAL
 from tests.reporting.folders import EQUAL, IMAGES, edited, seal, write_run, write_runs
 

@@ -19,6 +19,7 @@ from resatlas.runs.store import Run
 from resatlas.studies import runner
 from resatlas.studies.runner import Advance, carry_out_study
 from resatlas.studies.study import read_study
+from resatlas.values.workers import Worker
 from tests.studies import tiny
 from tests.training import processes
 from tests.training.processes import members, wait_for
@@ -285,8 +286,8 @@ def test_a_worker_that_does_not_advance_is_told_of_again_and_again(monkeypatch: 
     now = 0.0
     monkeypatch.setattr(runner.time, "monotonic", lambda: now)
     mirror = SimpleNamespace(value=0)
-    process = SimpleNamespace(pid=77)
-    worker = runner._Worker(process=cast("Any", process), pipe=cast("Any", None), mirror=mirror)
+    worker = Worker(process=cast("Any", SimpleNamespace(pid=77)), pipe=cast("Any", None))
+    slot = runner._Slot(worker=worker, mirror=mirror)
     told: list[str] = []
 
     def looked(*, until: float) -> list[str]:
@@ -294,11 +295,11 @@ def test_a_worker_that_does_not_advance_is_told_of_again_and_again(monkeypatch: 
         told.clear()
         while now < until:
             now += 1
-            told.extend(filter(None, [worker.silence(60)]))
+            told.extend(filter(None, [slot.silence(60)]))
         return told
 
     assert looked(until=100) == []
-    worker.task = cast("Any", SimpleNamespace(folder=Path("out/first")))
+    slot.task = cast("Any", SimpleNamespace(folder=Path("out/first")))
     words = "first has not advanced for {} s (worker with pid 77)"
     assert looked(until=230) == [words.format(60), words.format(120)]
     mirror.value += 1

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
+from resatlas.bench.benchmarks import BENCHMARKS, Options, measured
+from resatlas.bench.rows import check_out, objects, text, write
 from resatlas.cli.meter import meter
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together
-from resatlas.studies.bench.questions import QUESTIONS, Options, asked
-from resatlas.studies.bench.rows import check_out, objects, text, write
 
 OPTIONS: Together = {
     "--question": ALWAYS,
@@ -22,10 +22,12 @@ OPTIONS: Together = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    span = max(map(len, QUESTIONS))
-    lines = [f"  {name.ljust(span)}  {question.words}" for name, question in QUESTIONS.items()]
+    span = max(map(len, BENCHMARKS))
+    lines = [f"  {name.ljust(span)}  {benchmark.words}" for name, benchmark in BENCHMARKS.items()]
     peers = [
-        f"  {name.ljust(span)}  {', '.join(question.peers)}" for name, question in QUESTIONS.items() if question.peers
+        f"  {name.ljust(span)}  {', '.join(benchmark.peers)}"
+        for name, benchmark in BENCHMARKS.items()
+        if benchmark.peers
     ]
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(["questions:", *lines, "", "peers:", *peers])
@@ -51,7 +53,7 @@ def run(options: argparse.Namespace) -> Outcome:
     """What was measured: its rows as JSON, all of it as text."""
     if options.out is not None:
         check_out(options.out)
-    given = Options(
+    chosen = Options(
         designs=tuple(options.designs),
         against=options.against,
         forms=("eager", "compiled") if options.compiled else ("eager",),
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> Outcome:
         rounds=options.rounds,
     )
     with meter("calls", quiet=options.quiet) as on_advance:
-        found = asked(options.question, given, on_advance=on_advance)
+        result = measured(options.question, chosen, on_advance=on_advance)
     if options.out is not None:
-        write(found, options.out)
-    return Outcome(objects(found.rows), text(found))
+        write(result, options.out)
+    return Outcome(objects(result.rows), text(result))

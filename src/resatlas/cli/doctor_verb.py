@@ -11,7 +11,7 @@ from resatlas.cli.together import Together
 from resatlas.data import catalog as datasets
 from resatlas.data import imagenet
 from resatlas.data.fetching import SOURCES
-from resatlas.data.places import located
+from resatlas.data.official import located
 from resatlas.errors import ResatlasError
 from resatlas.runs.environment import environment
 from resatlas.runs.store import check_writable

@@ -9,9 +9,8 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from resatlas.arch.ops import Shape
-from resatlas.data.augment import Crops, Mirrors, augment, draw
+from resatlas.data.augment import Crops, Mirrors, augment, draw, erased
 from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Part
-from resatlas.data.erasing import erased
 from resatlas.data.fitting import fitted
 from resatlas.data.loading import Batch, cropping, loaded, training, viewing
 from resatlas.data.normalisation import (

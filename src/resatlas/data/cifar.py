@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from resatlas.arch.ops import Shape
 from resatlas.data.dataset import DataSet, ImageSet, Parts
-from resatlas.data.official import Checksum, Member, Official, Source
-from resatlas.data.places import located
+from resatlas.data.official import Checksum, Member, Official, Source, located
 from resatlas.errors import DataError
 from resatlas.values.reading import content
 

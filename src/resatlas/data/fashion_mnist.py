@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from resatlas.arch.ops import Shape
 from resatlas.data.dataset import DataSet, ImageSet, Parts
 from resatlas.data.idx import IdxFile, read_idx
-from resatlas.data.official import Checksum, Official, Source
-from resatlas.data.places import located
+from resatlas.data.official import Checksum, Official, Source, located
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from resatlas.data.folder import check_size, class_folders
 from resatlas.data.folder import read as read_folder
 from resatlas.data.layouts import Layout
 from resatlas.data.listing import is_directory, shown
-from resatlas.data.places import folders
+from resatlas.data.official import folders
 from resatlas.errors import DataError
 
 LAYOUT: Layout = {"train": "train", "test": "val"}  # its folder test, if it is there, has no labels

@@ -7,10 +7,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from resatlas.data.augment import Crops, Mirrors, augment, draw
+from resatlas.data.augment import Crops, Mirrors, augment, draw, erased
 from resatlas.data.batch import Batch, Sample
 from resatlas.data.dataset import ImageFiles, ImageSet, Part
-from resatlas.data.erasing import erased
 from resatlas.data.folder import substitute
 from resatlas.data.listing import shown
 from resatlas.data.normalisation import mean_colour, normalised, unit

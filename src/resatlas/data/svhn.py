@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from resatlas.arch.ops import Shape
 from resatlas.data.dataset import DataSet, ImageSet, Parts
-from resatlas.data.official import Checksum, Official, Source, check
-from resatlas.data.places import located
+from resatlas.data.official import Checksum, Official, Source, check, located
 from resatlas.errors import DataError, UsageError
 from resatlas.values.reading import opened
 

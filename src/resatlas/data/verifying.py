@@ -18,8 +18,8 @@ from resatlas import __version__
 from resatlas.data import photograph
 from resatlas.data.dataset import ImageFiles
 from resatlas.data.identity import MOST_BYTES, By, Fingerprint, fingerprint_of
+from resatlas.data.official import cache
 from resatlas.data.photograph import pixels, proportioned
-from resatlas.data.places import cache
 from resatlas.errors import DataError
 from resatlas.values import reading
 from resatlas.values.pulse import PULSE

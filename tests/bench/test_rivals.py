@@ -5,11 +5,11 @@ import sys
 import pytest
 
 from resatlas.arch.cost import cost
+from resatlas.bench.benchmarks import NETS
+from resatlas.bench.contest import plan_of
+from resatlas.bench.peers import PeerNet
+from resatlas.bench.rivals import Nobody, Twins, rival_of
 from resatlas.errors import UsageError
-from resatlas.studies.bench.contest import plan_of
-from resatlas.studies.bench.peers import PeerNet
-from resatlas.studies.bench.questions import NETS
-from resatlas.studies.bench.rivals import Nobody, Twins, rival_of
 from tests.oracles.peers import library
 
 
@@ -47,10 +47,11 @@ def test_a_design_that_no_peer_has() -> None:
 
 
 def test_a_peer_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The extra that brings it is named."""
+    """The extra that brings it is named: in the refusal if the caller named it, else as the reason to go without."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "pytorchcv"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "meta_path", [])
-    with pytest.raises(UsageError, match=r"^pytorchcv is not installed: pip install resatlas\[oracles\]$"):
-        rival_of("resnet-20-B", None)
+    with pytest.raises(UsageError, match=r"^pytorchcv is not installed: pip install resatlas\[oracles\]$") as refusal:
+        rival_of("resnet-20-B", "pytorchcv")
+    assert rival_of("resnet-20-B", None) == Nobody(why=str(refusal.value))

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from resatlas.bench.peers import PeerNet, check_installed, peer_of
 from resatlas.designs import catalog as designs
 from resatlas.designs.dmrnet import DmrNet
 from resatlas.errors import UsageError
-from resatlas.studies.bench.peers import PeerNet, check_installed, peer_of
 
 PEER = "pytorchcv"
 """Who competes unless the caller says otherwise."""
@@ -35,14 +35,14 @@ Rival = PeerNet | Twins | Nobody
 
 
 def rival_of(design: str, against: str | None) -> Rival:
-    """Who competes with a design.
+    """Who competes with a design; ours are measured alone where the usual peer is not installed or lacks the network.
 
-    Raises: UsageError if the peer is not installed; or, where the caller has named it, if it has no such network.
+    Raises: UsageError if the peer is one that the caller has named.
     """
     if twins := twins_of(design):
         return twins
-    check_installed(against or PEER)
     try:
+        check_installed(against or PEER)
         return peer_of(against or PEER, design)
     except UsageError as error:
         if against:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from resatlas.bench import contest, input  # noqa: A004 - the question's name
+from resatlas.bench.benchmarks import Advance
+from resatlas.bench.input import Photographs, Times, random_images, training
 from resatlas.cli.main import main
 from resatlas.data.dataset import ImageSet
-from resatlas.studies.bench import contest, input  # noqa: A004 - the question's name
-from resatlas.studies.bench.input import Photographs, Times, random_images, training
-from resatlas.studies.bench.questions import Advance
 from resatlas.training.loop import TrainingPlan, epoch
 from resatlas.training.state import TrainState
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from resatlas.bench import ceiling, contest, crew, training
+from resatlas.bench.crew import Contender
+from resatlas.bench.stopwatch import geometric_mean
+from resatlas.bench.tasks import Task
 from resatlas.cli.main import main
-from resatlas.studies.bench import ceiling, contest, crew, processes, training
-from resatlas.studies.bench.crew import Contender
-from resatlas.studies.bench.stopwatch import geometric_mean
-from resatlas.studies.bench.tasks import Task
 from tests.oracles.peers import library
 
 SMALL = ("--batch", "8", "--rounds", "2")
@@ -26,8 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "CALL_SECONDS", 1e-9)
     monkeypatch.setattr(ceiling, "SHAPES", ((16, 8, 2),))
     monkeypatch.setattr(contest, "cores", lambda: 2)
-    for module in (training, processes):
-        monkeypatch.setattr(module, "alone", one_thread)
+    monkeypatch.setattr(training, "alone", one_thread)
 
 
 def one_thread(task: Task, _setting: contest.Setting) -> Contender:
@@ -78,14 +77,6 @@ def test_streams_against_twins_and_a_network_against_nobody(
     assert "twins" in tables
     assert "peer default" not in tables
     assert "together" not in tables
-
-
-def test_processes_against_threads(capsys: pytest.CaptureFixture[str]) -> None:
-    """Ours alone, both ways, each with its group of norms."""
-    [row] = bench(capsys, "resnet:depth=8,base=2", "--question", "processes", *SMALL)
-    assert (row["processes"], row["bn_group"], row["one_process_bn_group"]) == (2, 4, 8)
-    low, middle, high = (row[f"together_over_one_process{end}"] for end in ("_low", "", "_high"))
-    assert 0 < low <= middle <= high
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """How a training step grows: its time, the first step's and the memory over a knob, beside what the cost model says.
 
+For a user who scales a network up: by which knobs time and memory grow on this machine as `describe` counts them, and
+by which they grow less, before the large network is trained.
+
 Each point is trained in a process of its own, which first trains a tiny network, so that neither the libraries' start
 nor their memory counts.
 """
@@ -17,17 +20,18 @@ from scipy import stats
 
 from resatlas.analysis.answer import Fact, of_unit, table
 from resatlas.arch.cost import cost
+from resatlas.bench import contest
+from resatlas.bench.benchmarks import Advance, Options
+from resatlas.bench.crew import FORKED, PRELOADED
+from resatlas.bench.rows import Measured
+from resatlas.bench.stopwatch import spread
+from resatlas.bench.tasks import Ours, around, stepping
 from resatlas.errors import ProcessLost, UsageError
 from resatlas.recipes.recipe import Precision
-from resatlas.studies.bench import contest
-from resatlas.studies.bench.crew import FORKED, PRELOADED, TO_END
-from resatlas.studies.bench.questions import Advance, Options
-from resatlas.studies.bench.rows import Measured
-from resatlas.studies.bench.stopwatch import spread
-from resatlas.studies.bench.tasks import Ours, around, stepping
 from resatlas.training.distributed import ALONE
 from resatlas.training.loop import CPU
 from resatlas.training.precision import chosen
+from resatlas.values.workers import Lost, end, exit_cause, messages, start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,27 +221,20 @@ def apart(task: Ours, rounds: int | None) -> Timed:
 
     Raises: ProcessLost.
     """
-    ours, theirs = FORKED.Pipe()
-    process = FORKED.Process(target=train, args=(task, contest.threads(), rounds, theirs), daemon=True)
-    process.start()
-    theirs.close()
+    worker = start(FORKED, train, task, contest.threads(), rounds)
     try:
-        return ours.recv()
-    except (EOFError, OSError):
-        process.join(TO_END)
-        raise ProcessLost(
-            f"the process that trained {task.designs[0]} ended without an answer (exit code {process.exitcode}); "
-            "a smaller --batch needs less memory"
-        ) from None
-    except KeyboardInterrupt:
-        process.kill()
-        raise
+        [(_, answer)] = messages([worker])
+        if isinstance(answer, Lost):
+            raise ProcessLost(
+                f"the process that trained {task.designs[0]} was ended by {exit_cause([worker])}; "
+                "a smaller --batch needs less memory"
+            )
+        return answer
     finally:
-        process.join(TO_END)
-        ours.close()
+        end([worker])
 
 
-def train(task: Ours, threads: int, rounds: int | None, pipe: Connection) -> None:
+def train(pipe: Connection, task: Ours, threads: int, rounds: int | None) -> None:
     """Take the steps of a task and tell how long they took, and the memory that they needed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard is heard by the one that waits for the answer
     import torch

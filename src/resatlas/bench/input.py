@@ -17,6 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from resatlas.analysis.answer import Column, Fact, Table
+from resatlas.bench import contest
+from resatlas.bench.benchmarks import Advance, Options
+from resatlas.bench.rows import Measured, Shown
+from resatlas.bench.stopwatch import Spread, alternate, ratio, spread
 from resatlas.data import catalog as datasets
 from resatlas.data.batches import batches, pipeline_for
 from resatlas.data.dataset import ImageSet
@@ -26,10 +30,6 @@ from resatlas.recipes.constants import CIFAR_10
 from resatlas.recipes.recipe import Precision
 from resatlas.runs.environment import installed_version
 from resatlas.runs.experiment import Experiment
-from resatlas.studies.bench import contest
-from resatlas.studies.bench.questions import Advance, Options
-from resatlas.studies.bench.rows import Measured, Shown
-from resatlas.studies.bench.stopwatch import Spread, alternate, ratio, spread
 from resatlas.training.distributed import ALONE
 from resatlas.training.loop import CPU, TrainingPlan, epoch, step
 from resatlas.training.planning import plan_training

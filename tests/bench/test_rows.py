@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from resatlas.analysis.answer import Column, Fact, Table
+from resatlas.bench.rows import Measured, Shown, check_out, here, markdown, objects, text, to_json, write
 from resatlas.errors import FolderError
-from resatlas.studies.bench.rows import Measured, Shown, check_out, here, markdown, objects, text, to_json, write
 
 ROWS = Table(
     title="Steps",

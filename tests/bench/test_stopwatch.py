@@ -2,8 +2,8 @@
 
 import pytest
 
-from resatlas.studies.bench import stopwatch
-from resatlas.studies.bench.stopwatch import Spread, alternate, geometric_mean, ratio, spread
+from resatlas.bench import stopwatch
+from resatlas.bench.stopwatch import Spread, alternate, geometric_mean, ratio, spread
 
 
 class Clock:

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from resatlas.arch.ops import Shape
+from resatlas.bench.peers import PeerNet
 from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
 from resatlas.recipes.recipe import Decay, Precision, Recipe, Sgd
 from resatlas.recipes.schedule import OneCycle
 from resatlas.runs.experiment import Experiment
-from resatlas.studies.bench.peers import PeerNet
 from resatlas.training.distributed import World, alone_until_the_last, together
 from resatlas.training.loop import CPU, epoch, step
 from resatlas.training.memory import memory_kept

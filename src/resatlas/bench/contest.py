@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from math import floor
 
 from resatlas.arch.plan import Plan
+from resatlas.bench.benchmarks import Advance, Options
+from resatlas.bench.crew import Contender, crews
+from resatlas.bench.profile import shares
+from resatlas.bench.stopwatch import Spread, alternate, ratio, spread
+from resatlas.bench.tasks import CLASSES, IMAGE, Ours, Peer
 from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
 from resatlas.recipes.recipe import Precision
-from resatlas.studies.bench.crew import Contender, crews
-from resatlas.studies.bench.profile import shares
-from resatlas.studies.bench.questions import Advance, Options
-from resatlas.studies.bench.stopwatch import Spread, alternate, ratio, spread
-from resatlas.studies.bench.tasks import CLASSES, IMAGE, Ours, Peer
 from resatlas.training.loop import CPU
 from resatlas.training.precision import chosen
 from resatlas.training.threads import given

@@ -9,17 +9,17 @@ from typing import assert_never
 from resatlas.analysis.answer import Cell, Column, Fact, Table
 from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan
+from resatlas.bench.benchmarks import Advance, Options
+from resatlas.bench.ceiling import peaks, share_percent
+from resatlas.bench.contest import Contest, Setting, alone, held, ours, plan_of, setting_of, together
+from resatlas.bench.crew import Contender
+from resatlas.bench.peers import PeerNet
+from resatlas.bench.profile import GROUPS, OTHER
+from resatlas.bench.rivals import PEER, Nobody, Rival, Twins, rival_of
+from resatlas.bench.rows import Measured, Shown
+from resatlas.bench.stopwatch import Spread, geometric_mean, spread
+from resatlas.bench.tasks import CLASSES, IMAGE, Peer, Tuning
 from resatlas.runs.environment import installed_version
-from resatlas.studies.bench.ceiling import peaks, share_percent
-from resatlas.studies.bench.contest import Contest, Setting, alone, held, ours, plan_of, setting_of, together
-from resatlas.studies.bench.crew import Contender
-from resatlas.studies.bench.peers import PeerNet
-from resatlas.studies.bench.profile import GROUPS, OTHER
-from resatlas.studies.bench.questions import Advance, Options
-from resatlas.studies.bench.rivals import PEER, Nobody, Rival, Twins, rival_of
-from resatlas.studies.bench.rows import Measured, Shown
-from resatlas.studies.bench.stopwatch import Spread, geometric_mean, spread
-from resatlas.studies.bench.tasks import CLASSES, IMAGE, Peer, Tuning
 from resatlas.training.compiling import require_compiler
 
 RATES: Mapping[str, str] = {

@@ -18,17 +18,17 @@ from resatlas.analysis.answer import Cell, Column, Fact, Table
 from resatlas.arch.cost import cost
 from resatlas.arch.ops import Norm
 from resatlas.arch.plan import Plan, layers
+from resatlas.bench import contest
+from resatlas.bench.benchmarks import Advance, Form, Options
+from resatlas.bench.peers import SIDES, PeerNet, check_installed, peer_of
+from resatlas.bench.rows import Measured, Shown
+from resatlas.bench.stopwatch import alternate, geometric_mean, ratio, spread
 from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
 from resatlas.nets.folding import Unfolded
 from resatlas.nets.inference import for_inference
 from resatlas.nets.network import build
 from resatlas.runs.environment import installed_version
-from resatlas.studies.bench import contest
-from resatlas.studies.bench.peers import SIDES, PeerNet, check_installed, peer_of
-from resatlas.studies.bench.questions import Advance, Form, Options
-from resatlas.studies.bench.rows import Measured, Shown
-from resatlas.studies.bench.stopwatch import alternate, geometric_mean, ratio, spread
 from resatlas.training.compiling import require_compiler
 
 BATCHES = (1, 64)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from resatlas.bench import contest, growth
+from resatlas.bench.growth import Point, Series, exponents, fitted
+from resatlas.bench.tasks import Ours
 from resatlas.cli.main import main
-from resatlas.studies.bench import contest, growth
-from resatlas.studies.bench.growth import Point, Series, exponents, fitted
-from resatlas.studies.bench.tasks import Ours
 
 SMALL = (
     Series(knob="depth", design="resnet:depth={},base=4", values=(8, 14), batch=4),

@@ -5,11 +5,11 @@ import signal
 
 import pytest
 
+from resatlas.bench import crew as module
+from resatlas.bench.crew import Contender, crews
+from resatlas.bench.profile import STEP, STEPS
+from resatlas.bench.tasks import Ours
 from resatlas.errors import ProcessLost, UsageError
-from resatlas.studies.bench import crew as module
-from resatlas.studies.bench.crew import Contender, crews
-from resatlas.studies.bench.profile import STEP, STEPS
-from resatlas.studies.bench.tasks import Ours
 from tests.training.processes import wait_for
 
 TASK = Ours(designs=("resnet:depth=8,base=2",), batch=8, norm_group=None, precision="fp32")
@@ -23,7 +23,7 @@ def test_two_processes_step_together_and_end(monkeypatch: pytest.MonkeyPatch) ->
         crew["ours"].steps = 2
         crew["ours"]()
         operations = {each.name: each for each in crew["ours"].profile()}
-        members = [process for process, _ in crew["ours"]._members]
+        members = [worker.process for worker in crew["ours"].members]
         assert len(members) == 2
         assert all(process.is_alive() for process in members)
     assert operations[STEP].calls == STEPS
@@ -37,7 +37,7 @@ def test_a_lost_process_is_told_and_the_other_ends(rank: int) -> None:
     """Whichever of two is killed: one sentence that names what it measured and how it ended, nobody left."""
     with crews({"ours": Contender(task=TASK, processes=2, threads=1)}) as crew:
         crew["ours"].warm()
-        members = [process for process, _ in crew["ours"]._members]
+        members = [worker.process for worker in crew["ours"].members]
         os.kill(members[rank].pid or 0, signal.SIGKILL)
         with pytest.raises(ProcessLost, match="a process that measured ours was ended by SIGKILL"):
             crew["ours"]()
@@ -48,10 +48,10 @@ def test_a_process_lost_before_the_others_have_met_it_is_told(monkeypatch: pytes
     """Killed as it starts, while the first one waits for it: told at once, not when the other's patience ends."""
     monkeypatch.setattr(module, "TO_END", 0.1)
     with crews({"ours": Contender(task=TASK, processes=2, threads=1)}) as crew:
-        os.kill(crew["ours"]._members[1][0].pid or 0, signal.SIGKILL)
+        os.kill(crew["ours"].members[1].process.pid or 0, signal.SIGKILL)
         with pytest.raises(ProcessLost, match="a process that measured ours was ended by SIGKILL"):
             crew["ours"].warm()
-        assert crew["ours"]._members[0][0].is_alive()
+        assert crew["ours"].members[0].process.is_alive()
 
 
 def test_what_a_process_refuses_is_refused() -> None:

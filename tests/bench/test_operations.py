@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from resatlas.bench.benchmarks import NETS
+from resatlas.bench.tasks import IMAGE, Ours, Step, stepping
 from resatlas.nets.network import build
 from resatlas.recipes.recipe import Precision
 from resatlas.runs.environment import processor_flags
-from resatlas.studies.bench.questions import NETS
-from resatlas.studies.bench.tasks import IMAGE, Ours, Step, stepping
 from resatlas.training.distributed import ALONE
 
 HERE = Path(__file__).parent

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from resatlas.arch.cost import cost
+from resatlas.bench import contest, inference
+from resatlas.bench.inference import OURS, Key, contestants, peers_of
+from resatlas.bench.peers import SIDES, TIMM, peer_of
 from resatlas.cli.main import main
 from resatlas.designs import catalog
 from resatlas.errors import UsageError
-from resatlas.studies.bench import contest, inference
-from resatlas.studies.bench.inference import OURS, Key, contestants, peers_of
-from resatlas.studies.bench.peers import SIDES, TIMM, peer_of
 from tests.oracles.peers import library
 
 PHOTOGRAPHIC = tuple(form.said for form in TIMM)

@@ -10,28 +10,28 @@ from pathlib import Path
 
 import pytest
 
+from resatlas.bench.benchmarks import BENCHMARKS, Options, complete
 from resatlas.designs import catalog
 from resatlas.errors import DesignError, UnknownName, UsageError
-from resatlas.studies.bench.questions import QUESTIONS, Options, complete
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_has_a_module_that_measures(question: str) -> None:
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_has_a_module_that_measures(name: str) -> None:
     """The module of its name has `measure(options, on_advance)`, and its designs exist."""
-    module = import_module(f"resatlas.studies.bench.{question}")
+    module = import_module(f"resatlas.bench.{name}")
     assert list(signature(module.measure).parameters) == ["options", "on_advance"]
-    assert all(catalog.resolve(design) for design in QUESTIONS[question].designs)
+    assert all(catalog.resolve(design) for design in BENCHMARKS[name].designs)
 
 
-def test_every_question_has_a_table_that_one_command_makes() -> None:
-    """The Makefile asks each, and the page of the tables names its command."""
-    [made] = re.findall(r"^QUESTIONS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert made.split() == list(QUESTIONS)
+def test_every_benchmark_has_a_table_that_one_command_makes() -> None:
+    """The Makefile runs each, and the page of the tables names its command."""
+    [made] = re.findall(r"^BENCHMARKS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert made.split() == list(BENCHMARKS)
     page = (ROOT / "benchmarks" / "README.md").read_text()
     commands = re.findall(r"^\| `([a-z]+)` \| `resatlas bench(.*?) --out benchmarks/\1`", page, re.MULTILINE)
-    assert [name for name, _ in commands] == list(QUESTIONS)
+    assert [name for name, _ in commands] == list(BENCHMARKS)
     assert all(words == ("" if name == "training" else f" --question {name}") for name, words in commands)
 
 
@@ -57,7 +57,7 @@ def test_asking_starts_without_torch() -> None:
 
 def test_what_is_not_said_is_the_questions() -> None:
     """Designs by default; those that are named otherwise."""
-    assert complete("training", Options()).designs == QUESTIONS["training"].designs
+    assert complete("training", Options()).designs == BENCHMARKS["training"].designs
     assert complete("training", Options(designs=("resnet-20",))).designs == ("resnet-20",)
 
 
@@ -66,7 +66,7 @@ def test_what_is_not_said_is_the_questions() -> None:
     [
         ("trainin", Options(), UnknownName, 'no question "trainin"; did you mean "training"?'),
         ("training", Options(against="pytorchvc"), UnknownName, 'did you mean "pytorchcv"?'),
-        ("processes", Options(against="pytorchcv"), UsageError, "leave out --against pytorchcv"),
+        ("growth", Options(against="pytorchcv"), UsageError, "leave out --against pytorchcv"),
         ("growth", Options(forms=("eager", "compiled")), UsageError, "growth has no peer that could be compiled"),
         ("inference", Options(norm_group=8), UsageError, "inference has no groups of norms; leave out --norm-group 8"),
         ("training", Options(batch=0), UsageError, "--batch lies between 1 and 4,096; 0 does not"),

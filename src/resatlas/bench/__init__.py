@@ -1,0 +1,1 @@
+"""How fast it is: one module a benchmark, measured against other libraries in one run."""

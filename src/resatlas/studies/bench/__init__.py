@@ -1,1 +1,0 @@
-"""How fast it is: one module a question, measured against the peers in one run."""

@@ -1,0 +1,97 @@
+"""Worker processes: started with a pipe to each, told what to do over it, and read as their messages come."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from typing import Any, Concatenate, ParamSpec
+
+P = ParamSpec("P")
+
+TO_EXIT = 1.0
+"""Seconds in which a process whose pipe is closed has exited."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Worker:
+    """A process and our end of the pipe to it."""
+
+    process: BaseProcess
+    pipe: "Connection[Any, Any]"
+
+    def send(self, message: object) -> None:
+        """Send a message; if the process is lost, `messages` reports it."""
+        with suppress(OSError):
+            self.pipe.send(message)
+
+
+class Lost:
+    """Stands in place of a message from a process that has ended."""
+
+
+def start(
+    context: SpawnContext | ForkServerContext,
+    target: Callable[Concatenate["Connection[Any, Any]", P], None],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Worker:
+    """A new process that calls `target` with its end of the pipe, and the arguments.
+
+    SIGINT is blocked while it starts, so that Ctrl-C does not end it before it has set its own handler; a target that
+    is spawned lifts the block.
+    """
+    ours, theirs = context.Pipe()
+    process = context.Process(target=target, args=(theirs, *args), kwargs=kwargs, daemon=True)
+    resource_tracker.ensure_running()  # its start would lift the block
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    theirs.close()
+    return Worker(process=process, pipe=ours)
+
+
+def messages(workers: Sequence[Worker], *, timeout: float | None = None) -> Iterator[tuple[Worker, Any]]:
+    """One message from every worker that has sent some, `Lost` from one that has ended; waits for the first of them."""
+    ready = wait([worker.pipe for worker in workers], timeout)
+    for worker in [worker for worker in workers if worker.pipe in ready]:
+        try:
+            message = worker.pipe.recv()
+        except (EOFError, OSError):
+            message = Lost()
+        yield worker, message
+
+
+def exit_cause(workers: Sequence[Worker]) -> str:
+    """What ended the first worker that was ended by a signal, or "an error" if none was."""
+    for worker in workers:
+        worker.process.join(TO_EXIT)
+        code = worker.process.exitcode or 0
+        if code < 0:
+            return signal.Signals(-code).name
+    return "an error"
+
+
+def end(workers: Sequence[Worker], *, within: float = 0.0) -> None:
+    """Close the pipes, at which workers end by themselves, and kill those that still run after so many seconds."""
+    for worker in workers:
+        worker.pipe.close()
+    deadline = time.monotonic() + within
+    for worker in workers:
+        worker.process.join(max(deadline - time.monotonic(), 0))
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+
+
+def received(pipe: "Connection[Any, Any]") -> Iterator[Any]:
+    """In a worker: the messages of the process that started it, until that closes the pipe or is gone."""
+    with suppress(EOFError, OSError):
+        while True:
+            yield pipe.recv()
