@@ -402,7 +402,7 @@ def test_every_other_value_than_the_recipe_s_is_told() -> None:
     assert list(departures(NAMED["wrn-svhn"], data, plan)) == []
     last = designs.plan("pyramidnet-200-bottleneck-a450", classes=4)
     told = list(departures(NAMED["pyramidnet-imagenet"], data, last))
-    assert told == [f"Flip is left out: mirrored images of {data.name} lose their class"]
+    assert told == [f"Flip off: mirroring changes the class of images of {data.name}"]
 
 
 def test_other_kinds_are_told_with_their_values() -> None:

@@ -142,7 +142,7 @@ def test_a_run_that_was_never_begun_begins(unbroken: Run, tmp_path: Path) -> Non
     assert resumed(tmp_path / "run") == [
         f"3 epochs in place of the {NAMED['quick'].epochs} of quick",
         f"batch is 16 in place of {NAMED['quick'].batch}",
-        "Flip is left out: mirrored images of synthetic:size=8,channels=1,classes=4,images=96 lose their class",
+        "Flip off: mirroring changes the class of images of synthetic:size=8,channels=1,classes=4,images=96",
         "no valid checkpoint: starts from the beginning",
     ]
     assert_same(Run(tmp_path / "run"), unbroken)
