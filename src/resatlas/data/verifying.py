@@ -172,7 +172,7 @@ def _remembered(root: Path) -> dict[str, Known]:
 def _rows(rows: Iterable[tuple[str, list[object]]], *, decided: bool) -> Iterator[tuple[str, Known]]:
     for name, (size, modified, changed, node, content, good) in rows:
         look = Look(int(str(size)), str(content), "" if good and decided else None)
-        yield name, (Stamp(*(int(str(each)) for each in (size, modified, changed, node))), look)
+        yield name, (Stamp(*(int(str(value)) for value in (size, modified, changed, node))), look)
 
 
 def _remember(root: Path, files: dict[str, Known]) -> None:
