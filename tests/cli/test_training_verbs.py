@@ -97,7 +97,7 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
     scaled, smaller, left_out, opening, how, epoch = err.splitlines()
     assert smaller == f"batch 16 (recipe quick: {NAMED['quick'].batch})"
     assert scaled == f"1 epochs (recipe quick: {NAMED['quick'].epochs})"
-    assert left_out == f"Flip is left out: mirrored images of {DATA} lose their class"
+    assert left_out == f"Flip off: mirroring changes the class of images of {DATA}"
     assert opening == (
         f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, "
         f"learning rate up to {NAMED['quick'].schedule.peak:g}, seed 0 "
@@ -580,7 +580,7 @@ def test_a_scaled_schedule_is_told_and_kept(say: Say) -> None:
     assert told == [
         "2 epochs (recipe wrn-cifar: 200); its schedule changes after 0.59, 1.19, 1.59 epochs",
         "batch 16 (recipe wrn-cifar: 128)",
-        f"Flip is left out: mirrored images of {DATA} lose their class",
+        f"Flip off: mirroring changes the class of images of {DATA}",
         "dropout rate of the network 0.1 (recipe wrn-cifar: 0 or 0.3)",
     ]
     assert json.loads(Path("run/experiment.json").read_text())["departures"] == told

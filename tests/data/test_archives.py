@@ -97,9 +97,9 @@ ABUSES: dict[str, tuple[list[tuple[tarfile.TarInfo, bytes]], str]] = {
     "together": ([(member(f"top/{k}"), bytes(30_000)) for k in range(4)], "more than 100,000 bytes together"),
     "negative": ([(sized("top/x", -512), b"x")], "has -512 bytes"),
     "short": ([(sized("top/x", 50_000), b"x")], "unexpected end of data"),
-    "twice": ([(member("top/x"), b"x"), (member("top/x"), b"y")], 'member "top/x" is there twice, or below a file'),
-    "below a file": ([(member("top/x"), b"x"), (member("top/x/y"), b"y")], 'member "top/x/y" is there twice, or below'),
-    "the folder as a file": ([(member("top"), b"x")], 'member "top" is there twice, or below a file'),
+    "twice": ([(member("top/x"), b"x"), (member("top/x"), b"y")], 'member "top/x" occurs twice, or below a file'),
+    "below a file": ([(member("top/x"), b"x"), (member("top/x/y"), b"y")], 'member "top/x/y" occurs twice, or below'),
+    "the folder as a file": ([(member("top"), b"x")], 'member "top" occurs twice, or below a file'),
 }
 
 
@@ -158,7 +158,7 @@ def test_a_folder_that_is_there_stays_as_it_is(unpack: Unpack, tmp_path: Path) -
     """Nothing is unpacked over what somebody has."""
     (tmp_path / "data/top").mkdir(parents=True)
     (tmp_path / "data/top/own").write_text("own")
-    with pytest.raises(FolderError, match="top is there already, and incomplete; remove it"):
+    with pytest.raises(FolderError, match="top exists and is incomplete; remove it"):
         unpack(packed(FILES))
     assert everything(tmp_path / "data") == {"top", "top/own", "pack.tar.gz"}
 

@@ -224,7 +224,7 @@ def test_a_folder_with_some_members_is_left_to_its_owner(packed: Source, data: P
     folder = data / "cifar-10/cifar-10-batches-bin"
     folder.mkdir(parents=True)
     (folder / "test_batch.bin").write_bytes(b"own")
-    with pytest.raises(FolderError, match="batches-bin is there already, and incomplete; remove it"):
+    with pytest.raises(FolderError, match="batches-bin exists and is incomplete; remove it"):
         fetched(packed)
     assert below(folder) == {"test_batch.bin"}
 

@@ -83,7 +83,7 @@ def test_without_any_home_what_is_to_be_set_is_said(monkeypatch: pytest.MonkeyPa
     with pytest.raises(DataError, match="no home directory to keep data sets in; set RESATLAS_DATA or XDG_CACHE_HOME"):
         located(PAIR)
     with pytest.raises(DataError, match="set RESATLAS_DATA"):
-        imagenet.found()
+        imagenet.located()
 
 
 @pytest.mark.usefixtures("homeless")

@@ -13,8 +13,8 @@ from resatlas.arch.ops import Shape
 from resatlas.data.dataset import ImageSet
 from resatlas.data.normalisation import Affine, measured
 from resatlas.data.pipeline import Pipeline
-from resatlas.evaluation.answers import Answers, answers
-from resatlas.evaluation.classification import classification, predictions
+from resatlas.evaluation.classification import classification, prediction_rows
+from resatlas.evaluation.logits import Predictions, predict
 from resatlas.evaluation.portions import Portion
 from resatlas.evaluation.predictions import Prediction, write_predictions
 from resatlas.nets.network import Network, build
@@ -67,7 +67,7 @@ def test_loss_and_error_are_those_of_single_images(network: Network, n: int) -> 
     """Also where the number of images is no multiple of a batch."""
     images = part(n)
     slow = one_by_one(network, images)
-    values = dict(classification(answers(network, images, standard(images))))
+    values = dict(classification(predict(network, images, standard(images))))
     assert list(values) == ["loss", "error_percent", "images"]
     assert values["images"] == n
     assert values["loss"] == pytest.approx(-sum(math.log(each.probability) for each in slow) / n, rel=1e-5)
@@ -78,7 +78,7 @@ def test_loss_and_error_are_those_of_single_images(network: Network, n: int) -> 
 def test_every_image_is_answered_once_in_order(network: Network, batch: int) -> None:
     """Ids and labels are those of the part, at every size of a batch."""
     images = part(37)
-    given = answers(network, images, standard(images), portion=Portion(size=batch))
+    given = predict(network, images, standard(images), portion=Portion(size=batch))
     assert given.ids.tolist() == images.ids.tolist()
     assert given.labels.tolist() == images.labels.tolist()
     assert given.logits.shape == (37, CLASSES)
@@ -89,7 +89,7 @@ def test_the_network_is_asked_in_evaluation_mode_and_not_changed(network: Networ
     before = {path: tensor.clone() for path, tensor in network.state_dict().items()}
     network.train()
     images = part(37)
-    one, two = (answers(network, images, standard(images)) for _ in range(2))
+    one, two = (predict(network, images, standard(images)) for _ in range(2))
     assert one.logits.equal(two.logits)
     assert not one.logits.requires_grad
     assert all(tensor.equal(before[path]) for path, tensor in network.state_dict().items())
@@ -99,7 +99,7 @@ def test_predictions_are_the_largest_logits(network: Network) -> None:
     """Class and probability of each image are those of its softmax."""
     images = part(37)
     slow = one_by_one(network, images)
-    fast = list(predictions(answers(network, images, standard(images))))
+    fast = list(prediction_rows(predict(network, images, standard(images))))
     assert [(each.id, each.true, each.predicted) for each in fast] == [
         (each.id, each.true, each.predicted) for each in slow
     ]
@@ -111,9 +111,9 @@ def test_predictions_are_the_largest_logits(network: Network) -> None:
             assert quick.probability >= other.probability * (1 - 1e-4)
 
 
-def answered(logits: list[list[float]], labels: list[int]) -> Answers:
-    """Answers written by hand."""
-    return Answers(torch.tensor(logits), torch.tensor(labels), torch.arange(len(labels)) + 5)
+def answered(logits: list[list[float]], labels: list[int]) -> Predictions:
+    """Predictions written by hand."""
+    return Predictions(torch.tensor(logits), torch.tensor(labels), torch.arange(len(labels)) + 5)
 
 
 def test_a_sure_and_right_network_has_no_error() -> None:
@@ -128,7 +128,7 @@ def test_an_undecided_network_has_the_loss_of_chance() -> None:
     """Equal logits give log(k), and the first class is predicted."""
     given = answered([[0.0] * 8] * 2, [0, 1])
     assert dict(classification(given))["loss"] == pytest.approx(math.log(8))
-    assert list(predictions(given)) == [Prediction(5, 0, 0, 0.125), Prediction(6, 1, 0, 0.125)]
+    assert list(prediction_rows(given)) == [Prediction(5, 0, 0, 0.125), Prediction(6, 1, 0, 0.125)]
 
 
 def test_huge_logits_have_a_finite_loss() -> None:
@@ -166,5 +166,5 @@ class Counting(nn.Module):
 def test_no_batch_is_larger_than_it_has_to_be() -> None:
     """300 images are one whole batch and the rest."""
     counting = Counting()
-    answers(counting, part(300), standard(part(300)))
+    predict(counting, part(300), standard(part(300)))
     assert counting.seen == [256, 44]

@@ -6,25 +6,25 @@ import pytest
 import torch
 
 from resatlas.errors import DataError
-from resatlas.evaluation.answers import Answers, joined_answers, mean, mean_answers, restricted
 from resatlas.evaluation.calibration import BINS, calibration, reliability
 from resatlas.evaluation.classification import classification
 from resatlas.evaluation.confusion import Missed, Taken, confusion, missed, taken
+from resatlas.evaluation.logits import Predictions, joined, mean, mean_predictions, restricted
 from resatlas.evaluation.ranking import ranks, top5
 
 NOT_A_NUMBER = float("nan")
 
 
-def drawn(n: int = 60, k: int = 8, seed: int = 0) -> Answers:
-    """Answers at random, sure of some."""
+def drawn(n: int = 60, k: int = 8, seed: int = 0) -> Predictions:
+    """Random predictions, confident of some."""
     draw = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(n, k, generator=draw)
-    return Answers(logits, torch.randint(k, (n,), generator=draw), torch.arange(n))
+    return Predictions(logits, torch.randint(k, (n,), generator=draw), torch.arange(n))
 
 
-def answered(logits: list[list[float]], labels: list[int]) -> Answers:
-    """Answers written by hand."""
-    return Answers(torch.tensor(logits), torch.tensor(labels), torch.arange(len(labels)))
+def answered(logits: list[list[float]], labels: list[int]) -> Predictions:
+    """Predictions written by hand."""
+    return Predictions(torch.tensor(logits), torch.tensor(labels), torch.arange(len(labels)))
 
 
 def test_the_true_class_is_among_the_first_five() -> None:
@@ -51,7 +51,7 @@ def test_the_first_rank_is_the_predicted_class() -> None:
     assert 100 * float((ranks(given) > 0).double().mean()) == pytest.approx(wrong)
 
 
-def slow_calibration(given: Answers) -> float:
+def slow_calibration(given: Predictions) -> float:
     """The mean distance of accuracy and confidence, image by image and bin by bin."""
     bins: dict[int, list[tuple[float, bool]]] = {}
     for row, label in zip(given.logits.tolist(), given.labels.tolist(), strict=True):
@@ -118,14 +118,14 @@ def test_a_mean_of_softmax_is_no_mean_of_logits() -> None:
 def test_an_ensemble_is_the_mean_of_its_members() -> None:
     """Network by network and image by image; different images have no mean."""
     members = [drawn(seed=seed)._replace(labels=drawn().labels) for seed in (0, 1, 2)]
-    found = mean_answers(members, "softmax")
+    found = mean_predictions(members, "softmax")
     for k in range(60):
         expected = sum(each.logits[k].double().softmax(dim=0) for each in members) / 3
         assert torch.allclose(found.logits[k].exp(), torch.as_tensor(expected), atol=1e-12)
     with pytest.raises(DataError, match="different images"):
-        mean_answers([members[0], members[1]._replace(ids=members[1].ids + 1)], "softmax")
+        mean_predictions([members[0], members[1]._replace(ids=members[1].ids + 1)], "softmax")
     with pytest.raises(DataError, match="different images"):
-        mean_answers([members[0], members[1]._replace(labels=1 + members[1].labels)], "softmax")
+        mean_predictions([members[0], members[1]._replace(labels=1 + members[1].labels)], "softmax")
 
 
 def test_a_network_of_more_classes_may_choose_among_some() -> None:
@@ -140,5 +140,5 @@ def test_a_network_of_more_classes_may_choose_among_some() -> None:
 def test_shares_join_to_the_whole() -> None:
     """In order, and none twice."""
     whole = drawn(10)
-    parts = [Answers(*(column[a:b] for column in whole)) for a, b in ((0, 3), (3, 4), (4, 10))]
-    assert all(one.equal(other) for one, other in zip(joined_answers(parts), whole, strict=True))
+    parts = [Predictions(*(column[a:b] for column in whole)) for a, b in ((0, 3), (3, 4), (4, 10))]
+    assert all(one.equal(other) for one, other in zip(joined(parts), whole, strict=True))

@@ -111,5 +111,5 @@ def test_one_image_and_no_norm_are_refused() -> None:
     """In words."""
     with pytest.raises(UsageError, match="2 images or more"):
         batch_of(1, 64)
-    with pytest.raises(UsageError, match="no normalisation"):
+    with pytest.raises(UsageError, match="no batch normalisation"):
         averaged_statistics(nn.Linear(2, 2), [])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from resatlas.data.dataset import ImageSet, Part
-from resatlas.evaluation.answers import Answers, answered_together
+from resatlas.evaluation.logits import Predictions, predict_together
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Listening:
     """One of several processes, of which those before it have given their answers."""
 
-    def __init__(self, rank: int, size: int, given: list[Answers]) -> None:
+    def __init__(self, rank: int, size: int, given: list[Predictions]) -> None:
         self.rank, self.size, self.given = rank, size, given
 
     def gathered(self, own: T) -> list[T]:
@@ -32,13 +32,13 @@ def part(n: int) -> ImageSet:
     return ImageSet(images=images, labels=numbers % 3, ids=10 * numbers + 1)
 
 
-def reading(asked: list[int]) -> Callable[[Part], Answers]:
+def reading(asked: list[int]) -> Callable[[Part], Predictions]:
     """An answer of logits that are the pixels."""
 
-    def answer(own: Part) -> Answers:
+    def answer(own: Part) -> Predictions:
         assert isinstance(own, ImageSet)
         asked.append(len(own))
-        return Answers(
+        return Predictions(
             torch.from_numpy(own.images[:, 0, 0]).float(), torch.from_numpy(own.labels), torch.from_numpy(own.ids)
         )
 
@@ -50,9 +50,9 @@ def reading(asked: list[int]) -> Callable[[Part], Answers]:
 def test_shares_are_the_whole_in_order(size: int, n: int) -> None:
     """Uneven shares too; fewer images than processes are answered by each and counted once."""
     whole = part(n)
-    given: list[Answers] = []
+    given: list[Predictions] = []
     asked: list[int] = []
-    found = [answered_together(whole, Listening(rank, size, given), reading(asked)) for rank in range(size)][-1]
+    found = [predict_together(whole, Listening(rank, size, given), reading(asked)) for rank in range(size)][-1]
     assert found.ids.tolist() == whole.ids.tolist()
     assert found.labels.tolist() == whole.labels.tolist()
     assert found.logits[:, 0].tolist() == list(range(n))

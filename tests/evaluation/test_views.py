@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from resatlas.data.dataset import ImageFiles, ImageSet
 from resatlas.data.normalisation import Affine, Whitening
 from resatlas.errors import UsageError
-from resatlas.evaluation.answers import Answers, answers
 from resatlas.evaluation.classification import classification
+from resatlas.evaluation.crops import croppings_of, five_crops, scaled
+from resatlas.evaluation.logits import Predictions, predict
 from resatlas.evaluation.portions import Portion
 from resatlas.evaluation.protocol import view_of
-from resatlas.evaluation.showing import five_crops, scaled, showings
 from resatlas.nets.network import Network
 from resatlas.recipes.images import Centre, MultiScale, TenCrops, View
 from tests.evaluation.photographs import (
@@ -51,12 +51,12 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def given(network: Network, part: ImageFiles) -> Callable[[str], Answers]:
+def given(network: Network, part: ImageFiles) -> Callable[[str], Predictions]:
     """The answers under a protocol, given once."""
 
     @cache
-    def asked(text: str) -> Answers:
-        return answers(network, part, PIPELINE, view_of(text))
+    def asked(text: str) -> Predictions:
+        return predict(network, part, PIPELINE, view_of(text))
 
     return asked
 
@@ -120,7 +120,7 @@ CROPS: dict[str, tuple[Callable[[np.ndarray], list[np.ndarray]], str]] = {
 
 @pytest.mark.parametrize("text", CROPS)
 def test_a_view_is_its_crops_one_after_another(
-    text: str, network: Network, part: ImageFiles, given: Callable[[str], Answers]
+    text: str, network: Network, part: ImageFiles, given: Callable[[str], Predictions]
 ) -> None:
     """Logarithms of probabilities, labels and ids of three photographs."""
     crops, mean_of = CROPS[text]
@@ -135,7 +135,7 @@ def test_a_view_is_its_crops_one_after_another(
     assert loss == pytest.approx(-sum(own) / len(own), abs=CLOSE)
 
 
-def test_the_views_differ_by_more_than_they_are_off(given: Callable[[str], Answers]) -> None:
+def test_the_views_differ_by_more_than_they_are_off(given: Callable[[str], Predictions]) -> None:
     """Else the test before would take one for another."""
     found = [given(text).logits.double().log_softmax(dim=1) for text in CROPS]
     assert min(float((one - other).abs().max()) for one, other in combinations(found, 2)) > 2 * CLOSE
@@ -166,7 +166,7 @@ def windowed(network: Network, image: np.ndarray, side: int) -> list[np.ndarray]
 def test_windows_are_the_head_at_every_place(mean_of: str, network: Network, part: ImageFiles) -> None:
     """The mean over the windows of a scale, then over scales."""
     view = view_of(f"multi-scale:shorter=224+256+384,places=windows,mean_of={mean_of}")
-    found = answers(network, part, PIPELINE, view).logits.double().log_softmax(dim=1)
+    found = predict(network, part, PIPELINE, view).logits.double().log_softmax(dim=1)
     for image, row in zip(photographs(), found.numpy(), strict=True):
         scales = []
         for side in SCALES[:3]:
@@ -185,7 +185,7 @@ def test_one_window_is_the_whole_map(design: str, part: ImageFiles) -> None:
     network = trained(design)
     square = replace(part, files=part.files[:1], labels=part.labels[:1], ids=part.ids[:1])
     images = torch.randn(3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(9))
-    from resatlas.evaluation.windows import window_logits
+    from resatlas.evaluation.sliding import window_logits
 
     with torch.no_grad():
         found = window_logits(network, images)
@@ -211,9 +211,9 @@ def test_a_long_strip_is_cropped_as_if_it_were_whole(monkeypatch: pytest.MonkeyP
     """Ten crops of it reach both ends; at several scales its middle is shown, four times as long as wide."""
     strip = torch.from_numpy(np.tile(photographs()[0][:40], (1, 6, 1))).permute(2, 0, 1)
     found = five_crops(strip, 37, 32)
-    from resatlas.evaluation import showing
+    from resatlas.evaluation import crops
 
-    monkeypatch.setattr(showing, "LONG", 1000)
+    monkeypatch.setattr(crops, "LONG", 1000)
     expected = five_crops(strip, 37, 32)
     assert (found.int() - expected).abs().float().mean() < 8
     monkeypatch.undo()
@@ -228,10 +228,10 @@ def test_the_size_of_a_batch_changes_nothing(
     batch: int,
     network: Network,
     part: ImageFiles,
-    given: Callable[[str], Answers],
+    given: Callable[[str], Predictions],
 ) -> None:
     """Images are asked in any number at a time."""
-    found = answers(network, part, PIPELINE, view_of(text), portion=Portion(size=batch))
+    found = predict(network, part, PIPELINE, view_of(text), portion=Portion(size=batch))
     assert found.ids.equal(given(text).ids)
     assert torch.allclose(found.logits.double(), given(text).logits.double(), atol=1e-5)
 
@@ -239,22 +239,23 @@ def test_the_size_of_a_batch_changes_nothing(
 def test_a_batch_holds_no_more_pixels_than_usual(part: ImageFiles) -> None:
     """Ten crops are counted as ten images, larger crops by their pixels."""
     values = {
-        text: [each.values for each in showings(view_of(text), part)] for text in ("centre", "ten-crops", "full-320")
+        text: [cropping.pixels for cropping in croppings_of(view_of(text), part)]
+        for text in ("centre", "ten-crops", "full-320")
     }
     assert values == {"centre": [SIZE**2], "ten-crops": [10 * SIZE**2], "full-320": [LARGE**2]}
 
 
 def test_the_pipeline_s_own_view_is_the_usual_test(network: Network, part: ImageFiles) -> None:
     """Bit for bit, whether it is asked for or not."""
-    usual = answers(network, part, PIPELINE)
-    assert answers(network, part, PIPELINE, Centre()).logits.equal(usual.logits)
+    usual = predict(network, part, PIPELINE)
+    assert predict(network, part, PIPELINE, Centre()).logits.equal(usual.logits)
     wide = Centre(shorter=Fraction(300, 224))
-    assert answers(network, part, replace(PIPELINE, view=wide), wide).logits.equal(
-        answers(network, part, replace(PIPELINE, view=wide)).logits
+    assert predict(network, part, replace(PIPELINE, view=wide), wide).logits.equal(
+        predict(network, part, replace(PIPELINE, view=wide)).logits
     )
     assert torch.allclose(
-        answers(network, part, PIPELINE, wide).logits,
-        answers(network, part, replace(PIPELINE, view=wide)).logits,
+        predict(network, part, PIPELINE, wide).logits,
+        predict(network, part, replace(PIPELINE, view=wide)).logits,
         atol=1e-5,
     )
 
@@ -265,7 +266,7 @@ def test_images_in_memory_are_whole_and_mirrored(network: Network) -> None:
     part = ImageSet(
         images=np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels=np.array([1, 2, 3]), ids=np.array([7, 8, 9])
     )
-    given = answers(network, part, PIPELINE, view_of("flips"))
+    given = predict(network, part, PIPELINE, view_of("flips"))
     for image, row in zip(images, given.logits, strict=True):
         expected = np.log((softmax(logits(network, image)) + softmax(logits(network, image[:, ::-1]))) / 2)
         assert np.abs(row.double().numpy() - expected).max() < 1e-5
@@ -278,7 +279,7 @@ def test_a_mean_image_is_its_colour_at_other_sizes(view: View, network: Network,
     draw = torch.Generator().manual_seed(2)
     mean = torch.rand(3, SIZE, SIZE, generator=draw)
     by = Affine(mean=mean, std=torch.ones(3, 1, 1))
-    given = answers(network, part, replace(PIPELINE, normaliser=by), view).logits.double().log_softmax(dim=1).numpy()
+    given = predict(network, part, replace(PIPELINE, normaliser=by), view).logits.double().log_softmax(dim=1).numpy()
     flat = Affine(mean=mean.mean(dim=(1, 2), keepdim=True), std=by.std)
     for image, row in zip(photographs(), given, strict=True):
         crops = ten(image, SIDE) if isinstance(view, TenCrops) else one_crop(image, LARGE, LARGE)
@@ -291,5 +292,5 @@ def test_whitened_images_have_one_size(network: Network, part: ImageFiles) -> No
     """In words, since a covariance of pixels says nothing about other pixels."""
     d = 3 * SIZE * SIZE
     by = Whitening(mean=torch.zeros(d), matrix=torch.zeros(1, 1).expand(d, d), contrast=torch.tensor(1.0))
-    with pytest.raises(UsageError, match="the run whitens images of 3x32x32, and no others"):
-        answers(network, part, replace(PIPELINE, normaliser=by), MultiScale(shorter=(Fraction(2),)))
+    with pytest.raises(UsageError, match="the whitening of this run fits images of 3x32x32 only"):
+        predict(network, part, replace(PIPELINE, normaliser=by), MultiScale(shorter=(Fraction(2),)))

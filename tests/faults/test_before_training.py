@@ -302,7 +302,7 @@ def test_a_test_is_halved_where_memory_runs_out(error: BaseException) -> None:
     network, portion = Scarce(5, error), Portion(size=16, note=notes.append)
     images = torch.arange(16 * 4.0).view(16, 1, 2, 2)
     for _ in range(2):
-        assert portion.shown(network, images).equal(images.flatten(1).sum(dim=1, keepdim=True))
+        assert portion.apply(network, images).equal(images.flatten(1).sum(dim=1, keepdim=True))
     assert network.sizes == [16, 8, 4, 4, 4, 4, 4, 4, 4, 4]
     assert portion.size == 4
     assert notes == [
@@ -316,7 +316,7 @@ def test_other_errors_and_single_images_are_not_halved() -> None:
     images = torch.zeros(4, 1, 2, 2)
     for network, kind in ((Scarce(2, RuntimeError("shapes")), RuntimeError), (Scarce(0, MemoryError()), MemoryError)):
         with pytest.raises(kind):
-            Portion(size=4).shown(network, images)
+            Portion(size=4).apply(network, images)
 
 
 def test_a_test_takes_no_more_than_training_did() -> None:

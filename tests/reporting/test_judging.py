@@ -464,11 +464,11 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     ("damage", "sentence"),
     [
         ("", "not valid JSON"),
-        ("[]", "results.json: a table is expected; it holds a list"),
+        ("[]", "results.json: expected a table, got list"),
         ({"test": {"loss": 1, "error_percent": "1", "images": IMAGES}}, "error_percent: a number is expected"),
         ({"test": {"loss": 1, "error_percent": math.inf, "images": IMAGES}}, "error_percent is a finite number from 0"),
         ({"test": {"loss": 1, "error_percent": math.nan, "images": IMAGES}}, "error_percent is a finite number from 0"),
-        ({"parameters": -1}, "parameters is a finite number from 0; -1 is not"),
+        ({"parameters": -1}, "parameters is a finite number from 0; got -1"),
         ({"seconds": None}, "results.seconds: a number is expected, nothing given"),
         ({"train": {}}, 'results.train: key "loss" is missing'),
     ],

@@ -154,7 +154,7 @@ def test_a_broken_line_is_refused(tmp_path: Path, broken: bytes, after: bytes) -
     """By its number: neither it nor the rows after it are lost in silence."""
     file = tmp_path / "rows.jsonl"
     file.write_bytes(b'{"epoch": 1}\n' + broken + b"\n" + after)
-    with pytest.raises(FolderError, match=r"rows\.jsonl: line 2 is no row of JSON$"):
+    with pytest.raises(FolderError, match=r"rows\.jsonl: line 2 is not a row of JSON$"):
         list(read_lines(file))
 
 

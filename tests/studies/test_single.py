@@ -23,7 +23,7 @@ from resatlas.data.dataset import DataSet, ImageSet, Parts
 from resatlas.data.normalisation import Affine
 from resatlas.designs import catalog as designs
 from resatlas.errors import CheckpointError, DataError, DesignError, FolderError, UnknownName, UsageError
-from resatlas.evaluation import answers as evaluation
+from resatlas.evaluation import logits as evaluation
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.settings import with_settings
 from resatlas.runs.restarting import clear
@@ -161,14 +161,14 @@ def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None
 def test_the_test_images_are_touched_once_after_the_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Validation images are answered after every epoch, at the end training images too, and test images once, last."""
     asked: list[tuple[int, int]] = []
-    real = evaluation.answers
+    real = evaluation.predict
     folder = tmp_path / "run"
 
     def counted(network: Any, part: ImageSet, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as the real one
         asked.append((len(part), len(Run(folder).metrics)))
         return real(network, part, *rest, **more)
 
-    monkeypatch.setattr(evaluation, "answers", counted)
+    monkeypatch.setattr(evaluation, "predict", counted)
     carried_out(folder)
     assert asked == [(12, 0), (12, 1), (12, 2), (84, 3), (12, 3), (24, 3)]
 
@@ -402,7 +402,7 @@ def test_every_other_value_than_the_recipe_s_is_told() -> None:
     assert list(departures(NAMED["wrn-svhn"], data, plan)) == []
     last = designs.plan("pyramidnet-200-bottleneck-a450", classes=4)
     told = list(departures(NAMED["pyramidnet-imagenet"], data, last))
-    assert told == [f"Flip is left out: mirrored images of {data.name} lose their class"]
+    assert told == [f"Flip off: mirroring changes the class of images of {data.name}"]
 
 
 def test_other_kinds_are_told_with_their_values() -> None:

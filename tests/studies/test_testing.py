@@ -220,8 +220,8 @@ def test_classes_that_a_net_has_not_learnt_are_refused(runs: tuple[Run, Run], mo
     ("asked", "kind", "words"),
     [
         (Asked(protocols=("tencrops",)), UnknownName, 'did you mean "ten-crops"'),
-        (Asked(protocols=("ten-crops",)), UsageError, "ten-crops wants photographs that are larger"),
-        (Asked(protocols=("flips",)), UsageError, "lose their class"),
+        (Asked(protocols=("ten-crops",)), UsageError, "ten-crops needs photographs larger"),
+        (Asked(protocols=("flips",)), UsageError, "mirroring changes the class"),
         (Asked(data="digts"), UnknownName, 'did you mean "digits"'),
     ],
 )

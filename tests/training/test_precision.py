@@ -101,14 +101,14 @@ def test_a_resume_changes_no_bit(name: Precision, tmp_path: Path, monkeypatch: p
 def test_a_test_is_in_float32(tmp_path: Path) -> None:
     """What was trained in bf16 gives the answers that its float32 weights give outside of any training."""
     from resatlas.data import catalog
-    from resatlas.evaluation.answers import answers
     from resatlas.evaluation.classification import classification
+    from resatlas.evaluation.logits import predict
     from resatlas.studies.single import read_parts
 
     run = carried_out(tmp_path / "run", in_precision("bf16"))
     data = catalog.resolve(EXPERIMENT.data)
     images = split_images(read_parts(data), run.beginning().experiment, data, normaliser=normaliser_of(run))
-    given = answers(trained(run.record(), run.beginning().experiment), images.test, images.pipeline)
+    given = predict(trained(run.record(), run.beginning().experiment), images.test, images.pipeline)
     assert given.logits.dtype == torch.float32
     assert dict(classification(given)) == run.record().written["test"]
 

@@ -143,7 +143,7 @@ def test_a_run_that_was_never_begun_begins(unbroken: Run, tmp_path: Path) -> Non
     assert resumed(tmp_path / "run") == [
         f"3 epochs (recipe quick: {NAMED['quick'].epochs})",
         f"batch 16 (recipe quick: {NAMED['quick'].batch})",
-        "Flip is left out: mirrored images of synthetic:size=8,channels=1,classes=4,images=96 lose their class",
+        "Flip off: mirroring changes the class of images of synthetic:size=8,channels=1,classes=4,images=96",
         "no valid checkpoint: starts from the beginning",
     ]
     assert_same(Run(tmp_path / "run"), unbroken)

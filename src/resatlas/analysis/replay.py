@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Generic, TypeVar
 
 from resatlas.analysis.subject import Subject
-from resatlas.evaluation.answers import answers
 from resatlas.evaluation.classification import classification
+from resatlas.evaluation.logits import predict
 from resatlas.evaluation.portions import Portion
 from resatlas.nets.network import Network
 from resatlas.runs.store import Run, begin
@@ -53,7 +53,7 @@ def replayed(subject: Subject, measure: Callable[[Network], T]) -> Replay[T]:
             experiment,
             images=subject.material,
             resume=None,
-            evaluate=lambda network, part, pipeline: classification(answers(network, part, pipeline, portion=portion)),
+            evaluate=lambda network, part, pipeline: classification(predict(network, part, pipeline, portion=portion)),
             watcher=Watcher(on_start=begin_with, on_epoch=after_epoch),
             execution=Execution(save_every=inf),
         )

@@ -52,7 +52,7 @@ def fetch(text: str, *, quiet: bool) -> Outcome:
     if name in NOTHING_TO_FETCH:
         return Outcome({"name": data.name, "files": [], "fetched": []}, NOTHING_TO_FETCH[name])
     if name == "imagenet":
-        folder = imagenet.found()
+        folder = imagenet.located()
         return Outcome({"name": data.name, "files": [str(folder)], "fetched": []}, f"imagenet: it is in {folder}")
     if data.name not in fetching.SOURCES:
         raise UsageError(f"a folder of images is where it is; {', '.join(fetching.SOURCES)} can be fetched")

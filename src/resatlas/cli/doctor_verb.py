@@ -80,6 +80,6 @@ def _where(name: str) -> str:
     if name in SOURCES:
         return f"in {located(SOURCES[name]())[0].parent}"
     if name == "imagenet":
-        return f"in {imagenet.found()}"
+        return f"in {imagenet.located()}"
     parts = datasets.resolve(name).read()
     return f"{len(parts.train):,} training and {len(parts.test):,} test images"

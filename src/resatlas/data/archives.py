@@ -38,15 +38,15 @@ class Limits:
 
 
 def extract(archive: Path, folder: Path, *, limits: Limits) -> None:
-    """Unpacks a tar.gz whose members all lie below a folder of that name, into that folder, in one step.
+    """Unpack a tar.gz whose members all lie below a folder of that name, into that folder, in one step.
 
-    Owners, modes and times in the archive are not taken over.
+    Owners, modes and times in the archive are ignored.
 
-    Raises: DataError if the archive is damaged or has anything but such files; FolderError if the folder is there
-        already and not empty.
+    Raises: DataError if the archive is damaged or has anything but such files; FolderError if the folder exists
+        and is not empty.
     """
     if folder.exists() and next(folder.iterdir(), None):
-        raise FolderError(f"{folder} is there already, and incomplete; remove it, and say the same again")
+        raise FolderError(f"{folder} exists and is incomplete; remove it and rerun the command")
     draft = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(draft, ignore_errors=True)
     most = limits.bytes + limits.members * OVERHEAD + TRAILER
@@ -66,9 +66,9 @@ def extract(archive: Path, folder: Path, *, limits: Limits) -> None:
 
 
 def unpack(tar: tarfile.TarFile, root: Path, *, top: str, limits: Limits) -> None:
-    """Writes every member to its path below `root`, in which nothing but an empty folder `top` is.
+    """Write every member to its path below `root`, which contains only an empty folder `top`.
 
-    Raises: DataError if a member is not wanted; whatever `tarfile` raises if the archive is damaged.
+    Raises: DataError if a member is refused; any error of `tarfile` if the archive is damaged.
     """
     left = limits.bytes
     for count, member in enumerate(tar, start=1):
@@ -101,29 +101,29 @@ def wanted(member: tarfile.TarInfo, top: str) -> PurePosixPath:
 
 
 def write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    """Copies the content of a member to a file that is not there yet.
+    """Copy the content of a member to a new file.
 
-    Raises: DataError if something is there, or a file is in the way.
+    Raises: DataError if the path exists, or one of its folders is a file.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file, cast("IO[bytes]", tar.extractfile(member)) as content:
             shutil.copyfileobj(content, file, BLOCK)
     except (FileExistsError, NotADirectoryError):
-        raise DataError(f"member {quoted(member.name)} is there twice, or below a file") from None
+        raise DataError(f"member {quoted(member.name)} occurs twice, or below a file") from None
 
 
 class Bounded:
-    """A stream that gives out a bounded number of bytes.
+    """A stream of a bounded number of bytes, against archives that unpack to any size.
 
-    Raises: DataError at the first byte more.
+    Raises: DataError at the first byte beyond.
     """
 
     def __init__(self, stream: gzip.GzipFile, *, most: int) -> None:
         self._stream, self._most, self._left = stream, most, most
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes more."""
+        """Up to `size` further bytes."""
         block = self._stream.read(size)
         self._left -= len(block)
         if self._left < 0:

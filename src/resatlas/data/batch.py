@@ -1,4 +1,4 @@
-"""A batch of images, and how it travels from the process that made it to the one that uses it."""
+"""A batch of images, and its transfer from the process that makes it to the process that uses it."""
 
 import errno
 import mmap
@@ -37,7 +37,7 @@ def _batch(samples: Sequence[tuple[int, int]], images: Tensor) -> Batch:
 
 
 class Packed(NamedTuple):
-    """All of a batch but its pixels, which follow: as anonymous memory, or as bytes."""
+    """A batch without its pixels, which follow as anonymous memory or as bytes."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -56,7 +56,7 @@ Pixels = int | memoryview
 
 
 def packed(samples: Sequence[Sample]) -> tuple[Packed, Pixels]:
-    """The samples as a batch that can be sent."""
+    """The samples as a batch to send."""
     images, labels = torch.stack([image for image, _, _ in samples]), [(label, k) for _, label, k in samples]
     pixels = memoryview(images.as_strided((images.numel(),), (1,)).numpy()).cast("B")  # type: ignore[arg-type]
     handle = _in_memory(pixels)
@@ -66,7 +66,7 @@ def packed(samples: Sequence[Sample]) -> tuple[Packed, Pixels]:
 
 
 def _in_memory(pixels: memoryview) -> int | None:
-    """Anonymous memory that holds the bytes, or nothing where the system has none of the kind, or limits files."""
+    """A handle of anonymous memory with the bytes; None where the system has no memfd, or limits files."""
     if not hasattr(os, "memfd_create"):
         return None
     try:
@@ -85,7 +85,7 @@ def _in_memory(pixels: memoryview) -> int | None:
 def send(line: Connection, message: Packed, pixels: Pixels) -> None:
     """Send a packed batch.
 
-    Raises: OSError where the process that asked for it is gone.
+    Raises: OSError if the receiving process has ended.
     """
     try:
         line.send(message)
@@ -100,14 +100,14 @@ def send(line: Connection, message: Packed, pixels: Pixels) -> None:
 
 
 def _carrier(line: Connection) -> socket.socket:
-    """The sockets of a line, which carry handles too."""
+    """The socket below a line, which can transfer file handles."""
     return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=os.dup(line.fileno()))
 
 
 def unpacked(line: Connection, message: Packed) -> Batch:
     """The batch of a message, whose pixels follow on the line.
 
-    Raises: EOFError where they do not; OSError; MemoryError.
+    Raises: EOFError if they are missing; OSError; MemoryError.
     """
     try:
         memory = (
@@ -123,8 +123,8 @@ def unpacked(line: Connection, message: Packed) -> Batch:
 
 def _mapped(line: Connection, size: int) -> mmap.mmap:
     with _carrier(line) as carrier:
-        found, handles, _, _ = socket.recv_fds(carrier, 1, 1)
-    if not found:
+        received, handles, _, _ = socket.recv_fds(carrier, 1, 1)
+    if not received:
         raise EOFError
     if not handles:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

@@ -1,4 +1,4 @@
-"""Batches of images as a network takes them: normalised, augmented, in an order that a resume finds again."""
+"""Batches of images for a network: normalised, augmented, in an order that a resume reproduces."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -30,12 +30,12 @@ from resatlas.recipes.recipe import Recipe
 from resatlas.values.pulse import PULSE
 
 MEASURED = 4096
-"""Photographs on which a normalisation is measured at most, evenly spaced through the training part."""
+"""At most so many photographs, evenly spaced through the training part, determine a measured normalisation."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resident:
-    """A part in memory, to be prepared a whole batch at a time; whitened images are float32 already.
+    """A part in memory, prepared batch by batch; a whitening is already applied (float32).
 
     Shape: images (n, c, h, w); labels and ids (n,).
     """
@@ -52,7 +52,7 @@ Source = Resident | Part
 
 
 def source(part: Part, pipeline: Pipeline) -> Source:
-    """The part as its batches are drawn from: in memory where no step wants single photographs."""
+    """The part from which batches are drawn: in memory if no step works on single photographs."""
     if not isinstance(part, ImageSet) or pipeline.one_by_one:
         return part
     images = torch.from_numpy(part.images)
@@ -72,10 +72,10 @@ def batches(
     start: int = 0,
     share: Callable[[Tensor], Tensor] = lambda positions: positions,
 ) -> Iterator[Batch]:
-    """The batches of one epoch, from number `start` on; of each, the positions that `share` takes.
+    """The batches of one epoch, from number `start` on, restricted to the positions that `share` selects.
 
-    All have exactly `batch` images; those left over wait for the next epoch's order, or are a last, smaller batch. A
-    part that is smaller than a batch is one batch. Number k is the same batch at every `start`.
+    Each has exactly `batch` images; the remaining images are dropped or form a last, smaller batch. A part smaller than
+    a batch is one batch. Batch k is the same for every `start`.
     """
     chunks = shown(seed, epoch, len(images), repeats=pipeline.repeats, batch=batch)
     if leftover == "dropped" and len(chunks) > 1 and len(chunks[-1]) < batch:
@@ -99,11 +99,11 @@ def batches(
 
 
 def views(part: Part, pipeline: Pipeline, batch: int) -> Iterator[Batch]:
-    """Every image of the part exactly once, in order, as it is tested; batches may be smaller.
+    """Every image of the part exactly once, in order, under the view of the test; batches may be smaller.
 
-    No other image counts in the place of one that cannot be read: under "skip" it is left out.
+    An unreadable image has no substitute here: under "skip" it is omitted.
 
-    Raises: DataError for an image that cannot be read, under "skip" only where none can.
+    Raises: DataError for an unreadable image; under "skip" only if no image can be read.
     """
     if isinstance(part, ImageFiles):
         chunks = torch.arange(len(part)).split(batch)
@@ -112,9 +112,9 @@ def views(part: Part, pipeline: Pipeline, batch: int) -> Iterator[Batch]:
         yield from loaded(part, make, chunks, workers=pipeline.workers, policy=policy, on_note=note)
         return
     for begin in range(0, len(part), batch):
-        some = part.take(slice(begin, begin + batch))
-        images = normalised(unit(torch.from_numpy(some.images)), pipeline.normaliser)
-        yield Batch(images, torch.tensor(some.labels), torch.tensor(some.ids))
+        chunk = part.take(slice(begin, begin + batch))
+        images = normalised(unit(torch.from_numpy(chunk.images)), pipeline.normaliser)
+        yield Batch(images, torch.tensor(chunk.labels), torch.tensor(chunk.ids))
 
 
 def pipeline_for(
@@ -127,7 +127,7 @@ def pipeline_for(
     workers: int = 1,
     on_note: Callable[[str], None] = unheard,
 ) -> Pipeline:
-    """The pipeline of a recipe on a data set, its normalisation measured on the training part unless it is given."""
+    """The pipeline of a recipe on a data set, with `normaliser` or one measured on the training part."""
     bare = Pipeline(
         steps=fitted(recipe.steps, data),
         normaliser=normaliser or UNTOUCHED,
@@ -142,7 +142,7 @@ def pipeline_for(
 
 def _measured(recipe: Recipe, data: DataSet, train: Part, bare: Pipeline) -> Normaliser:
     """The recipe's normalisation, by its constants or measured on the training part."""
-    step = next(each for each in recipe.steps if isinstance(each, NORMALISATIONS))
+    step = next(step for step in recipe.steps if isinstance(step, NORMALISATIONS))
     constants = constants_for(step, data.name, photographs=isinstance(train, ImageFiles))
     if constants and len(constants.mean) == data.image.channels:
         return by_constants(constants)
@@ -155,9 +155,9 @@ def _pixels(part: Part, bare: Pipeline) -> Tensor:
         return torch.from_numpy(part.images)
     count = min(len(part), MEASURED)
     places = torch.tensor([k * len(part) // count for k in range(count)])
-    make, how = cropping(part, bare), bare.unreadable
-    found = loaded(part, make, places.split(64), workers=bare.workers, policy=how, on_note=bare.on_note)
-    return torch.cat([batch.images for batch in found])
+    make, policy = cropping(part, bare), bare.unreadable
+    crops = loaded(part, make, places.split(64), workers=bare.workers, policy=policy, on_note=bare.on_note)
+    return torch.cat([batch.images for batch in crops])
 
 
 def _at_once(images: Resident, pipeline: Pipeline, chunks: list[Tensor], *, seed: int, epoch: int) -> Iterator[Batch]:
@@ -170,16 +170,16 @@ def _at_once(images: Resident, pipeline: Pipeline, chunks: list[Tensor], *, seed
     ]
     for positions in chunks:
         indices = positions % n
-        made = images.images.index_select(0, indices)
-        if made.dtype == torch.uint8:
-            made = unit(made)
-        for each in drawn:
-            if isinstance(each, Crops | Mirrors):
-                made = augment(made, positions, each)
-            elif isinstance(each, Erase):
+        pixels = images.images.index_select(0, indices)
+        if pixels.dtype == torch.uint8:
+            pixels = unit(pixels)
+        for step in drawn:
+            if isinstance(step, Crops | Mirrors):
+                pixels = augment(pixels, positions, step)
+            elif isinstance(step, Erase):
                 draws = (generator(seed, "erase", *occasion(epoch, p // n), p % n) for p in positions.tolist())
-                made = torch.stack([erased(image, each, one) for image, one in zip(made, draws, strict=True)])
-            elif not isinstance(pipeline.normaliser, Whitening):  # which is done
-                made = normalised(made, pipeline.normaliser)
+                pixels = torch.stack([erased(image, step, draw) for image, draw in zip(pixels, draws, strict=True)])
+            elif not isinstance(pipeline.normaliser, Whitening):  # `source` has applied a whitening
+                pixels = normalised(pixels, pipeline.normaliser)
         PULSE.beat()
-        yield Batch(made, images.labels[indices], images.ids[indices])
+        yield Batch(pixels, images.labels[indices], images.ids[indices])

@@ -1,4 +1,4 @@
-"""Which data sets exist, and what a DATA text means: a name or a folder, with or without knobs (`digits:size=16`)."""
+"""The data sets by name, and the meaning of a DATA text: a name or a folder, with or without knobs."""
 
 import inspect
 import re
@@ -20,19 +20,19 @@ from resatlas.errors import UnknownName, UsageError, quoted, unknown
 
 
 def resolve(text: str) -> DataSet:
-    """The data set of a DATA text, named by the shortest text that means it.
+    """The data set of a DATA text such as `digits:size=16`, named by its shortest text.
 
-    Raises: UnknownName if no data set has the name, or it has no such knob; UsageError if a knob is malformed,
-        given twice or out of bounds; DataError if a folder is not laid out as a data set.
+    Raises: UnknownName for an unknown data set or knob; UsageError if a knob is malformed, set twice or
+        out of bounds; DataError if a folder is not laid out as a data set.
     """
     name, colon, rest = separated(text)
     if name not in NAMED and not is_path(name):
         raise UnknownName(unknown("data set", name, NAMED))
     make = NAMED.get(name) or partial(folder, Path(name))
     usual = {knob: parameter.default for knob, parameter in inspect.signature(make).parameters.items()}
-    given = knobs(shown(name), rest, usual) if colon else {}
-    changed = ",".join(f"{knob}={given[knob]}" for knob in usual if given.get(knob, usual[knob]) != usual[knob])
-    return replace(make(**given), name=f"{name}:{changed}" if changed else name)
+    values = knobs(shown(name), rest, usual) if colon else {}
+    changed = ",".join(f"{knob}={values[knob]}" for knob in usual if values.get(knob, usual[knob]) != usual[knob])
+    return replace(make(**values), name=f"{name}:{changed}" if changed else name)
 
 
 def separated(text: str) -> tuple[str, str, str]:
@@ -46,17 +46,17 @@ def separated(text: str) -> tuple[str, str, str]:
 
 
 def is_folder(text: str) -> bool:
-    """Whether a DATA text means a folder of images, which need not be there."""
+    """Whether a DATA text means a folder of images, existing or not."""
     return separated(text)[0] not in NAMED
 
 
 def is_path(name: str) -> bool:
-    """Whether a name that is none of a data set means a folder of images: it has a slash, or the folder is there."""
+    """Whether a name that no data set has means a folder of images: it has a slash, or the folder exists."""
     return "/" in name or (name != "" and is_directory(Path(name)))
 
 
 def knobs(name: str, text: str, usual: dict[str, int]) -> dict[str, int]:
-    """The values of `key=value,key=value`, whole numbers all.
+    """The values of `key=value,key=value`, all whole numbers.
 
     Raises: UnknownName, UsageError as `resolve`.
     """

@@ -1,4 +1,4 @@
-"""Whether the images of a folder can be trained on: each opened, and what stands in the way named."""
+"""A check of a folder of images: every image is opened, and every fault is named."""
 
 import hashlib
 import os
@@ -42,7 +42,7 @@ TWELVE_BITS = "values up to 4,095 in 16 bits, of which the higher byte is read: 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a file or folder, which is named from the folder that was checked; each on one line."""
+    """A fault of a file or folder, named relative to the checked folder; both fields fit on one line."""
 
     file: str
     reason: str
@@ -50,7 +50,7 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """How many images can be read and how many files cannot, the images of each class of each part, and all faults.
+    """The numbers of readable and unreadable images, the images of each class of each part, and all faults.
 
     A root of class folders alone is one part, named "".
     """
@@ -63,7 +63,7 @@ class Checked:
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """What lies in one part: files in no class, and what was found in each class."""
+    """The files of one part: those outside of class folders, and those of each class."""
 
     part: str
     strays: tuple[str, ...]
@@ -71,7 +71,7 @@ class Listed:
 
 
 class Opened(NamedTuple):
-    """What became of an image: a digest of its file and what is odd about it, or the reason why it cannot be read."""
+    """The result of opening an image: a digest of its file and an oddity, or the reason why it cannot be read."""
 
     digest: bytes = b""
     reason: str = ""
@@ -79,13 +79,13 @@ class Opened(NamedTuple):
 
 
 def unwatched(looked: int, total: int) -> None:
-    """Nothing is said."""
+    """Ignore the progress."""
 
 
 def checked(folder: Path, *, on_image: Callable[[int, int], None] = unwatched) -> Checked:
     """The images of all parts, each opened whole, by as many threads as there are cores; faults sorted by name.
 
-    `on_image` is told after each image how many were looked at, and of how many.
+    `on_image` is called after each image with the number opened so far and the total.
 
     Raises: DataError if the folder is not laid out as a data set.
     """
@@ -93,10 +93,10 @@ def checked(folder: Path, *, on_image: Callable[[int, int], None] = unwatched) -
     parts = tuple(listed(folder, part) for part in layout.values())
     images = tuple(chain.from_iterable(map(image_names, parts)))
     opened: list[Opened] = []
-    for each in threaded(partial(examined, folder), images, threads=cores()):
-        opened.append(each)
+    for result in threaded(partial(examined, folder), images, threads=cores()):
+        opened.append(result)
         on_image(len(opened), len(images))
-    misplacements = chain.from_iterable(misplaced(each, parts[0].classes) for each in parts)
+    misplacements = chain.from_iterable(misplaced(part, parts[0].classes) for part in parts)
     tested = () if "test" in layout else drawn_for_the_test(parts[0])
     faults = (
         *misplacements,
@@ -104,11 +104,11 @@ def checked(folder: Path, *, on_image: Callable[[int, int], None] = unwatched) -
         *odd(images, opened),
         *repeated(images, opened, places(parts, tested)),
     )
-    bad = {image for image, each in zip(images, opened, strict=True) if each.reason}
+    bad = {image for image, result in zip(images, opened, strict=True) if result.reason}
     return Checked(
         images=len(images) - len(bad),
         unreadable=len(bad),
-        classes={each.part: image_counts(each, bad) for each in parts},
+        classes={part.part: image_counts(part, bad) for part in parts},
         faults=tuple(sorted(faults, key=lambda fault: (os.fsencode(fault.file), fault.reason))),
     )
 
@@ -128,35 +128,37 @@ def listed(folder: Path, part: str) -> Listed:
 
 
 def image_names(listed: Listed) -> Iterator[str]:
-    """The images of a part, named from the folder that is checked."""
-    for name, found in listed.classes.items():
-        yield from (below_part(listed, f"{name}/{inner}") for inner, kind in found if kind == "image")
+    """The images of a part, named relative to the checked folder."""
+    for name, entries in listed.classes.items():
+        yield from (below_part(listed, f"{name}/{inner}") for inner, kind in entries if kind == "image")
 
 
 def below_part(listed: Listed, name: str) -> str:
-    """A name below a part, from the folder that is checked."""
+    """A name below a part, relative to the checked folder."""
     return f"{listed.part}/{name}" if listed.part else name
 
 
 def image_counts(listed: Listed, bad: Collection[str]) -> dict[str, int]:
-    """The number of images of each class that can be read."""
+    """The number of readable images of each class."""
     return {
-        shown(name): sum(kind == "image" and below_part(listed, f"{name}/{inner}") not in bad for inner, kind in found)
-        for name, found in listed.classes.items()
+        shown(name): sum(
+            kind == "image" and below_part(listed, f"{name}/{inner}") not in bad for inner, kind in entries
+        )
+        for name, entries in listed.classes.items()
     }
 
 
 def drawn_for_the_test(listed: Listed) -> frozenset[str]:
-    """The images of a part that are tested on where there is no other part for that."""
-    found: set[str] = set()
-    for name, each in listed.classes.items():
-        names = [f"{name}/{inner}" for inner, kind in each if kind == "image"]
-        found.update(below_part(listed, image) for image in drawn(names, TESTED))
-    return frozenset(found)
+    """The images of a part that training sets apart for the test if the folder has no test part."""
+    images: set[str] = set()
+    for name, entries in listed.classes.items():
+        names = [f"{name}/{inner}" for inner, kind in entries if kind == "image"]
+        images.update(below_part(listed, image) for image in drawn(names, TESTED))
+    return frozenset(images)
 
 
 def examined(folder: Path, image: str) -> Opened:
-    """An image, opened whole and let go."""
+    """The result of opening one image."""
     try:
         whole = content(folder / image)
         brightest = proportioned(pixels(whole)).max()
@@ -167,52 +169,52 @@ def examined(folder: Path, image: str) -> Opened:
 
 
 def misplaced(listed: Listed, train: Collection[str]) -> Iterator[Fault]:
-    """What is wrong in a part before any file is opened, where these are the classes of train."""
+    """The faults of a part that show before any file is opened, given the classes of train."""
     for stray in listed.strays:
         yield Fault(shown(below_part(listed, stray)), "in no class folder")
-    own, known = {composed(name): name for name in listed.classes}, {composed(name) for name in train}
+    own, trained = {composed(name): name for name in listed.classes}, {composed(name) for name in train}
     for name in train:
         if composed(name) not in own:
             yield Fault(shown(below_part(listed, name)), "missing, a class of train")
-    for name, found in listed.classes.items():
+    for name, entries in listed.classes.items():
         folder = below_part(listed, name)
         if not is_line(name):
             yield Fault(shown(folder), UNFIT)
         if (other := own[composed(name)]) != name:
             yield Fault(shown(folder), f"{with_code_points(name)} has the name of {with_code_points(other)}")
-        if composed(name) not in known:
+        if composed(name) not in trained:
             yield Fault(shown(folder), f"train has {unknown('class', shown(name), map(shown, train))}")
-        if not any(kind == "image" for _, kind in found):
+        if not any(kind == "image" for _, kind in entries):
             yield Fault(shown(folder), "a class without images")
-        for inner, kind in found:
+        for inner, kind in entries:
             if kind != "image":
                 reason = NOT_READ if kind == "other" and inner.lower().endswith(UNREAD) else REASONS[kind]
                 yield Fault(shown(f"{folder}/{inner}".removesuffix("/")), reason)
 
 
 def unreadable(images: Sequence[str], opened: Sequence[Opened]) -> Iterator[Fault]:
-    """The images that could not be read."""
-    for image, each in zip(images, opened, strict=True):
-        if each.reason:
-            yield Fault(shown(image), each.reason)
+    """The images that cannot be read."""
+    for image, result in zip(images, opened, strict=True):
+        if result.reason:
+            yield Fault(shown(image), result.reason)
 
 
 def odd(images: Sequence[str], opened: Sequence[Opened]) -> Iterator[Fault]:
-    """The images that can be read, and hardly show anything."""
-    for image, each in zip(images, opened, strict=True):
-        if each.odd:
-            yield Fault(shown(image), each.odd)
+    """The readable images that are nearly black."""
+    for image, result in zip(images, opened, strict=True):
+        if result.odd:
+            yield Fault(shown(image), result.odd)
 
 
 class Place(NamedTuple):
-    """Where an image counts: the same one should not be in two places."""
+    """The part, class and split of an image: the same image should have one place only."""
 
     part: str
     label: str
     tested: bool
 
     def beside(self, other: "Place") -> str:
-        """In words in which way it is apart from another one of the same image."""
+        """How it differs from another place of the same image, in words."""
         if self.label != other.label:
             return f", as {shown(self.label)}"
         return "" if self.part != other.part else ", and one of them is drawn for the test"
@@ -221,18 +223,18 @@ class Place(NamedTuple):
 def places(parts: Sequence[Listed], tested: Collection[str]) -> Iterator[Place]:
     """The place of every image, in the order of `image_names`."""
     for part in parts:
-        for name, found in part.classes.items():
-            images = (below_part(part, f"{name}/{inner}") for inner, kind in found if kind == "image")
+        for name, entries in part.classes.items():
+            images = (below_part(part, f"{name}/{inner}") for inner, kind in entries if kind == "image")
             yield from (Place(part.part, composed(name), image in tested) for image in images)
 
 
 def repeated(images: Sequence[str], opened: Sequence[Opened], places: Iterable[Place]) -> Iterator[Fault]:
-    """The images whose file, byte for byte, lies in another part or class before it too, or is drawn for the test."""
+    """The images that occur earlier, byte for byte, in another part or class, or in the split for the test."""
     first: dict[bytes, dict[Place, str]] = {}
-    for image, each, place in zip(images, opened, places, strict=True):
-        if each.reason:
+    for image, result, place in zip(images, opened, places, strict=True):
+        if result.reason:
             continue
-        earlier = first.setdefault(each.digest, {})
+        earlier = first.setdefault(result.digest, {})
         if elsewhere := next((other for other in earlier if other != place), None):
             yield Fault(shown(image), f"also in {shown(earlier[elsewhere])}{elsewhere.beside(place)}")
         earlier.setdefault(place, image)

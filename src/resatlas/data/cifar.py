@@ -73,7 +73,7 @@ def cifar_100() -> DataSet:
 
 
 def described(published: Cifar) -> DataSet:
-    """What is known of a set before it is read."""
+    """The data set of a published set, not read yet."""
     return DataSet(
         name=published.name,
         image=IMAGE,
@@ -107,8 +107,8 @@ def part(published: Cifar, paths: list[Path], *, images: int) -> ImageSet:
     import numpy as np
 
     records = [records_of(path, published.labels) for path in paths]
-    labels = np.concatenate([each[:, : published.labels] for each in records])
-    pixels = np.concatenate([each[:, published.labels :] for each in records])
+    labels = np.concatenate([record[:, : published.labels] for record in records])
+    pixels = np.concatenate([record[:, published.labels :] for record in records])
     fault = wrong(published, labels, images=images)
     if fault:
         raise DataError(f"{paths[0].parent} is damaged: {fault}; remove it and fetch {published.name} again")

@@ -208,11 +208,11 @@ def _given(labels: "NDArray[np.int64]", count: int) -> "Iterator[NDArray[np.int6
     import numpy as np
 
     places = [np.flatnonzero(labels == label) for label in np.unique(labels).tolist()]
-    shares = [Fraction(count * len(each), len(labels)) for each in places]
-    gives = [min(math.floor(share), len(each) - 1) for share, each in zip(shares, places, strict=True)]
+    shares = [Fraction(count * len(positions), len(labels)) for positions in places]
+    gives = [min(math.floor(share), len(positions) - 1) for share, positions in zip(shares, places, strict=True)]
     for k in sorted(range(len(places)), key=lambda k: (math.floor(shares[k]) - shares[k], k)):
         if sum(gives) < count and gives[k] < len(places[k]) - 1:
             gives[k] += 1
     draw = np.random.default_rng(0)
-    for give, each in zip(gives, places, strict=True):
-        yield draw.permutation(each)[:give]
+    for give, positions in zip(gives, places, strict=True):
+        yield draw.permutation(positions)[:give]

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: small enough to travel with a package."""
+"""scikit-learn's handwritten digits: small enough to be installed with a package."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,8 +41,8 @@ def read(size: int) -> Parts:
     import numpy as np
     from sklearn.datasets import load_digits
 
-    found = load_digits(return_X_y=True)
-    pixels, labels = np.asarray(found[0], np.float64), np.asarray(found[1], np.int64)
+    bundled = load_digits(return_X_y=True)
+    pixels, labels = np.asarray(bundled[0], np.float64), np.asarray(bundled[1], np.int64)
     everything = ImageSet(
         images=resized(pixels.reshape(-1, 1, 8, 8) * (255 / 16), size),
         labels=labels,
@@ -64,12 +64,12 @@ def resized(images: "NDArray[np.float64]", size: int) -> "NDArray[np.uint8]":
     return np.floor(between + 0.5).astype(np.uint8)
 
 
-def blending(given: int, size: int) -> "NDArray[np.float64]":
-    """The share of each given pixel in each of `size` pixels along a line; edges repeat.
+def blending(length: int, size: int) -> "NDArray[np.float64]":
+    """The weights of `length` pixels along a line in each of `size` interpolated ones; edges repeat.
 
-    Shape: (size, given).
+    Shape: (size, length).
     """
     import numpy as np
 
-    centres = np.clip((np.arange(size) + 0.5) * given / size - 0.5, 0, given - 1)
-    return np.maximum(1 - np.abs(centres[:, None] - np.arange(given)), 0)
+    centres = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
+    return np.maximum(1 - np.abs(centres[:, None] - np.arange(length)), 0)

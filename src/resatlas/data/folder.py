@@ -1,8 +1,9 @@
-"""Images in a folder of one's own: root/train/CLASS/*.jpg, root/val/CLASS/*.jpg, perhaps test; or root/CLASS/*.jpg."""
+"""Images in the user's folder: root/train/CLASS/*.jpg, root/val/CLASS/*.jpg, perhaps test; or root/CLASS/*.jpg."""
 
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from itertools import chain
@@ -33,13 +34,13 @@ if TYPE_CHECKING:  # describing a folder needs no numpy
 SIZES = (8, 1024)
 
 TESTED = 20
-"""Percent of each class that are tested on where the folder has no part for that, unless told otherwise."""
+"""Percent of each class that are tested on if the folder has no test part; the default of the knob."""
 
 UNFIT = "a class whose name is not UTF-8 without control characters; rename it"
 
 
 def folder(root: Path, *, size: int = 224, tested: int = TESTED) -> DataSet:
-    """The images below `root`, a folder a part and in it a folder a class; shown with `size` pixels a side.
+    """The images below `root`: one folder per part, in it one folder per class; resized to `size` pixels a side.
 
     Classes are the folders of train, in the order of their bytes, their names in composed Unicode. Links are followed,
     hidden files left out, and files that do not end as images; no image is opened. With val and test, val is for
@@ -80,7 +81,7 @@ def check_size(size: int) -> None:
 
 
 def check_tested(root: Path, layout: Layout, tested: int) -> None:
-    """Refuses a share to be tested on that is none, or that nothing is drawn by.
+    """Refuses a `tested` that is not a percentage, or that has no effect.
 
     Raises: UsageError.
     """
@@ -91,7 +92,7 @@ def check_tested(root: Path, layout: Layout, tested: int) -> None:
 
 
 def tested_on(layout: Layout, tested: int) -> str:
-    """What the images of a layout are tested on."""
+    """The test images of a layout, in words."""
     if "test" in layout:
         return f"tested on its {layout['test']}" if layout["test"] else "all tested on"
     return f"tested on {tested} % of each class, which are drawn by their names and not learnt from"
@@ -109,16 +110,16 @@ def class_folders(part: Path) -> dict[str, str]:
             f"{shown(part)} should have a folder a class; it has no folders"
             + (", and images that lie in it directly" if lying else "")
         )
-    found: dict[str, str] = {}
+    by_class: dict[str, str] = {}
     for name in in_order(folders):
         if not is_line(name):
             raise DataError(f"{shown(part / name)} is {UNFIT}")
-        if (other := found.setdefault(composed(name), name)) != name:
+        if (other := by_class.setdefault(composed(name), name)) != name:
             raise DataError(
                 f"{shown(part)} has two class folders of one name, {with_code_points(other)} and "
                 f"{with_code_points(name)}; put their images into one"
             )
-    return {name: found[name] for name in in_order(found)}
+    return {name: by_class[name] for name in in_order(by_class)}
 
 
 def read(root: Path, layout: Layout, *, classes: tuple[str, ...], size: int, tested: int = TESTED) -> Parts:
@@ -131,8 +132,8 @@ def read(root: Path, layout: Layout, *, classes: tuple[str, ...], size: int, tes
     parts: dict[Role, ImageFiles] = {}
     notes: list[str] = []
     for role, name in layout.items():
-        parts[role], found = part(root / name, classes, size)
-        notes += found
+        parts[role], left = part(root / name, classes, size)
+        notes += left
     if "train" in parts:
         train = parts["train"]
         counts = np.bincount(train.labels, minlength=len(classes))
@@ -163,9 +164,9 @@ def part(folder: Path, classes: tuple[str, ...], size: int) -> tuple[ImageFiles,
     own = class_folders(folder)
     for name in in_order(set(own).difference(classes)):
         raise DataError(f"{shown(folder / name)} is out of place: train has {unknown('class', name, classes)}")
-    found = {name: listed(folder, own[name]) if name in own else () for name in classes}
-    files = [tuple(file for file, kind in found[name] if kind == "image") for name in classes]
-    notes = list(left_out(folder, own, found))
+    entries = {name: listed(folder, own[name]) if name in own else () for name in classes}
+    files = [tuple(file for file, kind in entries[name] if kind == "image") for name in classes]
+    notes = list(left_out(folder, own, entries))
     n = sum(map(len, files))
     if n == 0:
         raise DataError(f"{shown(folder)} has class folders without a single image{_because(notes)}")
@@ -179,21 +180,21 @@ def part(folder: Path, classes: tuple[str, ...], size: int) -> tuple[ImageFiles,
 
 
 def listed(part: Path, name: str) -> tuple[Found, ...]:
-    """What lies in the folder of one class, named from the part's folder.
+    """The entries of the folder of one class, named relative to the part's folder.
 
     Raises: DataError if a folder cannot be listed.
     """
     folder = part / name
-    found = below(folder, apart_from=(part, part.parent))
-    for inner, kind in found:
+    entries = below(folder, apart_from=(part, part.parent))
+    for inner, kind in entries:
         if kind == "closed":
             raise DataError(f"{shown(folder / inner)} cannot be listed")
-    return tuple(Found(f"{name}/{inner}", kind) for inner, kind in found)
+    return tuple(Found(f"{name}/{inner}", kind) for inner, kind in entries)
 
 
-def left_out(folder: Path, own: dict[str, str], found: dict[str, tuple[Found, ...]]) -> Iterator[str]:
-    """A sentence for every kind of image of a part that is not read, and for names that were composed."""
-    files = [file for each in found.values() for file, kind in each if kind == "other"]
+def left_out(folder: Path, own: dict[str, str], entries: dict[str, tuple[Found, ...]]) -> Iterator[str]:
+    """A sentence for every kind of image of a part that is not read, and for every class name that was composed."""
+    files = [file for of_class in entries.values() for file, kind in of_class if kind == "other"]
     unread = [file for file in files if file.lower().endswith(UNREAD)]
     if unread:
         counts = Counter(os.path.splitext(file)[1].lower() for file in unread)  # noqa: PTH122 - a text
@@ -204,9 +205,9 @@ def left_out(folder: Path, own: dict[str, str], found: dict[str, tuple[Found, ..
         )
     if strays := [name for name in contents(folder)[0] if is_image(name)]:
         yield f"in {shown(folder.name)} {_count(strays, 'image')} left out, in no class folder, as {shown(min(strays))}"
-    for name, as_is in own.items():
-        if name != as_is:
-            yield f"{with_code_points(as_is)} of {shown(folder.name)} is the class {with_code_points(name)}"
+    for name, spelled in own.items():
+        if name != spelled:
+            yield f"{with_code_points(spelled)} of {shown(folder.name)} is the class {with_code_points(name)}"
 
 
 def _count(names: Iterable[str], word: str) -> str:
@@ -243,11 +244,11 @@ def drawn(names: Sequence[str], percent: int) -> tuple[str, ...]:
 
 
 def renumbered(files: ImageFiles, places: "NDArray[np.int64]") -> ImageFiles:
-    """Some of the files as a part of their own."""
+    """The files at these positions as a new part with ids from 0."""
     import numpy as np
 
-    some = files.take(places)
-    return ImageFiles(root=some.root, files=some.files, labels=some.labels, ids=np.arange(len(some)), size=some.size)
+    subset = files.take(places)
+    return replace(subset, ids=np.arange(len(subset)))
 
 
 def substitute(files: ImageFiles, k: int) -> Iterator[int]:

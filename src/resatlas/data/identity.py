@@ -1,4 +1,4 @@
-"""Whether the image files of two moments are the same ones: a fingerprint for each part of a data set."""
+"""The identity of image files over time: a fingerprint for each part of a data set."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ take longer than most trainings. Measurements: docs/decisions/0010-identity-of-i
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """What the files of one part have in common with every copy of them, wherever it lies.
+    """Digests of the files of one part, equal for every copy of the folder.
 
     `names` is a digest of the names below the part's folder in their order, which begin with the class; `files` of
     the names with the content, or the size, of each; `loose` of contents or sizes alone, in no order.
@@ -35,7 +35,7 @@ class Fingerprint:
     loose: str
 
     def __str__(self) -> str:
-        """It as one word: images:by:names:files:loose."""
+        """The fingerprint as one word: images:by:names:files:loose."""
         return ":".join(map(str, astuple(self)))
 
     @property
@@ -65,7 +65,7 @@ def parts_in_files(parts: Parts) -> dict[Role, ImageFiles]:
 
 
 def fingerprint_of(part: ImageFiles, marks: Sequence[str], by: By) -> Fingerprint:
-    """The fingerprint of a part, of each of whose files the mark is the sha256 of its content, or its size."""
+    """The fingerprint of a part; the mark of each file is the sha256 of its content, or its size."""
     names, files = hashlib.sha256(), hashlib.sha256()
     for name, mark in zip(part.files, marks, strict=True):
         names.update(os.fsencode(name) + b"\0")
@@ -77,7 +77,7 @@ def fingerprint_of(part: ImageFiles, marks: Sequence[str], by: By) -> Fingerprin
 
 
 def difference(before: Fingerprint, now: Fingerprint) -> str:
-    """In words how the files of a part differ from those of before; empty if they do not."""
+    """How the files of a part differ from the earlier ones, in words; empty if they do not."""
     if before == now:
         return ""
     if before.images != now.images:
@@ -90,8 +90,8 @@ def difference(before: Fingerprint, now: Fingerprint) -> str:
 
 
 def differences(before: Mapping[Role, Fingerprint], now: Mapping[Role, Fingerprint]) -> dict[Role, str]:
-    """The parts that differ, each with how it does; a part that one of them lacks is one."""
-    found: dict[Role, str] = {}
+    """The parts that differ, each with a description; a part that only one side has differs."""
+    changes: dict[Role, str] = {}
     for role in sorted({*before, *now}):
         match before.get(role), now.get(role):
             case Fingerprint() as old, Fingerprint() as new:
@@ -101,5 +101,5 @@ def differences(before: Mapping[Role, Fingerprint], now: Mapping[Role, Fingerpri
             case _:
                 words = "image files, where it had none"
         if words:
-            found[role] = words
-    return found
+            changes[role] = words
+    return changes

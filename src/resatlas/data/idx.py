@@ -35,17 +35,17 @@ class IdxFile:
 def read_idx(path: Path, published: IdxFile) -> "NDArray[np.uint8]":
     """The array of the file at `path`, which must hold what was published and nothing else.
 
-    Raises: DataError if the file cannot be read, is no whole gzip file, or holds anything else.
+    Raises: DataError if the file cannot be read, is not a whole gzip file, or has other content.
     """
     import numpy as np
 
     header = published.header
     content, fault = decompressed(path, limit=len(header) + math.prod(published.axes))
-    found = hashlib.sha256(content).hexdigest()
-    if fault or found != published.sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if fault or digest != published.sha256:
         raise DataError(
             f"{path} is damaged or another file{fault and f': {fault}'}; "
-            f"its content should have the sha256 {published.sha256}, found {found}"
+            f"its content should have the sha256 {published.sha256}, found {digest}"
         )
     if not content.startswith(header) or len(content) != len(header) + math.prod(published.axes):
         raise DataError(f"{path} is not an IDX file of {'x'.join(map(str, published.axes))} unsigned bytes")

@@ -1,4 +1,4 @@
-"""ImageNet-1K, as it is unpacked everywhere: train and val, each with a folder for each of 1,000 classes."""
+"""ImageNet-1K in its usual layout: train and val, each with a folder for each of 1,000 classes."""
 
 from functools import partial
 from importlib.resources import files
@@ -42,7 +42,7 @@ def read(size: int) -> Parts:
 
     Raises: DataError if a folder is missing, or holds other classes or another number of images than were published.
     """
-    root = found()
+    root = located()
     classes = imagenet().classes
     if strange := set(class_folders(root / "train")).symmetric_difference(classes):
         raise DataError(
@@ -59,10 +59,10 @@ def read(size: int) -> Parts:
     return parts
 
 
-def found() -> Path:
-    """The first folder with ImageNet's train.
+def located() -> Path:
+    """The first folder that contains ImageNet's train.
 
-    Raises: DataError that says how to get it.
+    Raises: DataError with how to get ImageNet.
     """
     looked = folders("imagenet")
     for folder in looked:

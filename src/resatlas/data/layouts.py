@@ -52,7 +52,7 @@ def named_parts(root: Path, folders: Iterable[str]) -> dict[Role, str]:
 
     Raises: DataError if two are called as the same one.
     """
-    found: dict[Role, str] = {}
+    parts: dict[Role, str] = {}
     for role, words in WORDS.items():
         named = [name for name in folders if name.lower() in words]
         if len(named) > 1:
@@ -60,8 +60,8 @@ def named_parts(root: Path, folders: Iterable[str]) -> dict[Role, str]:
                 f"{shown(root)} has {' and '.join(map(quoted, named))}, which are two folders for one part; rename one"
             )
         if named:
-            found[role] = named[0]
-    return found
+            parts[role] = named[0]
+    return parts
 
 
 def tested_on_the_last(parts: dict[Role, str]) -> Layout:

@@ -1,4 +1,4 @@
-"""What lies in folders of images: names in an order that no locale changes, links followed, no folder twice."""
+"""Listing of image folders: in the order of bytes, whatever the locale; links followed, no folder twice."""
 
 import os
 import unicodedata
@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple
 from resatlas.errors import DataError, quoted
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
-"""How the names of images end that are read, in any case."""
+"""Name endings of images that are read, in any case."""
 
 UNREAD = (
     *(".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".ico", ".ppm", ".pgm", ".pbm", ".tga"),
     *(".psd", ".svg", ".exr", ".hdr", ".dcm", ".nii", ".npy", ".dng", ".cr2", ".nef", ".arw"),
 )
-"""How the names of images end that are not read: whoever has them is told so."""
+"""Name endings of images that are not read, but reported."""
 
 Kind = Literal["image", "other", "again", "closed"]
 
@@ -63,7 +63,7 @@ def is_line(name: str) -> bool:
 
 
 def is_directory(path: Path) -> bool:
-    """Whether there is a folder of that name, whatever the name is."""
+    """Whether a folder of that name exists; False for a name that the system refuses."""
     try:
         return path.is_dir()
     except OSError:  # a name too long, a folder closed on the way
@@ -101,25 +101,25 @@ def below(folder: Path, *, apart_from: Iterable[Path] = ()) -> tuple[Found, ...]
     A folder with several names is entered under one of them: that with the fewest folders on the way, then the first.
     Those that are apart are not entered at all.
     """
-    return tuple(sorted(walk(folder, apart_from), key=lambda found: os.fsencode(found.name)))
+    return tuple(sorted(walk(folder, apart_from), key=lambda entry: os.fsencode(entry.name)))
 
 
 def walk(folder: Path, apart_from: Iterable[Path]) -> Iterator[Found]:
-    """The same in the order of finding, a folder's files before the folders in it."""
-    known = {identity(each) for each in apart_from}
+    """The same, breadth first; the files of a folder before its folders."""
+    entered = {identity(path) for path in apart_from}
     waiting = deque([""])
     while waiting:
         inner = waiting.popleft()
         try:
             here = identity(folder / inner)
-            if here in known:
+            if here in entered:
                 yield Found(inner, "again")
                 continue
             files, folders = contents(folder / inner)
         except (DataError, OSError):
             yield Found(inner, "closed")
             continue
-        known.add(here)
+        entered.add(here)
         prefix = inner and f"{inner}/"
         for name in files:
             yield Found(prefix + name, "image" if is_image(name) else "other")
@@ -127,6 +127,6 @@ def walk(folder: Path, apart_from: Iterable[Path]) -> Iterator[Found]:
 
 
 def identity(folder: Path) -> tuple[int, int]:
-    """What a folder has in common with every link to it."""
-    found = folder.stat()
-    return found.st_dev, found.st_ino
+    """The device and inode of a folder, shared by every link to it."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""Images prepared one by one, in processes of their own: photographs in files, and whatever takes such steps."""
+"""Images prepared one by one in worker processes: photographs in files, and images with steps for photographs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, assert_never
@@ -45,39 +45,39 @@ Make = Callable[[Tensor, int], Tensor]
 
 
 def training(part: Part, pipeline: Pipeline, *, seed: int, epoch: int) -> Make:
-    """What turns the pixels of an image into what the network takes in one epoch.
+    """The function that prepares an image for training in one epoch.
 
-    Its draws are those of its position alone, which is k + n·r for the r-th of image k of n.
+    Its random draws depend on the position only, which is k + n·r for the r-th repeat of image k of n.
     """
-    n, image = len(part), pipeline.trained(part.shape)
+    n, shape = len(part), pipeline.trained(part.shape)
     drawn = {
-        step: draw(step, seed, epoch, n, image, repeats=pipeline.repeats)
+        step: draw(step, seed, epoch, n, shape, repeats=pipeline.repeats)
         for step in pipeline.steps
         if isinstance(step, PadCrop | Flip)
     }
     moving = any(isinstance(step, ScaleCrop | AreaCrop) for step in pipeline.steps)
 
     def make(pixels: Tensor, position: int) -> Tensor:
-        made = pixels if moving else centre(pixels, pipeline.view, part.shape.height)
+        image = pixels if moving else centre(pixels, pipeline.view, part.shape.height)
         repeat, k = divmod(position, n)
 
         def drawing(word: str) -> torch.Generator:
             return generator(seed, word, *occasion(epoch, repeat), k)
 
         for step in pipeline.steps:
-            made = _stepped(made, step, position, pipeline, drawn, drawing=drawing, size=part.shape.height)
-        return made
+            image = _stepped(image, step, position, pipeline, drawn, drawing=drawing, size=part.shape.height)
+        return image
 
     return make
 
 
 def cropping(part: Part, pipeline: Pipeline) -> Make:
-    """What turns the pixels of an image into those of the view that is tested."""
+    """The function that crops an image to the view of the test."""
     return lambda pixels, _: centre(pixels, pipeline.view, part.shape.height)
 
 
 def viewing(part: Part, pipeline: Pipeline) -> Make:
-    """The same as the network takes it."""
+    """The same, normalised."""
     crop = cropping(part, pipeline)
     return lambda pixels, k: normalised(unit(crop(pixels, k))[None], pipeline.normaliser)[0]
 
@@ -91,15 +91,15 @@ def loaded(
     policy: Policy | Literal["omit"],
     on_note: Callable[[str], None] = unheard,
 ) -> Iterator[Batch]:
-    """A batch for each chunk of positions, in their order, whatever the number of workers, one a core at most.
+    """A batch for each chunk of positions, in order, independent of the number of workers; at most one worker per core.
 
-    A position beyond the images of the part is another draw of one of them, as `order.shown` has it. Under "omit"
-    images that cannot be read are left out, and chunks of nothing else. `on_note` is called with a sentence where
-    fewer processes can be started.
+    A position beyond the images of the part is a repeat of one of them, as in `order.shown`. Under "omit" unreadable
+    images are left out, and so are chunks of only such images. `on_note` is called with a sentence if fewer processes
+    can be started.
 
-    Raises: DataError for an image that cannot be read, or a part of no others, or where a worker was killed.
+    Raises: DataError for an unreadable image (under "omit" if all are unreadable), or if a worker was killed.
     """
-    import torchvision.transforms.v2.functional  # noqa: F401 - else each worker does, anew in every epoch
+    import torchvision.transforms.v2.functional  # noqa: F401 - once here: else each worker imports it in every epoch
 
     omitting = policy == "omit"
     samples = Samples(part, make, "error" if policy == "omit" else policy)
@@ -111,34 +111,34 @@ def loaded(
     )
     refusal = None
     count = 0
-    for found in made(work, readers=min(max(workers, 1), cores()), on_note=on_note):
-        if not isinstance(found, DataError):
+    for batch in made(work, readers=min(max(workers, 1), cores()), on_note=on_note):
+        if not isinstance(batch, DataError):
             count += 1
             PULSE.beat()
-            yield found
+            yield batch
         elif omitting:
-            refusal = refusal or found
+            refusal = refusal or batch
         else:
-            raise found
+            raise batch
     if refusal and not count:
         raise DataError(f"{refusal}; no other image of its part can be read")
 
 
 class Samples:
-    """The images of a part by position: each made, with its label and its id; an error is an item too."""
+    """The prepared images of a part by position, with label and id; or the error of an unreadable one."""
 
     def __init__(self, part: Part, make: Make, policy: Policy) -> None:
         self._part, self._make, self._policy = part, make, policy
 
     def __getitem__(self, index: int) -> Found:
-        """The image at a position, or what stands in for it; or why there is none."""
+        """The image at a position or its substitute; or the error."""
         try:
-            k, pixels = self._found(index % len(self._part))
+            k, pixels = self._readable(index % len(self._part))
         except DataError as error:
             return error
         return self._make(pixels, index), int(self._part.labels[k]), int(self._part.ids[k])
 
-    def _found(self, index: int) -> tuple[int, Tensor]:
+    def _readable(self, index: int) -> tuple[int, Tensor]:
         try:
             return index, pixels_of(self._part, index)
         except DataError as error:
@@ -205,19 +205,19 @@ def _bytes(image: Tensor) -> Tensor:
 
 def _gathered(samples: list[Found]) -> list[Sample] | DataError:
     """The samples of a batch, or the first error among them."""
-    found: list[Sample] = []
-    for each in samples:
-        if isinstance(each, DataError):
-            return each
-        found.append(each)
-    return found
+    readable: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, DataError):
+            return sample
+        readable.append(sample)
+    return readable
 
 
 def _readable(samples: list[Found]) -> list[Sample] | DataError:
     """The samples of a batch without the errors among them, or the first error if there is nothing else."""
-    return _gathered([each for each in samples if not isinstance(each, DataError)] or samples)
+    return _gathered([sample for sample in samples if not isinstance(sample, DataError)] or samples)
 
 
 def _name(part: Part, k: int) -> str:
-    """What an image is called."""
+    """The name of an image for an error message."""
     return shown(part.path(k)) if isinstance(part, ImageFiles) else f"image {int(part.ids[k]):,}"

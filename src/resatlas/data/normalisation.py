@@ -1,4 +1,4 @@
-"""The normalisation of a recipe, measured on the training images, and kept with the run."""
+"""The normalisation of a recipe, measured on the training images and stored with the run."""
 
 import json
 import math
@@ -75,12 +75,12 @@ def contrasted(images: Float[Tensor, "n c h w"], contrast: Float[Tensor, ""]) ->
 
 
 def by_constants(constants: Constants) -> Affine:
-    """The normalisation that a recipe writes down."""
-    return _per_channel([each / 255 for each in constants.mean], [each / 255 for each in constants.std])
+    """The normalisation by the constants of a recipe."""
+    return _per_channel([mean / 255 for mean in constants.mean], [std / 255 for std in constants.std])
 
 
 def measured(step: Normalisation, images: UInt8[Tensor, "n c h w"]) -> Normaliser:
-    """The normalisation as these training images have it."""
+    """The normalisation measured on these training images."""
     match step:
         case Standardise():
             return _per_channel(*_moments(images))
@@ -99,28 +99,28 @@ def measured(step: Normalisation, images: UInt8[Tensor, "n c h w"]) -> Normalise
 
 
 def mean_colour(by: Normaliser) -> tuple[float, ...]:
-    """What becomes 0, or nearly so: a whole number from 0 to 255 for each channel.
+    """The colour that the normalisation maps to about 0: a whole number from 0 to 255 for each channel.
 
-    Source: timm's transforms_factory.py, which fills with ImageNet's so.
+    Source: timm's transforms_factory.py, which rounds ImageNet's mean in the same way.
     """
     assert isinstance(by, Affine)  # noqa: S101 - nothing comes before a whitening
-    return tuple(float(round(255 * each)) for each in by.mean.mean(dim=(1, 2)).tolist())
+    return tuple(float(round(255 * mean)) for mean in by.mean.mean(dim=(1, 2)).tolist())
 
 
 def constants_for(step: Normalisation, data: str, *, photographs: bool) -> Constants | None:
     """The recipe's constants for a DATA text: its own, or those of ImageNet for photographs in folders."""
-    written = {each.data: each for each in step.constants} if isinstance(step, Standardise) else {}
+    written = {constants.data: constants for constants in step.constants} if isinstance(step, Standardise) else {}
     return written.get(data.partition(":")[0]) or (written.get("imagenet") if photographs else None)
 
 
 def normaliser_bytes(normaliser: Normaliser) -> bytes:
-    """Its numbers as the content of a safetensors file, its kind beside them."""
+    """The normaliser as the content of a safetensors file, with its kind as metadata."""
     tensors = {name: tensor.contiguous() for name, tensor in vars(normaliser).items()}
     return save(tensors, metadata={"kind": type(normaliser).__name__})
 
 
 def read_normaliser(file: Path) -> Normaliser:
-    """The normaliser of a file that holds what `normaliser_bytes` gives.
+    """The normaliser of a file written from `normaliser_bytes`.
 
     Raises: CheckpointError if the file is missing or damaged.
     """
@@ -128,7 +128,7 @@ def read_normaliser(file: Path) -> Normaliser:
         whole = content(file)  # by ourselves: the library opens no file whose name is not UTF-8
         tensors = load(whole)
         head = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
-        kind = {each.__name__: each for each in (Affine, Whitening)}[head.get("__metadata__", {}).get("kind", "")]
+        kind = {cls.__name__: cls for cls in (Affine, Whitening)}[head.get("__metadata__", {}).get("kind", "")]
         return kind(**tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         raise CheckpointError(f"{file} is missing or damaged; it says how the run normalises its images") from None

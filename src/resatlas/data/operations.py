@@ -69,7 +69,7 @@ def trivial(shift: int) -> tuple[Operation, ...]:
         Operation(partial(_shifted, axis=0), lambda strength, sign: sign * int(shift * strength)),
         Operation(partial(_shifted, axis=1), lambda strength, sign: sign * int(shift * strength)),
         Operation(_rotated, _signed(Fraction(135))),
-        *(Operation(partial(_adjusted, what=what), lambda s, sign: 1 + sign * s * 99 / 100) for what in ENHANCED),
+        *(Operation(partial(_adjusted, aspect=aspect), lambda s, sign: 1 + sign * s * 99 / 100) for aspect in ENHANCED),
         Operation(_posterised, lambda strength, _: 8 - round(6 * strength)),
         Operation(_solarised, lambda strength, _: 255 * (1 - strength)),
         Operation(partial(_remapped, how="autocontrast")),
@@ -114,9 +114,9 @@ def _rotated(image: Image, amount: float, outside: Colour | None) -> Image:
     return _functional("rotate")(image, amount, interpolation=_bilinear(), fill=_listed(outside))
 
 
-def _adjusted(image: Image, amount: float, _outside: Colour | None, *, what: str) -> Image:
+def _adjusted(image: Image, amount: float, _outside: Colour | None, *, aspect: str) -> Image:
     """Brightness, saturation, contrast or sharpness times a factor."""
-    return _functional(f"adjust_{what}")(image, amount)
+    return _functional(f"adjust_{aspect}")(image, amount)
 
 
 def _remapped(image: Image, _amount: float, _outside: Colour | None, *, how: str) -> Image:
@@ -159,8 +159,8 @@ def _listed(colour: Colour | None) -> list[float] | None:
     return None if colour is None else list(colour)
 
 
-def _one(known: tuple[Operation, ...], draw: torch.Generator) -> Operation:
-    return known[_below(len(known), draw)]
+def _one(operations: tuple[Operation, ...], draw: torch.Generator) -> Operation:
+    return operations[_below(len(operations), draw)]
 
 
 def _sign(draw: torch.Generator) -> int:
@@ -191,15 +191,18 @@ SPACES = {
         Operation(_posterised, lambda strength, _: 4 - int(4 * strength)),
         Operation(_solarised, lambda strength, _: 256 - int(256 * strength)),
         *(
-            Operation(partial(_adjusted, what=what), lambda strength, sign: max(0.1, 1 + sign * 0.9 * strength))
-            for what in ENHANCED
+            Operation(partial(_adjusted, aspect=aspect), lambda strength, sign: max(0.1, 1 + sign * 0.9 * strength))
+            for aspect in ENHANCED
         ),
     ),
     "mixed": (
         *_EITHER,
         Operation(_posterised, lambda strength, _: int(4 * strength)),
         Operation(_solarised, lambda strength, _: int(256 * strength)),
-        *(Operation(partial(_adjusted, what=what), lambda strength, _: 0.1 + 1.8 * strength) for what in ENHANCED),
+        *(
+            Operation(partial(_adjusted, aspect=aspect), lambda strength, _: 0.1 + 1.8 * strength)
+            for aspect in ENHANCED
+        ),
     ),
 }
 """RandAugment's operations with their amounts. Source: timm, auto_augment.py, _RAND_INCREASING_TRANSFORMS,

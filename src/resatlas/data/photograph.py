@@ -1,4 +1,4 @@
-"""One image file, read with suspicion: its pixels in 8-bit red, green and blue, or the reason why there are none."""
+"""Decoding of an untrusted image file: its pixels in 8-bit red, green and blue, or the reason for refusing it."""
 
 import os
 import re
@@ -187,10 +187,10 @@ def orientation(image: Image.Image) -> int:
     """How EXIF says that the image was held, 1 to 8; 1 is upright, and what an absent or damaged EXIF says."""
     try:
         with warnings_as_errors():
-            found = image.getexif().get(ORIENTATION)
+            value = image.getexif().get(ORIENTATION)
     except Exception:  # damage makes Pillow raise nearly anything
         return 1
-    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def turned(image: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndarray, "h2 w2 3"]:

@@ -83,7 +83,7 @@ def _area(image: Photograph, step: AreaCrop, size: int, draw: torch.Generator) -
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional as V
 
-    how = InterpolationMode(step.interpolation)
+    interpolation = InterpolationMode(step.interpolation)
     h, w = image.shape[1:]
     bound = math.log(step.ratio)
     for _ in range(TRIES):
@@ -92,9 +92,11 @@ def _area(image: Photograph, step: AreaCrop, size: int, draw: torch.Generator) -
         width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < width <= w and 0 < height <= h:
             top, left = _corner(draw, h - height), _corner(draw, w - width)
-            return V.resized_crop(image, top, left, height, width, [size, size], how, antialias=True)
+            return V.resized_crop(image, top, left, height, width, [size, size], interpolation, antialias=True)
     width, height = min(w, round(h * step.ratio)), min(h, round(w * step.ratio))
-    return V.resized_crop(image, (h - height) // 2, (w - width) // 2, height, width, [size, size], how, antialias=True)
+    return V.resized_crop(
+        image, (h - height) // 2, (w - width) // 2, height, width, [size, size], interpolation, antialias=True
+    )
 
 
 def _jittered(image: Float[Tensor, "c h w"], step: ColourJitter, draw: torch.Generator) -> Float[Tensor, "c h w"]:
@@ -118,7 +120,7 @@ def _shifted(image: Float[Tensor, "c h w"], step: HslJitter, draw: torch.Generat
     """
     most = (step.hue / 180, step.saturation / 255, step.lightness / 255)
     hue, saturation, lightness = (
-        channel + each * (2 * _uniform(draw) - 1) for channel, each in zip(_hsl(image), most, strict=True)
+        channel + bound * (2 * _uniform(draw) - 1) for channel, bound in zip(_hsl(image), most, strict=True)
     )
     return _rgb(hue % 1, saturation.clamp(0, 1), lightness.clamp(0, 1))
 
@@ -152,15 +154,15 @@ def resized_crop(image: Photograph, sides: tuple[int, int], corner: tuple[int, i
     h, w = image.shape[1:]
     (height, width), (top, left) = sides, corner
     if h > LONG * w:
-        first, last, height, top = _shown(h, height, top, size)
+        first, last, height, top = _strip(h, height, top, size)
         image = image[:, first:last]
     if w > LONG * h:
-        first, last, width, left = _shown(w, width, left, size)
+        first, last, width, left = _strip(w, width, left, size)
         image = image[:, :, first:last]
     return V.crop(V.resize(image, [height, width], antialias=True), top, left, size, size)
 
 
-def _shown(length: int, resized: int, start: int, size: int) -> tuple[int, int, int, int]:
+def _strip(length: int, resized: int, start: int, size: int) -> tuple[int, int, int, int]:
     """(first, last, resized, start) of the part of a side that its crop shows; the crop may move by a pixel."""
     share = length / resized
     margin = SUPPORT * max(share, 1)

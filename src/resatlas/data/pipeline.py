@@ -1,4 +1,4 @@
-"""How the images of one experiment become what a network takes."""
+"""The path of the images of one experiment to the network: steps, normalisation, view of the test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from resatlas.data.normalisation import Normaliser
 from resatlas.recipes.images import PHOTOGRAPHIC, AreaCrop, Centre, Step, pixels
 
 Policy = Literal["error", "skip"]
-"""What happens at an image that cannot be read: the end; or training takes another of its class, testing none."""
+"""At an unreadable image: stop with an error, or substitute another of its class in training and omit it in tests."""
 
 
 def unheard(note: str) -> None:
@@ -20,8 +20,8 @@ def unheard(note: str) -> None:
 class Pipeline:
     """The steps of a training in order, its measured normalisation, and the view that is tested.
 
-    An epoch shows an image `repeats` times, each time with draws of its own. `workers` is how many processes prepare
-    photographs; it changes no pixel. `on_note` is called with a sentence where fewer can be started.
+    An epoch shows an image `repeats` times, each time with its own random draws. `workers` is the number of processes
+    that prepare photographs; it changes no pixel. `on_note` is called with a sentence if fewer can be started.
     """
 
     steps: tuple[Step, ...]
@@ -34,11 +34,11 @@ class Pipeline:
 
     @property
     def one_by_one(self) -> bool:
-        """Whether a step takes a single photograph, and no batch."""
+        """Whether a step works on single photographs instead of batches."""
         return any(isinstance(step, PHOTOGRAPHIC) for step in self.steps)
 
     def trained(self, image: Shape) -> Shape:
-        """The shape of the images that are trained on, where `image` is that of the network and of the test."""
+        """The shape of the training images, where `image` is the shape for the network and the test."""
         for step in self.steps:
             if isinstance(step, AreaCrop):
                 side = pixels(step.side, image.height)

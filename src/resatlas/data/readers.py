@@ -1,4 +1,4 @@
-"""Batches made in processes of their own and given back in order, without shared mounts, locks, queues or threads.
+"""Batches made in worker processes and returned in order, without shared mounts, locks, queues or threads.
 
 Each reader is a forked process at the other end of a pair of sockets. It receives the numbers of batches and sends each
 batch back in anonymous memory, or as bytes where the system has none: a small /dev/shm, the default of containers, is
@@ -35,7 +35,7 @@ MOMENT = 5.0
 KILLED = "a process that reads images was killed, probably for lack of memory; use fewer --workers"
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""What stops the process that trains, often sent to all processes of its group; readers end with it."""
+"""Signals that stop the training process, often sent to its whole group; readers ignore them and end with it."""
 
 
 Found = Sample | DataError
@@ -43,13 +43,13 @@ Found = Sample | DataError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Work:
-    """What readers do: the positions of each batch, what makes a sample of a position, and which samples count."""
+    """The work of the readers: the positions of each batch, the function for one sample, the selection of samples."""
 
     chunks: Sequence[Sequence[int]]
     make: Callable[[int], Found]
     gather: Callable[[list[Found]], list[Sample] | DataError]
     name: Callable[[int], str]
-    """What a position is called, for an error."""
+    """The name of a position for an error message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +78,9 @@ def made(work: Work, *, readers: int, on_note: Callable[[str], None]) -> Iterato
     crew, refusal = _started(work, count)
     try:
         if refusal:
-            how = f"images are read by {len(crew)}" if crew else "images are read by the process that uses them"
-            on_note(f"{count - len(crew)} of {count} processes that read images cannot be started ({refusal}): {how}")
+            instead = f"images are read by {len(crew)}" if crew else "images are read by the process that uses them"
+            missing = f"{count - len(crew)} of {count} processes that read images"
+            on_note(f"{missing} cannot be started ({refusal}): {instead}")
         if not crew:
             yield from _made_here(work)
             return
@@ -87,10 +88,10 @@ def made(work: Work, *, readers: int, on_note: Callable[[str], None]) -> Iterato
             _ask(crew[k % len(crew)], k)
         for k in range(len(work.chunks)):
             reader = crew[k % len(crew)]
-            found = _received(reader, work)
+            batch = _received(reader, work)
             if k + AHEAD * len(crew) < len(work.chunks):
                 _ask(reader, k + AHEAD * len(crew))
-            yield found
+            yield batch
     finally:
         _end(crew)
 
@@ -101,8 +102,8 @@ def _made_here(work: Work) -> Iterator[Batch | DataError]:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            found = work.gather([work.make(position) for position in chunk])
-            batch = found if isinstance(found, DataError) else stacked(found)
+            samples = work.gather([work.make(position) for position in chunk])
+            batch = samples if isinstance(samples, DataError) else stacked(samples)
         finally:
             torch.set_num_threads(threads)
         yield batch
@@ -139,8 +140,8 @@ def _forked(work: Work, before: Sequence[Reader], places: "memoryview[int]") -> 
     reader = Reader(pid=pid, line=ours, places=places, place=len(before))
     if pid == 0:
         try:
-            for each in (*before, reader):  # while one of them is open, it would not see us end
-                each.line.close()
+            for earlier in (*before, reader):  # an inherited end that stays open would hide that the parent has ended
+                earlier.line.close()
             _read(work, theirs, reader)
         finally:
             os._exit(0)
@@ -162,7 +163,7 @@ def _signals_held_back() -> Iterator[None]:
 
 
 def _read(work: Work, line: Connection, reader: Reader) -> None:
-    """What happens in a reader: it makes the batches that it is asked for, until nobody asks."""
+    """The loop of a reader: make each requested batch, until the parent closes the line."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
@@ -177,13 +178,13 @@ def _read(work: Work, line: Connection, reader: Reader) -> None:
         except (EOFError, OSError):
             return
         try:
-            found = work.gather([make(position) for position in work.chunks[k]])
-            message = found if isinstance(found, DataError) else packed(found)
-        except Exception as error:  # raised again where the batch is waited for
+            samples = work.gather([make(position) for position in work.chunks[k]])
+            message = samples if isinstance(samples, DataError) else packed(samples)
+        except Exception as error:  # the parent raises it again
             message = _portable(error)
         try:
             line.send(message) if isinstance(message, Exception) else send(line, *message)
-        except OSError:  # nobody waits any more
+        except OSError:  # the parent has ended
             return
 
 
@@ -197,7 +198,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def _ask(reader: Reader, k: int) -> None:
-    with suppress(OSError):  # a reader that is gone: told where its batch is waited for
+    with suppress(OSError):  # of a reader that has ended: `_received` reports it
         reader.line.send(k)
 
 
@@ -208,16 +209,16 @@ def _received(reader: Reader, work: Work) -> Batch | DataError:
     """
     _wait(reader, work)
     try:
-        found = reader.line.recv()
-        if isinstance(found, Packed):
-            return unpacked(reader.line, found)
+        message = reader.line.recv()
+        if isinstance(message, Packed):
+            return unpacked(reader.line, message)
     except (EOFError, OSError) as error:  # without a number where a message breaks off
         if isinstance(error, OSError) and error.errno not in (None, errno.ECONNRESET, errno.EPIPE):
             raise
         raise DataError(KILLED) from None
-    if isinstance(found, DataError):
-        return found
-    raise found
+    if isinstance(message, DataError):
+        return message
+    raise message
 
 
 def _wait(reader: Reader, work: Work) -> None:
@@ -235,7 +236,7 @@ def _wait(reader: Reader, work: Work) -> None:
 
 
 def _end(crew: Sequence[Reader]) -> None:
-    """End readers at once. They hold nothing that would outlive them."""
+    """Kill the readers: they hold nothing that needs to be released."""
     for reader in crew:
         with suppress(ProcessLookupError):
             os.kill(reader.pid, signal.SIGKILL)

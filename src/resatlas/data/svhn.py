@@ -103,11 +103,11 @@ def arrays(path: Path, *, n: int) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]
     from scipy.io import loadmat
 
     with opened(path) as file:
-        found = loadmat(file, variable_names=("X", "y"))
+        variables = loadmat(file, variable_names=("X", "y"))
     for name, shape in (("X", (IMAGE.height, IMAGE.width, IMAGE.channels, n)), ("y", (n, 1))):
-        if name not in found or found[name].dtype != "uint8" or found[name].shape != shape:
+        if name not in variables or variables[name].dtype != "uint8" or variables[name].shape != shape:
             raise DataError(f"{path} should have {name}, {'x'.join(map(str, shape))} unsigned bytes, and has not")
-    pixels, digits = found["X"], found["y"][:, 0]
+    pixels, digits = variables["X"], variables["y"][:, 0]
     if digits.min() < 1 or digits.max() > 10:
         raise DataError(f"{path} should have labels from 1 to 10; they go from {digits.min()} to {digits.max()}")
     return pixels, digits

@@ -1,4 +1,4 @@
-"""The files of a part looked at before they are needed: what they hold, and whether they are images; remembered."""
+"""A look at the files of a part before training: their content, and whether they are images; cached."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ MOST_REMEMBERED = 1 << 30  # bytes of a file that remembers
 
 
 class Stamp(NamedTuple):
-    """What changes of a file whenever its content does."""
+    """Size, times and inode of a file: one of them changes whenever its content does."""
 
     size: int
     modified: int
@@ -50,9 +50,9 @@ class Stamp(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What was seen of a file: its size, -1 if it has none; the sha256 of its content, if that was read.
+    """The result of looking at a file: its size, -1 if it does not exist; the sha256 of its content, if that was read.
 
-    `reason` says why it is no image; empty where it is one, None where nobody tried.
+    `reason` is why it is not an image: empty for an image, None if it was not decoded.
     """
 
     size: int
@@ -70,8 +70,8 @@ class Looked:
 
     @property
     def marks(self) -> list[str]:
-        """What each file counts as in the fingerprint."""
-        return [_mark(each, self.by) for each in self.looks]
+        """The mark of each file in the fingerprint."""
+        return [_mark(look, self.by) for look in self.looks]
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -80,8 +80,8 @@ class Looked:
 
     @property
     def unreadable(self) -> dict[str, str]:
-        """The files that are no images, by name, each with the reason."""
-        return {name: each.reason for name, each in zip(self.part.files, self.looks, strict=True) if each.reason}
+        """The files that are not images, by name, with the reason."""
+        return {name: look.reason for name, look in zip(self.part.files, self.looks, strict=True) if look.reason}
 
 
 def _mark(look: Look, by: By) -> str:
@@ -89,46 +89,46 @@ def _mark(look: Look, by: By) -> str:
 
 
 def unwatched(looked: int, total: int) -> None:
-    """Nothing is shown."""
+    """Ignore the progress."""
 
 
 def looked_at(
     part: ImageFiles, *, depth: Depth, threads: int = 1, on_image: Callable[[int, int], None] = unwatched
 ) -> Looked:
-    """Every file of a part looked at, in threads; what is known of a file that has not changed since is remembered.
+    """A look at every file of a part, in threads; files unchanged since an earlier look come from the cache.
 
     The files are read if they have up to `MOST_BYTES` together, or are to be decoded. `on_image` is called with how
     many have been looked at, and of how many.
     """
-    stamps = [stamp(part.path(k)) for k in range(len(part))]
-    by: By = "content" if sum(each.size for each in stamps if each) <= MOST_BYTES else "size"
+    stamps = [stamp_of(part.path(k)) for k in range(len(part))]
+    by: By = "content" if sum(stamp.size for stamp in stamps if stamp) <= MOST_BYTES else "size"
     memory = _remembered(part.root)
-    known = [memory.get(name) for name in part.files]
+    earlier = [memory.get(name) for name in part.files]
     looks: list[Look] = []
     began = time.time_ns()
-    tasks = list(zip(map(part.path, range(len(part))), stamps, known, strict=True))
-    for each in threaded(partial(_looked, depth=depth, read=by == "content"), tasks, threads=threads):
-        looks.append(each)
+    tasks = list(zip(map(part.path, range(len(part))), stamps, earlier, strict=True))
+    for look in threaded(partial(_looked, depth=depth, read=by == "content"), tasks, threads=threads):
+        looks.append(look)
         PULSE.beat()
         on_image(len(looks), len(part))
     new = {
-        name: (each, look)
-        for name, each, look in zip(part.files, stamps, looks, strict=True)
-        if each and look.content and began - max(each.modified, each.changed) > FRESH * 1e9
+        name: (stamp, look)
+        for name, stamp, look in zip(part.files, stamps, looks, strict=True)
+        if stamp and look.content and began - max(stamp.modified, stamp.changed) > FRESH * 1e9
     }
     if new != {name: memory[name] for name in new if name in memory}:
-        others = {name: each for name, each in memory.items() if name not in part.files}  # parts may share a folder
+        others = {name: known for name, known in memory.items() if name not in part.files}  # parts may share a folder
         _remember(part.root, {**others, **new})
     return Looked(part=part, by=by, looks=tuple(looks))
 
 
-def stamp(file: Path) -> Stamp | None:
+def stamp_of(file: Path) -> Stamp | None:
     """The stamp of a file, or of what it links to; None if it has none."""
     try:
-        found = file.stat()
+        status = file.stat()
     except (OSError, ValueError):  # ValueError: a null character in the name
         return None
-    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 Known = tuple[Stamp, Look]
@@ -163,21 +163,21 @@ def _file(root: Path) -> Path:
 def _remembered(root: Path) -> dict[str, Known]:
     """What is remembered of the files below a folder, by name; nothing where that cannot be read."""
     with suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):  # RuntimeError: a user without a home
-        found = json.loads(reading.text(_file(root), most=MOST_REMEMBERED))
-        decided = found["decoder"] == decoder()
-        return dict(_rows(found["files"].items(), decided=decided))
+        table = json.loads(reading.text(_file(root), most=MOST_REMEMBERED))
+        decided = table["decoder"] == decoder()
+        return dict(_rows(table["files"].items(), decided=decided))
     return {}
 
 
 def _rows(rows: Iterable[tuple[str, list[object]]], *, decided: bool) -> Iterator[tuple[str, Known]]:
     for name, (size, modified, changed, node, content, good) in rows:
         look = Look(int(str(size)), str(content), "" if good and decided else None)
-        yield name, (Stamp(*(int(str(each)) for each in (size, modified, changed, node))), look)
+        yield name, (Stamp(*(int(str(value)) for value in (size, modified, changed, node))), look)
 
 
 def _remember(root: Path, files: dict[str, Known]) -> None:
     """Remember files for another time, if there is a place for it; of broken ones the content alone."""
-    rows = {name: [*each, look.content, look.reason == ""] for name, (each, look) in files.items()}
+    rows = {name: [*stamp, look.content, look.reason == ""] for name, (stamp, look) in files.items()}
     with suppress(OSError, UnicodeEncodeError, RuntimeError):
         file = _file(root)
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How many images a test shows at once: no more than training had memory for, and fewer where memory runs out."""
+"""The number of images in one forward pass of a test: as much memory as training needs, and less when it runs out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,81 +10,81 @@ from resatlas.errors import UsageError
 from resatlas.recipes.recipe import Recipe
 from resatlas.values.memory import out_of_memory
 
-if TYPE_CHECKING:  # a number that is out of bounds is refused without torch
+if TYPE_CHECKING:  # the bounds of --test-batch are checked without torch
     from torch import Tensor
 
 MOST = 256
-"""Images at once where nothing stands against it."""
+"""Images in one pass at most, unless --test-batch asks for more."""
 
 LARGEST = 65_536
 
 UNNOTICED = 1 << 28
-"""Bytes of maps that a test may take in any case: importing torch takes more."""
+"""Bytes of maps that a test may always take: importing torch takes more."""
 
 UNNOTICED_IMAGES = 1 << 24
-"""Bytes of a batch of photographs that may wait in memory in any case."""
+"""Bytes of a batch of photographs that may always wait in memory."""
 
 BYTES = 4  # of a value in float32
 
 
-def unsaid(note: str) -> None:
-    """Nothing is said."""
+def no_note(note: str) -> None:
+    """Ignore a note."""
 
 
 @dataclass(kw_only=True)
 class Portion:
-    """How many images are shown at once, from now on fewer wherever memory ran out, which is said."""
+    """The number of images in one pass; it shrinks, with a note, each time memory runs out."""
 
     size: int = MOST
     most: int | None = None
-    """Images or crops of which there was memory for no more, once it has run out."""
-    note: Callable[[str], None] = field(default=unsaid, repr=False)
+    """The largest number of images or crops for which memory sufficed, once it has run out."""
+    note: Callable[[str], None] = field(default=no_note, repr=False)
 
     def __post_init__(self) -> None:
         check_test_batch(self.size)
 
-    def shown(self, ask: "Callable[[Tensor], Tensor]", images: "Tensor") -> "Tensor":
-        """What is answered to all images: at once, or in halves where memory runs out, and so on.
+    def apply(self, forward: "Callable[[Tensor], Tensor]", images: "Tensor") -> "Tensor":
+        """forward(images), in halves, quarters … when memory runs out.
 
-        Raises: the error of memory for a single image.
+        Raises: the memory error, if it occurs for a single image.
         """
         import torch
 
-        found: list[Tensor] = []
+        outputs: list[Tensor] = []
         done, limit = 0, min(len(images), self.most or len(images))
         while done < len(images):
-            some = images[done : done + limit]
+            batch = images[done : done + limit]
             try:
-                found.append(ask(some))
-                done += len(some)
+                outputs.append(forward(batch))
+                done += len(batch)
                 continue
             except (MemoryError, RuntimeError, OSError) as error:
-                if len(some) == 1 or not out_of_memory(error):
+                if len(batch) == 1 or not out_of_memory(error):
                     raise
-            self.most = limit = len(some) // 2  # outside of the handler, whose error keeps what was allocated
+            self.most = limit = len(batch) // 2  # after the handler: its error keeps the allocated tensors alive
             if images.device.type == "cuda" or torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
             if limit < self.size:  # crops of one image may be more
                 self.size = limit
-                self.note(f"too little memory for {len(some):,} test images at once; {limit:,} at once from here on")
-        return found[0] if len(found) == 1 else torch.cat(found)
+                self.note(f"too little memory for {len(batch):,} test images at once; {limit:,} at once from here on")
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def check_test_batch(size: int) -> None:
-    """Refuse a number of images that cannot be shown at once.
+    """Refuse a test batch out of bounds.
 
     Raises: UsageError
     """
     if not 1 <= size <= LARGEST:
-        raise UsageError(f"--test-batch lies between 1 and {LARGEST:,}; {size} does not")
+        raise UsageError(f"--test-batch lies between 1 and {LARGEST:,}; got {size}")
 
 
 def images_at_once(plan: Plan, recipe: Recipe, *, photographs: bool, processes: int = 1) -> int:
-    """The power of two, up to 256, of images whose test takes no more memory than a training step of the recipe.
+    """The largest power of two, up to 256, of images whose test needs no more memory than a training step.
 
-    A training step keeps the output of every layer for each image of a pass; a test has the largest layer's input,
-    output and a copy of both at once. A test that takes little is not cut down. Batches of photographs, several of
-    which wait in memory, are no larger than those of the training.
+    A training step keeps the output of every layer for each image of a pass; a test keeps the input and the output of
+    the largest layer and a copy of both. Tests that need little memory are not limited. Batches of photographs are at
+    most as large as those of training, since several of them wait in memory.
     """
     share = max(recipe.batch // processes, 1)
     outputs = [_values(layer.output) for _, layer in layers(plan)]

@@ -8,7 +8,7 @@ from resatlas.runs.files import write_csv
 
 
 class Prediction(NamedTuple):
-    """One image: its place in the source, its class, the class given to it, and how sure the network is."""
+    """One image: its position in the source, its class, the predicted class and that class's probability."""
 
     id: int
     true: int
@@ -19,9 +19,9 @@ class Prediction(NamedTuple):
 def write_predictions(
     file: Path, predictions: Iterable[Prediction], classes: Sequence[str], names: Sequence[str] = ()
 ) -> None:
-    """Replace the file of a run by one row an image: classes by name, and images too where their source names them."""
+    """Replace the file by one row per image: classes by name, and images by name if their source has names."""
     rows = (
-        (names[each.id] if names else each.id, classes[each.true], classes[each.predicted], f"{each.probability:.6f}")
-        for each in predictions
+        (names[row.id] if names else row.id, classes[row.true], classes[row.predicted], f"{row.probability:.6f}")
+        for row in predictions
     )
     write_csv(file, ("id", "true", "predicted", "probability"), rows, within=file.parent)

@@ -1,6 +1,6 @@
-"""How a trained network is tested, by name: `centre`, `full-320`, `ten-crops:mean_of=logits`; free of torch.
+"""Test protocols by name: `centre`, `full-320`, `ten-crops:mean_of=logits`; without torch.
 
-Numbers are pixels for a network of 224, as in the papers; for others they mean the same shares of its size.
+Numbers are pixels for a network of 224, as in the papers; for other sizes they scale with the size.
 """
 
 import re
@@ -16,12 +16,12 @@ from resatlas.recipes.recipe import Recipe
 from resatlas.recipes.text import USUAL
 
 RECIPE = "recipe"
-"""The word for all views that a recipe names."""
+"""The protocol text for all views of the recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """A view of every image under the shortest text that means it."""
+    """A view and its shortest text."""
 
     name: str
     view: View
@@ -31,19 +31,18 @@ Kind = Literal["centre", "flips", "ten-crops", "multi-scale"]
 
 
 def resolve(texts: Iterable[str], recipe: Recipe) -> tuple[Protocol, ...]:
-    """The protocols that the texts mean, each once; without a text the first of the recipe.
+    """The protocols of these texts, without repetition; without a text the first view of the recipe.
 
     Raises: UnknownName, UsageError.
     """
-    given = tuple(texts)
-    views = [view for text in given for view in (recipe.testing if text == RECIPE else (view_of(text),))]
+    views = [view for text in texts for view in (recipe.testing if text == RECIPE else (view_of(text),))]
     return tuple(Protocol(name=name_of(view), view=view) for view in dict.fromkeys(views or recipe.testing[:1]))
 
 
 def view_of(text: str) -> View:
-    """The view that a protocol's text means.
+    """The view of a protocol text.
 
-    Raises: UnknownName for a word that is none of ours; UsageError for a knob that is malformed or out of bounds.
+    Raises: UnknownName for an unknown protocol or knob; UsageError for a knob that is malformed or out of bounds.
     """
     name, colon, rest = text.partition(":")
     if full := re.fullmatch(r"full-([1-9][0-9]{0,3})", name):
@@ -57,8 +56,8 @@ def view_of(text: str) -> View:
 
 
 def name_of(view: View) -> str:
-    """The shortest text that means the view."""
-    kind, values = _told(view)
+    """The shortest text of the view."""
+    kind, values = _kind_and_knobs(view)
     if kind == "centre" and values["shorter"] == values["crop"] and "/" not in values["crop"]:
         return f"full-{values['crop']}"
     changed = ",".join(f"{knob}={value}" for knob, value in values.items() if value != KNOBS[kind][knob])
@@ -66,25 +65,26 @@ def name_of(view: View) -> str:
 
 
 def check(protocol: Protocol, data: DataSet, part: Part) -> None:
-    """Refuse a view that the images of a data set do not have.
+    """Refuse a view that does not fit the images of a data set.
 
     Raises: UsageError
     """
     view = protocol.view
-    if not isinstance(part, ImageFiles) and not isinstance(view, Centre | Flips):
-        raise UsageError(_no_more(protocol, data))
-    if not isinstance(part, ImageFiles) and isinstance(view, Centre | Flips) and view.scale != 1:
-        raise UsageError(_no_more(protocol, data))
+    of_one_size = isinstance(view, Centre | Flips) and view.scale == 1
+    if not isinstance(part, ImageFiles) and not of_one_size:
+        raise UsageError(_needs_photographs(protocol, data))
     mirrored = isinstance(view, Flips | TenCrops) or (isinstance(view, MultiScale) and view.flips == "with")
     if mirrored and data.mirror == "forbidden":
-        raise UsageError(f"{protocol.name} shows mirror images, and mirrored images of {data.name} lose their class")
+        raise UsageError(
+            f"{protocol.name} uses mirror images, and mirroring changes the class of images of {data.name}"
+        )
 
 
-def _no_more(protocol: Protocol, data: DataSet) -> str:
+def _needs_photographs(protocol: Protocol, data: DataSet) -> str:
     words = ("centre",) if data.mirror == "forbidden" else ("centre", "flips")
     return (
-        f"{protocol.name} wants photographs that are larger than what the network takes; images of {data.name} are "
-        f"{data.image}, as it takes them, and tested whole: {' or '.join(words)}"
+        f"{protocol.name} needs photographs larger than the network's input; images of {data.name} are {data.image}, "
+        f"the input size, and are tested whole: {' or '.join(words)}"
     )
 
 
@@ -95,20 +95,20 @@ def _knobs(kind: Kind, text: str) -> dict[str, str]:
         if knob not in KNOBS[kind]:
             raise UnknownName(unknown(f"knob of {kind}", knob, KNOBS[kind]))
         if knob in values:
-            raise UsageError(f"a knob is given once; {knob} of {kind} is given twice in {quoted(text)}")
+            raise UsageError(f"{knob} of {kind} is set twice in {quoted(text)}")
         values[knob] = value
     return values
 
 
 def _checked(kind: Kind, values: Mapping[str, str], text: str) -> View:
     try:
-        return _read(kind, values)
+        return _view(kind, values)
     except RecipeError as error:
         raise UsageError(f"protocol {quoted(text)}: {error} (shares; {USUAL} pixels are 1)") from None
 
 
-def _read(kind: Kind, values: Mapping[str, str]) -> View:
-    """The view of a kind whose knobs have these values."""
+def _view(kind: Kind, values: Mapping[str, str]) -> View:
+    """The view of a kind with these knobs."""
     match kind:
         case "centre":
             shorter, scale = _centre(values)
@@ -119,7 +119,7 @@ def _read(kind: Kind, values: Mapping[str, str]) -> View:
         case "ten-crops":
             return TenCrops(shorter=_share(values, "shorter"), mean_of=_mean_of(values))
         case "multi-scale":
-            sides = tuple(_pixels(each, "shorter") / USUAL for each in values["shorter"].split("+"))
+            sides = tuple(_pixels(side, "shorter") / USUAL for side in values["shorter"].split("+"))
             places = _one_of(("pooled", "windows"), values, "places")
             flips = _one_of(("without", "with"), values, "flips")
             return MultiScale(shorter=sides, places=places, flips=flips, mean_of=_mean_of(values))
@@ -127,8 +127,8 @@ def _read(kind: Kind, values: Mapping[str, str]) -> View:
             assert_never(kind)
 
 
-def _told(view: View) -> tuple[Kind, dict[str, str]]:
-    """The kind of a view and the values of all its knobs."""
+def _kind_and_knobs(view: View) -> tuple[Kind, dict[str, str]]:
+    """The kind of a view and all its knobs."""
     match view:
         case Centre(shorter=shorter, scale=scale):
             return "centre", _crops(shorter, scale)
@@ -137,8 +137,8 @@ def _told(view: View) -> tuple[Kind, dict[str, str]]:
         case TenCrops(shorter=shorter, mean_of=mean_of):
             return "ten-crops", {"shorter": str(shorter * USUAL), "mean_of": mean_of}
         case MultiScale(shorter=sides, places=places, flips=flips, mean_of=mean_of):
-            shown = "+".join(str(each * USUAL) for each in sides)
-            return "multi-scale", {"shorter": shown, "places": places, "flips": flips, "mean_of": mean_of}
+            shorter = "+".join(str(side * USUAL) for side in sides)
+            return "multi-scale", {"shorter": shorter, "places": places, "flips": flips, "mean_of": mean_of}
         case _:
             assert_never(view)
 
@@ -159,7 +159,7 @@ def _share(values: Mapping[str, str], knob: str) -> Fraction:
 
 def _pixels(text: str, knob: str) -> Fraction:
     if not re.fullmatch(r"[1-9][0-9]{0,4}(/[1-9][0-9]{0,4})?", text):
-        raise UsageError(f"{knob} is a number of pixels for a network of {USUAL}, as in 256; {quoted(text)} is not")
+        raise UsageError(f"{knob} is a number of pixels for a network of {USUAL}, such as 256; got {quoted(text)}")
     return Fraction(text)
 
 
@@ -184,4 +184,4 @@ KNOBS: Mapping[Kind, Mapping[str, str]] = {
         "mean_of": "softmax",
     },
 }
-"""The knobs of each protocol, with their usual values."""
+"""The knobs of each protocol, with their defaults."""

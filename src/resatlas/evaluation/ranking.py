@@ -1,4 +1,4 @@
-"""How often the true class is not among the first few."""
+"""Top-5 error."""
 
 from collections.abc import Iterator
 
@@ -6,23 +6,24 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from resatlas.evaluation.answers import Answers
+from resatlas.evaluation.logits import Predictions
 
 FEW = 5
 
 
-def top5(given: Answers) -> Iterator[tuple[str, float]]:
-    """top5_error_percent, where there are more than five classes."""
-    if given.logits.shape[1] > FEW:
-        yield "top5_error_percent", 100 * (ranks(given) >= FEW).float().mean(dtype=torch.float64).item()
+def top5(predictions: Predictions) -> Iterator[tuple[str, float]]:
+    """top5_error_percent, if there are more than five classes."""
+    if predictions.logits.shape[1] > FEW:
+        yield "top5_error_percent", 100 * (ranks(predictions) >= FEW).float().mean(dtype=torch.float64).item()
 
 
-def ranks(given: Answers) -> Int64[Tensor, " n"]:
-    """How many classes come before the true one: the larger logits, and equal ones of a lower number.
+def ranks(predictions: Predictions) -> Int64[Tensor, " n"]:
+    """The number of classes ranked before the true one: those of larger logits, and of equal ones with a lower label.
 
-    A logit that is no number comes before every other.
+    NaN ranks before every number.
     """
-    own = given.logits.gather(1, given.labels[:, None])
-    later = torch.arange(given.logits.shape[1]) > given.labels[:, None]
-    behind = (given.logits < own) | ((given.logits == own) & later)
-    return given.logits.shape[1] - 1 - behind.sum(dim=1)
+    logits, labels, _ = predictions
+    own = logits.gather(1, labels[:, None])
+    later = torch.arange(logits.shape[1]) > labels[:, None]
+    behind = (logits < own) | ((logits == own) & later)
+    return logits.shape[1] - 1 - behind.sum(dim=1)

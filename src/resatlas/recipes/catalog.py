@@ -29,7 +29,7 @@ def matching(pattern: str = "*") -> list[Recipe]:
 
     Raises: UnknownName if none does.
     """
-    found = [recipe for name, recipe in NAMED.items() if fnmatchcase(name, pattern)]
-    if not found:
+    recipes = [recipe for name, recipe in NAMED.items() if fnmatchcase(name, pattern)]
+    if not recipes:
         raise UnknownName(unknown("recipe matching", pattern, NAMED, where="all: resatlas list --recipes"))
-    return found
+    return recipes

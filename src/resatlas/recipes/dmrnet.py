@@ -90,5 +90,5 @@ DMRNET_IMAGENET_IJCAI = replace(
 )
 
 NAMED: Mapping[str, Recipe] = {
-    each.name: each for each in (DMRNET_CIFAR, DMRNET_SVHN, DMRNET_IMAGENET_V2, DMRNET_IMAGENET_IJCAI)
+    recipe.name: recipe for recipe in (DMRNET_CIFAR, DMRNET_SVHN, DMRNET_IMAGENET_V2, DMRNET_IMAGENET_IJCAI)
 }

@@ -1,4 +1,4 @@
-"""What happens to the images of a recipe, step by step, as values: normalisation, augmentation, views for testing."""
+"""The steps on the images of a recipe, as values: normalisation, augmentation, views for testing."""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from resatlas.errors import RecipeError
 
 @dataclass(frozen=True, kw_only=True)
 class Constants:
-    """Mean and standard deviation of each channel, from 0 to 255, that a recipe writes down for a data set.
+    """Mean and standard deviation of each channel, from 0 to 255, that a recipe states for a data set.
 
-    Those of `imagenet` serve every folder of photographs.
+    Those of `imagenet` are used for every folder of photographs.
     """
 
     data: str
@@ -21,12 +21,12 @@ class Constants:
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or not all(std > 0 for std in self.std):
-            raise RecipeError(f"each channel has a mean and a std above 0; {self.mean} and {self.std} are not that")
+            raise RecipeError(f"each channel needs a mean and a std above 0; got {self.mean} and {self.std}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standardise:
-    """x -> (x - mean)/std a channel, by the recipe's constants for the data, else measured on the training images."""
+    """x -> (x - mean)/std per channel, by the recipe's constants for the data, else measured on the training images."""
 
     constants: tuple[Constants, ...] = ()
 
@@ -60,8 +60,8 @@ Normalisation = Standardise | SubtractMeanImage | Rescale | Whiten
 class PadCrop:
     """Pad every side by a share of the image, then crop the old size at random.
 
-    The share speaks of the larger side: 1/8 is the usual 4 of 32 pixels. Zeros that follow the normalisation are the
-    mean colour, zeros before it black.
+    The share is of the larger side: 1/8 is the usual 4 of 32 pixels. Zeros are black before the
+    normalisation, the mean colour after it.
     """
 
     share: Fraction = Fraction(1, 8)
@@ -123,7 +123,7 @@ class AreaCrop:
 
 @dataclass(frozen=True, kw_only=True)
 class ColourJitter:
-    """Brightness, contrast and saturation scaled by 1 ± up to so much each, in a random order."""
+    """Brightness, contrast and saturation, each scaled by a random factor in 1 ± its bound, in a random order."""
 
     brightness: Fraction = Fraction(4, 10)
     contrast: Fraction = Fraction(4, 10)
@@ -132,7 +132,7 @@ class ColourJitter:
 
 @dataclass(frozen=True, kw_only=True)
 class HslJitter:
-    """Hue (of 180), saturation and lightness (of 255) shifted by up to so much each."""
+    """Hue (of 180), saturation and lightness (of 255), each shifted at random by at most its bound."""
 
     hue: int
     saturation: int
@@ -254,12 +254,12 @@ class Centre:
 
 
 MeanOf = Literal["softmax", "logits"]
-"""What is averaged where a network is shown an image several times."""
+"""The quantity averaged over several views of an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flips:
-    """A centre view and its mirror image; the mean of what the network says of them."""
+    """A centre view and its mirror image; the mean of the two predictions."""
 
     shorter: Fraction = Fraction(256, 224)
     scale: Fraction = Fraction(1)
@@ -271,7 +271,7 @@ class Flips:
 
 @dataclass(frozen=True, kw_only=True)
 class TenCrops:
-    """Four corners and the centre, each with its mirror image; the mean of what the network says of them.
+    """Four corners and the centre, each with its mirror image; the mean of the ten predictions.
 
     Source: AlexNet (NIPS 2012), section 4.1. The ResNet authors average the softmax, fb.resnet.torch the logits.
     """
@@ -288,9 +288,9 @@ class TenCrops:
 class MultiScale:
     """The whole image at several scales, the network applied as a convolution; shorter sides as shares of its size.
 
-    Each scale gives one answer, and the mean is over the scales. `places` is how a map that is larger than in training
-    gives it. pooled: its mean over all places is classified, which is the mean of the logits of all places. windows:
-    every window of the training's map is pooled and classified, and the mean is over the windows.
+    Each scale gives one prediction; the result is their mean. `places` says how a map larger than in training is
+    classified. pooled: by its mean over all places, which equals the mean of the logits of all places. windows: every
+    window of the size of the training map is pooled and classified, and the result is the mean over the windows.
     Source: VGG paper (arXiv:1409.1556), section 3.2; ResNet paper (arXiv:1512.03385), section 4.1.
     """
 
@@ -302,7 +302,7 @@ class MultiScale:
     def __post_init__(self) -> None:
         if not self.shorter or len(set(self.shorter)) < len(self.shorter) or len(self.shorter) > 16:
             raise RecipeError(f"scales are 1 to 16, each once; {', '.join(map(str, self.shorter)) or 'none'} are not")
-        if not all(1 <= each <= 16 for each in self.shorter):
+        if not all(1 <= share <= 16 for share in self.shorter):
             raise RecipeError(f"a scale is a share from 1 to 16; of {', '.join(map(str, self.shorter))} one is not")
 
 
@@ -315,13 +315,13 @@ def pixels(share: Fraction, of: int) -> int:
 
 
 def pipeline_fault(steps: tuple[Step, ...]) -> str | None:
-    """What is wrong with the order of the steps, or None."""
+    """The fault in the choice or order of the steps, or None."""
     kinds = [type(step).__name__ for step in steps]
     if len(set(kinds)) < len(kinds):
         return f"images take each step once; {', '.join(kinds)} repeats one"
     places = [k for k, step in enumerate(steps) if isinstance(step, NORMALISATIONS)]
     if len(places) != 1:
-        allowed = ", ".join(each.__name__ for each in NORMALISATIONS)
+        allowed = ", ".join(cls.__name__ for cls in NORMALISATIONS)
         return f"images are normalised once, by one of {allowed}; {', '.join(kinds) or 'nothing'} does not"
     if isinstance(steps[places[0]], Whiten) and places[0]:
         return f"whitening comes first; {kinds[0]} stands before it"

@@ -110,4 +110,4 @@ TORCHVISION_V2 = Recipe(
     ),
 )
 
-NAMED: Mapping[str, Recipe] = {each.name: each for each in (RSB_A2, RSB_A3, TORCHVISION_V2)}
+NAMED: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (RSB_A2, RSB_A3, TORCHVISION_V2)}

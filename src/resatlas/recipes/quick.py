@@ -40,4 +40,4 @@ FINE_TUNE = Recipe(
     validation=QUICK.validation,
 )
 
-NAMED: Mapping[str, Recipe] = {each.name: each for each in (QUICK, FINE_TUNE)}
+NAMED: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (QUICK, FINE_TUNE)}

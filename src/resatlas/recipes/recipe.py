@@ -1,4 +1,4 @@
-"""A recipe: everything about a training that is neither the network, nor the data, nor the seed."""
+"""A recipe: everything that determines a training except the network, the data and the seed."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -94,18 +94,18 @@ def everywhere(rate: float) -> Decay:
 class Recipe:
     """How a network is trained, as one value.
 
-    A training lasts `epochs`, or `iterations` where the source counts them. `leftover` is the batch that an epoch
-    cannot fill; images in one `norm_group` share the statistics of their normalisations (None: the whole batch). An
+    A training lasts `epochs`, or `iterations` where the source counts them. `leftover` is what becomes of the last,
+    smaller batch; images in one `norm_group` share the statistics of their normalisations (None: the whole batch). An
     image comes `repeats` times in an epoch, drawn anew each time, so that as many batches show 1/repeats of the images.
     `clip` is the norm to which a longer gradient of all parameters is cut. `mixing` is how images are mixed: each batch
-    by one of these, all alike likely, a share `mixed` of the batches. `stochastic_depth` is how likely the last unit
-    loses its residual for an image; unit l of L loses it at l/L of that rate. `average` is one of the weights, and
-    then it is what is validated, tested and exported. `precision` is that of products and sums over channels; auto
-    leaves it to the machine on which a run begins. `initial` is where the weights start, where the source says it;
-    else the design's own rule holds. `dropouts` are the rates in the units with which the source trains. `steps` is
-    what happens to each image, in order; `testing` begins with the view that is tested here. `validation` is the share
-    of the training images held back; 0 trains on all. `data` and `images` are the source's own; `reported` is what it
-    reports; `unsettled` is what no source tells, with our choice.
+    by one of these, with equal probability, in a share `mixed` of the batches. `stochastic_depth` is the probability
+    that the last unit drops its residual for an image; unit l of L drops it at l/L of that rate. `average` is a moving
+    average of the weights, which then is validated, tested and exported. `precision` is that of products and sums over
+    channels; auto leaves it to the machine on which a run begins. `initial` is where the weights start, where the
+    source says it; else the design's own rule holds. `dropouts` are the rates in the units with which the source
+    trains. `steps` is what happens to each image, in order; `testing` begins with the view that is tested here.
+    `validation` is the share of the training images held back; 0 trains on all. `data` and `images` are the source's
+    own; `reported` is what it reports; `unsettled` is what no source states, with our choice.
     """
 
     name: str
@@ -166,19 +166,19 @@ class Recipe:
 
     @property
     def view(self) -> Centre:
-        """The view that is tested."""
+        """The view of the test: the first of `testing`."""
         first = self.testing[0]
         assert isinstance(first, Centre)  # noqa: S101 - as __post_init__ requires
         return first
 
 
 def _regularising_fault(recipe: Recipe) -> str | None:
-    """What is wrong with how a recipe regularises and optimises, if anything is."""
+    """The fault in how a recipe regularises and optimises, or None."""
     if recipe.clip is not None and not (math.isfinite(recipe.clip) and recipe.clip > 0):
         return f"clip is a finite norm above 0; {recipe.clip} is not"
     if not 0 < recipe.mixed <= 1:
         return f"mixed is a share above 0, up to 1, of the batches; {recipe.mixed} is not"
-    kinds = [type(each).__name__ for each in recipe.mixing]
+    kinds = [type(mixing).__name__ for mixing in recipe.mixing]
     if len(set(kinds)) < len(kinds):
         return f"mixing takes each way once; {', '.join(kinds)} repeats one"
     if not 0 <= recipe.stochastic_depth < 1:

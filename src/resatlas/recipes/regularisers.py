@@ -1,4 +1,4 @@
-"""What keeps a training from learning its images by heart, as values: losses, mixtures of images, averaged weights."""
+"""Regularisation, as values: losses with label smoothing, mixtures of images, averaged weights."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class CrossEntropy:
         _share("smoothing", self.smoothing)
 
     def least(self, classes: int) -> float:
-        """The least that it comes to over so many classes: the entropy of a target."""
+        """The smallest possible loss for a number of classes: the entropy of a target."""
         rest = self.smoothing / classes
         target = [1 - self.smoothing + rest, *[rest] * (classes - 1)]
         return -sum(share * math.log(share) for share in target if share)
@@ -101,11 +101,11 @@ class Ema:
             raise RecipeError(f"an average begins at a share from 0 to below 1 of the training; {self.begins} is not")
 
 
-def _share(what: str, value: float) -> None:
+def _share(name: str, value: float) -> None:
     if not 0 <= value < 1:
-        raise RecipeError(f"{what} lies in [0, 1); {value} does not")
+        raise RecipeError(f"{name} lies in [0, 1); {value} does not")
 
 
-def _positive(what: str, value: float) -> None:
+def _positive(name: str, value: float) -> None:
     if not (math.isfinite(value) and 0 < value <= 1000):
-        raise RecipeError(f"{what} lies above 0, up to 1000; {value} does not")
+        raise RecipeError(f"{name} lies above 0, up to 1000; {value} does not")

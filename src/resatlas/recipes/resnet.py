@@ -178,8 +178,8 @@ PREACT_IMAGENET = replace(
 )
 
 NAMED: Mapping[str, Recipe] = {
-    each.name: each
-    for each in (
+    recipe.name: recipe
+    for recipe in (
         RESNET_CIFAR,
         RESNET_CIFAR_WARM,
         RESNET_IMAGENET,

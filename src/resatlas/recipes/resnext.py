@@ -81,8 +81,8 @@ RESNEXT_IMAGENET_5K = replace(
 )
 
 NAMED: Mapping[str, Recipe] = {
-    each.name: each
-    for each in (
+    recipe.name: recipe
+    for recipe in (
         RESNEXT_CIFAR,
         RESNEXT_CIFAR_PAPER,
         RESNEXT_IMAGENET,

@@ -1,4 +1,4 @@
-"""Learning rates over a training, as functions of its progress and of what was heard on the way."""
+"""Learning rates over a training, as functions of its progress and of its errors so far."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from resatlas.errors import RecipeError
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """What a schedule has heard of a training so far: all that its rate depends on beside the progress.
+    """The state of a schedule: everything that its rate depends on beside the progress.
 
     `warm` is the step at which a warm-up ended, `drops` counts a plateau's falls, `best` is its lowest error, in
     percent, and `stale` counts the epochs since.
@@ -29,7 +29,7 @@ START = Pace()
 
 @dataclass(frozen=True, kw_only=True)
 class WarmUp:
-    """A lower rate at first: until the training error of the running epoch is low, or a share is over."""
+    """A lower rate at first, until the error of the current epoch is low or a share of the training is over."""
 
     rate: Fraction
     share: Fraction
@@ -73,9 +73,9 @@ class Steps:
     def __post_init__(self) -> None:
         _between("a schedule's peak", self.peak, Fraction(0), Fraction(1000))
         _between("the factor of a drop", self.factor, Fraction(0), Fraction(1))
-        if not all(one < other for one, other in pairwise((Fraction(0), *self.drops, Fraction(1)))):
-            told = ", ".join(map(str, self.drops))
-            raise RecipeError(f"drops are growing shares between 0 and 1 of the training; {told} are not")
+        if not all(earlier < later for earlier, later in pairwise((Fraction(0), *self.drops, Fraction(1)))):
+            drops = ", ".join(map(str, self.drops))
+            raise RecipeError(f"drops are growing shares between 0 and 1 of the training; {drops} are not")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ def rate(schedule: Schedule, progress: Fraction, pace: Pace = START) -> float:
 
 
 def fallen(schedule: Schedule, progress: Fraction, pace: Pace = START) -> int:
-    """How many drops lie behind a progress."""
+    """The number of drops before a progress."""
     match schedule:
         case OneCycle() | Cosine():
             return 0
@@ -154,18 +154,18 @@ def fallen(schedule: Schedule, progress: Fraction, pace: Pace = START) -> int:
 
 
 def momentum_after_drop(schedule: Schedule) -> Literal["kept", "reset"]:
-    """What a drop does to the momentum."""
+    """The effect of a drop on the momentum."""
     return schedule.momentum if isinstance(schedule, Steps) else "kept"
 
 
 def warming(schedule: Schedule, progress: Fraction, pace: Pace = START) -> bool:
-    """Whether a warm-up lasts at a progress."""
+    """Whether the warm-up is still running at a progress."""
     warm_up = schedule.warm_up if isinstance(schedule, Steps) else None
     return warm_up is not None and pace.warm is None and progress < warm_up.share
 
 
 def after_step(schedule: Schedule, progress: Fraction, pace: Pace, *, step: int, error_percent: float) -> Pace:
-    """The pace after a step: a warm-up ends where the error of the running epoch is low enough."""
+    """The pace after a step: a warm-up ends once the error of the current epoch is low enough."""
     if isinstance(schedule, Steps) and schedule.warm_up and warming(schedule, progress, pace):
         below = schedule.warm_up.below_percent
         if below is not None and error_percent < below:
@@ -185,16 +185,16 @@ def after_epoch(schedule: Schedule, pace: Pace, *, error_percent: float) -> Pace
 
 
 def progress(schedule: Schedule, *, step: int, steps: int, epoch: int) -> Fraction:
-    """The share of the training by which the rate of a step goes, where an epoch has so many steps.
+    """The progress that determines the rate of a step; `epoch` is the number of steps of an epoch.
 
-    It is what lies before the step; for a schedule that moves with the epochs, what lies before the step's epoch.
+    It is the share of the training before the step; for a schedule that moves with epochs, before the step's epoch.
     """
     moves = schedule.moves if isinstance(schedule, Cosine) else "steps"
     return Fraction(step - step % epoch if moves == "epochs" else step, steps)
 
 
 def turns(schedule: Schedule) -> Iterator[Fraction]:
-    """The shares of the training at which its rate changes for certain: 0, the end of a warm-up, the drops."""
+    """The shares of the training at which its rate changes in any case: 0, the end of a warm-up, the drops."""
     yield Fraction(0)
     if isinstance(schedule, Steps):
         if schedule.warm_up:
@@ -206,7 +206,7 @@ def turns(schedule: Schedule) -> Iterator[Fraction]:
 
 def shares(*finished: int, of: int) -> tuple[Fraction, ...]:
     """Drops after so many finished epochs or iterations of a training."""
-    return tuple(Fraction(each, of) for each in finished)
+    return tuple(Fraction(count, of) for count in finished)
 
 
 def _one_cycle(schedule: OneCycle, progress: float) -> float:
@@ -224,6 +224,6 @@ def _cosine(schedule: Cosine, progress: Fraction) -> float:
     return floor + (peak - floor) * (1 + math.cos(math.pi * float((progress - passed) / (1 - passed)))) / 2
 
 
-def _between(what: str, value: Fraction, least: Fraction, most: Fraction) -> None:
+def _between(name: str, value: Fraction, least: Fraction, most: Fraction) -> None:
     if not least < value < most:
-        raise RecipeError(f"{what} lies between {least} and {most}; {value} does not")
+        raise RecipeError(f"{name} lies between {least} and {most}; {value} does not")

@@ -32,22 +32,22 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
     Raises: UnknownName for a field that is not there, RecipeError for a doubled or malformed setting.
     """
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not value:
             raise RecipeError(f'a setting is written key=value, as in schedule.peak=0.2; "{setting[:60]}" is not')
-        if key in found:
+        if key in texts:
             raise RecipeError(f'setting "{key}" is given twice')
-        found[key] = value
+        texts[key] = value
     whole = _Part(recipe)
-    for key in sorted(found, key=lambda key: key.count(".")):  # kinds before what is in them
+    for key in sorted(texts, key=lambda key: key.count(".")):  # kinds before what is in them
         try:
-            _set(whole, key, found[key])
+            _set(whole, key, texts[key])
         except BlueprintError as error:
             raise RecipeError(str(error)) from None
     changed = whole.changed()
-    return with_epochs(changed, changed.epochs) if "epochs" in found and "iterations" not in found else changed
+    return with_epochs(changed, changed.epochs) if "epochs" in texts and "iterations" not in texts else changed
 
 
 def fields_named(recipe: Recipe, name: str) -> list[str]:
@@ -64,7 +64,7 @@ def _set(whole: _Part, key: str, text: str) -> None:
     for step in way:
         hint, value = _field(node, step, key, whole)
         if step in node.fields:
-            raise RecipeError(f"{key} is set, and so is the whole of which it is a part, to none")
+            raise RecipeError(f"{key} cannot be set together with {'.'.join(way)}=none")
         node = node.parts.setdefault(step, _Part(_default(hint) if value is None else value))
     hint, value = _field(node, name, key, whole)
     kinds = _kinds(hint)
@@ -132,7 +132,7 @@ def _default(hint: Any) -> Any:  # noqa: ANN401 - a type
     None where there is a choice of kinds, or where a field of the kind has no default.
     """
     kinds = list(_kinds(hint).values())
-    if len(kinds) != 1 or any(each.default is MISSING and each.default_factory is MISSING for each in fields(kinds[0])):
+    if len(kinds) != 1 or any(own.default is MISSING and own.default_factory is MISSING for own in fields(kinds[0])):
         return None
     return kinds[0]()
 
@@ -144,10 +144,10 @@ def _hints(part: object) -> dict[str, Any]:
 
 def _paths(hint: Any, value: object, before: str = "") -> Iterator[str]:  # noqa: ANN401 - a type
     """Everything that can be set in a part, by its dotted name."""
-    for name, each in _hints(type(value) if is_dataclass(value) else hint).items():
+    for name, own in _hints(type(value) if is_dataclass(value) else hint).items():
         inner = getattr(value, name)
-        inner = _default(each) if inner is None else inner
-        if _kinds(each) or not is_dataclass(each):
+        inner = _default(own) if inner is None else inner
+        if _kinds(own) or not is_dataclass(own):
             yield before + name
         if is_dataclass(inner):
             yield from _paths(type(inner), inner, f"{before}{name}.")

@@ -1,4 +1,4 @@
-"""A recipe as text, a line a fact."""
+"""A recipe as text, one fact per line."""
 
 import math
 from collections.abc import Iterator
@@ -35,11 +35,11 @@ from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutm
 from resatlas.recipes.schedule import Cosine, OneCycle, Plateau, Schedule, Steps, momentum_after_drop, rate, turns
 
 USUAL = 224
-"""The side of the images for which shares of a photograph's scale are told in pixels."""
+"""The image side at which shares of a photograph's scale are printed in pixels."""
 
 
 def render(recipe: Recipe) -> str:
-    """Everything that a recipe says, in the order of a training."""
+    """All facts of a recipe, in the order of a training."""
     facts = list(_facts(recipe))
     span = max(len(name) for name, _ in facts)
     return "\n".join(f"{name.ljust(span)}  {value}".rstrip() for name, value in facts)
@@ -75,33 +75,36 @@ def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield from (("learning rate" if k == 0 else "", line) for k, line in enumerate(_rates(recipe)))
     decay = recipe.decay
     kinds = {"convolutions": decay.conv, "classifier": decay.linear, "norms": decay.norm, "biases": decay.bias}
-    yield "weight decay", ", ".join(f"{kind} {each:g}" for kind, each in kinds.items())
+    yield "weight decay", ", ".join(f"{kind} {rate:g}" for kind, rate in kinds.items())
     if recipe.precision != "fp32":
         yield "precision", "that of the machine on which it begins" if recipe.precision == "auto" else recipe.precision
     yield "start", _start(recipe)
     if recipe.loss != CrossEntropy():
         yield "loss", _loss(recipe.loss)
-    yield "dropout", f"rates in the units: {', '.join(f'{each:g}' for each in recipe.dropouts)}"
+    yield "dropout", f"rates in the units: {', '.join(f'{rate:g}' for rate in recipe.dropouts)}"
     if recipe.stochastic_depth:
-        yield "depth", f"residuals lost at random, at rates in a line to {float(recipe.stochastic_depth):g} (last unit)"
+        yield (
+            "depth",
+            f"residuals lost at random, at rates in a line to {float(recipe.stochastic_depth):g} (last unit)",
+        )
     if recipe.average:
         yield "average", _average(recipe.average)
-    yield from (("images" if k == 0 else "", f"{k + 1}. {step_text(each)}") for k, each in enumerate(recipe.steps))
-    if any(isinstance(each, PadCrop) and each.fill == "zeros" for each in recipe.steps):
+    yield from (("images" if k == 0 else "", f"{k + 1}. {step_text(step)}") for k, step in enumerate(recipe.steps))
+    if any(isinstance(step, PadCrop) and step.fill == "zeros" for step in recipe.steps):
         yield "", f"zeros are {_zeros(recipe.steps)}"
     if recipe.mixing:
         share = "every batch" if recipe.mixed == 1 else f"{recipe.mixed} of the batches"
         yield "mixed", f"{share} by {' or '.join(map(_mixing, recipe.mixing))}"
     held = f"{recipe.validation} of the training images" if recipe.validation else "none; trains on all"
     yield "held back", held
-    yield from (("tested" if k == 0 else "and there", view_text(each)) for k, each in enumerate(recipe.testing))
+    yield from (("tested" if k == 0 else "and there", view_text(view)) for k, view in enumerate(recipe.testing))
     if recipe.reported:
         yield "reported", recipe.reported
-    yield from (("unsettled" if k == 0 else "", each) for k, each in enumerate(recipe.unsettled))
+    yield from (("unsettled" if k == 0 else "", choice) for k, choice in enumerate(recipe.unsettled))
 
 
 def _zeros(steps: tuple[Step, ...]) -> str:
-    """What padding by zeros shows."""
+    """The colour of padding by zeros."""
     kinds = [type(step) for step in steps]
     normalised = next(k for k, kind in enumerate(kinds) if kind in NORMALISATIONS)
     return "black" if kinds[normalised] is Rescale or kinds.index(PadCrop) < normalised else "the mean colour"
@@ -110,9 +113,9 @@ def _zeros(steps: tuple[Step, ...]) -> str:
 def _length(recipe: Recipe) -> str:
     if recipe.images is None:
         return f"{recipe.epochs} epochs"
-    each, steps = steps_per_epoch(recipe, recipe.images), steps_in_all(recipe, recipe.images)
+    in_epoch, steps = steps_per_epoch(recipe, recipe.images), steps_in_all(recipe, recipe.images)
     ends = f"{steps:,} iterations, in epoch {recipe.epochs}" if recipe.iterations else f"{recipe.epochs} epochs"
-    return f"{ends}; {each:,} iterations an epoch of {recipe.images:,} images"
+    return f"{ends}; {in_epoch:,} iterations an epoch of {recipe.images:,} images"
 
 
 def _optimizer(optimizer: Optimizer) -> str:
@@ -174,7 +177,7 @@ def _rates(recipe: Recipe) -> Iterator[str]:
 
 
 def _cosine(schedule: Cosine) -> Iterator[str]:
-    peak, start, floor = (f"{float(each):g}" for each in (schedule.peak, schedule.start, schedule.floor))
+    peak, start, floor = (f"{float(value):g}" for value in (schedule.peak, schedule.start, schedule.floor))
     over = ""
     if schedule.warm_up:
         yield f"{start} to {peak} in a line over {schedule.warm_up} of the training"
@@ -222,10 +225,10 @@ def step_text(step: Step) -> str:
                 f"resize to {pixels(side, USUAL)}, {interpolation}"
             )
         case ColourJitter():
-            parts = ", ".join(f"{name} {float(each):g}" for name, each in vars(step).items())
+            parts = ", ".join(f"{name} {float(bound):g}" for name, bound in vars(step).items())
             return f"jitter {parts}, in a random order"
         case HslJitter():
-            return "jitter " + ", ".join(f"{name} {each}" for name, each in vars(step).items())
+            return "jitter " + ", ".join(f"{name} {bound}" for name, bound in vars(step).items())
         case Lighting(std=std):
             return f"add principal components of colour, deviation {float(std):g}"
         case TrivialAugment(shift=shift):
@@ -251,7 +254,7 @@ def _normalisation(step: Normalisation) -> str:
             return "standardise each channel, measured on the training images"
         case Standardise(constants=constants):
             return "standardise each channel by " + "; ".join(
-                f"{each.data} mean {_listed(each.mean)}, deviation {_listed(each.std)}" for each in constants
+                f"{own.data} mean {_listed(own.mean)}, deviation {_listed(own.std)}" for own in constants
             )
         case SubtractMeanImage():
             return "subtract the mean image of the training images, divide by 255"
@@ -264,7 +267,7 @@ def _normalisation(step: Normalisation) -> str:
 
 
 def view_text(view: View, *, size: int = USUAL) -> str:
-    """One way of looking at a test image in words, in the pixels of a network of that size."""
+    """A view of a test image in words, in the pixels of a network of that size."""
     match view:
         case Centre(shorter=shorter, scale=scale):
             return _centre(shorter, scale, size)
@@ -273,7 +276,7 @@ def view_text(view: View, *, size: int = USUAL) -> str:
         case TenCrops(shorter=shorter, mean_of=mean_of):
             return f"ten crops of {size} of shorter side {pixels(shorter, size)}, mean of {mean_of}"
         case MultiScale(shorter=shorter, places=places, flips=flips, mean_of=mean_of):
-            sides = ", ".join(str(pixels(each, size)) for each in shorter)
+            sides = ", ".join(str(pixels(share, size)) for share in shorter)
             windows = ", in windows of the training's size" if places == "windows" else ""
             mirrored = ", and its mirror image" if flips == "with" else ""
             return f"the whole image at shorter sides {sides}{windows}{mirrored}, mean of {mean_of}"
@@ -287,7 +290,7 @@ def _centre(shorter: Fraction, scale: Fraction, size: int) -> str:
 
 
 def _listed(values: tuple[float, ...]) -> str:
-    return "/".join(f"{each:g}" for each in values)
+    return "/".join(f"{value:g}" for value in values)
 
 
 def _pixels(share: Fraction) -> str:

@@ -108,8 +108,8 @@ WRN_IMAGENET_LONG = replace(
 )
 
 NAMED: Mapping[str, Recipe] = {
-    each.name: each
-    for each in (
+    recipe.name: recipe
+    for recipe in (
         WRN_CIFAR,
         WRN_CIFAR_PAPER,
         WRN_CIFAR_ZCA,

@@ -1,7 +1,7 @@
-"""What changed of a run after it began: images that were mended, another answer to images that cannot be read.
+"""Changes of a run after its start: images that were replaced, another policy for unreadable images.
 
-`amended.json` of a run has one entry for each such change, in order; `unreadable.json` lists the image files that
-could not be read, with what they were then, so that mending them is told from any other change.
+`amended.json` has one entry for each change, in order; `unreadable.json` lists the unreadable image files with their
+marks, so that replacing one of them can be distinguished from any other change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ class PartImages:
 
 @dataclass(frozen=True, kw_only=True)
 class Amendment:
-    """A change after so many finished epochs: the images from there on, those of them that were mended, the policy."""
+    """A change after so many finished epochs: the images from then on, the replaced ones among them, the policy."""
 
     epoch: int
     unreadable: Literal["error", "skip"]
@@ -37,7 +37,7 @@ class Amendment:
 
 @dataclass(frozen=True, kw_only=True)
 class Unreadable:
-    """An image file that could not be read: of which part, why, and the mark that it had in the part's fingerprint."""
+    """An unreadable image file: its part, the reason, and its mark in the part's fingerprint."""
 
     part: str
     file: str
@@ -76,19 +76,19 @@ def decode_rows(file: Path, kind: type[Any]) -> Sequence[Any]:
 
 def amend(folder: Path, amendment: Amendment) -> None:
     """Record a change."""
-    write_json(folder / AMENDED, [encode(each) for each in (*amendments(folder), amendment)], within=folder)
+    write_json(folder / AMENDED, [encode(change) for change in (*amendments(folder), amendment)], within=folder)
 
 
 def record_unreadable(folder: Path, files: Iterable[Unreadable]) -> None:
     """Add image files to the list of those that could not be read; one that is listed stays as it is."""
-    known = {(each.part, each.file): each for each in unreadable(folder)}
-    for each in files:
-        known.setdefault((each.part, each.file), each)
-    if known:
-        write_json(folder / UNREADABLE, [encode(each) for each in known.values()], within=folder)
+    rows = {(row.part, row.file): row for row in unreadable(folder)}
+    for row in files:
+        rows.setdefault((row.part, row.file), row)
+    if rows:
+        write_json(folder / UNREADABLE, [encode(row) for row in rows.values()], within=folder)
 
 
 def as_carried_out(run: Beginning) -> Experiment:
-    """The experiment of a run with the policy for images that cannot be read which it has now."""
+    """The experiment of a run with its current policy for unreadable images."""
     changes = amendments(run.folder)
     return replace(run.experiment, unreadable=changes[-1].unreadable) if changes else run.experiment

@@ -1,4 +1,4 @@
-"""Runs that belong together, by the questions that they answer: study.json in the folder that holds them."""
+"""The runs of a study, grouped by its questions: study.json in the folder of the runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ SCHEMA = 1
 FILE = "study.json"
 
 View = Literal["runs", "depth", "budget"]
-"""How an answer is shown: run by run; over depth; design by design at an equal budget."""
+"""The layout of a question in the report: run by run; over depth; design by design at an equal budget."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A question and the names of the run folders that answer it, in the order in which they are shown."""
+    """A question and the names of its run folders, in the order of the report."""
 
     name: str
     title: str
@@ -54,6 +54,6 @@ def read_collection(folder: Path) -> Collection:
 def answers(folder: Path, question: Question) -> list[RunRecord]:
     """The finished runs of a question.
 
-    Raises: FolderError if a folder is no run.
+    Raises: FolderError if a folder is not a run.
     """
     return [run for run in (read_run(folder / name) for name in question.runs) if run.finished]

@@ -1,7 +1,7 @@
 """The files of a run decoded, once, into one frozen record.
 
-Whoever reads a run calls `read_run` and hands the record on; nothing opens the folder's files again. What is wrong
-with a file is said with its name and the key. Keys that a later version may have added are passed over.
+Readers of a run call `read_run` and pass the record on; nothing opens the files of the folder again. An error names the
+file and the key. Unknown keys are ignored, since a later version may have added them.
 """
 
 import csv
@@ -40,9 +40,9 @@ T = TypeVar("T")
 
 
 def read_run(folder: Path) -> RunRecord:
-    """The run of a folder: its files decoded, held against its seal, or without one against each other, which is said.
+    """The run of a folder: its files, checked against its seal, or, with a note, against each other if it has none.
 
-    Raises: FolderError if there is none, or for a file that is damaged or was changed, by its name.
+    Raises: FolderError if there is none, or with the name of a damaged or changed file.
     """
     record = decode_run(folder)
     if record.finished and record.seal is None:
@@ -51,7 +51,7 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def read_finished(folder: Path) -> RunRecord:
-    """The run of a folder, which has its results.
+    """The finished run of a folder.
 
     Raises: FolderError as `read_run`, or if it is not finished.
     """
@@ -62,7 +62,7 @@ def read_finished(folder: Path) -> RunRecord:
 
 
 def decode_run(folder: Path) -> RunRecord:
-    """The same, with nothing said.
+    """The run of a folder, without the note about a missing seal.
 
     Raises: FolderError
     """
@@ -87,7 +87,7 @@ def decode_run(folder: Path) -> RunRecord:
 
 
 def read_beginning(folder: Path) -> Beginning:
-    """What is known of a run from its first step on.
+    """The start of a run, as written before its first step.
 
     Raises: FolderError
     """
@@ -115,9 +115,9 @@ def read_beginning(folder: Path) -> Beginning:
 
 
 def check_is_run(folder: Path) -> None:
-    """Refuse a folder that is not that of a run.
+    """Refuse a folder that is not a run.
 
-    Raises: FolderError, naming the runs that it holds.
+    Raises: FolderError with the runs in it.
     """
     if not (folder / FIRST).exists():
         near = sorted(file.parent.name for file in folder.glob(f"*/{FIRST}"))[:3] if folder.is_dir() else []
@@ -127,7 +127,7 @@ def check_is_run(folder: Path) -> None:
 
 
 def read_status(folder: Path) -> StatusRecord | None:
-    """How a run stands; None where nothing says so.
+    """The status of a run; None without status.json.
 
     Raises: FolderError
     """
@@ -136,7 +136,7 @@ def read_status(folder: Path) -> StatusRecord | None:
 
 
 def read_environment(folder: Path) -> Environment | None:
-    """Where a run took place; None where nothing says so.
+    """The environment of a run; None without env.json.
 
     Raises: FolderError
     """
@@ -148,22 +148,22 @@ def read_environment(folder: Path) -> Environment | None:
     try:
         if not isinstance(packages, dict):
             raise BlueprintError("packages: a table is expected")
-        versions = {name: decode(str | None, each, where=f"packages.{name}") for name, each in packages.items()}
-        entries = {key: each for key, each in table.items() if key not in ("command", "packages")} | versions
+        versions = {name: decode(str | None, value, where=f"packages.{name}") for name, value in packages.items()}
+        entries = {key: value for key, value in table.items() if key not in ("command", "packages")} | versions
         return Environment(
             processor=str(table.get("processor") or ""),
             cores=str(table.get("cores") or ""),
             threads=str(table.get("threads") or ""),
-            packages=tuple((name, each) for name, each in versions.items() if each),
+            packages=tuple((name, version) for name, version in versions.items() if version),
             command=decode(tuple[str, ...], table.get("command", []), where="command"),
-            entries=tuple((name, str(each)) for name, each in entries.items() if each),
+            entries=tuple((name, str(value)) for name, value in entries.items() if value),
         )
     except UsageError as error:
         raise FolderError(f"{file}: {error}") from None
 
 
 def decoded(kind: type[T], table: object, file: Path, *, where: str) -> T:
-    """The value that a table of JSON describes; keys that the type lacks are passed over.
+    """The value of a JSON table; keys that the type lacks are ignored.
 
     Raises: FolderError with the file and the key.
     """
@@ -174,7 +174,7 @@ def decoded(kind: type[T], table: object, file: Path, *, where: str) -> T:
 
 
 def _say_unsealed(run: RunRecord) -> None:
-    """One line a command, however many such folders it reads."""
+    """Note a missing seal, once per command."""
     ended = run.status is None or run.status.status == "finished"
     why = "runs of earlier versions have none" if ended else "the command that trained it, with --resume auto, seals it"
     once("unsealed", f"{run.folder} has no {SEAL} ({why}): a changed value is found only where its files disagree")
@@ -183,12 +183,12 @@ def _say_unsealed(run: RunRecord) -> None:
 def _table(file: Path) -> dict[str, Any]:
     table = read_json(file, most=LARGEST)
     if not isinstance(table, dict):
-        raise FolderError(f"{file}: a table is expected; it holds a {type(table).__name__}")
+        raise FolderError(f"{file}: expected a table, got {type(table).__name__}")
     return table
 
 
 def read_rows(file: Path, kind: type[T]) -> tuple[T, ...]:
-    """The rows of a file that has one an epoch; none where the file is missing.
+    """The rows of a file with one per epoch; none if the file is missing.
 
     Raises: FolderError with the line and the key.
     """
@@ -202,13 +202,13 @@ def read_rows(file: Path, kind: type[T]) -> tuple[T, ...]:
 def _images(value: object) -> Images:
     if isinstance(value, str):
         return value
-    if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
-        return tuple((str(part), each) for part, each in value.items())
+    if isinstance(value, dict) and all(isinstance(digest, str) for digest in value.values()):
+        return tuple((str(part), digest) for part, digest in value.items())
     raise BlueprintError("images: a digest is expected, or one for each part by its name")
 
 
 def _predictions(file: Path, classes: tuple[str, ...]) -> tuple[Guess, ...] | None:
-    """The answers to the test images; classes without the marks that they have in the file alone.
+    """The predictions for the test images, with class names as in experiment.json: the file escapes some.
 
     Raises: FolderError
     """
@@ -221,15 +221,15 @@ def _predictions(file: Path, classes: tuple[str, ...]) -> tuple[Guess, ...] | No
 
     try:
         rows = csv.DictReader(StringIO(text(file), newline=""))
-        found = tuple(
+        guesses = tuple(
             Guess(row["id"], plain(row["true"]), plain(row["predicted"]), float(row["probability"])) for row in rows
         )
     except OSError as error:
         raise FolderError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
     except (ValueError, csv.Error, KeyError, TypeError):
         raise FolderError(f"{file} does not hold predictions") from None
-    strange = next((each for each in found if not 0 <= each.probability <= 1), None)
-    if strange or not found:
+    strange = next((guess for guess in guesses if not 0 <= guess.probability <= 1), None)
+    if strange or not guesses:
         reason = f"a probability of {strange.probability:g} of image {quoted(strange.image)}" if strange else "no rows"
         raise FolderError(f"{file} does not hold predictions: it has {reason}")
-    return found
+    return guesses

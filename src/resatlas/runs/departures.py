@@ -1,13 +1,13 @@
-"""What a training did otherwise than its user would assume, counted; results.json has it under `departures`."""
+"""Counts of what a training did differently from its recipe; `departures` in results.json."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 AMENDED = "amended.json"
-"""The file of a run that has what changed after it began."""
+"""The file with the changes of a run after its start."""
 
 UNREADABLE = "unreadable.json"
-"""The file of a run that lists the images that could not be read."""
+"""The file with the unreadable images of a run."""
 
 MOST_NAMED = 5
 """Classes that a sentence names."""
@@ -48,33 +48,36 @@ class Departures:
     overflows: int = 0
 
 
-def sentences(found: Departures) -> Iterator[str]:
-    """A sentence for everything that is counted."""
-    if found.unreadable_images.train:
-        times = f"{found.substituted_images:,} times" if found.substituted_images != 1 else "once"
-        what = _counted(found.unreadable_images.train, "training image")
-        yield f"{what} cannot be read; other images of the class replaced them {times} ({UNREADABLE})"
-    elif found.substituted_images:
-        yield f"images that cannot be read were substituted {_counted(found.substituted_images, 'time')}"
-    for kind, count in (("validation", found.unreadable_images.validation), ("test", found.unreadable_images.test)):
+def sentences(departures: Departures) -> Iterator[str]:
+    """A sentence for every count above 0."""
+    if departures.unreadable_images.train:
+        times = f"{departures.substituted_images:,} times" if departures.substituted_images != 1 else "once"
+        images = _counted(departures.unreadable_images.train, "training image")
+        yield f"{images} cannot be read; other images of the class replaced them {times} ({UNREADABLE})"
+    elif departures.substituted_images:
+        yield f"images that cannot be read were substituted {_counted(departures.substituted_images, 'time')}"
+    for kind, count in (
+        ("validation", departures.unreadable_images.validation),
+        ("test", departures.unreadable_images.test),
+    ):
         if count:
-            what = _counted(count, f"{kind} image")
-            yield f"{what} cannot be read and {'is' if count == 1 else 'are'} left out of the test ({UNREADABLE})"
-    if found.mended_images:
-        yield f"{_counted(found.mended_images, 'image')} became readable during the training ({AMENDED})"
-    if found.left_over_images:
+            images = _counted(count, f"{kind} image")
+            yield f"{images} cannot be read and {'is' if count == 1 else 'are'} left out of the test ({UNREADABLE})"
+    if departures.mended_images:
+        yield f"{_counted(departures.mended_images, 'image')} became readable during the training ({AMENDED})"
+    if departures.left_over_images:
         yield (
-            f"{_counted(found.left_over_images, 'image')} left over in every epoch, others each time: the last batch "
-            "would be smaller"
+            f"{_counted(departures.left_over_images, 'image')} left over in every epoch, others each time: the last "
+            "batch would be smaller"
         )
-    for kind, classes in vars(found.classes_without_images).items():
+    for kind, classes in vars(departures.classes_without_images).items():
         if classes:
             more = f" and {len(classes) - MOST_NAMED:,} more" if len(classes) > MOST_NAMED else ""
             yield f"{kind} has no images of {_counted(len(classes), 'class')}: {', '.join(classes[:MOST_NAMED])}{more}"
-    if found.skipped_steps:
-        yield f"{_counted(found.skipped_steps, 'step')} skipped: the loss or a gradient was not finite"
-    if found.overflows:
-        yield f"{_counted(found.overflows, 'update')} skipped: gradients overflowed in fp16"
+    if departures.skipped_steps:
+        yield f"{_counted(departures.skipped_steps, 'step')} skipped: the loss or a gradient was not finite"
+    if departures.overflows:
+        yield f"{_counted(departures.overflows, 'update')} skipped: gradients overflowed in fp16"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""What the results of a run follow from, held against them: the plan, the rows of its epochs, its predictions."""
+"""The results of a run checked against their sources: the plan, the rows of its epochs, its predictions."""
 
 import math
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ NEAR = 1e-9
 
 
 Pair = tuple[str, Any, Any, str]
-"""A key of the results, its value, the value that follows from elsewhere, and from what."""
+"""A key of the results, its value, the value derived from its source, and the source."""
 
 
 def check_derived(run: RunRecord) -> None:
-    """Refuse results that do not follow from the other files of their run, as far as they follow from any.
+    """Refuse results that contradict the other files of their run.
 
     Raises: FolderError with the key and both values.
     """
-    for key, said, found, source in _pairs(run):
-        same = math.isclose(said, found, rel_tol=NEAR) if isinstance(said, float) else said == found
+    for key, value, derived, source in _pairs(run):
+        same = math.isclose(value, derived, rel_tol=NEAR) if isinstance(value, float) else value == derived
         if not same:
-            raise FolderError(f"{run.folder / RESULTS}: {key} is {said}, but {source} gives {found}")
+            raise FolderError(f"{run.folder / RESULTS}: {key} is {value}, but {source} gives {derived}")
 
 
 def _pairs(run: RunRecord) -> Iterator[Pair]:

@@ -1,4 +1,4 @@
-"""Where a run took place: versions, machine, command."""
+"""The environment of a run: versions, machine, command."""
 
 import os
 import platform
@@ -9,36 +9,36 @@ from typing import Any
 PACKAGES = ("resatlas", "torch", "torchvision", "numpy", "scikit-learn", "safetensors")
 
 WAITING = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
-"""How a user says how threads of OpenMP wait."""
+"""Variables with which a user chooses how threads of OpenMP wait."""
 
 LAUNCHED = "resatlas-"
-"""How the name of a world begins that resatlas itself has started."""
+"""The prefix of the name of a process group that `--processes` starts."""
 
 
 def processes() -> int:
-    """How many processes train together, as torchrun tells each of them; 1 without it."""
+    """The world size, as torchrun sets it; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def leading() -> bool:
-    """Whether this process writes and speaks for all that train together."""
+    """Whether this process is rank 0, which writes files and messages."""
     return processes() == 1 or os.environ.get("RANK") == "0"
 
 
 def launched() -> bool:
-    """Whether `--processes` started this process: its launcher then tells which of them was lost."""
+    """Whether `--processes` started this process: then the launcher reports a lost rank."""
     return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(LAUNCHED)
 
 
 def local_processes() -> int:
-    """How many of them are on this machine; 1 without torchrun."""
+    """The number of processes on this machine; 1 without torchrun."""
     return max(int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
 
 
 def wait_asleep() -> None:
     """Let threads of OpenMP that have no work sleep instead of keeping a core busy, unless the user chose otherwise.
 
-    It counts for what imports torch later, processes of this one included. A sleeping thread takes longer to start, a
+    It takes effect when torch is imported later, in child processes too. A sleeping thread takes longer to start, a
     busy one takes the core from the thread that it waits for, where other processes need cores too: docs/log.md.
     """
     if not WAITING & os.environ.keys():
@@ -46,24 +46,24 @@ def wait_asleep() -> None:
 
 
 def restarts() -> int:
-    """How often torchrun started these processes again, after one of them was lost."""
+    """The number of restarts by torchrun after a lost rank."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def shutdown_grace() -> float:
-    """Seconds that torchrun leaves its processes to end after a signal, before it kills them; endless without it."""
+    """Seconds that torchrun waits after a signal before it kills its processes; infinite without torchrun."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return float("inf")
     return float(os.environ.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "30"))
 
 
 def local_rank() -> int:
-    """Which of the processes on this machine this is, as torchrun tells each of them; 0 without it."""
+    """The local rank, as torchrun sets it; 0 without torchrun."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine and command, without importing anything that they are about."""
+    """Versions, machine and command, without importing the packages."""
     return {
         "python": platform.python_version(),
         "packages": {name: installed_version(name) for name in PACKAGES},
@@ -84,17 +84,17 @@ def installed_version(package: str) -> str | None:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
-    return _told("model name") or platform.processor() or platform.machine()
+    """The name of the processor, if the system reports it."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def processor_flags() -> frozenset[str]:
-    """What the processor can do, in the system's words; empty where it does not tell."""
-    return frozenset((_told("flags") or _told("Features")).split())
+    """The flags of the processor as the system reports them; empty if it does not."""
+    return frozenset((_cpuinfo("flags") or _cpuinfo("Features")).split())
 
 
-def _told(key: str) -> str:
-    """What /proc/cpuinfo says of the first core, or nothing."""
+def _cpuinfo(key: str) -> str:
+    """The entry of /proc/cpuinfo for the first core, or ""."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - a system file
             for line in lines:

@@ -30,7 +30,7 @@ Compiled = Literal["nothing", "units"]
 class TrainedWeights:
     """The weights that a training starts from: a file, and the sha256 that it must have.
 
-    `which` are taken, where the file holds the raw weights and their average.
+    `which` selects, if the file contains the raw weights and their average.
     """
 
     file: str
@@ -43,7 +43,7 @@ class Experiment:
     """What is trained, on what, how, and from which seed.
 
     `design` and `data` are texts as the command line takes them. What changes the last bits of a result is chosen once
-    and kept by every resume: `precision` is the recipe's, None where the machine on which a run begins still has to
+    and kept on every resume: `precision` is the recipe's, None where the machine on which a run begins still has to
     choose it; `layout` is that of maps in memory; `compiled` is what of the network torch.compile makes. `unreadable`
     is what happens at an image that cannot be read: the end, or another of its class in its place and a test without
     it; `nonfinite` at a step whose loss or gradient is no number: the end, or the next step, without an update.
@@ -65,7 +65,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         if not isinstance(self.recipe, Recipe):
-            raise UsageError(f"an experiment takes a Recipe, as from recipes.catalog.resolve; {self.recipe!r} is none")
+            raise UsageError(f"an experiment takes a Recipe, as from recipes.catalog.resolve; got {self.recipe!r}")
         # one design has one name in all runs
         object.__setattr__(self, "design", designs.canonical(self.design))
         if self.own is None:
@@ -123,19 +123,19 @@ def folder_name(text: str) -> str:
 def distinct_name(text: str) -> str:
     """The text as part of a folder's name, with a digest where another path or a word of other letters has the same.
 
-    Names with knobs, as in digits:size=16, are told by their other characters alone and have none.
+    Names with knobs, as in digits:size=16, differ in their other characters and need no digest.
     """
     name = folder_name(text)
     return name if _KNOWN.fullmatch(text) else f"{name}-{short_digest(text)}"
 
 
 def default_folder(experiment: Experiment) -> Path:
-    """Where a run goes that is not told where: runs/ and its name, with a digest of what a design file describes."""
+    """The default folder of a run: runs/ and its name; for an own design with a digest of the blueprint."""
     if not experiment.design.endswith(".toml") and experiment.own is None:
         return Path("runs") / experiment.run_name
     try:
         content = json.dumps(encode(experiment.entry.blueprint), sort_keys=True)
-    except ResatlasError:  # which whoever trains it is told
+    except ResatlasError:  # training reports it
         content = ""
     design = f"{distinct_name(experiment.design)}-{short_digest(content)}"
     recipe = folder_name(experiment.recipe.name)
@@ -158,7 +158,7 @@ def to_json(experiment: Experiment) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> Experiment:
-    """The experiment that `to_json` wrote; other keys of the file are passed over.
+    """The experiment that `to_json` wrote; other keys of the file are ignored.
 
     Raises: UsageError if the data are not those of an experiment of a readable schema.
     """
@@ -166,17 +166,17 @@ def from_json(data: Mapping[str, Any]) -> Experiment:
         raise UsageError(f"an experiment {fault}")
     if data["schema"] == 1:
         data = _migrated(data)
-    known = Experiment.__dataclass_fields__
-    return decode(Experiment, {key: value for key, value in data.items() if key in known}, where="experiment")
+    own = Experiment.__dataclass_fields__
+    return decode(Experiment, {key: value for key, value in data.items() if key in own}, where="experiment")
 
 
-def schema_fault(found: object) -> str | None:
-    """Why a file of that schema cannot be read, if it cannot, said of what it describes."""
-    known = type(found) is int
-    if known and found in READABLE:
+def schema_fault(schema: object) -> str | None:
+    """Why a file of that schema cannot be read, as the predicate of a sentence; None if it can."""
+    numbered = type(schema) is int
+    if numbered and schema in READABLE:
         return None
-    what = "was written by a later version of resatlas" if known and found > SCHEMA else "cannot be read"
-    return f"of schema {str(found)[:20]} {what}; this version reads {' and '.join(map(str, READABLE))}"
+    fault = "was written by a later version of resatlas" if numbered and schema > SCHEMA else "cannot be read"
+    return f"of schema {str(schema)[:20]} {fault}; this version reads {' and '.join(map(str, READABLE))}"
 
 
 def _migrated(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -192,11 +192,11 @@ def _migrated(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def digest(experiment: Experiment) -> str:
-    """A hash that two experiments share only if they are equal."""
+    """A hash of the experiment: equal for equal experiments only."""
     return digest_as_written(to_json(experiment))
 
 
 def digest_as_written(data: Mapping[str, Any]) -> str:
-    """The digest of an experiment by its file, in the schema in which that was written."""
+    """The digest of an experiment from its file, in the schema of that file."""
     own = {key: value for key, value in data.items() if key == "schema" or key in Experiment.__dataclass_fields__}
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()

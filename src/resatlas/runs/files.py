@@ -1,4 +1,4 @@
-"""All writing in run folders, and of other files that are replaced in one step; and how their texts are read.
+"""Atomic writing of files in run folders and elsewhere, and reading of their JSON.
 
 Whatever a crash interrupts, the old file or the new one is there, never half of it. A new file begins as a draft of a
 random name, made by this process alone. `within` is the folder inside which a file has to be a real one: no link on the
@@ -26,7 +26,7 @@ from resatlas.errors import FolderError, quoted
 from resatlas.values.reading import MOST, content, opened
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{16}\.draft|\.[a-z]+\.[a-z]+\.\d+", re.DOTALL)
-"""A file in the making: a point, its name, random digits; in earlier versions the process that made it."""
+"""The name of a draft: a dot, the name, random digits; in earlier versions the id of its process."""
 
 LONGEST_NAME = 120
 """Bytes of a file's name that its draft repeats: with what is added, a file system still takes it."""
@@ -173,19 +173,19 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(cast("io.BufferedReader", source), "sha256").hexdigest()
 
 
-def read_json(file: Path, *, most: int = MOST) -> Any:  # noqa: ANN401 - JSON is what JSON is
+def read_json(file: Path, *, most: int = MOST) -> Any:  # noqa: ANN401 - any JSON value
     """The value of a JSON file of at most `most` bytes.
 
-    Raises: FolderError if it is missing, no regular file, too large, not JSON, or says something twice.
+    Raises: FolderError if it is missing, not a regular file, too large, not JSON, or has a key twice.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        table: dict[str, Any] = {}
         for key, value in pairs:
-            if key in found:
+            if key in table:
                 raise FolderError(f"{file}: key {quoted(key)} is given twice")
-            found[key] = value
-        return found
+            table[key] = value
+        return table
 
     try:
         return json.loads(content(file, most=most).decode("utf-8"), object_pairs_hook=once)
@@ -196,7 +196,7 @@ def read_json(file: Path, *, most: int = MOST) -> Any:  # noqa: ANN401 - JSON is
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file of JSON lines; a last line that was cut off before its end is passed over.
+    """The rows of a file of JSON lines; an incomplete last line is ignored.
 
     Raises: FolderError if it is no regular file, no text, or a whole line is no row.
     """
@@ -208,7 +208,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
         if isinstance(row, dict):
             yield row
         elif line.endswith("\n"):
-            raise FolderError(f"{file}: line {number} is no row of JSON")
+            raise FolderError(f"{file}: line {number} is not a row of JSON")
 
 
 def lines_of(file: Path) -> list[str]:

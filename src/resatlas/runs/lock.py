@@ -17,7 +17,7 @@ OWNER = ".owner.json"
 """The file that says who holds the lock; a crash leaves it there, and the next one replaces it."""
 
 LINGERING = 15.0
-"""Seconds that what a killed process has started may outlive it and hold its lock."""
+"""Seconds that child processes of a killed process may outlive it and keep its lock."""
 
 
 @contextmanager
@@ -59,19 +59,19 @@ def _take(handle: int, folder: Path) -> None:
 
 
 def _sign(folder: Path) -> None:
-    """Say who holds the lock; where that cannot be written, what is written next will say why."""
+    """Record the holder of the lock. An error is ignored here: the next write of the run reports it."""
     since = datetime.now(tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     with suppress(OSError, FolderError):
         write_json(folder / OWNER, {"pid": os.getpid(), "host": socket.gethostname(), "since": since}, within=folder)
 
 
 def _owner(folder: Path) -> dict[str, Any]:
-    """What the holder has written, empty where it has not yet."""
+    """The record of the lock's holder; empty before it is written."""
     try:
-        found = read_json(folder / OWNER)
+        owner = read_json(folder / OWNER)
     except FolderError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return owner if isinstance(owner, dict) else {}
 
 
 def alive(pid: int) -> bool:
@@ -80,6 +80,6 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # somebody else's
+    except OSError:  # a process of another user
         return True
     return True

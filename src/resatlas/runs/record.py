@@ -1,4 +1,4 @@
-"""A run as its readers know it: what its files say, as frozen values that check themselves."""
+"""The contents of a run's files, as frozen values that check themselves."""
 
 import hashlib
 import json
@@ -24,10 +24,10 @@ Images = str | tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
-    """What experiment.json says of a run: what is trained, on what, and the plan of its network.
+    """The contents of experiment.json: the experiment, its data and the plan of its network.
 
-    `digest` is what its checkpoints know it by: that of its experiment as it was written down. `departures` are what is
-    done otherwise than the recipe says, `note` is what the data set says of its figures.
+    `digest` is what its checkpoints know it by: that of its experiment as it was written down. `departures` are the
+    differences from the recipe, `note` is the caveat of the data set.
     """
 
     folder: Path
@@ -43,7 +43,7 @@ class Beginning:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """The answers to the images of one part: mean cross-entropy, how many are wrong in percent, of how many."""
+    """The measures on one part: mean cross-entropy, top-1 error in percent, number of images."""
 
     loss: float
     error_percent: float
@@ -60,10 +60,10 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What results.json says of a finished run.
+    """The contents of results.json of a finished run.
 
-    `train` are the means over the last epoch's batches, `train_evaluated` the answers of the finished network to clean
-    training images; None where an earlier version did not write them.
+    `train` are the means over the last epoch's batches, `train_evaluated` the measures of the finished network on
+    training images without augmentation; None where an earlier version did not write them.
     """
 
     design: str
@@ -91,7 +91,7 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRow:
-    """A row of metrics.jsonl: what was measured in and after an epoch; it has no clock."""
+    """A row of metrics.jsonl: the measures of an epoch, without times, so that a resume reproduces it."""
 
     epoch: int
     step: int
@@ -125,7 +125,7 @@ class TimingRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Where a run took place: what env.json says. `entries` are all its values but the command, as text, in order."""
+    """The contents of env.json. `entries` are all its values but the command, as text, in order."""
 
     processor: str
     cores: str
@@ -135,13 +135,13 @@ class Environment:
     entries: tuple[tuple[str, str], ...]
 
     def version(self, package: str) -> str:
-        """The version of a package, empty where it is not said."""
+        """The version of a package, empty if unknown."""
         return dict(self.packages).get(package, "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatusRecord:
-    """What status.json says: how the run stands, and which process said so; `error` is the kind that ended it."""
+    """The contents of status.json: the status, the process that wrote it, the class of the error that ended the run."""
 
     status: Status
     pid: int | None = None
@@ -151,7 +151,7 @@ class StatusRecord:
 
 
 class Guess(NamedTuple):
-    """A test image by its id, its class, the class that it was taken for, and how sure the network was."""
+    """The prediction for a test image: its id, its class, the predicted class and its probability."""
 
     image: str
     true: str
@@ -161,9 +161,9 @@ class Guess(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunRecord:
-    """A run, read once. `results` and what they say are None before its end; `predictions` are None without a file.
+    """A run, read once. `results` are None before its end; `predictions` are None without a file.
 
-    `written` is results.json as it stands, for output; `seal` is what SEAL.json says, None where there is none.
+    `written` is results.json unchanged, for output; `seal` is the content of SEAL.json, None without one.
     """
 
     beginning: Beginning
@@ -248,7 +248,7 @@ def _check_numbers(row: object) -> None:
 
     Raises: BlueprintError with its key.
     """
-    for each in fields(row):  # type: ignore[arg-type]
-        value = getattr(row, each.name)
+    for own in fields(row):  # type: ignore[arg-type]
+        value = getattr(row, own.name)
         if isinstance(value, int | float) and not (math.isfinite(value) and value >= 0):
-            raise BlueprintError(f"{each.name} is a finite number from 0; {value:g} is not")
+            raise BlueprintError(f"{own.name} is a finite number from 0; got {value:g}")

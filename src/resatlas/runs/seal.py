@@ -1,6 +1,6 @@
 """The seal of a finished run: size and sha256 of each of its files, written last and checked by every reader.
 
-A seal finds damage and slips. It does not find malice: whoever can write in the folder can seal it again.
+A seal detects damage and mistakes, not malice: anyone who can write in the folder can seal it again.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Sealed:
 
 
 def write_seal(folder: Path, *, checkpoint: str, manifest: Path) -> None:
-    """Seal a run whose files are all written; its last checkpoint has this name, and this manifest."""
+    """Seal a run after its last file; `checkpoint` and `manifest` are those of its last checkpoint."""
     present = [folder / name for name in SEALED if (folder / name).exists()]
     data = {
         "schema": SCHEMA,
@@ -61,7 +61,7 @@ def write_seal(folder: Path, *, checkpoint: str, manifest: Path) -> None:
 
 
 def check_seal(folder: Path) -> Sealed | None:
-    """The seal of a run whose files are those that it names; None where there is no seal.
+    """The seal of a run, after a check of its files; None without a seal.
 
     Raises: FolderError with the file that was changed, is missing or was added.
     """
@@ -77,12 +77,12 @@ def check_seal(folder: Path) -> Sealed | None:
             raise FolderError(f"{folder / name} was added after the run ended: {SEAL} does not name it")
     for name, entry in entries.items():
         if name not in SEALED:
-            raise FolderError(f"{file}: it names {name[:40]}, which no run has")
+            raise FolderError(f"{file}: it names {name[:40]}, which is not a file of a run")
         try:
-            found = sha256_of(folder / name)
+            digest = sha256_of(folder / name)
         except OSError as error:
             raise FolderError(f"{folder / name}: {(error.strerror or 'cannot be read').lower()}") from None
-        if found != entry.sha256:
+        if digest != entry.sha256:
             raise FolderError(f"{folder / name} was changed after the run ended: its sha256 is not that of {SEAL}")
     return seal
 
@@ -100,7 +100,7 @@ def _read(file: Path) -> Sealed:
         ):
             raise BlueprintError('a seal has "files" and "checkpoint"')
         return Sealed(
-            files=tuple(decode(Entry, {"name": name, **each}, where=name) for name, each in files.items()),
+            files=tuple(decode(Entry, {"name": name, **entry}, where=name) for name, entry in files.items()),
             checkpoint=decode(str, last.get("name"), where="checkpoint.name"),
             manifest=decode(str, last.get("sha256"), where="checkpoint.sha256"),
         )

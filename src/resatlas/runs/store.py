@@ -1,4 +1,4 @@
-"""A run while it is trained: how its folder is begun, locked, written to and found again."""
+"""A run during training: starting, locking, writing and finding its folder."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ ROWS = (METRICS, TIMING)
 
 @dataclass(frozen=True)
 class Run:
-    """One training on disk, by its folder: what the process that trains it writes."""
+    """A run on disk, by its folder, as the training process writes it."""
 
     folder: Path
 
@@ -47,21 +47,21 @@ class Run:
 
     @property
     def concluded(self) -> bool:
-        """Whether nothing is left to do: its status says so, which is written after its results and their seal."""
+        """Whether the run is complete: its status, written after results and seal, is finished."""
         if not self.finished:
             return False
         status = read_status(self.folder)
         return status is None or status.status == "finished"
 
     def beginning(self) -> Beginning:
-        """What it was begun as.
+        """The start of the run.
 
         Raises: FolderError
         """
         return read_beginning(self.folder)
 
     def record(self) -> RunRecord:
-        """All that its files say now.
+        """The contents of its files.
 
         Raises: FolderError
         """
@@ -94,19 +94,19 @@ class Run:
 
         Raises: CheckpointError with the file.
         """
-        found = self.rows(epochs)
+        digests = self.rows(epochs)
         if sealed is None:  # of an earlier version: they are decoded at least
             read_rows(self.folder / METRICS, EpochRow)
             read_rows(self.folder / TIMING, TimingRow)
         for name in ROWS if sealed else ():
-            if sealed and sealed.get(name) != found[name]:
+            if sealed and sealed.get(name) != digests[name]:
                 raise CheckpointError(
                     f"{self.folder / name} was changed: its first {epochs} rows are not those of the checkpoint; put "
                     "the file back as it was, or train in another folder with --out"
                 )
 
     def cut_back(self, epochs: int) -> None:
-        """Forget the rows after a number of finished epochs, as a resume from there does.
+        """Remove the rows after a number of finished epochs, for a resume from there.
 
         Raises: CheckpointError if a file has fewer rows.
         """
@@ -126,27 +126,27 @@ class Run:
         return lines
 
     def settle(self) -> None:
-        """Make what a begun run still lacks: its environment and the folder of its checkpoints."""
+        """Create env.json and the folder of checkpoints if they are missing."""
         make_folder(self.checkpoints, within=self.folder)
         if not (self.folder / ENVIRONMENT).exists():
             write_json(self.folder / ENVIRONMENT, environment(), within=self.folder)
 
-    def record_execution(self, how: dict[str, Any]) -> None:
-        """Say in env.json how it is carried out from its last start on.
+    def record_execution(self, execution: dict[str, Any]) -> None:
+        """Store the execution of the last start in env.json.
 
-        Raises: FolderError if env.json holds something else than a table.
+        Raises: FolderError if env.json is not a table.
         """
         file = self.folder / ENVIRONMENT
-        told = read_json(file)
-        if not isinstance(told, dict):
-            raise FolderError(f"{file}: a table is expected; it holds a {type(told).__name__}")
-        write_json(file, {**told, "execution": how}, within=self.folder)
+        entries = read_json(file)
+        if not isinstance(entries, dict):
+            raise FolderError(f"{file}: expected a table, got {type(entries).__name__}")
+        write_json(file, {**entries, "execution": execution}, within=self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out, for as long as this one lives at most, and remove what a crash left half written.
+        """Hold the lock of the run, at most until this process ends, and remove drafts that a crash left.
 
-        Raises: FolderError with the process that is in.
+        Raises: FolderError with the process that holds the lock.
         """
         with locked(self.folder):
             sweep(self.folder)
@@ -167,7 +167,7 @@ def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> R
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with run.locked():
-            check_free(folder)  # two that begin at once are not mixed
+            check_free(folder)  # again under the lock: another process may have begun here meanwhile
             record = {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)}
             write_json(folder / FIRST, record, within=folder)
         run.settle()
@@ -200,7 +200,7 @@ def check_writable(folder: Path) -> None:
     if "\0" in str(folder):
         raise FolderError(f"{quoted(str(folder))} cannot be made: invalid path (null character)")
     try:
-        nearest = next(each for each in (folder, *folder.parents) if each.exists())
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
     except OSError as error:
         raise FolderError(f"{quoted(str(folder))} cannot be made: {(error.strerror or str(error)).lower()}") from None
     if not nearest.is_dir():

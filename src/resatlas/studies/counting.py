@@ -13,11 +13,11 @@ from resatlas.runs.record import EpochRow
 from resatlas.runs.store import Run
 
 if TYPE_CHECKING:
-    from resatlas.evaluation.answers import Answers
+    from resatlas.evaluation.logits import Predictions
     from resatlas.training.splits import Splits
 
 
-def counted(run: Run, images: "Splits", *, held_back: "Answers | None", tested: "Answers") -> Departures:
+def counted(run: Run, images: "Splits", *, held_back: "Predictions | None", tested: "Predictions") -> Departures:
     """The departures of a run that has trained to its end, from its files and its answers."""
     begun, rows = run.beginning(), read_rows(run.folder / METRICS, EpochRow)
     mended = {name for change in amendments(run.folder) for name in change.mended}
@@ -40,7 +40,7 @@ def left_over(recipe: Recipe, images: int) -> int:
     return images % recipe.batch if recipe.leftover == "dropped" and images > recipe.batch else 0
 
 
-def _without(classes: Sequence[str], answers: "Answers | None") -> tuple[str, ...]:
+def _without(classes: Sequence[str], answers: "Predictions | None") -> tuple[str, ...]:
     """The classes of which a part had no image to be tested."""
     known = range(len(classes)) if answers is None else set(answers.labels.tolist())
     return tuple(name for k, name in enumerate(classes) if k not in known)

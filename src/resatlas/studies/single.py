@@ -34,7 +34,7 @@ from resatlas.training.threads import computing, threads_of
 
 if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.data.pipeline import Pipeline
-    from resatlas.evaluation.answers import Answers
+    from resatlas.evaluation.logits import Predictions
     from resatlas.evaluation.portions import Portion
     from resatlas.nets.network import Network
     from resatlas.training.distributed import World
@@ -159,7 +159,7 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
                 on_note=watcher.on_note,
             )
 
-        def answered(network: "Network", part: Part, pipeline: "Pipeline" = images.pipeline) -> "Answers":
+        def answered(network: "Network", part: Part, pipeline: "Pipeline" = images.pipeline) -> "Predictions":
             return _answers(network, part, pipeline, world, portion)
 
         state = train(
@@ -199,11 +199,11 @@ def _checkpoint(run: Run, resume: str | None, watcher: "Watcher") -> Path | None
     return found
 
 
-def _answers(network: "Network", part: Part, pipeline: "Pipeline", world: "World", portion: "Portion") -> "Answers":
+def _answers(network: "Network", part: Part, pipeline: "Pipeline", world: "World", portion: "Portion") -> "Predictions":
     """The answers to a part, each image's by one of the processes."""
-    from resatlas.evaluation.answers import answered_together, answers
+    from resatlas.evaluation.logits import predict, predict_together
 
-    return answered_together(part, world, lambda own: answers(network, own, pipeline, portion=portion))
+    return predict_together(part, world, lambda own: predict(network, own, pipeline, portion=portion))
 
 
 def evenly(part: Part, most: int) -> Part:
@@ -215,15 +215,15 @@ def _concluded(
     run: Run,
     prepared: Prepared,
     images: "Splits",
-    learnt: "Answers",
-    held_back: "Answers | None",
-    tested: "Answers",
+    learnt: "Predictions",
+    held_back: "Predictions | None",
+    tested: "Predictions",
 ) -> dict[str, Any]:
     """The results, written.
 
     Raises: NonFiniteError if the test gave no number.
     """
-    from resatlas.evaluation.classification import classification, predictions
+    from resatlas.evaluation.classification import classification, prediction_rows
     from resatlas.evaluation.predictions import write_predictions
     from resatlas.training.loop import finite
 
@@ -234,7 +234,7 @@ def _concluded(
     results["test"] = finite(dict(classification(tested)), of="on the test images")
     results["departures"] = encode(counted(run, images, held_back=held_back, tested=tested))
     names = names_in(images.test)
-    write_predictions(run.folder / PREDICTIONS, predictions(tested), prepared.data.classes, names)
+    write_predictions(run.folder / PREDICTIONS, prediction_rows(tested), prepared.data.classes, names)
     write_json(run.folder / RESULTS, results, within=run.folder)
     finish(run)
     return results

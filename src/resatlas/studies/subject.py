@@ -22,7 +22,7 @@ from resatlas.training.watch import RANK_TIMEOUT
 if TYPE_CHECKING:  # a wrong word is answered before torch is there
     from resatlas.data.normalisation import Normaliser
     from resatlas.data.pipeline import Pipeline
-    from resatlas.evaluation.answers import Answers
+    from resatlas.evaluation.logits import Predictions
     from resatlas.evaluation.portions import Portion
     from resatlas.nets.network import Network
     from resatlas.training.distributed import World
@@ -90,18 +90,20 @@ class Subject:
     said: list[str] = field(default_factory=list)
     """What readers of images and a lack of memory gave to say meanwhile."""
 
-    def answers(self, protocol: Protocol, world: "World", progress: Progress) -> "Answers":
-        """What it answers under a protocol, each image's by one of the processes; the first tells of its share."""
+    def answers(self, protocol: Protocol, world: "World", progress: Progress) -> "Predictions":
+        """Its predictions under a protocol, split among the processes; rank 0 reports the progress of its share."""
         import torch
 
-        from resatlas.evaluation.answers import answered_together, answers, restricted, unheard
+        from resatlas.evaluation.logits import no_progress, predict, predict_together, restricted
 
         share = f" share 1 of {world.size}" if world.size > 1 else ""
-        heard = partial(progress, f"{self.run.folder} {protocol.name}{share}") if world.leads else unheard
-        found = answered_together(
-            self.test, world, lambda own: answers(self.network, own, self.pipeline, protocol.view, heard, self.portion)
+        on_images = partial(progress, f"{self.run.folder} {protocol.name}{share}") if world.leads else no_progress
+        own = predict_together(
+            self.test,
+            world,
+            lambda part: predict(self.network, part, self.pipeline, protocol.view, on_images, self.portion),
         )
-        return restricted(found._replace(labels=torch.tensor(self.labels)[found.labels]), self.columns)
+        return restricted(own._replace(labels=torch.tensor(self.labels)[own.labels]), self.columns)
 
 
 Read = Callable[[str], tuple[DataSet, Parts]]

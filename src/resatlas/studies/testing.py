@@ -25,8 +25,8 @@ from resatlas.training.threads import PASS, computing, threads_of
 if TYPE_CHECKING:  # a wrong word is answered before torch is there
     from contextlib import AbstractContextManager
 
-    from resatlas.evaluation.answers import Answers
     from resatlas.evaluation.confusion import Missed, Taken
+    from resatlas.evaluation.logits import Predictions
     from resatlas.training.distributed import World
 
 Same = Literal["yes", "no", "another test"]
@@ -85,7 +85,7 @@ def ensemble(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Pr
     wanted = _wanted(runs, asked)
     if len(wanted) < 2:
         raise UsageError("an ensemble has two runs or more; one is given")
-    from resatlas.evaluation.answers import mean_answers
+    from resatlas.evaluation.logits import mean_predictions
 
     shared = wanted[0][1]
     found = []
@@ -93,7 +93,7 @@ def ensemble(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Pr
         subjects = [subject for subject, _ in _subjects([(run, shared) for run, _ in wanted], asked, world)]
         _check_alike(subjects)
         for each in shared:
-            given = mean_answers([subject.answers(each, world, progress) for subject in subjects], "softmax")
+            given = mean_predictions([subject.answers(each, world, progress) for subject in subjects], "softmax")
             found.append(world.lead(partial(_told, given, subjects, each, asked)))
     return found
 
@@ -159,13 +159,13 @@ def _images(subject: Subject) -> str:
     return subject.identity or datasets.separated(subject.data.name)[0]
 
 
-def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> Tested:
+def _told(given: "Predictions", subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> Tested:
     """The measures of answers, and their file written.
 
     Raises: NonFiniteError if a measure is no number.
     """
     from resatlas.evaluation.calibration import calibration
-    from resatlas.evaluation.classification import classification, predictions
+    from resatlas.evaluation.classification import classification, prediction_rows
     from resatlas.evaluation.confusion import confusion, missed, taken
     from resatlas.evaluation.predictions import write_predictions
     from resatlas.evaluation.ranking import top5
@@ -192,7 +192,7 @@ def _told(given: "Answers", subjects: Sequence[Subject], protocol: Protocol, ask
         names = first.test.files if isinstance(first.test, ImageFiles) else ()
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_predictions(file, predictions(given), first.classes, names)
+            write_predictions(file, prediction_rows(given), first.classes, names)
         except (OSError, FolderError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             notes.append(f"no file is written: {file.parent} cannot be written ({reason}); --out gives another folder")

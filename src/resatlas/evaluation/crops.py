@@ -1,4 +1,4 @@
-"""What a view shows of an image: crops of its pixels, pass by pass, and how they are normalised."""
+"""The crops of an image that a view tests, pass by pass, and their normalisation."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,63 +20,67 @@ Crops = UInt8[Tensor, "m c h2 w2"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Showing:
-    """One pass over the images: what is shown of each, m crops at once.
+class Cropping:
+    """One pass over the images: a function that cuts m crops of an image.
 
-    `values` is how many pixels that is, None where it differs from image to image.
+    `pixels` is the number of pixels of the m crops, None if it differs from image to image.
     """
 
-    make: Callable[[Pixels], Crops]
-    values: int | None
+    crop: Callable[[Pixels], Crops]
+    pixels: int | None
 
 
-def showings(view: View, part: Part) -> Iterator[Showing]:
-    """The passes over a part that a view takes; images in memory are shown whole."""
-    size, images = part.shape.height, part.shape.height * part.shape.width
+def croppings_of(view: View, part: Part) -> Iterator[Cropping]:
+    """The passes that a view makes over a part; images in memory are not cropped."""
+    size = part.shape.height
     if not isinstance(part, ImageFiles):
-        yield Showing(make=whole if isinstance(view, Centre) else _mirrored(whole), values=images * 2)
+        area = size * part.shape.width
+        yield Cropping(crop=whole if isinstance(view, Centre) else _mirrored(whole), pixels=2 * area)
         return
     match view:
         case Centre(shorter=shorter, scale=scale):
-            crop = pixels(scale, size)
-            yield Showing(make=_centred(shorter, crop), values=crop**2)
+            side = pixels(scale, size)
+            yield Cropping(crop=_centred(shorter, side), pixels=side**2)
         case Flips(shorter=shorter, scale=scale):
-            crop = pixels(scale, size)
-            yield Showing(make=_mirrored(_centred(shorter, crop)), values=2 * crop**2)
+            side = pixels(scale, size)
+            yield Cropping(crop=_mirrored(_centred(shorter, side)), pixels=2 * side**2)
         case TenCrops(shorter=shorter):
-            yield Showing(make=_mirrored(_five(pixels(shorter, size), size)), values=10 * size**2)
+            yield Cropping(crop=_mirrored(_five(pixels(shorter, size), size)), pixels=10 * size**2)
         case MultiScale(shorter=sides, flips=flips):
             for share in sides:
-                make = _scaled(pixels(share, size))
-                yield Showing(make=make if flips == "without" else _mirrored(make), values=None)
+                crop = _scaled(pixels(share, size))
+                yield Cropping(crop=crop if flips == "without" else _mirrored(crop), pixels=None)
         case _:
             assert_never(view)
 
 
-def averaged(view: View) -> MeanOf:
-    """What is averaged over the crops of a view; a single one is left as it is."""
+def mean_of_crops(view: View) -> MeanOf:
+    """The quantity averaged over the crops of a view; a centre view has a single crop."""
     return "logits" if isinstance(view, Centre) else view.mean_of
 
 
 def whole(image: Pixels) -> Crops:
-    """The image itself, the only one of its crops."""
+    """The whole image as its only crop."""
     return image[None]
 
 
 def scaled(image: Pixels, side: int) -> UInt8[Tensor, "c h2 w2"]:
-    """The whole image with that shorter side, antialiased bilinear; of a long strip the middle, LONG times as long."""
+    """The image resized to that shorter side, antialiased bilinear; of a strip beyond LONG : 1 its middle LONG : 1.
+
+    The bound keeps memory bounded: a strip of 50 : 1 at the largest scale would take gigabytes.
+    """
     from torchvision.transforms.v2 import functional as V
 
     h, w = image.shape[1:]
     most = LONG * min(h, w)
     top, left = (max(length - most, 0) // 2 for length in (h, w))
-    shown = image[:, top : top + most, left : left + most]
-    h, w = shown.shape[1:]
-    return V.resize(shown, [side * h // min(h, w), side * w // min(h, w)], antialias=True)
+    middle = image[:, top : top + most, left : left + most]
+    h, w = middle.shape[1:]
+    return V.resize(middle, [side * h // min(h, w), side * w // min(h, w)], antialias=True)
 
 
 def five_crops(image: Pixels, side: int, size: int) -> Crops:
-    """Top left, top right, bottom left, bottom right and centre, after the shorter side has become `side`."""
+    """Top left, top right, bottom left, bottom right and centre, after resizing the shorter side to `side`."""
     h, w = image.shape[1:]
     sides = height, width = (side * h // min(h, w), side * w // min(h, w))
     down, right = height - size, width - size
@@ -88,11 +92,12 @@ def five_crops(image: Pixels, side: int, size: int) -> Crops:
 
 
 def normalised_as(crops: Crops, by: Normaliser, part: Part) -> Float[Tensor, "m c h2 w2"]:
-    """The crops as the network takes them; at another size than the part's a mean image is its mean in each channel.
+    """The normalised crops; at another size than the part's, a mean image is replaced by its mean in each channel.
 
-    Raises: UsageError if they are whitened, which no other size can be.
+    Raises: UsageError for a whitening, whose matrix fits one size.
     """
-    return normalised(unit(crops), by if tuple(crops.shape[2:]) == tuple(part.shape[1:]) else _of_any_size(by, part))
+    same_size = tuple(crops.shape[2:]) == tuple(part.shape[1:])
+    return normalised(unit(crops), by if same_size else _of_any_size(by, part))
 
 
 def _of_any_size(by: Normaliser, part: Part) -> Normaliser:
@@ -100,7 +105,7 @@ def _of_any_size(by: Normaliser, part: Part) -> Normaliser:
         case Affine(mean=mean, std=std):
             return Affine(mean=mean.mean(dim=(1, 2), keepdim=True), std=std.mean(dim=(1, 2), keepdim=True))
         case Whitening():
-            raise UsageError(f"the run whitens images of {part.shape}, and no others; choose centre or flips")
+            raise UsageError(f"the whitening of this run fits images of {part.shape} only; choose centre or flips")
         case _:
             assert_never(by)
 
