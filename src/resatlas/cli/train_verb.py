@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from resatlas.arch.codec import decode
 from resatlas.arch.text import aligned
 from resatlas.cli import launching
 from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
@@ -28,6 +27,7 @@ from resatlas.studies.single import SAVE_EVERY, carry_out, prepare
 from resatlas.training.execution import Device, Execution, Log
 from resatlas.training.leaving_out import CAP
 from resatlas.training.logs import logs_here
+from resatlas.values.codec import decode
 from resatlas.values.weights import Which
 
 SETTINGS: Mapping[str, str] = {"--lr": "schedule.peak", "--batch": "batch", "--precision": "precision"}

@@ -9,13 +9,13 @@ from typing import Any, get_type_hints
 
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.blueprint_file import read_blueprint
-from resatlas.arch.codec import decode_text
 from resatlas.arch.expand import expand
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.designs import aliases, dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
 from resatlas.designs.setting import TASKS, Design
 from resatlas.errors import BlueprintError, DesignError, UnknownName, quoted, unknown
+from resatlas.values.codec import decode_text
 
 FAMILIES: Mapping[str, type[Any]] = {
     design.family: design

@@ -8,9 +8,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from resatlas.arch.codec import decode
 from resatlas.designs.alike import names_of
 from resatlas.designs.catalog import Entry
+from resatlas.values.codec import decode
 
 Quantity = Literal["parameters", "multiply_adds", "depth", "width"]
 

@@ -8,9 +8,9 @@ from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 
-from resatlas.arch.codec import decode
 from resatlas.designs.alike import alike
 from resatlas.designs.catalog import Entry, resolve
+from resatlas.values.codec import decode
 
 
 @dataclass(frozen=True, kw_only=True)

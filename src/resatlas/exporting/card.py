@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from resatlas.arch.markdown import as_table, as_text
 from resatlas.designs.citations import Paper, bibtex
 from resatlas.exporting.config import Config, Figures, Training
 from resatlas.runs.experiment import TrainedWeights
+from resatlas.values.markdown import as_table, as_text
 
 HEAD = ("images", "error, %", "wrong", "of", "loss")
 

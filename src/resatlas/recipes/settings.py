@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from resatlas.arch.codec import decode, decode_text, encode, kind_of
 from resatlas.errors import BlueprintError, RecipeError, UnknownName, unknown
 from resatlas.recipes.recipe import Recipe, with_epochs
+from resatlas.values.codec import decode, decode_text, encode, kind_of
 
 
 @dataclass

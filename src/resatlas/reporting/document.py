@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from resatlas.arch.markdown import as_table, as_text
 from resatlas.arch.text import aligned
 from resatlas.reporting.words import presentable
+from resatlas.values.markdown import as_table, as_text
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from resatlas.arch.codec import decode, encode
 from resatlas.designs import catalog as designs
 from resatlas.errors import CheckpointError, ResatlasError, UsageError
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.runs.files import sha256_of
+from resatlas.values.codec import decode, encode
 from resatlas.values.weights import Which, check_offered
 
 SCHEMA = 2

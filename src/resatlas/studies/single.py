@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resatlas.arch.codec import encode
 from resatlas.arch.cost import cost
 from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan
@@ -33,6 +32,7 @@ from resatlas.studies.own_images import Verify, recorded_failures
 from resatlas.training.execution import AS_USUAL, Execution, determinism, device_of
 from resatlas.training.leaving_out import CAP
 from resatlas.training.threads import computing, threads_of
+from resatlas.values.codec import encode
 
 if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.data.pipeline import Pipeline

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from resatlas.analysis.answer import Cell, Fact, Table, fact_text, head_of, shown, table_text
-from resatlas.arch.markdown import as_table, as_text
 from resatlas.runs.environment import environment
 from resatlas.runs.files import write_json, write_text
 from resatlas.runs.store import check_writable
+from resatlas.values.markdown import as_table, as_text
 
 
 class Shown(NamedTuple):
