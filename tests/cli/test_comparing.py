@@ -39,7 +39,7 @@ def test_a_folder_of_runs_is_compared(capsys: pytest.CaptureFixture[str]) -> Non
     [
         ("table", "Runs: test error on digits:size=16\n"),
         ("markdown", "## Runs: test error on digits:size=16\n"),
-        ("latex", r"\subsection*{Runs: test error on digits:size=16}"),
+        ("latex", "% in the preamble: \\usepackage{booktabs}\n\n" r"\subsection*{Runs: test error on digits:size=16}"),
         ("csv", "question,data,first,second,first_nets,"),
     ],
 )

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from resatlas.cli.outcome import plain
 from resatlas.values.notes import forget
+from resatlas.values.text import plain
 
 
 class _Lines(logging.Handler):

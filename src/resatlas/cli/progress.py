@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from resatlas.cli.outcome import plain
+from resatlas.values.text import plain
 
 if TYPE_CHECKING:  # a watcher needs no torch to be described
     from resatlas.runs.store import Run

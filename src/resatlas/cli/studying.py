@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from resatlas.cli.outcome import Outcome, plain
+from resatlas.cli.outcome import Outcome
 from resatlas.cli.progress import on_terminal, say
 from resatlas.errors import FolderError, NonFiniteError
 from resatlas.reporting.answering import answered
@@ -20,6 +20,7 @@ from resatlas.studies.asking import ask
 from resatlas.studies.pictures import pictures
 from resatlas.studies.runner import Advance, carry_out_study
 from resatlas.studies.study import Study
+from resatlas.values.text import plain
 
 Show = Callable[[Advance], None]
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from resatlas.analysis.answer import Fact, of_unit, table
+from resatlas.analysis.answer import Fact
 from resatlas.arch.cost import cost
 from resatlas.errors import ProcessLost, UsageError
 from resatlas.recipes.recipe import Precision
@@ -28,6 +28,7 @@ from resatlas.studies.bench.tasks import Ours, around, stepping
 from resatlas.training.distributed import ALONE
 from resatlas.training.loop import CPU
 from resatlas.training.precision import chosen
+from resatlas.values.table import of_unit, table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from resatlas.analysis.answer import Column, Fact, Table
+from resatlas.analysis.answer import Fact
 from resatlas.data import catalog as datasets
 from resatlas.data.batches import batches, pipeline_for
 from resatlas.data.dataset import ImageSet
@@ -37,6 +37,7 @@ from resatlas.training.material import Material
 from resatlas.training.precision import chosen
 from resatlas.training.starting import first_state
 from resatlas.training.state import TrainState
+from resatlas.values.table import Column, Table
 
 IMAGES = 50_000
 """Of an epoch; source: CIFAR's training part."""

@@ -1,11 +1,12 @@
 """One process a core, of one thread each, against one process of all threads: the same training step of ours."""
 
-from resatlas.analysis.answer import Cell, Column, Fact, Table
+from resatlas.analysis.answer import Fact
 from resatlas.errors import UsageError
 from resatlas.studies.bench.contest import alone, held, ours, plan_of, setting_of, together
 from resatlas.studies.bench.questions import Advance, Options
 from resatlas.studies.bench.rows import Measured
 from resatlas.studies.bench.stopwatch import geometric_mean, ratio, spread
+from resatlas.values.table import Cell, Column, Table
 
 COLUMNS = (
     Column("design", ""),
