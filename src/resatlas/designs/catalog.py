@@ -16,6 +16,7 @@ from resatlas.designs import aliases, dmrnet, preact_resnet, pyramidnet, resnet,
 from resatlas.designs.setting import TASKS, Design
 from resatlas.errors import BlueprintError, DesignError, UnknownName, quoted, unknown
 from resatlas.values.codec import decode_text
+from resatlas.values.knobs import key_values
 
 FAMILIES: Mapping[str, type[Any]] = {
     design.family: design
@@ -169,20 +170,11 @@ def plan(design: str, *, image: Shape | None = None, classes: int | None = None)
 def knobs_in(words: Iterable[str], family: Callable[..., Design], name: str) -> dict[str, Any]:
     """The knobs that words such as depth=110 give, each of its type in the family; `name` is said in errors.
 
-    Raises: UnknownName for another knob, with the nearest; BlueprintError for a word that is no key=value.
+    Raises: UnknownName for another knob, with the nearest; BlueprintError for a malformed or doubled one.
     """
     hints = {each.name: get_type_hints(family)[each.name] for each in fields(family)}  # type: ignore[arg-type]
-    found: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not value:
-            raise BlueprintError(f"a knob is written key=value; {quoted(word)} is not ({name}: {', '.join(hints)})")
-        if key not in hints:
-            raise UnknownName(unknown(f"knob of {name}", key, hints))
-        if key in found:
-            raise BlueprintError(f'knob "{key}" of {name} is given twice')
-        found[key] = decode_text(hints[key], value, where=f"{name}: {key}")
-    return found
+    texts = key_values(words, of=name, known=hints, error=BlueprintError)
+    return {key: decode_text(hints[key], text, where=f"{name}: {key}") for key, text in texts.items()}
 
 
 def _design(name: str) -> Design:

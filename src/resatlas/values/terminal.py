@@ -31,8 +31,7 @@ def aligned(table: Table, *, width: int | None = None) -> str:
     return "\n".join(
         (" " * form.gap)
         .join(
-            cell.ljust(span) if flush else cell.rjust(span)
-            for cell, span, flush in zip(line, spans, left, strict=True)
+            cell.ljust(span) if flush else cell.rjust(span) for cell, span, flush in zip(line, spans, left, strict=True)
         )
         .rstrip()
         for row in (head, *rows)
