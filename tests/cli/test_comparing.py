@@ -95,7 +95,7 @@ def test_a_wrong_command_is_answered_in_a_line(
 
 def test_comparing_needs_no_torch(runs: Path) -> None:
     """Run folders alone, and no library that computes with networks or draws; --help needs none at all."""
-    heavy = "torch,torchvision,sklearn,PIL,altair,rich,jaxtyping"
+    heavy = "torch,torchvision,sklearn,PIL,altair,jaxtyping"
     assert python("-c", IMPORTED, heavy, "compare", str(runs)).split() == ["0"]
     script = "import sys, resatlas.cli.compare_verb; print(*{'numpy', 'scipy', 'torch'} & set(sys.modules))"
     assert python("-c", script).split() == []

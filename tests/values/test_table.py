@@ -57,6 +57,11 @@ def test_forms_become_narrower_and_keep_every_figure() -> None:
     assert len({"".join("".join(row).split()) for form in forms(WIDE) for row in form.rows}) == 1
 
 
+def test_the_name_of_a_field_is_shown_as_words() -> None:
+    """And no other name is changed."""
+    assert Table(columns=numbers("error_percent", "as T_shirt"), rows=()).head == ("error percent", "as T_shirt")
+
+
 def test_nothing_steers_a_terminal() -> None:
     """A name with an escape is shown with a question mark."""
     assert "\x1b" not in terminal.text(Table(title="\x1b[2J", columns=words("\x1b"), rows=(("\x1b]0;",),)))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from resatlas.cli.meter import meter
+from resatlas.cli.display import meter
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together
 from resatlas.studies.bench.questions import QUESTIONS, Options, asked

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resatlas.cli.meter import meter
+from resatlas.cli.display import meter
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import Together
 from resatlas.data.listing import shown

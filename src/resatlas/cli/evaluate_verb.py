@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from resatlas.cli import launching
+from resatlas.cli.display import meter
 from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
-from resatlas.cli.meter import meter
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together, With
 from resatlas.evaluation.protocol import KNOBS

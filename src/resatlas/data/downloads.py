@@ -1,6 +1,6 @@
 """Files over https: taken up where they broke off, and never more than was published."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import cast
@@ -19,9 +19,7 @@ from urllib.request import (
 
 from resatlas.data.official import Official
 from resatlas.errors import DataError, Stopped
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is under way, how much of it is done, and how much there is."""
+from resatlas.values.progress import Progress
 
 BLOCK = 1 << 20  # bytes taken at a time, at most
 SECONDS = 30  # of silence, after which a server counts as gone

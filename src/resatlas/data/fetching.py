@@ -11,10 +11,11 @@ from pathlib import Path
 
 from resatlas.data import cifar, fashion_mnist, svhn
 from resatlas.data.archives import Limits, extract
-from resatlas.data.downloads import Progress, download
+from resatlas.data.downloads import download
 from resatlas.data.official import Official, Source, check
 from resatlas.data.places import by_hand, folders, located, lying
 from resatlas.errors import DataError, FolderError
+from resatlas.values.progress import Progress
 
 MEMBERS = 100  # of an archive at most; those of CIFAR have fewer than ten
 UNREAD = 1 << 20  # bytes of an archive that may be in files that nobody reads

@@ -22,6 +22,7 @@ from resatlas.data.photograph import pixels, proportioned
 from resatlas.data.places import cache
 from resatlas.errors import DataError
 from resatlas.values import reading
+from resatlas.values.progress import silent
 from resatlas.values.pulse import PULSE
 from resatlas.values.threaded import threaded
 
@@ -88,12 +89,8 @@ def _mark(look: Look, by: By) -> str:
     return look.content or f"size {look.size}" if by == "content" else str(look.size)
 
 
-def unwatched(looked: int, total: int) -> None:
-    """Nothing is shown."""
-
-
 def looked_at(
-    part: ImageFiles, *, depth: Depth, threads: int = 1, on_image: Callable[[int, int], None] = unwatched
+    part: ImageFiles, *, depth: Depth, threads: int = 1, on_image: Callable[[int, int], None] = silent
 ) -> Looked:
     """Every file of a part looked at, in threads; what is known of a file that has not changed since is remembered.
 

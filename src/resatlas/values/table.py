@@ -29,8 +29,8 @@ class Column(NamedTuple):
 
     @property
     def head(self) -> str:
-        """Name and unit on one line, without a unit that is 1 or repeats the name."""
-        name = self.name.replace("_", " ")
+        """Name and unit on one line, without a unit that is 1 or repeats the name; the name of a field as words."""
+        name = self.name.replace("_", " ") if self.name.isidentifier() else self.name
         return name if self.unit in ("", "1", name) else f"{name} ({self.unit})"
 
     def shown(self, value: Cell) -> str:
