@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from resatlas.analysis.answer import Answer, Fact, gathered, of_unit, shown, table, text, to_json
+from resatlas.analysis.answer import Answer, Fact, text, to_json
+from resatlas.values.table import gathered, of_unit, shown, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +37,9 @@ a, b: units replaced (9 of 9 images)
 mean loss: 1.5 nats
 
 each unit
-            loss frozen
-unit             (nats)      paths  share
-stages.0.0       0.1235  1.153e+18    0.5
-stages.0.1            –      1,024      1
+unit        loss frozen (nats)      paths  share
+stages.0.0              0.1235  1.153e+18    0.5
+stages.0.1                   –      1,024      1
 a note
 
 none: nothing
@@ -48,7 +48,7 @@ nothing else"""
 
 
 def test_the_text_is_read_by_people() -> None:
-    """Names over units, what is absent as a dash, long numbers by their first digits."""
+    """Names with units, what is absent as a dash, long numbers by their first digits."""
     assert text(ANSWER) == TEXT
 
 

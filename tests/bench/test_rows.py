@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from resatlas.analysis.answer import Column, Fact, Table
+from resatlas.analysis.answer import Fact
 from resatlas.bench.rows import Measured, Shown, check_out, here, markdown, objects, text, to_json, write
 from resatlas.errors import FolderError
+from resatlas.values.table import Column, Table
 
 ROWS = Table(
     title="Steps",
@@ -29,8 +30,8 @@ def test_people_read_the_columns_that_are_shown() -> None:
     """On a terminal and in Markdown: chosen columns, further tables, facts, notes; marks of a name stay marks."""
     assert text(MEASURED).split("\n\n") == [
         "Training steps",
-        "Images a second\n           images per\n               second\n"
-        "design     (images/s)\nresnet-20        1234\na|b                 –",
+        "Images a second\ndesign     images per second (images/s)\n"
+        "resnet-20                          1234\na|b                                   –",
         "Exponents\nover   power\ndepth   1.02",
         "threads: 2",
         "both take one batch",

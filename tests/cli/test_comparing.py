@@ -39,7 +39,7 @@ def test_a_folder_of_runs_is_compared(capsys: pytest.CaptureFixture[str]) -> Non
     [
         ("table", "Runs: test error on digits:size=16\n"),
         ("markdown", "## Runs: test error on digits:size=16\n"),
-        ("latex", r"\subsection*{Runs: test error on digits:size=16}"),
+        ("latex", "% in the preamble: \\usepackage{booktabs}\n\n" r"\subsection*{Runs: test error on digits:size=16}"),
         ("csv", "question,data,first,second,first_nets,"),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_wrong_command_is_answered_in_a_line(
 
 def test_comparing_needs_no_torch(runs: Path) -> None:
     """Run folders alone, and no library that computes with networks or draws; --help needs none at all."""
-    heavy = "torch,torchvision,sklearn,PIL,altair,rich,jaxtyping"
+    heavy = "torch,torchvision,sklearn,PIL,altair,jaxtyping"
     assert python("-c", IMPORTED, heavy, "compare", str(runs)).split() == ["0"]
     script = "import sys, resatlas.cli.compare_verb; print(*{'numpy', 'scipy', 'torch'} & set(sys.modules))"
     assert python("-c", script).split() == []

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resatlas.cli import meter
+from resatlas.cli import display
 from resatlas.cli.main import main
 from resatlas.data import cifar, fetching
 from tests.data import tiny
@@ -56,7 +56,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviou
 @pytest.mark.usefixtures("server")
 def test_a_data_set_is_fetched_once(say: Say, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first call says what came and where it is, while it lasts how much; the second that everything is there."""
-    monkeypatch.setattr(meter, "SILENCE_SECONDS", -1)
+    monkeypatch.setattr(display, "SILENCE_SECONDS", -1)
     out, err = say("data", "fetch", "cifar-10")
     assert out == f"cifar-10: fetched cifar-10-binary.tar.gz; it is in {data}/cifar-10/cifar-10-batches-bin\n"
     assert err.startswith("cifar-10-binary.tar.gz bytes ")
@@ -190,29 +190,38 @@ def test_a_folder_that_is_none_is_told(say: Say, tmp_path: Path) -> None:
 
 def test_long_work_is_told_of_in_between(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """After a silence, a line; then at the end, a line; nothing of what is soon done; to nobody if quiet."""
-    with meter.meter("images", quiet=False) as progress:
+    with display.meter("images", quiet=False) as progress:
         progress("checked", 1, 10)
         progress("soon", 10, 10)
         assert capsys.readouterr().err == ""
-        monkeypatch.setattr(meter, "SILENCE_SECONDS", -1)
+        monkeypatch.setattr(display, "SILENCE_SECONDS", -1)
         progress("checked", 2, 10)
         assert capsys.readouterr().err.startswith("checked images 2 of 10 seconds_left ")
-        monkeypatch.setattr(meter, "SILENCE_SECONDS", 1000)
+        monkeypatch.setattr(display, "SILENCE_SECONDS", 1000)
         progress("checked", 3, 10)
         progress("checked", 10, 10)
         assert capsys.readouterr().err == "checked images 10 of 10 seconds_left 0\n"
-    with meter.meter("images", quiet=True) as progress:
+    with display.meter("images", quiet=True) as progress:
         progress("checked", 10, 10)
     assert capsys.readouterr().err == ""
 
 
 def test_a_terminal_shows_one_live_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line is redrawn, and gone at the end."""
-    monkeypatch.setattr(meter, "on_terminal", lambda: True)
-    with meter.meter("bytes", quiet=False) as progress:
-        progress("archive[0].tar", 10, 10_000)
-        progress("archive[0].tar", 10_000, 10_000)
-    capsys.readouterr()
+    """The line is redrawn in its place, lines that stay go above it, and it is gone at the end."""
+    monkeypatch.setattr(display, "on_terminal", lambda: True)
+    monkeypatch.setattr(display, "REDRAWS_PER_SECOND", 1e9)
+    with display.display(quiet=False) as shown:
+        shown.show("archive[0].tar", 0.5)
+        shown.note("a \x1b[2J line")
+        shown.show("long " * 100, 1)
+        display.say("said elsewhere")
+    long = f"{'#' * 20} {'long ' * 100}"[:79]
+    assert capsys.readouterr().err.split(display.ERASE) == [
+        *("", "##########.......... archive[0].tar", "a ?[2J line\n##########.......... archive[0].tar", long),
+        *(f"said elsewhere\n{long}", ""),
+    ]
+    display.say("afterwards")
+    assert capsys.readouterr().err == "afterwards\n"
 
 
 PROGRAM = """

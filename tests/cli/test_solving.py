@@ -122,7 +122,7 @@ LOADED = """
 import sys
 from resatlas.cli.main import main
 code = main(sys.argv[1:])
-print(code, *sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "numpy", "sklearn", "rich"}))
+print(code, *sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "numpy", "sklearn"}))
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from resatlas.arch.blueprint import MOST_UNITS
 
-HEAVY = ("torch", "torchvision", "sklearn", "numpy", "scipy", "PIL", "altair", "rich", "jaxtyping")
+HEAVY = ("torch", "torchvision", "sklearn", "numpy", "scipy", "PIL", "altair", "jaxtyping")
 
 IMPORTED = """
 import io, sys

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from resatlas.cli import meter
+from resatlas.cli import display
 from resatlas.cli.main import main
 from resatlas.data import fashion_mnist
 from resatlas.recipes.catalog import NAMED
@@ -235,7 +235,7 @@ def test_evaluating_gives_the_values_of_the_results(say: Say, finished: Run, tmp
 def test_a_long_evaluation_is_told_of(say: Say, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each run under each protocol, how many images have been shown; to nobody if quiet."""
     shutil.copytree(finished.folder, tmp_path / "run")
-    monkeypatch.setattr(meter, "SILENCE_SECONDS", -1)
+    monkeypatch.setattr(display, "SILENCE_SECONDS", -1)
     told = re.findall(
         r"run (\S+) images (\d+) of 24 seconds_left \d+\n", say("evaluate", "run", "--test-batch", "16")[1]
     )
@@ -255,7 +255,7 @@ def test_several_evaluations_are_a_list_and_a_table(say: Say, finished: Run, tmp
     ]
     assert {each["error_percent"] for each in rows} == {finished.record().written["test"]["error_percent"]}
     head, *lines = say("evaluate", "one", "two")[0].splitlines()
-    assert head.split() == ["run", "protocol", "loss", "error_percent", "images", "calibration_error_percent"]
+    assert re.split("  +", head) == ["run", "protocol", "loss", "error percent", "images", "calibration error percent"]
     assert [line.split()[:2] for line in lines[:2]] == [["one", "centre"], ["two", "centre"]]
     assert lines[2] == "one, centre: the same as in results.json; one/predictions.csv is kept"
     both = json.loads(say("evaluate", "one", "two", "--ensemble", "--json")[0])

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from resatlas.arch.markdown import as_text
 from resatlas.designs.citations import papers_of
 from resatlas.exporting.card import card, wilson
 from resatlas.exporting.config import Config, Figures, from_json, to_json
+from resatlas.values.markdown import as_text
 from tests.exporting.saved import BARE, ENTRY, MARKUP, TRAINED
 
 GOLDEN = Path(__file__).parent / "golden"

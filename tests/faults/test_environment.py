@@ -207,7 +207,7 @@ def change(checkpoint: Path, values: dict[str, object]) -> None:
 
 IMPORTED = """
 import os, pkgutil, sys, threading
-heavy = [word for word in ("torch", "torchvision", "sklearn", "altair", "PIL.Image", "rich.console")]
+heavy = [word for word in ("torch", "torchvision", "sklearn", "altair", "PIL.Image")]
 for name in heavy:
     __import__(name)
 threads, seen = threading.active_count(), []

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from resatlas.analysis.answer import Answer, Fact, table
+from resatlas.analysis.answer import Answer, Fact
 from resatlas.analysis.answer import to_json as answer_to_json
 from resatlas.analysis.paths import LengthRow
 from resatlas.analysis.questions import FOLDER, QUESTIONS
@@ -19,6 +19,7 @@ from resatlas.evaluation.predictions import Prediction, write_predictions
 from resatlas.reporting.page import write_page
 from resatlas.reporting.report import report
 from resatlas.runs.files import read_json
+from resatlas.values.table import table
 from tests.reporting.folders import EQUAL, edited, write_run, write_study
 
 DATA = "synthetic:size=8,channels=1,classes=4,images=96"

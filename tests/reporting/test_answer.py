@@ -12,7 +12,8 @@ import pytest
 from resatlas.reporting.answer_data import as_csv, data
 from resatlas.reporting.answer_text import document
 from resatlas.reporting.answering import Answered, compare
-from resatlas.reporting.document import FORMATS, Bullets, Heading, Paragraph, Sheet
+from resatlas.reporting.document import FORMATS, Bullets, Heading, Paragraph
+from resatlas.values.table import Table, numbers, words
 from tests.reporting.folders import IMAGES, RECIPE, Subject, write_errors, write_run
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -134,16 +135,18 @@ def test_blocks_in_every_format() -> None:
         Heading("A"),
         Paragraph("b_c"),
         Bullets("D", ("e", "f")),
-        Sheet("g", ("h", "i"), (("j", "1.0"), ("kk", "20"))),
+        Table(title="g", columns=(*words("h"), *numbers("i")), rows=(("j", "1.0"), ("kk", 20))),
     )
     assert FORMATS["table"](blocks) == "A\n\nb_c\n\nD\n- e\n- f\n\ng\nh     i\nj   1.0\nkk   20"
     assert FORMATS["markdown"](blocks) == (
         "## A\n\nb\\_c\n\nD\n\n- e\n- f\n\ng\n\n| h | i |\n| --- | ---: |\n| j | 1.0 |\n| kk | 20 |"
     )
-    assert FORMATS["latex"](blocks).startswith("\\subsection*{A}\n\nb\\_c\n\nD\n\\begin{itemize}\n  \\item e\n")
-    assert "\\begin{tabular}{lr}\n\\hline\nh & i \\\\\n\\hline\nj & 1.0 \\\\\nkk & 20 \\\\\n\\hline" in FORMATS[
-        "latex"
-    ](blocks)
+    assert FORMATS["latex"](blocks).startswith(
+        "% in the preamble: \\usepackage{booktabs}\n\n\\subsection*{A}\n\nb\\_c\n\nD\n\\begin{itemize}\n  \\item e\n"
+    )
+    assert (
+        "\\begin{tabular}{@{}lr@{}}\n\\toprule\nh & i \\\\\n\\midrule\nj & 1.0 \\\\\nkk & 20 \\\\\n\\bottomrule"
+    ) in FORMATS["latex"](blocks)
 
 
 def test_many_nets_are_cut_short(tmp_path: Path) -> None:

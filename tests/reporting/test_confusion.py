@@ -69,7 +69,7 @@ def test_counts_are_those_of_all_nets(tmp_path: Path) -> None:
         "<b>dog</b>": pytest.approx(200 / 3),
         "=bird()": 0,
     }
-    assert found.classes.rows == (
+    assert found.classes.cells == (
         ("<b>dog</b>", "cat (4)", "6", "4", "66.7"),
         ("cat", "<b>dog</b> (2)", "4", "2", "50.0"),
         ("=bird()", "–", "2", "0", "0.0"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import vl_convert
 
-from resatlas.analysis.answer import Answer, Column, Fact, Table, from_json, table, to_json
+from resatlas.analysis.answer import Answer, Fact, from_json, to_json
 from resatlas.analysis.capacity import answer as capacity_of
 from resatlas.analysis.lesion import DrawnRow, LesionRow
 from resatlas.analysis.paths import LengthRow
@@ -18,6 +18,7 @@ from resatlas.reporting.dissection import _told_apart, finding, findings
 from resatlas.reporting.page import page
 from resatlas.reporting.report import report
 from resatlas.runs.store import Run
+from resatlas.values.table import Column, Table, table
 from tests.reporting.folders import EQUAL, write_runs
 
 EVIL = "</script><script>alert(1)</script>"

@@ -63,11 +63,11 @@ def test_what_was_done_otherwise_is_said(tmp_path: Path) -> None:
 
 def test_leaders_stand_by_their_errors_with_intervals(tmp_path: Path) -> None:
     """The lowest mean first; a single seed has no interval; recipes are named where there are several."""
-    grid = leaders(told(write_runs(tmp_path, [*EQUAL[:3], (EQUAL[3][0], 1)], chance=1)))
-    means = [float(row[2].split(" ")[0]) for row in grid.rows]
+    table = leaders(told(write_runs(tmp_path, [*EQUAL[:3], (EQUAL[3][0], 1)], chance=1)))
+    means = [float(row[2].split(" ")[0]) for row in table.cells]
     assert means == sorted(means)
-    assert grid.words == 1
-    for row in grid.rows:
+    assert [column.name for column in table.columns if not column.unit] == ["design"]
+    for row in table.cells:
         if row[1] == "1":
             assert (row[3], "±" in row[2]) == ("–", False)
         else:

@@ -13,12 +13,12 @@ from resatlas.designs.catalog import plan
 from resatlas.errors import FolderError
 from resatlas.reporting.answer_text import document
 from resatlas.reporting.answering import answered
-from resatlas.reporting.document import Sheet
 from resatlas.reporting.leaders import leaders
 from resatlas.reporting.page import _bundle, page, page_figures, write_page
 from resatlas.reporting.report import Answer, report
 from resatlas.reporting.verdict import verdict
 from resatlas.runs.collection import Question
+from resatlas.values.table import Table
 from tests.reporting.folders import EQUAL, RECIPE, edited, seal, write_run, write_runs, write_stopped, write_study
 
 EVIL = "</script><script>alert(1)</script>"
@@ -68,7 +68,7 @@ def test_every_question_has_verdict_and_figures(study: tuple[Answer, ...], html:
         told = answered(each)
         assert each.question.title in text
         assert all(sentence in text for sentence in verdict(each.question.view, told))
-        for line in leaders(told).rows:
+        for line in leaders(told).cells:
             assert "".join(line) in text
         assert all(name in text for name in each.unfinished)
     assert "Not finished, and so not shown: halted: stopped." in text
@@ -77,11 +77,11 @@ def test_every_question_has_verdict_and_figures(study: tuple[Answer, ...], html:
 def test_the_whole_comparison_is_there(study: tuple[Answer, ...], html: str) -> None:
     """Each table of `resatlas compare`, to be unfolded."""
     text = Reader(html).text
-    sheets = [block for block in document([answered(study[1])]) if isinstance(block, Sheet)]
-    assert len(sheets) >= 4
-    for sheet in sheets:
-        assert " ".join(sheet.caption.split()) in text
-        assert all("".join(row) in text for row in sheet.rows)
+    tables = [block for block in document([answered(study[1])]) if isinstance(block, Table)]
+    assert len(tables) >= 4
+    for table in tables:
+        assert " ".join(table.title.split()) in text
+        assert all("".join(row) in text for row in table.cells)
 
 
 def test_charts_have_names_of_their_own(study: tuple[Answer, ...], html: str) -> None:

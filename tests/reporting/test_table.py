@@ -39,7 +39,7 @@ def test_a_narrow_terminal_is_not_overrun(tmp_path: Path) -> None:
         assert narrow.count(figure) == natural.count(figure)
 
 
-def test_names_are_no_markup(tmp_path: Path) -> None:
+def test_names_are_not_markup(tmp_path: Path) -> None:
     """Neither markup nor steering characters in a design reach the terminal, nor do folders."""
     subject = Subject(family="resnet", depth=8)
     names = ("[red]x[/red]", "a\x1b[31mb", "/home/someone/net.toml")
@@ -60,4 +60,4 @@ def test_what_was_not_measured_is_a_dash(tmp_path: Path) -> None:
     results = run.folder / "results.json"
     results.write_text(results.read_text().replace('"validation"', '"other"'))
     seal(run.folder)
-    assert grid("runs", [run.record()]).rows[0][7] == "–"
+    assert grid("runs", [run.record()]).cells[0][7] == "–"

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resatlas.analysis.answer import Answer, Fact, of_unit, table
+from resatlas.analysis.answer import Answer, Fact
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
 from resatlas.arch.paths import passed
 from resatlas.arch.plan import Plan, Unit
+from resatlas.values.table import of_unit, table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from resatlas.analysis.answer import Answer, Fact, of_unit, table
+from resatlas.analysis.answer import Answer, Fact
 from resatlas.analysis.passage import unit_modules
 from resatlas.analysis.subject import Subject, views_of
 from resatlas.data.dataset import ImageFiles, Part
@@ -23,6 +23,7 @@ from resatlas.nets.streams import advanced
 from resatlas.runs.files import make_folder, write_bytes
 from resatlas.runs.names import PREDICTIONS
 from resatlas.runs.record import Guess
+from resatlas.values.table import of_unit, table
 
 MOST = 12
 """Images, unless told otherwise."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resatlas.analysis.answer import Answer, Fact, gathered, of_unit
+from resatlas.analysis.answer import Answer, Fact
 from resatlas.analysis.passage import unit_modules
 from resatlas.analysis.subject import Subject
 from resatlas.arch.ops import Convolution, Norm, Relu
@@ -18,6 +18,7 @@ from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
 from resatlas.training import checkpoint
 from resatlas.training.starting import start, take_weights
+from resatlas.values.table import gathered, of_unit
 
 IMAGES = 256
 """Training images in the batch that is measured, unless told otherwise."""

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, median, stdev
 
-from resatlas.analysis.answer import Answer, Fact, of_unit, table
+from resatlas.analysis.answer import Answer, Fact
 from resatlas.analysis.damage import Damage, Score, deleted, exchangeable, lesions, moved, possible, reordered, whole
 from resatlas.analysis.subject import Subject
 from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
+from resatlas.values.table import of_unit, table
 
 ESTIMATING = 512
 """Training images on which statistics are estimated again, unless told otherwise."""

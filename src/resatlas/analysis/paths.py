@@ -10,13 +10,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resatlas.analysis.answer import Answer, Fact, of_unit, table
+from resatlas.analysis.answer import Answer, Fact
 from resatlas.analysis.passage import UnitModule, bodies_of, put_out_as, streams_of, unit_modules
 from resatlas.analysis.subject import Subject
 from resatlas.arch import plan as plans
 from resatlas.arch.paths import passed, path_lengths
 from resatlas.nets.network import Network
 from resatlas.nets.streams import Streams, advanced
+from resatlas.values.table import of_unit, table
 
 Cotangents = dict[int, Streams]
 """For each length the part of the gradient that has passed so many convolutions and classifiers, one a stream."""

@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from resatlas.analysis.answer import Answer, Column, Fact, Table
+from resatlas.analysis.answer import Answer, Fact
 from resatlas.analysis.passage import unit_modules
 from resatlas.analysis.subject import Subject
 from resatlas.errors import UsageError
 from resatlas.nets.network import Network
 from resatlas.nets.streams import advanced, side_by_side
+from resatlas.values.table import Column, Table
 
 
 @dataclass(frozen=True, kw_only=True)

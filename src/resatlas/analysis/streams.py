@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from resatlas.analysis.answer import Answer, Fact, of_unit, table
+from resatlas.analysis.answer import Answer, Fact
 from resatlas.analysis.passage import unit_modules
 from resatlas.analysis.subject import Subject
 from resatlas.arch.ops import Scale
@@ -20,6 +20,7 @@ from resatlas.errors import DesignError
 from resatlas.nets.network import Network
 from resatlas.nets.streams import Streams, advanced
 from resatlas.runs.experiment import Experiment
+from resatlas.values.table import of_unit, table
 
 MATRICES = (*SKIPS, "9/10 mean")
 """The skip matrices that are compared: M, the identity, the swap, a random projector of M's rank, and 0.9·M."""

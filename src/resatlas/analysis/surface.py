@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resatlas.analysis.answer import Answer, Fact, of_unit, table
+from resatlas.analysis.answer import Answer, Fact
 from resatlas.analysis.subject import Subject
 from resatlas.data.loading import Batch
 from resatlas.errors import UsageError
+from resatlas.values.table import of_unit, table
 
 POINTS = 11
 """Along each direction, unless told otherwise."""

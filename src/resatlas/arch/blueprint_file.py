@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resatlas.arch.blueprint import Blueprint, Head, Stem
-from resatlas.arch.codec import decode, shown
 from resatlas.arch.ops import Conv, Dropout, MaxPool, Norm, Relu, Shape
 from resatlas.arch.residual import (
     BEFORE_POOL,
@@ -27,9 +26,10 @@ from resatlas.arch.residual import (
     modified,
 )
 from resatlas.arch.streams import MergeAndRun, Single
-from resatlas.arch.toml import read_toml
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage, Widths, doubling
 from resatlas.errors import BlueprintError, unknown
+from resatlas.values.codec import decode, shown
+from resatlas.values.toml import read_toml
 
 SCHEMA = 1
 

@@ -10,10 +10,10 @@ from itertools import groupby
 from typing import Any, Literal
 
 from resatlas.arch.blueprint import MOST_UNITS, Initial
-from resatlas.arch.codec import decode, encode
 from resatlas.arch.ops import Op, Shape
 from resatlas.arch.streams import Join, Skip
 from resatlas.errors import BlueprintError
+from resatlas.values.codec import decode, encode
 
 SCHEMA = 1
 

@@ -1,6 +1,6 @@
 """A plan as text, one line a unit: what it does, what it puts out, what it costs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import assert_never
 
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
@@ -19,26 +19,16 @@ from resatlas.arch.ops import (
     ZeroChannels,
 )
 from resatlas.arch.plan import Chain, Layer, Plan, Unit
+from resatlas.values.table import Table, numbers, words
+from resatlas.values.terminal import aligned
 
 
 def render(plan: Plan) -> str:
     """The plan as a table: path, operations, shape put out, parameters, multiply-adds."""
-    head = ("path", "operations", "output", "parameters", "multiply-adds")
-    rows = [*(_row(*each) for each in _parts(plan)), _row("total", "", "", cost(plan))]
-    return aligned(head, rows, left=3)
-
-
-def aligned(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
-    """A table as text: the first `left` columns flush left, the others flush right."""
-    table = [head, *rows]
-    spans = [max(len(row[column]) for row in table) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(span) if column < left else cell.rjust(span)
-            for column, (cell, span) in enumerate(zip(row, spans, strict=True))
-        ).rstrip()
-        for row in table
-    )
+    columns = (*words("path", "operations", "output"), *numbers("parameters", "multiply-adds"))
+    parts = (*_parts(plan), ("total", "", "", cost(plan)))
+    rows = tuple((*names, price.parameters, price.multiply_adds) for *names, price in parts)
+    return aligned(Table(columns=columns, rows=rows))
 
 
 def _parts(plan: Plan) -> Iterator[tuple[str, str, str, Cost]]:
@@ -54,10 +44,6 @@ def _parts(plan: Plan) -> Iterator[tuple[str, str, str, Cost]]:
 def copies(chain: Chain, count: int) -> str:
     """What a chain does, on one line, and how often it occurs side by side."""
     return f"{count} x [{_chain(chain)}]" if count > 1 else _chain(chain)
-
-
-def _row(path: str, operations: str, output: str, price: Cost) -> tuple[str, ...]:
-    return path, operations, output, f"{price.parameters:,}", f"{price.multiply_adds:,}"
 
 
 _SKIPS = {"own": "", "identity": "", "mean": "mean of ", "swap": "the next stream's ", "projector": "projector of "}

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from resatlas.analysis.answer import Fact, of_unit, table
+from resatlas.analysis.answer import Fact
 from resatlas.arch.cost import cost
 from resatlas.bench import contest
 from resatlas.bench.benchmarks import Advance, Options
@@ -31,6 +31,7 @@ from resatlas.recipes.recipe import Precision
 from resatlas.training.distributed import ALONE
 from resatlas.training.loop import CPU
 from resatlas.training.precision import chosen
+from resatlas.values.table import of_unit, table
 from resatlas.values.workers import Lost, end, exit_cause, messages, start
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from resatlas.analysis.answer import Cell, Column, Fact, Table
+from resatlas.analysis.answer import Fact
 from resatlas.arch.cost import cost
 from resatlas.arch.ops import Norm
 from resatlas.arch.plan import Plan, layers
@@ -30,6 +30,7 @@ from resatlas.nets.inference import for_inference
 from resatlas.nets.network import build
 from resatlas.runs.environment import installed_version
 from resatlas.training.compiling import require_compiler
+from resatlas.values.table import Cell, Column, Table
 
 BATCHES = (1, 64)
 """Of a service and of an evaluation."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from resatlas.analysis.answer import Column, Fact, Table
+from resatlas.analysis.answer import Fact
 from resatlas.bench import contest
 from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.rows import Measured, Shown
@@ -37,6 +37,7 @@ from resatlas.training.precision import chosen
 from resatlas.training.splits import Splits
 from resatlas.training.starting import first_state
 from resatlas.training.state import TrainState
+from resatlas.values.table import Column, Table
 
 IMAGES = 50_000
 """Of an epoch; source: CIFAR's training part."""

@@ -1,16 +1,17 @@
 """What was measured, as a value: rows under named columns with units, for a terminal, for Markdown, for JSON."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resatlas.analysis.answer import Cell, Fact, Table, fact_text, head_of, shown, table_text
-from resatlas.arch.markdown import as_table, as_text
+from resatlas.analysis.answer import Fact, fact_text
 from resatlas.runs.environment import environment
 from resatlas.runs.files import write_json, write_text
 from resatlas.runs.store import check_writable
+from resatlas.values import terminal
+from resatlas.values.markdown import as_text, table
+from resatlas.values.table import Table, objects, select
 
 
 class Shown(NamedTuple):
@@ -37,12 +38,6 @@ class Measured:
     notes: tuple[str, ...] = ()
 
 
-def objects(rows: Table) -> list[dict[str, Cell]]:
-    """Each row as an object whose keys are the names of the columns."""
-    names = [column.name for column in rows.columns]
-    return [dict(zip(names, row, strict=True)) for row in rows.rows]
-
-
 def to_json(measured: Measured) -> dict[str, Any]:
     """All of it as JSON values."""
     return {
@@ -67,12 +62,18 @@ def units(table: Table) -> dict[str, str]:
 def text(measured: Measured) -> str:
     """It for a terminal."""
     facts = "\n".join(map(fact_text, measured.facts))
-    return "\n\n".join([measured.title, *map(table_text, _tables(measured)), facts, *measured.notes])
+    tables = (terminal.text(table, width=terminal.WIDE) for table in _tables(measured))
+    return "\n\n".join([measured.title, *tables, facts, *measured.notes])
 
 
 def markdown(measured: Measured) -> str:
     """It as a Markdown page."""
-    tables = [f"{as_text(each.title)}:\n\n{_table(each)}{_note(each)}" for each in _tables(measured)]
+    tables = [
+        "\n\n".join(
+            [f"{as_text(each.title)}:", table(each), *([as_text(each.note, longest=2000)] if each.note else [])]
+        )
+        for each in _tables(measured)
+    ]
     facts = "\n".join(f"- {as_text(fact_text(fact), longest=1000)}" for fact in measured.facts)
     notes = [as_text(note, longest=2000) for note in measured.notes]
     return "\n\n".join([f"# {as_text(measured.title)}", *tables, *notes, facts]) + "\n"
@@ -117,27 +118,6 @@ def here() -> tuple[Fact, ...]:
     return tuple(Fact(name=name, unit="", value=value) for name, value in told.items())
 
 
-def select(rows: Table, names: Sequence[str], *, title: str) -> Table:
-    """Some columns of a table, in the order of their names."""
-    places: Mapping[str, int] = {column.name: k for k, column in enumerate(rows.columns)}
-    return Table(
-        title=title,
-        columns=tuple(rows.columns[places[name]] for name in names),
-        rows=tuple(tuple(row[places[name]] for name in names) for row in rows.rows),
-        note=rows.note,
-    )
-
-
 def _tables(measured: Measured) -> list[Table]:
     chosen = [select(measured.rows, each.columns, title=each.title) for each in measured.shown]
     return [*(chosen or [measured.rows]), *measured.further]
-
-
-def _table(each: Table) -> str:
-    words = sum(not column.unit for column in each.columns)
-    head = tuple(as_text(head_of(column)) for column in each.columns)
-    return as_table(head, [tuple(as_text(shown(value)) for value in row) for row in each.rows], words=words)
-
-
-def _note(each: Table) -> str:
-    return f"\n\n{as_text(each.note, longest=2000)}" if each.note else ""

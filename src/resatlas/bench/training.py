@@ -6,7 +6,7 @@ Ours is the step of the training loop, with all that it checks; a peer's is what
 from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
-from resatlas.analysis.answer import Cell, Column, Fact, Table
+from resatlas.analysis.answer import Fact
 from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan
 from resatlas.bench.benchmarks import Advance, Options
@@ -21,6 +21,7 @@ from resatlas.bench.stopwatch import Spread, geometric_mean, spread
 from resatlas.bench.tasks import CLASSES, IMAGE, Peer, Tuning
 from resatlas.runs.environment import installed_version
 from resatlas.training.compiling import require_compiler
+from resatlas.values.table import Cell, Column, Table
 
 RATES: Mapping[str, str] = {
     "one_process": "ours",

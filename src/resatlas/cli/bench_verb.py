@@ -5,7 +5,7 @@ from pathlib import Path
 
 from resatlas.bench.benchmarks import BENCHMARKS, Options, measured
 from resatlas.bench.rows import check_out, objects, text, write
-from resatlas.cli.meter import meter
+from resatlas.cli.display import meter
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together
 

@@ -7,10 +7,11 @@ from resatlas.arch.conventions import CONVENTIONS
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.arch.stride import StridePlace, stride_place, twin
-from resatlas.arch.text import aligned
 from resatlas.cli.figures import printed_line
 from resatlas.designs.catalog import Entry, names_of
 from resatlas.designs.verdicts import verdicts
+from resatlas.values.table import Table, numbers, words
+from resatlas.values.terminal import aligned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ def conventions_data(networks: list[Counted]) -> list[dict[str, Any]]:
 
 def conventions_text(networks: list[Counted]) -> str:
     """The counts side by side, what each of them counts, and what was printed."""
-    head = ("counted by", *(network.entry.name for network in networks))
+    columns = (*words("counted by"), *numbers(*(network.entry.name for network in networks)))
     strides = ("stride on the", *(network.stride or "" for network in networks))
     rows = [(each.name, *(_scaled(each.count(network.plan)) for network in networks)) for each in CONVENTIONS]
     rules = [(f"{convention.name}:", convention.rule) for convention in CONVENTIONS]
@@ -64,7 +65,7 @@ def conventions_text(networks: list[Counted]) -> str:
     ]
     return "\n".join(
         [
-            aligned(head, [strides, *rows] if networks[0].stride else rows),
+            aligned(Table(columns=columns, rows=(strides, *rows) if networks[0].stride else tuple(rows))),
             "",
             *(f"{name} {rule}" for name, rule in rules),
             "",

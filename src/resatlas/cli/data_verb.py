@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resatlas.arch.text import aligned
-from resatlas.cli.meter import meter
+from resatlas.cli.display import meter
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import Together
 from resatlas.data.listing import shown
 from resatlas.errors import DataError, UsageError, unknown
+from resatlas.values.table import Table, numbers, words
+from resatlas.values.terminal import aligned
 
 if TYPE_CHECKING:  # a wrong word is answered before images can be read
     from resatlas.data.checking import Checked
@@ -85,9 +86,10 @@ def _told(found: "Checked") -> str:
     """One line a fault, then how many images each class of each part has."""
     faults = [f"{shown(fault.file)}: {shown(fault.reason)}" for fault in found.faults]
     names = dict.fromkeys(name for classes in found.classes.values() for name in classes)
-    rows = [(shown(name), *(f"{classes.get(name, 0):,}" for classes in found.classes.values())) for name in names]
-    sums = ("all", *(f"{sum(classes.values()):,}" for classes in found.classes.values()))
-    table = aligned(("class", *(part or "images" for part in found.classes)), [*rows, sums])
+    rows = [(shown(name), *(classes.get(name, 0) for classes in found.classes.values())) for name in names]
+    sums = ("all", *(sum(classes.values()) for classes in found.classes.values()))
+    columns = (*words("class"), *numbers(*(part or "images" for part in found.classes)))
+    table = aligned(Table(columns=columns, rows=(*rows, sums)))
     unreadable = f", {found.unreadable:,} files that cannot be read" if found.unreadable else ""
     return "\n".join([*faults, table, f"{found.images:,} images{unreadable}, {len(found.faults):,} faults"])
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from resatlas.arch.codec import encode
 from resatlas.arch.cost import cost, unit_cost
 from resatlas.arch.ops import Shape
 from resatlas.arch.paths import mean_lengths
@@ -23,6 +22,7 @@ from resatlas.designs.verdicts import verdicts
 from resatlas.errors import UsageError
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.text import render as render_recipe
+from resatlas.values.codec import encode
 
 OPTIONS: Together = {
     "--classes": A_DESIGN,

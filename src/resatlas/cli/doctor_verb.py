@@ -5,7 +5,6 @@ import os
 import shutil
 from pathlib import Path
 
-from resatlas.arch.text import aligned
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import Together
 from resatlas.data import catalog as datasets
@@ -15,6 +14,8 @@ from resatlas.data.official import located
 from resatlas.errors import ResatlasError
 from resatlas.runs.environment import environment
 from resatlas.runs.store import check_writable
+from resatlas.values.table import Table, words
+from resatlas.values.terminal import aligned
 
 OPTIONS: Together = {}
 
@@ -37,10 +38,12 @@ def run(options: argparse.Namespace) -> Outcome:  # noqa: ARG001 - it has no opt
         *map(_data, datasets.NAMED),
     ]
     data = {name: {"found": found, "ok": ok} for name, found, ok in findings}
-    rows = [(name, "ok" if ok else "missing", found) for name, found, ok in findings]
+    rows = tuple((name, "ok" if ok else "missing", found) for name, found, ok in findings)
     optional = {f"data {name}" for name in (*SOURCES, "imagenet")}
     needed = [ok for name, _, ok in findings if name not in optional]
-    return Outcome(data, aligned(("what", "state", "found"), rows, left=3), exit_code=0 if all(needed) else 1)
+    return Outcome(
+        data, aligned(Table(columns=words("what", "state", "found"), rows=rows)), exit_code=0 if all(needed) else 1
+    )
 
 
 def _torch() -> tuple[str, str, bool]:

@@ -5,17 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from resatlas.arch.text import aligned
 from resatlas.cli import launching
+from resatlas.cli.display import meter
 from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
-from resatlas.cli.meter import meter
-from resatlas.cli.outcome import Outcome, plain
+from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together, With
 from resatlas.evaluation.protocol import KNOBS
 from resatlas.recipes.text import view_text
 from resatlas.runs.environment import processes
 from resatlas.studies.testing import Asked, Tested, ensemble, evaluate
 from resatlas.training.execution import Device
+from resatlas.values.table import Table, numbers, words
+from resatlas.values.terminal import aligned
+from resatlas.values.text import plain
 
 FEW = 12
 """Classes that a terminal shows all of, with a column each."""
@@ -120,11 +122,12 @@ def _beside(found: list[Tested]) -> str:
     """A line an evaluation."""
     names = list(dict.fromkeys(name for each in found for name in each.values))
     rows = [
-        (" + ".join(map(plain, each.runs)), each.protocol.name, *(_number(each.values.get(name)) for name in names))
+        (" + ".join(each.runs), each.protocol.name, *(_number(each.values.get(name)) for name in names))
         for each in found
     ]
     notes = [f"{' + '.join(each.runs)}, {each.protocol.name}: {each.note}" for each in found if each.note]
-    return "\n".join([aligned(("run", "protocol", *names), rows, left=2), *map(plain, notes)])
+    table = Table(columns=(*words("run", "protocol"), *numbers(*names)), rows=tuple(rows))
+    return "\n".join([aligned(table), *map(plain, notes)])
 
 
 def _alone(tested: Tested) -> Iterator[str]:
@@ -142,23 +145,25 @@ def _alone(tested: Tested) -> Iterator[str]:
 
 def _classes(tested: Tested) -> str:
     """All classes of few with what they were taken for, or the worst of many and the most frequent confusions."""
-    names = [plain(each) for each in tested.classes]
+    names = tested.classes
     if len(names) <= FEW:
         counts = {(each.true, each.predicted): each.images for each in tested.taken}
         rows = [
-            (names[each.label], str(each.images), f"{each.error_percent:.2f}", *_row(each.label, counts, len(names)))
+            (names[each.label], each.images, f"{each.error_percent:.2f}", *_row(each.label, counts, len(names)))
             for each in tested.missed
         ]
-        return aligned(("class", "images", "error_percent", *(f"as {name}" for name in names)), rows)
+        columns = (*words("class"), *numbers("images", "error_percent", *(f"as {name}" for name in names)))
+        return aligned(Table(columns=columns, rows=tuple(rows)))
     worst = sorted(tested.missed, key=lambda each: -each.error_percent)[:FEW]
-    rows = [(names[each.label], str(each.images), f"{each.error_percent:.2f}") for each in worst]
-    pairs = [(names[each.true], names[each.predicted], str(each.images)) for each in tested.taken[:FEW]]
-    return "\n\n".join(
-        [
-            aligned((f"worst of {len(names):,} classes", "images", "error_percent"), rows),
-            aligned(("most often taken", "for", "images"), pairs, left=2),
-        ]
+    errors = Table(
+        columns=(*words(f"worst of {len(names):,} classes"), *numbers("images", "error_percent")),
+        rows=tuple((names[each.label], each.images, f"{each.error_percent:.2f}") for each in worst),
     )
+    confusions = Table(
+        columns=(*words("most often taken", "for"), *numbers("images")),
+        rows=tuple((names[each.true], names[each.predicted], each.images) for each in tested.taken[:FEW]),
+    )
+    return f"{aligned(errors)}\n\n{aligned(confusions)}"
 
 
 def _row(label: int, counts: dict[tuple[int, int], int], classes: int) -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from resatlas.arch.text import aligned
 from resatlas.designs.published import Published
 from resatlas.designs.verdicts import Verdict
+from resatlas.values.table import Table, words
+from resatlas.values.terminal import aligned
 
 
 def printed_line(verdict: Verdict) -> str:
@@ -17,8 +18,8 @@ def printed_line(verdict: Verdict) -> str:
 
 def published_table(figures: tuple[Published, ...]) -> str:
     """The published figures, one a line."""
-    rows = [(each.dataset, each.metric, str(each), each.protocol, each.source) for each in figures]
-    return aligned(("data set", "metric", "published %", "protocol", "source"), rows, left=5)
+    rows = tuple((each.dataset, each.metric, str(each), each.protocol, each.source) for each in figures)
+    return aligned(Table(columns=words("data set", "metric", "published %", "protocol", "source"), rows=rows))
 
 
 def published_data(figures: tuple[Published, ...]) -> list[dict[str, Any]]:

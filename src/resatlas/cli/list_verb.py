@@ -3,11 +3,12 @@
 import argparse
 
 from resatlas.arch.cost import cost
-from resatlas.arch.text import aligned
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together
 from resatlas.designs.catalog import matching
 from resatlas.recipes import catalog as recipes
+from resatlas.values.table import Table, numbers, words
+from resatlas.values.terminal import aligned
 
 OPTIONS: Together = {
     "--recipes": ALWAYS,
@@ -32,8 +33,8 @@ def _recipes(pattern: str) -> Outcome:
         {"name": each.name, "source": each.source, "data": each.data, "epochs": each.epochs, "batch": each.batch}
         for each in found
     ]
-    rows = [(each.name, str(each.epochs), str(each.batch), each.data or "any", each.source) for each in found]
-    table = aligned(("name", "epochs", "batch", "data", "source"), rows, left=5)
+    rows = tuple((each.name, str(each.epochs), str(each.batch), each.data or "any", each.source) for each in found)
+    table = aligned(Table(columns=words("name", "epochs", "batch", "data", "source"), rows=rows))
     return Outcome(data, f"{table}\n{len(data)} recipes; each in full: resatlas describe --recipe NAME")
 
 
@@ -49,6 +50,7 @@ def _designs(pattern: str) -> Outcome:
         }
         for entry, total in costs
     ]
-    cells = [(entry.name, entry.family, f"{total.parameters:,}", f"{total.multiply_adds:,}") for entry, total in costs]
-    table = aligned(("name", "family", "parameters", "multiply-adds"), cells, left=2)
+    columns = (*words("name", "family"), *numbers("parameters", "multiply-adds"))
+    rows = tuple((entry.name, entry.family, total.parameters, total.multiply_adds) for entry, total in costs)
+    table = aligned(Table(columns=columns, rows=rows))
     return Outcome(data, f"{table}\n{len(data)} designs; any other member of a family resolves too, as in wrn-28-3")

@@ -14,10 +14,11 @@ from typing import NoReturn, cast
 
 from resatlas import __version__
 from resatlas.cli.notices import notices
-from resatlas.cli.outcome import Verb, plain
+from resatlas.cli.outcome import Verb
 from resatlas.cli.together import check_together
 from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError, quoted, unknown
 from resatlas.runs.environment import launched, leading
+from resatlas.values.text import plain
 from resatlas.values.unforeseen import foreseen, show_traceback
 
 VERBS: Mapping[str, str] = {

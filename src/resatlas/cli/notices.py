@@ -1,11 +1,10 @@
 """What readers of files have to say beside their result: a line each on standard error, once a command."""
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from resatlas.cli.outcome import plain
+from resatlas.cli.display import say
 from resatlas.values.notes import forget
 
 
@@ -14,7 +13,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one."""
-        print(plain(" ".join(record.getMessage().split())), file=sys.stderr)
+        say(" ".join(record.getMessage().split()))
 
 
 @contextmanager

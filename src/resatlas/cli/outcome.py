@@ -17,11 +17,6 @@ class Outcome:
     exit_code: int = 0
 
 
-def plain(line: str) -> str:
-    """The line with "?" for whatever a terminal would obey, as a file's name may hold it."""
-    return "".join(c if c.isprintable() else "?" for c in line)
-
-
 class Verb(Protocol):
     """A module of one verb; `OPTIONS` has a row for each of its options, with what the option goes with."""
 

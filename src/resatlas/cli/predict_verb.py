@@ -4,11 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from resatlas.arch.text import aligned
-from resatlas.cli.outcome import Outcome, plain
+from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together
 from resatlas.errors import DataError
 from resatlas.studies.predicting import Predicted, predict
+from resatlas.values.table import Column, Table, words
+from resatlas.values.terminal import aligned
+from resatlas.values.text import plain
 
 OPTIONS: Together = {
     "--top": ALWAYS,
@@ -40,10 +42,11 @@ def _data(found: Predicted) -> dict[str, Any]:
 
 def _table(found: list[Predicted]) -> str:
     """A line a class of each image, then a line for each that cannot be read."""
-    rows = [
-        (plain(each.image) if k == 0 else "", plain(name), f"{probability:.4f}")
+    rows = tuple(
+        (each.image if k == 0 else "", name, probability)
         for each in found
         for k, (name, probability) in enumerate(each.classes)
-    ]
+    )
     errors = [plain(each.error) for each in found if each.error]
-    return "\n".join([aligned(("image", "class", "probability"), rows, left=2), *errors])
+    table = Table(columns=(*words("image", "class"), Column("probability", "1", ".4f")), rows=rows)
+    return "\n".join([aligned(table), *errors])

@@ -1,14 +1,11 @@
-"""How a training shows itself: one live line on a terminal, plain lines everywhere else."""
+"""How a training shows itself: lines of its start and its epochs, and how far it is."""
 
-import os
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from resatlas.cli.outcome import plain
+from resatlas.cli.display import Clock, Display, display
 
 if TYPE_CHECKING:  # describing a watcher needs no torch
     from resatlas.runs.store import Run
@@ -19,42 +16,9 @@ if TYPE_CHECKING:  # describing a watcher needs no torch
 
 @contextmanager
 def watcher(*, quiet: bool) -> "Iterator[Watcher]":
-    """A progress reporter on standard error; a no-op if quiet."""
-    from resatlas.training.session import UNWATCHED
-
-    if quiet:
-        yield UNWATCHED
-    elif on_terminal():
-        with _live() as live:
-            yield live
-    else:
-        yield _plain()
-
-
-def on_terminal() -> bool:
-    """Whether standard error is a terminal that can redraw a line."""
-    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "CI" not in os.environ
-
-
-def say(text: str) -> None:
-    """Write a line to standard error; a training does not end because its log is full or its reader has gone."""
-    with suppress(OSError):
-        print(plain(text), file=sys.stderr, flush=True)
-
-
-SILENCE_SECONDS = 30
-"""Seconds after which a longer epoch writes a line of progress."""
-
-
-class Clock:
-    """Time left, from the steps since the start or the resume."""
-
-    def __init__(self, done: int, total: int) -> None:
-        self._from, self._total, self._started = done, total, time.monotonic()
-
-    def seconds_left(self, done: int) -> float:
-        """Seconds that the remaining steps take at the pace so far."""
-        return (time.monotonic() - self._started) / max(done - self._from, 1) * (self._total - done)
+    """A progress reporter on standard error; it reports nothing if quiet."""
+    with display(quiet=quiet) as shown:
+        yield _watcher(shown)
 
 
 def opening(run: "Run", training: "TrainingPlan", state: "TrainState") -> tuple[str, str]:
@@ -77,24 +41,36 @@ def opening(run: "Run", training: "TrainingPlan", state: "TrainState") -> tuple[
     return what, how
 
 
-def _plain() -> "Watcher":
+def _counted(number: int, noun: str) -> str:
+    """1 pass, 2 passes."""
+    return f"{number} {noun}{'es' if number > 1 else ''}"
+
+
+def _watcher(shown: Display) -> "Watcher":
     from resatlas.training.session import Watcher
 
     clocks: list[Clock] = []
+    lengths: list[tuple[int, int]] = []
     steps: list[int] = [0]
-    told: list[float] = [time.monotonic()]
 
     def on_start(run: "Run", training: "TrainingPlan", state: "TrainState") -> None:
         for line in opening(run, training, state):
-            say(line)
+            shown.note(line)
         clocks.append(Clock(state.step, training.steps))
+        lengths.append((training.epochs, training.steps))
 
     def on_step(state: "TrainState") -> None:
         steps[0] = state.step
-        if time.monotonic() - told[0] > SILENCE_SECONDS:
-            told[0] = time.monotonic()
-            left = clocks[-1].seconds_left(state.step)
-            say(f"step {state.step} loss {state.tally.mean_loss:.4f} seconds_left {left:.0f}")
+        epochs, total = lengths[-1]
+        words = (
+            f"epoch {state.epoch + 1} of {epochs}",
+            f"step {state.step}",
+            f"loss {state.tally.mean_loss:.4f}",
+            f"error_percent {state.tally.error_percent:.2f}",
+            f"images_per_second {state.tally.images / max(state.seconds, 1e-9):.0f}",
+            f"seconds_left {clocks[-1].seconds_left(state.step):.0f}",
+        )
+        shown.show(" ".join(words), state.step / total)
 
     def on_epoch(metrics: dict[str, Any], timing: dict[str, Any]) -> None:
         words = [
@@ -106,62 +82,9 @@ def _plain() -> "Watcher":
             words.append(f"validation_error_percent {metrics['validation_error_percent']:.2f}")
         words.append(f"images_per_second {timing['images_per_second']:.0f}")
         words.append(f"seconds_left {clocks[-1].seconds_left(steps[0]):.0f}")
-        say(" ".join(words))
-        told[0] = time.monotonic()
+        shown.note(" ".join(words))
 
     def on_image(what: str, done: int, total: int) -> None:
-        if time.monotonic() - told[0] > SILENCE_SECONDS:
-            told[0] = time.monotonic()
-            say(f"verifies {what}: {done} of {total}")
+        shown.show(f"verifies {what}: {done} of {total}", done / max(total, 1))
 
-    return Watcher(on_start=on_start, on_step=on_step, on_epoch=on_epoch, on_note=say, on_image=on_image)
-
-
-@contextmanager
-def _live() -> "Iterator[Watcher]":
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn
-
-    from resatlas.training.session import Watcher
-
-    console = Console(stderr=True, highlight=False)
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[words]}", markup=False),
-    )
-    clocks: list[Clock] = []
-    tasks: list[TaskID] = []
-    epochs: list[int] = []
-    with Progress(*columns, console=console, transient=True, refresh_per_second=8) as progress:
-
-        def on_start(run: "Run", training: "TrainingPlan", state: "TrainState") -> None:
-            for line in opening(run, training, state):
-                console.print(plain(line), markup=False, soft_wrap=True)
-            clocks.append(Clock(state.step, training.steps))
-            epochs.append(training.epochs)
-            for task in tasks:
-                progress.remove_task(task)
-            tasks[:] = [progress.add_task("", total=training.steps, epoch="1", words="starting")]
-
-        def on_step(state: "TrainState") -> None:
-            speed = state.tally.images / max(state.seconds, 1e-9)
-            minutes, seconds = divmod(int(clocks[-1].seconds_left(state.step)), 60)
-            words = (
-                f"loss {state.tally.mean_loss:.4f}  error {state.tally.error_percent:.1f} %  {speed:,.0f} images/s  "
-                f"{minutes}:{seconds:02d} left"
-            )
-            progress.update(tasks[-1], completed=state.step, epoch=f"{state.epoch + 1} of {epochs[-1]}", words=words)
-
-        def on_image(what: str, done: int, total: int) -> None:
-            if not tasks:
-                tasks.append(progress.add_task("", total=total, epoch="0", words=""))
-            words = f"verifies {what}: {done:,} of {total:,}"
-            progress.update(tasks[-1], completed=done, total=total, words=words)
-
-        yield Watcher(
-            on_start=on_start,
-            on_step=on_step,
-            on_image=on_image,
-            on_note=lambda text: console.print(plain(text), markup=False, soft_wrap=True),
-        )
+    return Watcher(on_start=on_start, on_step=on_step, on_epoch=on_epoch, on_note=shown.note, on_image=on_image)

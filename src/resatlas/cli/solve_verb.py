@@ -5,13 +5,14 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from resatlas.arch.text import aligned
 from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together
 from resatlas.designs.solver.search import Budget, Solution, Solutions, knobs_of, solve
 from resatlas.designs.solver.spelling import spelled
 from resatlas.errors import ResatlasError
+from resatlas.values.table import Table, numbers, words
+from resatlas.values.terminal import aligned
 
 SCALES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
@@ -91,12 +92,10 @@ def _row(solution: Solution) -> dict[str, Any]:
 
 
 def _text(solutions: Solutions, rows: list[dict[str, Any]], asked: str) -> str:
-    cells = [
-        (row["name"], row["family"], f"{row['parameters']:,}", f"{row['multiply_adds']:,}", _percent(each.deviation))
-        for row, each in zip(rows, solutions.within, strict=True)
-    ]
+    columns = (*words("name", "family"), *numbers("parameters", "multiply-adds", "off by"))
+    cells = tuple((*row.values(), _percent(each.deviation)) for row, each in zip(rows, solutions.within, strict=True))
     lines = [
-        aligned(("name", "family", "parameters", "multiply-adds", "off by"), cells, left=2),
+        aligned(Table(columns=columns, rows=cells)),
         f"{_counted(len(rows), 'design')} with {asked}, nearest first; {_searched(solutions)}",
     ]
     if solutions.base is not None:

@@ -4,12 +4,13 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from resatlas.cli.outcome import Outcome, plain
-from resatlas.cli.progress import on_terminal, say
+from resatlas.cli.display import display, say
+from resatlas.cli.outcome import Outcome
 from resatlas.errors import FolderError, NonFiniteError
 from resatlas.reporting.answering import answered
 from resatlas.reporting.page import write_page
@@ -18,10 +19,8 @@ from resatlas.reporting.table import table
 from resatlas.reporting.verdict import notes, verdict
 from resatlas.studies.asking import ask
 from resatlas.studies.pictures import pictures
-from resatlas.studies.runner import Advance, carry_out_study
+from resatlas.studies.runner import Advance, OnAdvance, carry_out_study
 from resatlas.studies.study import Study
-
-Show = Callable[[Advance], None]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +34,8 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
     page = folder / "report.html"
     failure: NonFiniteError | None = None
     try:
-        with _progress(quiet=options.quiet) as show:
-            carry_out_study(study, folder, on_advance=show)
+        with _progress(quiet=options.quiet) as on_advance:
+            carry_out_study(study, folder, on_advance=on_advance)
     except NonFiniteError as error:  # the other runs are finished, and the page names this one
         failure = error
     _ask(study, folder, quiet=options.quiet)
@@ -72,57 +71,26 @@ def _shown(answer: Answer) -> str:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Show]:
-    if quiet:
-        yield lambda _: None
-    elif on_terminal():
-        with _live() as show:
-            yield show
-    else:
-        yield _plain()
-
-
-def _plain() -> Show:
+def _progress(*, quiet: bool) -> Iterator[OnAdvance]:
     started = time.monotonic()
+    with display(quiet=quiet) as shown:
 
-    def show(advance: Advance) -> None:
-        if advance.note:
-            say(advance.note)
-        if advance.results:
-            say(f"{_words(advance)}  {_left(started, advance)}")
-
-    return show
-
-
-@contextmanager
-def _live() -> Iterator[Show]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    console = Console(stderr=True, highlight=False)
-    started = time.monotonic()
-    with Progress(
-        BarColumn(bar_width=30), TextColumn("{task.fields[words]}", markup=False), console=console, transient=True
-    ) as progress:
-        task = progress.add_task("", total=1.0, words="starting the workers")
-
-        def show(advance: Advance) -> None:
+        def on_advance(advance: Advance) -> None:
+            left = _left(started, advance)
             if advance.note:
-                console.print(plain(advance.note), markup=False, soft_wrap=True)
+                shown.note(advance.note)
             if advance.results:
-                console.print(_words(advance), markup=False, soft_wrap=True)
-            words = f"{advance.finished} of {advance.total} runs  {_left(started, advance)}"
-            progress.update(task, completed=advance.share, words=words)
+                shown.note(f"{_words(advance, advance.results)}  {left}")
+            shown.show(f"{advance.finished} of {advance.total} runs  {left}", advance.share)
 
-        yield show
+        yield on_advance
 
 
-def _words(advance: Advance) -> str:
-    each = advance.results or {}
+def _words(advance: Advance, results: dict[str, Any]) -> str:
     return (
-        f"{advance.finished} of {advance.total}  {each['design']} seed {each['seed']}  "
-        f"train loss {each['train']['loss']:.4f}  test error {each['test']['error_percent']:.2f} %  "
-        f"{each['images_per_second']:,.0f} images/s"
+        f"{advance.finished} of {advance.total}  {results['design']} seed {results['seed']}  "
+        f"train loss {results['train']['loss']:.4f}  test error {results['test']['error_percent']:.2f} %  "
+        f"{results['images_per_second']:,.0f} images/s"
     )
 
 

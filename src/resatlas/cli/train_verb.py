@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from resatlas.arch.codec import decode
-from resatlas.arch.text import aligned
 from resatlas.cli import launching
 from resatlas.cli.designs import design_named
 from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
-from resatlas.cli.outcome import Outcome, plain
+from resatlas.cli.outcome import Outcome
 from resatlas.cli.progress import watcher
 from resatlas.cli.together import ALWAYS, Together, With
 from resatlas.designs.catalog import own_design
@@ -29,6 +27,10 @@ from resatlas.studies.single import carry_out, prepare
 from resatlas.training.execution import Device, Execution, Log
 from resatlas.training.logs import logs_here
 from resatlas.training.skipping import CAP
+from resatlas.values.codec import decode
+from resatlas.values.table import Column, Table, numbers, words
+from resatlas.values.terminal import aligned
+from resatlas.values.text import plain
 from resatlas.values.weights import Which
 
 SETTINGS: Mapping[str, str] = {"--lr": "schedule.peak", "--batch": "batch", "--precision": "precision"}
@@ -304,23 +306,27 @@ def _folder(options: argparse.Namespace, experiment: Experiment) -> Path:
 
 
 def _closing(results: list[dict[str, Any]], folders: list[Path]) -> str:
-    rows = [
+    rows = tuple(
         (
-            plain(str(folder)),
+            str(folder),
             str(each["seed"]),
-            f"{each['train']['loss']:.4f}",
-            f"{each['validation']['error_percent']:.2f}" if "validation" in each else "-",
-            f"{each['test']['error_percent']:.2f}",
-            f"{each['images_per_second']:,.0f}",
-            f"{each['seconds']:.1f}",
+            each["train"]["loss"],
+            each["validation"]["error_percent"] if "validation" in each else None,
+            each["test"]["error_percent"],
+            each["images_per_second"],
+            each["seconds"],
         )
         for each, folder in zip(results, folders, strict=True)
-    ]
-    head = ("run", "seed", "train loss", "validation error %", "test error %", "images/s", "seconds")
+    )
+    columns = (
+        *(*words("run"), *numbers("seed"), Column("train loss", "1", ".4f")),
+        *(Column("validation error", "%", ".2f"), Column("test error", "%", ".2f")),
+        *(Column("images/s", "1", ",.0f"), Column("seconds", "1", ".1f")),
+    )
     several = len(results) > 1
     lines = [
         plain(f"{folder}: {line}" if several else line)
         for each, folder in zip(results, folders, strict=True)
         for line in sentences(decode(Departures, each.get("departures", {}), where="departures"))
     ]
-    return "\n".join([aligned(head, rows), *lines])
+    return "\n".join([aligned(Table(columns=columns, rows=rows)), *lines])

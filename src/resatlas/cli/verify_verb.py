@@ -3,11 +3,12 @@
 import argparse
 from collections import Counter
 
-from resatlas.arch.text import aligned
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import Together
 from resatlas.designs.catalog import matching
 from resatlas.designs.verdicts import verdicts
+from resatlas.values.table import Table, numbers, words
+from resatlas.values.terminal import aligned
 
 OPTIONS: Together = {}
 
@@ -33,21 +34,22 @@ def run(options: argparse.Namespace) -> Outcome:
         for verdict in found
     ]
     bare = {verdict.name for verdict in found} - {verdict.name for verdict in found if verdict.verdict != "none"}
-    rows = [
+    columns = (*words("name", "quantity", "verdict", "convention"), *numbers("printed", "ours"))
+    rows = tuple(
         (
             verdict.name,
             verdict.quantity.replace("_", "-"),
             verdict.verdict if verdict.stands else f"{verdict.verdict}, recorded {verdict.recorded}",
             verdict.convention,
             verdict.printed,
-            f"{verdict.ours:,}",
+            verdict.ours,
         )
         for verdict in found
         if verdict.verdict != "none" or verdict.name in bare
-    ]
+    )
     counts = Counter(verdict.verdict for verdict in found)
     lines = [
-        aligned(("name", "quantity", "verdict", "convention", "printed", "ours"), rows, left=4),
+        aligned(Table(columns=columns, rows=rows)),
         f"yes {counts['yes']} (our count gives the printed digits), partly {counts['partly']} (only the named rule "
         f"does), no {counts['no']} (no rule known), none {counts['none']} (nothing printed)",
         f"{len(fallen)} verdicts differ from the recorded ones" if fallen else "every verdict is the recorded one",

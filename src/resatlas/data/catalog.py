@@ -17,6 +17,7 @@ from resatlas.data.listing import is_directory, shown
 from resatlas.data.svhn import svhn
 from resatlas.data.synthetic import synthetic
 from resatlas.errors import UnknownName, UsageError, quoted, unknown
+from resatlas.values.knobs import key_values
 
 
 def resolve(text: str) -> DataSet:
@@ -62,19 +63,14 @@ def knobs(name: str, text: str, usual: dict[str, int]) -> dict[str, int]:
     """
     if not usual:
         raise UsageError(f"{name} has no knobs; {quoted(text)} cannot be set")
-    values: dict[str, int] = {}
-    for item in text.split(","):
-        knob, _, value = item.partition("=")
-        if knob not in usual:
-            raise UnknownName(unknown(f"knob of {name}", knob, usual))
+    texts = key_values(text.split(","), of=name, known=usual)
+    for knob, value in texts.items():
         if not re.fullmatch(r"-?[0-9]{1,9}", value):
+            words = quoted(f"{knob}={value}")
             raise UsageError(
-                f"a knob of {name} is a whole number of up to 9 digits, as {knob}={usual[knob]}; {quoted(item)} is not"
+                f"a knob of {name} is a whole number of up to 9 digits, as {knob}={usual[knob]}; {words} is not"
             )
-        if knob in values:
-            raise UsageError(f"a knob is given once; {knob} of {name} is given twice in {quoted(text)}")
-        values[knob] = int(value)
-    return values
+    return {knob: int(value) for knob, value in texts.items()}
 
 
 NAMED: dict[str, Callable[..., DataSet]] = {

@@ -27,6 +27,7 @@ from resatlas.data.listing import (
 from resatlas.data.photograph import content, has_depth_of_16, pixels, proportioned
 from resatlas.errors import DataError, unknown
 from resatlas.values.cores import cores
+from resatlas.values.progress import silent
 from resatlas.values.threaded import threaded
 
 REASONS: Mapping[Kind, str] = {
@@ -78,11 +79,7 @@ class Opened(NamedTuple):
     odd: str = ""
 
 
-def unwatched(looked: int, total: int) -> None:
-    """Ignore the progress."""
-
-
-def checked(folder: Path, *, on_image: Callable[[int, int], None] = unwatched) -> Checked:
+def checked(folder: Path, *, on_image: Callable[[int, int], None] = silent) -> Checked:
     """The images of all parts, each opened whole, by as many threads as there are cores; faults sorted by name.
 
     `on_image` is called after each image with the number opened so far and the total.

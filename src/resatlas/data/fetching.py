@@ -27,9 +27,7 @@ from resatlas.data import cifar, fashion_mnist, svhn
 from resatlas.data.archives import Limits, extract
 from resatlas.data.official import Official, Source, by_hand, check, folders, located, lying
 from resatlas.errors import DataError, FolderError, Stopped
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is under way, how much of it is done, and how much there is."""
+from resatlas.values.progress import Progress
 
 BLOCK = 1 << 20  # bytes taken at a time, at most
 SECONDS = 30  # of silence, after which a server counts as gone

@@ -22,6 +22,7 @@ from resatlas.data.official import cache
 from resatlas.data.photograph import pixels, proportioned
 from resatlas.errors import DataError
 from resatlas.values import reading
+from resatlas.values.progress import silent
 from resatlas.values.pulse import PULSE
 from resatlas.values.threaded import threaded
 
@@ -88,12 +89,8 @@ def _mark(look: Look, by: By) -> str:
     return look.content or f"size {look.size}" if by == "content" else str(look.size)
 
 
-def unwatched(looked: int, total: int) -> None:
-    """Ignore the progress."""
-
-
 def looked_at(
-    part: ImageFiles, *, depth: Depth, threads: int = 1, on_image: Callable[[int, int], None] = unwatched
+    part: ImageFiles, *, depth: Depth, threads: int = 1, on_image: Callable[[int, int], None] = silent
 ) -> Looked:
     """A look at every file of a part, in threads; files unchanged since an earlier look come from the cache.
 

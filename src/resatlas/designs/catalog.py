@@ -9,7 +9,6 @@ from typing import Any, get_type_hints
 
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.blueprint_file import read_blueprint
-from resatlas.arch.codec import decode_text
 from resatlas.arch.expand import expand, with_classes
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
@@ -18,6 +17,8 @@ from resatlas.designs.family import Family
 from resatlas.designs.plugins import families_of_packages
 from resatlas.designs.tasks import TASKS, Design
 from resatlas.errors import BlueprintError, DesignError, UnknownName, UsageError, quoted, unknown
+from resatlas.values.codec import decode_text
+from resatlas.values.knobs import key_values
 
 FAMILIES: Mapping[str, Family] = {
     family.name: family
@@ -281,20 +282,11 @@ def plan(design: str | Design | Blueprint | Plan, *, image: Shape | None = None,
 def knobs_in(words: Iterable[str], family: Callable[..., Design], name: str) -> dict[str, Any]:
     """The knobs that words such as depth=110 give, each of its type in the family; `name` is said in errors.
 
-    Raises: UnknownName for another knob, with the nearest; BlueprintError for a word that is no key=value.
+    Raises: UnknownName for another knob, with the nearest; BlueprintError for a malformed or doubled one.
     """
     hints = {each.name: get_type_hints(family)[each.name] for each in fields(family)}  # type: ignore[arg-type]
-    found: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not value:
-            raise BlueprintError(f"a knob is written key=value; {quoted(word)} is not ({name}: {', '.join(hints)})")
-        if key not in hints:
-            raise UnknownName(unknown(f"knob of {name}", key, hints))
-        if key in found:
-            raise BlueprintError(f'knob "{key}" of {name} is given twice')
-        found[key] = decode_text(hints[key], value, where=f"{name}: {key}")
-    return found
+    texts = key_values(words, of=name, known=hints, error=BlueprintError)
+    return {key: decode_text(hints[key], text, where=f"{name}: {key}") for key, text in texts.items()}
 
 
 def _design(name: str) -> Design:

@@ -8,8 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from resatlas.arch.codec import decode
 from resatlas.designs.catalog import Entry, names_of
+from resatlas.values.codec import decode
 
 Quantity = Literal["parameters", "multiply_adds", "depth", "width"]
 

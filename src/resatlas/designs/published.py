@@ -8,8 +8,8 @@ from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 
-from resatlas.arch.codec import decode
 from resatlas.designs.catalog import Entry, resolve, same_network
+from resatlas.values.codec import decode
 
 
 @dataclass(frozen=True, kw_only=True)

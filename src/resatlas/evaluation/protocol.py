@@ -14,6 +14,7 @@ from resatlas.errors import RecipeError, UnknownName, UsageError, quoted, unknow
 from resatlas.recipes.images import Centre, Flips, MeanOf, MultiScale, TenCrops, View
 from resatlas.recipes.recipe import Recipe
 from resatlas.recipes.text import USUAL
+from resatlas.values.knobs import key_values
 
 RECIPE = "recipe"
 """The protocol text for all views of the recipe."""
@@ -52,7 +53,8 @@ def view_of(text: str) -> View:
     if name not in KNOBS:
         raise UnknownName(unknown("protocol", name, (*KNOBS, "full-320", RECIPE)))
     kind = cast("Kind", name)
-    return _checked(kind, {**KNOBS[kind], **(_knobs(kind, rest) if colon else {})}, text)
+    changed = key_values(rest.split(","), of=kind, known=KNOBS[kind]) if colon else {}
+    return _checked(kind, {**KNOBS[kind], **changed}, text)
 
 
 def name_of(view: View) -> str:
@@ -86,18 +88,6 @@ def _needs_photographs(protocol: Protocol, data: DataSet) -> str:
         f"{protocol.name} needs photographs larger than the network's input; images of {data.name} are {data.image}, "
         f"the input size, and are tested whole: {' or '.join(words)}"
     )
-
-
-def _knobs(kind: Kind, text: str) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for item in text.split(","):
-        knob, _, value = item.partition("=")
-        if knob not in KNOBS[kind]:
-            raise UnknownName(unknown(f"knob of {kind}", knob, KNOBS[kind]))
-        if knob in values:
-            raise UsageError(f"{knob} of {kind} is set twice in {quoted(text)}")
-        values[knob] = value
-    return values
 
 
 def _checked(kind: Kind, values: Mapping[str, str], text: str) -> View:

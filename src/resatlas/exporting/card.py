@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from resatlas.arch.markdown import as_table, as_text
 from resatlas.designs.citations import Paper, bibtex
 from resatlas.exporting.config import Config, Figures, Training
 from resatlas.runs.experiment import TrainedWeights
+from resatlas.values.markdown import as_text, table
+from resatlas.values.table import Column, Table, numbers, words
 
-HEAD = ("images", "error, %", "wrong", "of", "loss")
+COLUMNS = (*words("images"), Column("error", "%", ".2f"), *numbers("wrong", "of"), Column("loss", "1", ".4f"))
 
 MOST_NAMES = 100
 """Class names that are written out; config.json has them all."""
@@ -51,7 +52,8 @@ def _figures(training: Training) -> Iterable[str]:
     parts = {"test": training.test, "validation": training.validation, "training": training.train}
     low, high = wilson(training.test)
     yield "## Figures"
-    yield as_table(HEAD, [_row(part, figures) for part, figures in parts.items() if figures])
+    rows = tuple((part, each.error_percent, each.wrong, each.images, each.loss) for part, each in parts.items() if each)
+    yield table(Table(columns=COLUMNS, rows=rows))
     yield (
         f"These are of one run, seed {training.seed}, after the last of its epochs; until then no test image was used. "
         "Those of training are means over the last epoch, as it went. Another seed gives another network, and one run "
@@ -62,10 +64,6 @@ def _figures(training: Training) -> Iterable[str]:
         f"{training.test.images:,} give a 95 % interval (Wilson) of {low:.2f} to {high:.2f} % for its error. It counts "
         "the chance in the draw of the images, and nothing else that is said here."
     )
-
-
-def _row(part: str, figures: Figures) -> tuple[str, ...]:
-    return part, f"{figures.error_percent:.2f}", f"{figures.wrong:,}", f"{figures.images:,}", f"{figures.loss:.4f}"
 
 
 def wilson(figures: Figures) -> tuple[float, float]:

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from resatlas.arch import plan as plans
 from resatlas.arch.blueprint import MOST_UNITS
-from resatlas.arch.codec import decode, encode
 from resatlas.arch.expand import LARGEST_SIDE, MOST_CLASSES
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan, layers
@@ -18,6 +17,7 @@ from resatlas.errors import BlueprintError, CheckpointError, FolderError, UsageE
 from resatlas.exporting.seals import check_sha256
 from resatlas.recipes.images import Centre
 from resatlas.runs.experiment import TrainedWeights
+from resatlas.values.codec import decode, encode
 from resatlas.values.reading import text
 
 SCHEMA = 1

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from resatlas.arch.codec import decode, decode_text, encode, kind_of
 from resatlas.errors import BlueprintError, RecipeError, UnknownName, unknown
 from resatlas.recipes.recipe import Recipe, with_epochs
+from resatlas.values.codec import decode, decode_text, encode, kind_of
+from resatlas.values.knobs import key_values
 
 
 @dataclass
@@ -32,14 +33,7 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
     Raises: UnknownName for a field that is not there, RecipeError for a doubled or malformed setting.
     """
-    texts: dict[str, str] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not value:
-            raise RecipeError(f'a setting is written key=value, as in schedule.peak=0.2; "{setting[:60]}" is not')
-        if key in texts:
-            raise RecipeError(f'setting "{key}" is given twice')
-        texts[key] = value
+    texts = key_values(settings, what="setting", example="schedule.peak=0.2", error=RecipeError)
     whole = _Part(recipe)
     for key in sorted(texts, key=lambda key: key.count(".")):  # kinds before what is in them
         try:

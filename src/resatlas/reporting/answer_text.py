@@ -7,7 +7,7 @@ from statistics import stdev
 from resatlas.reporting.answering import Answered
 from resatlas.reporting.budgets import amount_in_words
 from resatlas.reporting.differences import Difference
-from resatlas.reporting.document import Block, Bullets, Heading, Paragraph, Sheet
+from resatlas.reporting.document import Block, Bullets, Heading, Paragraph
 from resatlas.reporting.measures import Measure
 from resatlas.reporting.power import MOST_NETS
 from resatlas.reporting.questions import Group
@@ -17,6 +17,7 @@ from resatlas.reporting.sentences import sentences
 from resatlas.reporting.settled import Judged, SecondOpinion, Tested, single_nets
 from resatlas.reporting.statistics import CLAIM_LEVEL, PAIRING_LEVEL, PAIRS, mean_interval
 from resatlas.reporting.words import listed
+from resatlas.values.table import Cell, Column, Table, numbers, words
 
 MOST_NETS_SHOWN = 20
 """Rows of nets against nets; the JSON has all."""
@@ -69,60 +70,59 @@ def all_at_once(answered: Answered) -> str:
     return f"no difference in {noun} between the {len(known)} designs beyond chance ({how})."
 
 
-def _figures(answered: Answered) -> Sheet:
+def _figures(answered: Answered) -> Table:
     measure = answered.question.measure
-    unit = ", %" if measure.metric == "test_error" else measure.unit.replace(" ", ", ")
-    head = ("seeds", f"{measure.noun}{unit}", "deviation", "95 % of the mean", "parameters", "multiply-adds", "seconds")
+    mean = Column(measure.noun, "%" if measure.metric == "test_error" else measure.unit.strip() or "1")
+    rest = numbers("deviation", "95 % of the mean", "parameters", "multiply-adds", "seconds")
     groups = answered.question.groups
     named = any(group.label != group.row.design for group in groups)
     names = [(group.label, group.row.design) if named else (group.row.design,) for group in groups]
-    return Sheet(
-        f"{measure.noun.capitalize()}, each seed one observation; {answered.question.images:,} test images",
-        (*(("name", "design") if named else ("design",)), *head),
-        tuple((*name, *_figure(group, measure)) for name, group in zip(names, groups, strict=True)),
-        words=len(names[0]),
+    return Table(
+        title=f"{measure.noun.capitalize()}, each seed one observation; {answered.question.images:,} test images",
+        columns=(*words(*(("name", "design") if named else ("design",))), *numbers("seeds"), mean, *rest),
+        rows=tuple((*name, *_figure(group, measure)) for name, group in zip(names, groups, strict=True)),
     )
 
 
-def _figure(group: Group, measure: Measure) -> tuple[str, ...]:
+def _figure(group: Group, measure: Measure) -> tuple[Cell, ...]:
     ends = mean_interval(group.values, most=100.0 if measure.metric == "test_error" else math.inf)
     return (
-        f"{len(group.values)}",
+        len(group.values),
         measure.written(group.mean),
-        "–" if len(group.values) < 2 else measure.written(stdev(group.values)),
+        None if len(group.values) < 2 else measure.written(stdev(group.values)),
         _from_to(ends, measure),
-        f"{group.row.parameters:,}",
-        f"{group.row.multiply_adds:,}",
+        group.row.parameters,
+        group.row.multiply_adds,
         in_words(group),
     )
 
 
-def _as_trained(answered: Answered) -> Sheet:
+def _as_trained(answered: Answered) -> Table:
     caption = (
         "Differences as trained, first less second. p by Holm over all rows, the larger of that over seeds and that "
         f"over seeds and test images; r: correlation over shared seeds, which pairs them from {PAIRS} seeds on where "
         f"it is above 0 (one-sided p < {PAIRING_LEVEL:g}). {_planning(answered)}"
     )
-    head = ("first", "second", *_difference_head(), "p, Holm", "by", "r", *_power_head(answered))
+    figures = numbers(*_difference_head(), "p, Holm", "by", "r", *_power_head(answered))
     measure = answered.question.measure
     rows = [
         (
             *(pair.first.label, pair.second.label, *_difference(pair.trained, measure)),
             *(_chance(pair.trained.adjusted), pair.trained.method),
-            "–" if pair.correlation is None else f"{pair.correlation:+.2f}",
+            None if pair.correlation is None else f"{pair.correlation:+.2f}",
             *_power(pair.trained, measure),
         )
         for pair in answered.pairs
         if pair.trained
     ]
-    return Sheet(caption, head, tuple(rows), words=2)
+    return Table(title=caption, columns=(*words("first", "second"), *figures), rows=tuple(rows))
 
 
 def _difference_head() -> tuple[str, ...]:
     return ("difference", "95 % over seeds", "over seeds and images")
 
 
-def _difference(found: Difference, measure: Measure) -> tuple[str, ...]:
+def _difference(found: Difference, measure: Measure) -> tuple[Cell, ...]:
     ends = (found.interval_seeds, found.interval_images)
     return (measure.written(found.points, "+"), *(_from_to(each, measure, sign="+") for each in ends))
 
@@ -160,26 +160,27 @@ def _opinions(answered: Answered) -> Block:
         )
         return Paragraph(f"{caption}: {'; '.join(told)}.")
     rows = [(pair.first.label, pair.second.label, *map(_opinion, pair.opinions)) for pair in judged]
-    return Sheet(f"{caption}.", ("first", "second", *NAMES.values()), tuple(rows), words=2)
+    columns = (*words("first", "second"), *numbers(*NAMES.values()))
+    return Table(title=f"{caption}.", columns=columns, rows=tuple(rows))
 
 
 def _opinion(opinion: SecondOpinion) -> str:
     return f"none (least {opinion.least:.2g})" if opinion.chance is None else _chance(opinion.chance)
 
 
-def _at_equal_budgets(answered: Answered) -> Sheet:
+def _at_equal_budgets(answered: Answered) -> Table:
     caption = (
         "Differences at equal budgets, first less second. Budgets within 10 % are compared directly, with what their "
         "difference may explain in the intervals; else a design is compared with sizes of the other's kind that bound "
         f"its error at this budget, without a fitted curve. {_planning(answered)}"
     )
-    head = ("first", "second", "at equal", "first", "second", *_difference_head(), "p", *_power_head(answered))
+    figures = numbers("first", "second", *_difference_head(), "p", *_power_head(answered))
     measure = answered.question.measure
     rows = (row for pair in answered.pairs for row in _equally(pair, measure))
-    return Sheet(caption, head, tuple(rows), words=3)
+    return Table(title=caption, columns=(*words("first", "second", "at equal"), *figures), rows=tuple(rows))
 
 
-def _equally(pair: Judged, measure: Measure) -> Iterator[tuple[str, ...]]:
+def _equally(pair: Judged, measure: Measure) -> Iterator[tuple[Cell, ...]]:
     """A row for each difference; where both budgets give the same one, it stands once."""
     shown: dict[tuple[object, ...], tuple[list[str], Tested]] = {}
     for settled in pair.verdicts.values():
@@ -211,11 +212,12 @@ def _net_by_net(answered: Answered) -> Iterator[Block]:
             (
                 f"{each.first.label} s{each.seeds[0]}",
                 f"{each.second.label} s{each.seeds[1]}",
-                *(f"{each.first_alone:,}", f"{each.second_alone:,}", _chance(each.chance)),
+                *(each.first_alone, each.second_alone, _chance(each.chance)),
             )
             for each in answered.nets[:MOST_NETS_SHOWN]
         ]
-        yield Sheet(caption, ("net", "other net", "only the net", "only the other", "p"), tuple(rows), words=2)
+        columns = (*words("net", "other net"), *numbers("only the net", "only the other", "p"))
+        yield Table(title=caption, columns=columns, rows=tuple(rows))
         more = len(answered.nets) - MOST_NETS_SHOWN
         if more > 0:
             yield Paragraph(f"{more:,} more of nets against nets: --json")
@@ -231,11 +233,11 @@ def _published(answered: Answered) -> Iterator[Block]:
     ]
     if rows:
         caption = "As published, in percent, by another training: no interval is known but a spread that was printed"
-        yield Sheet(caption, ("design", "ours", "published", "protocol", "source"), tuple(rows), words=5)
+        yield Table(title=caption, columns=words("design", "ours", "published", "protocol", "source"), rows=tuple(rows))
 
 
-def _from_to(ends: tuple[float, float] | None, measure: Measure, *, sign: str = "") -> str:
-    return "–" if ends is None else f"{measure.written(ends[0], sign)} to {measure.written(ends[1], sign)}"
+def _from_to(ends: tuple[float, float] | None, measure: Measure, *, sign: str = "") -> str | None:
+    return None if ends is None else f"{measure.written(ends[0], sign)} to {measure.written(ends[1], sign)}"
 
 
 def _chance(p: float) -> str:

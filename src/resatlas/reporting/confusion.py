@@ -9,9 +9,9 @@ from typing import NamedTuple
 from resatlas.reporting.chart import finished
 from resatlas.reporting.figure import Figure, Spec
 from resatlas.reporting.questions import Group
-from resatlas.reporting.table import Grid
 from resatlas.reporting.words import presentable
 from resatlas.runs.record import Guess, RunRecord
+from resatlas.values.table import Cell, Column, Table, numbers, words
 
 MOST_CLASSES = 30
 """Classes up to which a map of counts can be read."""
@@ -32,7 +32,7 @@ class Confusion(NamedTuple):
     label: str
     words: str
     figure: Figure | None
-    classes: Grid
+    classes: Table
 
 
 class WrongImage(NamedTuple):
@@ -188,14 +188,14 @@ def _map(group: Group, counts: Mapping[tuple[str, str], int], classes: Sequence[
     return Figure("confusions", title, spec)
 
 
-def _table(counts: Mapping[tuple[str, str], int], classes: Sequence[str]) -> Grid:
+def _table(counts: Mapping[tuple[str, str], int], classes: Sequence[str]) -> Table:
     """The classes, the one of the highest error first."""
     lines = sorted(_errors(counts, classes), key=lambda line: -line[1])[:MOST_ROWS]
-    head = ("class", "mostly taken for", "answers", "wrong", "error, %")
-    return Grid(head, tuple(row for row, _ in lines), words=2)
+    columns = (*words("class", "mostly taken for"), *numbers("answers", "wrong"), Column("error", "%", ".1f"))
+    return Table(columns=columns, rows=tuple(row for row, _ in lines))
 
 
-def _errors(counts: Mapping[tuple[str, str], int], classes: Sequence[str]) -> Iterator[tuple[tuple[str, ...], float]]:
+def _errors(counts: Mapping[tuple[str, str], int], classes: Sequence[str]) -> Iterator[tuple[tuple[Cell, ...], float]]:
     for true in classes:
         others = {name: counts.get((true, name), 0) for name in classes if name != true}
         wrong = sum(others.values())
@@ -203,5 +203,5 @@ def _errors(counts: Mapping[tuple[str, str], int], classes: Sequence[str]) -> It
         if total:
             most = max(others, key=lambda name: others[name]) if wrong else ""
             taken = f"{presentable(most)} ({others[most]:,})" if wrong else "–"
-            row = (presentable(true), taken, f"{total:,}", f"{wrong:,}", f"{100 * wrong / total:.1f}")
+            row = (presentable(true), taken, total, wrong, 100 * wrong / total)
             yield row, wrong / total

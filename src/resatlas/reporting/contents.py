@@ -19,10 +19,11 @@ from resatlas.reporting.leaders import leaders
 from resatlas.reporting.overview import charts
 from resatlas.reporting.questions import Group
 from resatlas.reporting.report import Answer, parted
-from resatlas.reporting.table import Grid, grid
+from resatlas.reporting.table import grid
 from resatlas.reporting.verdict import notes, verdict
 from resatlas.reporting.words import listed, presentable
 from resatlas.runs.record import RunRecord
+from resatlas.values.table import Table
 
 LONGEST_NAME = 80
 
@@ -34,11 +35,11 @@ class Section(NamedTuple):
     verdict: tuple[str, ...]
     unfinished: tuple[str, ...]
     warnings: tuple[str, ...]
-    leaders: Grid | None
+    leaders: Table | None
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
     comparison: tuple[Block, ...]
-    runs: Grid | None
+    runs: Table | None
     confusions: tuple[Confusion, ...]
     gallery: Gallery | None
 

@@ -12,18 +12,18 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from resatlas.analysis.answer import Answer, Table, fact_text, from_json, head_of, shown
+from resatlas.analysis.answer import Answer, fact_text, from_json
 from resatlas.analysis.questions import FOLDER, QUESTIONS
 from resatlas.errors import FolderError
 from resatlas.reporting.chart import COLOURS, LETTERS, drawable, finished, legend_of, picked_by
 from resatlas.reporting.figure import Spec
-from resatlas.reporting.table import Grid
-from resatlas.reporting.words import listed, presentable
+from resatlas.reporting.words import listed, presentable, presentable_table
 from resatlas.runs.decoding import read_beginning
 from resatlas.runs.files import read_json
 from resatlas.runs.names import FIRST
 from resatlas.runs.record import RunRecord
 from resatlas.values.reading import content
+from resatlas.values.table import Table, objects
 
 LARGEST_PICTURE = 1_000_000  # bytes
 
@@ -38,14 +38,6 @@ MOST_LABELS = 16
 """Labels below a chart for which a phone has room."""
 
 
-class Sheet(NamedTuple):
-    """A table under its title."""
-
-    title: str
-    grid: Grid
-    note: str
-
-
 class Finding(NamedTuple):
     """The answer of a run to one question, as the page shows it; `name` is the question's, `runs` were all asked."""
 
@@ -57,7 +49,7 @@ class Finding(NamedTuple):
     facts: tuple[str, ...]
     specs: tuple[Spec, ...]
     pictures: tuple[tuple[str, str], ...]
-    sheets: tuple[Sheet, ...]
+    tables: tuple[Table, ...]
     notes: tuple[str, ...]
 
 
@@ -135,7 +127,7 @@ def finding(answer: Answer, folder: Path) -> Finding:
         facts=tuple(presentable(fact_text(fact)) for fact in answer.facts),
         specs=tuple(_specs(answer)),
         pictures=tuple(_pictures(answer, folder)) if answer.question == "explain" else (),
-        sheets=tuple(Sheet(presentable(each.title), _grid(each), presentable(each.note)) for each in answer.tables),
+        tables=tuple(map(presentable_table, answer.tables)),
         notes=tuple(presentable(line) for note in answer.notes for line in note.splitlines()),
     )
 
@@ -172,7 +164,7 @@ def _specs(answer: Answer) -> Iterator[Spec]:
     if answer.question == "similarity":
         yield from (_cells(_crossed(each), each.title, "linear CKA", "linear") for each in answer.tables)
     if answer.question == "surface" and answer.tables:
-        points = [{"x": row["second"], "y": row["first"], "value": row["loss"]} for row in _rows(answer.tables[0])]
+        points = [{"x": row["second"], "y": row["first"], "value": row["loss"]} for row in objects(answer.tables[0])]
         yield _cells(points, "Loss around the trained network", "cross-entropy, log scale; in filter norms", "log")
 
 
@@ -182,7 +174,7 @@ def _lines(table: Table, drawing: Drawing) -> Spec | None:
     if not {drawing.x, *drawing.ys, *drawing.groups} <= set(names):
         return None
     key, wanted = drawing.only
-    rows = [row for row in _rows(table) if not key or row.get(key) == wanted]
+    rows = [row for row in objects(table) if not key or row.get(key) == wanted]
     own = _told_apart([str(row["run"]) for row in rows if "run" in row])
     rows = [{**row, "run": own[str(row["run"])]} if "run" in row else row for row in rows]
     groups = [group for group in drawing.groups if len({row[group] for row in rows}) > 1]
@@ -198,10 +190,10 @@ def _lines(table: Table, drawing: Drawing) -> Spec | None:
     kind = "nominal" if table.columns[names.index(drawing.x)].unit == "" else "ordinal"
     picked, lines = picked_by("line"), list(dict.fromkeys(value["line"] for value in values))
     scale = {"domain": lines, "range": [COLOURS[k % len(COLOURS)] for k in range(len(lines))]}
-    heads = [head_of(table.columns[names.index(y)]) for y in drawing.ys]
+    heads = [table.columns[names.index(y)].head for y in drawing.ys]
     span = max(len(str(each)) for each in order)
     slanted = {**SLANTED, **_labels(order), "minExtent": LETTERS + int(0.4 * LETTERS * span)}  # hidden ones need room
-    across = head_of(table.columns[names.index(drawing.x)])
+    across = table.columns[names.index(drawing.x)].head
     return _spec(
         {
             **picked["params"],
@@ -255,11 +247,6 @@ def _spec(chart: Spec, values: Sequence[Spec], *, title: str, how: str) -> Spec:
     return finished(drawn, {"values": values}, title=presentable(title), how=presentable(how), height=280)
 
 
-def _rows(table: Table) -> list[dict[str, Any]]:
-    names = [column.name for column in table.columns]
-    return [dict(zip(names, row, strict=True)) for row in table.rows]
-
-
 def _crossed(table: Table) -> list[Spec]:
     """Row by row and column by column, a point for each figure."""
     columns = [column.name for column in table.columns[1:]]
@@ -310,17 +297,9 @@ def _line(row: Mapping[str, Any], y: str, groups: Sequence[str], ys: Sequence[st
     return presentable(", ".join(words) if len(ys) == 1 and words else " ".join([*words, y.replace("_", " ")]))
 
 
-def _grid(table: Table) -> Grid:
-    return Grid(
-        head=tuple(presentable(head_of(column)) for column in table.columns),
-        rows=tuple(tuple(presentable(shown(value)) for value in row) for row in table.rows),
-        words=sum(not column.unit for column in table.columns),
-    )
-
-
 def _pictures(answer: Answer, folder: Path) -> Iterator[tuple[str, str]]:
     """Each picture as an address that holds it, with its words; those that are not in the folder are passed over."""
-    for row in _rows(answer.tables[0]) if answer.tables else ():
+    for row in objects(answer.tables[0]) if answer.tables else ():
         file = folder / "explain" / Path(str(row.get("picture", ""))).name
         if file.suffix == ".png":
             with suppress(OSError):

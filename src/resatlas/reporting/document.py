@@ -1,13 +1,12 @@
 """A short document of headings, paragraphs, lists and tables, and the formats that it is written in."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from resatlas.arch.markdown import as_table, as_text
-from resatlas.arch.text import aligned
-from resatlas.reporting.words import presentable
+from resatlas.reporting.words import presentable, presentable_table
+from resatlas.values import latex, markdown, terminal
+from resatlas.values.table import Table
 
 
 @dataclass(frozen=True)
@@ -32,37 +31,27 @@ class Bullets:
     lines: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A table: its caption, head and rows, and how many of the first columns are words."""
-
-    caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: int = 1
-
-
-Block = Heading | Paragraph | Bullets | Sheet
+Block = Heading | Paragraph | Bullets | Table
 
 Document = Sequence[Block]
 
 
-def terminal(document: Document) -> str:
+def as_text(document: Document) -> str:
     """The document as plain text."""
     return "\n\n".join(map(_terminal, document))
 
 
-def markdown(document: Document) -> str:
+def as_markdown(document: Document) -> str:
     """The document as GitHub's Markdown: whatever its words hold, they stay words."""
     return "\n\n".join(map(_markdown, document))
 
 
-def latex(document: Document) -> str:
-    """The document as LaTeX for the body of a paper; it needs no package, tables are tabular in table*."""
-    return "\n\n".join(map(_latex, document))
+def as_latex(document: Document) -> str:
+    """The document as LaTeX for the body of a paper; its first line names the package that tables need."""
+    return "\n\n".join([latex.PACKAGES, *map(_latex, document)])
 
 
-FORMATS: Mapping[str, Callable[[Document], str]] = {"table": terminal, "markdown": markdown, "latex": latex}
+FORMATS: Mapping[str, Callable[[Document], str]] = {"table": as_text, "markdown": as_markdown, "latex": as_latex}
 
 
 def _terminal(block: Block) -> str:
@@ -73,9 +62,8 @@ def _terminal(block: Block) -> str:
             return presentable(words)
         case Bullets(title, lines):
             return "\n".join([presentable(title), *(f"- {presentable(line)}" for line in lines)])
-        case Sheet(caption, head, rows, words):
-            shown = [tuple(map(presentable, row)) for row in rows]
-            return f"{presentable(caption)}\n{aligned(head, shown, left=words)}"
+        case Table():
+            return terminal.text(presentable_table(block))
         case _:
             assert_never(block)
 
@@ -88,9 +76,8 @@ def _markdown(block: Block) -> str:
             return _marked(words)
         case Bullets(title, lines):
             return f"{_marked(title)}\n\n" + "\n".join(f"- {_marked(line)}" for line in lines)
-        case Sheet(caption, head, rows, words):
-            cells = [tuple(map(_marked, row)) for row in rows]
-            return f"{_marked(caption)}\n\n{as_table(tuple(map(_marked, head)), cells, words=words)}"
+        case Table(title=title):
+            return f"{_marked(title)}\n\n{markdown.table(presentable_table(block))}"
         case _:
             assert_never(block)
 
@@ -98,46 +85,21 @@ def _markdown(block: Block) -> str:
 def _latex(block: Block) -> str:
     match block:
         case Heading(words):
-            return rf"\subsection*{{{escaped(words)}}}"
+            return rf"\subsection*{{{_escaped(words)}}}"
         case Paragraph(words):
-            return escaped(words)
+            return _escaped(words)
         case Bullets(title, lines):
-            items = "\n".join(rf"  \item {escaped(line)}" for line in lines)
-            return f"{escaped(title)}\n\\begin{{itemize}}\n{items}\n\\end{{itemize}}"
-        case Sheet(caption, head, rows, words):
-            columns = "l" * words + "r" * (len(head) - words)
-            lines = [" & ".join(map(escaped, row)) + r" \\" for row in (head, *rows)]
-            body = "\n".join([r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"])
-            return (
-                f"\\begin{{table*}}\n\\caption{{{escaped(caption)}}}\n\\begin{{tabular}}{{{columns}}}\n{body}\n"
-                "\\end{tabular}\n\\end{table*}"
-            )
+            items = "\n".join(rf"  \item {_escaped(line)}" for line in lines)
+            return f"{_escaped(title)}\n\\begin{{itemize}}\n{items}\n\\end{{itemize}}"
+        case Table():
+            return latex.table(presentable_table(block))
         case _:
             assert_never(block)
 
 
-MARKS: Mapping[str, str] = {
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    '"': "''",
-    "|": r"\textbar{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "×": r"$\times$",
-    "≥": r"$\geq$",
-    "–": "--",
-    **{mark: f"\\{mark}" for mark in "{}$&#_%"},
-}
-"""What LaTeX would not print as it stands."""
-
-
-def escaped(words: str) -> str:
-    """Words for LaTeX: whatever they hold, they stay words."""
-    return re.sub("|".join(map(re.escape, MARKS)), lambda mark: MARKS[mark[0]], " ".join(presentable(words).split()))
+def _escaped(words: str) -> str:
+    return latex.escaped(presentable(words))
 
 
 def _marked(words: str) -> str:
-    return as_text(presentable(words), longest=len(words))
+    return markdown.as_text(presentable(words), longest=len(words))

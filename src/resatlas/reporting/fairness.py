@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import stdev
 
-from resatlas.arch.codec import encode
 from resatlas.designs.catalog import families
 from resatlas.recipes.recipe import Recipe
 from resatlas.reporting import seconds
@@ -16,6 +15,7 @@ from resatlas.reporting.questions import Group, Question, differing
 from resatlas.reporting.settled import Judged
 from resatlas.reporting.statistics import ALIKE
 from resatlas.reporting.words import listed, presentable
+from resatlas.values.codec import encode
 
 OPPOSED = -0.5
 """Correlation over shared seeds from which on a reader is warned."""

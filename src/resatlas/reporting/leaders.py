@@ -3,39 +3,42 @@
 from resatlas.reporting.answering import Answered
 from resatlas.reporting.questions import Group
 from resatlas.reporting.statistics import mean_interval
-from resatlas.reporting.table import Grid, with_deviation
+from resatlas.reporting.table import with_deviation
+from resatlas.values.table import Cell, Column, Table, numbers, words
 
-HEAD = (
-    *("nets", "test error, %", "95 % of the mean", "parameters", "multiply-adds", "seconds", "depth"),
-    *("mean path length", "training loss", "validation error, %", "images/s"),
+FIGURES = (
+    *(*numbers("nets"), Column("test error", "%")),
+    *numbers("95 % of the mean", "parameters", "multiply-adds"),
+    *(Column("seconds", "1", ",.1f"), *numbers("depth"), Column("mean path length", "1", ".2f")),
+    *(*numbers("training loss"), Column("validation error", "%"), Column("images/s", "1", ",.0f")),
 )
 
 
-def leaders(told: Answered) -> Grid:
+def leaders(told: Answered) -> Table:
     """A line a design, and a recipe of its own where there are several; nobody's rank is more than its interval."""
     groups = sorted(told.question.groups, key=lambda group: (group.row.test_error_percent.mean, group.label))
     several = len({group.experiment.recipe for group in groups}) > 1
-    words = ("design", "recipe") if several else ("design",)
+    names = words("design", "recipe") if several else words("design")
     rows = tuple((group.row.design, *((_recipe(group),) if several else ()), *_figures(group)) for group in groups)
-    return Grid((*words, *HEAD), rows, words=len(words))
+    return Table(columns=(*names, *FIGURES), rows=rows)
 
 
 def _recipe(group: Group) -> str:
     return f"{group.row.recipe}, {group.row.epochs} epochs"
 
 
-def _figures(group: Group) -> tuple[str, ...]:
+def _figures(group: Group) -> tuple[Cell, ...]:
     row, known = group.row, mean_interval(group.errors)
     return (
-        f"{len(group.seeds)}",
+        len(group.seeds),
         with_deviation(row.test_error_percent, ".2f"),
-        f"{known[0]:.2f} to {known[1]:.2f}" if known else "–",
-        f"{row.parameters:,}",
-        f"{row.multiply_adds:,}",
-        f"{group.seconds:,.1f}",
-        f"{row.depth}",
-        f"{row.mean_path_length:.2f}",
+        f"{known[0]:.2f} to {known[1]:.2f}" if known else None,
+        row.parameters,
+        row.multiply_adds,
+        group.seconds,
+        row.depth,
+        row.mean_path_length,
         with_deviation(row.train_loss, ".4f"),
         with_deviation(row.validation_error_percent, ".2f"),
-        f"{row.images_per_second:,.0f}",
+        row.images_per_second,
     )

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resatlas.arch.codec import encode
 from resatlas.errors import FolderError
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import with_epochs
@@ -22,6 +21,7 @@ from resatlas.reporting.words import presentable
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import write_text
 from resatlas.runs.record import RunRecord
+from resatlas.values.codec import encode
 
 
 class Card(NamedTuple):

@@ -3,12 +3,25 @@
 import re
 from collections.abc import Iterable
 
+from resatlas.values.table import Table
+from resatlas.values.text import plain
+
 _FOLDERS = re.compile(r"(?:^|(?<=[=:,]))(?:[A-Za-z]:)?[/\\](?:[^/\\]*[/\\])*")
 
 
 def presentable(word: str) -> str:
     """The word with an absolute path cut to ".../" and its last name, and "?" for what would steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in _FOLDERS.sub(".../", word))
+    return plain(_FOLDERS.sub(".../", word))
+
+
+def presentable_table(table: Table) -> Table:
+    """The table with all its words presentable."""
+    return Table(
+        title=presentable(table.title),
+        note=presentable(table.note),
+        columns=tuple(column._replace(name=presentable(column.name)) for column in table.columns),
+        rows=tuple(tuple(presentable(cell) if isinstance(cell, str) else cell for cell in row) for row in table.rows),
+    )
 
 
 def listed(words: Iterable[str]) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from resatlas.arch.codec import decode, encode
 from resatlas.errors import FolderError, UsageError
 from resatlas.runs.departures import AMENDED, UNREADABLE
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import read_json, write_json
 from resatlas.runs.record import Beginning
+from resatlas.values.codec import decode, encode
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from resatlas.arch.codec import encode
 from resatlas.errors import FolderError
 from resatlas.runs.decoding import decoded, read_run
 from resatlas.runs.files import read_json, write_json
 from resatlas.runs.record import RunRecord
+from resatlas.values.codec import encode
 
 SCHEMA = 1
 FILE = "study.json"

@@ -11,7 +11,6 @@ from sys import intern
 from typing import Any, TypeVar
 
 from resatlas.arch import plan as plans
-from resatlas.arch.codec import decode, known
 from resatlas.errors import BlueprintError, FolderError, UsageError, quoted
 from resatlas.runs import experiment as experiments
 from resatlas.runs.deriving import check_derived
@@ -30,6 +29,7 @@ from resatlas.runs.record import (
     identity,
 )
 from resatlas.runs.seal import SEAL, check_seal
+from resatlas.values.codec import decode, known
 from resatlas.values.notes import once
 from resatlas.values.reading import text
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resatlas.arch.blueprint import Blueprint
-from resatlas.arch.codec import decode, encode
 from resatlas.designs import catalog as designs
 from resatlas.designs.catalog import Entry, OwnDesign
 from resatlas.designs.tasks import Design
@@ -17,6 +16,7 @@ from resatlas.errors import CheckpointError, ResatlasError, UsageError
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.runs.files import sha256_of
+from resatlas.values.codec import decode, encode
 from resatlas.values.weights import Which, check_offered
 
 SCHEMA = 2

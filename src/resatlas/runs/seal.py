@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resatlas.arch.codec import decode
 from resatlas.errors import BlueprintError, FolderError, UsageError
 from resatlas.runs.departures import AMENDED, UNREADABLE
 from resatlas.runs.files import read_json, sha256_of, write_json
 from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, NORMALISATION, PREDICTIONS, RESULTS, TIMING
+from resatlas.values.codec import decode
 
 SEAL = "SEAL.json"
 SCHEMA = 1

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
-from resatlas.arch.codec import kind_of
 from resatlas.arch.ops import Dropout
 from resatlas.arch.plan import Plan, layers
 from resatlas.data.dataset import DataSet
@@ -11,6 +10,7 @@ from resatlas.data.fitting import left_out
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import Recipe
 from resatlas.recipes.schedule import turns
+from resatlas.values.codec import kind_of
 
 
 def departures(recipe: Recipe, data: DataSet, plan: Plan) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Whether the images that are there are those of a run, part by part, and in words how they differ."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from resatlas.errors import DataError, ResatlasError, UnreadableImage
 from resatlas.runs.amendments import Unreadable, amendments, record_unreadable, unreadable
 from resatlas.runs.record import Beginning
 from resatlas.training.execution import Verify
+from resatlas.values.progress import Progress, silent
 
 if TYPE_CHECKING:  # of the rest nothing needs torch
     from resatlas.data.pipeline import Policy
@@ -30,15 +31,8 @@ ROLES: tuple[Role, ...] = get_args(Role)
 MOST_NAMED = 10
 """Broken files that a message names."""
 
-OnImage = Callable[[str, int, int], None]
-"""Called with what is looked at, how many images of it have been, and of how many."""
-
 Standing = Literal["own", "mended", "other", "unrecorded"]
 """Images of a run itself; the same but for files that could not be read before; others; of a run that has no record."""
-
-
-def unwatched(what: str, looked: int, total: int) -> None:
-    """Nothing is shown."""
 
 
 def look(
@@ -47,7 +41,7 @@ def look(
     roles: Collection[Role] = ROLES,
     verify: Verify = "none",
     threads: int = 1,
-    on_image: OnImage = unwatched,
+    on_image: Progress = silent,
 ) -> dict[Role, Looked]:
     """The files of these parts looked at: for their fingerprints, and decoded where `verify` says so."""
     found: dict[Role, Looked] = {}

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resatlas.arch.codec import encode
 from resatlas.arch.cost import cost
 from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan
@@ -31,6 +30,7 @@ from resatlas.studies.own_images import recorded_failures
 from resatlas.training.execution import Execution, determinism, device_of
 from resatlas.training.skipping import CAP
 from resatlas.training.threads import computing, threads_of
+from resatlas.values.codec import encode
 
 if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.data.pipeline import Pipeline

@@ -6,8 +6,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from resatlas.analysis.questions import QUESTIONS
-from resatlas.arch.codec import decode
-from resatlas.arch.toml import read_toml
 from resatlas.data import catalog as datasets
 from resatlas.errors import BlueprintError, ResatlasError, UnknownName, quoted, unknown
 from resatlas.recipes import catalog as recipes
@@ -15,6 +13,8 @@ from resatlas.recipes.recipe import with_epochs
 from resatlas.recipes.settings import with_settings
 from resatlas.runs.collection import Collection, Question, View
 from resatlas.runs.experiment import Experiment, folder_name
+from resatlas.values.codec import decode
+from resatlas.values.toml import read_toml
 
 SCHEMA = 1
 MOST_RUNS = 10_000

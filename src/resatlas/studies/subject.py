@@ -18,6 +18,7 @@ from resatlas.studies.checks import check_classes, check_plan
 from resatlas.studies.own_images import ROLES, Standing, check_own, compared, differ_text, look, resolved
 from resatlas.training.execution import Device, device_of
 from resatlas.training.watch import RANK_TIMEOUT
+from resatlas.values.progress import Progress
 
 if TYPE_CHECKING:  # a wrong word is answered before torch is there
     from resatlas.data.normalisation import Normaliser
@@ -29,13 +30,6 @@ if TYPE_CHECKING:  # a wrong word is answered before torch is there
 
 Statistics = Literal["stored", "reestimated"]
 Among = Literal["data", "run"]
-
-Progress = Callable[[str, int, int], None]
-"""Told which run is tested under which protocol, and how many images of how many it has been shown."""
-
-
-def unwatched(what: str, shown: int, total: int) -> None:
-    """Nothing is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)

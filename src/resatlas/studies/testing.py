@@ -19,8 +19,9 @@ from resatlas.runs.names import PREDICTIONS
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
 from resatlas.studies.own_images import Standing, resolved
-from resatlas.studies.subject import AS_TRAINED, Asked, Progress, Subject, subject_of, unwatched
+from resatlas.studies.subject import AS_TRAINED, Asked, Subject, subject_of
 from resatlas.training.threads import PASS, computing, threads_of
+from resatlas.values.progress import Progress, silent
 
 if TYPE_CHECKING:  # a wrong word is answered before torch is there
     from contextlib import AbstractContextManager
@@ -62,7 +63,7 @@ class Tested:
     note: str = ""
 
 
-def evaluate(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Progress = unwatched) -> list[Tested]:
+def evaluate(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Progress = silent) -> list[Tested]:
     """Each run under each protocol, one after another, and a file of predictions for each.
 
     Raises: FolderError if there is no run or it is not finished; UsageError, DataError, CheckpointError,
@@ -77,7 +78,7 @@ def evaluate(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Pr
         ]
 
 
-def ensemble(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Progress = unwatched) -> list[Tested]:
+def ensemble(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Progress = silent) -> list[Tested]:
     """The mean softmax of all runs under each protocol, by default under the first one's own.
 
     Raises: as `evaluate`; UsageError for a single run; DataError if the runs were not tested on the same images.

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resatlas.arch.toml import LARGEST, check_nesting, read_toml
 from resatlas.errors import BlueprintError
+from resatlas.values.toml import LARGEST, check_nesting, read_toml
 
 # Half of a file's size each, so that opening and closing fit.
 HALF = LARGEST // 2 - 10

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 
 from resatlas.arch.blueprint import Blueprint
-from resatlas.arch.codec import decode, decode_text, encode, kind_of
 from resatlas.arch.ops import Shape
 from resatlas.arch.streams import MergeAndRun
 from resatlas.errors import BlueprintError
+from resatlas.values.codec import decode, decode_text, encode, kind_of
 from tests.arch.strategies import blueprints
 
 

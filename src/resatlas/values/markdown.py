@@ -2,6 +2,8 @@
 
 import re
 
+from resatlas.values.table import Table
+
 MARKUP = re.compile(r"[\\`*_\[\]|~#!$@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 """What GitHub's Markdown could take for a code, a table, a link, a formula or a name; see also `ENTITIES`."""
 
@@ -18,7 +20,9 @@ def as_text(words: str, *, longest: int = LONGEST) -> str:
     return "".join(ENTITIES.get(c, c) for c in marked)
 
 
-def as_table(head: tuple[str, ...], rows: list[tuple[str, ...]], *, words: int = 1) -> str:
-    """A table: the columns of words flush left, the others flush right; its cells are Markdown already."""
-    rule = (*("---" for _ in head[:words]), *("---:" for _ in head[words:]))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+def table(rows: Table) -> str:
+    """A table: words flush left, numbers flush right."""
+    rule = ("---:" if column.unit else "---" for column in rows.columns)
+    lines = (tuple(as_text(cell, longest=len(cell)) for cell in line) for line in (rows.head, *rows.cells))
+    head, *others = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, f"| {' | '.join(rule)} |", *others])

@@ -1,0 +1,115 @@
+"""Words and tables in LaTeX, for the body of an article."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from resatlas.values.folding import Form, forms
+from resatlas.values.table import Table
+
+PACKAGES = r"% in the preamble: \usepackage{booktabs}"
+
+TEXT_WIDTH, GAP, DIGIT = 345.0, 6.0, 4.63
+"""Points: the text of an article of 10 pt, what stands between two columns here, a digit of Computer Modern in \\small.
+
+Source: article.cls and size10.clo of LaTeX; cmr9.tfm.
+"""
+
+MARKS: Mapping[str, str] = {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    '"': "''",
+    "|": r"\textbar{}",
+    "--": "-{}-",  # of an option; LaTeX would join them to a dash
+    "[": "{[}",  # after a line break LaTeX would read an option
+    "*": "{*}",  # likewise
+    "±": r"$\pm$",
+    "−": "$-$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "≈": r"$\approx$",
+    "→": r"$\to$",
+    "²": r"$^2$",
+    "–": "--",
+    "…": r"\dots{}",
+    **{mark: f"\\{mark}" for mark in "{}$&#_%"},
+}
+"""What LaTeX would not print as it stands."""
+
+
+def escaped(words: str) -> str:
+    """Words for LaTeX: whatever they hold, they stay words."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(words.split()))
+    return re.sub("|".join(map(re.escape, MARKS)), lambda mark: MARKS[mark[0]], line)
+
+
+def table(whole: Table) -> str:
+    """A table with its caption, no wider than the text of an article: broken into lines, then into parts.
+
+    Each part repeats the columns of words and has some of the columns of numbers.
+    """
+    parts = "\n\n\\medskip\n".join(map(_tabular, _parts(whole)))
+    caption = ". ".join(words for words in (whole.title, whole.note) if words)
+    return (
+        f"\\begin{{table*}}\n\\centering\\small\\setlength{{\\tabcolsep}}{{{GAP / 2:g}pt}}\n"
+        f"\\caption{{{escaped(caption)}}}\n{parts}\n\\end{{table*}}"
+    )
+
+
+def _parts(whole: Table) -> Iterator[Table]:
+    """The table, or as few of its parts as fit in their narrowest form."""
+    *_, narrowest = forms(whole)
+    if _width(narrowest) <= TEXT_WIDTH:
+        yield whole
+        return
+    words = [place for place, column in enumerate(whole.columns) if not column.unit]
+    spans = narrowest.spans
+    free = TEXT_WIDTH - sum(DIGIT * spans[place] + GAP for place in words)
+    chosen: list[int] = []
+    for place, column in enumerate(whole.columns):
+        if not column.unit:
+            continue
+        wider = [*chosen, place]
+        if chosen and sum(DIGIT * spans[k] + GAP for k in wider) > free:
+            yield _columns(whole, [*words, *chosen])
+            wider = [place]
+        chosen = wider
+    yield _columns(whole, sorted([*words, *chosen]))
+
+
+def _columns(whole: Table, places: list[int]) -> Table:
+    return replace(
+        whole,
+        columns=tuple(whole.columns[place] for place in places),
+        rows=tuple(tuple(row[place] for place in places) for row in whole.rows),
+    )
+
+
+def _width(form: Form) -> float:
+    return DIGIT * sum(form.spans) + GAP * (len(form.spans) - 1)
+
+
+def _tabular(part: Table) -> str:
+    *wider, narrowest = forms(part)
+    form = next((form for form in wider if _width(form) <= TEXT_WIDTH), narrowest)
+    flush = "".join("r" if column.unit else "l" for column in part.columns)
+    head, *rows = (
+        " & ".join(_cell(text, side, at) for text, side in zip(row, flush, strict=True)) + r" \\"
+        for row, at in ((form.head, "b"), *((row, "t") for row in form.rows))
+    )
+    between = "\n\\addlinespace\n" if any("\n" in text for row in form.rows for text in row) else "\n"
+    body = "\n".join([r"\toprule", head, r"\midrule", between.join(rows), r"\bottomrule"])
+    return f"\\begin{{tabular}}{{@{{}}{flush}@{{}}}}\n{body}\n\\end{{tabular}}"
+
+
+def _cell(text: str, flush: str, at: str) -> str:
+    """A text of one line, or a table of its lines."""
+    lines = [escaped(line) for line in text.split("\n")]
+    if len(lines) == 1:
+        return lines[0]
+    return rf"\begin{{tabular}}[{at}]{{@{{}}{flush}@{{}}}}" + r" \\ ".join(lines) + r"\end{tabular}"
