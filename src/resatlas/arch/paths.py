@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Protocol, Self, TypeVar, assert_never
 
-from resatlas.arch.ops import Convolution, Linear
+from resatlas.arch.ops import Product
 from resatlas.arch.plan import Chain, Plan, Unit
 
 
@@ -164,7 +164,7 @@ def _through(unit: Unit, streams: list[M], *, scale: int) -> list[M]:
 
 def passed(chain: Chain) -> int:
     """How much longer a chain makes a path: its convolutions and classifiers."""
-    return sum(isinstance(layer.op, Convolution | Linear) for layer in chain)
+    return sum(isinstance(layer.op, Product) for layer in chain)
 
 
 def _sum(parts: Iterable[M]) -> M:

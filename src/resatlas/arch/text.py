@@ -1,24 +1,10 @@
 """A plan as text, one line a unit: what it does, what it puts out, what it costs."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import assert_never
 
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
-from resatlas.arch.ops import (
-    AvgPool,
-    Convolution,
-    Dropout,
-    GlobalPool,
-    Linear,
-    MaxPool,
-    Norm,
-    Relu,
-    Scale,
-    Sigmoid,
-    Subsample,
-    ZeroChannels,
-)
-from resatlas.arch.plan import Chain, Layer, Plan, Unit
+from resatlas.arch.ops import words
+from resatlas.arch.plan import Chain, Plan, Unit
 
 
 def render(plan: Plan) -> str:
@@ -86,37 +72,4 @@ def operations(unit: Unit) -> str:
 
 
 def _chain(chain: Chain) -> str:
-    return " ".join(_layer(layer) for layer in chain)
-
-
-def _layer(layer: Layer) -> str:
-    match layer.op:
-        case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias):
-            step = f"/{stride}" if stride > 1 else ""
-            parted = f"g{groups}" if groups > 1 else ""
-            biased = "" if bias is None else f"+bias({bias:g})"
-            return f"conv{kernel}{step}{parted}:{layer.output.channels}{biased}"
-        case Norm(eps=eps):
-            return "norm" if eps == Norm().eps else f"norm({eps:g})"
-        case Relu():
-            return "relu"
-        case Sigmoid():
-            return "sigmoid"
-        case Scale(factor=factor):
-            return f"scale({float(factor):g})"
-        case Dropout(rate=rate):
-            return f"dropout({rate:g})"
-        case MaxPool(kernel=kernel, stride=stride):
-            return f"maxpool{kernel}/{stride}"
-        case AvgPool(stride=stride):
-            return f"avgpool{stride}/{stride}"
-        case Subsample(stride=stride):
-            return f"subsample/{stride}"
-        case ZeroChannels(place=place):
-            return f"zeros:{layer.output.channels}{' on both sides' if place == 'sides' else ''}"
-        case GlobalPool():
-            return "global pool"
-        case Linear():
-            return f"linear:{layer.output.channels}"
-        case _:
-            assert_never(layer.op)
+    return " ".join(words(layer.op, layer.output.channels) for layer in chain)

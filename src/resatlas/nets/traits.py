@@ -191,10 +191,8 @@ def _word(op: Op | Conv) -> str:
     match op:
         case Convolution(kernel=kernel, stride=stride, groups=1, bias=None):
             return f"conv{kernel}x{kernel}/{stride}" if stride > 1 else f"conv{kernel}x{kernel}"
-        case Norm():
-            return "norm"
-        case Relu():
-            return "relu"
+        case Norm() | Relu() | GlobalPool():
+            return op.role
         case MaxPool(kernel=kernel, stride=stride):
             return f"maxpool{kernel}x{kernel}/{stride}"
         case AvgPool(stride=stride):
@@ -203,8 +201,6 @@ def _word(op: Op | Conv) -> str:
             return f"stride {stride}"
         case ZeroChannels(place="end"):
             return "zeros"
-        case GlobalPool():
-            return "pool"
         case Dropout() | Linear():  # not there once trained; seen by its weights
             return ""
         case _:

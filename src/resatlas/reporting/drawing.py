@@ -1,27 +1,12 @@
 """A network drawn unit by unit, from its plan: from left to right as deep, from top to bottom as wide as it is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal, assert_never
 
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
-from resatlas.arch.ops import (
-    AvgPool,
-    Convolution,
-    Dropout,
-    GlobalPool,
-    Linear,
-    MaxPool,
-    Norm,
-    Op,
-    Relu,
-    Scale,
-    Shape,
-    Sigmoid,
-    Subsample,
-    ZeroChannels,
-)
+from resatlas.arch.ops import Convolution, Role, Shape
 from resatlas.arch.plan import Chain, Plan, Stream, Unit, end_paths
 from resatlas.arch.text import copies, operations
 from resatlas.reporting.chart import finished, picked_by
@@ -44,6 +29,20 @@ KINDS = {
 
 MARKED = ("gated", "scaled", "dropped out", "projected", "zero-padded", "subsampled", "altered")
 """Which of several words gives a shortcut its colour: the first that applies."""
+
+DOES: Mapping[Role, str] = {
+    "conv": "projected",
+    "linear": "projected",
+    "pad": "zero-padded",
+    "subsample": "subsampled",
+    "pool": "subsampled",
+    "scale": "scaled",
+    "dropout": "dropped out",
+    "norm": "altered",
+    "relu": "altered",
+    "sigmoid": "altered",
+}
+"""What each operation on a shortcut does to what passes, in a word of `KINDS`."""
 
 MOST_BODIES = 4
 """Bodies that are added are drawn one above the other up to this number, else as one."""
@@ -82,28 +81,10 @@ def _words(stream: Stream) -> tuple[str, ...]:
     """Everything that a shortcut does to what it passes on."""
     if stream.shortcut is None:
         return ("no shortcut",)
-    done = {_word(layer.op) for layer in stream.shortcut}
+    done = {DOES[layer.op.role] for layer in stream.shortcut}
     done = done - {"altered"} or done  # a projection's own normalisation is not worth a word
     found = (*(mark for mark in reversed(MARKED) if mark in done), *(("gated",) if stream.gate else ()))
     return found or ("identity",)
-
-
-def _word(op: Op) -> str:
-    match op:
-        case Convolution() | Linear():
-            return "projected"
-        case ZeroChannels():
-            return "zero-padded"
-        case Subsample() | AvgPool() | MaxPool() | GlobalPool():
-            return "subsampled"
-        case Scale():
-            return "scaled"
-        case Dropout():
-            return "dropped out"
-        case Norm() | Relu() | Sigmoid():
-            return "altered"
-        case _:
-            assert_never(op)
 
 
 @dataclass(kw_only=True)
