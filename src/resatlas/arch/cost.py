@@ -64,7 +64,7 @@ def unit_cost(unit: Unit) -> Cost:
 
 def projector_cost(unit: Unit) -> Cost:
     """(K·width)² multiply-adds a pixel where a random projector mixes the shortcuts of K streams; it learns nothing."""
-    if unit.skip != "projector" or unit.streams[0].shortcut is None:
+    if unit.mixing.channels == "kept" or unit.streams[0].shortcut is None:
         return Cost()
     channels = len(unit.streams) * unit.output.channels
     pixels = unit.output.height * unit.output.width

@@ -22,7 +22,7 @@ from resatlas.arch.ops import (
 )
 from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
 from resatlas.arch.residual import Absent, Omit, Position, Projection, Residual, Rule, ZeroPad
-from resatlas.arch.streams import Join, MergeAndRun, Single, Skip, Streams
+from resatlas.arch.streams import Adds, Join, MergeAndRun, Single, Streams
 from resatlas.arch.widths import check_width, unit_widths
 from resatlas.errors import GroupsError, ImageError, WidthError
 
@@ -120,7 +120,7 @@ def _unit(blueprint: Blueprint, place: _Place) -> Unit:
     residual = blueprint.residual
     stream = _stream(residual, place)
     output = strided(place.input, place.stride)._replace(channels=place.width)
-    skip: Literal["own", Skip]
+    skip: Adds
     join: Join | None = None
     match blueprint.streams:
         case Single():

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
 from resatlas.arch.ops import words
 from resatlas.arch.plan import Chain, Plan, Unit
+from resatlas.arch.streams import RULES
 
 
 def render(plan: Plan) -> str:
@@ -46,9 +47,6 @@ def _row(path: str, operations: str, output: str, price: Cost) -> tuple[str, ...
     return path, operations, output, f"{price.parameters:,}", f"{price.multiply_adds:,}"
 
 
-_SKIPS = {"own": "", "identity": "", "mean": "mean of ", "swap": "the next stream's ", "projector": "projector of "}
-
-
 def operations(unit: Unit) -> str:
     """What a unit does, on one line: its first operations, its bodies, what is added to them, what follows the sum."""
     stream = unit.streams[0]
@@ -56,7 +54,7 @@ def operations(unit: Unit) -> str:
         shortcut = "no shortcut"
     else:
         source = "first" if stream.reads == "pre-activated" else "x"
-        shortcut = f"+ {_SKIPS[unit.skip]}{_chain(stream.shortcut) or 'identity'}({source})"
+        shortcut = f"+ {RULES[unit.skip].word}{_chain(stream.shortcut) or 'identity'}({source})"
     gate = f"{stream.gated} gated by {_chain(stream.gate)}(shortcut)" if stream.gate else ""
     body = _chain(stream.bodies[0])
     parts = [

@@ -67,7 +67,7 @@ def traits(plan: Plan) -> Traits:
 def function(plan: Plan) -> tuple[object, ...]:
     """What a plan computes of any images once it is trained, beside what the shapes of its weights show."""
     units = tuple(
-        (unit.stride, unit.skip, unit.join, _trained(unit.after_sum), tuple(map(_stream_function, unit.streams)))
+        (unit.stride, unit.mixing, unit.join, _trained(unit.after_sum), tuple(map(_stream_function, unit.streams)))
         for _, unit in plan.units
     )
     return _trained(plan.stem), units, _trained(plan.head), plan.stems, plan.heads
