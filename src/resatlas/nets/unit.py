@@ -17,7 +17,7 @@ class Unit(nn.Module):
     """x -> after_sum(shortcut(x or first(x)) + merged(merge(body(first(x)), …))).
 
     It is also one stream of several, whose sum is then formed outside: see `divide`. `loses` is how likely it loses its
-    residual for an image in training: see `nets.stochastic_depth`.
+    residual for an image in training: see `nets.network.lose_residuals`.
 
     Shape: (n, c, h, w) -> (n, width, h/stride, w/stride).
     """
