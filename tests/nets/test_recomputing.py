@@ -8,9 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from resatlas.arch.ops import Shape
-from resatlas.nets.network import Network, build
+from resatlas.nets.network import Network, build, lose_residuals
 from resatlas.nets.recomputing import Kept
-from resatlas.nets.stochastic_depth import lose_residuals
 
 DESIGNS = (
     "wide-resnet:depth=22,base=4,widen=1,dropout=0.3",

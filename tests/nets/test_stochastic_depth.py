@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resatlas.arch.ops import Shape
-from resatlas.nets.network import Network, build
-from resatlas.nets.stochastic_depth import lose_residuals
+from resatlas.nets.network import Network, build, lose_residuals
 from resatlas.nets.unit import Unit
 
 IMAGES = 3000

@@ -18,8 +18,8 @@ from resatlas.arch.parameters import parameters
 from resatlas.designs.catalog import named, plan
 from resatlas.errors import CheckpointError, UnknownName
 from resatlas.nets.network import Network, build
+from resatlas.nets.semantics import differing, traits
 from resatlas.nets.sources import SOURCES, dialect_for, key_of, path_of
-from resatlas.nets.traits import differing, traits
 from resatlas.nets.weights import export_weights, load_weights, save_weights
 from resatlas.values.weights import TAKEN
 
@@ -493,7 +493,7 @@ def test_numbers_take_the_type_of_the_network() -> None:
 
 
 def test_traits_know_every_field_of_a_plan() -> None:
-    """A new field of a plan may change what a network computes: `nets/traits.py` has to read it."""
+    """A new field of a plan may change what a network computes: `nets/semantics.py` has to read it."""
     known = {
         plans.Plan: "image classes stem stages head initial stems heads",
         plans.Unit: "input output stride streams skip join after_sum",

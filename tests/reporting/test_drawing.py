@@ -152,6 +152,15 @@ def test_other_skips_are_other_lines() -> None:
     assert found["projector"][1] == {" a random projector of the streams' shortcuts"}
 
 
+@pytest.mark.parametrize("skip", ["mean", "swap", "projector"])
+def test_one_stream_of_several_rules_meets_nothing(skip: str) -> None:
+    """A stream alone adds its own shortcut, whatever the rule: no crossing lines, none in the legend."""
+    spec = drawn(f"dmrnet-14:streams=1,skip={skip}")
+    assert not spec["datasets"]["hubs"]
+    assert {wire["way"] for wire in spec["datasets"]["wires"]} == {"along"}
+    assert "crossing" not in spec["description"]
+
+
 def test_separate_ends_are_drawn_apart() -> None:
     """A stem and a classifier a stream, and at the end the point of the mean."""
     spec = drawn("dmrnet-56-separate")

@@ -2,22 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from math import prod
+from typing import Protocol
 
-from resatlas.arch.ops import (
-    AvgPool,
-    Convolution,
-    Dropout,
-    GlobalPool,
-    Linear,
-    MaxPool,
-    Norm,
-    Relu,
-    Scale,
-    Sigmoid,
-    Subsample,
-    ZeroChannels,
-)
+from resatlas.arch.ops import Product, weights
 from resatlas.arch.plan import Layer, Plan, Unit, layers, unit_layers
 
 
@@ -76,7 +64,7 @@ def unit_cost(unit: Unit) -> Cost:
 
 def projector_cost(unit: Unit) -> Cost:
     """(K·width)² multiply-adds a pixel where a random projector mixes the shortcuts of K streams; it learns nothing."""
-    if unit.skip != "projector" or unit.streams[0].shortcut is None:
+    if unit.mixing.channels == "kept" or unit.streams[0].shortcut is None:
         return Cost()
     channels = len(unit.streams) * unit.output.channels
     pixels = unit.output.height * unit.output.width
@@ -103,28 +91,9 @@ def total_cost(some: Iterable[Layer]) -> Cost:
 def layer_cost(layer: Layer) -> Cost:
     """The cost of one layer."""
     out = layer.output
-    match layer.op:
-        case Convolution(kernel=kernel, groups=groups, bias=bias):
-            weights = kernel * kernel * (layer.input.channels // groups) * out.channels
-            pixels = out.height * out.width
-            biases = 0 if bias is None else out.channels
-            return Cost(weights + biases, weights * pixels, out.channels * pixels)
-        case Linear():
-            weights = layer.input.channels * out.channels
-            return Cost(weights + out.channels, weights, out.channels)
-        case Norm():
-            return Cost(parameters=2 * out.channels)
-        case (
-            Relu()
-            | Sigmoid()
-            | Scale()
-            | Dropout()
-            | MaxPool()
-            | AvgPool()
-            | Subsample()
-            | ZeroChannels()
-            | GlobalPool()
-        ):
-            return Cost()
-        case _:
-            assert_never(layer.op)
+    shapes = weights(layer.op, layer.input.channels, out.channels)
+    count = sum(map(prod, shapes.values()))
+    if not isinstance(layer.op, Product):
+        return Cost(parameters=count)
+    pixels = out.height * out.width
+    return Cost(count, prod(shapes["weight"]) * pixels, out.channels * pixels)

@@ -10,23 +10,19 @@ from resatlas.arch.ops import (
     AvgPool,
     Conv,
     Convolution,
-    Dropout,
     GlobalPool,
     Linear,
-    MaxPool,
-    Norm,
     Op,
-    Relu,
-    Scale,
     Shape,
     Sigmoid,
     Subsample,
     ZeroChannels,
+    resized,
     strided,
 )
 from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
 from resatlas.arch.residual import Absent, Omit, Position, Projection, Residual, Rule, ZeroPad
-from resatlas.arch.streams import Join, MergeAndRun, Single, Skip, Streams
+from resatlas.arch.streams import Adds, Join, MergeAndRun, Single, Streams
 from resatlas.arch.widths import check_width, unit_widths
 from resatlas.errors import GroupsError, ImageError, WidthError
 
@@ -124,7 +120,7 @@ def _unit(blueprint: Blueprint, place: _Place) -> Unit:
     residual = blueprint.residual
     stream = _stream(residual, place)
     output = strided(place.input, place.stride)._replace(channels=place.width)
-    skip: Literal["own", Skip]
+    skip: Adds
     join: Join | None = None
     match blueprint.streams:
         case Single():
@@ -249,56 +245,16 @@ class _Tracer:
 
     def add(self, op: Op, channels: int | None = None) -> None:
         """Add an operation that gives `channels`, by default as many as it takes."""
-        role = _role(op)
-        self._seen[role] += 1
-        number = self._seen[role]
-        name = f"{role}{number}" if self._numbered or number > 1 else role
-        output = _reduced(op, self.shape)
+        self._seen[op.role] += 1
+        number = self._seen[op.role]
+        name = f"{op.role}{number}" if self._numbered or number > 1 else op.role
+        output = resized(op, self.shape)
         if channels:
             output = Shape(channels, output.height, output.width)
         if isinstance(op, Convolution):
             _check_groups(op.groups, self.shape.channels, output.channels)
         self.layers.append(Layer(name, op, self.shape, output))
         self.shape = output
-
-
-def _role(op: Op) -> str:
-    match op:
-        case Convolution():
-            return "conv"
-        case Norm():
-            return "norm"
-        case Relu():
-            return "relu"
-        case Sigmoid():
-            return "sigmoid"
-        case Scale():
-            return "scale"
-        case Dropout():
-            return "dropout"
-        case MaxPool() | AvgPool() | GlobalPool():
-            return "pool"
-        case Subsample():
-            return "subsample"
-        case ZeroChannels():
-            return "pad"
-        case Linear():
-            return "linear"
-        case _:
-            assert_never(op)
-
-
-def _reduced(op: Op, shape: Shape) -> Shape:
-    """The shape after the operation, but for its channels."""
-    match op:
-        case Convolution(stride=stride) | MaxPool(stride=stride) | AvgPool(stride) | Subsample(stride):
-            return strided(shape, stride)
-        case GlobalPool():
-            return Shape(shape.channels, 1, 1)
-        case Norm() | Relu() | Sigmoid() | Scale() | Dropout() | ZeroChannels() | Linear():
-            return shape
-        case _:
-            assert_never(op)
 
 
 def _check_groups(groups: int, *channels: int) -> None:

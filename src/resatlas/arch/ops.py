@@ -1,14 +1,18 @@
-"""The closed union of operations, and the shape that each makes of a shape.
+"""The closed union of operations with their facts: role, word in a printed plan, map put out, weights.
 
 Two of them are convolutions: `Conv` speaks of shares of a width that is not known yet and stands in
 blueprints; `Convolution` has its stride and stands in plans. Every other operation is the same in both.
+Counting, printing, expanding and drawing read these facts; torch modules and ejected text have a fold of their own.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, assert_never
 
 from resatlas.errors import DesignError, ImageError
+
+Role = Literal["conv", "norm", "relu", "sigmoid", "scale", "dropout", "pool", "subsample", "pad", "linear"]
+"""What an operation is called in paths, and so in the names of weights."""
 
 
 class Shape(NamedTuple):
@@ -46,6 +50,7 @@ class Conv:
 class Convolution:
     """A convolution of a plan, zero-padded by kernel // 2 on every side; `bias` is where its bias starts, if any."""
 
+    role: ClassVar[Role] = "conv"
     kernel: int
     stride: int = 1
     groups: int = 1
@@ -56,6 +61,7 @@ class Convolution:
 class Norm:
     """Batch normalisation with a learnt scale and shift for each channel."""
 
+    role: ClassVar[Role] = "norm"
     eps: float = 1e-5
 
 
@@ -63,16 +69,21 @@ class Norm:
 class Relu:
     """max(x, 0)."""
 
+    role: ClassVar[Role] = "relu"
+
 
 @dataclass(frozen=True, slots=True)
 class Sigmoid:
     """1 / (1 + exp(-x))."""
+
+    role: ClassVar[Role] = "sigmoid"
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
     """factor · x."""
 
+    role: ClassVar[Role] = "scale"
     factor: Fraction
 
     def __post_init__(self) -> None:
@@ -84,6 +95,7 @@ class Scale:
 class Dropout:
     """Sets each value to zero with probability `rate` while training, and divides the others by 1 - rate."""
 
+    role: ClassVar[Role] = "dropout"
     rate: float
 
     def __post_init__(self) -> None:
@@ -95,6 +107,7 @@ class Dropout:
 class MaxPool:
     """The largest value of each window, padded by kernel // 2 on every side."""
 
+    role: ClassVar[Role] = "pool"
     kernel: int = 3
     stride: int = 2
 
@@ -103,6 +116,7 @@ class MaxPool:
 class AvgPool:
     """The mean of each stride x stride window; a window that overhangs the edge averages what it holds."""
 
+    role: ClassVar[Role] = "pool"
     stride: int
 
 
@@ -110,6 +124,7 @@ class AvgPool:
 class Subsample:
     """x[:, :, ::stride, ::stride]."""
 
+    role: ClassVar[Role] = "subsample"
     stride: int
 
 
@@ -117,6 +132,7 @@ class Subsample:
 class ZeroChannels:
     """The channels of x, with channels of zeros up to the output width behind them or half on each side."""
 
+    role: ClassVar[Role] = "pad"
     place: Literal["end", "sides"] = "end"
 
 
@@ -124,10 +140,14 @@ class ZeroChannels:
 class GlobalPool:
     """The mean over all positions."""
 
+    role: ClassVar[Role] = "pool"
+
 
 @dataclass(frozen=True, slots=True)
 class Linear:
     """A fully connected layer with bias."""
+
+    role: ClassVar[Role] = "linear"
 
 
 Op = (
@@ -144,6 +164,83 @@ Op = (
     | GlobalPool
     | Linear
 )
+
+Product = Convolution | Linear
+"""The operations that multiply by a matrix: multiply-adds, activations and lengths of paths count these alone."""
+
+
+def words(op: Op, channels: int) -> str:
+    """The operation in a printed plan; `channels` are those that it gives."""
+    match op:
+        case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias):
+            step = f"/{stride}" if stride > 1 else ""
+            parted = f"g{groups}" if groups > 1 else ""
+            biased = "" if bias is None else f"+bias({bias:g})"
+            return f"conv{kernel}{step}{parted}:{channels}{biased}"
+        case Norm(eps=eps) if eps != Norm().eps:
+            return f"norm({eps:g})"
+        case Norm() | Relu() | Sigmoid():
+            return op.role
+        case Scale(factor=factor):
+            return f"scale({float(factor):g})"
+        case Dropout(rate=rate):
+            return f"dropout({rate:g})"
+        case MaxPool(kernel=kernel, stride=stride):
+            return f"maxpool{kernel}/{stride}"
+        case AvgPool(stride=stride):
+            return f"avgpool{stride}/{stride}"
+        case Subsample(stride=stride):
+            return f"subsample/{stride}"
+        case ZeroChannels(place=place):
+            return f"zeros:{channels}{' on both sides' if place == 'sides' else ''}"
+        case GlobalPool():
+            return "global pool"
+        case Linear():
+            return f"linear:{channels}"
+        case _:
+            assert_never(op)
+
+
+def resized(op: Op, shape: Shape) -> Shape:
+    """The shape after the operation, but for its channels.
+
+    Raises: ImageError if a side is shorter than the stride.
+    """
+    match op:
+        case Convolution(stride=stride) | MaxPool(stride=stride) | AvgPool(stride) | Subsample(stride):
+            return strided(shape, stride)
+        case GlobalPool():
+            return Shape(shape.channels, 1, 1)
+        case Norm() | Relu() | Sigmoid() | Scale() | Dropout() | ZeroChannels() | Linear():
+            return shape
+        case _:
+            assert_never(op)
+
+
+def weights(op: Op, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of an operation's parameters by their name, between so many channels; {} if it learns nothing."""
+    match op:
+        case Convolution(kernel=kernel, groups=groups, bias=bias):
+            weight = (outputs, inputs // groups, kernel, kernel)
+            return {"weight": weight} if bias is None else {"weight": weight, "bias": (outputs,)}
+        case Norm():
+            return {"weight": (outputs,), "bias": (outputs,)}
+        case Linear():
+            return {"weight": (outputs, inputs), "bias": (outputs,)}
+        case (
+            Relu()
+            | Sigmoid()
+            | Scale()
+            | Dropout()
+            | MaxPool()
+            | AvgPool()
+            | Subsample()
+            | ZeroChannels()
+            | GlobalPool()
+        ):
+            return {}
+        case _:
+            assert_never(op)
 
 
 def check_kernel(kernel: int) -> None:

@@ -3,24 +3,10 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import assert_never
 
 from resatlas.arch.blueprint import Initial
-from resatlas.arch.ops import (
-    AvgPool,
-    Convolution,
-    Dropout,
-    GlobalPool,
-    Linear,
-    MaxPool,
-    Norm,
-    Relu,
-    Scale,
-    Sigmoid,
-    Subsample,
-    ZeroChannels,
-)
-from resatlas.arch.plan import Layer, Plan, layers
+from resatlas.arch.ops import Convolution, Linear, Norm, Op, weights
+from resatlas.arch.plan import Plan, layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,36 +55,21 @@ class Parameter:
 def parameters(plan: Plan) -> Iterator[Parameter]:
     """Every parameter, in the order of the layers."""
     for path, layer in layers(plan):
-        yield from _of_layer(path, layer, plan.initial)
+        for name, shape in weights(layer.op, layer.input.channels, layer.output.channels).items():
+            yield Parameter(f"{path}.{name}", shape, _start(layer.op, name, shape, plan.initial))
 
 
-def _of_layer(path: str, layer: Layer, initial: Initial) -> Iterator[Parameter]:
-    given, out = layer.input.channels, layer.output.channels
-    match layer.op:
-        case Convolution(kernel=kernel, groups=groups, bias=bias):
-            fan = kernel * kernel * (given // groups if initial.fan == "in" else out)
-            shape = (out, given // groups, kernel, kernel)
-            yield Parameter(f"{path}.weight", shape, Normal(math.sqrt(2 / fan)))
-            if bias is not None:
-                yield Parameter(f"{path}.bias", (out,), Constant(bias))
-        case Norm():
-            yield Parameter(f"{path}.weight", (out,), Uniform(0, 1) if initial.scale == "uniform" else Constant(1))
-            yield Parameter(f"{path}.bias", (out,), Constant(0))
-        case Linear():
-            bound = 1 / math.sqrt(given)
-            yield Parameter(f"{path}.weight", (out, given), Uniform(-bound, bound))
-            yield Parameter(f"{path}.bias", (out,), Constant(0))
-        case (
-            Relu()
-            | Sigmoid()
-            | Scale()
-            | Dropout()
-            | MaxPool()
-            | AvgPool()
-            | Subsample()
-            | ZeroChannels()
-            | GlobalPool()
-        ):
-            pass
-        case _:
-            assert_never(layer.op)
+def _start(op: Op, name: str, shape: tuple[int, ...], initial: Initial) -> Start:
+    match op, name:
+        case Convolution(kernel=kernel), "weight":
+            outputs, inputs, *_ = shape
+            return Normal(math.sqrt(2 / (kernel * kernel * (inputs if initial.fan == "in" else outputs))))
+        case Convolution(bias=float(bias)), "bias":
+            return Constant(bias)
+        case Norm(), "weight":
+            return Uniform(0, 1) if initial.scale == "uniform" else Constant(1)
+        case Linear(), "weight":
+            bound = 1 / math.sqrt(shape[1])
+            return Uniform(-bound, bound)
+        case _:  # the shift of a norm, the bias of the classifier
+            return Constant(0)

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Protocol, Self, TypeVar, assert_never
+from typing import Protocol, Self, TypeVar
 
-from resatlas.arch.ops import Convolution, Linear
+from resatlas.arch.ops import Product
 from resatlas.arch.plan import Chain, Plan, Unit
 
 
@@ -142,29 +142,22 @@ def _through(unit: Unit, streams: list[M], *, scale: int) -> list[M]:
         extra = passed(stream.first) + passed(stream.merged)
         runs.append(_sum(paths.longer(passed(body) + extra) for body in stream.bodies).times(scale))
         skips.append(paths.times(0 if stream.shortcut is None else 1))
-    match unit.skip:
-        case "own" | "identity":
-            added = [skip.times(scale) for skip in skips]
-        case "swap":
-            added = [skip.times(scale) for skip in (*skips[1:], skips[0])]
-        case "mean" | "projector":
-            added = [_sum(skips)] * len(skips)
-        case _:
-            assert_never(unit.skip)
-    match unit.join:
-        case None | "concat" | "logits":
-            return [run + skip for run, skip in zip(runs, added, strict=True)]
-        case "merge":
-            return [_sum([*runs, _sum(skips)])]
-        case "sum":
-            return [_sum([*runs, *added])]
-        case _:
-            assert_never(unit.join)
+    sums = {row: _shared(row, skips, unit.added.over, scale) for row in dict.fromkeys(unit.added.rows)}
+    added = [sums[row] for row in unit.added.rows]
+    if unit.joined:
+        return [_sum([*runs, *added])]
+    return [run + skip for run, skip in zip(runs, added, strict=True)]
+
+
+def _shared(row: tuple[int, ...], skips: list[M], over: int, scale: int) -> M:
+    """The paths that a row of shares adds up, each counted by its share; with scale 1 as a whole path."""
+    shares = ((min(share, 1) if scale == 1 else share * scale // over) for share in row)
+    return _sum(skip.times(share) for share, skip in zip(shares, skips, strict=True) if share)
 
 
 def passed(chain: Chain) -> int:
     """How much longer a chain makes a path: its convolutions and classifiers."""
-    return sum(isinstance(layer.op, Convolution | Linear) for layer in chain)
+    return sum(isinstance(layer.op, Product) for layer in chain)
 
 
 def _sum(parts: Iterable[M]) -> M:

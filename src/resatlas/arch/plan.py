@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from resatlas.arch.blueprint import MOST_UNITS, Initial
 from resatlas.arch.ops import Op, Shape
-from resatlas.arch.streams import Join, Skip
+from resatlas.arch.streams import Adds, Join, Mixing, averaged, mixing
 from resatlas.errors import BlueprintError
 from resatlas.values.codec import decode, encode
 
@@ -61,7 +61,7 @@ class Unit:
     output: Shape
     stride: int
     streams: tuple[Stream, ...]
-    skip: Literal["own", Skip]
+    skip: Adds
     join: Join | None
     after_sum: Chain
 
@@ -74,6 +74,16 @@ class Unit:
     def joined(self) -> bool:
         """Whether the streams are added to one tensor before `after_sum`."""
         return self.join in ("merge", "sum")
+
+    @property
+    def mixing(self) -> Mixing:
+        """What each stream adds to its body, of the shortcuts of all."""
+        return mixing(self.skip, len(self.streams))
+
+    @property
+    def added(self) -> Mixing:
+        """What is added to the bodies: a row a stream, or the mean of the rows where the streams are merged."""
+        return averaged(self.mixing) if self.join == "merge" else self.mixing
 
 
 Stage = tuple[Unit, ...]

@@ -1,24 +1,11 @@
 """A plan as text, one line a unit: what it does, what it puts out, what it costs."""
 
 from collections.abc import Iterator
-from typing import assert_never
 
+from resatlas.arch import ops
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
-from resatlas.arch.ops import (
-    AvgPool,
-    Convolution,
-    Dropout,
-    GlobalPool,
-    Linear,
-    MaxPool,
-    Norm,
-    Relu,
-    Scale,
-    Sigmoid,
-    Subsample,
-    ZeroChannels,
-)
-from resatlas.arch.plan import Chain, Layer, Plan, Unit
+from resatlas.arch.plan import Chain, Plan, Unit
+from resatlas.arch.streams import RULES
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
 
@@ -46,9 +33,6 @@ def copies(chain: Chain, count: int) -> str:
     return f"{count} x [{_chain(chain)}]" if count > 1 else _chain(chain)
 
 
-_SKIPS = {"own": "", "identity": "", "mean": "mean of ", "swap": "the next stream's ", "projector": "projector of "}
-
-
 def operations(unit: Unit) -> str:
     """What a unit does, on one line: its first operations, its bodies, what is added to them, what follows the sum."""
     stream = unit.streams[0]
@@ -56,7 +40,7 @@ def operations(unit: Unit) -> str:
         shortcut = "no shortcut"
     else:
         source = "first" if stream.reads == "pre-activated" else "x"
-        shortcut = f"+ {_SKIPS[unit.skip]}{_chain(stream.shortcut) or 'identity'}({source})"
+        shortcut = f"+ {RULES[unit.skip].word}{_chain(stream.shortcut) or 'identity'}({source})"
     gate = f"{stream.gated} gated by {_chain(stream.gate)}(shortcut)" if stream.gate else ""
     body = _chain(stream.bodies[0])
     parts = [
@@ -72,37 +56,4 @@ def operations(unit: Unit) -> str:
 
 
 def _chain(chain: Chain) -> str:
-    return " ".join(_layer(layer) for layer in chain)
-
-
-def _layer(layer: Layer) -> str:
-    match layer.op:
-        case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias):
-            step = f"/{stride}" if stride > 1 else ""
-            parted = f"g{groups}" if groups > 1 else ""
-            biased = "" if bias is None else f"+bias({bias:g})"
-            return f"conv{kernel}{step}{parted}:{layer.output.channels}{biased}"
-        case Norm(eps=eps):
-            return "norm" if eps == Norm().eps else f"norm({eps:g})"
-        case Relu():
-            return "relu"
-        case Sigmoid():
-            return "sigmoid"
-        case Scale(factor=factor):
-            return f"scale({float(factor):g})"
-        case Dropout(rate=rate):
-            return f"dropout({rate:g})"
-        case MaxPool(kernel=kernel, stride=stride):
-            return f"maxpool{kernel}/{stride}"
-        case AvgPool(stride=stride):
-            return f"avgpool{stride}/{stride}"
-        case Subsample(stride=stride):
-            return f"subsample/{stride}"
-        case ZeroChannels(place=place):
-            return f"zeros:{layer.output.channels}{' on both sides' if place == 'sides' else ''}"
-        case GlobalPool():
-            return "global pool"
-        case Linear():
-            return f"linear:{layer.output.channels}"
-        case _:
-            assert_never(layer.op)
+    return " ".join(ops.words(layer.op, layer.output.channels) for layer in chain)

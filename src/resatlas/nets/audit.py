@@ -20,11 +20,11 @@ from resatlas.arch.plan import Plan
 from resatlas.designs.catalog import Entry
 from resatlas.designs.mistakes import STRUCTURAL, Variant, possible
 from resatlas.errors import UsageError
-from resatlas.nets.calls import calls
-from resatlas.nets.likely import Weights, bearers, distance, weights_of
+from resatlas.nets.identify import Weights, bearers, distance, weights_of
+from resatlas.nets.matching import Difference, paired
 from resatlas.nets.network import Network, build
 from resatlas.nets.outputs import described, giving_logits, logits_in
-from resatlas.nets.pairing import Difference, paired
+from resatlas.nets.tracing import calls
 
 MOST_MISTAKES = 4
 
@@ -84,7 +84,7 @@ def _verdict(foreign: nn.Module, at: Entry) -> Audit:
     variant = Variant(entry=at)
     first = best = _attempt(foreign, at.plan())
     weights = weights_of(tuple(parameter.shape) for parameter in foreign.parameters())
-    difference = first.told()
+    difference = first.describe()
     known: list[str] = []
     while best.parted and len(known) < MOST_MISTAKES:
         better = _nearest(foreign, weights, variant, best)
@@ -113,14 +113,14 @@ def _verdict(foreign: nn.Module, at: Entry) -> Audit:
 class _Attempt:
     """One pairing of a module with one plan: how far it came, what differed, and whether that stopped it.
 
-    `told` gives the first difference; `asides` are those beside the structure, in words; `next` is the path of what
+    `describe` gives the first difference; `asides` are those beside the structure, in words; `next` is the path of what
     ours would have run next.
     """
 
     paired: int
     operations: int
     parameters: int
-    told: Callable[[], Difference | None]
+    describe: Callable[[], Difference | None]
     parted: bool
     asides: tuple[str, ...]
     next: str
@@ -137,7 +137,7 @@ def _bearer(foreign: nn.Module, weights: Weights, at: Entry) -> tuple[str | None
     best: tuple[str, _Attempt] | None = None
     for other in islice(bearers(weights, at), MOST_BEARERS):
         attempt = _attempt(foreign, other.plan(image=at.image, classes=at.classes))
-        if attempt.told() is None:
+        if attempt.describe() is None:
             return other.name, True
         if best is None or attempt.reach > best[1].reach:
             best = other.name, attempt
@@ -153,7 +153,7 @@ def _nearest(
         attempt = _attempt(foreign, wrong.plan())
         if attempt.reach > (best[2] if best else so_far).reach:
             best = what, wrong, attempt
-            if attempt.reach >= (math.inf, -len(so_far.asides)):  # nothing is left but what had been told
+            if attempt.reach >= (math.inf, -len(so_far.asides)):  # nothing is left but what was known before
                 break
     return best
 
@@ -208,7 +208,7 @@ def _attempt(foreign: nn.Module, plan: Plan) -> _Attempt:
         paired=best.paired,
         operations=len(expected),
         parameters=sum(parameter.numel() for parameter in ours.parameters()),
-        told=best.first_difference,
+        describe=best.first_difference,
         parted=best.parted,
         asides=tuple(f"{what}: {_places(where)}" for what, where in best.asides.items()),
         next=best.free[0].name if best.free else "head",

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal
 
 import torch
 from torch import Tensor, cat
 
-from resatlas.arch.streams import Join, Skip
+from resatlas.arch.streams import Mixing
 from resatlas.nets.folding import Then
 from resatlas.nets.fused import Call, Calls, Ending, Formed, Other, after, run
-from resatlas.nets.streams import Streams, added
+from resatlas.nets.streams import Streams, added, combined, mixed
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -85,8 +85,8 @@ class FusedStreamsUnit:
     """All streams, a unit further: as `nets.unit.StreamsUnit`; `after_sum` once for each tensor that it gives."""
 
     streams: tuple[Stream, ...]
-    skip: Literal["own", Skip]
-    join: Join | None
+    mixing: Mixing
+    joined: bool
     projector: Call | None
     then: Then
     after_sum: tuple[Calls, ...]
@@ -98,36 +98,22 @@ class FusedStreamsUnit:
         shortcuts = [shortcut for _, shortcut in divided if shortcut is not None]
         if self.projector is not None and shortcuts:
             shortcuts = list(self.projector(cat(shortcuts, dim=1)).chunk(len(shortcuts), dim=1))
-        match self.join:
-            case None | "concat" | "logits":
-                sums = self._sums(residuals, shortcuts)
-            case "merge":
-                sums = [self._joined(residuals, [_mean(shortcuts)] if shortcuts else [])]
-            case "sum":
-                sums = [self._joined(residuals, shortcuts)]
-            case _:
-                assert_never(self.join)
+        others = mixed(self.mixing, shortcuts, _combined) if shortcuts else []
+        if self.joined:
+            sums = [self._joined(residuals, others)]
+        elif others:
+            sums = self._sums(residuals, others)
+        else:
+            sums = [after(residual.alone(), self.then) for residual in residuals]
         return tuple(run(calls, total) for calls, total in zip(self.after_sum, sums, strict=True))
 
-    def _sums(self, residuals: Sequence[Residual], shortcuts: Sequence[Tensor]) -> list[Tensor]:
-        """Of each stream, what it adds to its residual and the residual; the last reader of a mean writes over it."""
-        if not shortcuts:
-            return [after(residual.alone(), self.then) for residual in residuals]
-        last_is: Other = "kept"
-        others = list(shortcuts)
-        match self.skip:
-            case "mean":
-                others, last_is = [_mean(shortcuts)] * len(shortcuts), "spent"
-            case "swap":
-                others = [*shortcuts[1:], shortcuts[0]]
-            case "own" | "identity" | "projector":
-                pass
-            case _:
-                assert_never(self.skip)
-        used: list[Other] = [*["kept"] * (len(others) - 1), last_is]
+    def _sums(self, residuals: Sequence[Residual], others: Sequence[Tensor]) -> list[Tensor]:
+        """Of each stream, what it adds to its residual and the residual; the last reader of a sum writes over it."""
+        rows = self.mixing.rows
+        last = [sum(map(bool, row)) > 1 and row not in rows[k + 1 :] for k, row in enumerate(rows)]
         return [
-            residual.added(other, then=self.then, other_is=other_is)
-            for residual, other, other_is in zip(residuals, others, used, strict=True)
+            residual.added(other, then=self.then, other_is="spent" if spent else "kept")
+            for residual, other, spent in zip(residuals, others, last, strict=True)
         ]
 
     def _joined(self, residuals: Sequence[Residual], shortcuts: Sequence[Tensor]) -> Tensor:
@@ -143,8 +129,6 @@ class FusedStreamsUnit:
         return total if terms else after(total, self.then)
 
 
-def _mean(shortcuts: Sequence[Tensor]) -> Tensor:
-    """The mean, in a tensor of its own."""
-    if len(shortcuts) == 2:
-        return torch.lerp(shortcuts[0], shortcuts[1], 0.5)
-    return added(shortcuts) / len(shortcuts)
+def _combined(row: Sequence[int], over: int, tensors: Sequence[Tensor]) -> Tensor:
+    """As `nets.streams.combined`; the mean of two in one call."""
+    return torch.lerp(tensors[0], tensors[1], 0.5) if (*row, over) == (1, 1, 2) else combined(row, over, tensors)

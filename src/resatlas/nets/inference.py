@@ -17,7 +17,7 @@ from resatlas.nets.folding import Convolve, Plain, Steps, Then, Unfolded, exact,
 from resatlas.nets.fused import Asked, Calls, Ending, Formed, Place, Precision, calls, convolution, run
 from resatlas.nets.fused_units import FusedStreamsUnit, FusedUnit, Stream
 from resatlas.nets.network import Network
-from resatlas.nets.streams import added, side_by_side
+from resatlas.nets.streams import added, left_to_mix, side_by_side
 
 
 class Inference(nn.Module):
@@ -141,8 +141,8 @@ class _Folding:
         projector = self.modules.get(f"{path}.projector")
         return FusedStreamsUnit(
             streams=tuple(self._stream(at, planned) for at, planned in zip(paths, unit.streams, strict=True)),
-            skip=unit.skip,
-            join=unit.join,
+            mixing=left_to_mix(unit),
+            joined=unit.joined,
             projector=None if projector is None else convolution(_mixing(projector, unit.output), self.place),
             then=then,
             after_sum=after_sum,

@@ -23,7 +23,7 @@ def start_from(network: Network, file: Path, *, source: str | None = None, which
     given = given_in(network, file, sources=[source] if source else SOURCES, which=which)
     check_writer(network.plan, given.plan)
     fault: CheckpointError | None = None
-    for name in [source] if source else _likely(network, given.tensors):
+    for name in [source] if source else _matching_sources(network, given.tensors):
         dialect = dialect_for(network.plan, name, given.tensors)
         fitted, taken = _with_own_classifier(network, dialect, given.tensors, Taken(source=name, notes=given.notes))
         try:
@@ -35,7 +35,7 @@ def start_from(network: Network, file: Path, *, source: str | None = None, which
     raise fault or CheckpointError(f"{file.name} has the names of none of {', '.join(SOURCES)}")
 
 
-def _likely(network: Network, given: dict[str, Tensor]) -> list[str]:
+def _matching_sources(network: Network, given: dict[str, Tensor]) -> list[str]:
     """The sources whose names most of the tensors have; several where they share their names."""
     paths = network.state_dict()
     dialects = {source: dialect_for(network.plan, source, given) for source in SOURCES}

@@ -1,6 +1,7 @@
 """Plan -> nn.Module, with the plan's paths as module names."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from resatlas.nets.preparation import Preparation, feature_info, pretrained_cfg
 from resatlas.nets.recomputing import Kept
 from resatlas.nets.row import Heads, Row, Stems
 from resatlas.nets.streams import Streams, advanced, apart, looked_at, side_by_side
-from resatlas.nets.unit import unit_module
+from resatlas.nets.unit import Unit, unit_module
 
 
 class Network(nn.Module):
@@ -243,6 +244,22 @@ def build(
         network.to_empty(device=place)
         network.reset_parameters(seed=seed)
     return network
+
+
+def lose_residuals(network: Network, rate: Fraction) -> None:
+    """Let unit l of L lose its residual for an image at rate·l/L in training; what stays is divided by the rest.
+
+    Each stream of a unit draws for itself. A unit without shortcut keeps its residual: nothing else goes through it.
+    The random numbers are torch's own, as dropout's are.
+    Source: Huang et al. (arXiv:1603.09382), section 3, with its linear rule.
+    Differs: the paper draws once a batch and multiplies in the test; drawn per image and divided in training as in
+    torchvision's StochasticDepth ("row"). timm's rates go from 0 for the first unit: rate·(l - 1)/(L - 1).
+    """
+    units = [unit for stage in network.stages for unit in stage.children()]
+    for k, unit in enumerate(units):
+        for stream in unit.modules():
+            if isinstance(stream, Unit):
+                stream.loses = float(rate * (k + 1) / len(units))
 
 
 def _place() -> torch.device:

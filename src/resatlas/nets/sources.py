@@ -17,7 +17,7 @@ from typing import Literal
 from resatlas.arch.ops import Convolution
 from resatlas.arch.plan import Plan
 from resatlas.errors import UnknownName, unknown
-from resatlas.nets.traits import Traits, differing, traits
+from resatlas.nets.semantics import Traits, differing, traits
 
 Names = Mapping[str, str]
 

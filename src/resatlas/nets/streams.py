@@ -4,12 +4,15 @@ A tuple saves the copies. A hook, a tracer or a caller from outside expects a te
 and units take both and give what they took.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, cat, nn
 from torch.fx import Proxy
+
+from resatlas.arch.plan import Unit
+from resatlas.arch.streams import Mixing, mixing
 
 Maps = Float[Tensor, "n c h w"]
 Made = Float[Tensor, "n d h2 w2"]
@@ -82,6 +85,32 @@ def looked_at(module: nn.Module, maps: object) -> bool:
     own = vars(module)
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return isinstance(maps, Proxy) or any(own[each] for each in hooks)
+
+
+def left_to_mix(unit: Unit) -> Mixing:
+    """What is added to the bodies of a unit, of the shortcuts behind its projector, if it has one.
+
+    A projector has done all but the mean of a merge. Where everything is summed, the shortcuts themselves are: each
+    column of the matrix adds up to 1.
+    """
+    projected = unit.mixing.channels == "projected" and unit.join != "merge"
+    return mixing("identity", len(unit.streams)) if projected or unit.join == "sum" else unit.added
+
+
+def combined(row: Sequence[int], over: int, tensors: Sequence[Tensor]) -> Tensor:
+    """(row_1·x_1 + … + row_K·x_K) / over; a single x_j is itself, not a copy."""
+    total = added([x if share == 1 else share * x for share, x in zip(row, tensors, strict=True) if share])
+    return total if over == 1 else total / over
+
+
+def mixed(
+    matrix: Mixing,
+    tensors: Sequence[Tensor],
+    combine: Callable[[Sequence[int], int, Sequence[Tensor]], Tensor] = combined,
+) -> list[Tensor]:
+    """M·(x_1, …, x_K), a tensor a row; equal rows are one tensor, computed once."""
+    made = {row: combine(row, matrix.over, tensors) for row in dict.fromkeys(matrix.rows)}
+    return [made[row] for row in matrix.rows]
 
 
 def added(tensors: Sequence[Tensor]) -> Tensor:

@@ -10,14 +10,14 @@ from torch import Tensor, cat, nn
 
 from resatlas.arch import plan
 from resatlas.nets.layers import chain
-from resatlas.nets.streams import Begins, Ends, Made, Maps, OfStreams, added
+from resatlas.nets.streams import Begins, Ends, Made, Maps, OfStreams, added, left_to_mix, mixed
 
 
 class Unit(nn.Module):
     """x -> after_sum(shortcut(x or first(x)) + merged(merge(body(first(x)), …))).
 
     It is also one stream of several, whose sum is then formed outside: see `divide`. `loses` is how likely it loses its
-    residual for an image in training: see `nets.stochastic_depth`.
+    residual for an image in training: see `nets.network.lose_residuals`.
 
     Shape: (n, c, h, w) -> (n, width, h/stride, w/stride).
     """
@@ -73,7 +73,7 @@ class Unit(nn.Module):
 class StreamsUnit(OfStreams):
     """(x_1, …, x_K) -> after_sum(H_k(x_k) + t_k) for each k; or joined to one tensor.
 
-    t_k is what `skip` makes of the shortcuts: see `arch.streams.Skip`; the joins are those of `arch.streams.Join`.
+    t = M·s for the shortcuts s: see `arch.streams.Mixing`; the joins are those of `arch.streams.Join`.
 
     Shape: K x (n, c, h, w) -> K x (n, width, h/stride, w/stride), or one such tensor from a joining unit. One tensor
         (n, K·c, h, w), or (n, c, h, w) where all streams begin with the same maps, -> (n, K·width, h/stride, w/stride).
@@ -83,17 +83,17 @@ class StreamsUnit(OfStreams):
     def __init__(self, unit: plan.Unit, begins: Begins = "apart") -> None:
         super().__init__()
         self.begins: Begins = begins
-        self.skip = unit.skip
-        self.join = unit.join
+        self.mixing = left_to_mix(unit)
+        self.joined = unit.joined
         self.streams = nn.ModuleList(Unit(stream, () if unit.joined else unit.after_sum) for stream in unit.streams)
-        if unit.skip == "projector" and unit.streams[0].shortcut is not None:
-            self.projector = Projector(len(unit.streams), unit.output.channels)
+        projects = unit.mixing.channels == "projected" and unit.streams[0].shortcut is not None
+        self.projector = Projector(len(unit.streams), unit.output.channels) if projects else None
         self.after_sum = chain(unit.after_sum if unit.joined else ())
 
     @property
     def ends(self) -> Ends:
         """All streams, or the one that they are joined to."""
-        return Ends(len(self.streams), self.begins, 1 if self.join in ("merge", "sum") else len(self.streams))
+        return Ends(len(self.streams), self.begins, 1 if self.joined else len(self.streams))
 
     def through(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
         """All streams, a unit further."""
@@ -101,33 +101,13 @@ class StreamsUnit(OfStreams):
         divided = [unit.divide(x) for unit, x in zip(units, streams, strict=True)]
         residuals = [residual for residual, _ in divided]
         shortcuts = [shortcut for _, shortcut in divided if shortcut is not None]
-        if self.skip == "projector" and shortcuts:
+        if self.projector is not None:
             shortcuts = self.projector(shortcuts)
-        match self.join:
-            case None | "concat" | "logits":
-                sums = (
-                    list(map(added, zip(residuals, self._shared(shortcuts), strict=True))) if shortcuts else residuals
-                )
-                return tuple(unit.after_sum(x) for unit, x in zip(units, sums, strict=True))
-            case "merge":
-                mean = [added(shortcuts) / len(shortcuts)] if shortcuts else []
-                return (self.after_sum(added([*residuals, *mean])),)
-            case "sum":  # what the streams add, added up, is the sum of their shortcuts
-                return (self.after_sum(added([*residuals, *shortcuts])),)
-            case _:
-                assert_never(self.join)
-
-    def _shared(self, shortcuts: Sequence[Tensor]) -> Sequence[Tensor]:
-        """What each stream adds to its body."""
-        match self.skip:
-            case "mean":
-                return [added(shortcuts) / len(shortcuts)] * len(shortcuts)
-            case "swap":
-                return [*shortcuts[1:], shortcuts[0]]
-            case "own" | "identity" | "projector":
-                return shortcuts
-            case _:
-                assert_never(self.skip)
+        terms = mixed(self.mixing, shortcuts) if shortcuts else []
+        if self.joined:
+            return (self.after_sum(added([*residuals, *terms])),)
+        sums = map(added, zip(residuals, terms, strict=True)) if terms else residuals
+        return tuple(unit.after_sum(x) for unit, x in zip(units, sums, strict=True))
 
 
 class Projector(nn.Module):

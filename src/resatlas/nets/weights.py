@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from resatlas.arch.plan import Plan, from_json, to_json
 from resatlas.errors import BlueprintError, CheckpointError, quoted
 from resatlas.nets.holders import Held, held, listed, pass_
-from resatlas.nets.likely import taker, writer
+from resatlas.nets.identify import taker, writer
 from resatlas.nets.network import Network
+from resatlas.nets.semantics import contrasts, differences, function, traits
 from resatlas.nets.sources import Dialect, dialect_for, dialects_of, key_of, path_of, shape_of, speakers
-from resatlas.nets.traits import contrasts, differences, function, traits
 from resatlas.nets.weight_files import Content, read_content, save_file
 from resatlas.nets.wrappers import Unwrapped, unwrapped
 from resatlas.values.weights import Which, check_address

@@ -1,28 +1,14 @@
 """A network drawn unit by unit, from its plan: from left to right as deep, from top to bottom as wide as it is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
-from resatlas.arch.ops import (
-    AvgPool,
-    Convolution,
-    Dropout,
-    GlobalPool,
-    Linear,
-    MaxPool,
-    Norm,
-    Op,
-    Relu,
-    Scale,
-    Shape,
-    Sigmoid,
-    Subsample,
-    ZeroChannels,
-)
+from resatlas.arch.ops import Convolution, Role, Shape
 from resatlas.arch.plan import Chain, Plan, Stream, Unit, end_paths
+from resatlas.arch.streams import RULES
 from resatlas.arch.text import copies, operations
 from resatlas.reporting.chart import finished
 from resatlas.reporting.drawing_layers import layers
@@ -45,6 +31,20 @@ KINDS = {
 
 MARKED = ("gated", "scaled", "dropped out", "projected", "zero-padded", "subsampled", "altered")
 """Which of several words gives a shortcut its colour: the first that applies."""
+
+DOES: Mapping[Role, str] = {
+    "conv": "projected",
+    "linear": "projected",
+    "pad": "zero-padded",
+    "subsample": "subsampled",
+    "pool": "subsampled",
+    "scale": "scaled",
+    "dropout": "dropped out",
+    "norm": "altered",
+    "relu": "altered",
+    "sigmoid": "altered",
+}
+"""What each operation on a shortcut does to what passes, in a word of `KINDS`."""
 
 MOST_BODIES = 4
 """Bodies that are added are drawn one above the other up to this number, else as one."""
@@ -85,28 +85,10 @@ def _words(stream: Stream) -> tuple[str, ...]:
     """Everything that a shortcut does to what it passes on."""
     if stream.shortcut is None:
         return ("no shortcut",)
-    done = {_word(layer.op) for layer in stream.shortcut}
+    done = {DOES[layer.op.role] for layer in stream.shortcut}
     done = done - {"altered"} or done  # a projection's own normalisation is not worth a word
     found = (*(mark for mark in reversed(MARKED) if mark in done), *(("gated",) if stream.gate else ()))
     return found or ("identity",)
-
-
-def _word(op: Op) -> str:
-    match op:
-        case Convolution() | Linear():
-            return "projected"
-        case ZeroChannels():
-            return "zero-padded"
-        case Subsample() | AvgPool() | MaxPool() | GlobalPool():
-            return "subsampled"
-        case Scale():
-            return "scaled"
-        case Dropout():
-            return "dropped out"
-        case Norm() | Relu() | Sigmoid():
-            return "altered"
-        case _:
-            assert_never(op)
 
 
 @dataclass(kw_only=True)
@@ -190,7 +172,7 @@ class _Sheet:
             yield f"{bodies} bodies a unit" + ("" if max(map(_stacked, units)) > 1 else ", drawn as one")
         if self.lanes > 1:
             yield f"{self.lanes} streams"
-        yield from (_MEETINGS[skip] for skip in dict.fromkeys(unit.skip for unit in units) if _MEETINGS[skip])
+        yield from filter(None, dict.fromkeys(map(_meeting, units)))
 
     def _end(self, chain: Chain, paths: Sequence[str], ys: Sequence[float], shape: Shape, told: str) -> None:
         """Stem or head, once or for each stream."""
@@ -232,22 +214,18 @@ class _Sheet:
             return
         left, right = self.x, self.x + steps
         outs = [ends[k % len(ends)] for k in range(len(ys))]
-        match unit.skip:
-            case "own" | "identity":
-                for y, out in zip(ys, outs, strict=True):
-                    self._wire((left, y), (right, out))
-            case "swap":
-                for k, out in enumerate(outs):
-                    self._wire((left, ys[(k + 1) % len(ys)]), (right, out), "across")
-            case "mean" | "projector":
-                hub = ((left + right) / 2, 0.0)
-                for y in ys:
-                    self._wire((left, y), hub, "across")
-                for out in dict.fromkeys(outs):
-                    self._wire(hub, (right, out), "across")
-                self.hubs.append({"x": round(hub[0], 3), "y": 0.0, "what": _MEETINGS[unit.skip]})
-            case _:
-                assert_never(unit.skip)
+        hub = ((left + right) / 2, 0.0)
+        rows = unit.mixing.rows
+        for k, (row, out) in enumerate(zip(rows, outs, strict=True)):
+            sources = [j for j, share in enumerate(row) if share]
+            if len(sources) == 1:
+                self._wire((left, ys[sources[0]]), (right, out), "along" if sources == [k] else "across")
+        if shared := [out for row, out in zip(rows, outs, strict=True) if sum(map(bool, row)) > 1]:
+            for y in ys:
+                self._wire((left, y), hub, "across")
+            for out in dict.fromkeys(shared):
+                self._wire(hub, (right, out), "across")
+            self.hubs.append({"x": round(hub[0], 3), "y": 0.0, "what": _meeting(unit)})
 
     def _enter(self, given: Sequence[float], taken: list[float]) -> list[float]:
         """Lines from what one part gives to what the next one takes, where their numbers differ."""
@@ -289,13 +267,10 @@ class _Sheet:
             self.maps.append({"x": round(starts[0], 3), "middle": middle, "map": size, "channels": label})
 
 
-_MEETINGS = {
-    "own": "",
-    "identity": "",
-    "mean": "crossing lines: the mean of the streams' shortcuts",
-    "swap": "crossing lines: each stream takes the next one's shortcut",
-    "projector": "crossing lines: a random projector of the streams' shortcuts",
-}
+def _meeting(unit: Unit) -> str:
+    """What the lines between lanes are, if there are any."""
+    words = RULES[unit.skip].words
+    return f"crossing lines: {words}" if words and len(unit.streams) > 1 else ""
 
 
 def _size(plan: Plan) -> str:

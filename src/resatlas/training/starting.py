@@ -7,8 +7,7 @@ import torch
 from resatlas.arch.plan import Plan
 from resatlas.errors import CheckpointError
 from resatlas.nets.initial_weights import start_from
-from resatlas.nets.network import Network, build
-from resatlas.nets.stochastic_depth import lose_residuals
+from resatlas.nets.network import Network, build, lose_residuals
 from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
 from resatlas.runs.files import sha256_of
 from resatlas.runs.names import NORMALISATION

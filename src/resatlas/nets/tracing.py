@@ -65,7 +65,7 @@ class Call:
 
     @cached_property
     def size(self) -> float:
-        """The mean size of what it reads, by which most unequal tensors are told apart at once."""
+        """The mean size of what it reads, which settles at once that most unequal tensors are unequal."""
         return float(self.given.abs().mean())
 
     @property
@@ -98,18 +98,18 @@ class Call:
         return f"{self.kind} with {', '.join(words)}"
 
 
-class Listening(TorchFunctionMode):
-    """While active, `heard` is told of every call before it runs, and answers with numbers that it is to run with.
+class Tracing(TorchFunctionMode):
+    """While active, every call is handed to `on_call` before it runs, with the numbers that `on_call` returns.
 
-    Dropout passes its input on.
+    Dropout gives its input unchanged.
     """
 
-    def __init__(self, module: nn.Module, heard: Callable[[Call], Numbers | None]) -> None:
+    def __init__(self, module: nn.Module, on_call: Callable[[Call], Numbers | None]) -> None:
         super().__init__()
         self._names = {
             id(tensor): name.rpartition(".")[0] for name, tensor in module.named_parameters(remove_duplicate=False)
         }
-        self._heard = heard
+        self._on_call = on_call
         self._last = "the images"
 
     def __torch_function__(
@@ -119,7 +119,7 @@ class Listening(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - what the function gives
-        """Tell of the call, then make it."""
+        """Hand the call over, then make it."""
         given = dict(kwargs or {})
         if func not in _PARAMETERS:
             return func(*args, **given)
@@ -128,7 +128,7 @@ class Listening(TorchFunctionMode):
         call = self._read(kind, {**_DEFAULTS[kind], **bound})
         if call is None:
             return func(*args, **given)
-        numbers = self._heard(call)
+        numbers = self._on_call(call)
         if kind in DROPOUTS:
             return call.given if bound.get("inplace") else call.given.clone()
         self._last = call.name
@@ -175,7 +175,7 @@ def calls(module: nn.Module, images: Tensor) -> tuple[list[Call], Tensor]:
         tensors = {key: tensor.detach().clone() for key, tensor in call.tensors.items()}
         found.append(replace(call, given=call.given.detach(), tensors=tensors))
 
-    with torch.no_grad(), Listening(module, keep):
+    with torch.no_grad(), Tracing(module, keep):
         given = module(images)
     return found, given
 

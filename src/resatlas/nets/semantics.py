@@ -67,7 +67,7 @@ def traits(plan: Plan) -> Traits:
 def function(plan: Plan) -> tuple[object, ...]:
     """What a plan computes of any images once it is trained, beside what the shapes of its weights show."""
     units = tuple(
-        (unit.stride, unit.skip, unit.join, _trained(unit.after_sum), tuple(map(_stream_function, unit.streams)))
+        (unit.stride, unit.mixing, unit.join, _trained(unit.after_sum), tuple(map(_stream_function, unit.streams)))
         for _, unit in plan.units
     )
     return _trained(plan.stem), units, _trained(plan.head), plan.stems, plan.heads
@@ -191,10 +191,8 @@ def _word(op: Op | Conv) -> str:
     match op:
         case Convolution(kernel=kernel, stride=stride, groups=1, bias=None):
             return f"conv{kernel}x{kernel}/{stride}" if stride > 1 else f"conv{kernel}x{kernel}"
-        case Norm():
-            return "norm"
-        case Relu():
-            return "relu"
+        case Norm() | Relu() | GlobalPool():
+            return op.role
         case MaxPool(kernel=kernel, stride=stride):
             return f"maxpool{kernel}x{kernel}/{stride}"
         case AvgPool(stride=stride):
@@ -203,8 +201,6 @@ def _word(op: Op | Conv) -> str:
             return f"stride {stride}"
         case ZeroChannels(place="end"):
             return "zeros"
-        case GlobalPool():
-            return "pool"
         case Dropout() | Linear():  # not there once trained; seen by its weights
             return ""
         case _:

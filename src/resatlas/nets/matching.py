@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resatlas.nets.calls import DROPOUTS, Call, Listening, Numbers, calls, same
 from resatlas.nets.network import Network
+from resatlas.nets.tracing import DROPOUTS, Call, Numbers, Tracing, calls, same
 
 IMAGES = "the images"
 
@@ -28,11 +28,11 @@ class Difference:
 
 
 class _Parted(Exception):
-    """The structures part; what stands there is only told if it is asked for, which takes a run of ours."""
+    """The structures part; what stands there is only described on request, which takes a run of ours."""
 
-    def __init__(self, tell: Callable[[], Difference]) -> None:
+    def __init__(self, describe: Callable[[], Difference]) -> None:
         super().__init__()
-        self.tell = tell
+        self.describe = describe
 
 
 def _parted(at: str, foreign: str, ours: str) -> _Parted:
@@ -58,7 +58,7 @@ def paired(foreign: nn.Module, expected: Sequence[Call], ours: Network, images: 
 class Pairing:
     """One run of a foreign module beside the calls of ours.
 
-    `asides` are differences beside the structure, with which the run goes on as ours: what each is, and where.
+    `asides` are differences beside the structure, with which the run continues as ours: what each is, and where.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Pairing:
     ) -> None:
         self.foreign, self.ours, self.images = foreign, ours, images
         self.free = list(expected)
-        self.drops = any(each.kind in DROPOUTS for each in expected)
+        self.drops = any(call.kind in DROPOUTS for call in expected)
         self.partners: dict[str, Call] = {}
         self.remarks: list[str] = []
         self.asides: dict[str, list[Difference]] = {}
-        self._tell: Callable[[], Difference] | None = None
+        self._describe: Callable[[], Difference] | None = None
         self.paired = 0
         self._turns = list(turns)
         self._taken: list[tuple[int, int]] = []  # at each choice: the one taken, and how many there were
@@ -78,26 +78,26 @@ class Pairing:
     @property
     def parted(self) -> bool:
         """Whether the structures part."""
-        return self._tell is not None
+        return self._describe is not None
 
     def first_difference(self) -> Difference | None:
         """The first difference, be it of the structure or beside it."""
         aside = next((each for places in self.asides.values() for each in places), None)
-        return aside or (self._tell() if self._tell else None)
+        return aside or (self._describe() if self._describe else None)
 
     def run(self, logits: Tensor) -> None:
         """Run the module and compare: every operation, the logits, what evaluation gives, and the gradient."""
         self.foreign.train()
         try:
-            with torch.no_grad(), Listening(self.foreign, self._heard):
+            with torch.no_grad(), Tracing(self.foreign, self._match):
                 given = self.foreign(self.images.clone()).flatten(1)
-            self._all_heard()
+            self._check_complete()
             self._equal("the logits", given, logits)
             self._behaviour()
         except _Parted as parted:
-            self._tell = parted.tell
+            self._describe = parted.describe
         except Exception as error:
-            self._tell = _parted("the run", f"{type(error).__name__}: {error}", "runs").tell
+            self._describe = _parted("the run", f"{type(error).__name__}: {error}", "runs").describe
 
     def next_turns(self) -> list[int]:
         """The choices to try next: the last one that has another way; none if all were tried."""
@@ -107,14 +107,15 @@ class Pairing:
                 return [each for each, _ in self._taken] + [taken + 1]
         return []
 
-    def _heard(self, call: Call) -> Numbers | None:
+    def _match(self, call: Call) -> Numbers | None:
+        """Our numbers for a call, once ours that reads the same is found and its weights are copied over."""
         if call.kind in DROPOUTS:
             self._dropped(call)
             return None
         if call.name in self.partners:
             raise _parted(call.name, "runs the same weights twice", "runs no weights twice")
-        readers = [each for each in self.free if each.kind == call.kind and each.reads(call)]
-        fitting = [each for each in readers if each.fits(call)]
+        readers = [own for own in self.free if own.kind == call.kind and own.reads(call)]
+        fitting = [own for own in readers if own.fits(call)]
         if not fitting:
             raise _Parted(partial(self._part, call, readers))
         partner = fitting[self._choose(fitting)]
@@ -126,14 +127,14 @@ class Pairing:
         return partner.numbers
 
     def _dropped(self, call: Call) -> None:
-        """A dropout of another kind or rate than ours, or where ours has none at all, is told aside."""
-        readers = [each for each in self.free if each.kind in DROPOUTS and each.reads(call)]
+        """A dropout of another kind or rate than ours, or where ours has none at all, is an aside."""
+        readers = [own for own in self.free if own.kind in DROPOUTS and own.reads(call)]
         if not readers and self.drops:
             raise _Parted(partial(self._part, call, []))
         if not readers:
             self._aside(f"{call} where ours has none", call, None)
             return
-        partner = next((each for each in readers if str(each) == str(call)), readers[0])
+        partner = next((own for own in readers if str(own) == str(call)), readers[0])
         self._pair(call, partner)
         if str(partner) != str(call):
             self._aside(f"{call} in place of {partner}", call, partner)
@@ -149,12 +150,12 @@ class Pairing:
 
     def _choose(self, fitting: Sequence[Call]) -> int:
         """The first; where others stand elsewhere in the unit, the one whose turn it is."""
-        places = list(dict.fromkeys(_place(each.name) for each in fitting))
+        places = list(dict.fromkeys(_place(call.name) for call in fitting))
         if len(places) == 1:
             return 0
         turn = self._turns[len(self._taken)] if len(self._taken) < len(self._turns) else 0
         self._taken.append((turn, len(places)))
-        return next(index for index, each in enumerate(fitting) if _place(each.name) == places[turn])
+        return next(index for index, call in enumerate(fitting) if _place(call.name) == places[turn])
 
     def _copy(self, ours: Call, call: Call) -> None:
         if call.kind == "norm" and call.tensors.keys() != ours.tensors.keys():
@@ -178,9 +179,7 @@ class Pairing:
             _known(call.given, landmarks)
             or f"reads {'x'.join(map(str, call.given.shape))} values that ours has nowhere"
         )
-        alike = [each for each in self.free if each.fits(call)] or [
-            each for each in self.free if each.kind == call.kind
-        ]
+        alike = [own for own in self.free if own.fits(call)] or [own for own in self.free if own.kind == call.kind]
         if not alike:
             return Difference(at=call.name, foreign=f"{call}, {reads}", ours=f"no further {call.kind}")
         return Difference(
@@ -191,22 +190,22 @@ class Pairing:
 
     def _landmarks(self) -> Mapping[str, Tensor]:
         state = {key: tensor.clone() for key, tensor in self.ours.state_dict().items()}
-        with torch.no_grad(), Listening(self.ours, lambda _: None):
+        with torch.no_grad(), Tracing(self.ours, lambda _: None):
             found = self.ours.trace(self.images)
         self.ours.load_state_dict(state)
         return {IMAGES: self.images, **dict(sorted(found.items(), key=lambda each: each[0].count(".")))}
 
-    def _all_heard(self) -> None:
-        """Ours ran nothing else; only dropout may be missing altogether, which is told aside."""
-        left = [each for each in self.free if each.kind not in DROPOUTS or self._drops_somewhere()]
+    def _check_complete(self) -> None:
+        """Ours ran nothing else; only dropout may be missing altogether, which is an aside."""
+        left = [call for call in self.free if call.kind not in DROPOUTS or self._drops_somewhere()]
         if left:
             raise _parted("the end", f"never runs {left[0]}", f"{left[0].name} of {len(left)} more")
-        for each in self.free:
-            at = f"{each.name} of ours"
-            self.asides.setdefault(f"no {each}", []).append(Difference(at=at, foreign="no dropout", ours=str(each)))
+        for call in self.free:
+            at = f"{call.name} of ours"
+            self.asides.setdefault(f"no {call}", []).append(Difference(at=at, foreign="no dropout", ours=str(call)))
 
     def _drops_somewhere(self) -> bool:
-        return any(each.kind in DROPOUTS for each in self.partners.values())
+        return any(call.kind in DROPOUTS for call in self.partners.values())
 
     def _behaviour(self) -> None:
         """Running statistics after the one step, and gradients: evaluation and training from here on are the same."""
@@ -239,7 +238,7 @@ class Pairing:
     def _gradients(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """The logits in evaluation mode, and the gradient of the images and of each parameter that they depend on."""
         images = self.images.clone().requires_grad_()
-        with Listening(module, self._evaluated) if module is self.foreign else nullcontext():
+        with Tracing(module, self._evaluated) if module is self.foreign else nullcontext():
             logits = module.eval()(images.clone()).flatten(1)  # a copy, which may be changed in place
         leaves = {name: each for name, each in module.named_parameters() if each.requires_grad} | {IMAGES: images}
         found = torch.autograd.grad(logits.square().sum(), list(leaves.values()), allow_unused=True)

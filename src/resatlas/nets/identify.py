@@ -11,8 +11,8 @@ from resatlas.arch.plan import Plan
 from resatlas.designs import catalog
 from resatlas.designs.catalog import Entry
 from resatlas.errors import DesignError, UsageError, quoted
+from resatlas.nets.semantics import differing, function, traits
 from resatlas.nets.sources import SOURCES, Dialect, key_of, path_of, shape_of
-from resatlas.nets.traits import differing, function, traits
 
 Shapes = Mapping[str, tuple[int, ...]]
 
