@@ -169,6 +169,7 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
     from resatlas.evaluation.classification import classification
     from resatlas.evaluation.portions import Portion, images_at_once
     from resatlas.training.distributed import current
+    from resatlas.training.logs import log_results, logs_here
     from resatlas.training.material import material, normaliser_of
     from resatlas.training.session import failure_written, train
 
@@ -220,7 +221,10 @@ def _train_and_conclude(run: Run, prepared: Prepared, how: How) -> dict[str, Any
             learnt = answered(state.tested, evenly(images.train, MOST_LEARNT), omitting)
             held_back = answered(state.tested, images.validation) if images.validation else None
             tested = answered(state.tested, images.test)
-            return world.lead(lambda: _concluded(run, prepared, images, learnt, held_back, tested))
+            results = world.lead(lambda: _concluded(run, prepared, images, learnt, held_back, tested))
+        if world.leads:
+            log_results(run, results, logs_here(how.execution.logs), how.watcher.on_note)
+        return results
 
 
 def _pass(experiment: Experiment, world: "World", how: How) -> int | None:
