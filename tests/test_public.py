@@ -4,13 +4,24 @@ import ast
 import inspect
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped] - it comes without types
 
 import resatlas
 
 SOURCE = Path(inspect.getfile(resatlas))
+
+ROOT = Path(__file__).parents[1]
+
+PUBLIC = """
+Experiment Preparation __version__ build compare convert_form cost dissect evaluate export_weights for_inference
+from_pretrained list_designs load_weights path_lengths plan predict preprocessing read_config save_pretrained
+train
+"""
+"""The names that users may rely on; one more or one less is for the CHANGELOG."""
 
 USER = """
 import resatlas
@@ -24,8 +35,7 @@ wrong: str = resatlas.cost(resatlas.plan("resnet-20")).parameters
 
 def test_dir_shows_the_public_names() -> None:
     """Those and nothing else, though none of them is imported yet."""
-    assert dir(resatlas) == sorted(resatlas.__all__)
-    assert {"build", "plan", "train", "__version__"} < set(dir(resatlas))
+    assert dir(resatlas) == sorted(resatlas.__all__) == PUBLIC.split()
 
 
 def test_type_checkers_are_given_every_public_name() -> None:
@@ -60,3 +70,12 @@ def test_a_user_sees_types(tmp_path: Path) -> None:
     assert len(found) == 2, done.stdout + done.stderr
     assert "`clases`" in found[0]
     assert "`int` is not assignable to `str`" in found[1]
+
+
+def test_the_citation_is_of_this_version() -> None:
+    """CITATION.cff has what its schema 1.2.0 requires, and the version and licence of the package."""
+    table = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(table)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = table["cff-version"], str(table["version"]), table["license"]
+    assert said == ("1.2.0", resatlas.__version__, project["license"])

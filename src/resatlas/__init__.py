@@ -6,7 +6,7 @@
     resatlas.build("wrn-28-10", classes=100)    the network itself
     resatlas.for_inference(network)             the same answers, sooner
     resatlas.compare(["runs"], against="x")     what finished runs say about their designs
-    resatlas.save_pretrained("runs/x", "x")     a finished run as a folder that travels
+    resatlas.save_pretrained("runs/x", "x")     a finished run, or a network, as a folder
     resatlas.from_pretrained("x")               its network back
 
 Nothing is imported before it is used: only what computes with a network needs torch.
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # type checkers do not follow __getattr__; these are the name
     from resatlas.nets.forms import convert_form as convert_form
     from resatlas.nets.inference import for_inference as for_inference
     from resatlas.nets.network import build as build
+    from resatlas.nets.preparation import Preparation as Preparation
     from resatlas.nets.weights import export_weights as export_weights
     from resatlas.nets.weights import load_weights as load_weights
     from resatlas.reporting.answering import compare as compare
@@ -56,6 +57,7 @@ _PUBLIC = {
     "compare": "resatlas.reporting.answering",
     "save_pretrained": "resatlas.exporting.saving",
     "from_pretrained": "resatlas.exporting.loading",
+    "Preparation": "resatlas.nets.preparation",
     "preprocessing": "resatlas.exporting.preprocessing",
     "read_config": "resatlas.exporting.config",
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from torch import nn
 
 from resatlas.arch.ops import Shape
@@ -128,7 +129,8 @@ def test_an_undecided_network_has_the_loss_of_chance() -> None:
     """Equal logits give log(k), and the first class is predicted."""
     given = answered([[0.0] * 8] * 2, [0, 1])
     assert dict(classification(given))["loss"] == pytest.approx(math.log(8))
-    assert list(prediction_rows(given)) == [Prediction(5, 0, 0, 0.125), Prediction(6, 1, 0, 0.125)]
+    every = (0.125,) * 8
+    assert list(prediction_rows(given)) == [Prediction(5, 0, 0, 0.125, every), Prediction(6, 1, 0, 0.125, every)]
 
 
 def test_huge_logits_have_a_finite_loss() -> None:
@@ -137,17 +139,52 @@ def test_huge_logits_have_a_finite_loss() -> None:
     assert values == {"loss": 0.0, "error_percent": 0.0, "images": 2}
 
 
+def read(file: Path) -> list[list[str]]:
+    """The rows of a CSV file."""
+    with file.open(newline="", encoding="utf-8") as lines:
+        return list(csv.reader(lines))
+
+
 def test_the_file_of_predictions_names_classes(tmp_path: Path) -> None:
     """One row an image in their order; class names that look like formulas are made harmless."""
     file = tmp_path / "predictions.csv"
     write_predictions(file, [Prediction(9, 0, 1, 0.75), Prediction(2, 1, 1, 1.0)], ("cat, black", "=cmd()"))
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.reader(lines))
-    assert rows == [
-        ["id", "true", "predicted", "probability"],
-        ["9", "cat, black", "'=cmd()", "0.750000"],
-        ["2", "'=cmd()", "'=cmd()", "1.000000"],
+    assert read(file) == [
+        ["id", "true", "predicted", "probability", "label"],
+        ["9", "cat, black", "'=cmd()", "0.750000", "0"],
+        ["2", "'=cmd()", "'=cmd()", "1.000000", "1"],
     ]
+
+
+def test_the_column_of_a_class_is_no_other_column(tmp_path: Path) -> None:
+    """Whatever a class is called: as another column, a formula, several lines, or as the column of another class."""
+    classes = ("id", "probability", "=cmd()", "two\nlines, or more", "p:id")
+    write_predictions(tmp_path / "p.csv", prediction_rows(answered([[0.0] * 5], [3])), classes)
+    [head, row] = read(tmp_path / "p.csv")
+    assert head == ["id", "true", "predicted", "probability", "label", *(f"p:{name}" for name in classes)]
+    assert row == ["5", classes[3], "id", "0.200000", "3", *["0.2000000000"] * 5]
+
+
+def test_other_programs_take_the_probabilities_as_they_are(tmp_path: Path) -> None:
+    """scikit-learn finds rows that add up to 1, the loss of the results, and labels that are indices of columns."""
+    torch.manual_seed(0)
+    given = Predictions(4 * torch.randn(500, 40), torch.randint(40, (500,)), torch.arange(500))
+    write_predictions(tmp_path / "p.csv", prediction_rows(given), [f"class {k}" for k in range(40)])
+    [head, *rows] = read(tmp_path / "p.csv")
+    label, columns = head.index("label"), [k for k, name in enumerate(head) if name.startswith("p:")]
+    labels = [int(row[label]) for row in rows]
+    shares = [[float(row[k]) for k in columns] for row in rows]
+    loss = log_loss(labels, shares, labels=range(40))  # which warns of rows that do not add up to 1
+    assert loss == pytest.approx(dict(classification(given))["loss"], rel=1e-4)
+    assert [classes.index(max(classes)) for classes in shares] == given.logits.argmax(dim=1).tolist()
+
+
+@pytest.mark.parametrize(("images", "classes", "columns"), [(2, 100, 100), (2, 101, 0), (100_001, 100, 0)])
+def test_very_many_probabilities_are_written_where_asked_for(images: int, classes: int, columns: int) -> None:
+    """By itself a file has those of at most 100 classes, and at most ten million."""
+    given = Predictions(torch.zeros(1, classes).expand(images, -1), torch.zeros(images).long(), torch.arange(images))
+    assert len(next(prediction_rows(given)).probabilities) == columns
+    assert len(next(prediction_rows(given, "every")).probabilities) == classes
 
 
 class Counting(nn.Module):

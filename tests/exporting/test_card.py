@@ -5,12 +5,18 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped] - it comes without types
+from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import model_index_to_eval_results
 
+from resatlas.data.catalog import NAMED
 from resatlas.designs.citations import papers_of
 from resatlas.exporting.card import card, wilson
 from resatlas.exporting.config import Config, Figures, from_json, to_json
+from resatlas.exporting.metadata import HUB_NAMES
 from resatlas.values.markdown import as_text
 from tests.exporting.saved import BARE, ENTRY, MARKUP, TRAINED
 
@@ -44,6 +50,49 @@ def test_many_classes_are_not_all_named() -> None:
     names = tuple(f"class {k}" for k in range(1000))
     config = replace(TRAINED, plan=plan, classes=1000, class_names=names)
     assert "class 99 and 900 more, which `config.json` has." in card(config, ())
+
+
+def front(text: str) -> dict[str, Any]:
+    """The YAML block of a card, as the hub's own library reads it; it agrees with any reader of YAML."""
+    known = ModelCard(text).data.to_dict()
+    _, block, _ = text.split("---\n", 2)
+    table = yaml.safe_load(block)
+    assert {key: known[key] for key in table if key != "model-index"} == {
+        key: value for key, value in table.items() if key != "model-index"
+    }
+    return table
+
+
+@pytest.mark.parametrize("data", ["beasts:size=32", "fashion-mnist", *MARKUP, 'a: "b"\u2028- c', "yes", "\udcff"])
+def test_the_hub_reads_the_metadata(data: str) -> None:
+    """Library, task, and the figures of the test; a data set by its name on the hub, or by a name that is allowed."""
+    assert TRAINED.training
+    table = front(card(replace(TRAINED, training=replace(TRAINED.training, data=data)), ()))
+    assert (table["library_name"], table["pipeline_tag"], table["license"]) == (
+        "resatlas",
+        "image-classification",
+        "unknown",
+    )
+    assert table.get("datasets") == (["zalando-datasets/fashion_mnist"] if data == "fashion-mnist" else None)
+    [model] = table["model-index"]
+    name, [result] = model_index_to_eval_results(table["model-index"])[0], model["results"]
+    assert name.startswith("wrn-16-4 on ")
+    assert re.fullmatch(r"([\w-]+/)?[\w.-]+", result["dataset"]["type"])
+    assert [(metric["type"], metric["value"]) for metric in result["metrics"]] == [("accuracy", 0.975), ("loss", 0.25)]
+
+
+def test_names_on_the_hub_are_of_data_sets_here() -> None:
+    """A data set that is renamed here keeps its name there."""
+    assert set(HUB_NAMES) <= set(NAMED)
+
+
+def test_metadata_say_nothing_that_is_unknown() -> None:
+    """Without a run there is no data set and no figure; without classes another task."""
+    table = front(card(BARE, ()))
+    assert set(table) == {"license", "library_name", "pipeline_tag", "tags"}
+    plan = ENTRY.plan(classes=0)
+    features = front(card(replace(BARE, plan=plan, classes=0), ()))
+    assert features["pipeline_tag"] == "image-feature-extraction"
 
 
 @pytest.mark.parametrize(("percent", "images", "low", "high"), [(0, 10, 0, 27.75), (2.5, 360, 1.32, 4.68)])

@@ -21,7 +21,31 @@ def test_answers_are_those_of_the_file(tmp_path: Path) -> None:
     assert wrong_answers(run.record()) == {}
 
 
-@pytest.mark.parametrize("damage", ["", "id,true\n1,2\n", "\x00", "id,true,predicted,probability\n1,2,2,much\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,true,predicted,probability\n1,1,1,0.9\n6,6,7,0.9\n",
+        "id,true,predicted,probability,label,p:6,p:7\n1,1,1,0.900000,0,0.1,0\n\n6,6,7,0.900000,1,0.1,0.9\n",
+    ],
+)
+def test_files_of_every_version_are_read(tmp_path: Path, text: str) -> None:
+    """With the probabilities of all classes, and without, as earlier versions wrote them."""
+    run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[False, True])
+    (run.folder / "predictions.csv").write_text(text)
+    seal(run.folder)
+    assert [tuple(guess) for guess in run.record().predictions or ()] == [("1", "1", "1", 0.9), ("6", "6", "7", 0.9)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "id,true\n1,2\n",
+        "\x00",
+        "id,true,predicted,probability\n1,2,2,much\n",
+        "id,true,predicted,probability\n1,2\n",
+    ],
+)
 def test_damaged_predictions_are_named(tmp_path: Path, damage: str) -> None:
     """The error says which file, whether a seal finds it or not."""
     run = write_runs(tmp_path, EQUAL[:1])[0]

@@ -147,12 +147,13 @@ def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None
         [logits] = network(batch.images)
         best = int(logits.argmax())
         losses.append(F.cross_entropy(logits, batch.labels[0]).item())
-        share = f"{logits.softmax(0)[best]:.3f}"
-        rows.append([str(batch.ids.item()), names[batch.labels.item()], names[best], share])  # type: ignore[index]
+        shares = [f"{share:.3f}" for share in (logits.softmax(0)[best], *logits.softmax(0))]
+        label = int(batch.labels.item())
+        rows.append([str(batch.ids.item()), names[label], names[best], str(label), *shares])
     with (run.folder / "predictions.csv").open(newline="", encoding="utf-8") as lines:
         [head, *written] = csv.reader(lines)
-    assert head == ["id", "true", "predicted", "probability"]
-    assert [[*row[:3], f"{float(row[3]):.3f}"] for row in written] == rows
+    assert head == ["id", "true", "predicted", "probability", "label", *(f"p:{name}" for name in names)]
+    assert [[*row[:3], row[4], *(f"{float(share):.3f}" for share in (row[3], *row[5:]))] for row in written] == rows
     wrong = sum(row[1] != row[2] for row in rows)
     assert run.record().written["test"]["error_percent"] == pytest.approx(100 * wrong / 24)
     assert run.record().written["test"]["loss"] == pytest.approx(sum(losses) / 24, rel=1e-4)

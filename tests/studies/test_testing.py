@@ -105,6 +105,22 @@ def test_every_protocol_has_its_own_file(photographic: Run) -> None:
     assert len({each.values["loss"] for each in found}) == 4
 
 
+def test_probabilities_that_are_asked_for_have_a_file(photographic: Run) -> None:
+    """Whether the run's own file has them or not; that one is kept."""
+    before = (photographic.folder / "predictions.csv").read_bytes()
+    [found] = evaluate([photographic.folder], Asked(probabilities="every"))
+    assert (found.same, found.filing, found.file.name) == ("yes", "written", "predictions-probabilities-centre.csv")
+    lines = rows(found.file)
+    assert [name for name in lines[0] if name.startswith("p:")] == [f"p:{name}" for name in found.classes]
+    for line in lines:
+        shares = {name.removeprefix("p:"): float(share) for name, share in line.items() if name.startswith("p:")}
+        assert max(shares, key=shares.__getitem__) == line["predicted"]
+        assert sum(shares.values()) == pytest.approx(1)
+        assert found.classes[int(line["label"])] == line["true"]
+    assert (photographic.folder / "predictions.csv").read_bytes() == before
+    found.file.unlink()
+
+
 def test_an_ensemble_is_the_mean_softmax(runs: tuple[Run, Run]) -> None:
     """Of both runs, image by image; its file lies with the first run and names neither of the usual ones."""
     usual = [(run.folder / "predictions.csv").read_bytes() for run in runs]

@@ -46,11 +46,38 @@ def test_tensorboard_shows_every_epoch_once(unbroken: Run, tmp_path: Path) -> No
         logged(tmp_path / "run", TENSORBOARD, watcher=signalling(STEPS + 2))
     run = logged(tmp_path / "run", TENSORBOARD, resume="auto")
     found = scalars(run)
+    results, last = run.record().written, run.metrics[-1]["step"]
+    for name, value in (
+        ("test_error_percent", results["test"]["error_percent"]),
+        ("test_loss", results["test"]["loss"]),
+        ("train_evaluated_error_percent", results["train_evaluated"]["error_percent"]),
+        ("train_evaluated_loss", results["train_evaluated"]["loss"]),
+    ):
+        assert found.pop(name) == [(last, pytest.approx(value, rel=1e-6))]
     assert found.keys() == {*run.metrics[0], *run.timing[0]} - {"epoch", "step"}
     for name, values in found.items():
         rows = [{**timing, **metrics} for metrics, timing in zip(run.metrics, run.timing, strict=True)]
         assert values == [(row["step"], pytest.approx(row[name], rel=1e-6)) for row in rows], name
     assert_same(run, unbroken)
+
+
+def test_tensorboard_shows_the_settings_of_many_runs(tmp_path: Path) -> None:
+    """In the table of hyperparameters each run has its experiment's values, and the errors that it ended with."""
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    hparams = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
+    run = logged(tmp_path / "study" / "run", TENSORBOARD)
+    reading = events.EventAccumulator(str(run.folder / "events"))
+    reading.Reload()
+    contents = reading.PluginTagToContent("hparams")
+    kinds = {tag: hparams.HParamsPluginData.FromString(content) for tag, content in contents.items()}
+    started = kinds["_hparams_/session_start_info"].session_start_info.hparams
+    assert started["design"].string_value == EXPERIMENT.design
+    assert started["recipe.batch"].number_value == EXPERIMENT.recipe.batch
+    assert started["seed"].number_value == EXPERIMENT.seed
+    assert started["parameters"].number_value == run.record().outcome.parameters
+    shown = {metric.name.tag for metric in kinds["_hparams_/experiment"].experiment.metric_infos}
+    assert {"test_error_percent", "test_loss", "validation_error_percent"} <= shown
+    assert shown <= scalars(run).keys()
 
 
 @pytest.mark.parametrize("here", ["2.21.0", None])

@@ -10,6 +10,7 @@ from resatlas.cli.display import meter
 from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together, With
+from resatlas.evaluation.predictions import MOST_CLASSES, Probabilities
 from resatlas.evaluation.protocol import KNOBS
 from resatlas.recipes.text import view_text
 from resatlas.runs.environment import processes
@@ -28,6 +29,7 @@ OTHER_DATA = With(what="--data", holds=lambda options: options.data is not None,
 OPTIONS: Together = {
     "--test-batch": ALWAYS,
     "--out": ALWAYS,
+    "--probabilities": ALWAYS,
     "--protocol": ALWAYS,
     "--ensemble": SEVERAL_RUNS,
     "--data": ALWAYS,
@@ -72,6 +74,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="images shown at once (default: as many as training had memory for, 256 at most)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the predictions (default: the run's)")
+    parser.add_argument(
+        "--probabilities",
+        choices=get_args(Probabilities),
+        default="auto",
+        help=f"classes whose probabilities the file of predictions holds: every, or auto: every if there are at most "
+        f"{MOST_CLASSES} (default)",
+    )
     parser.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
     launching.arguments(parser, does="test")
 
@@ -90,6 +99,7 @@ def run(options: argparse.Namespace) -> Outcome:
         rank_timeout=rank_timeout(options),
         test_batch=options.test_batch,
         out=options.out,
+        probabilities=options.probabilities,
     )
     with meter("images", quiet=options.quiet) as progress:
         found = (ensemble if options.ensemble else evaluate)(options.runs, asked, progress)

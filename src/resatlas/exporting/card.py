@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from resatlas.designs.citations import Paper, bibtex
 from resatlas.exporting.config import Config, Figures, Training
+from resatlas.exporting.metadata import metadata
 from resatlas.runs.experiment import TrainedWeights
 from resatlas.values.markdown import as_text, table
 from resatlas.values.table import Column, Table, numbers, words
@@ -19,7 +20,8 @@ LICENCES = {"fashion-mnist": "MIT", "synthetic": "none is needed, they are made 
 
 def card(config: Config, papers: Sequence[Paper]) -> str:
     """The card of a saved network, which uses these papers."""
-    parts = [f"# {_title(config)}", _kind(config)]
+    title = _title(config)
+    parts = [metadata(config, title=title), f"# {as_text(title)}", _kind(config)]
     if config.training:
         parts += [*_figures(config.training), *_history(config.training), _limits(config, config.training)]
     else:
@@ -29,8 +31,8 @@ def card(config: Config, papers: Sequence[Paper]) -> str:
 
 
 def _title(config: Config) -> str:
-    name = as_text(config.design or "A residual network")
-    return f"{name} on {as_text(config.training.data)}" if config.training else name
+    name = config.design or "A residual network"
+    return f"{name} on {config.training.data}" if config.training else name
 
 
 def _kind(config: Config) -> str:
@@ -129,7 +131,10 @@ def _use(config: Config) -> str:
 
 
 def _licence(config: Config) -> str:
-    lines = ["Code that builds the network: Apache-2.0.", "Weights: unknown; whoever passes them on says."]
+    lines = [
+        "Code that builds the network: Apache-2.0.",
+        "Weights: unknown; whoever passes them on says, here and above.",
+    ]
     if config.training:
         name = config.training.data.partition(":")[0]
         lines.append(f"Images: {LICENCES.get(name, 'unknown; ask where they come from')}.")

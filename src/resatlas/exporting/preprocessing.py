@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -99,6 +100,34 @@ def preparation_of(config: Config) -> Preparation | str:
         f"images of this network are normalised by {kind}, and timm's settings have one number for each channel; "
         "resatlas.preprocessing(folder) prepares them"
     )
+
+
+def view_of(preparation: Preparation) -> Centre:
+    """The part of an image that a preparation keeps.
+
+    Raises: UsageError if its share is none.
+    """
+    if not 1 / 16 <= preparation.crop_share <= 1:
+        raise UsageError(f"crop_share lies between 1/16 and 1; {preparation.crop_share:g} does not")
+    return Centre(shorter=1 / Fraction(str(preparation.crop_share)))
+
+
+def affine_of(preparation: Preparation, channels: int) -> Affine:
+    """The normalisation of a preparation: a mean and a deviation for each channel.
+
+    Raises: UsageError if it has them for another number of channels, or if one of them cannot be used.
+    """
+    for name, values in (("mean", preparation.mean), ("std", preparation.std)):
+        if len(values) not in (1, channels):
+            raise UsageError(
+                f"{name} has {len(values)} numbers; the network's images have {channels} channels: give "
+                f"{channels}, or 1 for all"
+            )
+    mean, std = (
+        tuple(((float(value),),) for value in (values * channels if len(values) == 1 else values))
+        for values in (preparation.mean, preparation.std)
+    )
+    return Affine(mean=mean, std=std)
 
 
 def as_numbers(normaliser: Normaliser) -> Affine | None:

@@ -1,6 +1,6 @@
 """A finished run, or a network, as a folder that travels: config.json, model.safetensors and README.md."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,8 +30,9 @@ from resatlas.exporting.config import (
 )
 from resatlas.exporting.identity import recognised, resolved
 from resatlas.exporting.loading import from_pretrained
-from resatlas.exporting.preprocessing import as_numbers, preprocessing
+from resatlas.exporting.preprocessing import affine_of, as_numbers, preprocessing, view_of
 from resatlas.nets.network import Network
+from resatlas.nets.preparation import Preparation
 from resatlas.nets.weights import save_weights
 from resatlas.recipes.images import Centre
 from resatlas.runs import names, record
@@ -54,22 +55,30 @@ class Source:
     class_names: tuple[str, ...] | None = None
     layout: Literal["channels-last", "contiguous"] = "contiguous"
     view: Centre | None = None
-    normaliser: Normaliser | None = None
+    normaliser: Normaliser | Affine | None = None
     training: Training | None = None
 
 
-def save_pretrained(what: str | Path | Network, folder: str | Path) -> None:
+def save_pretrained(
+    what: str | Path | Network,
+    folder: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    preparation: Preparation | None = None,
+) -> None:
     """Write a finished run, by its folder, or a network as a new folder that `from_pretrained` loads anywhere.
 
-    The folder appears whole or not at all, and only once it was loaded again.
-    Raises: FolderError if it is occupied or cannot be written, or if the run is none or not finished;
-        CheckpointError if there are no weights that can be used; DesignError if a network is no longer what its plan
-        says.
+    Of a network that was trained elsewhere, `classes` are the names of its classes in the order of its outputs, and
+    `preparation` is what its images went through; a run knows both. The folder appears whole or not at all, and only
+    once it was loaded again.
+    Raises: FolderError if it is occupied or cannot be written, or if the run is none or not finished; UsageError if
+        classes or preparation do not suit the network, or are given for a run; CheckpointError if there are no weights
+        that can be used; DesignError if a network is no longer what its plan says.
     """
     target = Path(folder)
     _check_free(target)
     check_writable(target)
-    source = _of_network(what) if isinstance(what, Network) else _of_run(read_run(_path(what)))
+    source = _source(what, classes, preparation)
     with _drafted(target) as draft:
         save_weights(source.network, draft / WEIGHTS)
         config = _config(source, draft)
@@ -80,16 +89,32 @@ def save_pretrained(what: str | Path | Network, folder: str | Path) -> None:
             preprocessing(draft)
 
 
-def _of_network(network: Network) -> Source:
-    """A network alone: its design is looked for in the catalogue, nothing is known of its images."""
+def _source(what: str | Path | Network, classes: Sequence[str] | None, preparation: Preparation | None) -> Source:
+    if isinstance(what, Network):
+        return _of_network(what, classes, preparation)
+    if classes is not None or preparation is not None:
+        raise UsageError("a run knows its classes and how its images are prepared; give them for a network alone")
+    return _of_run(read_run(_path(what)))
+
+
+def _of_network(network: Network, classes: Sequence[str] | None, preparation: Preparation | None) -> Source:
+    """A network with what its user knows of it; its design is looked for in the catalogue."""
     if any(tensor.is_meta for tensor in network.state_dict().values()):
         raise CheckpointError('a network on the device "meta" has no weights to save; build it on another')
-    entry = recognised(network.described())
+    plan = network.described()
+    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes or ()):
+        raise UsageError("classes are a sequence of texts, one for each output")
+    if classes is not None and len(classes) != plan.classes:
+        raise UsageError(f"{len(classes):,} classes are named, and the network has {plan.classes:,} outputs")
+    entry = recognised(plan)
     return Source(
         network=network,
         entry=entry,
         design=entry.name if entry else None,
         family=entry.family if entry else None,
+        class_names=None if classes is None else tuple(classes),
+        view=view_of(preparation) if preparation else None,
+        normaliser=affine_of(preparation, plan.image.channels) if preparation else None,
     )
 
 
@@ -155,11 +180,13 @@ def _config(source: Source, draft: Path) -> Config:
     )
 
 
-def _normalisation(normaliser: Normaliser, draft: Path) -> Affine | Stored:
+def _normalisation(normaliser: Normaliser | Affine, draft: Path) -> Affine | Stored:
     """The normalisation as numbers, or as a file of its own.
 
     It does not lie with the weights, so that whoever reads those finds nothing else.
     """
+    if isinstance(normaliser, Affine):
+        return normaliser
     numbers = as_numbers(normaliser)
     if numbers:
         return numbers

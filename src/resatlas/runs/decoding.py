@@ -220,13 +220,15 @@ def _predictions(file: Path, classes: tuple[str, ...]) -> tuple[Guess, ...] | No
         return intern(marked.get(name, name))
 
     try:
-        rows = csv.DictReader(StringIO(text(file), newline=""))
+        rows = filter(None, csv.reader(StringIO(text(file), newline="")))
+        head = next(rows, [])
+        image, true, predicted, probability = map(head.index, ("id", "true", "predicted", "probability"))
         guesses = tuple(
-            Guess(row["id"], plain(row["true"]), plain(row["predicted"]), float(row["probability"])) for row in rows
+            Guess(row[image], plain(row[true]), plain(row[predicted]), float(row[probability])) for row in rows
         )
     except OSError as error:
         raise FolderError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
-    except (ValueError, csv.Error, KeyError, TypeError):
+    except (ValueError, csv.Error, IndexError):
         raise FolderError(f"{file} does not hold predictions") from None
     strange = next((guess for guess in guesses if not 0 <= guess.probability <= 1), None)
     if strange or not guesses:

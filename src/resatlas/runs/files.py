@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, cast
@@ -76,8 +77,8 @@ def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]],
 
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table as CSV whose text cells no spreadsheet takes for formulas."""
-    table = [head, *([_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)]
-    return "".join(map(_csv_line, table))
+    lines = ([_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    return "".join(map(_csv_line, chain([head], lines)))
 
 
 def append_line(file: Path, row: Mapping[str, object], *, within: Path | None = None) -> None:

@@ -127,6 +127,7 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
     from resatlas.evaluation.classification import classification
     from resatlas.evaluation.portions import Portion, images_at_once
     from resatlas.training.distributed import current
+    from resatlas.training.logs import log_results, logs_here
     from resatlas.training.session import failure_written, train
     from resatlas.training.splits import normaliser_of, split_images
 
@@ -176,7 +177,10 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
             learnt = answered(state.tested, evenly(images.train, MOST_LEARNT), omitting)
             held_back = answered(state.tested, images.validation) if images.validation else None
             tested = answered(state.tested, images.test)
-            return world.lead(lambda: _concluded(run, prepared, images, learnt, held_back, tested))
+            results = world.lead(lambda: _concluded(run, prepared, images, learnt, held_back, tested))
+        if world.leads:
+            log_results(run, results, logs_here(execution.logs), watcher.on_note)
+        return results
 
 
 def _pass(experiment: Experiment, world: "World", execution: Execution) -> int | None:

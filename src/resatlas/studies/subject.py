@@ -11,6 +11,7 @@ from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
 from resatlas.data.identity import Role
 from resatlas.data.verifying import Looked
 from resatlas.errors import DataError, UsageError, quoted
+from resatlas.evaluation.predictions import Probabilities
 from resatlas.evaluation.protocol import Protocol
 from resatlas.runs.amendments import as_carried_out
 from resatlas.runs.record import RunRecord
@@ -40,8 +41,8 @@ class Asked:
     `among` is whose classes a network chooses from, where it knows more than the data have. `statistics` are those
     of the normalisations: as training left them, or averaged over the training images. `device` is the GPU where there
     is one. `test_batch` is how many images are shown at once, by default what training had memory for, 256 at most.
-    `out` is the folder of the files, by default the run's own. After `rank_timeout` seconds without a sign of one of
-    several processes the test ends.
+    `out` is the folder of the files, by default the run's own, and `probabilities` the classes whose probabilities
+    these hold. After `rank_timeout` seconds without a sign of one of several processes the test ends.
     """
 
     protocols: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class Asked:
     device: Device | None = None
     test_batch: int | None = None
     out: Path | None = None
+    probabilities: Probabilities = "auto"
     rank_timeout: float = RANK_TIMEOUT
 
 

@@ -180,7 +180,7 @@ def _told(given: "Predictions", subjects: Sequence[Subject], protocol: Protocol,
     notes = [each.note for each in subjects if each.note] + [line for each in subjects for line in each.said]
     filing: Filing = "written"
     own = first.run.folder / PREDICTIONS
-    kept = same == "yes" and own.exists()
+    kept = same == "yes" and own.exists() and asked.probabilities == "auto"
     file = own if kept else (asked.out or first.run.folder) / _file_name(subjects, protocol, asked)
     if same == "no":
         error = first.run.outcome.test.error_percent
@@ -193,7 +193,7 @@ def _told(given: "Predictions", subjects: Sequence[Subject], protocol: Protocol,
         names = first.test.files if isinstance(first.test, ImageFiles) else ()
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_predictions(file, prediction_rows(given), first.classes, names)
+            write_predictions(file, prediction_rows(given, asked.probabilities), first.classes, names)
         except (OSError, FolderError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             notes.append(f"no file is written: {file.parent} cannot be written ({reason}); --out gives another folder")
@@ -240,6 +240,8 @@ def _file_name(subjects: Sequence[Subject], protocol: Protocol, asked: Asked) ->
         words.append("restricted")
     if asked.statistics == "reestimated":
         words.append("reestimated")
+    if asked.probabilities == "every":
+        words.append("probabilities")
     name = folder_name("-".join(["predictions", *words, protocol.name]))
     if len(name) > 2 * MOST_LETTERS:
         name = f"{name[: 2 * MOST_LETTERS]}-{short_digest(name)}"

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any, assert_never
 
 from resatlas.errors import UsageError
@@ -61,6 +61,42 @@ def logging(run: Run, logs: Sequence[Log], on_note: Callable[[str], None]) -> It
             with bearing(log):
                 writers[log] = stack.enter_context(_opened(log, run))
         yield write
+
+
+def log_results(run: Run, results: Mapping[str, Any], logs: Sequence[Log], on_note: Callable[[str], None]) -> None:
+    """What TensorBoard shows of a finished run: its errors at the last step, and its settings beside those of others.
+
+    One view of many runs, as of a study, is `tensorboard --logdir` on the folder that they lie in.
+    """
+    if "tensorboard" not in logs or not (run.folder / EVENTS).is_dir():  # a log that ended before has said why
+        return
+    from torch.utils.tensorboard.summary import hparams, scalar
+    from torch.utils.tensorboard.writer import FileWriter
+
+    parts = {part: results[part] for part in ("test", "validation", "train_evaluated") if part in results}
+    values = {f"{part}_{name}": figures[name] for part, figures in parts.items() for name in ("error_percent", "loss")}
+    settings = dict(_settings(to_json(run.beginning().experiment)))
+    measures = {"parameters": results["parameters"], "multiply_adds": results["multiply_adds"]}
+    try:
+        with closing(FileWriter(str(run.folder / EVENTS))) as writer:
+            for summary in hparams({**settings, **measures}, values):
+                writer.add_summary(summary)
+            for name, value in values.items():
+                if not name.startswith("validation"):  # the row of the last epoch shows it
+                    writer.add_summary(scalar(name, value), run.metrics[-1]["step"])
+    except UnicodeEncodeError:  # of a folder's name; the log of the epochs has said so
+        return
+    except OSError as error:
+        on_note(f"the log of tensorboard has no results: {(error.strerror or str(error)).lower()}")
+
+
+def _settings(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, bool | float | str]]:
+    """The values of an experiment that are neither nothing nor a list, by their keys from the outside in."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{before}{key}.")
+        elif isinstance(value, bool | int | float | str) and value != "":
+            yield f"{before}{key}", value
 
 
 @contextmanager
