@@ -11,7 +11,7 @@ from resatlas.designs.citations import papers, papers_of
 from resatlas.designs.family import Family
 from resatlas.designs.solver.space import sizes_of
 from resatlas.designs.solver.spelling import spelled
-from resatlas.nets.eject.papers import origin
+from resatlas.eject.papers import origin
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes import modern, quick
 from resatlas.reporting.chart import look_of

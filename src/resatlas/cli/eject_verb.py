@@ -6,7 +6,7 @@ from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.designs import design_named
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together
-from resatlas.nets.eject.source import source
+from resatlas.eject.source import source
 
 OPTIONS: Together = {"--classes": ALWAYS, "--image": ALWAYS}
 

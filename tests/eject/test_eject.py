@@ -1,12 +1,15 @@
 """Ejected files: the same network as ours, to the bit, in a file that stands alone."""
 
+import importlib.util
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from fractions import Fraction
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,9 @@ from resatlas.arch.ops import Shape
 from resatlas.arch.parameters import Constant, Normal, Uniform, parameters
 from resatlas.cli.main import main
 from resatlas.designs.catalog import Entry, named, resolve
-from resatlas.nets.eject.source import source
+from resatlas.eject.source import source
+from resatlas.eject.table import unit_table
+from resatlas.errors import DesignError
 from resatlas.nets.network import build
 from tests.arch.strategies import blueprints, images
 
@@ -208,6 +213,59 @@ def test_ejected_files_satisfy_the_linter_and_the_formatter(tmp_path: Path) -> N
         assert done.returncode == 0, done.stdout
 
 
+SCRIPTED = (
+    *("resnet:depth=8,base=4", "preact-resnet:depth=8,base=4,shortcut=B,wiring=fb", GROUPED[0], GROUPED[1]),
+    *(f"dmrnet:depth=8,base=4,streams=3,skip={skip}" for skip in ("mean", "identity", "swap", "projector")),
+    *("dmrnet:depth=8,base=4,join=concat", "dmrnet:depth=8,base=4,ends=separate", "dmrnet-50-ijcai:base=4"),
+    "resnet:depth=8,base=4,modified=exclusive-gate-b-3",
+)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is:FutureWarning")
+@pytest.mark.parametrize("design", SCRIPTED)
+def test_an_ejected_network_is_scripted(design: str, tmp_path: Path) -> None:
+    """`torch.jit.script` takes it, also with several streams, and gives the same numbers."""
+    entry = resolve(design)
+    side = 64 if entry.image.height > 32 else 16
+    network = imported(tmp_path / "ejected.py", source(entry, image=Shape(3, side, side))).eval()
+    images = torch.randn(2, 3, side, side)
+    assert torch.equal(torch.jit.script(network)(images), network(images))
+
+
+def imported(path: Path, text: str) -> nn.Module:
+    """The network of a file on disk, which `torch.jit.script` reads again."""
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[path.stem]
+    network = [value for value in vars(module).values() if isinstance(value, type)][-1]()
+    assert isinstance(network, nn.Module)
+    return network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("black", "--check"), ("mypy", "--strict", "--cache-dir", "cache")])
+def test_ejected_files_satisfy_black_and_mypy(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Each kind of unit, and the files that are reviewed, are clean in the style and under the checks of a user."""
+    missing = importlib.util.find_spec(words[0]) is None
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"{words[0]} is not installed")
+    (tmp_path / "cross.toml").write_text(CROSS)
+    designs = [*PRINTED, *SCRIPTED, *PREACTIVATED[:3], *PYRAMIDS[:3], "resnet:depth=8,order=bn-after-add"]
+    designs += [str(tmp_path / "cross.toml"), "dmrnet:depth=8,skip=swap,join=sum"]
+    for number, design in enumerate(designs):
+        (tmp_path / f"ejected_{number}.py").write_text(source(resolve(design)))
+    command = [sys.executable, "-m", *words, "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("design", ["resnet-20", "dmrnet-14"])
 def test_an_ejected_file_runs_alone(design: str, tmp_path: Path) -> None:
     """As a script, with torch and nothing of ours, it prints the number of parameters."""
@@ -242,22 +300,51 @@ def test_an_ejected_network_starts_where_ours_does(design: str) -> None:
 
 
 def test_nothing_stands_in_a_file_that_its_network_does_not_need() -> None:
-    """Constants, functions and parameters of other networks are absent."""
+    """Constants, functions, columns and parameters of other networks are absent."""
     plain, pyramid = source(resolve("plain-20")), source(resolve("pyramidnet-110-a270"))
-    for word in ("shortcut", "kernel=", "GROUPS", "STREAMS", "EPS", "Fraction", "torch\n", "reduce", "Identity"):
+    for word in ("shortcut", "reads", "join", "groups", "STREAMS", "eps=", "torch.cat", "added", "Identity"):
         assert word not in plain
     assert "Identity" not in pyramid  # every unit widens
     assert "CLASSES" not in source(resolve("resnet-20"), classes=0)
 
 
-def test_the_width_of_every_unit_is_exact() -> None:
-    """A multiplicative pyramid whose line meets halves is rounded as in the exact rule."""
-    entry = resolve("pyramidnet:depth=20,alpha=729/64,growth=multiplicative,base=8")
-    names: dict[str, Any] = {"__name__": "ejected"}
-    exec(source(entry), names)  # noqa: S102 - the text under test
-    widths = [unit.output.channels for _, unit in entry.plan().units]
-    assert [names["width"](k) for k in range(1, 10)] == widths
-    assert names["ALPHA"] == Fraction(729, 64)
+def test_the_table_has_one_row_for_each_run_of_equal_units() -> None:
+    """Its rows, each as often as it says, are the units of the plan; neighbours differ."""
+    entry = resolve("pyramidnet:depth=20,alpha=3,growth=multiplicative,multiple_of=4,rounding=floor")
+    for design in (entry, resolve("resnet-50"), resolve("dmrnet-50-ijcai")):
+        names: dict[str, Any] = {"__name__": "ejected"}
+        exec(source(design), names)  # noqa: S102 - the text under test
+        rows = [row for stage in names["STAGES"] for row in stage]
+        units = [unit for _, unit in design.plan().units]
+        ours = [(unit.input.channels, unit.output.channels, unit.stride) for unit in units]
+        assert [row[1:4] for row in rows for _ in range(row.units)] == ours
+        assert all(row[1:] != other[1:] for stage in names["STAGES"] for row, other in pairwise(stage))
+
+
+def test_units_that_no_table_can_say_are_refused() -> None:
+    """A plan whose units have different bodies is refused in words."""
+    plan = resolve("resnet-20").plan()
+    last = plan.stages[-1][-1]
+    other = replace(last, streams=(replace(last.streams[0], bodies=plan.stages[0][0].streams[0].bodies * 2),))
+    with pytest.raises(DesignError, match="differ by more than a table of units says; it cannot be ejected"):
+        unit_table(replace(plan, stages=(*plan.stages[:-1], (*plan.stages[-1][:-1], other))))
+
+
+@pytest.mark.parametrize("design", ["dmrnet:depth=8,base=16", "wrn-10-2", "pyramidnet:depth=14,alpha=20"])
+def test_gradients_are_ours_to_the_bit(design: str) -> None:
+    """With our weights and our loss, every parameter has the same gradient."""
+    plan = resolve(design).plan(classes=5)
+    ours, theirs = build(plan, seed=1), loaded(source(resolve(design), classes=5))
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(2, *plan.image)
+    for network in (ours, theirs):
+        network.train()(images).square().sum().backward()
+    gradients = {path: parameter.grad for path, parameter in theirs.named_parameters()}
+    for path, parameter in ours.named_parameters():
+        gradient = gradients[path]
+        assert parameter.grad is not None
+        assert gradient is not None
+        assert torch.equal(parameter.grad, gradient), path
 
 
 def test_the_verb_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,7 +359,7 @@ def test_the_verb_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "`resatlas eject resnet-20 --classes 7 --image 1,28,28`" in expected
 
 
-CROSS = """
+TWO_STREAMS = """
 schema = 1
 name = "two {name} streams"
 image = [1, 32, 32]
@@ -299,7 +386,7 @@ def test_the_command_in_a_file_writes_it_again(
     """A cross is named by its file, as the shell takes it, and not by the name that stands in it."""
     monkeypatch.chdir(tmp_path)
     Path(file).parent.mkdir(exist_ok=True)
-    Path(file).write_text(CROSS)
+    Path(file).write_text(TWO_STREAMS)
     assert main(("eject", file, "--classes", "3")) == 0
     text = capsys.readouterr().out
     [command] = re.findall(r"Written by `resatlas ([^`]*)`", text)
@@ -313,7 +400,7 @@ def test_a_file_name_ends_no_docstring(
 ) -> None:
     """What a docstring cannot hold is not in it; an absolute path is nobody else's."""
     monkeypatch.chdir(tmp_path)
-    Path(file).write_text(CROSS)
+    Path(file).write_text(TWO_STREAMS)
     assert main(("eject", str(tmp_path / file))) == 0
     text = capsys.readouterr().out
     assert "`resatlas eject DESIGN`, where DESIGN is the file of two _name_ streams" in " ".join(text.split())

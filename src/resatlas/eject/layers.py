@@ -1,0 +1,170 @@
+"""The operations of a network as Python text: torch's modules, and the few that torch does not have."""
+
+from collections.abc import Callable, Iterator
+from typing import assert_never
+
+from resatlas.arch.ops import (
+    AvgPool,
+    Convolution,
+    Dropout,
+    GlobalPool,
+    Linear,
+    MaxPool,
+    Norm,
+    Op,
+    Relu,
+    Scale,
+    Sigmoid,
+    Subsample,
+    ZeroChannels,
+)
+from resatlas.arch.plan import Chain, Layer, Plan, layers
+from resatlas.eject.printing import Call, function, module_class
+from resatlas.errors import DesignError
+
+IDENTITY = Call("nn.Identity")
+
+
+def own_stride(layer: Layer) -> str:
+    """The stride of a convolution outside the units."""
+    return str(layer.op.stride) if isinstance(layer.op, Convolution) else "1"
+
+
+def chain_call(
+    chain: Chain, given: str, width: Callable[[int], str] = str, stride: Callable[[Layer], str] = own_stride
+) -> Call:
+    """The module of a chain: `given` names its input channels, `width` and `stride` those of its convolutions.
+
+    One operation without weights needs no chain around it, as no key holds its name.
+    """
+    items = tuple(_items(chain, given, width, stride))
+    if not items:
+        return IDENTITY
+    if len(items) == 1 and not has_weights(chain):
+        return items[0][1]
+    return Call("chain", tuple(f"{role}={module}" for role, module in items))
+
+
+def has_weights(chain: Chain) -> bool:
+    """Whether a key of the weights begins with the name of the chain."""
+    return any(isinstance(layer.op, Convolution | Norm | Linear) for layer in chain)
+
+
+def _items(
+    chain: Chain, given: str, width: Callable[[int], str], stride: Callable[[Layer], str]
+) -> Iterator[tuple[str, Call]]:
+    """The name and the module of each layer; fewer pixels and more channels are one module."""
+    padded = False
+    for layer in chain:
+        match layer.op:
+            case AvgPool() | Subsample() | ZeroChannels():
+                if not padded:
+                    yield "pad", Call("ZeroPadding", ("row",))
+                padded, given = True, "row.width"
+            case Convolution():
+                out = width(layer.output.channels)
+                yield layer.role, _convolution(layer.op, given, out, stride(layer))
+                given = out
+            case GlobalPool():
+                yield layer.role, Call("nn.AdaptiveAvgPool2d", ("1",))
+                yield "flatten", Call("nn.Flatten")
+            case Norm(eps=eps):
+                other = (f"eps={eps!r}",) if eps != Norm().eps else ()
+                yield layer.role, Call("nn.BatchNorm2d", (given, *other))
+            case Relu():
+                yield layer.role, Call("nn.ReLU")
+            case Sigmoid():
+                yield layer.role, Call("nn.Sigmoid")
+            case Scale(factor=factor):
+                yield layer.role, Call("Scale", (str(float(factor)),))
+            case Dropout(rate=rate):
+                yield layer.role, Call("nn.Dropout", (str(rate),))
+            case MaxPool(kernel=kernel, stride=step):
+                yield layer.role, Call("nn.MaxPool2d", (str(kernel), f"stride={step}", f"padding={kernel // 2}"))
+            case Linear():
+                yield layer.role, Call("nn.Linear", (given, "CLASSES"))
+            case _:
+                assert_never(layer.op)
+
+
+def _convolution(op: Convolution, given: str, out: str, stride: str) -> Call:
+    sizes = (given, out, str(op.kernel))
+    if op.bias is not None:
+        return Call("nn.Conv2d", sizes)
+    stepping = (f"stride={stride}",) if stride != "1" else ()
+    return Call("conv", (*sizes, *stepping, *((f"groups={op.groups}",) if op.groups > 1 else ())))
+
+
+def definitions(plan: Plan) -> list[str]:
+    """The functions and modules that the layers of a network are made with."""
+    ops = {layer.op for _, layer in layers(plan)}
+    texts = [CHAIN, _conv_function(ops)]
+    if any(isinstance(op, Scale) for op in ops):
+        texts.append(SCALE)
+    if any(isinstance(op, AvgPool | Subsample | ZeroChannels) for op in ops):
+        texts.append(_zero_padding(ops))
+    return texts
+
+
+def _conv_function(ops: set[Op]) -> str:
+    """The function that makes the convolutions, with the options that this network uses."""
+    convs = [op for op in ops if isinstance(op, Convolution)]
+    options = [name for name in ("stride", "groups") if any(getattr(op, name) > 1 for op in convs)]
+    sizes = ("inputs", "width", "kernel")
+    signature = Call("conv", (*(f"{size}: int" for size in sizes), *(f"{option}: int = 1" for option in options)))
+    passed = (*sizes, *(f"{option}={option}" for option in options), "padding=kernel // 2", "bias=False")
+    doc = "A convolution without bias that keeps the size of the map, but for its stride."
+    return function(signature, "nn.Conv2d", doc, Call("nn.Conv2d", passed).after("return ", depth=4))
+
+
+def _zero_padding(ops: set[Op]) -> str:
+    """The module that brings x to a unit's shape without weights.
+
+    Raises: DesignError if the units of a network differ in how they do so.
+    """
+    pools, places = {type(op) for op in ops} & {AvgPool, Subsample}, {op for op in ops if isinstance(op, ZeroChannels)}
+    if len(pools) > 1 or len(places) > 1:
+        raise DesignError("units of this network pad with zeros in different ways; a file has one way for all")
+    x = "x"
+    init = ["self.stride = row.stride"] if pools else []
+    body: list[str] = []
+    if Subsample in pools:
+        x = "every stride-th pixel of x"
+        body = [f"{'x =' if places else 'return'} x[:, :, :: self.stride, :: self.stride]"]
+    if AvgPool in pools:
+        x = "the mean of each stride x stride window of x"
+        body = ["if self.stride > 1:", "    x = nn.functional.avg_pool2d(x, self.stride, ceil_mode=True)"]
+        body += [] if places else ["return x"]
+    doc = f"x -> {x}."
+    if places:
+        init.append("self.zeros = row.width - row.inputs")
+    if ZeroChannels("end") in places:
+        doc = f"x -> [x, 0]: {x}, then channels of zeros."
+        body.append("return nn.functional.pad(x, (0, 0, 0, 0, 0, self.zeros))")
+    if ZeroChannels("sides") in places:
+        doc = f"x -> [0, x, 0]: {x} between channels of zeros."
+        body.append("before = self.zeros // 2")
+        body.append("return nn.functional.pad(x, (0, 0, 0, 0, before, self.zeros - before))")
+    return module_class(
+        "ZeroPadding",
+        [doc, "Shape: (n, inputs, h, w) -> (n, width, h/stride, w/stride)."],
+        parameters="row: Row",
+        init=init,
+        forward="x: torch.Tensor) -> torch.Tensor",
+        body=body,
+    )
+
+
+CHAIN = '''def chain(**layers: nn.Module) -> nn.Sequential:
+    """The layers one after another, each under its name."""
+    return nn.Sequential(OrderedDict(layers))'''
+
+SCALE = '''class Scale(nn.Module):
+    """x -> factor * x."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.factor'''

@@ -1,0 +1,231 @@
+"""The table of units: one row for each run of equal units in a stage, and the modules that its words stand for."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from typing import NamedTuple
+
+from resatlas.arch.ops import AvgPool, Convolution, Subsample, ZeroChannels
+from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
+from resatlas.eject.layers import IDENTITY, chain_call, own_stride
+from resatlas.eject.printing import Call, docstring, indented
+from resatlas.errors import DesignError
+
+
+class Part(NamedTuple):
+    """What may differ from unit to unit: a word for each unit, and the module that each word stands for."""
+
+    name: str
+    words: tuple[str, ...]
+    modules: Mapping[str, Call]
+
+    @property
+    def varies(self) -> bool:
+        """Whether the part is a column of the table."""
+        return len(self.modules) > 1
+
+    @property
+    def absent(self) -> bool:
+        """Whether no unit has layers here."""
+        return set(self.modules.values()) == {IDENTITY}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The units of a network: the parts in which they may differ, and the modules that all of them have."""
+
+    units: tuple[Unit, ...]
+    stages: tuple[int, ...]
+    inner: Mapping[Fraction, str]
+    first: Part
+    shortcut: Part
+    reads: Part
+    join: Part
+    body: Call
+    merged: Call
+    gate: Call
+    after_sum: Call
+
+    @property
+    def stream(self) -> Stream:
+        """A stream of the last unit, for all that does not vary."""
+        return self.units[-1].streams[0]
+
+    @property
+    def columns(self) -> tuple[Part, ...]:
+        """The parts in which units differ."""
+        return tuple(part for part in (self.first, self.shortcut, self.reads, self.join) if part.varies)
+
+    @property
+    def several_streams(self) -> bool:
+        """Whether units take and give a list of tensors."""
+        return self.units[0].skip != "own"
+
+    @property
+    def plain(self) -> bool:
+        """Whether no unit has a shortcut."""
+        return set(self.shortcut.words) == {"none"}
+
+    def inner_widths(self, chains: Iterable[Chain]) -> list[str]:
+        """The lines that compute the widths that the convolutions of these chains have inside a unit."""
+        used = {_share(self.units[-1], layer.output) for chain in chains for layer in chain}
+        return [f"{name} = {_of_width(share)}" for share, name in self.inner.items() if share in used]
+
+
+def unit_table(plan: Plan) -> Table:
+    """The table of a plan.
+
+    Raises: DesignError if units differ in what the table does not say.
+    """
+    units = tuple(unit for _, unit in plan.units)
+    streams = tuple(unit.streams[0] for unit in units)
+    inner = _inner(units)
+    return Table(
+        units=units,
+        stages=tuple(map(len, plan.stages)),
+        inner=inner,
+        first=_part(
+            "first",
+            ["layers" if stream.first else "none" for stream in streams],
+            [chain_call(stream.first, "row.inputs") for stream in streams],
+        ),
+        shortcut=_part("shortcut", list(map(_shortcut_word, streams)), list(map(_shortcut, streams))),
+        reads=_part("reads", _reads(streams), [IDENTITY] * len(units)),
+        join=_part("join", [(unit.join if unit.joined else None) or "none" for unit in units], [IDENTITY] * len(units)),
+        body=_same(_bodies(units, inner)),
+        merged=_same([_merged(unit, inner) for unit in units]),
+        gate=_same([chain_call(s.gate, "row.width", lambda _: "row.width") for s in streams if s.gate] or [IDENTITY]),
+        after_sum=_same([chain_call(unit.after_sum, "row.width") for unit in units]),
+    )
+
+
+def _part(name: str, words: Sequence[str], modules: Sequence[Call]) -> Part:
+    calls = {word: _same([m for w, m in zip(words, modules, strict=True) if w == word]) for word in words}
+    return Part(name, tuple(words), calls)
+
+
+def _same(calls: Sequence[Call]) -> Call:
+    if len(set(calls)) > 1:
+        raise DesignError("the units of this network differ by more than a table of units says; it cannot be ejected")
+    return calls[0]
+
+
+def _share(unit: Unit, shape: Sequence[int]) -> Fraction:
+    return Fraction(shape[0], unit.output.channels)
+
+
+def _inner(units: Sequence[Unit]) -> dict[Fraction, str]:
+    """A name for each share of the unit's width that a convolution puts out, but for the whole."""
+    shares = {
+        _share(unit, layer.output)
+        for unit in units
+        for chain in (*unit.streams[0].bodies, unit.streams[0].merged)
+        for layer in chain
+        if isinstance(layer.op, Convolution)
+    }
+    parts = sorted(shares - {Fraction(1)})
+    return {share: "inner" if len(parts) == 1 else f"inner{number}" for number, share in enumerate(parts, 1)}
+
+
+def _of_width(share: Fraction) -> str:
+    """`row.width // 4`, `2 * row.width` or `row.width * 5 // 16`."""
+    if share.denominator == 1:
+        return "row.width" if share == 1 else f"{share.numerator} * row.width"
+    times = f" * {share.numerator}" if share.numerator > 1 else ""
+    return f"row.width{times} // {share.denominator}"
+
+
+def _named(unit: Unit, inner: Mapping[Fraction, str]) -> Callable[[int], str]:
+    def name(channels: int) -> str:
+        share = _share(unit, (channels,))
+        return inner.get(share) or _of_width(share)
+
+    return name
+
+
+def _bodies(units: Sequence[Unit], inner: Mapping[Fraction, str]) -> list[Call]:
+    """The body of each unit; a convolution that has a stride in any of them takes that of the row."""
+    chains = [unit.streams[0].bodies[0] for unit in units]
+    striding = {layer.role for chain in chains for layer in chain if own_stride(layer) != "1"}
+
+    def stride(layer: Layer) -> str:
+        return "row.stride" if layer.role in striding else "1"
+
+    return [
+        chain_call(chain, "row.inputs", _named(unit, inner), stride) for unit, chain in zip(units, chains, strict=True)
+    ]
+
+
+def _merged(unit: Unit, inner: Mapping[Fraction, str]) -> Call:
+    chain = unit.streams[0].merged
+    if not chain:
+        return IDENTITY
+    given = _of_width(_share(unit, chain[0].input))
+    return chain_call(chain, given, _named(unit, inner))
+
+
+def _shortcut_word(stream: Stream) -> str:
+    match stream.shortcut:
+        case None:
+            return "none"
+        case (Layer(op=Convolution()), *_):
+            return "projection"
+        case (Layer(op=AvgPool() | Subsample() | ZeroChannels()), *_):
+            return "zeros"
+        case _:
+            return "identity"
+
+
+def _shortcut(stream: Stream) -> Call:
+    given = "row.inputs" if _shortcut_word(stream) == "projection" else "row.width"
+    return chain_call(stream.shortcut or (), given, lambda _: "row.width", lambda _: "row.stride")
+
+
+def _reads(streams: Sequence[Stream]) -> list[str]:
+    """What the shortcut of each unit reads; where x and first(x) are the same, or nothing is read, as the others do."""
+    words = [
+        "first" if stream.reads == "pre-activated" else "x" if stream.first and stream.shortcut is not None else None
+        for stream in streams
+    ]
+    spoken = {word for word in words if word}
+    other = "first" if spoken == {"first"} else "x"
+    return [word or other for word in words]
+
+
+def row_class(table: Table) -> str:
+    """The class of a row."""
+    comments = {
+        "first": "what stands before the body: layers or none",
+        "shortcut": " or ".join(dict.fromkeys(table.shortcut.words)),
+        "reads": "what the shortcut takes: x or first(x)",
+        "join": "how the unit ends: its streams added up, or none",
+    }
+    fields = [
+        "units: int",
+        "inputs: int  # channels of x",
+        "width: int  # channels that each unit puts out",
+        "stride: int",
+        *(f"{part.name}: str  # {comments[part.name]}" for part in table.columns),
+    ]
+    return "\n".join(["class Row(NamedTuple):", *indented([*docstring("A run of equal residual units."), "", *fields])])
+
+
+def rows(table: Table) -> str:
+    """The table, stage by stage."""
+    lines = ["STAGES = ["]
+    places = iter(range(len(table.units)))
+    for number, count in enumerate(table.stages, 1):
+        stage = [next(places) for _ in range(count)]
+        shape = table.units[stage[-1]].output
+        lines.append(f"    [  # stage {number}: maps of {shape.height}x{shape.width}")
+        for row, run in groupby(stage, lambda place: _row(table, place)):
+            lines.append(f"        {Call('Row', (str(len(list(run))), *row))},")
+        lines.append("    ],")
+    return "\n".join([*lines, "]"])
+
+
+def _row(table: Table, place: int) -> tuple[str, ...]:
+    unit = table.units[place]
+    numbers = (unit.input.channels, unit.output.channels, unit.stride)
+    return (*map(str, numbers), *(f'"{part.words[place]}"' for part in table.columns))

@@ -1,0 +1,1 @@
+"""Tests of ejected files: one readable Python file from a plan."""
