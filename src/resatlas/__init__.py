@@ -18,24 +18,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # type checkers do not follow __getattr__; these are the names of _PUBLIC
     from resatlas.arch.cost import cost as cost
     from resatlas.arch.paths import path_lengths as path_lengths
+    from resatlas.comparing.answering import compare as compare
     from resatlas.designs.catalog import list_designs as list_designs
     from resatlas.designs.catalog import plan as plan
     from resatlas.exporting.config import read_config as read_config
     from resatlas.exporting.loading import from_pretrained as from_pretrained
     from resatlas.exporting.preprocessing import preprocessing as preprocessing
     from resatlas.exporting.saving import save_pretrained as save_pretrained
+    from resatlas.inference.network import for_inference as for_inference
     from resatlas.nets.forms import convert_form as convert_form
-    from resatlas.nets.inference import for_inference as for_inference
     from resatlas.nets.network import build as build
     from resatlas.nets.preparation import Preparation as Preparation
-    from resatlas.nets.weights import export_weights as export_weights
-    from resatlas.nets.weights import load_weights as load_weights
-    from resatlas.reporting.answering import compare as compare
     from resatlas.runs.experiment import Experiment as Experiment
     from resatlas.studies.dissection import dissect as dissect
     from resatlas.studies.predicting import predict as predict
     from resatlas.studies.single import train as train
     from resatlas.studies.testing import evaluate as evaluate
+    from resatlas.weights.conversion import export_weights as export_weights
+    from resatlas.weights.conversion import load_weights as load_weights
 
 __version__ = "0.1.0"
 
@@ -43,18 +43,18 @@ _PUBLIC = {
     "list_designs": "resatlas.designs.catalog",
     "plan": "resatlas.designs.catalog",
     "build": "resatlas.nets.network",
-    "for_inference": "resatlas.nets.inference",
+    "for_inference": "resatlas.inference.network",
     "cost": "resatlas.arch.cost",
     "path_lengths": "resatlas.arch.paths",
-    "load_weights": "resatlas.nets.weights",
-    "export_weights": "resatlas.nets.weights",
+    "load_weights": "resatlas.weights.conversion",
+    "export_weights": "resatlas.weights.conversion",
     "convert_form": "resatlas.nets.forms",
     "Experiment": "resatlas.runs.experiment",
     "train": "resatlas.studies.single",
     "evaluate": "resatlas.studies.testing",
     "predict": "resatlas.studies.predicting",
     "dissect": "resatlas.studies.dissection",
-    "compare": "resatlas.reporting.answering",
+    "compare": "resatlas.comparing.answering",
     "save_pretrained": "resatlas.exporting.saving",
     "from_pretrained": "resatlas.exporting.loading",
     "Preparation": "resatlas.nets.preparation",

@@ -7,7 +7,7 @@ import pytest
 
 from resatlas.cli.main import main
 from tests.cli.test_startup import IMPORTED, python
-from tests.reporting.folders import Subject, write_errors
+from tests.comparing.folders import Subject, write_errors
 
 PLAIN = Subject(family="plain", depth=20)
 RESNET = Subject(family="resnet", depth=20)

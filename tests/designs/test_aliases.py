@@ -9,9 +9,9 @@ from resatlas.designs.aliases import peers
 from resatlas.designs.catalog import FAMILIES, alias_note, canonical, named, resolve
 from resatlas.errors import DepthError, UnknownName
 from resatlas.nets.network import build
-from resatlas.nets.semantics import differing, traits
-from resatlas.nets.sources import dialect_for, key_of
 from resatlas.runs.experiment import Experiment
+from resatlas.weights.semantics import differing, traits
+from resatlas.weights.sources import dialect_for, key_of
 from tests.oracles.peers import peer
 
 PEERS = peers(FAMILIES)

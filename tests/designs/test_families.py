@@ -12,9 +12,9 @@ from resatlas.designs.family import Family
 from resatlas.designs.solver.space import sizes_of
 from resatlas.designs.solver.spelling import spelled
 from resatlas.eject.papers import origin
+from resatlas.page.chart import look_of
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes import modern, quick
-from resatlas.reporting.chart import look_of
 from tests.oracles.test_oracles import CASES
 
 FREE = {**quick.NAMED, **modern.NAMED}

@@ -8,7 +8,7 @@ import pytest
 
 from resatlas.cli.main import main
 from resatlas.designs import catalog
-from resatlas.reporting.chart import look_of
+from resatlas.page.chart import look_of
 from tests.designs.toy import FAMILY
 
 

@@ -18,8 +18,8 @@ from resatlas.cli.main import VERBS, main
 from resatlas.data import digits
 from resatlas.data.dataset import Parts
 from resatlas.runs.store import Run
+from tests.comparing.folders import Subject, write_errors
 from tests.data.pictures import picture
-from tests.reporting.folders import Subject, write_errors
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -23,12 +23,12 @@ from resatlas.exporting.loading import from_pretrained
 from resatlas.exporting.preprocessing import preprocessing
 from resatlas.exporting.saving import save_pretrained
 from resatlas.nets.network import build
-from resatlas.nets.weights import load_weights
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Normalisation, Rescale, SubtractMeanImage, Whiten
 from resatlas.runs.experiment import weights_in
 from resatlas.runs.store import Run
 from resatlas.training.starting import trained
+from resatlas.weights.conversion import load_weights
 from tests.data.pictures import write
 from tests.training.small import EXPERIMENT, carried_out
 

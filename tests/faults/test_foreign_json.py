@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resatlas.cli.main import main
-from tests.reporting.folders import EQUAL, seal, write_runs
+from tests.comparing.folders import EQUAL, seal, write_runs
 
 CODES = {0, 1, 2, 3, 4}
 FILES = ("experiment.json", "env.json", "results.json", "status.json", "metrics.jsonl", "timing.jsonl", "SEAL.json")

@@ -22,11 +22,11 @@ from torch.optim.swa_utils import AveragedModel
 import resatlas
 from resatlas.cli.main import main
 from resatlas.errors import CheckpointError
-from resatlas.nets.initial_weights import start_from
 from resatlas.nets.network import Network, build
-from resatlas.nets.weights import Taken, load_weights
 from resatlas.runs.experiment import TrainedWeights
 from resatlas.runs.store import Run
+from resatlas.weights.conversion import Taken, load_weights
+from resatlas.weights.initial_weights import start_from
 from tests.training.small import different
 
 DESIGN = "resnet-18:base=8"

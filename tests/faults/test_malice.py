@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from resatlas.cli.main import main
-from resatlas.nets.weight_files import read_tensors
 from resatlas.runs.files import sha256_of
 from resatlas.runs.names import NORMALISATION
 from resatlas.runs.seal import SEAL, write_seal
 from resatlas.runs.store import Run
+from resatlas.weights.weight_files import read_tensors
 from tests.training.small import DATA, DESIGN
 
 TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--out", "run", "--quiet")

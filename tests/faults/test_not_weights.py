@@ -16,11 +16,11 @@ from torch import nn
 import resatlas
 from resatlas.data.normalisation import Affine, normaliser_bytes
 from resatlas.errors import CheckpointError
-from resatlas.nets.initial_weights import start_from
-from resatlas.nets.weight_files import save_file
-from resatlas.nets.weights import load_weights, save_weights
 from resatlas.runs.experiment import weights_in
 from resatlas.runs.files import write_bytes
+from resatlas.weights.conversion import load_weights, save_weights
+from resatlas.weights.initial_weights import start_from
+from resatlas.weights.weight_files import save_file
 from tests.faults.test_foreign_weights import exported, network, started
 from tests.training.small import DATA, DESIGN
 

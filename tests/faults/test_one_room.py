@@ -34,9 +34,9 @@ ALLOWED = {
     "training/logs.py": "TensorBoard writes by itself, in a folder that was made anew",
     "exporting/loading.py": LIBRARY,
     "data/batch.py": "anonymous memory, which no folder names",
-    "nets/weight_files.py": LIBRARY,
-    "nets/weights.py": DRAFT,
-    "nets/foreign.py": "the answer of a process that audits, in a temporary folder",
+    "weights/weight_files.py": LIBRARY,
+    "weights/conversion.py": DRAFT,
+    "audit/foreign.py": "the answer of a process that audits, in a temporary folder",
     "designs/published.py": PACKAGE,
     "designs/printed.py": PACKAGE,
     "data/imagenet.py": PACKAGE,
@@ -85,8 +85,8 @@ WRITERS = {"write_text", "write_bytes", "write_json", "write_csv", "append_line"
 
 BESIDE_RUNS = {
     "runs/files.py": "passes on what it was given",
-    "reporting/page.py": "a page, where its user wants it",
-    "reporting/picture.py": "a figure, where its user wants it",
+    "page/page.py": "a page, where its user wants it",
+    "page/picture.py": "a figure, where its user wants it",
     "exporting/saving.py": DRAFT,
     "bench/rows.py": "tables of a benchmark, where its user wants them",
 }

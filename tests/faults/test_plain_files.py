@@ -13,7 +13,7 @@ from resatlas.runs import files
 from resatlas.runs.files import make_folder, read_json, remove, sweep, write_csv, write_json, write_text
 from resatlas.runs.seal import SEALED
 from resatlas.training.checkpoint import save
-from tests.reporting.folders import EQUAL, seal, write_run, write_runs
+from tests.comparing.folders import EQUAL, seal, write_run, write_runs
 from tests.training.small import stepped
 
 MINE = "mine, and nobody else's"

@@ -20,7 +20,7 @@ from resatlas.errors import Defect, OutOfMemory
 from resatlas.studies import runner
 from resatlas.training import loop
 from resatlas.training.session import UNWATCHED
-from tests.reporting.folders import Subject, write_errors
+from tests.comparing.folders import Subject, write_errors
 from tests.training.small import DATA, DESIGN, EXPERIMENT
 
 REPORT = "this is a defect; rerun with RESATLAS_TRACEBACK=1 and report it"

@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 
 import resatlas
 from resatlas.errors import DesignError, UsageError
-from resatlas.nets.fused import Precision
+from resatlas.inference.fused import Precision
 from resatlas.nets.network import Network
 from tests.nets.small import at, images, small
 

@@ -27,7 +27,7 @@ from resatlas.arch.ops import (
 )
 from resatlas.arch.plan import Layer
 from resatlas.nets.layers import module
-from resatlas.reporting.drawing import DOES, KINDS
+from resatlas.page.drawing import DOES, KINDS
 
 EXAMPLES: tuple[tuple[Op, int], ...] = (
     (Convolution(3, stride=2, groups=3), 12),

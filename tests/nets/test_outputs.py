@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from resatlas.audit.comparison import audit
 from resatlas.designs.catalog import resolve
 from resatlas.errors import UsageError
-from resatlas.nets.audit import audit
 from resatlas.nets.network import build
 
 

@@ -14,8 +14,8 @@ from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.designs import catalog
 from resatlas.nets.network import build
-from resatlas.nets.sources import dialect_for, key_of, path_of, shape_of
-from resatlas.nets.weights import export_weights, load_weights
+from resatlas.weights.conversion import export_weights, load_weights
+from resatlas.weights.sources import dialect_for, key_of, path_of, shape_of
 from tests.oracles.peers import peer
 
 

@@ -7,13 +7,13 @@ from itertools import combinations
 
 import numpy as np
 
-from resatlas.reporting.bounds import at_equal, claim, direct
-from resatlas.reporting.claims import Figures, adjust, interval, judge, measure, verdicts
-from resatlas.reporting.global_test import global_p
-from resatlas.reporting.image_draw import ImageDraw, image_draw
-from resatlas.reporting.power import Also, Own, nets_needed, visible
-from resatlas.reporting.statistics import CLAIM_LEVEL, moments, p_value
-from resatlas.reporting.trend import Size, trend
+from resatlas.comparing.bounds import at_equal, claim, direct
+from resatlas.comparing.claims import Figures, adjust, interval, judge, measure, verdicts
+from resatlas.comparing.global_test import global_p
+from resatlas.comparing.image_draw import ImageDraw, image_draw
+from resatlas.comparing.power import Also, Own, nets_needed, visible
+from resatlas.comparing.statistics import CLAIM_LEVEL, moments, p_value
+from resatlas.comparing.trend import Size, trend
 from tests.simulation.planted import LAWS, LAYOUTS, NOISES, Array, Law, Noise, answers, expected_error, normal, opposed
 
 SEEDS = (2, 3, 5, 10)

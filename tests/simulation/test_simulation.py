@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resatlas.reporting.answering import compare
-from resatlas.reporting.bounds import at_equal
-from resatlas.reporting.budgets import DECIDING
-from resatlas.reporting.claims import Figures, judge, verdicts
-from resatlas.reporting.image_draw import image_draw
-from tests.reporting.folders import Subject, write_run
+from resatlas.comparing.answering import compare
+from resatlas.comparing.bounds import at_equal
+from resatlas.comparing.budgets import DECIDING
+from resatlas.comparing.claims import Figures, judge, verdicts
+from resatlas.comparing.image_draw import image_draw
+from tests.comparing.folders import Subject, write_run
 from tests.simulation import suite
 from tests.simulation.planted import NOISES, answers
 from tests.simulation.suite import Table

@@ -15,7 +15,7 @@ from resatlas.runs.files import read_json, write_json
 from resatlas.studies import asking
 from resatlas.studies.asking import ask
 from resatlas.studies.study import AskedQuestion, Dissection, Runs, Study
-from tests.reporting.folders import Subject, edited, write_run
+from tests.comparing.folders import Subject, edited, write_run
 
 DESIGNS = ("resnet:depth=8,base=2", "plain:depth=8,base=2")
 

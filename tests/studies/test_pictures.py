@@ -13,7 +13,7 @@ from resatlas.data.digits import digits
 from resatlas.errors import DataError
 from resatlas.studies import pictures as module
 from resatlas.studies.pictures import pictures, png
-from tests.reporting.folders import EQUAL, edited, write_run
+from tests.comparing.folders import EQUAL, edited, write_run
 
 
 def test_pictures_are_the_images_of_these_ids(tmp_path: Path) -> None:

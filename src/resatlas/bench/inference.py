@@ -25,8 +25,8 @@ from resatlas.bench.rows import Measured, Shown
 from resatlas.bench.stopwatch import alternate, geometric_mean, ratio, spread
 from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
-from resatlas.nets.folding import Unfolded
-from resatlas.nets.inference import for_inference
+from resatlas.inference.folding import Unfolded
+from resatlas.inference.network import for_inference
 from resatlas.nets.network import build
 from resatlas.runs.environment import installed_version
 from resatlas.training.compiling import require_compiler
@@ -106,7 +106,7 @@ SHOWN = (
 NOTES = (
     "peer: in the row's precision (bf16: its weights and images are bfloat16), eager, default layout. default: that in "
     "float32, as its users run it. compiled: torch.compile of the whole network for this batch, its other settings as "
-    "they come. Ours keeps float32 logits; what folds and what stays is exact, see resatlas.nets.folding.",
+    "they come. Ours keeps float32 logits; what folds and what stays is exact, see resatlas.inference.folding.",
     "A norm right behind a convolution or right before a 1x1 convolution folds into it. One before a padded "
     "convolution does not: the zeros around its maps would be moved too. One between a sum and a relu has no "
     "convolution beside it.",

@@ -76,7 +76,7 @@ def _answer(request: dict[str, Any], *, timeout: int) -> dict[str, Any]:
     """What the process that executes the file answers; what the file prints goes to standard error."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        words = [sys.executable, "-m", "resatlas.nets.foreign", json.dumps({**request, "answer": str(answer)})]
+        words = [sys.executable, "-m", "resatlas.audit.foreign", json.dumps({**request, "answer": str(answer)})]
         try:
             done = subprocess.run(  # noqa: S603 - our own program
                 words, stdout=sys.stderr.fileno(), timeout=timeout, check=False, start_new_session=True

@@ -50,10 +50,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """The answers from the run folders alone."""
-    from resatlas.reporting.answer_data import as_csv, data
-    from resatlas.reporting.answer_text import document
-    from resatlas.reporting.answering import compare
-    from resatlas.reporting.document import FORMATS as WRITTEN
+    from resatlas.comparing.answer_data import as_csv, data
+    from resatlas.comparing.answering import compare
+    from resatlas.page.answer_text import document
+    from resatlas.page.document import FORMATS as WRITTEN
 
     answers = compare(
         options.runs,

@@ -89,8 +89,8 @@ def _network(options: argparse.Namespace) -> Outcome:
 
 
 def _draw(file: Path, plan: Plan, title: str) -> None:
-    from resatlas.reporting.drawing import drawing
-    from resatlas.reporting.picture import write_picture
+    from resatlas.page.drawing import drawing
+    from resatlas.page.picture import write_picture
 
     write_picture(file, drawing(plan, title=title))
 

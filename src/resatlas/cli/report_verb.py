@@ -6,11 +6,11 @@ from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.together import ALWAYS, Together
+from resatlas.comparing.report import report
+from resatlas.comparing.words import presentable
 from resatlas.errors import UsageError
-from resatlas.reporting.page import page_figures, write_page
-from resatlas.reporting.picture import check_folder, write_figures
-from resatlas.reporting.report import report
-from resatlas.reporting.words import presentable
+from resatlas.page.page import page_figures, write_page
+from resatlas.page.picture import check_folder, write_figures
 from resatlas.studies.pictures import pictures
 
 MOST_NAMED = 3

@@ -11,12 +11,12 @@ from typing import Any
 
 from resatlas.cli.display import display, say
 from resatlas.cli.outcome import Outcome
+from resatlas.comparing.answering import answered
+from resatlas.comparing.report import Answer, report
 from resatlas.errors import FolderError, NonFiniteError
-from resatlas.reporting.answering import answered
-from resatlas.reporting.page import write_page
-from resatlas.reporting.report import Answer, report
-from resatlas.reporting.table import table
-from resatlas.reporting.verdict import notes, verdict
+from resatlas.page.page import write_page
+from resatlas.page.table import table
+from resatlas.page.verdict import notes, verdict
 from resatlas.studies.asking import ask
 from resatlas.studies.pictures import pictures
 from resatlas.studies.runner import Advance, OnAdvance, carry_out_study

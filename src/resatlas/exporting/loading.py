@@ -12,8 +12,8 @@ from resatlas.exporting.config import CONFIG, WEIGHTS, Config, file_in, read_con
 from resatlas.exporting.preprocessing import preparation_of
 from resatlas.exporting.seals import check_sealed
 from resatlas.nets.network import Network, build
-from resatlas.nets.weights import load_weights
 from resatlas.values.reading import check_regular
+from resatlas.weights.conversion import load_weights
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -33,7 +33,6 @@ from resatlas.exporting.loading import from_pretrained
 from resatlas.exporting.preprocessing import affine_of, as_numbers, preprocessing, view_of
 from resatlas.nets.network import Network
 from resatlas.nets.preparation import Preparation
-from resatlas.nets.weights import save_weights
 from resatlas.recipes.images import Centre
 from resatlas.runs import names, record
 from resatlas.runs.decoding import read_run
@@ -42,6 +41,7 @@ from resatlas.runs.files import drafted, sha256_of, write_bytes, write_json, wri
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
 from resatlas.training.starting import trained
+from resatlas.weights.conversion import save_weights
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, ImageSet, Parts
 from resatlas.errors import ResatlasError
-from resatlas.reporting.confusion import Pictures
+from resatlas.page.confusion import Pictures
 from resatlas.runs.record import RunRecord
 from resatlas.studies.checks import check_classes
 from resatlas.studies.own_images import check_own

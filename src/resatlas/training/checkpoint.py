@@ -19,8 +19,6 @@ from torch import __version__ as torch_version
 
 from resatlas import __version__
 from resatlas.errors import CheckpointError
-from resatlas.nets.weight_files import read_tensors, save_file
-from resatlas.nets.weights import load_weights, save_weights
 from resatlas.recipes.schedule import Pace
 from resatlas.runs.environment import installed_version
 from resatlas.runs.experiment import SCHEMA, schema_fault
@@ -29,6 +27,8 @@ from resatlas.runs.names import NORMALISATION
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.reading import text
+from resatlas.weights.conversion import load_weights, save_weights
+from resatlas.weights.weight_files import read_tensors, save_file
 
 T = TypeVar("T")
 

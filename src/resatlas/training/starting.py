@@ -6,7 +6,6 @@ import torch
 
 from resatlas.arch.plan import Plan
 from resatlas.errors import CheckpointError
-from resatlas.nets.initial_weights import start_from
 from resatlas.nets.network import Network, build, lose_residuals
 from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
 from resatlas.runs.files import sha256_of
@@ -20,6 +19,7 @@ from resatlas.training.loop import CPU
 from resatlas.training.optimizer import optimizer
 from resatlas.training.precision import scaler
 from resatlas.training.state import TrainState
+from resatlas.weights.initial_weights import start_from
 
 
 def start(run: RunRecord, experiment: Experiment, device: torch.device = CPU) -> TrainState:

@@ -1,0 +1,1 @@
+"""Statistics, power and verdicts of finished runs, from their files alone."""

@@ -1,0 +1,1 @@
+"""A network for inference alone: the same outputs, faster."""

@@ -1,0 +1,177 @@
+"""How trainings went, epoch by epoch, with the drops of the learning rate."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from resatlas.comparing.questions import Group
+from resatlas.page.chart import Kind, drawable, finished, legend_of, look_of, opacity, picked_by
+from resatlas.page.figure import Figure, Spec
+from resatlas.runs.record import RunRecord
+
+DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
+"""Of the designs of one family, from the largest to the smallest; further ones are as the last."""
+
+MOST_TURNS = 4
+"""Ends of rises and falls of a learning rate that are told one by one."""
+
+
+def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
+    """Training loss and validation error, epoch by epoch; no chart of what was not measured."""
+    how = f"bold: mean, thin: seeds; the legend picks designs; {_rates(groups)}"
+    panels: tuple[tuple[str, str, str, str, Kind], ...] = (
+        ("training-loss", "train_loss", "Training loss, epoch by epoch", "cross-entropy, log scale", "log"),
+        (
+            "validation-error",
+            "validation_error_percent",
+            "Validation error, epoch by epoch",
+            "% of the images held back",
+            "linear",
+        ),
+    )
+    return tuple(
+        Figure(name, title, _curve_panel(values, groups, title, f"{unit}; {how}", scale))
+        for name, key, title, unit, scale in panels
+        if (values := _epochs(groups, key, scale))
+    )
+
+
+def _epochs(groups: Sequence[Group], key: str, scale: Kind) -> list[Spec]:
+    return [
+        {"group": group.label, "run": run.name, "epoch": epoch.epoch, "value": getattr(epoch, key)}
+        for group in groups
+        for run in group.runs
+        for epoch in run.metrics
+        if drawable(getattr(epoch, key), scale)
+    ]
+
+
+def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, how: str, scale: Kind) -> Spec:
+    labels = [group.label for group in groups]
+    upward = {"field": "value", "type": "quantitative", "title": None, "scale": {"type": scale}}
+    means = {"data": {"name": "values"}, "encoding": {"y": {**upward, "aggregate": "mean"}}}
+    picked = picked_by("group")
+    legend = {
+        **legend_of(labels),
+        "symbolType": "stroke",
+        "symbolSize": 300,
+        "symbolStrokeWidth": 2,
+    }
+    colour = {"domain": labels, "range": [look_of(group.row.family)[0] for group in groups]}
+    dashes = {"domain": labels, "range": _dashes(groups)}
+    layers = [
+        {
+            "data": {"name": "values"},
+            "mark": {"type": "line", "strokeWidth": 1},
+            "encoding": {"y": upward, "detail": {"field": "run"}, "opacity": opacity(0.25)},
+        },
+        {
+            **means,
+            **picked["params"],
+            "mark": {"type": "line", "strokeWidth": 2.5},
+            "encoding": {
+                **means["encoding"],
+                "strokeDash": {"field": "group", "type": "nominal", "scale": dashes, "legend": legend},
+                "opacity": picked["opacity"],
+            },
+        },
+        {
+            **means,
+            "mark": {"type": "point", "size": 40, "opacity": 0},
+            "encoding": {
+                **means["encoding"],
+                "tooltip": [
+                    {"field": "group", "title": "design"},
+                    {"field": "epoch"},
+                    {"field": "value", "aggregate": "mean", "format": ".4g", "title": title.partition(",")[0]},
+                ],
+            },
+        },
+    ]
+    drops = _drops(groups)
+    if drops:
+        layers.insert(
+            0,
+            {
+                "data": {"name": "drops"},
+                "mark": {"type": "rule", "strokeDash": [2, 2], "color": "#777777"},
+                "encoding": {"color": {"value": "#777777"}, "tooltip": [{"field": "epoch"}, {"field": "rate"}]},
+            },
+        )
+    chart = {
+        "encoding": {
+            "x": {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": {"tickMinStep": 1}},
+            "color": {"field": "group", "type": "nominal", "scale": colour, "legend": legend},
+        },
+        "layer": layers,
+    }
+    return finished(chart, {"values": values, **({"drops": drops} if drops else {})}, title=title, how=how, height=300)
+
+
+def _drops(groups: Iterable[Group]) -> list[Spec]:
+    """The epochs that begin with a lower learning rate than two before, which were alike, each once."""
+    found: dict[int, str] = {}
+    for group in groups:
+        rates = _rates_of(group.runs[0])
+        for (_, before), (_, last), (epoch, rate) in zip(rates, rates[1:], rates[2:], strict=False):
+            if math.isclose(before, last) and rate < last and not math.isclose(rate, last):
+                found.setdefault(epoch, f"{last:.3g} to {rate:.3g}")
+    return [{"epoch": epoch, "rate": found[epoch]} for epoch in sorted(found)]
+
+
+def _rates(groups: Sequence[Group]) -> str:
+    """What the learning rate does, in words."""
+    drops = _drops(groups)
+    if drops:
+        return f"dotted: the learning rate drops ({', '.join(str(drop['epoch']) for drop in drops)})"
+    rates = [tuple(rate for _, rate in _rates_of(group.runs[0])) for group in groups]
+    courses = list(dict.fromkeys(_course(each) for each in rates if each))
+    match courses:
+        case []:
+            return "learning rates were not written down"
+        case [course]:
+            return f"the learning rate {course}"
+        case [one, other]:
+            return f"the learning rate {one}; of others it {other}"
+        case _:
+            return f"the learning rates differ, up to {max(map(max, filter(None, rates))):.3g}"
+
+
+def _course(rates: Sequence[float]) -> str:
+    """What a learning rate does from epoch to epoch: "rises from 0.063 to 0.0976, then falls to 0.002"."""
+    ends = [rates[0]]
+    for before, rate in pairwise(rates):
+        if math.isclose(before, rate):
+            continue
+        if len(ends) > 1 and (rate > before) == (ends[-1] > ends[-2]):
+            ends[-1] = rate
+        else:
+            ends.append(rate)
+    if len(ends) == 1:
+        return f"is {rates[0]:.3g} throughout"
+    if len(ends) > MOST_TURNS:
+        return f"varies between {min(rates):.3g} and {max(rates):.3g}"
+    ways = ("rises" if rate > before else "falls" for before, rate in pairwise(ends))
+    told = [f"{way} to {rate:.3g}" for way, rate in zip(ways, ends[1:], strict=True)]
+    first = told[0].replace(" to ", f" from {ends[0]:.3g} to ", 1)
+    return ", then ".join([first, *told[1:]])
+
+
+def _rates_of(run: RunRecord) -> list[tuple[int, float]]:
+    return [
+        (epoch.epoch, epoch.learning_rate)
+        for epoch in run.metrics
+        if epoch.learning_rate is not None and drawable(epoch.learning_rate, "linear")
+    ]
+
+
+def _dashes(groups: Sequence[Group]) -> list[list[int]]:
+    """A dash for each group: solid for the largest of its family."""
+    found = []
+    for group in groups:
+        larger = sum(
+            other.row.family == group.row.family and (other.row.depth, other.label) > (group.row.depth, group.label)
+            for other in groups
+        )
+        found.append(DASHES[min(larger, len(DASHES) - 1)])
+    return found

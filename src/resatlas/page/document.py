@@ -1,0 +1,105 @@
+"""A short document of headings, paragraphs, lists and tables, and the formats that it is written in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from resatlas.comparing.words import presentable, presentable_table
+from resatlas.values import latex, markdown, terminal
+from resatlas.values.table import Table
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The title of what follows."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A sentence or some."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list under a title."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+Block = Heading | Paragraph | Bullets | Table
+
+Document = Sequence[Block]
+
+
+def as_text(document: Document) -> str:
+    """The document as plain text."""
+    return "\n\n".join(map(_terminal, document))
+
+
+def as_markdown(document: Document) -> str:
+    """The document as GitHub's Markdown: whatever its words hold, they stay words."""
+    return "\n\n".join(map(_markdown, document))
+
+
+def as_latex(document: Document) -> str:
+    """The document as LaTeX for the body of a paper; its first line names the package that tables need."""
+    return "\n\n".join([latex.PACKAGES, *map(_latex, document)])
+
+
+FORMATS: Mapping[str, Callable[[Document], str]] = {"table": as_text, "markdown": as_markdown, "latex": as_latex}
+
+
+def _terminal(block: Block) -> str:
+    match block:
+        case Heading(words):
+            return presentable(words)
+        case Paragraph(words):
+            return presentable(words)
+        case Bullets(title, lines):
+            return "\n".join([presentable(title), *(f"- {presentable(line)}" for line in lines)])
+        case Table():
+            return terminal.text(presentable_table(block))
+        case _:
+            assert_never(block)
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Heading(words):
+            return f"## {_marked(words)}"
+        case Paragraph(words):
+            return _marked(words)
+        case Bullets(title, lines):
+            return f"{_marked(title)}\n\n" + "\n".join(f"- {_marked(line)}" for line in lines)
+        case Table(title=title):
+            return f"{_marked(title)}\n\n{markdown.table(presentable_table(block))}"
+        case _:
+            assert_never(block)
+
+
+def _latex(block: Block) -> str:
+    match block:
+        case Heading(words):
+            return rf"\subsection*{{{_escaped(words)}}}"
+        case Paragraph(words):
+            return _escaped(words)
+        case Bullets(title, lines):
+            items = "\n".join(rf"  \item {_escaped(line)}" for line in lines)
+            return f"{_escaped(title)}\n\\begin{{itemize}}\n{items}\n\\end{{itemize}}"
+        case Table():
+            return latex.table(presentable_table(block))
+        case _:
+            assert_never(block)
+
+
+def _escaped(words: str) -> str:
+    return latex.escaped(presentable(words))
+
+
+def _marked(words: str) -> str:
+    return markdown.as_text(presentable(words), longest=len(words))

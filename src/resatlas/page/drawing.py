@@ -1,0 +1,317 @@
+"""A network drawn unit by unit, from its plan: from left to right as deep, from top to bottom as wide as it is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Literal
+
+from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
+from resatlas.arch.ops import Convolution, Role, Shape
+from resatlas.arch.plan import Chain, Plan, Stream, Unit, end_paths
+from resatlas.arch.streams import RULES
+from resatlas.arch.text import copies, operations
+from resatlas.comparing.words import presentable
+from resatlas.page.chart import finished
+from resatlas.page.drawing_layers import layers
+from resatlas.page.figure import Spec
+
+KINDS = {
+    "identity": "#56b4e9",
+    "zero-padded": "#e69f00",
+    "projected": "#d55e00",
+    "subsampled": "#0072b2",
+    "scaled": "#009e73",
+    "gated": "#cc79a7",
+    "dropped out": "#b8a800",
+    "altered": "#7f4f24",
+    "no shortcut": "#b5b5b5",
+    "stem or head": "#4a4a4a",
+}
+"""What the shortcut of a unit is, and its colour: those of Okabe and Ito, their yellow darkened; greys for the rest."""
+
+MARKED = ("gated", "scaled", "dropped out", "projected", "zero-padded", "subsampled", "altered")
+"""Which of several words gives a shortcut its colour: the first that applies."""
+
+DOES: Mapping[Role, str] = {
+    "conv": "projected",
+    "linear": "projected",
+    "pad": "zero-padded",
+    "subsample": "subsampled",
+    "pool": "subsampled",
+    "scale": "scaled",
+    "dropout": "dropped out",
+    "norm": "altered",
+    "relu": "altered",
+    "sigmoid": "altered",
+}
+"""What each operation on a shortcut does to what passes, in a word of `KINDS`."""
+
+MOST_BODIES = 4
+"""Bodies that are added are drawn one above the other up to this number, else as one."""
+
+FEWEST_STEPS = 16  # across: so that the blocks of a small network are no beams
+
+
+Way = Literal["along", "across"]
+"""Of a line: in the lane of its stream, or between lanes."""
+
+THIN = 400  # convolutions on the way through, from which on units stand without space between them
+
+
+def drawing(plan: Plan, *, title: str) -> Spec:
+    """The network as a chart: a block a unit, in its shortcut's colour, between stem and head.
+
+    A block is as high as its unit's channels and as long as its convolutions. Streams are lanes, with lines where their
+    shortcuts meet. Hovering tells path, channels, map, stride, shortcut, operations, parameters and multiply-adds.
+    """
+    sheet = _Sheet.of(plan)
+    sheet.draw(plan)
+    occurring = {block["shortcut"] for block in sheet.blocks}
+    colours = {kind: colour for kind, colour in KINDS.items() if kind in occurring}
+    marks = layers(sheet.maps, across=sheet.across, upward=sheet.lanes * sheet.pitch / 2, colours=colours)
+    chart = {"layer": marks, "resolve": {"axis": {"x": "independent"}}}
+    data = {"blocks": sheet.blocks, "wires": sheet.wires, "hubs": sheet.hubs, "maps": sheet.maps}
+    how = "; ".join([_size(plan), *sheet.legend(plan)])
+    return finished(chart, data, title=presentable(title), how=how, height=sheet.height)
+
+
+def kind_of(unit: Unit) -> str:
+    """The shortcut of a unit in a word of `KINDS`."""
+    words = _words(unit.streams[0])
+    return next((mark for mark in MARKED if mark in words), words[0])
+
+
+def _words(stream: Stream) -> tuple[str, ...]:
+    """Everything that a shortcut does to what it passes on."""
+    if stream.shortcut is None:
+        return ("no shortcut",)
+    done = {DOES[layer.op.role] for layer in stream.shortcut}
+    done = done - {"altered"} or done  # a projection's own normalisation is not worth a word
+    found = (*(mark for mark in reversed(MARKED) if mark in done), *(("gated",) if stream.gate else ()))
+    return found or ("identity",)
+
+
+@dataclass(kw_only=True)
+class _Sheet:
+    """Where everything stands: x counts convolutions, y counts channels from the middle.
+
+    `pitch` lies between the middles of two streams, `gap` between two bodies, `margin` on both sides of a unit; a block
+    goes on for `spill` under the next one, without which thin ones have seams; `end` is the length of stem and head.
+    """
+
+    lanes: int
+    pitch: float
+    gap: float
+    margin: float
+    spill: int
+    end: float
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+    wires: list[dict[str, Any]] = field(default_factory=list)
+    hubs: list[dict[str, Any]] = field(default_factory=list)
+    maps: list[dict[str, Any]] = field(default_factory=list)
+    extents: list[tuple[str, int, float, float]] = field(default_factory=list)
+    levels: dict[tuple[float, Way], dict[str, Any]] = field(default_factory=dict)
+    x: float = 0.0
+
+    @classmethod
+    def of(cls, plan: Plan) -> "_Sheet":
+        """An empty sheet on which the network fits."""
+        units = [unit for _, unit in plan.units]
+        steps = sum(map(_steps, units))
+        lanes = max(len(unit.streams) for unit in units)
+        gap = 0.2 * max(unit.output.channels for unit in units)
+        highest = max(_stacked(unit) * (max(unit.output.channels, _inner(unit)) + gap) - gap for unit in units)
+        ends = max(plan.stem[-1].output.channels, plan.head[0].input.channels) / (1 if plan.heads > 1 else lanes)
+        margin = 0.3 if steps <= 120 else 0.2 if steps <= THIN else 0.0
+        return cls(
+            lanes=lanes,
+            pitch=1.35 * max(highest, ends),
+            gap=gap,
+            margin=margin,
+            spill=3 if steps > THIN else 0,
+            end=max(1.2, steps / 50),
+        )
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return min(150 + 70 * (self.lanes - 1), 720)
+
+    @property
+    def across(self) -> float:
+        """The length of the whole."""
+        return max(self.x, FEWEST_STEPS)
+
+    def centres(self, count: int) -> list[float]:
+        """The middles of so many lanes, the first one above."""
+        return [((count - 1) / 2 - k) * self.pitch for k in range(count)]
+
+    def draw(self, plan: Plan) -> None:
+        """Stem, units and head, from left to right."""
+        here = self.centres(plan.stems)
+        self._end(plan.stem, end_paths("stem", plan.stems), here, plan.stem[-1].output, copies(plan.stem, plan.stems))
+        for path, unit in plan.units:
+            here = self._enter(here, self.centres(len(unit.streams)))
+            here = self._unit(path, unit, here)
+        here = self._enter(here, self.centres(plan.heads))
+        self._end(plan.head, end_paths("head", plan.heads), here, plan.head[0].input, copies(plan.head, plan.heads))
+        if plan.heads > 1:
+            here = self._enter(here, [0.0])
+            self.hubs.append({"x": round(self.x, 3), "y": 0.0, "what": "mean of the logits"})
+        self._name_maps()
+
+    def legend(self, plan: Plan) -> Iterator[str]:
+        """What the parts of the drawing mean, those that occur."""
+        units = [unit for _, unit in plan.units]
+        bodies = max(len(unit.streams[0].bodies) for unit in units)
+        yield "block: unit, height: channels, length: convolutions"
+        if any("inner" in block for block in self.blocks):
+            yield "dark: width of the inner convolutions"
+        yield "above: map, below: channels"
+        if bodies > 1:
+            yield f"{bodies} bodies a unit" + ("" if max(map(_stacked, units)) > 1 else ", drawn as one")
+        if self.lanes > 1:
+            yield f"{self.lanes} streams"
+        yield from filter(None, dict.fromkeys(map(_meeting, units)))
+
+    def _end(self, chain: Chain, paths: Sequence[str], ys: Sequence[float], shape: Shape, told: str) -> None:
+        """Stem or head, once or for each stream."""
+        about = {"shortcut": "stem or head", "channels": _change(chain[0].input.channels, chain[-1].output.channels)}
+        about |= {"map": _change(_map(chain[0].input), _map(chain[-1].output)), "stride": "–", "adds": "–"}
+        about |= {"operations": told}
+        price = total_cost(chain)
+        for path, y in zip(paths, ys, strict=True):
+            self._block(path, y, self.end, shape.channels, about, price)
+            self._wire((self.x, y), (self.x + self.end, y))
+        self.x += self.end
+
+    def _unit(self, path: str, unit: Unit, ys: list[float]) -> list[float]:
+        """One unit; the middles of what it gives."""
+        steps, stacked, channels = _steps(unit), _stacked(unit), unit.output.channels
+        ends = [0.0] if unit.joined else ys
+        words = ", ".join(_words(unit.streams[0]))
+        about = {"shortcut": kind_of(unit), "channels": _change(unit.input.channels, channels)}
+        about |= {"map": _change(_map(unit.input), _map(unit.output)), "stride": unit.stride}
+        about |= {"adds": words if unit.skip == "own" else f"{words}: {unit.skip}", "operations": operations(unit)}
+        inner = _inner(unit)
+        price = unit_cost(unit)
+        for k, y in enumerate(ys):
+            name = path if len(ys) == 1 else f"{path}, stream {k + 1} of {len(ys)}"
+            middles = [y + ((stacked - 1) / 2 - body) * (channels + self.gap) for body in range(stacked)]
+            for middle in middles:
+                self._block(name, middle, steps, channels, about, price, inner)
+                self._wire((self.x, y), (self.x + self.margin, middle))
+                self._wire((self.x + self.margin, middle), (self.x + steps - self.margin, middle))
+                self._wire((self.x + steps - self.margin, middle), (self.x + steps, ends[k % len(ends)]))
+        self._shortcuts(unit, ys, ends, steps)
+        self.extents.append((_map(unit.output), channels, self.x, self.x + steps))
+        self.x += steps
+        return ends
+
+    def _shortcuts(self, unit: Unit, ys: Sequence[float], ends: Sequence[float], steps: int) -> None:
+        """The lines from what a unit takes to what it gives."""
+        if unit.streams[0].shortcut is None:
+            return
+        left, right = self.x, self.x + steps
+        outs = [ends[k % len(ends)] for k in range(len(ys))]
+        hub = ((left + right) / 2, 0.0)
+        rows = unit.mixing.rows
+        for k, (row, out) in enumerate(zip(rows, outs, strict=True)):
+            sources = [j for j, share in enumerate(row) if share]
+            if len(sources) == 1:
+                self._wire((left, ys[sources[0]]), (right, out), "along" if sources == [k] else "across")
+        if shared := [out for row, out in zip(rows, outs, strict=True) if sum(map(bool, row)) > 1]:
+            for y in ys:
+                self._wire((left, y), hub, "across")
+            for out in dict.fromkeys(shared):
+                self._wire(hub, (right, out), "across")
+            self.hubs.append({"x": round(hub[0], 3), "y": 0.0, "what": _meeting(unit)})
+
+    def _enter(self, given: Sequence[float], taken: list[float]) -> list[float]:
+        """Lines from what one part gives to what the next one takes, where their numbers differ."""
+        if len(given) != len(taken):
+            for y in given:
+                for other in taken:
+                    self._wire((self.x, y), (self.x + 1, other))
+            self.x += 1
+        return taken
+
+    def _block(
+        self, path: str, y: float, steps: float, channels: int, about: dict[str, Any], price: Cost, inner: int = 0
+    ) -> None:
+        block = {"path": path, **about, "parameters": price.parameters, "multiply_adds": price.multiply_adds}
+        place = {"x": self.x + self.margin, "x2": self.x + steps - self.margin + self.spill}
+        place |= {"y": y - channels / 2, "y2": y + channels / 2}
+        if inner:
+            place |= {"inner": y - inner / 2, "inner2": y + inner / 2}
+        self.blocks.append(block | {name: round(value, 3) for name, value in place.items()})
+
+    def _wire(self, start: tuple[float, float], end: tuple[float, float], way: Way = "along") -> None:
+        """A line; a level one that begins where the last one at its height ends makes that one longer."""
+        wire = dict(zip(("x", "y", "x2", "y2"), (round(each, 3) for each in (*start, *end)), strict=True))
+        level = (wire["y"], way)
+        last = self.levels.get(level)
+        if wire["y"] == wire["y2"] and last and last["x"] <= wire["x"] <= last["x2"]:
+            last["x2"] = max(last["x2"], wire["x2"])
+            return
+        self.wires.append({**wire, "way": way})
+        if wire["y"] == wire["y2"]:
+            self.levels[level] = self.wires[-1]
+
+    def _name_maps(self) -> None:
+        """Where each size of the map begins, its middle, and the widths that occur there."""
+        for size, group in groupby(self.extents, key=lambda extent: extent[0]):
+            _, widths, starts, stops = zip(*group, strict=True)
+            label = str(widths[0]) if min(widths) == max(widths) else f"{widths[0]}–{widths[-1]}"
+            middle = round((starts[0] + stops[-1]) / 2, 3)
+            self.maps.append({"x": round(starts[0], 3), "middle": middle, "map": size, "channels": label})
+
+
+def _meeting(unit: Unit) -> str:
+    """What the lines between lanes are, if there are any."""
+    words = RULES[unit.skip].words
+    return f"crossing lines: {words}" if words and len(unit.streams) > 1 else ""
+
+
+def _size(plan: Plan) -> str:
+    """How many units, parameters and multiply-adds."""
+    price, units = cost(plan), sum(map(len, plan.stages))
+    counts = f"{_rounded(price.parameters)} parameters, {_rounded(price.multiply_adds)} multiply-adds"
+    return f"{units:,} {'unit' if units == 1 else 'units'}, {counts}"
+
+
+def _rounded(count: int) -> str:
+    """19,421,274 as 19.4 M."""
+    factor, letter = next(((f, f" {x}") for f, x in ((10**9, "G"), (10**6, "M"), (10**3, "k")) if count >= f), (1, ""))
+    return f"{float(f'{count / factor:.3g}'):g}{letter}"
+
+
+def _steps(unit: Unit) -> int:
+    """How many convolutions a body has."""
+    return max(1, sum(isinstance(layer.op, Convolution) for layer in unit.streams[0].bodies[0]))
+
+
+def _stacked(unit: Unit) -> int:
+    """How many bodies are drawn one above the other."""
+    stream = unit.streams[0]
+    return len(stream.bodies) if stream.merge == "sum" and len(stream.bodies) <= MOST_BODIES else 1
+
+
+def _inner(unit: Unit) -> int:
+    """The widest of a body's inner convolutions, all bodies drawn as one together; 0 where it is no other width."""
+    stream = unit.streams[0]
+    widths = [layer.output.channels for layer in _convolutions(stream.bodies[0])]
+    wide = max(widths[:-1], default=0) * (len(stream.bodies) // _stacked(unit))
+    return 0 if wide == unit.output.channels else wide
+
+
+def _convolutions(chain: Chain) -> Iterator[Any]:
+    return (layer for layer in chain if isinstance(layer.op, Convolution))
+
+
+def _map(shape: Shape) -> str:
+    return f"{shape.height}×{shape.width}"
+
+
+def _change(before: object, after: object) -> str:
+    return str(after) if before == after else f"{before} → {after}"

@@ -1,0 +1,134 @@
+"""One page that holds everything that it shows: it asks no server and names no folder of its machine."""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from resatlas.comparing.comparison import groups
+from resatlas.comparing.report import Answer
+from resatlas.comparing.words import presentable
+from resatlas.errors import FolderError
+from resatlas.page.confusion import Pictures, no_pictures
+from resatlas.page.contents import contents, figures
+from resatlas.page.document import Block
+from resatlas.page.figure import Figure
+from resatlas.recipes import catalog
+from resatlas.recipes.recipe import with_epochs
+from resatlas.runs.experiment import Experiment
+from resatlas.runs.files import write_text
+from resatlas.runs.record import RunRecord
+from resatlas.values.codec import encode
+
+
+class Card(NamedTuple):
+    """What is needed to repeat the runs of a design: commands, surroundings and recipe.
+
+    `commands` has, for each run, its name, the command that was given, and one for this run alone if there is one.
+    """
+
+    title: str
+    commands: tuple[tuple[str, str, str], ...]
+    environments: tuple[tuple[tuple[str, str], ...], ...]
+    recipe: str
+
+
+def write_page(out: Path, *, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictures) -> None:
+    """Write the page of some questions, in one step; `pictures` gives test images, where it can.
+
+    Raises: FolderError if it cannot be written, or if a run's files are missing or damaged.
+    """
+    if out.is_dir():
+        raise FolderError(f"{out} is a folder; name a file in it, as in {out / 'report.html'}")
+    text = page(title=title, answers=answers, pictures=pictures)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, text)
+    except OSError as error:
+        raise FolderError(f"{out} cannot be written: {(error.strerror or 'the system refuses').lower()}") from None
+
+
+def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictures) -> str:
+    """The page of some questions as HTML; the same runs give the same text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    templates = Environment(
+        loader=PackageLoader("resatlas.page", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = contents(answers, pictures)
+    return templates.get_template("page.html.jinja").render(
+        title=title,
+        shown=shown,
+        cards=[_card(group) for group in groups(shown.runs)],
+        bundle=_bundle(),
+        kind=_kind,
+        knobs=_knobs,
+        script_json=_script_json,
+    )
+
+
+def page_figures(answers: Sequence[Answer]) -> tuple[Figure, ...]:
+    """All charts of a page, in its order.
+
+    Raises: FolderError if a run's files are missing or damaged.
+    """
+    return tuple(figures(contents(answers, no_pictures)))
+
+
+def _card(runs: Sequence[RunRecord]) -> Card:
+    """The card of runs that differ in the seed alone."""
+    experiment = runs[0].experiment
+    surroundings = [run.environment for run in runs]
+    given = (shlex.join(map(presentable, each.command if each else ())) for each in surroundings)
+    alone = (_alone(run.experiment) for run in runs)
+    return Card(
+        title=f"{presentable(experiment.design)} on {presentable(experiment.data)}, recipe {experiment.recipe.name}",
+        commands=tuple(zip((run.name for run in runs), given, alone, strict=True)),
+        environments=tuple(dict.fromkeys(each.entries if each else () for each in surroundings)),
+        recipe=json.dumps(encode(experiment.recipe), indent=2, ensure_ascii=False),
+    )
+
+
+def _alone(experiment: Experiment) -> str:
+    """The command that trains this run by itself; nothing where its recipe has settings of its own."""
+    recipe = experiment.recipe
+    known = catalog.NAMED.get(recipe.name)
+    if known is None or recipe not in (known, with_epochs(known, recipe.epochs)):
+        return ""
+    design, data = presentable(experiment.design), presentable(experiment.data)
+    words = ["resatlas", "train", design, "--data", data, "--recipe", recipe.name]
+    length = [] if recipe == known else ["--epochs", str(recipe.epochs)]
+    return shlex.join([*words, *length, "--seed", str(experiment.seed)])
+
+
+@cache
+def _bundle() -> str:
+    """The script that draws the charts, about 0.9 MB; making it takes a second."""
+    import vl_convert
+
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")
+
+
+def _kind(block: Block) -> str:
+    """The kind of a block of a document, for the template."""
+    return type(block).__name__
+
+
+def _knobs(design: str) -> list[str]:
+    """A design in the parts between which a narrow column may break it."""
+    return re.split(r"(?<=[:,])", design)
+
+
+def _script_json(spec: Mapping[str, Any]) -> Any:  # noqa: ANN401 - jinja2 is imported late
+    """A chart as JSON that may stand inside a script element."""
+    from markupsafe import Markup
+
+    text = json.dumps(spec, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - "<" cannot occur in it

@@ -1,0 +1,80 @@
+"""The figures of a question as rows and columns, and as text for a terminal."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from resatlas.comparing.comparison import Row, Sample, groups, rows
+from resatlas.runs.collection import View
+from resatlas.runs.record import RunRecord
+from resatlas.values import terminal
+from resatlas.values.table import Cell, Column, Table, numbers, words
+
+OUTCOME = (*numbers("training loss"), Column("test error", "%"))
+
+
+def grid(view: View, runs: Sequence[RunRecord]) -> Table:
+    """The figures that a view shows: a line a design, or a line a run.
+
+    Raises: FolderError if a run has no results.
+    """
+    shown = rows([(run,) for run in runs] if view == "runs" else groups(runs))
+    match view:
+        case "depth":
+            return Table(
+                columns=(*words("design"), *numbers("depth", "seeds", "parameters"), *OUTCOME),
+                rows=tuple((row.design, row.depth, *_size(row), *_outcome(row)) for row in shown),
+            )
+        case "budget":
+            costs = numbers("seeds", "parameters", "multiply-adds", "depth")
+            path = Column("mean path length", "1", ".2f")
+            return Table(
+                columns=(*words("design"), *costs, path, *OUTCOME, Column("images/s", "1", ",.0f")),
+                rows=tuple(
+                    (
+                        *(row.design, *_size(row), row.multiply_adds, row.depth, row.mean_path_length),
+                        *(*_outcome(row), row.images_per_second),
+                    )
+                    for row in shown
+                ),
+            )
+        case "runs":
+            loss, error = OUTCOME
+            known = (*words("design", "data", "recipe"), *numbers("epochs", "seed", "parameters"))
+            measured = (loss, Column("validation error", "%"), error, Column("seconds", "1", ",.1f"))
+            return Table(columns=(*known, *measured), rows=tuple(map(_run, shown)))
+        case _:
+            assert_never(view)
+
+
+def table(view: View, runs: Sequence[RunRecord], *, width: int | None = None) -> str:
+    """The grid as plain text, a line a row, broken as a terminal's width needs it.
+
+    Raises: FolderError if a run has no results.
+    """
+    return terminal.aligned(grid(view, runs), width=width)
+
+
+def with_deviation(sample: Sample | None, digits: str) -> str | None:
+    """Mean ± standard deviation; the mean alone for a single seed."""
+    if sample is None:
+        return None
+    spread = "" if sample.deviation is None else f" ± {sample.deviation:{digits}}"
+    return f"{sample.mean:{digits}}{spread}"
+
+
+def _size(row: Row) -> tuple[Cell, ...]:
+    return len(row.seeds), row.parameters
+
+
+def _outcome(row: Row) -> tuple[Cell, ...]:
+    return with_deviation(row.train_loss, ".4f"), with_deviation(row.test_error_percent, ".2f")
+
+
+def _run(row: Row) -> tuple[Cell, ...]:
+    return (
+        *(row.design, row.data, row.recipe, row.epochs, ", ".join(map(str, row.seeds)), row.parameters),
+        with_deviation(row.train_loss, ".4f"),
+        with_deviation(row.validation_error_percent, ".2f"),
+        with_deviation(row.test_error_percent, ".2f"),
+        row.seconds,
+    )

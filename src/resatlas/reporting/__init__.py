@@ -1,1 +1,0 @@
-"""Tables, charts and pages, read from run folders alone."""

@@ -1,0 +1,201 @@
+"""Whose weights we read and write: how each source names its tensors, and what its code computes.
+
+A dialect is what one class of a source writes. Its names are pairs of templates, ours and theirs, of a module's
+path: {s} is a stage, {u} a unit, {n} a number as we write it; a capital stands for one more; {last} is the number
+of convolutions in a body. The first pair that matches holds, in either direction.
+
+Sources: torchvision/models/resnet.py; timm/models/resnet.py and resnetv2.py; pytorchcv/models/resnet.py,
+preresnet.py, resnext.py, pyramidnet.py and their namesakes for CIFAR.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from resatlas.arch.ops import Convolution
+from resatlas.arch.plan import Plan
+from resatlas.errors import UnknownName, unknown
+from resatlas.weights.semantics import Traits, differing, traits
+
+Names = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """Names, traits and the classifier's shape in what one class of a source writes; without names, they are ours."""
+
+    names: Names
+    traits: Traits
+    classifier: Literal["linear", "conv1x1"] = "linear"
+
+
+def dialect_for(plan: Plan, source: str, keys: Iterable[str] = ()) -> Dialect:
+    """The dialect of a source that a plan speaks; if none, the one of most of the keys, then the nearest.
+
+    Raises: UnknownName with the nearest source.
+    """
+    has, known = traits(plan), tuple(keys)
+    return min(dialects_of(source), key=lambda dialect: _distance(dialect, plan, has, known))
+
+
+def dialects_of(source: str) -> tuple[Dialect, ...]:
+    """The dialects of a source.
+
+    Raises: UnknownName with the nearest source.
+    """
+    if source not in SOURCES:
+        raise UnknownName(unknown("source of weights", source, SOURCES))
+    return SOURCES[source]
+
+
+def speakers(keys: Iterable[str], plan: Plan) -> list[str]:
+    """The sources whose names most of some keys are."""
+    known = tuple(keys)
+    return [
+        source
+        for source, dialects in SOURCES.items()
+        if any(_named(dialect, plan, known) > len(known) / 2 for dialect in dialects if dialect.names)
+    ]
+
+
+def _named(dialect: Dialect, plan: Plan, keys: tuple[str, ...]) -> int:
+    return sum(path_of(key, dialect, plan) is not None for key in keys)
+
+
+def _distance(dialect: Dialect, plan: Plan, has: Traits, keys: tuple[str, ...]) -> tuple[int, int]:
+    """Nothing if the plan speaks the dialect; else the strange keys, then the differing traits."""
+    differences = len(differing(has, dialect.traits))
+    strange = len(keys) - _named(dialect, plan, keys) if differences else 0
+    return strange, differences
+
+
+def key_of(path: str, dialect: Dialect, plan: Plan) -> str | None:
+    """The source's key of a tensor of ours: stages.1.0.body.conv2.weight -> layer2.0.conv2.weight."""
+    return _renamed(path, tuple(dialect.names.items()), plan)
+
+
+def shape_of(path: str, shape: tuple[int, ...], dialect: Dialect) -> tuple[int, ...]:
+    """The shape that a tensor of ours has at the source."""
+    return (*shape, 1, 1) if dialect.classifier == "conv1x1" and path == "head.linear.weight" else shape
+
+
+def path_of(key: str, dialect: Dialect, plan: Plan) -> str | None:
+    """Our path of a key of the source, whether or not the plan has it."""
+    return _renamed(key, tuple((theirs, ours) for ours, theirs in dialect.names.items()), plan)
+
+
+def _renamed(tensor: str, pairs: tuple[tuple[str, str], ...], plan: Plan) -> str | None:
+    if not pairs:
+        return tensor
+    module, _, leaf = tensor.rpartition(".")
+    last = sum(isinstance(layer.op, Convolution) for layer in plan.stages[-1][-1].streams[0].bodies[0])
+    for given, wanted in pairs:
+        match = _pattern(given.replace("{last}", str(last))).fullmatch(module)
+        if match:
+            counts = {hole.lower(): int(count) - hole.isupper() for hole, count in match.groupdict().items()}
+            above = {hole.upper(): count + 1 for hole, count in counts.items()}
+            return f"{wanted.format(**counts, **above, last=last)}.{leaf}"
+    return None
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """What matches every text of a template, its holes as groups."""
+    return re.compile(re.sub(r"\\\{(\w)\\\}", r"(?P<\1>\\d{1,5})", re.escape(template)), re.ASCII)
+
+
+_TORCHVISION: Names = {
+    "stem.conv": "conv1",
+    "stem.norm": "bn1",
+    "stages.{s}.{u}.body.conv{n}": "layer{S}.{u}.conv{n}",
+    "stages.{s}.{u}.body.norm{n}": "layer{S}.{u}.bn{n}",
+    "stages.{s}.{u}.shortcut.conv": "layer{S}.{u}.downsample.0",
+    "stages.{s}.{u}.shortcut.norm": "layer{S}.{u}.downsample.1",
+    "head.linear": "fc",
+}
+
+_TIMM_V2: Names = {
+    "stem.conv": "stem.conv",
+    "stages.{s}.{u}.first.norm": "stages.{s}.blocks.{u}.norm1",
+    "stages.{s}.{u}.body.conv{n}": "stages.{s}.blocks.{u}.conv{n}",
+    "stages.{s}.{u}.body.norm{n}": "stages.{s}.blocks.{u}.norm{N}",
+    "stages.{s}.{u}.shortcut.conv": "stages.{s}.blocks.{u}.downsample.conv",
+    "head.norm": "norm",
+    "head.linear": "head.fc",
+}
+
+_CV_STEM: Names = {"stem.conv": "features.init_block.conv", "stem.norm": "features.init_block.bn"}
+_CV_STEM_BARE: Names = {"stem.conv": "features.init_block"}
+_CV_STEM_NESTED: Names = {"stem.conv": "features.init_block.conv.conv", "stem.norm": "features.init_block.conv.bn"}
+
+_CV_POST: Names = {
+    "stages.{s}.{u}.body.conv{n}": "features.stage{S}.unit{U}.body.conv{n}.conv",
+    "stages.{s}.{u}.body.norm{n}": "features.stage{S}.unit{U}.body.conv{n}.bn",
+    "stages.{s}.{u}.shortcut.conv": "features.stage{S}.unit{U}.identity_conv.conv",
+    "stages.{s}.{u}.shortcut.norm": "features.stage{S}.unit{U}.identity_conv.bn",
+    "head.linear": "output",
+}
+_CV_PRE: Names = {
+    "stages.{s}.{u}.first.norm": "features.stage{S}.unit{U}.body.conv1.bn",
+    "stages.{s}.{u}.body.norm{last}": "features.stage{S}.unit{U}.bn",
+    "stages.{s}.{u}.body.norm{n}": "features.stage{S}.unit{U}.body.conv{N}.bn",
+    "stages.{s}.{u}.body.conv{n}": "features.stage{S}.unit{U}.body.conv{n}.conv",
+    "stages.{s}.{u}.shortcut.conv": "features.stage{S}.unit{U}.identity_conv",
+    "head.norm": "features.post_activ.bn",
+    "head.linear": "output",
+}
+"""Pre-activated and pyramidal units; only the latter have a norm after their last convolution."""
+
+
+_SHARED: Traits = {
+    "streams": ("one stream",),
+    "basic": ("on the first 3x3",),
+    "bottleneck": ("on the 3x3",),
+    "halving": ("where each later stage begins",),
+    "eps": ("1e-05",),
+}
+_POST: Traits = {
+    **_SHARED,
+    "opening": ("nothing",),
+    "order": ("post-activation",),
+    "shortcut": ("x", "conv1x1-norm of x"),
+    "head": ("pool",),
+}
+_PRE: Traits = {
+    **_SHARED,
+    "opening": ("norm-relu",),
+    "order": ("pre-activation",),
+    "shortcut": ("x", "conv1x1 of norm-relu of x"),
+    "head": ("norm-relu-pool",),
+}
+_PYRAMIDAL: Traits = {
+    **_SHARED,
+    "opening": ("norm",),
+    "order": ("pyramidal",),
+    "shortcut": ("x", "zeros of x", "avgpool2x2 of x", "avgpool2x2-zeros of x"),
+    "head": ("norm-relu-pool",),
+}
+_IMAGENET: Traits = {"stem": ("conv7x7/2-norm-relu-maxpool3x3/2",)}
+_EITHER: Traits = {"bottleneck": ("on the first 1x1", "on the 3x3")}
+"""pytorchcv's resnet50 and resnet50b differ in nothing else, and their files do not say which they are."""
+
+_RESNET = Dialect(names=_TORCHVISION, traits={**_POST, **_IMAGENET})
+
+SOURCES: Mapping[str, tuple[Dialect, ...]] = {
+    "torchvision": (_RESNET,),
+    "timm": (
+        _RESNET,
+        Dialect(names=_TIMM_V2, traits={**_PRE, "stem": ("conv7x7/2-maxpool3x3/2",)}, classifier="conv1x1"),
+    ),
+    "pytorchcv": (
+        Dialect(names={**_CV_STEM, **_CV_POST}, traits={**_POST, "stem": ("conv3x3-norm-relu",)}),
+        Dialect(names={**_CV_STEM_NESTED, **_CV_POST}, traits={**_POST, **_IMAGENET, **_EITHER}),
+        Dialect(names={**_CV_STEM_BARE, **_CV_PRE}, traits={**_PRE, "stem": ("conv3x3",)}),
+        Dialect(names={**_CV_STEM, **_CV_PRE}, traits={**_PRE, **_IMAGENET, **_EITHER}),
+        Dialect(names={**_CV_STEM, **_CV_PRE}, traits={**_PYRAMIDAL, "stem": ("conv3x3-norm",)}),
+        Dialect(names={**_CV_STEM, **_CV_PRE}, traits={**_PYRAMIDAL, **_IMAGENET}),
+    ),
+    "resatlas": (Dialect(names={}, traits={}),),
+}

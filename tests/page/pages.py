@@ -1,0 +1,96 @@
+"""Pages for a browser: one of trained networks with every section, one of a study, one of names that attack it."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from resatlas.analysis.answer import Answer, Fact
+from resatlas.analysis.answer import to_json as answer_to_json
+from resatlas.analysis.paths import LengthRow
+from resatlas.analysis.questions import FOLDER, QUESTIONS
+from resatlas.arch.ops import Shape
+from resatlas.arch.plan import to_json
+from resatlas.cli.main import main
+from resatlas.comparing.report import report
+from resatlas.designs.catalog import plan
+from resatlas.errors import ResatlasError
+from resatlas.evaluation.predictions import Prediction, write_predictions
+from resatlas.page.page import write_page
+from resatlas.runs.files import read_json
+from resatlas.values.table import table
+from tests.comparing.folders import EQUAL, edited, write_run, write_study
+
+DATA = "synthetic:size=8,channels=1,classes=4,images=96"
+TRAINED = ("resnet:depth=8,base=2", "pyramidnet:depth=8,base=2,alpha=6", "dmrnet:depth=8,base=2")
+
+EVIL = "<script>alert(1)</script>"
+ATTACKS = (
+    EVIL,
+    '"><img src=x onerror=alert(2)>',
+    "</script><script>alert(3)</script>",
+    "javascript:alert(4)",
+    "=cmd()",
+)
+"""Names of classes."""
+
+
+def trained_page(folder: Path) -> Path:
+    """Three designs trained for three epochs with two seeds, one run of which was asked every question."""
+    runs: list[Path] = []
+    for design in TRAINED:
+        out = folder / design.partition(":")[0]
+        command = ("train", design, "--data", DATA, "--recipe", "quick", "--epochs", "3", "--seeds", "2", "--quiet")
+        assert main((*command, "--out", str(out))) == 0
+        runs += sorted(run.parent for run in folder.glob(f"{out.name}*/experiment.json"))
+    asked = {question: next(run for run in runs if "dmrnet" in run.name) for question in QUESTIONS}
+    for question, run in asked.items():
+        assert main(("dissect", str(run), question, "--quiet")) == 0
+    write_page(folder / "report.html", title="three designs", answers=report(runs))
+    return folder / "report.html"
+
+
+def study_page(folder: Path) -> Path:
+    """A study like the demo's, with the plans of those of its networks that exist."""
+    study = write_study(folder / "demo")
+    for file in study.glob("*/experiment.json"):
+        experiment = read_json(file)
+        with suppress(ResatlasError):
+            drawn = plan(experiment["design"], image=Shape(1, 16, 16), classes=10)
+            edited(file, plan=to_json(drawn))
+    write_page(folder / "report.html", title="resatlas demo", answers=report([study]))
+    return folder / "report.html"
+
+
+def evil_page(folder: Path) -> Path:
+    """A run of which every name that somebody else chose is markup: design, classes, images, what it was asked."""
+    run = write_run(folder / "run", replace(EQUAL[0][0], family=EVIL), seed=0, wrong=[True], design=EVIL, data=EVIL)
+    drawn = plan("resnet:depth=8,base=4", image=Shape(1, 16, 16), classes=len(ATTACKS))
+    edited(run.folder / "experiment.json", classes=list(ATTACKS), plan=to_json(drawn))
+    wrong = len(ATTACKS)
+    rows = [Prediction(k, k % wrong, (k + (k < wrong)) % wrong, 0.9) for k in range(4 * wrong)]
+    write_predictions(run.folder / "predictions.csv", rows, ATTACKS)
+    results = read_json(run.folder / "results.json")
+    test = {**results["test"], "error_percent": 100 * wrong / len(rows), "images": len(rows)}
+    edited(run.folder / "results.json", test=test)
+    row = LengthRow(
+        length=1, paths=1, share_of_paths=1, share_of_weight=1, gradient_norm=1, cosine_to_gradient=1,
+        share_of_gradient=1,
+    )  # fmt: skip
+    answer = Answer(
+        question="paths",
+        title=EVIL,
+        runs=(EVIL,),
+        images=EVIL,
+        facts=(Fact(name=EVIL, unit=EVIL, value=EVIL),),
+        tables=(table(EVIL, LengthRow, (row,), note=EVIL),),
+        notes=(EVIL,),
+    )
+    (run.folder / FOLDER).mkdir()
+    (run.folder / FOLDER / "paths.json").write_text(json.dumps(answer_to_json(answer)), encoding="utf-8")
+    write_page(folder / "report.html", title=EVIL, answers=report([run.folder]))
+    return folder / "report.html"
+
+
+PAGES: dict[str, Callable[[Path], Path]] = {"trained": trained_page, "study": study_page, "evil": evil_page}

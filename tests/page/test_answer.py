@@ -1,0 +1,159 @@
+"""What a comparison looks like: golden texts in every format, and words that stay words."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from resatlas.comparing.answer_data import as_csv, data
+from resatlas.comparing.answering import Answered, compare
+from resatlas.page.answer_text import document
+from resatlas.page.document import FORMATS, Bullets, Heading, Paragraph
+from resatlas.values.table import Table, numbers, words
+from tests.comparing.folders import IMAGES, RECIPE, Subject, write_errors, write_run
+
+GOLDEN = Path(__file__).parent / "golden"
+
+SMALL = Subject(family="resnet", depth=20, knobs="base=16", parameters=269_722, multiply_adds=40_551_808, pace=3.0)
+LARGE = Subject(family="resnet", depth=56, knobs="base=16", parameters=853_018, multiply_adds=125_485_696, pace=9.0)
+COSTLY = Subject(
+    family="pyramidnet", depth=26, knobs="alpha=28", parameters=400_000, multiply_adds=130_000_000, pace=5.0
+)
+WIDE = Subject(family="wide-resnet", depth=16, knobs="widen=1", parameters=275_000, multiply_adds=41_000_000, pace=3.1)
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answered, ...]:
+    """Two sizes of one kind, a design that is equal to one of them, one between them, and one with a single net."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_errors(folder, SMALL, (60, 64, 62), data="cifar-10")
+    write_errors(folder, LARGE, (20, 25, 22), data="cifar-10")
+    write_errors(folder, COSTLY, (33, 36, 35), data="cifar-10")
+    write_errors(folder, WIDE, (41, 40, 45, 44), data="cifar-10")
+    write_errors(folder, replace(SMALL, family="plain"), (7,), data="cifar-10")
+    return compare([folder], points=1.0)
+
+
+@pytest.mark.parametrize("form", [*FORMATS, "csv"])
+def test_a_comparison_reads_as_its_golden_text(
+    answers: tuple[Answered, ...], form: str, golden: Callable[[Path, str], None]
+) -> None:
+    """Figures, differences, budgets, verdicts, nets, published figures, warnings and notes; a CSV a row a pair."""
+    text = as_csv(answers) if form == "csv" else FORMATS[form](document(answers))
+    golden(GOLDEN / f"compare-{form}.txt", text)
+
+
+def test_json_has_all_that_the_text_has(answers: tuple[Answered, ...]) -> None:
+    """Values that JSON can hold, None for what cannot be told."""
+    told = json.loads(json.dumps(data(answers[0]), allow_nan=False))
+    assert {pair["verdict"] for pair in told["pairs"]} >= {
+        "contradicted",
+        "not testable here",
+    }
+    for pair in told["pairs"]:
+        single = any(pair[side].startswith("plain") for side in ("first", "second"))
+        assert (pair["as_trained"] is None) == single
+        assert (pair["p_at_equal_budgets"] is None) == (pair["verdict"] == "not testable here")
+        if not single:
+            assert set(pair["verdicts"]) == {"multiply-adds", "parameters"}
+            assert len(pair["interval_seeds"]) == len(pair["interval_images"]) == 2
+            low, high = pair["interval_images"]
+            assert low <= pair["interval_seeds"][0] < pair["interval_seeds"][1] <= high
+            assert len(pair["sentences"]) in (1, 2)
+    assert (told["metric"], told["margin"]) == ("test_error", None)
+    assert told["global_p"] < 1e-6
+    [first, *_] = told["designs"]
+    assert first["seeds"] == list(range(len(first["errors_percent"])))
+    assert told["asked_points"] == 1.0
+    [curve] = told["curves"]
+    assert (curve["labels"], curve["seconds"]) == (
+        ["resnet:depth=20,base=16", "resnet:depth=56,base=16"],
+        [36.0, 108.0],
+    )
+    published = {each["label"]: each["published"] for each in told["designs"]}
+    assert published["resnet:depth=20,base=16"][0]["percent"] == 8.75
+
+
+def test_a_csv_is_read_back(answers: tuple[Answered, ...]) -> None:
+    """Numbers stay numbers, negative ones too; a row has as many cells as the head."""
+    rows = list(csv.DictReader(StringIO(as_csv(answers))))
+    assert len(rows) == len(answers[0].pairs)
+    assert all(None not in row and None not in row.values() for row in rows)
+    trained = [row for row in rows if row["points"]]
+    assert any(float(row["points"]) < 0 for row in trained)
+    for row in trained:
+        assert float(row["low"]) < float(row["points"]) < float(row["high"])
+
+
+WORDS = '=cmd()|"<b>&_$x^{}~%#\\input'
+
+
+def test_words_of_a_user_stay_words(tmp_path: Path) -> None:
+    """A design and a data set called by marks of each format do nothing in any of them."""
+    marked = f"{WORDS}\x1b[2J.toml"
+    for design, wrong in ((marked, (5, 6)), ("resnet-20", (8, 9))):
+        for seed, count in enumerate(wrong):
+            answers = [k < count for k in range(IMAGES)]
+            write_run(tmp_path / f"{len(design)}-{seed}", SMALL, seed=seed, wrong=answers, design=design, data="=data")
+    found = compare([tmp_path])
+    blocks = document(found)
+    assert not any("\x1b" in write(blocks) for write in FORMATS.values())
+    text = FORMATS["latex"](blocks)
+    assert r"=cmd()\textbar{}''\textless{}b\textgreater{}\&\_\$x\textasciicircum{}\{\}\textasciitilde{}\%\#" in text
+    assert r"\textbackslash{}input" in text
+    table = FORMATS["markdown"](blocks)
+    assert r"=cmd()\|" in table
+    assert "<b>" not in table
+    heads = [line for line in table.splitlines() if line.startswith("| ")]
+    assert all(line.replace(r"\|", "").count("|") in range(6, 14) for line in heads)
+    [row] = csv.DictReader(StringIO(as_csv(found)))
+    assert row["data"] == "'=data"
+    assert {row["first"][:5], row["second"][:5]} == {"'=cmd", "resne"}
+    assert data(found[0])["data"] == "=data"
+
+
+def test_private_folders_are_not_told(tmp_path: Path) -> None:
+    """A design's file is named without its folder."""
+    for design, wrong in (("/home/someone/secret/net.toml", (5, 6)), ("resnet-20", (8, 9))):
+        for seed, count in enumerate(wrong):
+            answers = [k < count for k in range(IMAGES)]
+            write_run(
+                tmp_path / f"{len(design)}-{seed}", SMALL, seed=seed, wrong=answers, design=design, data="/srv/x/y"
+            )
+    found = compare([tmp_path])
+    texts = [json.dumps(data(found[0])), as_csv(found), *(write(document(found)) for write in FORMATS.values())]
+    assert not any("secret" in text or "/srv" in text for text in texts)
+
+
+def test_blocks_in_every_format() -> None:
+    """Each kind of block is written, tables with their columns flush."""
+    blocks = (
+        Heading("A"),
+        Paragraph("b_c"),
+        Bullets("D", ("e", "f")),
+        Table(title="g", columns=(*words("h"), *numbers("i")), rows=(("j", "1.0"), ("kk", 20))),
+    )
+    assert FORMATS["table"](blocks) == "A\n\nb_c\n\nD\n- e\n- f\n\ng\nh     i\nj   1.0\nkk   20"
+    assert FORMATS["markdown"](blocks) == (
+        "## A\n\nb\\_c\n\nD\n\n- e\n- f\n\ng\n\n| h | i |\n| --- | ---: |\n| j | 1.0 |\n| kk | 20 |"
+    )
+    assert FORMATS["latex"](blocks).startswith(
+        "% in the preamble: \\usepackage{booktabs}\n\n\\subsection*{A}\n\nb\\_c\n\nD\n\\begin{itemize}\n  \\item e\n"
+    )
+    assert (
+        "\\begin{tabular}{@{}lr@{}}\n\\toprule\nh & i \\\\\n\\midrule\nj & 1.0 \\\\\nkk & 20 \\\\\n\\bottomrule"
+    ) in FORMATS["latex"](blocks)
+
+
+def test_many_nets_are_cut_short(tmp_path: Path) -> None:
+    """Twenty rows of nets against nets; the JSON has all of them."""
+    for subject, wrong in ((SMALL, range(10, 33)), (WIDE, (*range(20, 33), *range(10, 20)))):
+        write_errors(tmp_path, subject, wrong, recipe=replace(RECIPE, epochs=1))
+    found = compare([tmp_path])
+    assert "3 more of nets against nets: --json" in FORMATS["table"](document(found))
+    assert len(data(found[0])["nets"]) == 23
+    assert "Wilcoxon's rank sum  bootstrap of t" in FORMATS["table"](document(found))

@@ -1,0 +1,170 @@
+"""What the charts are made of."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import altair as alt
+import pytest
+
+from resatlas.designs.catalog import FAMILIES
+from resatlas.page.figure import Figure
+from resatlas.page.overview import charts
+from resatlas.runs.collection import View
+from resatlas.runs.store import Run
+from tests.comparing.folders import DEEP, EQUAL, edited, seal, told, write_runs
+
+
+def texts(spec: dict[str, Any]) -> str:
+    """The specification as text, which a test may search."""
+    return json.dumps(spec, allow_nan=False)
+
+
+def drawn(view: View, runs: list[Run]) -> dict[str, Figure]:
+    """The charts by their names."""
+    return {each.name: each for each in charts(view, told(runs, view=view))}
+
+
+def rated(run: Run, rates: list[float]) -> None:
+    """Let a run have learnt at these rates, epoch by epoch."""
+    rows = [{**row, "learning_rate": rate} for row, rate in zip(run.metrics, rates, strict=False)]
+    (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seal(run.folder)
+
+
+@pytest.fixture
+def equal(tmp_path: Path) -> list[Run]:
+    """Runs at an equal budget."""
+    return write_runs(tmp_path, EQUAL, chance=1)
+
+
+def test_each_view_has_its_charts(tmp_path: Path, equal: list[Run]) -> None:
+    """The charts that answer the question stand first, the curves last; titles name units, the schema takes them."""
+    budgets = ["error-over-parameters", "error-over-multiply-adds", "error-over-seconds"]
+    shared = ["test-error", *budgets, "training-loss", "validation-error"]
+    expected: dict[View, list[str]] = {
+        "depth": ["loss-over-depth", "error-over-depth", *shared],
+        "budget": shared,
+        "runs": shared,
+    }
+    deep = write_runs(tmp_path / "deep", DEEP)
+    for view in get_args(View):
+        found = drawn(view, deep if view == "depth" else equal)
+        assert list(found) == expected[view]
+        for each in found.values():
+            assert each.title == each.spec["title"]["text"]
+            assert "cross-entropy" in texts(each.spec) or "%" in texts(each.spec)
+            assert alt.Chart.from_dict(each.spec)  # which validates against the schema
+    assert list(drawn("runs", equal[:3])) == ["training-loss", "validation-error"]
+
+
+def test_points_are_the_results_and_lines_the_intervals(equal: list[Run]) -> None:
+    """A point a seed, the lowest mean above, and the interval that compare tells; none below 0, where no error is."""
+    spec = drawn("budget", equal)["test-error"].spec
+    errors = [run.record().written["test"]["error_percent"] for run in equal]
+    assert sorted(row["value"] for row in spec["datasets"]["values"]) == sorted(errors)
+    order = spec["encoding"]["y"]["sort"]
+    assert order[0] == "resnet"
+    assert order[-1] == "dilnet"
+    for each in spec["datasets"]["intervals"]:
+        assert 0 <= each["from"] < each["mean"] < each["to"]
+    mean = sum(errors[:3]) / 3
+    half = 4.302653 * (sum((each - mean) ** 2 for each in errors[:3]) / 2 / 3) ** 0.5  # t of 2 degrees of freedom
+    [resnet] = [each for each in spec["datasets"]["intervals"] if each["group"] == "resnet"]
+    assert (resnet["to"], resnet["mean"]) == (pytest.approx(mean + half), pytest.approx(mean))
+
+
+def test_budgets_are_those_of_the_runs(equal: list[Run]) -> None:
+    """Parameters and multiply-adds of the network, seconds of a training."""
+    found = drawn("budget", equal)
+    for budget, key in (("parameters", "parameters"), ("multiply-adds", "multiply_adds"), ("seconds", "seconds")):
+        amounts = {row["group"]: row["amount"] for row in found[f"error-over-{budget}"].spec["datasets"]["values"]}
+        assert amounts == {run.record().written["family"]: run.record().written[key] for run in equal}
+
+
+def test_an_outlier_squeezes_no_other_design(tmp_path: Path, equal: list[Run]) -> None:
+    """A net that does not train has a log-like scale, which the words say; others have a linear one."""
+    assert "log(1 + error)" not in texts(drawn("budget", equal)["test-error"].spec)
+    spec = drawn("depth", write_runs(tmp_path / "deep", DEEP))["test-error"].spec
+    assert "symlog" in texts(spec)
+    assert "log(1 + error)" in spec["description"]
+
+
+def test_a_family_has_one_colour(equal: list[Run]) -> None:
+    """In every chart, whichever families stand beside it."""
+    known = {name: family.colour for name, family in FAMILIES.items()}
+    for runs in (equal, equal[3:9]):
+        for each in drawn("budget", runs).values():
+            scale = each.spec["encoding"]["color"]["scale"]
+            assert dict(zip(scale["domain"], scale["range"], strict=True)).items() <= known.items()
+
+
+def test_designs_of_a_family_have_dashes_of_their_own(tmp_path: Path) -> None:
+    """The deepest is solid."""
+    runs = write_runs(tmp_path, [(subject, 1) for subject, _ in DEEP[:4]])
+    spec = drawn("runs", runs)["training-loss"].spec
+    [dashes] = [layer["encoding"]["strokeDash"] for layer in spec["layer"] if "strokeDash" in layer["encoding"]]
+    of = dict(zip(dashes["scale"]["domain"], map(tuple, dashes["scale"]["range"]), strict=True))
+    assert of["plain:depth=56,base=8"] == of["resnet"] == (1, 0)
+    assert len({of[f"plain:depth={depth},base=8"] for depth in (8, 20, 56)}) == 3
+
+
+def test_legends_switch_designs_and_points_tell_their_figures(equal: list[Run]) -> None:
+    """Every chart with a legend can be picked from, and every chart has tooltips."""
+    for each in drawn("budget", equal).values():
+        assert '"tooltip"' in texts(each.spec)
+        picked = [layer["params"][0]["bind"] for layer in each.spec["layer"] if "params" in layer]
+        assert picked == ([] if each.name == "test-error" else ["legend"])
+
+
+@pytest.mark.parametrize(
+    ("rates", "drops", "words"),
+    [
+        ([0.1] * 4 + [0.01] * 4 + [0.001] * 4, [5, 9], "the learning rate drops (5, 9)"),
+        ([0.1] * 12, [], "the learning rate is 0.1 throughout"),
+        ([0.1 - 0.008 * k for k in range(12)], [], "the learning rate falls from 0.1 to 0.012"),
+        ([0.063, 0.0976, 0.08, 0.05, 0.01], [], "the learning rate rises from 0.063 to 0.0976, then falls to 0.01"),
+        ([0.01, 0.02, 0.03, 0.03], [], "the learning rate rises from 0.01 to 0.03"),
+        ([0.01, 0.1] * 6, [], "the learning rate varies between 0.01 and 0.1"),
+        ([0.01] + [0.1] * 6 + [0.02] * 5, [8], "the learning rate drops (8)"),
+    ],
+    ids=["steps", "level", "falling", "risen", "rising", "cyclic", "warm-up"],
+)
+def test_drops_of_the_learning_rate_are_marked(
+    tmp_path: Path, rates: list[float], drops: list[int], words: str
+) -> None:
+    """Where a level rate falls; a smooth fall is said in words."""
+    runs = write_runs(tmp_path, [(EQUAL[0][0], 1)])
+    rated(runs[0], rates)
+    for name in ("training-loss", "validation-error"):
+        spec = drawn("runs", runs)[name].spec
+        assert [row["epoch"] for row in spec["datasets"].get("drops", [])] == drops
+        assert words in spec["description"]
+        assert alt.Chart.from_dict(spec)
+
+
+def test_values_without_a_place_are_left_out(tmp_path: Path) -> None:
+    """A loss of 0 on a log scale, or one that was not measured, breaks no chart."""
+    (run,) = write_runs(tmp_path, [(EQUAL[0][0], 1)])
+    rows = [{**row, "train_loss": 0.0 if row["epoch"] == 1 else row["train_loss"]} for row in run.metrics]
+    rows[1]["validation_error_percent"] = None
+    (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    edited(run.folder / "results.json", train={"loss": 0.0, "error_percent": 90, "images": 10})
+    found = drawn("depth", [run])
+    epochs = [[row["epoch"] for row in found[name].spec["datasets"]["values"]] for name in list(found)[-2:]]
+    assert epochs == [list(range(2, 13)), [1, *range(3, 13)]]
+    assert found["loss-over-depth"].spec["datasets"]["values"] == []
+
+
+def test_what_was_not_measured_has_no_chart(tmp_path: Path) -> None:
+    """Without validation images there is no curve of them."""
+    (run,) = write_runs(tmp_path, [(EQUAL[0][0], 1)])
+    rows = [{key: value for key, value in row.items() if not key.startswith("valid")} for row in run.metrics]
+    (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seal(run.folder)
+    assert list(drawn("runs", [run])) == ["training-loss"]
+
+
+def test_equal_runs_give_equal_charts(equal: list[Run]) -> None:
+    """No counter and no clock is in a specification."""
+    assert drawn("budget", equal) == drawn("budget", equal)
