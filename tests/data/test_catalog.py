@@ -35,6 +35,8 @@ def test_knobs_are_the_factory_s_parameters() -> None:
     [
         ("digits:size=8", "digits"),
         ("digits:size=016", "digits:size=16"),
+        ("digits:split=images", "digits"),
+        ("digits:split=sheets,size=16", "digits:size=16,split=sheets"),
         ("synthetic:classes=3,size=16,channels=3", "synthetic:size=16,classes=3"),
     ],
 )
@@ -49,10 +51,11 @@ def test_the_name_is_the_shortest_text(text: str, name: str) -> None:
     [
         ("digit", 'no data set "digit"; did you mean "digits"?'),
         ("Digits:size=16", 'no data set "Digits"; did you mean "digits"?'),
-        ("", "there are cifar-10, cifar-100, digits, fashion-mnist, imagenet, svhn, synthetic"),
+        ("", "there are cifar-10, cifar-100, digits, fashion-mnist, imagenet, largest, svhn, synthetic"),
         ("some.folder", 'no data set "some.folder"'),
         ("folder:of/images", 'no data set "folder"'),
         ("digits:sise=16", 'no knob of digits "sise"; did you mean "size"?'),
+        ("digits:split=sheet", 'no split of digits "sheet"; did you mean "sheets"?'),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(text: str, words: str) -> None:
@@ -65,10 +68,10 @@ def test_an_unknown_name_is_answered_with_the_nearest(text: str, words: str) -> 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("digits:", 'a knob is written key=value; "" is not (digits: size)'),
-        ("digits:size=16,", 'a knob is written key=value; "" is not (digits: size)'),
-        ("digits:size", 'a knob is written key=value; "size" is not (digits: size)'),
-        ("digits:size=", '"size=" is not (digits: size)'),
+        ("digits:", 'a knob is written key=value; "" is not (digits: size, split)'),
+        ("digits:size=16,", 'a knob is written key=value; "" is not (digits: size, split)'),
+        ("digits:size", 'a knob is written key=value; "size" is not (digits: size, split)'),
+        ("digits:size=", '"size=" is not (digits: size, split)'),
         ("digits:size=1.5", 'as size=8; "size=1.5" is not'),
         ("digits:size=16=16", '"size=16=16" is not'),
         ("digits:size= 16", '"size= 16" is not'),

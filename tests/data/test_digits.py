@@ -1,13 +1,15 @@
 """The digits are scikit-learn's, split and resized as promised."""
 
+from difflib import SequenceMatcher
 from hashlib import sha256
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from resatlas.arch.ops import Shape
-from resatlas.data.digits import digits, resized
+from resatlas.data.digits import SHEETS, digits, resized
 from resatlas.errors import UsageError
 from tests.data.memory import in_memory
 
@@ -59,7 +61,19 @@ def test_a_size_out_of_bounds_is_refused_in_words(size: int) -> None:
         digits(size)
 
 
-def test_digits_forbid_mirrors_and_confess_their_writers() -> None:
+def test_digits_forbid_mirrors_and_name_their_writers() -> None:
     """A mirrored digit is none, and a report must say that writers are in both parts."""
     assert digits().mirror == "forbidden"
-    assert "13 writers" in digits().note
+    assert "same writers (UCI counts 13" in digits().note
+    assert "sheets of the test part are not in the training part" in digits(split="sheets").note
+
+
+def test_sheets_are_in_one_part_only() -> None:
+    """The order of the labels repeats on every sheet, but for digits that are missing; no sheet is in two parts."""
+    parts = digits(split="sheets").read()
+    assert parts.validation is not None
+    assert (len(parts.train), len(parts.validation), len(parts.test)) == (1029, 258, 510)
+    assert [*parts.train.ids, *parts.validation.ids, *parts.test.ids] == list(range(1797))
+    sheets = [LABELS[first:end].tolist() for first, end in pairwise(SHEETS)]
+    for sheet in sheets:
+        assert SequenceMatcher(None, sheets[0], sheet, autojunk=False).ratio() > 0.95

@@ -139,8 +139,8 @@ def test_the_blueprint_is_described_and_trained(
     """The cross of the README expands, and is trained on digits as the text says (here on some of them)."""
     real = digits.read
 
-    def some(size: int) -> Parts:
-        parts = real(size)
+    def some(size: int, split: digits.Split) -> Parts:
+        parts = real(size, split)
         return Parts(train=parts.train.take(slice(64)), test=parts.test.take(slice(8)))
 
     monkeypatch.setattr(digits, "read", some)

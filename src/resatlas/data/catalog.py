@@ -2,22 +2,27 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, get_args
 
 from resatlas.data.cifar import cifar_10, cifar_100
 from resatlas.data.dataset import DataSet
-from resatlas.data.digits import digits
+from resatlas.data.digits import Split, digits
 from resatlas.data.fashion_mnist import fashion_mnist
 from resatlas.data.folder import folder
 from resatlas.data.imagenet import imagenet
+from resatlas.data.largest import largest
 from resatlas.data.listing import is_directory, shown
 from resatlas.data.svhn import svhn
 from resatlas.data.synthetic import synthetic
 from resatlas.errors import UnknownName, UsageError, quoted, unknown
 from resatlas.values.knobs import key_values
+
+WORDS: dict[str, tuple[str, ...]] = {"split": get_args(Split)}
+"""Knobs that are words, and their values; all others are whole numbers."""
 
 
 def resolve(text: str) -> DataSet:
@@ -56,21 +61,26 @@ def is_path(name: str) -> bool:
     return "/" in name or (name != "" and is_directory(Path(name)))
 
 
-def knobs(name: str, text: str, usual: dict[str, int]) -> dict[str, int]:
-    """The values of `key=value,key=value`, all whole numbers.
+def knobs(name: str, text: str, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `key=value,key=value`: whole numbers, and words among those of the data set.
 
     Raises: UnknownName, UsageError as `resolve`.
     """
     if not usual:
         raise UsageError(f"{name} has no knobs; {quoted(text)} cannot be set")
     texts = key_values(text.split(","), of=name, known=usual)
-    for knob, value in texts.items():
-        if not re.fullmatch(r"-?[0-9]{1,9}", value):
-            words = quoted(f"{knob}={value}")
-            raise UsageError(
-                f"a knob of {name} is a whole number of up to 9 digits, as {knob}={usual[knob]}; {words} is not"
-            )
-    return {knob: int(value) for knob, value in texts.items()}
+    return {knob: _value(name, knob, value, usual[knob]) for knob, value in texts.items()}
+
+
+def _value(name: str, knob: str, text: str, usual: object) -> int | str:
+    if isinstance(usual, str):
+        if text not in WORDS[knob]:
+            raise UnknownName(unknown(f"{knob} of {name}", text, WORDS[knob]))
+        return text
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        words = quoted(f"{knob}={text}")
+        raise UsageError(f"a knob of {name} is a whole number of up to 9 digits, as {knob}={usual}; {words} is not")
+    return int(text)
 
 
 NAMED: dict[str, Callable[..., DataSet]] = {
@@ -79,6 +89,7 @@ NAMED: dict[str, Callable[..., DataSet]] = {
     "digits": digits,
     "fashion-mnist": fashion_mnist,
     "imagenet": imagenet,
+    "largest": largest,
     "svhn": svhn,
     "synthetic": synthetic,
 }
