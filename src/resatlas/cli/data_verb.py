@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # a wrong word is answered before images can be read
 
 NOTHING_TO_FETCH = {
     "digits": "digits need no fetching: scikit-learn brings them",
+    "largest": "scenes of digits need no fetching: they are made of those that scikit-learn bundles",
     "synthetic": "synthetic images need no fetching: they are made on the spot",
 }
 
