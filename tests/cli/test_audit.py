@@ -133,14 +133,14 @@ def test_seconds_are_a_whole_number(file: Path, seconds: str, capfd: pytest.Capt
     ("name", "words"),
     [
         ("Needy", "Needy() fails: TypeError: "),
-        ("number", "number() gives a int; a torch.nn.Module is expected"),
+        ("number", "number() returns a int; a torch.nn.Module is expected"),
         ("broken", "broken() fails: KeyError: 'no such thing'"),
         ("rigt", 'no class or function "rigt"; did you mean "right"'),
         ("deadly", "ended itself with exit code 3 before there was a verdict"),
         ("killed", "was ended by SIGKILL before there was a verdict"),
         ("interrupted", "interrupted() fails: KeyboardInterrupt; "),
         ("leaving", "leaving() fails: SystemExit: 0; "),
-        ("Leaving", "theirs.py: Leaving ends the program while it runs: SystemExit: bye"),
+        ("Leaving", "theirs.py: Leaving exits the program: SystemExit: bye"),
     ],
 )
 def test_what_gives_no_network_is_refused(file: Path, name: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:

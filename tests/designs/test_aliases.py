@@ -10,7 +10,7 @@ from resatlas.designs.catalog import FAMILIES, alias_note, canonical, named, res
 from resatlas.errors import DepthError, UnknownName
 from resatlas.nets.network import build
 from resatlas.runs.experiment import Experiment
-from resatlas.weights.semantics import differing, traits
+from resatlas.weights.semantics import differing_traits, traits
 from resatlas.weights.sources import dialect_for, key_of
 from tests.oracles.peers import peer
 
@@ -60,7 +60,7 @@ def test_the_networks_of_torchvision_are_those_of_their_names(name: str) -> None
     """Names and shapes of all weights, and what shapes do not show: the traits of its code."""
     plan = resolve(name).plan()
     dialect = dialect_for(plan, "torchvision")
-    assert differing(traits(plan), dialect.traits) == []
+    assert differing_traits(traits(plan), dialect.traits) == []
     with torch.device("meta"):
         theirs = peer("timm" if name in ("resnext101_32x4d", "resnet200") else "torchvision", name, classes=1000)
     own = build(plan, device="meta").state_dict()
