@@ -15,7 +15,7 @@ from resatlas.arch.expand import expand
 from resatlas.arch.ops import Shape
 from resatlas.arch.paths import path_lengths
 from resatlas.nets.network import Network, build
-from resatlas.nets.streams import advanced
+from resatlas.nets.streams import run_unit
 from tests.analysis.designs import DESIGNS, network, noise
 from tests.arch.strategies import blueprints, images
 
@@ -94,7 +94,7 @@ def test_a_network_taken_apart_is_the_network(design: str) -> None:
     batch = noise(2, net)
     streams = net.begin(batch.images)
     for unit in unit_modules(net).values():
-        streams = advanced(unit, streams)
+        streams = run_unit(unit, streams)
     assert torch.equal(net.end(streams), net(batch.images))
 
 

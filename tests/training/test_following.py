@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from resatlas.data.batches import Batch
-from resatlas.nets.norm_groups import RunningStatistics, running
+from resatlas.nets.norm_groups import RunningStatistics, running_statistics
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Standardise
 from resatlas.recipes.recipe import Form, Muon, Recipe, Sgd
@@ -146,9 +146,9 @@ def test_running_statistics_are_the_mean_over_the_groups() -> None:
     statistics = RunningStatistics(norm)
     for group in images.split(2):
         norm(group)
-        statistics.take()
-    statistics.settle()
-    assert running(norm) == [norm.running_mean, norm.running_var]
+        statistics.add_pass()
+    statistics.finish()
+    assert running_statistics(norm) == [norm.running_mean, norm.running_var]
     assert norm.running_mean.item() == pytest.approx(0.9 * 5 + 0.1 * (2 + 15) / 2)
     assert norm.running_var.item() == pytest.approx(0.9 * 0.9 + 0.1 * (2 + 50) / 2)
     assert norm.num_batches_tracked is not None

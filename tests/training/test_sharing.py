@@ -11,7 +11,7 @@ from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
 from resatlas.nets.network import build
-from resatlas.nets.norm_groups import running
+from resatlas.nets.norm_groups import running_statistics
 from resatlas.training.distributed import World, share_statistics
 from resatlas.training.planning import plan_training, sharing
 from resatlas.training.splits import split_images
@@ -53,7 +53,7 @@ def test_other_groups_are_refused_in_a_sentence(norm_group: int, processes: int,
 def test_only_norms_are_exchanged_and_nothing_of_theirs() -> None:
     """All of them, with the same tensors under the same keys, known to the statistics of several passes."""
     network = build("resnet:depth=8,base=4", seed=0)
-    before, norms = network.state_dict(keep_vars=True), len(running(network))
+    before, norms = network.state_dict(keep_vars=True), len(running_statistics(network))
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
     try:
         share_statistics(network, World(), among=1)
@@ -62,7 +62,7 @@ def test_only_norms_are_exchanged_and_nothing_of_theirs() -> None:
     after = network.state_dict(keep_vars=True)
     assert [(key, id(value)) for key, value in after.items()] == [(key, id(value)) for key, value in before.items()]
     assert not any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
-    assert len(running(network)) == norms > 0
+    assert len(running_statistics(network)) == norms > 0
 
 
 def test_fewer_images_than_a_batch_are_what_is_shared_out() -> None:

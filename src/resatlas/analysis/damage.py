@@ -16,7 +16,7 @@ from resatlas.data.loading import Batch
 from resatlas.errors import DesignError, UnknownName, unknown
 from resatlas.evaluation.norm_statistics import averaged_statistics
 from resatlas.nets.network import Network
-from resatlas.nets.streams import advanced, side_by_side
+from resatlas.nets.streams import run_unit, side_by_side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +209,7 @@ def _begun(network: Network, batches: Sequence[Batch]) -> list[Held]:
 
 @torch.no_grad()
 def _onward(module: UnitModule, unit: Unit, held: Sequence[Held]) -> list[Held]:
-    return [(side_by_side(advanced(module, maps.chunk(len(unit.streams), dim=1))), labels) for maps, labels in held]
+    return [(side_by_side(run_unit(module, maps.chunk(len(unit.streams), dim=1))), labels) for maps, labels in held]
 
 
 def _merged(module: UnitModule, stream: int | None) -> list[nn.Module]:

@@ -19,7 +19,7 @@ from resatlas.data.loading import cropping, pixels_of
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import FolderError
 from resatlas.nets.network import Network
-from resatlas.nets.streams import advanced
+from resatlas.nets.streams import run_unit
 from resatlas.runs.files import make_folder, write_bytes
 from resatlas.runs.names import PREDICTIONS
 from resatlas.runs.record import Guess
@@ -58,7 +58,7 @@ def grad_cam(
     with torch.no_grad():
         streams = network.begin(images)
         for module in unit_modules(network).values():
-            streams = advanced(module, streams)
+            streams = run_unit(module, streams)
     maps = tuple(each.detach().clone().requires_grad_() for each in streams)
     with torch.enable_grad():
         chosen = network.end(maps).gather(1, classes[:, None]).sum()

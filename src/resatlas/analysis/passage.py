@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from resatlas.nets.network import Network
 from resatlas.nets.row import logits
-from resatlas.nets.streams import Streams, advanced
+from resatlas.nets.streams import Streams, run_unit
 from resatlas.nets.unit import StreamsUnit, Unit
 
 UnitModule = Unit | StreamsUnit
@@ -50,7 +50,7 @@ class Rest(nn.Module):
         """One logit a class."""
         streams: Streams = maps.chunk(self.streams, dim=1)
         for unit in self.units:
-            streams = advanced(unit, streams)
+            streams = run_unit(unit, streams)
         return logits(list(self.heads), streams)
 
 

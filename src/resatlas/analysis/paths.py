@@ -16,7 +16,7 @@ from resatlas.analysis.subject import Subject
 from resatlas.arch import plan as plans
 from resatlas.arch.paths import passed, path_lengths
 from resatlas.nets.network import Network
-from resatlas.nets.streams import Streams, advanced
+from resatlas.nets.streams import Streams, run_unit
 from resatlas.values.table import of_unit, table
 
 Cotangents = dict[int, Streams]
@@ -111,7 +111,7 @@ def _inputs(network: Network, modules: dict[str, UnitModule], images: Tensor) ->
     with torch.no_grad():
         streams = [network.begin(images)]
         for module in modules.values():
-            streams.append(advanced(module, streams[-1]))
+            streams.append(run_unit(module, streams[-1]))
     return streams
 
 
@@ -127,7 +127,7 @@ def _through_unit(module: UnitModule, unit: plans.Unit, streams: Streams, parts:
     for longer in {by for _, by in branches}:
         with put_out_as((branch for branch, by in branches if by != longer), Tensor.detach):
             given = _leaves(streams)
-            made = advanced(module, given)
+            made = run_unit(module, given)
         for length, part in parts.items():
             _add(before, length + longer, _pulled_back(made, given, part))
     return before

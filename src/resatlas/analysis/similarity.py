@@ -12,7 +12,7 @@ from resatlas.analysis.passage import unit_modules
 from resatlas.analysis.subject import Subject
 from resatlas.errors import UsageError
 from resatlas.nets.network import Network
-from resatlas.nets.streams import advanced, side_by_side
+from resatlas.nets.streams import run_unit, side_by_side
 from resatlas.values.table import Column, Table
 
 
@@ -102,7 +102,7 @@ def _grams(network: Network, images: Tensor) -> dict[str, Tensor]:
     streams = network.begin(images)
     found: dict[str, Tensor] = {}
     for path, module in unit_modules(network).items():
-        streams = advanced(module, streams)
+        streams = run_unit(module, streams)
         found[path] = _gram(side_by_side(streams).flatten(1))
     return found
 

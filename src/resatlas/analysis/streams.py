@@ -18,7 +18,7 @@ from resatlas.arch.streams import SKIPS
 from resatlas.designs.dmrnet import DmrNet
 from resatlas.errors import DesignError
 from resatlas.nets.network import Network
-from resatlas.nets.streams import Streams, advanced
+from resatlas.nets.streams import Streams, run_unit
 from resatlas.runs.experiment import Experiment
 from resatlas.values.table import of_unit, table
 
@@ -63,7 +63,7 @@ def differences(network: Network, images: Float[Tensor, "n c h w"]) -> tuple[Blo
     with torch.no_grad():
         streams = network.begin(images)
         for path, module in unit_modules(network).items():
-            streams = advanced(module, streams)
+            streams = run_unit(module, streams)
             if len(streams) > 1:
                 rows.append(_row(path, streams))
     return tuple(rows)

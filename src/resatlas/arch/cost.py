@@ -33,7 +33,7 @@ class Cost:
 class Described(Protocol):
     """A built network, which says its plan as long as that describes it."""
 
-    def described(self) -> Plan:
+    def checked_plan(self) -> Plan:
         """The plan.
 
         Raises: DesignError if the network has changed since it was built.
@@ -47,7 +47,7 @@ def cost(what: Plan | Described) -> Cost:
     A plan does not know what became of a network that was built from it; of the network itself that is checked.
     Raises: DesignError if the network has changed since it was built.
     """
-    plan = what if isinstance(what, Plan) else what.described()
+    plan = what if isinstance(what, Plan) else what.checked_plan()
     total = total_cost((*plan.stem * plan.stems, *plan.head * plan.heads))
     known: dict[int, Cost] = {}  # equal units of a stage are one object
     for _, unit in plan.units:

@@ -23,7 +23,7 @@ from resatlas.designs.catalog import Entry
 from resatlas.designs.mistakes import STRUCTURAL, Variant, possible
 from resatlas.errors import UsageError
 from resatlas.nets.network import Network, build
-from resatlas.nets.outputs import described, giving_logits, logits_in
+from resatlas.nets.outputs import describe_output, find_logits, logits_only
 from resatlas.weights.identify import ShapeCounts, distance, same_shapes, shape_counts
 
 MAX_MISTAKES = 4
@@ -76,7 +76,7 @@ def audit(foreign: nn.Module, entry: Entry, *, image: Shape | None = None, class
         raise UsageError("the operations of a traced or scripted module are hidden; audit the module it was made from")
     foreign = foreign.double().cpu()
     image, classes, place = _task(foreign, entry, image, classes)
-    with giving_logits(foreign):
+    with logits_only(foreign):
         verdict = _verdict(foreign, replace(entry, image=image, classes=classes))
     return replace(verdict, remarks=(f"audited: {place}", *verdict.remarks)) if place else verdict
 
@@ -191,9 +191,10 @@ def _task(foreign: nn.Module, entry: Entry, image: Shape | None, classes: int | 
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             continue
-        logits = logits_in(output)
+        logits = find_logits(output)
         if logits is None or len(logits.tensor) != 2:
-            raise UsageError(f"expected logits of shape (images, classes), one row per image; got {described(output)}")
+            got = describe_output(output)
+            raise UsageError(f"expected logits of shape (images, classes), one row per image; got {got}")
         return shape, logits.tensor.shape[1] if classes is None else classes, logits.place
     raise UsageError(f"the module does not run on 2 images of {images[-1]} pixels: {reason}")
 

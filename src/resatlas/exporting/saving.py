@@ -101,7 +101,7 @@ def _of_network(network: Network, classes: Sequence[str] | None, preparation: Pr
     """A network with what its user knows of it; its design is looked for in the catalogue."""
     if any(tensor.is_meta for tensor in network.state_dict().values()):
         raise CheckpointError('a network on the device "meta" has no weights to save; build it on another')
-    plan = network.described()
+    plan = network.checked_plan()
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes or ()):
         raise UsageError("classes are a sequence of texts, one for each output")
     if classes is not None and len(classes) != plan.classes:

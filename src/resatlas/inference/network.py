@@ -28,7 +28,7 @@ from resatlas.inference.folding import (
 from resatlas.inference.fused import Calls, Computed, KernelChoice, LastCall, Precision, Target, calls, convolution, run
 from resatlas.inference.fused_units import FusedStreamsUnit, FusedUnit, Stream
 from resatlas.nets.network import Network
-from resatlas.nets.streams import added, left_to_mix, side_by_side
+from resatlas.nets.streams import added, mixing_after_projector, side_by_side
 
 
 class Inference(nn.Module):
@@ -88,7 +88,7 @@ def for_inference(network: nn.Module, *, precision: Precision = "fp32", kernels:
         raise UsageError(
             f"for_inference needs a network of resatlas.build; got a {type(network).__name__}, which has no plan"
         )
-    own.described()
+    own.checked_plan()
     return Inference(own, Target(next(own.parameters()).device, precision, kernels))
 
 
@@ -153,7 +153,7 @@ class _Folding:
         projector = self.modules.get(f"{path}.projector")
         return FusedStreamsUnit(
             streams=tuple(self._stream(at, planned) for at, planned in zip(paths, unit.streams, strict=True)),
-            mixing=left_to_mix(unit),
+            mixing=mixing_after_projector(unit),
             joined=unit.joined,
             projector=None if projector is None else convolution(_mixing(projector, unit.output), self.target),
             then=then,

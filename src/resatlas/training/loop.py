@@ -17,7 +17,7 @@ from resatlas.data.dataset import ImageFiles
 from resatlas.data.order import derive, shown
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import NonFiniteError
-from resatlas.nets.norm_groups import RunningStatistics, running
+from resatlas.nets.norm_groups import RunningStatistics, running_statistics
 from resatlas.recipes import recipe as recipes
 from resatlas.recipes import schedule
 from resatlas.recipes.recipe import Precision, Recipe
@@ -224,11 +224,11 @@ def backward(
         loss += share.item()
         errors += float((logits.argmax(dim=1) != truth.main).sum())
         if statistics:
-            statistics.take()
+            statistics.add_pass()
     if statistics:
-        statistics.settle()
+        statistics.finish()
     if world.size > 1:
-        world.mean(running(network))
+        world.mean(running_statistics(network))
     return loss, errors
 
 

@@ -6,7 +6,7 @@ import torch
 
 from resatlas.arch.plan import Plan
 from resatlas.errors import CheckpointError
-from resatlas.nets.network import Network, build, lose_residuals
+from resatlas.nets.network import Network, build, set_stochastic_depth
 from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
 from resatlas.runs.files import sha256_of
 from resatlas.runs.names import NORMALISATION
@@ -31,7 +31,7 @@ def first_state(plan: Plan, experiment: Experiment, device: torch.device = CPU) 
     """The state before the first step: a network of the plan, and what updates it."""
     recipe = experiment.recipe
     network = build(plan, seed=experiment.seed).to(device).to(memory_format=memory_format(experiment))
-    lose_residuals(network, recipe.stochastic_depth)
+    set_stochastic_depth(network, recipe.stochastic_depth)
     average = average_of(network) if recipe.average else None
     return TrainState(
         network=network,

@@ -40,7 +40,7 @@ def export_weights(network: Network, *, target: str) -> dict[str, Tensor]:
     Raises: CheckpointError if the target's code computes another function with the same weights; UnknownName;
         DesignError if the network has been changed, so that its plan no longer describes it.
     """
-    dialect = dialect_for(network.described(), target)
+    dialect = dialect_for(network.checked_plan(), target)
     own = _own(network, dialect)
     _check_traits(network.plan, dialect, own, source=target)
     return {key: tensor.clone() for key, tensor in own.items()}

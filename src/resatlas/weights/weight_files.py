@@ -66,7 +66,7 @@ def read_content(file: Path) -> Content:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of one of our own files by name; the file may be empty, as that of an optimizer before its first step.
+    """The tensors of one of our own files by name; empty, for example, for an optimizer before its first step.
 
     Raises: CheckpointError as `read_content`, or if they are not one mapping from names to tensors.
     """
@@ -101,7 +101,7 @@ def _torch_file(source: BinaryIO, name: str) -> object:
 
 
 def _refused_import(source: BinaryIO, error: Exception) -> str | None:
-    """The refused name that a torch file imports, from torch's error or the pickle, which is not run."""
+    """The refused import of a torch file, from torch's error or from the pickle, which is not run."""
     if match := re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, UnpicklingError) else None:
         return match[1]
     source.seek(0)
