@@ -52,7 +52,7 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
         wrong_nets.resnet_20_sides,
         "resnet-20",
         "1.4.body.0",
-        "reads 2x32x16x16 values that ours has nowhere",
+        "reads a 2x32x16x16 tensor that ours does not have",
         "reads stages.1.0",
         ("zeros on both sides",),
     ),
@@ -60,7 +60,7 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
         wrong_nets.preact_without_last_norm,
         "preact-resnet-20-B",
         "1.1.bn1",
-        "values that ours has nowhere",
+        "tensor that ours does not have",
         "stages.0.1.first.norm",
         ("the first unit's shortcut reads the raw stem", "no norm and relu before the pool"),
     ),
@@ -148,7 +148,7 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
         wrong_nets.wrn_shared,
         "wrn-16-2",
         "1.2.bn1",
-        "values that ours has nowhere",
+        "tensor that ours does not have",
         "stages.1.0.first.norm",
         ("every shortcut reads the pre-activated tensor",),
     ),
@@ -224,8 +224,8 @@ DROPPING = "wrn-16-2:dropout=0.3"
 
 DROPS: list[tuple[nn.Module, bool, str, str]] = [
     # the dropout, whether it comes early, the expected design, the mistake
-    (nn.Dropout(0.3), False, "wrn-16-2", "dropout with rate 0.3 where ours has none"),
-    (nn.Dropout2d(0.3), True, "wrn-16-2", "dropout of channels with rate 0.3 where ours has none"),
+    (nn.Dropout(0.3), False, "wrn-16-2", "an additional dropout with rate 0.3"),
+    (nn.Dropout2d(0.3), True, "wrn-16-2", "an additional dropout of channels with rate 0.3"),
     (nn.Identity(), False, DROPPING, "no dropout with rate 0.3"),
     (nn.Dropout(0.5), False, DROPPING, "dropout with rate 0.5 in place of dropout with rate 0.3"),
     (nn.Dropout2d(0.3), False, DROPPING, "dropout of channels with rate 0.3 in place of dropout with rate 0.3"),
@@ -263,7 +263,7 @@ def test_images_changed_in_place_are_a_difference() -> None:
     verdict = audit(wrong_nets.Centred(), resolve("wrn-16-2"))
     assert verdict.first_difference is not None
     assert verdict.first_difference.at == "network.0"
-    assert verdict.first_difference.foreign.endswith("reads 2x3x32x32 values that ours has nowhere")
+    assert verdict.first_difference.foreign.endswith("reads a 2x3x32x32 tensor that ours does not have")
 
 
 @pytest.mark.parametrize(

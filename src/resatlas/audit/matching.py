@@ -135,7 +135,7 @@ class Pairing:
         if not readers and self.drops:
             raise _StructureDiffers(partial(self._describe_difference, call, []))
         if not readers:
-            self._add_minor(f"{call} where ours has none", call, None)
+            self._add_minor(f"an additional {call}", call, None)
             return
         partner = next((own for own in readers if str(own) == str(call)), readers[0])
         self._pair(call, partner)
@@ -152,7 +152,7 @@ class Pairing:
         self.minor.setdefault(what, []).append(Difference(at=foreign.name, foreign=str(foreign), ours=operation))
 
     def _choose(self, fitting: Sequence[Call]) -> int:
-        """The index of the operation to take: 0, or, if they stand at several places of a unit, as `choices` say."""
+        """The index of the operation to take: 0, or, if they are at several places of a unit, given by `choices`."""
         places = list(dict.fromkeys(_place(call.name) for call in fitting))
         if len(places) == 1:
             return 0
@@ -180,7 +180,7 @@ class Pairing:
         landmarks = self._landmarks()
         reads = (
             _source_of(call.input, landmarks)
-            or f"reads {'x'.join(map(str, call.input.shape))} values that ours has nowhere"
+            or f"reads a {'x'.join(map(str, call.input.shape))} tensor that ours does not have"
         )
         similar = [own for own in self.free if own.fits(call)] or [own for own in self.free if own.kind == call.kind]
         if not similar:
@@ -263,7 +263,7 @@ class Pairing:
         )
         name = next((name for name, tensor in normalised.items() if nearly_equal(foreign, tensor)), "")
         shapes = "" if foreign.shape == ours.shape else f" of shape {tuple(foreign.shape)}"
-        raise _difference(what, name or f"other values{shapes}", f"shape {tuple(ours.shape)}")
+        raise _difference(what, name or f"other values{shapes}", f"values of shape {tuple(ours.shape)}")
 
 
 def _reset_statistics(network: Network) -> None:
