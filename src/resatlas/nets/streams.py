@@ -1,7 +1,7 @@
 """The maps of several streams, as a tuple of tensors or as one tensor with the streams concatenated along the channels.
 
 Inside a network streams are passed as a tuple, which saves copies. Hooks, tracers and other callers expect one tensor
-from every module. Stages and units therefore accept both, and return the form that they were given.
+from every module. Stages and units therefore accept both, and return the same form.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from resatlas.arch.plan import Unit
 from resatlas.arch.streams import Mixing, mixing
 
 Maps = Float[Tensor, "n c h w"]
-Made = Float[Tensor, "n d h2 w2"]
+OutputMaps = Float[Tensor, "n d h2 w2"]
 """The output of a module."""
 
 Streams = tuple[Tensor, ...]
@@ -44,7 +44,7 @@ class StreamsModule(nn.Module):
         """The input and output streams."""
         raise NotImplementedError
 
-    def forward(self, maps: Maps | tuple[Maps, ...]) -> Made | tuple[Made, ...]:
+    def forward(self, maps: Maps | tuple[Maps, ...]) -> OutputMaps | tuple[OutputMaps, ...]:
         """The streams after the module, in the form of the input."""
         if isinstance(maps, tuple):
             return self.run_streams(maps)

@@ -10,7 +10,16 @@ from torch import Tensor, cat, nn
 
 from resatlas.arch import plan
 from resatlas.nets.layers import chain
-from resatlas.nets.streams import InputForm, Interface, Made, Maps, StreamsModule, added, mixed, mixing_after_projector
+from resatlas.nets.streams import (
+    InputForm,
+    Interface,
+    Maps,
+    OutputMaps,
+    StreamsModule,
+    added,
+    mixed,
+    mixing_after_projector,
+)
 
 
 class Unit(nn.Module):
@@ -38,12 +47,12 @@ class Unit(nn.Module):
         self.after_sum = chain(after_sum)
         self.drop_rate = 0.0
 
-    def forward(self, x: Maps) -> Made:
+    def forward(self, x: Maps) -> OutputMaps:
         """The maps after the unit."""
         residual, shortcut = self.divide(x)
         return self.after_sum(residual if shortcut is None else residual + shortcut)
 
-    def divide(self, x: Maps) -> tuple[Made, Made | None]:
+    def divide(self, x: Maps) -> tuple[OutputMaps, OutputMaps | None]:
         """The residual and the shortcut of x, gated but not added; the shortcut is None if there is none."""
         activated = self.first(x)
         residual = self.merged(self._bodies(activated))
@@ -57,7 +66,7 @@ class Unit(nn.Module):
         gate = self.gate(shortcut)
         return gate * residual if self.gated == "both" else residual, (1 - gate) * shortcut
 
-    def _bodies(self, x: Maps) -> Made:
+    def _bodies(self, x: Maps) -> OutputMaps:
         if hasattr(self, "body"):
             return self.body(x)
         outputs = [body(x) for body in self.bodies]
@@ -95,7 +104,7 @@ class StreamsUnit(StreamsModule):
         """The inputs are all streams; the outputs are all streams, or the one that they are joined to."""
         return Interface(len(self.streams), self.form, 1 if self.joined else len(self.streams))
 
-    def run_streams(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
+    def run_streams(self, streams: tuple[Maps, ...]) -> tuple[OutputMaps, ...]:
         """The streams after the unit."""
         units = [unit for unit in self.streams if isinstance(unit, Unit)]
         divided = [unit.divide(x) for unit, x in zip(units, streams, strict=True)]
@@ -139,7 +148,7 @@ class Projector(nn.Module):
         return [parts[k] for k in range(self.streams)]  # torch.fx cannot trace list(parts)
 
 
-def _kept_images(residual: Made, drop_rate: float) -> Float[Tensor, "n 1 1 1"]:
+def _kept_images(residual: OutputMaps, drop_rate: float) -> Float[Tensor, "n 1 1 1"]:
     """0 for each image whose residual is dropped, 1/(1 - drop_rate) for the others."""
     kept = residual.new_empty(len(residual), 1, 1, 1).bernoulli_(1 - drop_rate)
     return kept / (1 - drop_rate)
