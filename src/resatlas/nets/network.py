@@ -76,10 +76,10 @@ class Network(nn.Module):
         streams = split(maps, self.plan.heads)
         if not pre_logits:
             return self.end(streams)
-        bodies = [
+        pools = [
             nn.Sequential(*(layer for layer in head if not isinstance(layer, nn.Linear))) for head in self.own_heads
         ]
-        return torch.cat([body(maps) for body, maps in zip(bodies, streams, strict=True)], dim=1)
+        return torch.cat([pool(stream) for pool, stream in zip(pools, streams, strict=True)], dim=1)
 
     def begin(self, images: Float[Tensor, "n c h w"]) -> Streams:
         """The input of the first unit: one tensor per stream."""
