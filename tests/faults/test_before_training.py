@@ -28,7 +28,7 @@ from resatlas.runs.store import Run
 from resatlas.studies import dissection, testing
 from resatlas.studies.dissection import dissect
 from resatlas.studies.single import carry_out, prepare
-from resatlas.studies.subject import Asked
+from resatlas.studies.subject import EvaluationOptions
 from resatlas.studies.testing import evaluate
 from resatlas.training.execution import Execution
 from resatlas.training.session import UNWATCHED
@@ -360,12 +360,12 @@ def test_a_training_ends_well_with_little_memory_for_its_test(tmp_path: Path, mo
     assert "at once from here on" in found.note
     assert found.same == "yes"
     sizes.clear()
-    evaluate([run.folder], Asked(test_batch=7))
+    evaluate([run.folder], EvaluationOptions(test_batch=7))
     assert max(sizes) == 7
     assert json.loads((run.folder / "env.json").read_text())["execution"]["test_batch"] == MOST
     for size in (0, -1, 10**6):
         with pytest.raises(UsageError, match="--test-batch lies between 1 and 65,536"):
-            evaluate([run.folder], Asked(test_batch=size))
+            evaluate([run.folder], EvaluationOptions(test_batch=size))
         with pytest.raises(UsageError, match="--test-batch lies between 1 and 65,536"):
             dissect(run.folder, "lesion", test_batch=size)
 
@@ -442,6 +442,6 @@ def test_a_folder_for_the_answer_that_cannot_be_is_told_before_any_work(
     monkeypatch.setattr(testing, "_subjects", None)
     monkeypatch.setattr(dissection, "_opened", None)
     with pytest.raises(UsageError, match="cannot be made: file is not a folder"):
-        evaluate([run.folder], Asked(out=Path("file/x")))
+        evaluate([run.folder], EvaluationOptions(out=Path("file/x")))
     with pytest.raises(UsageError, match="cannot be made: file is not a folder"):
         dissect("run", "flow", out="file/x")

@@ -9,13 +9,13 @@ from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
 from resatlas.designs.catalog import FAMILIES
 from resatlas.errors import ResatlasError
-from resatlas.studies.study import AskedQuestion, demo_study
+from resatlas.studies.study import StudyQuestion, demo_study
 
 DEEP = 56
 CLOSE = 1.1
 
 
-def question(name: str) -> AskedQuestion:
+def question(name: str) -> StudyQuestion:
     """A question of the demo."""
     [found] = (each for each in demo_study().questions if each.name == name)
     return found
@@ -36,7 +36,7 @@ def test_the_demo_runs_on_data_that_need_no_download() -> None:
     """Digits of 16x16 pixels, by the quick recipe."""
     study = demo_study()
     assert (study.name, study.data, study.recipe) == ("demo", "digits:size=16", "quick")
-    assert {each.data for each in study.distinct().values()} == {"digits:size=16"}
+    assert {each.data for each in study.distinct_experiments().values()} == {"digits:size=16"}
     assert [(each.name, each.view) for each in study.questions] == [("depth", "depth"), ("budget", "budget")]
 
 
@@ -104,8 +104,8 @@ def test_plain_and_residual_nets_meet_at_every_depth() -> None:
 def test_the_demo_asks_what_its_page_shows() -> None:
     """Paths of a plain, a residual and a merge-and-run net, gradients of the degradation pair, lesions of three."""
     study = demo_study()
-    asked = list(study.questions_inside())
-    known = study.distinct()
+    asked = list(study.dissected_runs())
+    known = study.distinct_experiments()
     paths = [known[runs[0]].design.partition(":")[0] for question, runs in asked if question == "paths"]
     assert paths == ["plain", "resnet", "dmrnet"]
     [pair] = [runs for question, runs in asked if question == "flow"]

@@ -11,7 +11,7 @@ from PIL import Image
 from resatlas.errors import DataError, FolderError, UsageError
 from resatlas.exporting.saving import save_pretrained
 from resatlas.runs.store import Run
-from resatlas.studies.predicting import in_channels, listed, predict
+from resatlas.studies.predicting import image_paths, in_channels, predict
 from resatlas.studies.testing import evaluate
 from tests.data.pictures import write, write_parts
 from tests.studies.test_testing import rows
@@ -87,7 +87,7 @@ def test_folders_are_listed_in_order(tmp_path: Path) -> None:
     for name in ("b/2.png", "b/10.png", "a.PNG", "b/c/0.jpg"):
         write(tmp_path / "in" / name)
     (tmp_path / "in" / "note.txt").write_text("")
-    found = list(listed([tmp_path / "in", Path("x.png")]))
+    found = list(image_paths([tmp_path / "in", Path("x.png")]))
     assert [str(each).removeprefix(f"{tmp_path}/in/") for each in found] == [
         *("a.PNG", "b/10.png", "b/2.png", "b/c/0.jpg", "x.png"),
     ]

@@ -17,7 +17,7 @@ import pytest
 from resatlas.errors import FolderError
 from resatlas.runs.store import Run
 from resatlas.studies import runner
-from resatlas.studies.runner import Advance, carry_out_study
+from resatlas.studies.runner import StudyProgress, carry_out_study
 from resatlas.studies.study import read_study
 from resatlas.values.workers import Worker
 from tests.studies import tiny
@@ -34,7 +34,7 @@ SECONDS = 120.0
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """The runs of the study by name, each trained for itself in this process."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    experiments = read_study(tiny.write(folder)).distinct()
+    experiments = read_study(tiny.write(folder)).distinct_experiments()
     return {name: carried_out(folder / name, each, save_every=30) for name, each in experiments.items()}
 
 
@@ -59,8 +59,8 @@ def dates(folder: Path) -> dict[str, int]:
 def test_a_study_is_carried_out_by_workers_and_then_left_alone(undisturbed: dict[str, Run], tmp_path: Path) -> None:
     """Two workers of the usual kind train every run as one process would; the second call only writes the page."""
     file = tiny.write(tmp_path)
-    told: list[Advance] = []
-    carry_out_study(read_study(file), tmp_path / "out", workers=2, on_advance=told.append)
+    told: list[StudyProgress] = []
+    carry_out_study(read_study(file), tmp_path / "out", workers=2, on_progress=told.append)
     assert_all_as(undisturbed, tmp_path / "out")
     finished = [each for each in told if each.results]
     assert [(each.finished, each.total) for each in finished] == [(k, 4) for k in (1, 2, 3, 4)]
@@ -81,7 +81,7 @@ def test_a_study_is_carried_out_by_workers_and_then_left_alone(undisturbed: dict
 def test_finished_runs_are_kept_and_the_others_made(undisturbed: dict[str, Run], tmp_path: Path) -> None:
     """A run that a `train` command made is not made again."""
     study = read_study(tiny.write(tmp_path))
-    name, experiment = next(iter(study.distinct().items()))
+    name, experiment = next(iter(study.distinct_experiments().items()))
     carried_out(tmp_path / "out" / name, experiment, save_every=30)
     before = dates(tmp_path / "out")
     assert processes.run(tmp_path, *STUDY, first=tiny.forking).code == 0
@@ -91,12 +91,12 @@ def test_finished_runs_are_kept_and_the_others_made(undisturbed: dict[str, Run],
 
 def test_a_folder_of_another_experiment_is_refused_before_any_work(tmp_path: Path) -> None:
     """A study with other epochs does not touch the runs that are there."""
-    name, experiment = next(iter(read_study(tiny.write(tmp_path)).distinct().items()))
+    name, experiment = next(iter(read_study(tiny.write(tmp_path)).distinct_experiments().items()))
     carried_out(tmp_path / "out" / name, experiment)
     before = dates(tmp_path / "out")
     other = read_study(tiny.write(tmp_path, tiny.TEXT.replace("epochs = 3", "epochs = 4")))
     with pytest.raises(FolderError, match=f"{name} holds another experiment"):
-        carry_out_study(other, tmp_path / "out", workers=2, on_advance=lambda _: None)
+        carry_out_study(other, tmp_path / "out", workers=2, on_progress=lambda _: None)
     assert dates(tmp_path / "out") == before
     assert [run.name for run in runs(tmp_path / "out")] == [name]
 

@@ -9,14 +9,14 @@ from resatlas.errors import BlueprintError, DepthError, RecipeError, ResatlasErr
 from resatlas.recipes.catalog import NAMED
 from resatlas.runs.collection import Collection, Question, answers, read_collection, write_collection
 from resatlas.runs.experiment import folder_name
-from resatlas.studies.study import AskedQuestion, Runs, Study, read_study
+from resatlas.studies.study import Runs, Study, StudyQuestion, read_study
 from tests.studies.tiny import DESIGNS, TEXT, write
 from tests.training.small import DATA
 
 
 def names(study: Study) -> list[tuple[str, int]]:
     """Design and seed of each distinct run, in order."""
-    return [(each.design, each.seed) for each in study.distinct().values()]
+    return [(each.design, each.seed) for each in study.distinct_experiments().values()]
 
 
 def test_a_study_is_read(tmp_path: Path) -> None:
@@ -33,15 +33,17 @@ def test_experiments_come_seed_by_seed(tmp_path: Path) -> None:
     """Every design from seed 0 first, so that first answers come early; a run that two questions share is one run."""
     study = read_study(write(tmp_path))
     assert names(study) == [(DESIGNS[0], 0), (DESIGNS[1], 0), (DESIGNS[0], 1), (DESIGNS[1], 1)]
-    assert list(study.distinct()) == [f"{each.run_name}-batch_16" for each in study.distinct().values()]
-    for each in study.distinct().values():
+    assert list(study.distinct_experiments()) == [
+        f"{each.run_name}-batch_16" for each in study.distinct_experiments().values()
+    ]
+    for each in study.distinct_experiments().values():
         assert (each.data, each.recipe.epochs, each.recipe.batch, each.recipe.name) == (DATA, 3, 16, "quick")
 
 
 def test_lists_of_runs_come_one_after_another() -> None:
     """The second list of a question begins when the first is through."""
     runs = (Runs(designs=("resnet-20", "plain-20"), seeds=2), Runs(designs=("resnet-32",)))
-    study = Study(schema=1, name="x", questions=(AskedQuestion(name="q", title="Q", runs=runs),))
+    study = Study(schema=1, name="x", questions=(StudyQuestion(name="q", title="Q", runs=runs),))
     assert names(study) == [("resnet-20", 0), ("plain-20", 0), ("resnet-20", 1), ("plain-20", 1), ("resnet-32", 0)]
 
 
@@ -52,9 +54,9 @@ def test_what_a_list_says_goes_before_what_the_study_says() -> None:
         Runs(designs=("plain-20",), data="digits:size=16", epochs=7, settings=("schedule.peak=0.3",)),
     )
     study = Study(
-        schema=1, name="x", data="digits:size=8", epochs=2, questions=(AskedQuestion(name="q", title="Q", runs=runs),)
+        schema=1, name="x", data="digits:size=8", epochs=2, questions=(StudyQuestion(name="q", title="Q", runs=runs),)
     )
-    one, other = study.distinct().values()
+    one, other = study.distinct_experiments().values()
     assert (one.data, one.recipe.epochs, one.recipe.schedule.peak) == ("digits", 2, 0.1)
     assert (other.data, other.recipe.epochs, other.recipe.schedule.peak) == ("digits:size=16", 7, 0.3)
 
@@ -66,7 +68,9 @@ def test_lists_may_differ_in_epochs_or_settings_alone() -> None:
         Runs(designs=("resnet-20",), epochs=7),
         Runs(designs=("resnet-20",), settings=("schedule.peak=0.3", "batch=16")),
     )
-    found = Study(schema=1, name="x", questions=(AskedQuestion(name="q", title="Q", runs=lists),)).distinct()
+    found = Study(
+        schema=1, name="x", questions=(StudyQuestion(name="q", title="Q", runs=lists),)
+    ).distinct_experiments()
     assert list(found) == [
         "digits-resnet-20-quick-s0",
         "digits-resnet-20-quick-s0-epochs_7",
@@ -76,8 +80,8 @@ def test_lists_may_differ_in_epochs_or_settings_alone() -> None:
 
 def test_without_epochs_the_recipe_s_count() -> None:
     """A study that says nothing trains as long as its recipe says."""
-    question = AskedQuestion(name="q", title="Q", runs=(Runs(designs=("resnet-20",)),))
-    [experiment] = Study(schema=1, name="x", questions=(question,)).distinct().values()
+    question = StudyQuestion(name="q", title="Q", runs=(Runs(designs=("resnet-20",)),))
+    [experiment] = Study(schema=1, name="x", questions=(question,)).distinct_experiments().values()
     assert experiment.recipe == NAMED["quick"]
 
 

@@ -24,7 +24,7 @@ from resatlas.recipes.images import Centre, TenCrops
 from resatlas.runs.names import NORMALISATION
 from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run
-from resatlas.studies.testing import Asked, ensemble, evaluate
+from resatlas.studies.testing import EvaluationOptions, ensemble, evaluate
 from resatlas.training.starting import trained
 from tests.evaluation.photographs import photographs
 from tests.training.small import EXPERIMENT, carried_out
@@ -83,7 +83,9 @@ def logits(run: Run, network: Network | None = None, data: str = EXPERIMENT.data
 def test_every_protocol_has_its_own_file(photographic: Run) -> None:
     """predictions.csv is the recipe's first view; rows, error and classes of each file are those of its values."""
     before = (photographic.folder / "predictions.csv").read_bytes()
-    found = evaluate([photographic.folder], Asked(protocols=("recipe", "flips", "multi-scale:shorter=224+256")))
+    found = evaluate(
+        [photographic.folder], EvaluationOptions(protocols=("recipe", "flips", "multi-scale:shorter=224+256"))
+    )
     assert [(each.protocol.name, each.file.name) for each in found] == [
         ("centre", "predictions.csv"),
         ("ten-crops:mean_of=logits", "predictions-ten-crops_mean_of_logits.csv"),
@@ -108,7 +110,7 @@ def test_every_protocol_has_its_own_file(photographic: Run) -> None:
 def test_probabilities_that_are_asked_for_have_a_file(photographic: Run) -> None:
     """Whether the run's own file has them or not; that one is kept."""
     before = (photographic.folder / "predictions.csv").read_bytes()
-    [found] = evaluate([photographic.folder], Asked(probabilities="every"))
+    [found] = evaluate([photographic.folder], EvaluationOptions(probabilities="every"))
     assert (found.same, found.filing, found.file.name) == ("yes", "written", "predictions-probabilities-centre.csv")
     lines = rows(found.file)
     assert [name for name in lines[0] if name.startswith("p:")] == [f"p:{name}" for name in found.classes]
@@ -143,7 +145,7 @@ def test_an_ensemble_answers_to_the_same_images(runs: tuple[Run, Run], photograp
     with pytest.raises(UsageError, match="two runs or more"):
         ensemble([runs[0].folder])
     with pytest.raises(DataError, match="answer to the same images"):
-        ensemble([runs[0].folder, photographic.folder], Asked(protocols=("centre",)))
+        ensemble([runs[0].folder, photographic.folder], EvaluationOptions(protocols=("centre",)))
 
 
 def test_averaged_statistics_are_those_of_the_training_images(runs: tuple[Run, Run]) -> None:
@@ -151,7 +153,7 @@ def test_averaged_statistics_are_those_of_the_training_images(runs: tuple[Run, R
     from resatlas.data.batches import batches, source
     from resatlas.training.splits import normaliser_of, split_images
 
-    [found] = evaluate([runs[0].folder], Asked(statistics="reestimated"))
+    [found] = evaluate([runs[0].folder], EvaluationOptions(statistics="reestimated"))
     [usual] = evaluate([runs[0].folder])
     assert found.file.name == "predictions-reestimated-centre.csv"
     assert found.values["loss"] != usual.values["loss"]
@@ -204,7 +206,7 @@ def some(monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize("among", ["data", "run"])
 def test_a_net_of_more_classes_is_restricted_to_the_data_s(runs: tuple[Run, Run], some: str, among: str) -> None:
     """Their softmax alone, or that of all; each written out, in a file of its own."""
-    [found] = evaluate([runs[0].folder], Asked(data=some, among=among))  # type: ignore[arg-type]
+    [found] = evaluate([runs[0].folder], EvaluationOptions(data=some, among=among))  # type: ignore[arg-type]
     said, labels = logits(runs[0])
     rows_ = [
         (row, label) for row, label in zip(said.double().tolist(), labels.tolist(), strict=True) if label in (0, 2)
@@ -225,23 +227,25 @@ def test_classes_that_a_net_has_not_learnt_are_refused(runs: tuple[Run, Run], mo
     whole = datasets.resolve(EXPERIMENT.data)
     monkeypatch.setitem(datasets.NAMED, "strange", lambda: replace(whole, name="strange", classes=("0", "cat", "dog")))
     with pytest.raises(DataError, match=r'has not learnt "0" and 2 others of strange'):
-        evaluate([runs[0].folder], Asked(data="strange"))
+        evaluate([runs[0].folder], EvaluationOptions(data="strange"))
     large = replace(whole, name="large", image=Shape(1, 16, 16))
     monkeypatch.setitem(datasets.NAMED, "large", lambda: large)
     with pytest.raises(UsageError, match=r"images of large are 1x16x16, and .* takes 1x8x8"):
-        evaluate([runs[0].folder], Asked(data="large"))
+        evaluate([runs[0].folder], EvaluationOptions(data="large"))
 
 
 @pytest.mark.parametrize(
     ("asked", "kind", "words"),
     [
-        (Asked(protocols=("tencrops",)), UnknownName, 'did you mean "ten-crops"'),
-        (Asked(protocols=("ten-crops",)), UsageError, "ten-crops needs photographs larger"),
-        (Asked(protocols=("flips",)), UsageError, "mirroring changes the class"),
-        (Asked(data="digts"), UnknownName, 'did you mean "digits"'),
+        (EvaluationOptions(protocols=("tencrops",)), UnknownName, 'did you mean "ten-crops"'),
+        (EvaluationOptions(protocols=("ten-crops",)), UsageError, "ten-crops needs photographs larger"),
+        (EvaluationOptions(protocols=("flips",)), UsageError, "mirroring changes the class"),
+        (EvaluationOptions(data="digts"), UnknownName, 'did you mean "digits"'),
     ],
 )
-def test_senseless_tests_are_refused(runs: tuple[Run, Run], asked: Asked, kind: type[Exception], words: str) -> None:
+def test_senseless_tests_are_refused(
+    runs: tuple[Run, Run], asked: EvaluationOptions, kind: type[Exception], words: str
+) -> None:
     """In one sentence, and nothing is written."""
     before = sorted(file.name for file in runs[1].folder.iterdir())
     with pytest.raises(kind, match=words):

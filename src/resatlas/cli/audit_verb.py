@@ -12,14 +12,14 @@ from typing import Any
 
 from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.designs.catalog import resolve
 from resatlas.errors import Defect, OutOfMemory, ResatlasError, UsageError, quoted
 
 ENDS: Mapping[str, type[ResatlasError]] = {each.__name__: each for each in (Defect, OutOfMemory)}
 """What may end an audit beside what is refused, by the name that the other process gives."""
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--as": ALWAYS,
     "--classes": ALWAYS,
     "--image": ALWAYS,

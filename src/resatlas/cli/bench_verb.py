@@ -7,9 +7,9 @@ from resatlas.bench.benchmarks import BENCHMARKS, Options, measured
 from resatlas.bench.rows import check_out, objects, text, write
 from resatlas.cli.display import meter
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--question": ALWAYS,
     "--against": ALWAYS,
     "--compiled": ALWAYS,

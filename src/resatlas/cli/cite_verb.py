@@ -4,10 +4,10 @@ import argparse
 
 from resatlas.cli.designs import design_named
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import Together
+from resatlas.cli.requirements import Requirements
 from resatlas.designs.citations import bibtex, papers_of
 
-OPTIONS: Together = {}
+OPTIONS: Requirements = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from resatlas.cli.display import meter
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import Together
+from resatlas.cli.requirements import Requirements
 from resatlas.data.listing import shown
 from resatlas.errors import DataError, UsageError, unknown
 from resatlas.values.table import Table, numbers, words
@@ -21,7 +21,7 @@ NOTHING_TO_FETCH = {
     "synthetic": "synthetic images need no fetching: they are made on the spot",
 }
 
-OPTIONS: Together = {}
+OPTIONS: Requirements = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

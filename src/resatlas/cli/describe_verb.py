@@ -14,7 +14,7 @@ from resatlas.cli.conventions import conventions_data, conventions_text, counted
 from resatlas.cli.designs import design_named
 from resatlas.cli.figures import printed_line, published_data, published_table
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import A_DESIGN, ALWAYS, Together
+from resatlas.cli.requirements import A_DESIGN, ALWAYS, Requirements
 from resatlas.designs.catalog import Entry
 from resatlas.designs.counting import classifiers
 from resatlas.designs.published import published_of
@@ -24,7 +24,7 @@ from resatlas.recipes import catalog as recipes
 from resatlas.recipes.text import render as render_recipe
 from resatlas.values.codec import encode
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--classes": A_DESIGN,
     "--image": A_DESIGN,
     "--conventions": A_DESIGN,

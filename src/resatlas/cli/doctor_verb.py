@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import Together
+from resatlas.cli.requirements import Requirements
 from resatlas.data import catalog as datasets
 from resatlas.data import imagenet
 from resatlas.data.fetching import SOURCES
@@ -17,7 +17,7 @@ from resatlas.runs.store import check_writable
 from resatlas.values.table import Table, words
 from resatlas.values.terminal import aligned
 
-OPTIONS: Together = {}
+OPTIONS: Requirements = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,10 +5,10 @@ import argparse
 from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.designs import design_named
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.eject.source import source
 
-OPTIONS: Together = {"--classes": ALWAYS, "--image": ALWAYS}
+OPTIONS: Requirements = {"--classes": ALWAYS, "--image": ALWAYS}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

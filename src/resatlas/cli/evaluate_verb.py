@@ -7,14 +7,14 @@ from typing import Any, get_args
 
 from resatlas.cli import launching
 from resatlas.cli.display import meter
-from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
+from resatlas.cli.launching import SEVERAL, rank_timeout, run_in_processes, workers
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together, With
+from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.evaluation.predictions import MOST_CLASSES, Probabilities
 from resatlas.evaluation.protocol import KNOBS
 from resatlas.recipes.text import view_text
 from resatlas.runs.environment import processes
-from resatlas.studies.testing import Asked, Tested, ensemble, evaluate
+from resatlas.studies.testing import Evaluation, EvaluationOptions, ensemble, evaluate
 from resatlas.training.execution import Device
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
@@ -23,10 +23,12 @@ from resatlas.values.text import plain
 FEW = 12
 """Classes that a terminal shows all of, with a column each."""
 
-SEVERAL_RUNS = With(what="two RUNs or more", holds=lambda options: len(options.runs) > 1, otherwise="with a single RUN")
-OTHER_DATA = With(what="--data", holds=lambda options: options.data is not None, otherwise="without --data")
+SEVERAL_RUNS = Requirement(
+    what="two RUNs or more", holds=lambda options: len(options.runs) > 1, otherwise="with a single RUN"
+)
+OTHER_DATA = Requirement(what="--data", holds=lambda options: options.data is not None, otherwise="without --data")
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--test-batch": ALWAYS,
     "--out": ALWAYS,
     "--probabilities": ALWAYS,
@@ -88,8 +90,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """The values of each evaluation by name, and a file of predictions for each."""
     if options.processes not in (None, 1) and processes() == 1:
-        return launched(options)
-    asked = Asked(
+        return run_in_processes(options)
+    asked = EvaluationOptions(
         protocols=tuple(options.protocol),
         data=options.data,
         among=options.among,
@@ -109,7 +111,7 @@ def run(options: argparse.Namespace) -> Outcome:
     return Outcome(data, _beside(found))
 
 
-def _data(tested: Tested) -> dict[str, Any]:
+def _data(tested: Evaluation) -> dict[str, Any]:
     names = tested.classes
     return {
         **tested.values,
@@ -128,7 +130,7 @@ def _data(tested: Tested) -> dict[str, Any]:
     }
 
 
-def _beside(found: list[Tested]) -> str:
+def _beside(found: list[Evaluation]) -> str:
     """A line an evaluation."""
     names = list(dict.fromkeys(name for each in found for name in each.values))
     rows = [
@@ -140,7 +142,7 @@ def _beside(found: list[Tested]) -> str:
     return "\n".join([aligned(table), *map(plain, notes)])
 
 
-def _alone(tested: Tested) -> Iterator[str]:
+def _alone(tested: Evaluation) -> Iterator[str]:
     """Everything of one evaluation."""
     yield from (f"{name} {_number(value)}" for name, value in tested.values.items())
     yield ""
@@ -153,7 +155,7 @@ def _alone(tested: Tested) -> Iterator[str]:
     yield _classes(tested)
 
 
-def _classes(tested: Tested) -> str:
+def _classes(tested: Evaluation) -> str:
     """All classes of few with what they were taken for, or the worst of many and the most frequent confusions."""
     names = tested.classes
     if len(names) <= FEW:

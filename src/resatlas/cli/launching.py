@@ -10,7 +10,7 @@ import signal
 import sys
 
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import With
+from resatlas.cli.requirements import Requirement
 from resatlas.errors import ProcessLost, Stopped, UsageError
 from resatlas.runs.environment import LAUNCHED, processes
 from resatlas.training.signals import heeded
@@ -29,7 +29,7 @@ MOST_TIMEOUT = 604_800.0
 """Seconds of a week."""
 
 
-SEVERAL = With(
+SEVERAL = Requirement(
     what="--processes N, or torchrun",
     holds=lambda options: options.processes not in (None, 1) or processes() > 1,
     otherwise="in one process",
@@ -52,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser, *, does: str) -> None:
     )
 
 
-def launched(options: argparse.Namespace) -> Outcome:
+def run_in_processes(options: argparse.Namespace) -> Outcome:
     """The same command in --processes processes, the first of which has said everything.
 
     Raises: UsageError for more processes than cores.

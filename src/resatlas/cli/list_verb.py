@@ -4,13 +4,13 @@ import argparse
 
 from resatlas.arch.cost import cost
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.designs.catalog import matching
 from resatlas.recipes import catalog as recipes
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--recipes": ALWAYS,
 }
 

@@ -15,7 +15,7 @@ from typing import NoReturn, cast
 from resatlas import __version__
 from resatlas.cli.notices import notices
 from resatlas.cli.outcome import Verb
-from resatlas.cli.together import check_together
+from resatlas.cli.requirements import check_requirements
 from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError, quoted, unknown
 from resatlas.runs.environment import launched, leading
 from resatlas.values.text import plain
@@ -128,7 +128,7 @@ def _run(words: list[str]) -> int:
     verb = verb_of(name)
     parser = parser_of(name)
     options = parser.parse_args(rest)
-    check_together(verb.OPTIONS, options, rest, prog=parser.prog)
+    check_requirements(verb.OPTIONS, options, rest, prog=parser.prog)
     options.words = words
     if not leading():
         options.quiet, options.json = True, False

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from resatlas.cli.together import Together
+    from resatlas.cli.requirements import Requirements
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Outcome:
 class Verb(Protocol):
     """A module of one verb; `OPTIONS` has a row for each of its options, with what the option goes with."""
 
-    OPTIONS: "Together"
+    OPTIONS: "Requirements"
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare its options."""

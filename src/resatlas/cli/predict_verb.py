@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.errors import DataError
 from resatlas.studies.predicting import Predicted, predict
 from resatlas.values.table import Column, Table, words
 from resatlas.values.terminal import aligned
 from resatlas.values.text import plain
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--top": ALWAYS,
 }
 

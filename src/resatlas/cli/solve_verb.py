@@ -7,7 +7,7 @@ from typing import Any
 
 from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.designs.solver.search import Budget, Solution, Solutions, knobs_of, solve
 from resatlas.designs.solver.spelling import spelled
 from resatlas.errors import ResatlasError
@@ -16,7 +16,7 @@ from resatlas.values.terminal import aligned
 
 SCALES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--parameters": ALWAYS,
     "--multiply-adds": ALWAYS,
     "--set": ALWAYS,

@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.cli.studying import add_options, carry_out_and_show
-from resatlas.cli.together import ALWAYS, Together
 from resatlas.studies.study import read_study
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--out": ALWAYS,
 }
 

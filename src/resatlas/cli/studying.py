@@ -17,10 +17,10 @@ from resatlas.errors import FolderError, NonFiniteError
 from resatlas.page.page import write_page
 from resatlas.page.table import table
 from resatlas.page.verdict import notes, verdict
-from resatlas.studies.asking import ask
 from resatlas.studies.pictures import pictures
-from resatlas.studies.runner import Advance, OnAdvance, carry_out_study
+from resatlas.studies.runner import OnProgress, StudyProgress, carry_out_study
 from resatlas.studies.study import Study
+from resatlas.studies.study_dissections import dissect_study
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +34,8 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
     page = folder / "report.html"
     failure: NonFiniteError | None = None
     try:
-        with _progress(quiet=options.quiet) as on_advance:
-            carry_out_study(study, folder, on_advance=on_advance)
+        with _progress(quiet=options.quiet) as on_progress:
+            carry_out_study(study, folder, on_progress=on_progress)
     except NonFiniteError as error:  # the other runs are finished, and the page names this one
         failure = error
     _ask(study, folder, quiet=options.quiet)
@@ -51,7 +51,7 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
 
 def _ask(study: Study, folder: Path, *, quiet: bool) -> None:
     """Put the study's questions to its trained networks; what cannot be answered keeps no page from being written."""
-    failed = ask(study, folder, on_question=lambda words: None if quiet else say(f"asking {words}"))
+    failed = dissect_study(study, folder, on_question=lambda words: None if quiet else say(f"asking {words}"))
     for words in failed:
         say(words)
 
@@ -71,11 +71,11 @@ def _shown(answer: Answer) -> str:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[OnAdvance]:
+def _progress(*, quiet: bool) -> Iterator[OnProgress]:
     started = time.monotonic()
     with display(quiet=quiet) as shown:
 
-        def on_advance(advance: Advance) -> None:
+        def on_progress(advance: StudyProgress) -> None:
             left = _left(started, advance)
             if advance.note:
                 shown.note(advance.note)
@@ -83,10 +83,10 @@ def _progress(*, quiet: bool) -> Iterator[OnAdvance]:
                 shown.note(f"{_words(advance, advance.results)}  {left}")
             shown.show(f"{advance.finished} of {advance.total} runs  {left}", advance.share)
 
-        yield on_advance
+        yield on_progress
 
 
-def _words(advance: Advance, results: dict[str, Any]) -> str:
+def _words(advance: StudyProgress, results: dict[str, Any]) -> str:
     return (
         f"{advance.finished} of {advance.total}  {results['design']} seed {results['seed']}  "
         f"train loss {results['train']['loss']:.4f}  test error {results['test']['error_percent']:.2f} %  "
@@ -94,7 +94,7 @@ def _words(advance: Advance, results: dict[str, Any]) -> str:
     )
 
 
-def _left(started: float, advance: Advance) -> str:
+def _left(started: float, advance: StudyProgress) -> str:
     if advance.share <= 0:
         return "time left unknown"
     minutes, seconds = divmod(int((time.monotonic() - started) * (1 / advance.share - 1)), 60)

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 from resatlas.cli import launching
 from resatlas.cli.designs import design_named
-from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
+from resatlas.cli.launching import SEVERAL, rank_timeout, run_in_processes, workers
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.progress import watcher
-from resatlas.cli.together import ALWAYS, Together, With
+from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.designs.catalog import own_design
 from resatlas.errors import RecipeError, UnknownName, UsageError, unknown
 from resatlas.evaluation.portions import check_test_batch
@@ -22,7 +22,7 @@ from resatlas.runs import experiment as experiments
 from resatlas.runs.departures import Departures, sentences
 from resatlas.runs.environment import processes
 from resatlas.runs.experiment import Experiment, weights_in
-from resatlas.studies.own_images import resolved
+from resatlas.studies.own_images import resolve_data
 from resatlas.studies.single import carry_out, prepare
 from resatlas.training.execution import Device, Execution, Log
 from resatlas.training.logs import logs_here
@@ -50,17 +50,17 @@ AS_ELSEWHERE: Mapping[str, str] = {
 }
 """Fields of a recipe by the names that they have in other programs."""
 
-ONE_RUN = With(
+ONE_RUN = Requirement(
     what="a single run (--resume auto goes with several)",
     holds=lambda options: options.seeds is None or options.resume in (None, "auto"),
     otherwise="with --seeds and the path of a checkpoint",
 )
 
-A_START = With(
+A_START = Requirement(
     what="--init-from FILE", holds=lambda options: options.init_from is not None, otherwise="without --init-from"
 )
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--verify": ALWAYS,
     "--test-batch": ALWAYS,
     "--data": ALWAYS,
@@ -197,7 +197,7 @@ def _execution_options(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """Train, and the results of one run or the list of several."""
     if options.processes not in (None, 1) and processes() == 1:
-        return launched(options)
+        return run_in_processes(options)
     experiments_ = [_experiment(options, seed) for seed in _seeds(options)]
     if options.print_config:
         data = [experiments.to_json(each) for each in experiments_]
@@ -231,7 +231,7 @@ def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
     return Experiment(
         design=options.design,
         own=own_design(entry) if ".py:" in options.design else None,
-        data=resolved(options.data).name,
+        data=resolve_data(options.data).name,
         recipe=recipe,
         seed=seed,
         compiled=options.compile or "nothing",

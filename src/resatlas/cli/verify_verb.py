@@ -4,13 +4,13 @@ import argparse
 from collections import Counter
 
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import Together
+from resatlas.cli.requirements import Requirements
 from resatlas.designs.catalog import matching
 from resatlas.designs.verdicts import verdicts
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
 
-OPTIONS: Together = {}
+OPTIONS: Requirements = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from resatlas.training.splits import Splits
 
 
-def counted(run: Run, images: "Splits", *, held_back: "Predictions | None", tested: "Predictions") -> Departures:
+def count_departures(
+    run: Run, images: "Splits", *, held_back: "Predictions | None", tested: "Predictions"
+) -> Departures:
     """The departures of a run that has trained to its end, from its files and its answers."""
     begun, rows = run.beginning(), read_rows(run.folder / METRICS, EpochRow)
     mended = {name for change in amendments(run.folder) for name in change.mended}

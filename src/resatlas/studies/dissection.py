@@ -21,7 +21,7 @@ from resatlas.runs.files import make_folder, write_json
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
 from resatlas.studies.checks import check_classes, check_plan
-from resatlas.studies.own_images import check_own, resolved
+from resatlas.studies.own_images import check_own, resolve_data
 from resatlas.training.threads import PASS, computing, threads_of
 from resatlas.values.memory import out_of_memory
 
@@ -151,7 +151,7 @@ def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[s
     Raises: as `dissect`.
     """
     experiment = as_carried_out(run.beginning)
-    data = resolved(experiment.data, of=run.beginning)
+    data = resolve_data(experiment.data, of=run.beginning)
     check_classes(run, data)
     parts = data.read()
     roles: tuple[Role, ...] = ("test",) if question == "explain" else ("train", "validation")

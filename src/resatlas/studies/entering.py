@@ -18,7 +18,7 @@ from resatlas.runs.restarting import clear, trained_nothing
 from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run, begin, find
 from resatlas.studies.checks import check_machine, check_weights
-from resatlas.studies.own_images import check_readable, compared, differ_text, listed, look
+from resatlas.studies.own_images import check_readable, compare_images, differ_text, scan_parts, unreadable_images
 from resatlas.training.execution import Execution, device_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ MOST_NAMED = 5
 """Mended images that a note names."""
 
 
-def entered(prepared: "Prepared", watcher: "Watcher") -> Run:
+def open_run(prepared: "Prepared", watcher: "Watcher") -> Run:
     """The run of a prepared training, begun if it was not.
 
     Raises: UsageError for a device or a log that is not here, or where nothing can be compiled; DataError for images
@@ -50,7 +50,7 @@ def entered(prepared: "Prepared", watcher: "Watcher") -> Run:
             run.settle()
             _continue(run, prepared, watcher)
         return run
-    experiment = settled(prepared.experiment, execution, watcher)
+    experiment = with_precision(prepared.experiment, execution, watcher)
     check_machine(experiment, execution)
     check_weights(prepared.plan, experiment.weights)
     looked = _verified(prepared, watcher)
@@ -66,7 +66,7 @@ def entered(prepared: "Prepared", watcher: "Watcher") -> Run:
         note=prepared.data.note,
         departures=list(prepared.notes),
     )
-    record_unreadable(run.folder, listed(looked))
+    record_unreadable(run.folder, unreadable_images(looked))
     for line in prepared.notes:
         note(line)
     return run
@@ -75,12 +75,12 @@ def entered(prepared: "Prepared", watcher: "Watcher") -> Run:
 def _continue(run: Run, prepared: "Prepared", watcher: "Watcher") -> None:
     """Check a run that has trained something, and record what changed since: mended images, another policy.
 
-    Raises: as `entered`.
+    Raises: as `open_run`.
     """
     begun = run.beginning()
     check_machine(begun.experiment, prepared.execution)
     looked = _verified(prepared, watcher, reading=False)
-    found = compared(begun, prepared.parts, looked)
+    found = compare_images(begun, prepared.parts, looked)
     if found.standing == "other":
         raise DataError(
             f"the images of {prepared.data.name} have changed since {run.folder} began: "
@@ -91,7 +91,7 @@ def _continue(run: Run, prepared: "Prepared", watcher: "Watcher") -> None:
     before = as_carried_out(begun).unreadable
     if policy == before and found.standing != "mended":
         return
-    record_unreadable(run.folder, listed(looked))
+    record_unreadable(run.folder, unreadable_images(looked))
     images = [PartImages(part=role, fingerprint=str(each.fingerprint)) for role, each in looked.items()]
     mended = found.standing == "mended"
     amend(
@@ -117,7 +117,7 @@ def _verified(prepared: "Prepared", watcher: "Watcher", *, reading: bool = True)
     """
     policy, execution = prepared.experiment.unreadable, prepared.execution
     verify = execution.verify or ("all" if policy == "skip" else "tested")
-    looked = look(prepared.parts, verify=verify, threads=execution.workers, on_image=watcher.on_image)
+    looked = scan_parts(prepared.parts, verify=verify, threads=execution.workers, on_image=watcher.on_image)
     if reading:
         check_readable(prepared.data, looked, policy)
     if policy == "skip":
@@ -127,7 +127,7 @@ def _verified(prepared: "Prepared", watcher: "Watcher", *, reading: bool = True)
     return looked
 
 
-def settled(experiment: Experiment, execution: Execution, watcher: "Watcher") -> Experiment:
+def with_precision(experiment: Experiment, execution: Execution, watcher: "Watcher") -> Experiment:
     """The experiment as it is begun: with the precision of this machine, where its recipe leaves that open."""
     if experiment.precision:
         return experiment

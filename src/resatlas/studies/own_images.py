@@ -35,7 +35,7 @@ Standing = Literal["own", "mended", "other", "unrecorded"]
 """Images of a run itself; the same but for files that could not be read before; others; of a run that has no record."""
 
 
-def look(
+def scan_parts(
     parts: Parts,
     *,
     roles: Collection[Role] = ROLES,
@@ -76,7 +76,7 @@ def check_readable(data: DataSet, looked: Mapping[Role, Looked], policy: "Policy
     )
 
 
-def listed(looked: Mapping[Role, Looked]) -> Iterator[Unreadable]:
+def unreadable_images(looked: Mapping[Role, Looked]) -> Iterator[Unreadable]:
     """The images that cannot be read, as a run records them."""
     for role, each in looked.items():
         for name, mark in zip(each.part.files, each.marks, strict=True):
@@ -96,7 +96,9 @@ def recorded_failures(folder: Path, parts: Parts) -> Iterator[None]:
         for role, part in parts_in_files(parts).items():
             names = {str(part.path(k)): name for k, name in enumerate(part.files)}
             if error.file in names:
-                mark = dict(zip(part.files, look(parts, roles=(role,))[role].marks, strict=True))[names[error.file]]
+                mark = dict(zip(part.files, scan_parts(parts, roles=(role,))[role].marks, strict=True))[
+                    names[error.file]
+                ]
                 broken = Unreadable(part=role, file=shown(names[error.file]), reason=str(error), mark=mark)
                 with suppress(OSError, ResatlasError):
                     record_unreadable(folder, [broken])
@@ -107,7 +109,7 @@ def recorded_failures(folder: Path, parts: Parts) -> Iterator[None]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ImageComparison:
     """The images of a run against those that are there now: which parts differ and how, and which files were mended."""
 
     standing: Standing
@@ -115,7 +117,7 @@ class Comparison:
     mended: tuple[str, ...] = ()
 
 
-def recorded(run: Beginning) -> dict[Role, Fingerprint] | str:
+def recorded_fingerprints(run: Beginning) -> dict[Role, Fingerprint] | str:
     """The fingerprints of a run's parts, as they are since its last amendment; of an older version one for all parts.
 
     Raises: FolderError, DataError if they do not read as such.
@@ -126,28 +128,30 @@ def recorded(run: Beginning) -> dict[Role, Fingerprint] | str:
     return {role: parsed(text) for role in ROLES if (text := {**dict(run.images), **latest}.get(role))}
 
 
-def compared(
+def compare_images(
     run: Beginning, parts: Parts, looked: Mapping[Role, Looked], *, roles: Collection[Role] = ROLES
-) -> Comparison:
+) -> ImageComparison:
     """The parts of these roles, whose files were looked at, against those of the run."""
     now = {role: each.fingerprint for role, each in looked.items() if role in roles}
-    before = recorded(run)
+    before = recorded_fingerprints(run)
     if isinstance(before, str):
         if not before and now:
-            return Comparison(standing="unrecorded", differences={})
+            return ImageComparison(standing="unrecorded", differences={})
         same = before == fingerprint(parts)
         words = dict.fromkeys(now or ROLES, "other names, sizes or number of images")
-        return Comparison(standing="own" if same else "other", differences={} if same else words)
+        return ImageComparison(standing="own" if same else "other", differences={} if same else words)
     found = differences({role: each for role, each in before.items() if role in roles}, now)
     if not found:
-        return Comparison(standing="own", differences={})
+        return ImageComparison(standing="own", differences={})
     begun = dict(() if isinstance(run.images, str) else run.images)
     marks = {(each.part, each.file): each.mark for each in unreadable(run.folder)}
     mended: list[str] = []
     for role in tuple(found):
         if role in looked and str(_unmended(looked[role], role, marks, mended)) == begun.get(role):
             del found[role]
-    return Comparison(standing="other" if found else "mended", differences=found, mended=() if found else tuple(mended))
+    return ImageComparison(
+        standing="other" if found else "mended", differences=found, mended=() if found else tuple(mended)
+    )
 
 
 def _unmended(looked: Looked, role: Role, marks: Mapping[tuple[str, str], str], mended: list[str]) -> Fingerprint:
@@ -166,12 +170,12 @@ def differ_text(found: Mapping[Role, str]) -> str:
     return "; ".join(f"{role} has {words}" for role, words in found.items())
 
 
-def check_own(run: Beginning, data: DataSet, parts: Parts, *, roles: Collection[Role], purpose: str) -> Comparison:
+def check_own(run: Beginning, data: DataSet, parts: Parts, *, roles: Collection[Role], purpose: str) -> ImageComparison:
     """How the images of these parts stand to those of the run, which are wanted for a purpose.
 
     Raises: DataError if they are others.
     """
-    found = compared(run, parts, look(parts, roles=roles), roles=roles)
+    found = compare_images(run, parts, scan_parts(parts, roles=roles), roles=roles)
     if found.standing == "other":
         raise DataError(
             f"the images of {data.name} are not those of {run.folder}: {differ_text(found.differences)}; {purpose}"
@@ -179,7 +183,7 @@ def check_own(run: Beginning, data: DataSet, parts: Parts, *, roles: Collection[
     return found
 
 
-def resolved(text: str, *, of: Beginning | None = None) -> DataSet:
+def resolve_data(text: str, *, of: Beginning | None = None) -> DataSet:
     """The data set of a DATA text, which is that of a run or of a command.
 
     Raises: as `datasets.resolve`; the error says from which directory a path was followed, where it matters.

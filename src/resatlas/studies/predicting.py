@@ -49,7 +49,7 @@ def predict(run: str | Path, images: Iterable[str | Path], *, top: int = 5) -> l
         raise UsageError(f"--top is a number of classes from 1; {top} is not")
     predictor = _predictor(Path(run))
     with computing(threads_for(predictor.network.plan, images=1)):
-        found = [_predicted(predictor, each, top) for each in listed(map(Path, images))]
+        found = [_predicted(predictor, each, top) for each in image_paths(map(Path, images))]
     if not found:
         raise DataError(f"no image is given: the folders have none that ends in {', '.join(ENDINGS)}")
     if not any(each.classes for each in found):
@@ -59,7 +59,7 @@ def predict(run: str | Path, images: Iterable[str | Path], *, top: int = 5) -> l
     return found
 
 
-def listed(images: Iterable[Path]) -> Iterator[Path]:
+def image_paths(images: Iterable[Path]) -> Iterator[Path]:
     """The images, those of a folder in the order of their bytes."""
     for each in images:
         if is_directory(each):

@@ -45,7 +45,7 @@ A guess from the demo's own times (2026-11, two cores), used for the order of ru
 
 
 @dataclass(frozen=True, kw_only=True)
-class Advance:
+class StudyProgress:
     """How far a study is."""
 
     finished: int
@@ -63,12 +63,12 @@ SAVING = "a norm_group below the batch among the settings, smaller images, a sma
 
 RESUMING = Execution(resume="auto")
 
-OnAdvance = Callable[[Advance], None]
+OnProgress = Callable[[StudyProgress], None]
 Ended = tuple[Prepared, dict[str, Any]]
 
 
 def carry_out_study(
-    study: Study, folder: Path, *, workers: int | None = None, told_after: float = TOLD_AFTER, on_advance: OnAdvance
+    study: Study, folder: Path, *, workers: int | None = None, told_after: float = TOLD_AFTER, on_progress: OnProgress
 ) -> None:
     """Carry out every run of a study below a folder, `workers` at a time, by default one a core.
 
@@ -81,7 +81,8 @@ def carry_out_study(
     check_writable(folder)
     read = cache(read_parts)  # once for all runs
     prepared = [
-        prepare(each, out=folder / name, execution=RESUMING, read=read) for name, each in study.distinct().items()
+        prepare(each, out=folder / name, execution=RESUMING, read=read)
+        for name, each in study.distinct_experiments().items()
     ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +96,9 @@ def carry_out_study(
 
     def advance(results: dict[str, Any] | None = None, note: str = "") -> None:
         share = sum(_work(each) * (1.0 if each in done else _share_done(each)) for each in todo) / work
-        on_advance(Advance(finished=before + len(done), total=len(prepared), share=share, results=results, note=note))
+        on_progress(
+            StudyProgress(finished=before + len(done), total=len(prepared), share=share, results=results, note=note)
+        )
 
     for ended in _in_workers(todo, workers or max(cores() // (given() or 1), 1), told_after):
         if isinstance(ended, str):

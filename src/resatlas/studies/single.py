@@ -23,9 +23,9 @@ from resatlas.runs.record import EpochRow, TimingRow
 from resatlas.runs.seal import SEAL
 from resatlas.runs.store import Run
 from resatlas.studies.checks import check_folder, check_still_own
-from resatlas.studies.counting import counted
+from resatlas.studies.counting import count_departures
 from resatlas.studies.departures import departures
-from resatlas.studies.entering import entered, finish
+from resatlas.studies.entering import finish, open_run
 from resatlas.studies.own_images import recorded_failures
 from resatlas.training.execution import Execution, determinism, device_of
 from resatlas.training.skipping import CAP
@@ -106,7 +106,7 @@ def carry_out(prepared: Prepared, *, watcher: "Watcher") -> dict[str, Any]:
     from resatlas.training.distributed import joined
 
     with joined(rank_timeout=prepared.execution.rank_timeout, on_note=watcher.on_note) as world:
-        run = world.lead(lambda: entered(prepared, watcher))
+        run = world.lead(lambda: open_run(prepared, watcher))
         return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, watcher)
 
 
@@ -236,7 +236,7 @@ def _concluded(
     if held_back:
         results["validation"] = dict(classification(held_back))
     results["test"] = finite(dict(classification(tested)), of="on the test images")
-    results["departures"] = encode(counted(run, images, held_back=held_back, tested=tested))
+    results["departures"] = encode(count_departures(run, images, held_back=held_back, tested=tested))
     names = names_in(images.test)
     write_predictions(run.folder / PREDICTIONS, prediction_rows(tested), prepared.data.classes, names)
     write_json(run.folder / RESULTS, results, within=run.folder)

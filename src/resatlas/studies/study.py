@@ -34,7 +34,7 @@ class Runs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedQuestion:
+class StudyQuestion:
     """A question of a study, and the runs that answer it."""
 
     name: str
@@ -59,7 +59,7 @@ class Study:
 
     schema: int
     name: str
-    questions: tuple[AskedQuestion, ...]
+    questions: tuple[StudyQuestion, ...]
     data: str = "digits"
     recipe: str = "quick"
     epochs: int | None = None
@@ -84,7 +84,7 @@ class Study:
                 f"study {self.name}: seeds lie between 1 and {MOST_RUNS:,}, and so do all runs together"
             )
 
-    def experiments(self, question: AskedQuestion) -> Iterator[tuple[str, Experiment]]:
+    def experiments(self, question: StudyQuestion) -> Iterator[tuple[str, Experiment]]:
         """The experiments of a question with the names of their runs, seed by seed within a list of designs.
 
         A name tells the settings and the epochs of its list, so that lists may differ in nothing else.
@@ -101,13 +101,13 @@ class Study:
                     experiment = Experiment(design=design, data=data, recipe=recipe, seed=seed)
                     yield folder_name("-".join([experiment.run_name, *marks])), experiment
 
-    def questions_inside(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def dissected_runs(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Each question to trained networks with the names of the runs that it is put to, the first one first.
 
         Raises: UnknownName if there is no such question or no run of a design; BlueprintError for more nets than runs.
         """
         nets: dict[str, list[str]] = {}
-        for name, experiment in self.distinct().items():
+        for name, experiment in self.distinct_experiments().items():
             nets.setdefault(experiment.design, []).append(name)
         for asked in self.dissections:
             if asked.question not in QUESTIONS:
@@ -142,7 +142,7 @@ class Study:
             ),
         )
 
-    def distinct(self) -> dict[str, Experiment]:
+    def distinct_experiments(self) -> dict[str, Experiment]:
         """Every experiment once, by the name of its run.
 
         Raises: BlueprintError if two differ under one name.
@@ -163,9 +163,9 @@ def read_study(path: Path) -> Study:
     table = read_toml(path)
     try:
         study = decode(Study, table, where="study")
-        for experiment in study.distinct().values():
+        for experiment in study.distinct_experiments().values():
             _ = experiment.entry
-        tuple(study.questions_inside())
+        tuple(study.dissected_runs())
     except ResatlasError as error:
         raise type(error)(f"{path}: {error}") from None
     return study

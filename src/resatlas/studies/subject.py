@@ -16,7 +16,15 @@ from resatlas.evaluation.protocol import Protocol
 from resatlas.runs.amendments import as_carried_out
 from resatlas.runs.record import RunRecord
 from resatlas.studies.checks import check_classes, check_plan
-from resatlas.studies.own_images import ROLES, Standing, check_own, compared, differ_text, look, resolved
+from resatlas.studies.own_images import (
+    ROLES,
+    Standing,
+    check_own,
+    compare_images,
+    differ_text,
+    resolve_data,
+    scan_parts,
+)
 from resatlas.training.execution import Device, device_of
 from resatlas.training.watch import RANK_TIMEOUT
 from resatlas.values.progress import Progress
@@ -34,7 +42,7 @@ Among = Literal["data", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class EvaluationOptions:
     """How runs are tested.
 
     `protocols` are texts; none means the recipe's first view. `data` is a DATA text, where it is not the run's own.
@@ -57,14 +65,14 @@ class Asked:
     rank_timeout: float = RANK_TIMEOUT
 
 
-AS_TRAINED = Asked()
+DEFAULT_OPTIONS = EvaluationOptions()
 
 LEARNT: tuple[Role, ...] = ("train", "validation")
 """The parts that a training has seen."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Subject:
+class RunUnderTest:
     """A run ready to be tested: its network, the images, and which of its outputs are the data's classes.
 
     `standing` is that of the test images to those of the run, of which `note` says in words what there is to say;
@@ -105,7 +113,7 @@ class Subject:
 Read = Callable[[str], tuple[DataSet, Parts]]
 
 
-def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subject:
+def run_under_test(run: RunRecord, asked: EvaluationOptions, read: Read, world: "World") -> RunUnderTest:
     """A finished run with the images that it is to be tested on.
 
     Raises: UsageError, CheckpointError; DataError also for images that are others than the run's, unless they were
@@ -115,7 +123,7 @@ def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subj
     known = _known(run, asked)
     columns = _columns(run, known)
     data, parts = read(known.name)
-    looked = look(parts, roles=ROLES if asked.data is None else ("test",), threads=asked.workers)
+    looked = scan_parts(parts, roles=ROLES if asked.data is None else ("test",), threads=asked.workers)
     standing, words = _standing(run, asked, data, parts, looked)
     from resatlas.data.batches import pipeline_for
     from resatlas.evaluation.portions import Portion, images_at_once
@@ -142,7 +150,7 @@ def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subj
     size = asked.test_batch or images_at_once(
         run.plan, experiment.recipe, photographs=photographs, processes=world.size
     )
-    return Subject(
+    return RunUnderTest(
         run=run,
         network=network,
         data=data,
@@ -159,15 +167,15 @@ def subject_of(run: RunRecord, asked: Asked, read: Read, world: "World") -> Subj
     )
 
 
-def _known(run: RunRecord, asked: Asked) -> DataSet:
+def _known(run: RunRecord, asked: EvaluationOptions) -> DataSet:
     """The data set that is asked for, or the run's own."""
     if asked.data:
-        return resolved(asked.data)
-    return resolved(run.experiment.data, of=run.beginning)
+        return resolve_data(asked.data)
+    return resolve_data(run.experiment.data, of=run.beginning)
 
 
 def _standing(
-    run: RunRecord, asked: Asked, data: DataSet, parts: Parts, looked: Mapping[Role, Looked]
+    run: RunRecord, asked: EvaluationOptions, data: DataSet, parts: Parts, looked: Mapping[Role, Looked]
 ) -> tuple[Standing, str]:
     """How the test images stand to those of the run, and what there is to say of it.
 
@@ -176,7 +184,7 @@ def _standing(
     own = datasets.resolve(run.experiment.data).name if not datasets.is_folder(run.experiment.data) else None
     if own != (None if datasets.is_folder(data.name) else data.name):
         return "other", f"{data.name} is not the data of {run.folder}"
-    found = compared(run.beginning, parts, looked, roles=("test",))
+    found = compare_images(run.beginning, parts, looked, roles=("test",))
     match found.standing:
         case "own":
             if run.classes != data.classes:
@@ -195,7 +203,7 @@ def _standing(
 
 def _learnt_differ(run: RunRecord, data: DataSet, parts: Parts, looked: Mapping[Role, Looked]) -> str:
     """What there is to say of images that were trained on or held back, where they have changed since; or nothing."""
-    found = compared(run.beginning, parts, looked, roles=[role for role in LEARNT if role in looked])
+    found = compare_images(run.beginning, parts, looked, roles=[role for role in LEARNT if role in looked])
     if found.standing != "other":
         return ""
     return f"the test images are those of {run.folder}, but {data.name} has changed: {differ_text(found.differences)}"
@@ -237,7 +245,9 @@ def _columns(run: RunRecord, data: DataSet) -> tuple[int, ...]:
     return tuple(places[name] for name in data.classes)
 
 
-def _reestimate(run: RunRecord, network: "Network", own: tuple[DataSet, Parts], asked: Asked, world: "World") -> None:
+def _reestimate(
+    run: RunRecord, network: "Network", own: tuple[DataSet, Parts], asked: EvaluationOptions, world: "World"
+) -> None:
     """Give the network statistics averaged over its training images, each shown once as in one more epoch."""
     from resatlas.data.batches import batches, source
     from resatlas.evaluation.norm_statistics import averaged_statistics, batch_of, set_statistics

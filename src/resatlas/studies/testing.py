@@ -18,8 +18,8 @@ from resatlas.runs.experiment import distinct_name, folder_name, short_digest
 from resatlas.runs.names import PREDICTIONS
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
-from resatlas.studies.own_images import Standing, resolved
-from resatlas.studies.subject import AS_TRAINED, Asked, Subject, subject_of
+from resatlas.studies.own_images import Standing, resolve_data
+from resatlas.studies.subject import DEFAULT_OPTIONS, EvaluationOptions, RunUnderTest, run_under_test
 from resatlas.training.threads import PASS, computing, threads_of
 from resatlas.values.progress import Progress, silent
 
@@ -41,7 +41,7 @@ MOST_LETTERS = 80
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
+class Evaluation:
     """One evaluation: of which runs, on what and how, its values by name, its classes, and its file of predictions.
 
     `standing` is that of the images to those of the run; `same` says whether the test that the training ended with
@@ -63,7 +63,9 @@ class Tested:
     note: str = ""
 
 
-def evaluate(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Progress = silent) -> list[Tested]:
+def evaluate(
+    runs: Sequence[str | Path], asked: EvaluationOptions = DEFAULT_OPTIONS, progress: Progress = silent
+) -> list[Evaluation]:
     """Each run under each protocol, one after another, and a file of predictions for each.
 
     Raises: FolderError if there is no run or it is not finished; UsageError, DataError, CheckpointError,
@@ -78,7 +80,9 @@ def evaluate(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Pr
         ]
 
 
-def ensemble(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Progress = silent) -> list[Tested]:
+def ensemble(
+    runs: Sequence[str | Path], asked: EvaluationOptions = DEFAULT_OPTIONS, progress: Progress = silent
+) -> list[Evaluation]:
     """The mean softmax of all runs under each protocol, by default under the first one's own.
 
     Raises: as `evaluate`; UsageError for a single run; DataError if the runs were not tested on the same images.
@@ -102,7 +106,7 @@ def ensemble(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Pr
 Wanted = tuple[RunRecord, tuple[Protocol, ...]]
 
 
-def _wanted(folders: Sequence[str | Path], asked: Asked) -> list[Wanted]:
+def _wanted(folders: Sequence[str | Path], asked: EvaluationOptions) -> list[Wanted]:
     """The runs and the protocols of each, checked before any image is read.
 
     Raises: FolderError, also where --out cannot be written; UsageError.
@@ -115,7 +119,7 @@ def _wanted(folders: Sequence[str | Path], asked: Asked) -> list[Wanted]:
     return [(run, protocols.resolve(asked.protocols, run.experiment.recipe)) for run in runs]
 
 
-def _world(asked: Asked) -> "AbstractContextManager[World]":
+def _world(asked: EvaluationOptions) -> "AbstractContextManager[World]":
     from resatlas.training.distributed import joined
 
     return joined(rank_timeout=asked.rank_timeout)
@@ -126,22 +130,24 @@ def _threads(wanted: Sequence[Wanted]) -> int:
     return max(threads_of(run.folder, run.plan, images=PASS) for run, _ in wanted)
 
 
-def _subjects(wanted: Sequence[Wanted], asked: Asked, world: "World") -> Iterator[tuple[Subject, tuple[Protocol, ...]]]:
+def _subjects(
+    wanted: Sequence[Wanted], asked: EvaluationOptions, world: "World"
+) -> Iterator[tuple[RunUnderTest, tuple[Protocol, ...]]]:
     """The runs ready to be tested, and the protocols of each, which their images can be seen under."""
     read = cache(_read)
     for run, each in wanted:
-        subject = subject_of(run, asked, read, world)
+        subject = run_under_test(run, asked, read, world)
         for protocol in each:
             protocols.check(protocol, subject.data, subject.test)
         yield subject, each
 
 
 def _read(text: str) -> tuple[DataSet, Parts]:
-    data = resolved(text)
+    data = resolve_data(text)
     return data, data.read()
 
 
-def _check_alike(subjects: Sequence[Subject]) -> None:
+def _check_alike(subjects: Sequence[RunUnderTest]) -> None:
     """Refuse runs that were not tested on the same images.
 
     Raises: DataError
@@ -155,12 +161,14 @@ def _check_alike(subjects: Sequence[Subject]) -> None:
             )
 
 
-def _images(subject: Subject) -> str:
+def _images(subject: RunUnderTest) -> str:
     """What tells the test images of two subjects apart: the fingerprint of files, else the name without its knobs."""
     return subject.identity or datasets.separated(subject.data.name)[0]
 
 
-def _told(given: "Predictions", subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> Tested:
+def _told(
+    given: "Predictions", subjects: Sequence[RunUnderTest], protocol: Protocol, asked: EvaluationOptions
+) -> Evaluation:
     """The measures of answers, and their file written.
 
     Raises: NonFiniteError if a measure is no number.
@@ -198,7 +206,7 @@ def _told(given: "Predictions", subjects: Sequence[Subject], protocol: Protocol,
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             notes.append(f"no file is written: {file.parent} cannot be written ({reason}); --out gives another folder")
             filing = "not written"
-    return Tested(
+    return Evaluation(
         runs=tuple(str(each.run.folder) for each in subjects),
         data=first.data.name,
         protocol=protocol,
@@ -215,7 +223,9 @@ def _told(given: "Predictions", subjects: Sequence[Subject], protocol: Protocol,
     )
 
 
-def _same(values: Mapping[str, float], subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> Same:
+def _same(
+    values: Mapping[str, float], subjects: Sequence[RunUnderTest], protocol: Protocol, asked: EvaluationOptions
+) -> Same:
     """Whether a test that was the run's own found what its results say, up to rounding."""
     first = subjects[0]
     own = first.standing in ("own", "unrecorded") and first.classes == first.run.classes
@@ -227,7 +237,7 @@ def _same(values: Mapping[str, float], subjects: Sequence[Subject], protocol: Pr
     return "yes" if equal and isclose(values["loss"], before.loss, rel_tol=ROUNDING) else "no"
 
 
-def _file_name(subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> str:
+def _file_name(subjects: Sequence[RunUnderTest], protocol: Protocol, asked: EvaluationOptions) -> str:
     """The name of a file of predictions by what is tested; predictions.csv is the training's own, and no other's."""
     first = subjects[0]
     words = []

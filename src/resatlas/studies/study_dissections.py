@@ -16,13 +16,13 @@ from resatlas.studies.dissection import dissect
 from resatlas.studies.study import Study
 
 
-def ask(study: Study, folder: Path, *, on_question: Callable[[str], None]) -> tuple[str, ...]:
+def dissect_study(study: Study, folder: Path, *, on_question: Callable[[str], None]) -> tuple[str, ...]:
     """Put every question of a study whose answer is not there yet; what could not be answered, in words.
 
     A question to a run that has no results is passed over: its page names that run.
     """
     read = cache(read_run)
-    asked = [(question, [Run(folder / name) for name in names]) for question, names in study.questions_inside()]
+    asked = [(question, [Run(folder / name) for name in names]) for question, names in study.dissected_runs()]
     finished = [
         (question, [read(run.folder) for run in runs]) for question, runs in asked if all(run.finished for run in runs)
     ]

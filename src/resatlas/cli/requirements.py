@@ -1,6 +1,6 @@
 """Which options of a verb go together: one table a verb, OPTIONS in its module, with a row for each of its options.
 
-The parser refuses an option where it would have no meaning. `test_together.py` requires a row for every option.
+The parser refuses an option where it would have no meaning. `test_requirements.py` requires a row for every option.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from resatlas.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class With:
+class Requirement:
     """What gives an option its meaning, and how the command reads where that is missing."""
 
     what: str
@@ -19,14 +19,14 @@ class With:
     otherwise: str
 
 
-ALWAYS = With(what="any other", holds=lambda _: True, otherwise="")
+ALWAYS = Requirement(what="any other", holds=lambda _: True, otherwise="")
 
-A_DESIGN = With(what="a DESIGN", holds=lambda options: options.design is not None, otherwise="without a DESIGN")
+A_DESIGN = Requirement(what="a DESIGN", holds=lambda options: options.design is not None, otherwise="without a DESIGN")
 
-Together = Mapping[str, With]
+Requirements = Mapping[str, Requirement]
 
 
-def check_together(table: Together, options: argparse.Namespace, words: Sequence[str], *, prog: str) -> None:
+def check_requirements(table: Requirements, options: argparse.Namespace, words: Sequence[str], *, prog: str) -> None:
     """Refuse an option that was given without what it goes with.
 
     Raises: UsageError

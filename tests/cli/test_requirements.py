@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resatlas.cli.main import VERBS, main, parser_of, verb_of
-from resatlas.cli.together import ALWAYS
+from resatlas.cli.requirements import ALWAYS
 from resatlas.recipes.catalog import NAMED
 
 USUAL = {"--help", "--json", "--quiet"}

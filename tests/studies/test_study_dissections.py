@@ -12,9 +12,9 @@ from resatlas.arch.plan import to_json as plan_to_json
 from resatlas.designs.catalog import plan
 from resatlas.errors import BlueprintError, CheckpointError, UnknownName
 from resatlas.runs.files import read_json, write_json
-from resatlas.studies import asking
-from resatlas.studies.asking import ask
-from resatlas.studies.study import AskedQuestion, Dissection, Runs, Study
+from resatlas.studies import study_dissections
+from resatlas.studies.study import Dissection, Runs, Study, StudyQuestion
+from resatlas.studies.study_dissections import dissect_study
 from tests.comparing.folders import Subject, edited, write_run
 
 DESIGNS = ("resnet:depth=8,base=2", "plain:depth=8,base=2")
@@ -22,13 +22,13 @@ DESIGNS = ("resnet:depth=8,base=2", "plain:depth=8,base=2")
 
 def study(*dissections: Dissection) -> Study:
     """Two designs of two seeds, and what is asked of them."""
-    questions = (AskedQuestion(name="which", title="Which?", runs=(Runs(designs=DESIGNS, seeds=2),)),)
+    questions = (StudyQuestion(name="which", title="Which?", runs=(Runs(designs=DESIGNS, seeds=2),)),)
     return Study(schema=1, name="tiny", questions=questions, dissections=dissections)
 
 
 def trained(folder: Path, whole: Study) -> Path:
     """The folder of a study whose runs are all finished."""
-    for name, experiment in whole.distinct().items():
+    for name, experiment in whole.distinct_experiments().items():
         subject = Subject(family=experiment.design.partition(":")[0], depth=8, knobs="base=2")
         write_run(folder / name, subject, seed=experiment.seed, wrong=[True, False])
         file = folder / name / "experiment.json"
@@ -47,13 +47,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...]]
         found = Answer(question=question, title="", runs=names, images="")
         write_json(run / FOLDER / f"{question}.json", to_json(found))
 
-    monkeypatch.setattr(asking, "dissect", answer)
+    monkeypatch.setattr(study_dissections, "dissect", answer)
     return asked
 
 
 def names(whole: Study) -> Mapping[tuple[str, int], str]:
     """The runs by design and seed."""
-    return {(experiment.design, experiment.seed): name for name, experiment in whole.distinct().items()}
+    return {(experiment.design, experiment.seed): name for name, experiment in whole.distinct_experiments().items()}
 
 
 def test_first_nets_are_asked_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_first_nets_are_asked_and_once(tmp_path: Path, monkeypatch: pytest.Monke
     asked, said = counted(monkeypatch), list[str]()
     of = names(whole)
     resnet, second, plain = of[DESIGNS[0], 0], of[DESIGNS[0], 1], of[DESIGNS[1], 0]
-    assert ask(whole, tmp_path, on_question=said.append) == ()
+    assert dissect_study(whole, tmp_path, on_question=said.append) == ()
     assert asked == [
         ("paths", (resnet,)),
         ("paths", (plain,)),
@@ -75,7 +75,7 @@ def test_first_nets_are_asked_and_once(tmp_path: Path, monkeypatch: pytest.Monke
         ("flow", (resnet, plain)),
     ]
     assert said[2:] == [f"lesion of {DESIGNS[0]} (3 of 4)", f"flow of {DESIGNS[0]}, {DESIGNS[1]} (4 of 4)"]
-    assert ask(whole, tmp_path, on_question=said.append) == ()
+    assert dissect_study(whole, tmp_path, on_question=said.append) == ()
     assert len(asked) == len(said) == 4
 
 
@@ -85,7 +85,7 @@ def test_an_answer_of_other_nets_is_no_answer(tmp_path: Path, monkeypatch: pytes
     whole = study(Dissection(question="paths", designs=DESIGNS[:1]))
     trained(tmp_path, whole)
     asked = counted(monkeypatch)
-    ask(whole, tmp_path, on_question=lambda _: None)
+    dissect_study(whole, tmp_path, on_question=lambda _: None)
     run = tmp_path / names(whole)[DESIGNS[0], 0]
     file = run / FOLDER / "paths.json"
     if change == "damaged":
@@ -95,7 +95,7 @@ def test_an_answer_of_other_nets_is_no_answer(tmp_path: Path, monkeypatch: pytes
     else:
         later = file.stat().st_mtime + 10
         os.utime(run / "results.json", (later, later))
-    ask(whole, tmp_path, on_question=lambda _: None)
+    dissect_study(whole, tmp_path, on_question=lambda _: None)
     assert len(asked) == 2
 
 
@@ -105,7 +105,7 @@ def test_a_run_without_results_is_not_asked(tmp_path: Path, monkeypatch: pytest.
     trained(tmp_path, whole)
     asked = counted(monkeypatch)
     (tmp_path / names(whole)[DESIGNS[0], 0] / "results.json").unlink()
-    assert ask(whole, tmp_path, on_question=lambda _: None) == ()
+    assert dissect_study(whole, tmp_path, on_question=lambda _: None) == ()
     assert asked == [("paths", (names(whole)[DESIGNS[1], 0],))]
 
 
@@ -117,8 +117,8 @@ def test_what_cannot_be_answered_keeps_nothing_else_back(tmp_path: Path, monkeyp
     def fail(_run: Path, question: str, **_: object) -> None:
         raise CheckpointError(f"no weights for {question}")
 
-    monkeypatch.setattr(asking, "dissect", fail)
-    failed = ask(whole, tmp_path, on_question=lambda _: None)
+    monkeypatch.setattr(study_dissections, "dissect", fail)
+    failed = dissect_study(whole, tmp_path, on_question=lambda _: None)
     assert failed == tuple(
         f"paths of {names(whole)[design, 0]} is not answered: no weights for paths" for design in DESIGNS
     )
@@ -129,7 +129,7 @@ def test_a_real_question_is_answered(tmp_path: Path) -> None:
     whole = study(Dissection(question="capacity", designs=DESIGNS[:1]))
     trained(tmp_path, whole)
     run = tmp_path / names(whole)[DESIGNS[0], 0]
-    assert ask(whole, tmp_path, on_question=lambda _: None) == ()
+    assert dissect_study(whole, tmp_path, on_question=lambda _: None) == ()
     assert read_json(run / FOLDER / "capacity.json")["runs"] == [run.name]
 
 
@@ -147,5 +147,5 @@ def test_a_real_question_is_answered(tmp_path: Path) -> None:
 def test_wrong_questions_are_refused_in_words(wrong: Dissection, error: type[Exception], sentence: str) -> None:
     """Before anything is trained."""
     with pytest.raises(error, match=r".") as caught:
-        tuple(study(wrong).questions_inside())
+        tuple(study(wrong).dissected_runs())
     assert sentence in str(caught.value)
