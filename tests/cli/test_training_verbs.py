@@ -257,7 +257,7 @@ def test_several_evaluations_are_a_list_and_a_table(say: Say, finished: Run, tmp
     head, *lines = say("evaluate", "one", "two")[0].splitlines()
     assert re.split("  +", head) == ["run", "protocol", "loss", "error percent", "images", "calibration error percent"]
     assert [line.split()[:2] for line in lines[:2]] == [["one", "centre"], ["two", "centre"]]
-    assert lines[2] == "one, centre: the same as in results.json; one/predictions.csv is kept"
+    assert lines[2] == "one, centre: same as results.json; one/predictions.csv is kept"
     both = json.loads(say("evaluate", "one", "two", "--ensemble", "--json")[0])
     assert both["error_percent"] == finished.record().written["test"]["error_percent"]
     assert both["predictions"].startswith("one/predictions-ensemble-2-")

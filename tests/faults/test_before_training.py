@@ -373,18 +373,18 @@ def test_a_training_ends_well_with_little_memory_for_its_test(tmp_path: Path, mo
 def test_a_dissection_is_halved_where_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says so in its answer."""
     run = carried_out(tmp_path / "run")
-    real = dissection._asked
+    real = dissection._answer
 
     def asked(question: str, subjects: Any, *rest: Any, **more: Any) -> Answer:  # noqa: ANN401 - as the real one
         if subjects[0].at_once > 8:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
         return real(question, subjects, *rest, **more)
 
-    monkeypatch.setattr(dissection, "_asked", asked)
+    monkeypatch.setattr(dissection, "_answer", asked)
     answer = dissect(run.folder, "lesion", test_batch=32)
     assert [note for note in answer.notes if "too little memory" in note] == [
-        "There was too little memory for 32 images at once; 16 were shown at once.",
-        "There was too little memory for 16 images at once; 8 were shown at once.",
+        "Out of memory with a batch of 32 images; repeated with 16.",
+        "Out of memory with a batch of 16 images; repeated with 8.",
     ]
 
 
@@ -420,10 +420,10 @@ def test_figures_are_given_where_nothing_can_be_written(closed: Path, capsys: py
     assert main(("evaluate", str(closed), "--norm-statistics", "reestimated", "--json")) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["predictions"] is None
-    assert "no file is written: run cannot be written (read-only file system); --out gives another" in found["note"]
+    assert "no file written: run cannot be written (read-only file system); choose a folder with" in found["note"]
     assert main(("dissect", str(closed), "explain")) == 0
     told = capsys.readouterr().out
-    assert "No file is written: run cannot be written; --out gives another folder." in told
+    assert "No file written: run cannot be written; choose a folder with --out." in told
     assert not (closed / "dissections").exists()
     assert main(("evaluate", str(closed), "--norm-statistics", "reestimated", "--out", "elsewhere", "--quiet")) == 0
     assert main(("dissect", str(closed), "explain", "--out", "elsewhere", "--quiet")) == 0

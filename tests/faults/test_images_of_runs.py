@@ -151,7 +151,7 @@ def test_the_run_s_own_test_is_checked_and_not_written_again(here: Path, say: Sa
     found = results_of(say, "evaluate", "run")
     assert (found["test_images"], found["same_as_results"]) == ("own", True)
     assert found["predictions"] == "run/predictions.csv"
-    assert "the same as in results.json" in say("evaluate", "run")[1]
+    assert "same as results.json" in say("evaluate", "run")[1]
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in (here / "run").glob("*.*")} == before
 
 

@@ -170,7 +170,7 @@ def test_a_stopped_study_is_gone_on_with(
     stop(study)
     ended = study.ended()
     assert (ended.code, ended.out) == (75, "")
-    assert ended.line == f"Stopped: by {name}, every run saved; the same command goes on"
+    assert ended.line == f"Stopped: by {name}, every run saved; rerun the command to continue"
     assert not any(run.finished for run in runs(study.out))
     saved = [run for run in runs(study.out) if list(run.checkpoints.glob("step-*"))]
     assert len(saved) == 2
@@ -226,7 +226,7 @@ def test_a_killed_worker_ends_the_study_in_words(undisturbed: dict[str, Run], tm
     os.kill(study.workers[0], signal.SIGKILL)
     ended = study.ended()
     assert (ended.code, ended.out) == (1, "")
-    assert ended.line == "ResatlasError: a worker was killed; the same command goes on"
+    assert ended.line == "ResatlasError: a worker was killed; rerun the command to continue"
     assert processes.run(tmp_path, *STUDY, first=tiny.forking).code == 0
     assert_all_as(undisturbed, study.out)
 
@@ -242,7 +242,7 @@ def test_a_killed_idle_worker_ends_the_study_in_words(tmp_path: Path) -> None:
     [idle] = (pid for pid in study.workers if pid != working)
     os.kill(idle, signal.SIGKILL)
     ended = study.ended()
-    assert (ended.code, ended.line) == (1, "ResatlasError: a worker was killed; the same command goes on")
+    assert (ended.code, ended.line) == (1, "ResatlasError: a worker was killed; rerun the command to continue")
 
 
 def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_worker_that_does_not_advance_is_told_of_again_and_again(monkeypatch: 
         told.clear()
         while now < until:
             now += 1
-            told.extend(filter(None, [slot.silence(60)]))
+            told.extend(filter(None, [slot.warning(60)]))
         return told
 
     assert looked(until=100) == []

@@ -144,7 +144,7 @@ def test_an_ensemble_answers_to_the_same_images(runs: tuple[Run, Run], photograp
     """Of a single run and of runs on other data there is none."""
     with pytest.raises(UsageError, match="two runs or more"):
         ensemble([runs[0].folder])
-    with pytest.raises(DataError, match="answer to the same images"):
+    with pytest.raises(DataError, match="needs runs with the same test images"):
         ensemble([runs[0].folder, photographic.folder], EvaluationOptions(protocols=("centre",)))
 
 
@@ -226,7 +226,7 @@ def test_classes_that_a_net_has_not_learnt_are_refused(runs: tuple[Run, Run], mo
     """In words with the first of them; and images of another shape as well."""
     whole = datasets.resolve(EXPERIMENT.data)
     monkeypatch.setitem(datasets.NAMED, "strange", lambda: replace(whole, name="strange", classes=("0", "cat", "dog")))
-    with pytest.raises(DataError, match=r'has not learnt "0" and 2 others of strange'):
+    with pytest.raises(DataError, match=r'was not trained on the class "0" and 2 others of strange'):
         evaluate([runs[0].folder], EvaluationOptions(data="strange"))
     large = replace(whole, name="large", image=Shape(1, 16, 16))
     monkeypatch.setitem(datasets.NAMED, "large", lambda: large)
@@ -264,7 +264,7 @@ def test_a_file_that_tells_of_the_results_is_not_replaced_by_another(runs: tuple
     write_seal(tmp_path / "run", checkpoint=last.name, manifest=last / "MANIFEST.json")
     before = (tmp_path / "run" / "predictions.csv").read_bytes()
     [found] = evaluate([tmp_path / "run"])
-    assert "results.json has another error" in found.note
+    assert "differs from results.json in its error" in found.note
     assert (found.same, found.file.name, found.filing) == ("no", "predictions-centre.csv", "written")
     assert found.file.read_bytes() == before
     assert (tmp_path / "run" / "predictions.csv").read_bytes() == before
