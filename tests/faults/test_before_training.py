@@ -382,7 +382,7 @@ def test_a_dissection_is_halved_where_memory_runs_out(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(dissection, "_answer", asked)
     answer = dissect(run.folder, "lesion", test_batch=32)
-    assert [note for note in answer.notes if "too little memory" in note] == [
+    assert [note for note in answer.notes if "Out of memory" in note] == [
         "Out of memory with a batch of 32 images; repeated with 16.",
         "Out of memory with a batch of 16 images; repeated with 8.",
     ]

@@ -56,9 +56,7 @@ def test_a_data_set_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_files_are_not_opened(tmp_path: Path, data: str) -> None:
     """The sentence names no folder."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True], data=data)
-    assert (
-        pictures()(run.record(), ["1"]) == "No picture is shown: these images are files, and none is opened for a page."
-    )
+    assert pictures()(run.record(), ["1"]) == "No picture is shown: a page does not read image files."
 
 
 @pytest.mark.parametrize("why", ["gone", "other classes", "other images", "unknown knob"])
@@ -81,7 +79,7 @@ def test_images_that_are_not_those_of_the_test_are_not_shown(
     }
     edited(run.folder / "experiment.json", **changes[why])
     found = pictures()(run.record(), ["1"])
-    assert found == "No picture is shown: digits is not on this machine, or is no longer what the runs were tested on."
+    assert found == "No picture is shown: digits is not on this machine, or has changed since the runs were tested."
 
 
 def test_images_of_two_channels_have_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,4 +91,4 @@ def test_images_of_two_channels_have_no_picture(tmp_path: Path, monkeypatch: pyt
         return replace(parts, test=replace(parts.test, images=parts.test.images.repeat(2, axis=1)))  # type: ignore[union-attr, call-arg]
 
     monkeypatch.setattr(module, "read_parts", doubled)
-    assert "no grey or coloured images" in str(pictures()(run.record(), ["1"]))
+    assert "neither greyscale nor RGB images" in str(pictures()(run.record(), ["1"]))

@@ -63,7 +63,7 @@ def test_the_likeliest_classes_come_first(run: Run, root: Path) -> None:
     assert len(two.classes) == 2
     assert one.classes[0] == two.classes[0]
     assert two.classes[0][1] >= two.classes[1][1]
-    with pytest.raises(UsageError, match="a number of classes from 1"):
+    with pytest.raises(UsageError, match="--top must be at least 1; got 0"):
         predict(run.folder, [root / "val"], top=0)
 
 
@@ -78,7 +78,7 @@ def test_unreadable_images_keep_no_other_from_its_answer(run: Run, tmp_path: Pat
     with pytest.raises(DataError, match=r"bad.png cannot be read as an image.*; nor can 1 other"):
         predict(run.folder, [tmp_path / "bad.png", tmp_path / "missing.png"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no image is given"):
+    with pytest.raises(DataError, match="no images: the folders have no file that ends in"):
         predict(run.folder, [tmp_path / "empty"])
 
 

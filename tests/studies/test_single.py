@@ -67,7 +67,7 @@ def test_a_run_that_another_process_has_begun_anew_is_left_to_it(
         return 1
 
     monkeypatch.setattr(single, "threads_of", meanwhile)
-    with pytest.raises(FolderError, match="was begun or finished by another process meanwhile; rerun the command"):
+    with pytest.raises(FolderError, match=r"another process has started or finished .* meanwhile; rerun the command"):
         carried_out(tmp_path / "run")
     run = Run(tmp_path / "run")
     assert run.beginning().experiment.seed == 1
@@ -360,10 +360,10 @@ def test_a_folder_s_own_validation_comes_before_the_recipe_s(photographs: tuple[
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (("cat", "wolf"), 'class 1 of .* is "wolf", but .* learnt "dog"'),
-        (("ant", "cat", "dog"), 'class 0 of .* is "ant", but .* learnt "cat"'),
-        (("cat",), 'class 1 of .* is "missing", but .* learnt "dog"'),
-        (("cat", "dog", "wolf"), 'class 2 of .* is "wolf", but .* learnt "no such class"'),
+        (("cat", "wolf"), 'class 1 of .* is "wolf", but .* was trained with "dog"'),
+        (("ant", "cat", "dog"), 'class 0 of .* is "ant", but .* was trained with "cat"'),
+        (("cat",), 'class 1 of .* is missing, but .* was trained with "dog"'),
+        (("cat", "dog", "wolf"), 'class 2 of .* is "wolf", but .* was trained with fewer classes'),
     ],
 )
 def test_other_classes_than_those_learnt_are_refused(
