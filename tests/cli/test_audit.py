@@ -117,7 +117,7 @@ def test_what_is_more_than_known_mistakes_is_told_so(file: Path, capfd: pytest.C
     """What is known is told, and that there is more."""
     assert audited(file, "strange") == 1
     assert capfd.readouterr().out.endswith(
-        "these bring resnet:depth=8,base=4 nearer to it, but something that is not known here differs too:\n"
+        "with these mistakes resnet:depth=8,base=4 comes closer to it, but an unknown difference remains:\n"
         "  - eps 0.001 in place of 1e-05: stem.norm\n"
     )
 
@@ -126,7 +126,7 @@ def test_what_is_more_than_known_mistakes_is_told_so(file: Path, capfd: pytest.C
 def test_seconds_are_a_whole_number(file: Path, seconds: str, capfd: pytest.CaptureFixture[str]) -> None:
     """None at all is refused, and nothing is executed."""
     assert audited(file, "right", "--timeout", seconds) == 2
-    assert f'"{seconds}" is not a whole number of seconds, 1 or more' in capfd.readouterr().err
+    assert f'expected a whole number of seconds, 1 or more; got "{seconds}"' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_seconds_are_a_whole_number(file: Path, seconds: str, capfd: pytest.Capt
         ("number", "number() gives a int; a torch.nn.Module is expected"),
         ("broken", "broken() fails: KeyError: 'no such thing'"),
         ("rigt", 'no class or function "rigt"; did you mean "right"'),
-        ("deadly", "ended itself with exit code 3 before there was a verdict"),
-        ("killed", "was ended by SIGKILL before there was a verdict"),
+        ("deadly", "exited with code 3 before it had a verdict"),
+        ("killed", "was killed by SIGKILL before it had a verdict"),
         ("interrupted", "interrupted() fails: KeyboardInterrupt; "),
         ("leaving", "leaving() fails: SystemExit: 0; "),
         ("Leaving", "theirs.py: Leaving ends the program while it runs: SystemExit: bye"),
@@ -178,8 +178,8 @@ def test_files_that_fail_are_told(tmp_path: Path, source: str, words: str, capfd
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("net.py", 'a module is written FILE.py:CLASS; "net.py" is not'),
-        ("net.txt:Net", 'a module is written FILE.py:CLASS; "net.txt:Net" is not'),
+        ("net.py", 'expected FILE.py:CLASS; got "net.py"'),
+        ("net.txt:Net", 'expected FILE.py:CLASS; got "net.txt:Net"'),
         ("nowhere.py:Net", 'there is no file "nowhere.py"'),
     ],
 )

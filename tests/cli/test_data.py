@@ -62,7 +62,7 @@ def test_a_data_set_is_fetched_once(say: Say, data: Path, monkeypatch: pytest.Mo
     assert err.startswith("cifar-10-binary.tar.gz bytes ")
     assert err.endswith("seconds_left 0\n")
     out, err = say("data", "fetch", "cifar-10")
-    assert (out, err) == (f"cifar-10: everything is there; it is in {data}/cifar-10/cifar-10-batches-bin\n", "")
+    assert (out, err) == (f"cifar-10: nothing to fetch; it is in {data}/cifar-10/cifar-10-batches-bin\n", "")
 
 
 @pytest.mark.usefixtures("server")
@@ -96,7 +96,7 @@ def test_without_a_network_one_line_says_which_file_to_put_where(say: Say, serve
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("digits:size=16", "scikit-learn brings them"), ("synthetic", "they are made on the spot")],
+    [("digits:size=16", "they are part of scikit-learn"), ("synthetic", "they are generated")],
 )
 def test_sets_that_are_there_anyhow_say_so(say: Say, text: str, words: str) -> None:
     """One line, exit code 0."""

@@ -66,7 +66,7 @@ def test_list_as_text(run: Run) -> None:
         "wrn-22-8       wide-resnet  17,158,106  2,454,115,328",
         "wrn-22-10      wide-resnet  26,797,914  3,827,751,168",
         "wrn-22-2-B313  wide-resnet   1,145,498    167,167,232",
-        "3 designs; any other member of a family resolves too, as in wrn-28-3",
+        "3 designs; other members of a family work too, as in wrn-28-3",
     ]
 
 

@@ -25,33 +25,33 @@ def test_every_option_has_its_row(verb: str) -> None:
 
 
 REFUSED = (
-    ("describe --recipe quick --draw x.svg", "describe without a DESIGN does not take --draw; it goes with a DESIGN"),
-    ("describe --recipe quick --classes 5", "describe without a DESIGN does not take --classes; it goes with a DESIGN"),
-    ("describe --recipe quick --image=3,8,8", "describe without a DESIGN does not take --image; it goes with a DESIGN"),
-    ("describe --conventions", "describe without a DESIGN does not take --conventions; it goes with a DESIGN"),
+    ("describe --recipe quick --draw x.svg", "describe without a DESIGN does not take --draw; it requires a DESIGN"),
+    ("describe --recipe quick --classes 5", "describe without a DESIGN does not take --classes; it requires a DESIGN"),
+    ("describe --recipe quick --image=3,8,8", "describe without a DESIGN does not take --image; it requires a DESIGN"),
+    ("describe --conventions", "describe without a DESIGN does not take --conventions; it requires a DESIGN"),
     (
         "train resnet-20 --weights raw",
-        "train without --init-from does not take --weights; it goes with --init-from FILE",
+        "train without --init-from does not take --weights; it requires --init-from FILE",
     ),
     (
         "train resnet-20 --rank-timeout 5",
-        "train in one process does not take --rank-timeout; it goes with --processes N, or torchrun",
+        "train in one process does not take --rank-timeout; it requires --processes N, or torchrun",
     ),
     (
         "evaluate run --rank-timeout 5",
-        "evaluate in one process does not take --rank-timeout; it goes with --processes N, or torchrun",
+        "evaluate in one process does not take --rank-timeout; it requires --processes N, or torchrun",
     ),
-    ("evaluate run --ensemble", "evaluate with a single RUN does not take --ensemble; it goes with two RUNs or more"),
-    ("evaluate run other --among run", "evaluate without --data does not take --among; it goes with --data"),
-    ("evaluate run other --among data", "evaluate without --data does not take --among; it goes with --data"),
+    ("evaluate run --ensemble", "evaluate with a single RUN does not take --ensemble; it requires two RUNs or more"),
+    ("evaluate run other --among run", "evaluate without --data does not take --among; it requires --data"),
+    ("evaluate run other --among data", "evaluate without --data does not take --among; it requires --data"),
     (
         "compare runs --format csv --json",
-        "compare with --json does not take --format; it goes with text, without --json",
+        "compare with --json does not take --format; it requires text, without --json",
     ),
     (
         "train resnet-20 --seeds 2 --resume runs/x/checkpoints/step-00000001",
-        "train with --seeds and the path of a checkpoint does not take --resume; it goes with a single run "
-        "(--resume auto goes with several)",
+        "train with --seeds and the path of a checkpoint does not take --resume; it requires a single run "
+        "(several take --resume auto)",
     ),
 )
 
@@ -113,8 +113,8 @@ def test_the_two_shorthands_are_settings(recipe: str, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--lr 0.1 --set schedule.peak=0.1", "RecipeError: --lr is --set schedule.peak=…; give one of the two"),
-        ("--batch 8 --set batch=8", "RecipeError: --batch is --set batch=…; give one of the two"),
+        ("--lr 0.1 --set schedule.peak=0.1", "RecipeError: --lr is --set schedule.peak=…; use only one of the two"),
+        ("--batch 8 --set batch=8", "RecipeError: --batch is --set batch=…; use only one of the two"),
         ("--lr fast", 'RecipeError: schedule.peak needs a number; got "fast"'),
         ("--batch 2.5", 'RecipeError: batch needs a whole number; got "2.5"'),
         ("--momentum 0.9", "it is a field of the recipe: --set optimizer.momentum=…"),

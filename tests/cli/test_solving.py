@@ -63,7 +63,7 @@ def test_the_text_tells_what_was_searched(capsys: Captured) -> None:
         "name        family  parameters  multiply-adds  off by",
         "resnet-110  resnet   1,727,962    252,887,680   1.64%",
         "resnet-104  resnet   1,630,746    238,731,904   4.07%",
-        "2 designs with 1,700,000 parameters within 5%, nearest first; looked at 200 combinations for cifar: "
+        "2 designs with 1,700,000 parameters within 5%, nearest first; searched 200 combinations for cifar: "
         "depth 8 to 1202 in steps of 6",
     ]
 
@@ -73,9 +73,9 @@ def test_another_base_is_told(capsys: Captured) -> None:
     words = ("resnet", "--set", "depth=20", "--set", "widen=1", "--parameters", "200k")
     assert main(("solve", *words)) == 0
     [first, _, row, last] = capsys.readouterr().out.splitlines()
-    assert first == "no member of this family at the paper's base width here; with base=14 there is:"
+    assert first == "no such design has the paper's base width; with base=14:"
     assert row.split()[0] == "resnet-20:base=14"
-    assert last.endswith("looked at 32 combinations for cifar: depth 20, base 1 to 32")
+    assert last.endswith("searched 32 combinations for cifar: depth 20, base 1 to 32")
     assert [each["name"] for each in rows(capsys, *words)] == ["resnet-20:base=14"]
 
 
@@ -87,7 +87,7 @@ def test_nothing_near_is_told_with_exit_code_1(capsys: Captured, how: str) -> No
     assert output.out == ""
     assert output.err == (
         "ResatlasError: no resnet has 10 parameters within 5%; the nearest is resnet-8:base=1 with 395 parameters and "
-        "73,768 multiply-adds (3850.00% off); looked at 102,400 combinations for cifar: depth 8 to 1202 in steps of 6, "
+        "73,768 multiply-adds (3850.00% off); searched 102,400 combinations for cifar: depth 8 to 1202 in steps of 6, "
         "widen 1 to 16, base 1 to 32\n"
     )
 
@@ -97,10 +97,10 @@ def test_nothing_near_is_told_with_exit_code_1(capsys: Captured, how: str) -> No
     [
         (("resnxt", "--parameters", "1M"), 'UnknownName: no family "resnxt"; did you mean "resnext"?'),
         (("resnet",), "UsageError: a budget has parameters, multiply-adds or both, as in --parameters 1.7M"),
-        (("resnet", "--parameters", "1.7m"), '"1.7m" is not a size, such as 1.7M, 250k, 3.8G or 1700000'),
-        (("resnet", "--parameters", "0.5"), '"0.5" is not a size'),
-        (("resnet", "--parameters", "1,7M"), '"1,7M" is not a size'),
-        (("resnet", "--parameters", "1M", "--tolerance", "5"), '"5" is not a percentage, such as 5% or 0.5%'),
+        (("resnet", "--parameters", "1.7m"), 'expected a size such as 1.7M, 250k, 3.8G or 1700000; got "1.7m"'),
+        (("resnet", "--parameters", "0.5"), 'or 1700000; got "0.5"'),
+        (("resnet", "--parameters", "1,7M"), 'or 1700000; got "1,7M"'),
+        (("resnet", "--parameters", "1M", "--tolerance", "5"), 'expected a percentage such as 5% or 0.5%; got "5"'),
         (("resnet", "--parameters", "1M", "--tolerance", "80%"), "a tolerance lies between 0% and 50%; 80% does not"),
         (("resnet", "--parameters", "1M", "--set", "dpeth=20"), 'no knob of resnet "dpeth"; did you mean "depth"?'),
         (("resnet", "--parameters", "1M", "--set", "depth=30"), "has depth 6n + 2; 30 is not (nearest: 26, 32)"),

@@ -62,6 +62,9 @@ REFUSED: tuple[tuple[str, ...], ...] = (
     ("describe", "resnet-20", "--draw", "network.pdf"),
     ("describe", "resnet-20", "--draw", "bad.toml"),
     ("describe", "resnet-20", "--draw", "bad.toml/network.svg"),
+    ("describe", "resnet-20", "--draw", "folder"),
+    ("describe", "resnet-20", "--draw", "folder.toml"),
+    ("describe", "resnet-20", "--draw", "folder.svg"),
     ("describe", "--draw", "network.svg"),
     ("list", "wnr-*"),
     ("list", "resnet-20", "wrn-28-10"),
@@ -97,7 +100,8 @@ def refused(
     """Runs a command that is refused, and gives the line that says so."""
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "folder.toml").mkdir()
+    for name in ("folder", "folder.toml", "folder.svg"):
+        (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
 
     def told(words: tuple[str, ...]) -> str:
@@ -148,10 +152,10 @@ def test_words_of_several_lines_are_refused_in_one(
 def test_help_reads_as_its_golden_text(
     capsys: pytest.CaptureFixture[str], golden: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The verbs, and the options of those that describe."""
+    """The verbs, and the options of each."""
     monkeypatch.setenv("COLUMNS", "100")
     text = []
-    for words in ((), ("list",), ("describe",), ("verify",), ("cite",), ("bench",)):
+    for words in ((), *((verb,) for verb in VERBS if verb not in ("compare", "dissect", "report"))):
         try:
             code: object = main([*words, "--help"])
         except SystemExit as done:

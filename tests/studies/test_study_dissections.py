@@ -119,9 +119,7 @@ def test_what_cannot_be_answered_keeps_nothing_else_back(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(study_dissections, "dissect", fail)
     failed = dissect_study(whole, tmp_path, on_question=lambda _: None)
-    assert failed == tuple(
-        f"paths of {names(whole)[design, 0]} failed: no weights for paths" for design in DESIGNS
-    )
+    assert failed == tuple(f"paths of {names(whole)[design, 0]} failed: no weights for paths" for design in DESIGNS)
 
 
 def test_a_real_question_is_answered(tmp_path: Path) -> None:
@@ -138,7 +136,11 @@ def test_a_real_question_is_answered(tmp_path: Path) -> None:
     [
         (Dissection(question="path", designs=DESIGNS), UnknownName, 'no question "path"; did you mean "paths"?'),
         (Dissection(question="paths", designs=("resnet:depth=8,base=3",)), UnknownName, 'did you mean "resnet:'),
-        (Dissection(question="lesion", designs=DESIGNS, nets=3), BlueprintError, "nets of lesion must be between 1 and 2, the runs of"),
+        (
+            Dissection(question="lesion", designs=DESIGNS, nets=3),
+            BlueprintError,
+            "nets of lesion must be between 1 and 2, the runs of",
+        ),
         (Dissection(question="lesion", designs=DESIGNS, nets=0), BlueprintError, "; got 0"),
         (Dissection(question="paths", designs=DESIGNS, nets=2), BlueprintError, "paths takes one network; got 2"),
     ],

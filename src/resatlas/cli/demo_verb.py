@@ -1,4 +1,4 @@
-"""`resatlas demo`: the main job, on data that need no download."""
+"""`resatlas demo`: train small networks on bundled digits and write a report."""
 
 import argparse
 
@@ -14,9 +14,9 @@ OPTIONS: Requirements = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    add_options(parser)
+    add_options(parser, name="demo")
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Train the designs of five papers on digits, deep and at an equal budget, and compare them."""
+    """Train the designs of five papers on digits, at great depth and at an equal budget, and compare them."""
     return carry_out_and_show(demo_study(), options)

@@ -1,4 +1,4 @@
-"""What a verb is and what it gives back."""
+"""The interface of a verb, and its result."""
 
 import argparse
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a verb: values for --json, text for everyone else, and the exit code."""
+    """The result of a verb: values for --json, text otherwise, and the exit code."""
 
     data: Any
     text: str
@@ -18,7 +18,7 @@ class Outcome:
 
 
 class Verb(Protocol):
-    """A module of one verb; `OPTIONS` has a row for each of its options, with what the option goes with."""
+    """A module of one verb; `OPTIONS` maps each of its options to what the option requires."""
 
     OPTIONS: "Requirements"
 

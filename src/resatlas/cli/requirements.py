@@ -1,6 +1,6 @@
-"""Which options of a verb go together: one table a verb, OPTIONS in its module, with a row for each of its options.
+"""Requirements of options: the table OPTIONS of each verb says for each option what it requires.
 
-The parser refuses an option where it would have no meaning. `test_requirements.py` requires a row for every option.
+An option whose requirement is not met is refused. `test_requirements.py` checks that every option has a row.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from resatlas.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """What gives an option its meaning, and how the command reads where that is missing."""
+    """A requirement, a test whether a command meets it, and the description of a command that does not."""
 
     what: str
     holds: Callable[[argparse.Namespace], bool]
@@ -27,11 +27,11 @@ Requirements = Mapping[str, Requirement]
 
 
 def check_requirements(table: Requirements, options: argparse.Namespace, words: Sequence[str], *, prog: str) -> None:
-    """Refuse an option that was given without what it goes with.
+    """Refuse an option of a command that does not meet the option's requirement.
 
     Raises: UsageError
     """
-    for option, goes in table.items():
-        given = any(word == option or word.startswith(f"{option}=") for word in words)
-        if given and not goes.holds(options):
-            raise UsageError(f"{prog} {goes.otherwise} does not take {option}; it goes with {goes.what}")
+    for option, requirement in table.items():
+        is_used = any(word == option or word.startswith(f"{option}=") for word in words)
+        if is_used and not requirement.holds(options):
+            raise UsageError(f"{prog} {requirement.otherwise} does not take {option}; it requires {requirement.what}")

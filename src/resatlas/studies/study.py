@@ -74,7 +74,8 @@ class Study:
             raise BlueprintError(f"study {self.name}: schema must be {SCHEMA}; got {self.schema}")
         if self.name != folder_name(self.name) or not self.name.strip(".") or len(self.name) > LONGEST_NAME:
             raise BlueprintError(
-                f"a study's name has up to {LONGEST_NAME} letters, digits, dots, _ and -; got {quoted(self.name)}"
+                f"a study's name has up to {LONGEST_NAME} letters, digits, dots, _ and -, not dots alone; got "
+                f"{quoted(self.name)}"
             )
         names = [question.name for question in self.questions]
         for name in names:
