@@ -54,10 +54,8 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
 
 def _dissect(study: Study, folder: Path, *, quiet: bool) -> None:
     """Carry out the dissections of a study; a failure is printed, and the page is written without its answer."""
-    failures = dissect_study(
-        study, folder, on_question=lambda question: None if quiet else say(f"dissecting {question}")
-    )
-    for failure in failures:
+    on_question = silent if quiet else lambda question: say(f"dissecting {question}")
+    for failure in dissect_study(study, folder, on_question=on_question):
         say(failure)
 
 

@@ -177,8 +177,8 @@ def _run_options(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=Execution.save_every,
         metavar="SECONDS",
-        help="least time between checkpoints, which are saved at the ends of epochs; 0 saves after every epoch (default: "
-        f"{Execution.save_every:g})",
+        help="least time between checkpoints, which are saved at the ends of epochs; 0 saves after every epoch "
+        f"(default: {Execution.save_every:g})",
     )
     group.add_argument(
         "--print-config", action="store_true", help="print the resolved experiment and exit (default: train it)"
