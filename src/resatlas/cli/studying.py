@@ -21,7 +21,6 @@ from resatlas.studies.pictures import pictures
 from resatlas.studies.runner import OnProgress, StudyProgress, carry_out_study
 from resatlas.studies.study import Study
 from resatlas.studies.study_dissections import dissect_study
-from resatlas.values.progress import silent
 
 
 def add_options(parser: argparse.ArgumentParser, *, name: str) -> None:
@@ -54,7 +53,11 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
 
 def _dissect(study: Study, folder: Path, *, quiet: bool) -> None:
     """Carry out the dissections of a study; a failure is printed, and the page is written without its answer."""
-    on_question = silent if quiet else lambda question: say(f"dissecting {question}")
+
+    def on_question(question: str) -> None:
+        if not quiet:
+            say(f"dissecting {question}")
+
     for failure in dissect_study(study, folder, on_question=on_question):
         say(failure)
 
