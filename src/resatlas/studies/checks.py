@@ -23,20 +23,20 @@ def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str |
     Raises: FolderError
     """
     check_writable(out)
-    begun = (out / FIRST).exists()
-    if begun and resume in (None, "auto") and trained_nothing(out):
+    exists = (out / FIRST).exists()
+    if exists and resume in (None, "auto") and trained_nothing(out):
         return
-    if resume is None or not begun:
+    if resume is None or not exists:
         check_free(out)
-    if resume not in (None, "auto") and not begun:
+    if resume not in (None, "auto") and not exists:
         raise FolderError(f"{out} has no run to resume; leave out --resume to start one")
-    if not begun:
+    if not exists:
         return
-    begun = find(out).beginning()
-    if digest(begun.experiment) != digest(_as_begun(experiment, begun.experiment)):
+    beginning = find(out).beginning()
+    if digest(beginning.experiment) != digest(_with_original(experiment, beginning.experiment)):
         raise FolderError(f"{out} holds another experiment; give another folder with --out")
-    if begun.plan != plan:
-        then, now = (f"{cost(network).parameters:,}" for network in (begun.plan, plan))
+    if beginning.plan != plan:
+        then, now = (f"{cost(network).parameters:,}" for network in (beginning.plan, plan))
         raise FolderError(
             f"{out} holds another experiment: {experiment.design} has changed since it began ({then} parameters then, "
             f"{now} now); restore the design, or give another folder with --out"
@@ -48,22 +48,25 @@ def check_still_own(run: Run, experiment: Experiment, plan: Plan) -> None:
 
     Raises: FolderError
     """
-    begun = run.beginning()
-    same = digest(begun.experiment) == digest(_as_begun(experiment, begun.experiment)) and begun.plan == plan
+    beginning = run.beginning()
+    same = (
+        digest(beginning.experiment) == digest(_with_original(experiment, beginning.experiment))
+        and beginning.plan == plan
+    )
     if run.finished or not same:
         raise FolderError(f"another process has started or finished {run.folder} meanwhile; rerun the command")
 
 
-def _as_begun(experiment: Experiment, begun: Experiment) -> Experiment:
+def _with_original(experiment: Experiment, original: Experiment) -> Experiment:
     """The experiment with the original values of what may change when a run is resumed.
 
     These are the path of its folder of images, whose files are compared, and the policy for unreadable images, whose
     changes are recorded.
     """
-    same_knobs = separated(experiment.data)[2] == separated(begun.data)[2]
-    moved = same_knobs and is_folder(experiment.data) and is_folder(begun.data)
-    data = begun.data if moved else experiment.data
-    return begun_as(replace(experiment, unreadable=begun.unreadable, data=data), begun)
+    same_knobs = separated(experiment.data)[2] == separated(original.data)[2]
+    moved = same_knobs and is_folder(experiment.data) and is_folder(original.data)
+    data = original.data if moved else experiment.data
+    return begun_as(replace(experiment, unreadable=original.unreadable, data=data), original)
 
 
 def check_weights(plan: Plan, weights: TrainedWeights | None) -> None:

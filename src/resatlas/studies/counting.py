@@ -21,16 +21,16 @@ def count_departures(
     run: Run, images: "Splits", *, held_back: "Predictions | None", tested: "Predictions"
 ) -> Departures:
     """The departures of a run that has been trained to its end, from its files and its predictions."""
-    begun, rows = run.beginning(), read_rows(run.folder / METRICS, EpochRow)
+    beginning, rows = run.beginning(), read_rows(run.folder / METRICS, EpochRow)
     mended = {name for change in amendments(run.folder) for name in change.mended}
     broken = Counter(image.part for image in unreadable(run.folder) if f"{image.part}/{image.file}" not in mended)
     return Departures(
         unreadable_images=Unread(train=broken["train"], validation=broken["validation"], test=broken["test"]),
         substituted_images=sum(row.substituted_images or 0 for row in rows),
         mended_images=len(mended),
-        left_over_images=left_over(begun.experiment.recipe, len(images.train)),
+        left_over_images=left_over(beginning.experiment.recipe, len(images.train)),
         classes_without_images=Untested(
-            validation=_absent_classes(begun.classes, held_back), test=_absent_classes(begun.classes, tested)
+            validation=_absent_classes(beginning.classes, held_back), test=_absent_classes(beginning.classes, tested)
         ),
         skipped_steps=rows[-1].skipped_steps or 0,
         overflows=rows[-1].overflows or 0,

@@ -36,9 +36,9 @@ def open_run(prepared: "Prepared", watcher: "Watcher") -> Run:
         cannot be read, or differ from those of the run; CheckpointError for weights that do not fit.
     """
     folder, execution, note = prepared.folder, prepared.execution, watcher.on_note
-    begun = (folder / FIRST).exists()
-    anew = begun and execution.resume in (None, "auto") and trained_nothing(folder)
-    if begun and not anew:
+    exists = (folder / FIRST).exists()
+    starts_over = exists and execution.resume in (None, "auto") and trained_nothing(folder)
+    if exists and not starts_over:
         run = find(folder)
         if run.finished:
             if not run.concluded:
@@ -54,7 +54,7 @@ def open_run(prepared: "Prepared", watcher: "Watcher") -> Run:
     check_machine(experiment, execution)
     check_weights(prepared.plan, experiment.weights)
     scans = _verified(prepared, watcher)
-    if anew:
+    if starts_over:
         clear(folder)
         note(f"the run in {folder} has no checkpoint yet; training starts over")
     run = begin(
@@ -77,10 +77,10 @@ def _continue(run: Run, prepared: "Prepared", watcher: "Watcher") -> None:
 
     Raises: as `open_run`.
     """
-    begun = run.beginning()
-    check_machine(begun.experiment, prepared.execution)
+    beginning = run.beginning()
+    check_machine(beginning.experiment, prepared.execution)
     scans = _verified(prepared, watcher, refuse_unreadable=False)
-    comparison = compare_images(begun, prepared.parts, scans)
+    comparison = compare_images(beginning, prepared.parts, scans)
     if comparison.standing == "other":
         raise DataError(
             f"the images of {prepared.data.name} have changed since {run.folder} began: "
@@ -88,7 +88,7 @@ def _continue(run: Run, prepared: "Prepared", watcher: "Watcher") -> None:
         )
     policy = prepared.experiment.unreadable
     check_readable(prepared.data, scans, policy)
-    before = as_carried_out(begun).unreadable
+    before = as_carried_out(beginning).unreadable
     if policy == before and comparison.standing != "mended":
         return
     record_unreadable(run.folder, unreadable_images(scans))

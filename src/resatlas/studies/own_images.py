@@ -146,11 +146,11 @@ def compare_images(
     differing = differences({role: before[role] for role in before if role in roles}, now)
     if not differing:
         return ImageComparison(standing="own", differences={})
-    begun = dict(() if isinstance(run.images, str) else run.images)
+    original = dict(() if isinstance(run.images, str) else run.images)
     marks = {(image.part, image.file): image.mark for image in unreadable(run.folder)}
     mended: list[str] = []
     for role in tuple(differing):
-        if role in scans and str(_unmended(scans[role], role, marks, mended)) == begun.get(role):
+        if role in scans and str(_unmended(scans[role], role, marks, mended)) == original.get(role):
             del differing[role]
     if differing:
         return ImageComparison(standing="other", differences=differing)

@@ -134,7 +134,7 @@ class _Slot:
 
 
 @dataclass
-class _Crew:
+class _Pool:
     """The workers, the waiting runs, the first error that ends the study, and the first run that diverged."""
 
     slots: list[_Slot]
@@ -198,29 +198,29 @@ def _in_workers(todo: list[Prepared], count: int, warn_after: float) -> Iterator
     if not todo:
         return
     with stop_on_signal() as request:
-        crew = _Crew([], deque(todo))
+        pool = _Pool([], deque(todo))
         try:
             for _ in range(min(count, len(todo))):
-                crew.slots.append(_slot(given() or max(cores() // count, 1)))
-            while crew.busy:
-                crew.hand_out()
-                yield from crew.results()
-                if request.signal or crew.failure:
-                    crew.stop()
-                yield from filter(None, [slot.warning(warn_after) for slot in crew.slots])
+                pool.slots.append(_new_slot(given() or max(cores() // count, 1)))
+            while pool.busy:
+                pool.hand_out()
+                yield from pool.results()
+                if request.signal or pool.failure:
+                    pool.stop()
+                yield from filter(None, [slot.warning(warn_after) for slot in pool.slots])
                 yield None
         finally:
-            end([slot.worker for slot in crew.slots])
-    if crew.failure and not (request.signal and isinstance(crew.failure, Stopped)):  # Ctrl-C may reach a worker first
-        raise crew.failure
+            end([slot.worker for slot in pool.slots])
+    if pool.failure and not (request.signal and isinstance(pool.failure, Stopped)):  # Ctrl-C may reach a worker first
+        raise pool.failure
     if request.signal:
-        saved = "every run saved" if time.monotonic() < crew.deadline else "some runs not saved since their last epoch"
+        saved = "every run saved" if time.monotonic() < pool.deadline else "some runs not saved since their last epoch"
         raise Stopped(f"by {request.signal.name}, {saved}; rerun the command to continue")
-    if crew.diverged:
-        raise crew.diverged
+    if pool.diverged:
+        raise pool.diverged
 
 
-def _slot(threads: int) -> _Slot:
+def _new_slot(threads: int) -> _Slot:
     """A new worker without a run."""
     context = get_context("spawn")
     mirror = context.RawValue("Q")

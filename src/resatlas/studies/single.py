@@ -133,13 +133,15 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
     from resatlas.training.session import failure_written, train
     from resatlas.training.splits import normaliser_of, split_images
 
-    begun, world, execution = run.beginning(), current(), prepared.execution
-    experiment = as_carried_out(begun)
-    threads = threads_of(run.folder, begun.plan, images=_pass(experiment, world, execution), on_note=watcher.on_note)
+    beginning, world, execution = run.beginning(), current(), prepared.execution
+    experiment = as_carried_out(beginning)
+    threads = threads_of(
+        run.folder, beginning.plan, images=_images_per_pass(experiment, world, execution), on_note=watcher.on_note
+    )
     promise = determinism(asked=execution.deterministic, on_note=watcher.on_note)
     photographs = isinstance(prepared.parts.test, ImageFiles)
     at_once = execution.test_batch or images_at_once(
-        begun.plan, experiment.recipe, photographs=photographs, processes=world.size
+        beginning.plan, experiment.recipe, photographs=photographs, processes=world.size
     )
     portion = Portion(size=at_once, note=watcher.on_note)
     with (
@@ -185,7 +187,7 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
         return results
 
 
-def _pass(experiment: Experiment, world: "World", execution: Execution) -> int | None:
+def _images_per_pass(experiment: Experiment, world: "World", execution: Execution) -> int | None:
     """The images of a forward pass in each process; None on a GPU."""
     share = max(experiment.recipe.batch // world.size, 1)
     on_cpu = device_of(execution.device).type == "cpu"
