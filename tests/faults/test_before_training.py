@@ -78,7 +78,7 @@ def test_whose_images_are_opened_may_be_chosen(images: Path) -> None:
     with pytest.raises(DataError, match="1 image of images:size=8 cannot be read"):
         carry_out(prepare(PHOTOGRAPHS, out=Path("run"), execution=Execution(verify="all")), watcher=UNWATCHED)
     assert not Path("run").exists()
-    with pytest.raises(DataError, match=r"replace the file or add --unreadable skip, and give the same command"):
+    with pytest.raises(DataError, match=r"replace the file or add --unreadable skip, then rerun the command"):
         carry_out(prepare(PHOTOGRAPHS, out=Path("run")), watcher=UNWATCHED)
     assert Path("run").exists()
 
