@@ -111,7 +111,7 @@ def carry_out_study(
 
 @dataclass
 class _Slot:
-    """A worker that carries out runs, the count of its batches, and the run that it has."""
+    """A worker process, the number of batches that it has trained, and its current run."""
 
     worker: Worker
     mirror: Mirror

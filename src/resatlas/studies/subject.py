@@ -124,9 +124,9 @@ def run_under_test(run: RunRecord, options: EvaluationOptions, read: Read, world
     Raises: UsageError, CheckpointError; DataError also if the images are not those of the run and not named by --data.
     """
     experiment = as_carried_out(run.beginning)
-    described = _data_set(run, options)
-    columns = _columns(run, described)
-    data, parts = read(described.name)
+    data = _data_set(run, options)
+    columns = _columns(run, data)
+    data, parts = read(data.name)
     scans = scan_parts(parts, roles=ROLES if options.data is None else ("test",), threads=options.workers)
     standing, note = _standing(run, options, data, parts, scans)
     from resatlas.data.batches import pipeline_for
