@@ -440,7 +440,7 @@ def test_a_folder_for_the_answer_that_cannot_be_is_told_before_any_work(
     run = carried_out(Path("run"), replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, epochs=1)))
     Path("file").touch()
     monkeypatch.setattr(testing, "_subjects", None)
-    monkeypatch.setattr(dissection, "_opened", None)
+    monkeypatch.setattr(dissection, "_subject", None)
     with pytest.raises(UsageError, match="cannot be made: file is not a folder"):
         evaluate([run.folder], EvaluationOptions(out=Path("file/x")))
     with pytest.raises(UsageError, match="cannot be made: file is not a folder"):
