@@ -110,8 +110,8 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("--processes", "0"), 2, "UsageError: --processes lies between 1 and"),
-        (("--processes", "999"), 2, "UsageError: --processes lies between 1 and"),
+        (("--processes", "0"), 2, "UsageError: --processes must be between 1 and"),
+        (("--processes", "999"), 2, "UsageError: --processes must be between 1 and"),
         (("--processes", "2", "--set", "batch=1"), 2, "too small for 2 processes; start fewer"),
         (("--processes", "2", "--set", "schedule.peak=1e30"), 5, "NonFiniteError: "),
         (("--processes", "2", "--out", "occupied"), 2, "FolderError: occupied holds other files"),

@@ -28,7 +28,7 @@ from resatlas.runs.store import Run
 from resatlas.studies import dissection, testing
 from resatlas.studies.dissection import dissect
 from resatlas.studies.single import carry_out, prepare
-from resatlas.studies.subject import Asked
+from resatlas.studies.subject import EvaluationOptions
 from resatlas.studies.testing import evaluate
 from resatlas.training.execution import Execution
 from resatlas.training.session import UNWATCHED
@@ -78,7 +78,7 @@ def test_whose_images_are_opened_may_be_chosen(images: Path) -> None:
     with pytest.raises(DataError, match="1 image of images:size=8 cannot be read"):
         carry_out(prepare(PHOTOGRAPHS, out=Path("run"), execution=Execution(verify="all")), watcher=UNWATCHED)
     assert not Path("run").exists()
-    with pytest.raises(DataError, match=r"replace the file or add --unreadable skip, and give the same command"):
+    with pytest.raises(DataError, match=r"replace the file or add --unreadable skip, then rerun the command"):
         carry_out(prepare(PHOTOGRAPHS, out=Path("run")), watcher=UNWATCHED)
     assert Path("run").exists()
 
@@ -360,12 +360,12 @@ def test_a_training_ends_well_with_little_memory_for_its_test(tmp_path: Path, mo
     assert "at once from here on" in found.note
     assert found.same == "yes"
     sizes.clear()
-    evaluate([run.folder], Asked(test_batch=7))
+    evaluate([run.folder], EvaluationOptions(test_batch=7))
     assert max(sizes) == 7
     assert json.loads((run.folder / "env.json").read_text())["execution"]["test_batch"] == MOST
     for size in (0, -1, 10**6):
         with pytest.raises(UsageError, match="--test-batch lies between 1 and 65,536"):
-            evaluate([run.folder], Asked(test_batch=size))
+            evaluate([run.folder], EvaluationOptions(test_batch=size))
         with pytest.raises(UsageError, match="--test-batch lies between 1 and 65,536"):
             dissect(run.folder, "lesion", test_batch=size)
 
@@ -373,18 +373,18 @@ def test_a_training_ends_well_with_little_memory_for_its_test(tmp_path: Path, mo
 def test_a_dissection_is_halved_where_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says so in its answer."""
     run = carried_out(tmp_path / "run")
-    real = dissection._asked
+    real = dissection._answer
 
     def asked(question: str, subjects: Any, *rest: Any, **more: Any) -> Answer:  # noqa: ANN401 - as the real one
         if subjects[0].at_once > 8:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
         return real(question, subjects, *rest, **more)
 
-    monkeypatch.setattr(dissection, "_asked", asked)
+    monkeypatch.setattr(dissection, "_answer", asked)
     answer = dissect(run.folder, "lesion", test_batch=32)
-    assert [note for note in answer.notes if "too little memory" in note] == [
-        "There was too little memory for 32 images at once; 16 were shown at once.",
-        "There was too little memory for 16 images at once; 8 were shown at once.",
+    assert [note for note in answer.notes if "Out of memory" in note] == [
+        "Out of memory with a batch of 32 images; repeated with 16.",
+        "Out of memory with a batch of 16 images; repeated with 8.",
     ]
 
 
@@ -420,10 +420,10 @@ def test_figures_are_given_where_nothing_can_be_written(closed: Path, capsys: py
     assert main(("evaluate", str(closed), "--norm-statistics", "reestimated", "--json")) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["predictions"] is None
-    assert "no file is written: run cannot be written (read-only file system); --out gives another" in found["note"]
+    assert "no file written: run cannot be written (read-only file system); choose a folder with" in found["note"]
     assert main(("dissect", str(closed), "explain")) == 0
     told = capsys.readouterr().out
-    assert "No file is written: run cannot be written; --out gives another folder." in told
+    assert "No file written: run cannot be written; choose a folder with --out." in told
     assert not (closed / "dissections").exists()
     assert main(("evaluate", str(closed), "--norm-statistics", "reestimated", "--out", "elsewhere", "--quiet")) == 0
     assert main(("dissect", str(closed), "explain", "--out", "elsewhere", "--quiet")) == 0
@@ -440,8 +440,8 @@ def test_a_folder_for_the_answer_that_cannot_be_is_told_before_any_work(
     run = carried_out(Path("run"), replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, epochs=1)))
     Path("file").touch()
     monkeypatch.setattr(testing, "_subjects", None)
-    monkeypatch.setattr(dissection, "_opened", None)
+    monkeypatch.setattr(dissection, "_subject", None)
     with pytest.raises(UsageError, match="cannot be made: file is not a folder"):
-        evaluate([run.folder], Asked(out=Path("file/x")))
+        evaluate([run.folder], EvaluationOptions(out=Path("file/x")))
     with pytest.raises(UsageError, match="cannot be made: file is not a folder"):
         dissect("run", "flow", out="file/x")

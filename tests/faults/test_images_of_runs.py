@@ -15,7 +15,7 @@ from resatlas.cli.main import main
 from resatlas.data.dataset import fingerprint
 from resatlas.data.folder import folder
 from resatlas.runs.store import Run
-from resatlas.studies.own_images import look
+from resatlas.studies.own_images import scan_parts
 from tests.data.pictures import picture, write, write_parts
 from tests.training.small import EXPERIMENT, carried_out
 
@@ -151,7 +151,7 @@ def test_the_run_s_own_test_is_checked_and_not_written_again(here: Path, say: Sa
     found = results_of(say, "evaluate", "run")
     assert (found["test_images"], found["same_as_results"]) == ("own", True)
     assert found["predictions"] == "run/predictions.csv"
-    assert "the same as in results.json" in say("evaluate", "run")[1]
+    assert "same as results.json" in say("evaluate", "run")[1]
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in (here / "run").glob("*.*")} == before
 
 
@@ -216,6 +216,6 @@ def test_a_run_records_the_fingerprint_of_each_part(here: Path) -> None:
     """Which is that of any copy, and of the files that lie there."""
     shutil.copytree("images", "copied")
     record = json.loads((here / "run/experiment.json").read_text())
-    looked = look(folder(Path("copied"), size=8).read())
+    looked = scan_parts(folder(Path("copied"), size=8).read())
     assert {role: str(each.fingerprint) for role, each in looked.items()} == record["images"]
     assert set(record["images"]) == {"train", "test"}

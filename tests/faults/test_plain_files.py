@@ -69,7 +69,7 @@ def test_a_link_is_not_written_through(run: Path, victim: Path, kind: str, capsy
         with pytest.raises(FolderError, match="dissections is a link"):
             make_folder(run / "dissections", within=run)
         assert main(["dissect", str(run), "capacity"]) == 0, "the figures are given"
-        assert "No file is written" in capsys.readouterr().out
+        assert "No file written" in capsys.readouterr().out
     assert victim.read_text() == MINE
     assert list(victim.parent.iterdir()) == [victim]
 

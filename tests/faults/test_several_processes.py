@@ -50,13 +50,13 @@ def test_the_leading_process_may_be_killed_too(whole: Run, tmp_path: Path) -> No
     """Of `--processes` the launcher says who died, and starts all again; the lock of the dead one is gone."""
     command = (*RESATLAS, *SHORT, "--out", "run", "--processes", "2")
     code, told = ended(launched(tmp_path, *command, fault=f"killed 0 {STEP} once"))
-    assert (code, told) == (0, "process 1 of 2 was killed by SIGKILL; all of them go on from the last checkpoint\n")
+    assert (code, told) == (0, "process 1 of 2 was killed by SIGKILL; all processes restart from the last checkpoint\n")
     assert_same(Run(tmp_path / "run"), whole)
 
 
-@pytest.mark.parametrize(("again", "starts"), [(["more"], 3), (None, 1)])
+@pytest.mark.parametrize(("restart", "starts"), [(["more"], 3), (None, 1)])
 def test_what_is_killed_again_and_again_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], again: list[str] | None, starts: int
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], restart: list[str] | None, starts: int
 ) -> None:
     """After two restarts, or at once where the command cannot go on, an error says who was killed and what to do."""
     tried: list[list[str]] = []
@@ -65,13 +65,13 @@ def test_what_is_killed_again_and_again_is_given_up(
         tried.append(words)
         return "process 2 of 2 was killed by SIGKILL"
 
-    monkeypatch.setattr(launching, "_end", killed)
+    monkeypatch.setattr(launching, "_run_group", killed)
     with pytest.raises(ProcessLost) as error:
-        launching.launch(2, ["first"], again=again)
-    assert tried == [["first"], *[again] * (starts - 1)]
+        launching.launch(2, ["first"], restart=restart)
+    assert tried == [["first"], *[restart] * (starts - 1)]
     assert str(error.value).startswith("process 2 of 2 was killed by SIGKILL")
-    assert ("--resume auto" in str(error.value)) == (again is not None)
-    assert capsys.readouterr().err.count("all of them go on") == starts - 1
+    assert ("--resume auto" in str(error.value)) == (restart is not None)
+    assert capsys.readouterr().err.count("all processes restart") == starts - 1
 
 
 def test_a_mistake_in_one_process_ends_all_at_once(tmp_path: Path) -> None:

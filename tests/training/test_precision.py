@@ -136,7 +136,7 @@ def test_a_run_keeps_what_auto_was_where_it_began(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(precision, "processor_flags", frozenset)
     run = carried_out(tmp_path / "run", experiment, resume="auto", watcher=session.Watcher(on_note=said.append))
     assert [note for note in said if note.startswith("precision auto")] == [
-        "precision auto is bf16, here and wherever the run goes on: the processor has avx512_bf16"
+        "precision auto is bf16, here and wherever the run is resumed: the processor has avx512_bf16"
     ]
     assert run.beginning().experiment.precision == "bf16"
     plain = carried_out(tmp_path / "plain", in_precision("bf16"))

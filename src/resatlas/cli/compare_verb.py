@@ -4,13 +4,13 @@ import argparse
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together, With
+from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 
 FORMATS = ("table", "markdown", "latex", "csv")
 
-AS_TEXT = With(what="text, without --json", holds=lambda options: not options.json, otherwise="with --json")
+AS_TEXT = Requirement(what="text, without --json", holds=lambda options: not options.json, otherwise="with --json")
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--against": ALWAYS,
     "--metric": ALWAYS,
     "--margin": ALWAYS,

@@ -1,4 +1,4 @@
-"""The DESIGN argument of a verb: a text of the catalogue, or a name in a Python file."""
+"""The DESIGN argument of a verb: a name of the catalogue, or a name in a Python file."""
 
 from pathlib import Path
 
@@ -7,11 +7,18 @@ from resatlas.designs.family import Family
 from resatlas.errors import UsageError, unknown
 from resatlas.values.code_files import FAULTS, executed, fault_text
 
+DESIGN_HELP = (
+    "a name, a name:knob=value, a family:depth=…, a TOML file, or FILE.py:NAME for a network of your own (executes the "
+    "file)"
+)
+CLASSES_HELP = "number of classes; 0 leaves out the classifier (default: the design's)"
+IMAGE_HELP = "shape of an image, as in 3,32,32 (default: the design's)"
+
 
 def design_named(text: str) -> Entry:
-    """The entry of a DESIGN argument, as `resolve`; of my_nets.py:NAME the file is EXECUTED with the user's rights.
+    """The entry of a DESIGN argument, as `resolve`; for FILE.py:NAME the file is EXECUTED with the user's rights.
 
-    NAME is a `Family`, with its knobs behind another colon, a design, a `Blueprint`, or a function that gives one.
+    NAME is a `Family` (with knobs after another colon), a design, a `Blueprint`, or a function that returns one.
     Raises: as `resolve`; UsageError if the file fails or has no such name.
     """
     path, code, rest = text.partition(".py:")

@@ -6,10 +6,10 @@ from pathlib import Path
 from resatlas.analysis.answer import text, to_json
 from resatlas.analysis.questions import QUESTIONS
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.studies.dissection import dissect
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--test-batch": ALWAYS,
     "--out": ALWAYS,
     "--beside": ALWAYS,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.comparing.report import report
 from resatlas.comparing.words import presentable
 from resatlas.errors import UsageError
@@ -16,7 +16,7 @@ from resatlas.studies.pictures import pictures
 MOST_NAMED = 3
 """Folders that stand in the title."""
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--out": ALWAYS,
     "--figures": ALWAYS,
 }

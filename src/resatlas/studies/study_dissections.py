@@ -1,4 +1,4 @@
-"""The questions that a study puts to its trained networks, each answer kept in the folder of the first of them."""
+"""The dissections of a study's trained networks; each answer is kept in the folder of the first network."""
 
 from collections.abc import Callable
 from functools import cache
@@ -16,25 +16,27 @@ from resatlas.studies.dissection import dissect
 from resatlas.studies.study import Study
 
 
-def ask(study: Study, folder: Path, *, on_question: Callable[[str], None]) -> tuple[str, ...]:
-    """Put every question of a study whose answer is not there yet; what could not be answered, in words.
+def dissect_study(study: Study, folder: Path, *, on_question: Callable[[str], None]) -> tuple[str, ...]:
+    """Answer every question of a study that has no valid answer yet; return a sentence for each failure.
 
-    A question to a run that has no results is passed over: its page names that run.
+    A question about a run without results is skipped; the page names that run.
     """
     read = cache(read_run)
-    asked = [(question, [Run(folder / name) for name in names]) for question, names in study.questions_inside()]
+    questions = [(question, [Run(folder / name) for name in names]) for question, names in study.dissected_runs()]
     finished = [
-        (question, [read(run.folder) for run in runs]) for question, runs in asked if all(run.finished for run in runs)
+        (question, [read(run.folder) for run in runs])
+        for question, runs in questions
+        if all(run.finished for run in runs)
     ]
-    todo = [(question, runs) for question, runs in finished if not _answered(question, runs)]
-    failed: list[str] = []
+    todo = [(question, runs) for question, runs in finished if not _is_answered(question, runs)]
+    failures: list[str] = []
     for k, (question, runs) in enumerate(todo, start=1):
         on_question(f"{question} of {_designs(runs)} ({k} of {len(todo)})")
         try:
             dissect(runs[0].folder, question, beside=[run.folder for run in runs[1:]])
         except ResatlasError as error:
-            failed.append(f"{question} of {runs[0].name} is not answered: {error}")
-    return tuple(failed)
+            failures.append(f"{question} of {runs[0].name} failed: {error}")
+    return tuple(failures)
 
 
 def _designs(runs: list[RunRecord]) -> str:
@@ -42,8 +44,8 @@ def _designs(runs: list[RunRecord]) -> str:
     return ", ".join(dict.fromkeys(run.experiment.design for run in runs))
 
 
-def _answered(question: str, runs: list[RunRecord]) -> bool:
-    """Whether the answer of just these runs is there, and was given after all of them had ended."""
+def _is_answered(question: str, runs: list[RunRecord]) -> bool:
+    """Whether there is an answer for exactly these runs that is newer than their results."""
     file = runs[0].folder / FOLDER / f"{question}.json"
     if not file.is_file():
         return False
