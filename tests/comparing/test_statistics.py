@@ -12,22 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from resatlas.comparing import second_opinions, statistics
+from resatlas.comparing import statistics
 from resatlas.comparing.power import (
     POWER,
-    Matched,
-    Own,
+    PairedScheme,
+    PooledScheme,
     Scheme,
-    Shared,
+    WelchScheme,
     degrees_of,
+    detectable,
     deviation_factors,
     error_of,
     nets_needed,
     power,
-    visible,
     with_nets,
 )
-from resatlas.comparing.second_opinions import bootstrap_p, least_bootstrap_p, least_rank_p, mcnemar_p, rank_p
+from resatlas.comparing.robust_tests import (
+    LEAST_NETWORKS,
+    bootstrap_p,
+    least_bootstrap_p,
+    least_rank_p,
+    mcnemar_p,
+    rank_p,
+)
 from resatlas.comparing.statistics import (
     LEVEL,
     Estimate,
@@ -140,12 +147,12 @@ def test_holm_keeps_the_level_over_a_question() -> None:
 
 
 SCHEMES: Sequence[Scheme] = (
-    Own(weights=DIRECT, deviations=(1.0, 1.0), counts=(3, 3)),
-    Own(weights=DIRECT, deviations=(1.0, 3.0), counts=(3, 5)),
-    Own(weights=DIRECT, deviations=(1.0, 1.0), counts=(10, 10)),
-    Shared(weights=DIRECT, deviation=1.0, counts=(3, 3), everyone=(3, 3, 3)),
-    Shared(weights=DIRECT, deviation=1.0, counts=(5, 10), everyone=(5, 10)),
-    Matched(deviation=1.0, count=5),
+    WelchScheme(weights=DIRECT, deviations=(1.0, 1.0), counts=(3, 3)),
+    WelchScheme(weights=DIRECT, deviations=(1.0, 3.0), counts=(3, 5)),
+    WelchScheme(weights=DIRECT, deviations=(1.0, 1.0), counts=(10, 10)),
+    PooledScheme(weights=DIRECT, deviation=1.0, counts=(3, 3), all_counts=(3, 3, 3)),
+    PooledScheme(weights=DIRECT, deviation=1.0, counts=(5, 10), all_counts=(5, 10)),
+    PairedScheme(deviation=1.0, count=5),
 )
 
 
@@ -153,17 +160,17 @@ def seen(scheme: Scheme, points: float, level: float) -> float:
     """The share of simulated studies in which a planted difference is told from none."""
     random = np.random.default_rng(1)
     match scheme:
-        case Matched():
+        case PairedScheme():
             pairs = random.normal(points, scheme.deviation, (STUDIES, scheme.count))
             chances = p_value(paired(pairs, np.zeros_like(pairs)))
-        case Own():
+        case WelchScheme():
             parts = zip((points, 0.0), scheme.deviations, scheme.counts, strict=True)
             chances = p_value(welch(DIRECT, [moments(random.normal(m, s, (STUDIES, n))) for m, s, n in parts]))
-        case Shared():
-            means = (points, *(0.0 for _ in scheme.everyone[1:]))
+        case PooledScheme():
+            means = (points, *(0.0 for _ in scheme.all_counts[1:]))
             sides = [
                 moments(random.normal(m, scheme.deviation, (STUDIES, n)))
-                for m, n in zip(means, scheme.everyone, strict=True)
+                for m, n in zip(means, scheme.all_counts, strict=True)
             ]
             chances = p_value(pooled(DIRECT, sides[:2], sides))
     return float((chances < level).mean())
@@ -173,7 +180,7 @@ def seen(scheme: Scheme, points: float, level: float) -> float:
 def test_planted_effects_are_seen_with_the_stated_power(scheme: Scheme) -> None:
     """The smallest visible difference is seen in 80 % of studies, alone and as the first of ten by Holm."""
     for level in (LEVEL, LEVEL / 10):
-        points = visible(scheme, level=level)
+        points = detectable(scheme, level=level)
         assert seen(scheme, points, level) == pytest.approx(POWER, abs=0.007)
 
 
@@ -195,7 +202,7 @@ def test_hopeless_differences_need_more_nets_than_anybody_trains() -> None:
 
 def test_a_power_that_scipy_computes() -> None:
     """The quadrature is the noncentral t, where scipy gives it."""
-    scheme = Shared(weights=DIRECT, deviation=2.0, counts=(5, 7), everyone=(5, 7, 5))
+    scheme = PooledScheme(weights=DIRECT, deviation=2.0, counts=(5, 7), all_counts=(5, 7, 5))
     shift, degrees = 3 / (2 * math.sqrt(1 / 5 + 1 / 7)), 14
     limit = stats.t.isf(0.025, degrees)
     expected = stats.nct.sf(limit, degrees, shift) + stats.nct.cdf(-limit, degrees, shift)
@@ -204,7 +211,7 @@ def test_a_power_that_scipy_computes() -> None:
 
 
 def test_a_deviation_lies_in_its_own_interval() -> None:
-    """The ends of the deviation, and with it of what is visible, hold the truth in 95 % of studies."""
+    """The ends of the deviation, and with it of what is detectable, hold the truth in 95 % of studies."""
     for nets in (3, 10):
         found = moments(errors(2, nets)[:, 0]).variance ** 0.5
         low, high = deviation_factors(nets - 1)
@@ -326,8 +333,8 @@ def test_schemes_tell_what_their_estimates_tell() -> None:
     both = (welch(DIRECT, sides), pooled(DIRECT, sides, sides))
     deviation = math.sqrt((2 * variance(a) + 3 * variance(b)) / 5)
     schemes: tuple[Scheme, Scheme] = (
-        Own(weights=DIRECT, deviations=(stdev(a), stdev(b)), counts=(3, 4)),
-        Shared(weights=DIRECT, deviation=deviation, counts=(3, 4), everyone=(3, 4)),
+        WelchScheme(weights=DIRECT, deviations=(stdev(a), stdev(b)), counts=(3, 4)),
+        PooledScheme(weights=DIRECT, deviation=deviation, counts=(3, 4), all_counts=(3, 4)),
     )
     for estimate, scheme in zip(both, schemes, strict=True):
         assert error_of(scheme) == pytest.approx(float(estimate.error))
@@ -336,4 +343,9 @@ def test_schemes_tell_what_their_estimates_tell() -> None:
 
 def test_rules_are_those_that_were_decided() -> None:
     """docs/decisions/0005 speaks of these numbers, and the simulations above of no others."""
-    assert (statistics.ALIKE, statistics.PAIRS, statistics.PAIRING_LEVEL, second_opinions.RANKS) == (1.5, 5, 0.01, 10)
+    assert (
+        statistics.POOLING_RATIO,
+        statistics.LEAST_PAIRS,
+        statistics.PAIRING_LEVEL,
+        LEAST_NETWORKS,
+    ) == (1.5, 5, 0.01, 10)

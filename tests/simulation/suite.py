@@ -7,12 +7,12 @@ from itertools import combinations
 
 import numpy as np
 
-from resatlas.comparing.bounds import at_equal, claim, direct
-from resatlas.comparing.claims import Figures, adjust, interval, judge, measure, verdicts
+from resatlas.comparing.bounds import claim, comparable_amounts, direct_bound
+from resatlas.comparing.claims import Observations, decide, estimate_bound, judge, widened_interval
 from resatlas.comparing.global_test import global_p
 from resatlas.comparing.image_draw import ImageDraw, image_draw
-from resatlas.comparing.power import Also, Own, nets_needed, visible
-from resatlas.comparing.statistics import CLAIM_LEVEL, moments, p_value
+from resatlas.comparing.power import Allowance, WelchScheme, detectable, nets_needed
+from resatlas.comparing.statistics import CLAIM_LEVEL, holm_by_study, moments, p_value
 from resatlas.comparing.trend import Size, trend
 from tests.simulation.planted import LAWS, LAYOUTS, NOISES, Array, Law, Noise, answers, expected_error, normal, opposed
 
@@ -71,12 +71,12 @@ def _false(law: str, layout: str, seeds: int, deviation: float, studies: int) ->
     kinds = ["ours"] * len(ours) + ["theirs"] * len(theirs)
     means = np.array([first(np.array(x)) for x in ours] + [second(np.array(x)) for x in theirs])
     drawn = means[:, None] + deviation * normal(random, studies, len(amounts), seeds)
-    figures = Figures(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * len(amounts))
+    figures = Observations(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * len(amounts))
     pairs = [(i, len(ours) + j) for i in range(len(ours)) for j in range(len(theirs))]
-    found = [each for pair in pairs if (each := at_equal(*pair, amounts, kinds))]
+    found = [each for pair in pairs if (each := comparable_amounts(*pair, amounts, kinds))]
     judged = [judge(tuple(bounds for _, bounds in each), figures) for each in found]
     wrong = np.zeros(studies, dtype=bool)
-    for comparisons, judgement, verdict in zip(found, judged, verdicts(judged), strict=True):
+    for comparisons, judgement, verdict in zip(found, judged, decide(judged), strict=True):
         for (amount, _), side in zip(comparisons, judgement.sides, strict=True):
             truth = np.sign(_difference(first, second, amount))
             wrong |= (verdict != 0) & (side != truth)
@@ -93,7 +93,7 @@ def equal_designs(studies: int, designs: Sequence[int] = (2, 4, 8), noises: Mapp
     def share(noise: Noise, count: int, seeds: int) -> float:
         figures = _equal(noise, count, seeds, studies)
         pairs = combinations(range(count), 2)
-        found = verdicts([judge((((direct(*pair, count),),),), figures) for pair in pairs])
+        found = decide([judge((((direct_bound(*pair, count),),),), figures) for pair in pairs])
         return 100 * float(np.any(np.stack(found) != 0, axis=0).mean())
 
     rows = [
@@ -111,8 +111,8 @@ def over_seeds(studies: int, noises: Mapping[str, Noise] = OPPOSED) -> Table:
     """Coverage of the interval over seeds of a pair."""
 
     def covered(noise: Noise, seeds: int) -> float:
-        found = measure(direct(0, 1, 2), _equal(noise, 2, seeds, studies))
-        low, high = interval(found.seeds, found.slack)
+        found = estimate_bound(direct_bound(0, 1, 2), _equal(noise, 2, seeds, studies))
+        low, high = widened_interval(found.seeds, found.slack)
         inside = np.where(np.isnan(low), found.seeds.difference == 0, (low <= 0) & (high >= 0))
         return 100 * float(inside.mean())
 
@@ -146,9 +146,11 @@ def _covered(
     while total < wanted:
         drawn = answers(random, studies, images, seeds, eases, hardness)
         values = tuple(100 * each.mean(axis=-1) for each in drawn)
-        found = measure(direct(0, 1, 2), Figures(values=values, seeds=(0, 0), images=image_draw(drawn)))
+        found = estimate_bound(
+            direct_bound(0, 1, 2), Observations(values=values, seeds=(0, 0), images=image_draw(drawn))
+        )
         for place, estimate in enumerate((found.seeds, found.images or found.seeds)):
-            low, high = interval(estimate, found.slack)
+            low, high = widened_interval(estimate, found.slack)
             hits[place] += ((low <= truth) & (truth <= high)).sum()
         total += studies
     return float(100 * hits[0] / total), float(100 * hits[1] / total)
@@ -160,15 +162,15 @@ def stated_power(studies: int) -> Table:
     def found(deviations: tuple[float, float], variance: float, seeds: int, others: int = 0) -> float:
         count = 2 + others
         level = CLAIM_LEVEL / (count * (count - 1) / 2)
-        also = Also(variance=variance, images=2_000)
-        scheme = Own(
+        allowance = Allowance(variance=variance, images=2_000)
+        scheme = WelchScheme(
             weights=(1.0, -1.0),
             deviations=deviations,
             counts=(seeds, seeds),
-            choice="Welch" if others else "alike",
-            also=also,
+            pooling="never" if others else "if similar",
+            allowance=allowance,
         )
-        return detected(deviations, variance, seeds, others, visible(scheme, level=level))
+        return detected(deviations, variance, seeds, others, detectable(scheme, level=level))
 
     def detected(deviations: tuple[float, float], variance: float, seeds: int, others: int, points: float) -> float:
         random = np.random.default_rng([seeds, int(variance * 10), others])
@@ -177,15 +179,17 @@ def stated_power(studies: int) -> Table:
         drawn[:, :2] *= np.array(deviations)[:, None]
         drawn[:, 0] += points + np.sqrt(variance) * random.standard_normal((studies, 1))
         draw = ImageDraw(np.diag([variance] + [0.0] * (count - 1)), np.zeros(count), 2_000) if variance else None
-        figures = Figures(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * count, images=draw)
+        figures = Observations(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * count, images=draw)
         pairs = list(combinations(range(count), 2))
         judgement = judge(claim(0, 1, [1.0] * count, [None] * count), figures)
-        return 100 * float(((judgement.chance <= CLAIM_LEVEL / len(pairs)) & (judgement.sides[0] > 0)).mean())
+        return 100 * float(((judgement.p <= CLAIM_LEVEL / len(pairs)) & (judgement.sides[0] > 0)).mean())
 
     def planned(points: float) -> tuple[float, ...]:
         """The power with the seeds that are said to be needed."""
-        also = Also(variance=0.1, images=2_000)
-        scheme = Own(weights=(1.0, -1.0), deviations=(1.0, 1.0), counts=(3, 3), choice="alike", also=also)
+        allowance = Allowance(variance=0.1, images=2_000)
+        scheme = WelchScheme(
+            weights=(1.0, -1.0), deviations=(1.0, 1.0), counts=(3, 3), pooling="if similar", allowance=allowance
+        )
         nets = nets_needed(scheme, points, level=CLAIM_LEVEL)
         return (float("nan"),) * 3 + (detected((1.0, 1.0), 0.1, nets or 2, 0, points),)
 
@@ -227,8 +231,8 @@ def other_tests(studies: int) -> Table:
 
     def equivalent(noise: Noise, seeds: int) -> float:
         first, second = _equal(noise, 2, seeds, studies).values
-        figures = Figures(values=(first + 1.0, second), seeds=(0, 0))
-        [chance] = adjust([measure(direct(0, 1, 2), figures).within(1.0, "both")])
+        figures = Observations(values=(first + 1.0, second), seeds=(0, 0))
+        [chance] = holm_by_study([estimate_bound(direct_bound(0, 1, 2), figures).p_within(1.0, "both")])
         return 100 * float((chance <= CLAIM_LEVEL).mean())
 
     rows = [
@@ -248,9 +252,9 @@ def other_tests(studies: int) -> Table:
     )
 
 
-def _equal(noise: Noise, designs: int, seeds: int, studies: int) -> Figures:
+def _equal(noise: Noise, designs: int, seeds: int, studies: int) -> Observations:
     drawn: Array = noise(np.random.default_rng([designs, seeds, 7]), studies, designs, seeds)
-    return Figures(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * designs)
+    return Observations(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * designs)
 
 
 def _row(setting: str, figure: Callable[[int], float]) -> Row:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resatlas.comparing.answering import compare
-from resatlas.comparing.bounds import at_equal
+from resatlas.comparing.bounds import comparable_amounts
 from resatlas.comparing.budgets import DECIDING
-from resatlas.comparing.claims import Figures, judge, verdicts
+from resatlas.comparing.claims import Observations, decide, judge
+from resatlas.comparing.comparison import compare
 from resatlas.comparing.image_draw import image_draw
 from tests.comparing.folders import Subject, write_run
 from tests.simulation import suite
@@ -63,7 +63,7 @@ def test_runs_on_disk_are_judged_as_the_numbers_are(tmp_path: Path, study: int) 
     for subject, table in zip(subjects, wrong, strict=True):
         for seed, row in enumerate(table):
             write_run(tmp_path / f"{subject.design} {seed}", subject, seed=seed, wrong=[bool(each) for each in row])
-    figures = Figures(
+    figures = Observations(
         values=tuple(100 * each.mean(axis=-1) for each in wrong),
         seeds=(0,) * 4,
         images=image_draw(wrong),
@@ -71,10 +71,13 @@ def test_runs_on_disk_are_judged_as_the_numbers_are(tmp_path: Path, study: int) 
     amounts, kinds = [each.parameters for each in subjects], [each.family for each in subjects]
     [answer] = compare([tmp_path])
     places = {subject.design: place for place, subject in enumerate(subjects)}
-    asked = [at_equal(places[p.first.row.design], places[p.second.row.design], amounts, kinds) for p in answer.pairs]
+    asked = [
+        comparable_amounts(places[p.first.row.design], places[p.second.row.design], amounts, kinds)
+        for p in answer.pairs
+    ]
     judged = [judge(tuple(bounds for _, bounds in each), figures) for each in asked if each]
     words = {0: "undecided", -1: "supported", 1: "contradicted", 2: "depends on the budget"}
-    expected = [words[int(each)] for each in verdicts(judged)]
+    expected = [words[int(each)] for each in decide(judged)]
     for budget in DECIDING:
         found = [pair.verdicts[budget] for pair in answer.pairs]
         assert [each.verdict for each in found if each.tested] == expected

@@ -11,8 +11,8 @@ from typing import Any
 
 from resatlas.cli.display import display, say
 from resatlas.cli.outcome import Outcome
-from resatlas.comparing.answering import answered
-from resatlas.comparing.report import Answer, report
+from resatlas.comparing.comparison import compare_run_set
+from resatlas.comparing.run_sets import RunSet, read_run_sets
 from resatlas.errors import FolderError, NonFiniteError
 from resatlas.page.page import write_page
 from resatlas.page.table import table
@@ -41,9 +41,9 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
     _ask(study, folder, quiet=options.quiet)
     if failure:
         with suppress(FolderError):  # where no run is finished
-            write_page(page, title=f"resatlas {study.name}", answers=report([folder]), pictures=pictures())
+            write_page(page, title=f"resatlas {study.name}", answers=read_run_sets([folder]), pictures=pictures())
         raise failure
-    answers = report([folder])
+    answers = read_run_sets([folder])
     write_page(page, title=f"resatlas {study.name}", answers=answers, pictures=pictures())
     results = {answer.question.name: [dict(run.written) for run in answer.runs] for answer in answers}
     return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_shown, answers), f"page: {page}"]))
@@ -56,10 +56,10 @@ def _ask(study: Study, folder: Path, *, quiet: bool) -> None:
         say(words)
 
 
-def _shown(answer: Answer) -> str:
+def _shown(answer: RunSet) -> str:
     view = answer.question.view
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    told = answered(answer) if answer.runs else None
+    told = compare_run_set(answer) if answer.runs else None
     said = [f"- {note}" for note in (*told.warnings, *notes(view, told))] if told else []
     whole = [
         answer.question.title,
