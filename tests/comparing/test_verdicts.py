@@ -390,8 +390,8 @@ def test_unequal_numbers_of_recipes_have_a_warning(tmp_path: Path) -> None:
         edited([run], "experiment.json", recipe=recipe)
     [comparison] = compare([tmp_path, tmp_path / "again"])
     expected = (
-        "unequal tuning: recipes tried: 1 for plain:depth=20,base=8 and 2 for resnet:depth=20,base=8; the best of several "
-        "has a lower error by selection alone"
+        "unequal tuning: recipes tried: 1 for plain:depth=20,base=8 and 2 for resnet:depth=20,base=8; the best of "
+        "several has a lower error by selection alone"
     )
     assert expected in comparison.warnings
 
@@ -402,7 +402,7 @@ def test_errors_near_zero_have_a_note(tmp_path: Path) -> None:
     write_errors(tmp_path, MIDDLE, HIGH)
     [comparison] = compare([tmp_path])
     assert comparison.notes[0].startswith(
-        "Errors near zero: of 360 images a network misclassifies only a few: plain (3.0)."
+        "Errors near zero: on average few of the 360 images are misclassified: plain (3.0)."
     )
 
 

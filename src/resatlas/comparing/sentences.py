@@ -95,7 +95,7 @@ def _without_direct_comparison(pair: ComparedPair, verdict: BudgetVerdict, where
     means = [
         f"{group.label} {measure.written(low)}"
         if low == high
-        else f"sizes of {group.row.family} below and above {measure.written(low)} to {measure.written(high)}"
+        else f"smaller and larger sizes of {group.row.family} {measure.written(low)} to {measure.written(high)}"
         for group, (low, high) in sorted(sides, key=lambda side: side[1][0] < side[1][1])
     ]
     return (
