@@ -218,8 +218,8 @@ def _near_zero(question: GroupedQuestion) -> Iterator[str]:
     if few:
         step = 100 / question.images
         yield (
-            f"Errors near zero: on average few of the {question.images:,} images are misclassified: {with_and(few)}. One "
-            f"image is {step:.2g} points, the errors are far from normal, and the intervals are only approximate."
+            f"Errors near zero: on average few of the {question.images:,} images are misclassified: {with_and(few)}. "
+            f"One image is {step:.2g} points, the errors are far from normal, and the intervals are only approximate."
         )
 
 
