@@ -143,9 +143,7 @@ def test_holm_keeps_the_level_over_a_question() -> None:
     for nets in (3, 5):
         drawn = errors(4, nets)[:20_000]
         p_values = [p_value(as_used(drawn, *pair)[0]) for pair in combinations(range(4), 2)]
-        assert (np.min(p_values, axis=0) < LEVEL / 6).mean() < 0.053, (
-            "Holm's first step decides whether there is any claim"
-        )
+        assert (np.min(p_values, axis=0) < LEVEL / 6).mean() < 0.053, "Holm's first step decides on any claim"
 
 
 SCHEMES: Sequence[Scheme] = (
@@ -188,7 +186,7 @@ def test_detectable_differences_have_the_stated_power(scheme: Scheme) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=str)
 def test_the_networks_needed_are_the_fewest_that_detect(scheme: Scheme) -> None:
-    """This number of networks detects the difference in 80 % of studies, one fewer does not."""
+    """They detect the difference in 80 % of studies, one network fewer does not."""
     nets = nets_needed(scheme, 1.5)
     assert nets is not None
     enough, fewer = (detected(with_nets(scheme, count), 1.5, LEVEL) for count in (nets, nets - 1))
