@@ -138,7 +138,7 @@ def test_a_diverged_run_counts_at_chance_level(tmp_path: Path) -> None:
     assert pair.trained.interval_images is not None
     shown = text(comparison)
     assert (
-        "plain with seed 1 diverged and counted at chance level; without diverged runs: plain 3.06 and resnet 11.53, "
+        "plain with seed 1 diverged (counted at chance level); without diverged runs: plain 3.06 and resnet 11.53, "
         "supported." in shown
     )
     assert (
@@ -189,7 +189,7 @@ def test_equal_seeds_of_another_order_are_no_pairs(tmp_path: Path) -> None:
     [comparison] = compare([tmp_path, tmp_path / "x"])
     assert comparison.pairs[0].trained is not None
     assert comparison.pairs[0].trained.method != "paired"
-    expected = "equal seeds, but unequal order of the data because of unequal batch (32 and 64); runs are not paired"
+    expected = "equal seeds, but unequal order of the data because of unequal batch (32 and 64); these are not paired"
     assert expected in comparison.warnings
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from resatlas.comparing.statistics import Array
 
+Side = Literal["both", "lower", "higher"]
+"""The side on which a difference is smaller than a margin: both, or where the first or the second design is worse."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
@@ -96,7 +99,7 @@ class BoundEstimate(NamedTuple):
 
         return np.maximum(self.p_seeds, self.p_images)
 
-    def p_within(self, margin: float, side: Literal["both", "lower", "higher"]) -> "Array":
+    def p_within(self, margin: float, side: Side) -> "Array":
         """The one-sided p of the claim that the difference is smaller than the margin, in both directions or in one.
 
         `lower` tests whether the first design is at most `margin` worse, `higher` whether the second is.

@@ -104,7 +104,7 @@ def _data_order(groups: Sequence[Group]) -> Iterator[str]:
     causes = [
         f"batch ({with_and(map(str, batches))})" if name == "recipe" and len(batches) > 1 else name for name in names
     ]
-    yield f"equal seeds, but unequal order of the data because of unequal {with_and(causes)}; runs are not paired"
+    yield f"equal seeds, but unequal order of the data because of unequal {with_and(causes)}; these are not paired"
 
 
 def _departures(groups: Sequence[Group]) -> Iterator[str]:

@@ -136,6 +136,5 @@ def _survivors(pair: ComparedPair, survivors: ComparedPair, measure: Measure) ->
         f"{group.label} {measure.written(group.mean)}" for group in (survivors.first, survivors.second)
     )
     return (
-        f"{with_and(diverged)} diverged and counted at chance level; without diverged runs: {means}, "
-        f"{survivors.verdict}."
+        f"{with_and(diverged)} diverged (counted at chance level); without diverged runs: {means}, {survivors.verdict}."
     )

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from resatlas.comparing.bounds import direct_bound, within_tolerance
 from resatlas.comparing.budgets import DECIDING, Budget, amount_of, comparable_at, solve_command
-from resatlas.comparing.claims import Bound, Observations, Ways, estimate_bound, judge
+from resatlas.comparing.claims import Bound, Observations, Side, Ways, estimate_bound, judge
 from resatlas.comparing.compared_pair import (
     Basis,
     BudgetVerdict,
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 DECIDED: Mapping[int, Verdict] = {-1: "supported", 1: "contradicted", 2: "depends on the budget"}
 
 Pair = tuple[Group, Group]
-
-Side = Literal["both", "lower", "higher"]
-"""Sides on which a difference lies within a margin, as `BoundEstimate.p_within` takes them."""
 
 
 class GroupDraw(NamedTuple):
@@ -84,7 +81,7 @@ def judge_pairs(
 ) -> tuple[ComparedPair, ...]:
     """The verdicts on the pairs of one question."""
     several, observations = observations_of(groups, images)
-    obstacles = [(*_obstacles(pair, several), *_clocks(pair, criteria.measure)) for pair in pairs]
+    obstacles = [(*_obstacles(pair, several), *_different_machines(pair, criteria.measure)) for pair in pairs]
     free = [pair for pair, reasons in zip(pairs, obstacles, strict=True) if not reasons]
     trained = iter(_as_trained(free, several, observations, criteria))
     compared = [
@@ -256,7 +253,7 @@ def _obstacles(pair: Pair, several: Sequence[Group]) -> tuple[str, ...]:
     return ()
 
 
-def _clocks(pair: Pair, measure: Measure) -> tuple[str, ...]:
+def _different_machines(pair: Pair, measure: Measure) -> tuple[str, ...]:
     """The reason why two times are not comparable, if they are not."""
     if measure.metric == "time_to_error" and len(pair[0].machines | pair[1].machines) > 1:
         return ("the times were measured on different machines or with different versions of torch",)

@@ -10,7 +10,7 @@ _FOLDERS = re.compile(r"(?:^|(?<=[=:,]))(?:[A-Za-z]:)?[/\\](?:[^/\\]*[/\\])*")
 
 
 def presentable(word: str) -> str:
-    """Return the word with an absolute path cut to ".../" and its last name, and "?" for each control character."""
+    """Return the word with absolute paths cut to ".../" and the last name, and "?" for unprintable characters."""
     return plain(_FOLDERS.sub(".../", word))
 
 
