@@ -61,7 +61,7 @@ def _sentence(
         return f"{pair.first.label} against {pair.second.label}: not testable{where}; {'; '.join(verdict.reasons)}."
     smallest = min((tested.difference for tested in verdict.tested), key=lambda difference: abs(difference.points))
     by = _by(smallest, measure, sign={"supported": -1, "contradicted": 1}.get(verdict.verdict, 0))
-    p = f"p = {verdict.p:.2g}"
+    p, limit = f"p = {verdict.p:.2g}", f"{margin:g}{measure.unit}" if margin is not None else ""
     match verdict.verdict:
         case "supported":
             return f"{first} has a lower {noun} than {second}{where}, by {by}: supported ({p})."
@@ -74,13 +74,11 @@ def _sentence(
                 f"({p})."
             )
         case "equivalent":
-            return (
-                f"{first} and {second} are equivalent{where}: {noun} differs by less than {margin:g}; difference {by}."
-            )
+            return f"{first} and {second} are equivalent{where}: {noun} differs by less than {limit}; difference {by}."
         case "first not inferior":
-            return f"{first} is not worse than {second}{where} by {margin:g} or more; the difference is {by}."
+            return f"{first} is not worse than {second}{where} by {limit} or more; the difference is {by}."
         case "second not inferior":
-            return f"{second} is not worse than {first}{where} by {margin:g} or more; the difference is {by}."
+            return f"{second} is not worse than {first}{where} by {limit} or more; the difference is {by}."
         case _:
             if verdict.remedy:
                 return _without_direct_comparison(pair, verdict, where, measure)
