@@ -13,7 +13,7 @@ from resatlas.analysis.questions import FOLDER, QUESTIONS
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import to_json
 from resatlas.cli.main import main
-from resatlas.comparing.report import report
+from resatlas.comparing.run_sets import read_run_sets
 from resatlas.designs.catalog import plan
 from resatlas.errors import ResatlasError
 from resatlas.evaluation.predictions import Prediction, write_predictions
@@ -47,7 +47,7 @@ def trained_page(folder: Path) -> Path:
     asked = {question: next(run for run in runs if "dmrnet" in run.name) for question in QUESTIONS}
     for question, run in asked.items():
         assert main(("dissect", str(run), question, "--quiet")) == 0
-    write_page(folder / "report.html", title="three designs", answers=report(runs))
+    write_page(folder / "report.html", title="three designs", answers=read_run_sets(runs))
     return folder / "report.html"
 
 
@@ -59,7 +59,7 @@ def study_page(folder: Path) -> Path:
         with suppress(ResatlasError):
             drawn = plan(experiment["design"], image=Shape(1, 16, 16), classes=10)
             edited(file, plan=to_json(drawn))
-    write_page(folder / "report.html", title="resatlas demo", answers=report([study]))
+    write_page(folder / "report.html", title="resatlas demo", answers=read_run_sets([study]))
     return folder / "report.html"
 
 
@@ -89,7 +89,7 @@ def evil_page(folder: Path) -> Path:
     )
     (run.folder / FOLDER).mkdir()
     (run.folder / FOLDER / "paths.json").write_text(json.dumps(answer_to_json(answer)), encoding="utf-8")
-    write_page(folder / "report.html", title=EVIL, answers=report([run.folder]))
+    write_page(folder / "report.html", title=EVIL, answers=read_run_sets([run.folder]))
     return folder / "report.html"
 
 

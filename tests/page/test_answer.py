@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from resatlas.comparing.answer_data import as_csv, data
-from resatlas.comparing.answering import Answered, compare
+from resatlas.comparing.comparison import Comparison, compare
+from resatlas.comparing.comparison_data import as_csv, as_json
 from resatlas.page.answer_text import document
 from resatlas.page.document import FORMATS, Bullets, Heading, Paragraph
 from resatlas.values.table import Table, numbers, words
@@ -27,7 +27,7 @@ WIDE = Subject(family="wide-resnet", depth=16, knobs="widen=1", parameters=275_0
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answered, ...]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, ...]:
     """Two sizes of one kind, a design that is equal to one of them, one between them, and one with a single net."""
     folder = tmp_path_factory.mktemp("runs")
     write_errors(folder, SMALL, (60, 64, 62), data="cifar-10")
@@ -40,16 +40,16 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answered, ...]:
 
 @pytest.mark.parametrize("form", [*FORMATS, "csv"])
 def test_a_comparison_reads_as_its_golden_text(
-    answers: tuple[Answered, ...], form: str, golden: Callable[[Path, str], None]
+    answers: tuple[Comparison, ...], form: str, golden: Callable[[Path, str], None]
 ) -> None:
     """Figures, differences, budgets, verdicts, nets, published figures, warnings and notes; a CSV a row a pair."""
     text = as_csv(answers) if form == "csv" else FORMATS[form](document(answers))
     golden(GOLDEN / f"compare-{form}.txt", text)
 
 
-def test_json_has_all_that_the_text_has(answers: tuple[Answered, ...]) -> None:
+def test_json_has_all_that_the_text_has(answers: tuple[Comparison, ...]) -> None:
     """Values that JSON can hold, None for what cannot be told."""
-    told = json.loads(json.dumps(data(answers[0]), allow_nan=False))
+    told = json.loads(json.dumps(as_json(answers[0]), allow_nan=False))
     assert {pair["verdict"] for pair in told["pairs"]} >= {
         "contradicted",
         "not testable here",
@@ -78,7 +78,7 @@ def test_json_has_all_that_the_text_has(answers: tuple[Answered, ...]) -> None:
     assert published["resnet:depth=20,base=16"][0]["percent"] == 8.75
 
 
-def test_a_csv_is_read_back(answers: tuple[Answered, ...]) -> None:
+def test_a_csv_is_read_back(answers: tuple[Comparison, ...]) -> None:
     """Numbers stay numbers, negative ones too; a row has as many cells as the head."""
     rows = list(csv.DictReader(StringIO(as_csv(answers))))
     assert len(rows) == len(answers[0].pairs)
@@ -113,7 +113,7 @@ def test_words_of_a_user_stay_words(tmp_path: Path) -> None:
     [row] = csv.DictReader(StringIO(as_csv(found)))
     assert row["data"] == "'=data"
     assert {row["first"][:5], row["second"][:5]} == {"'=cmd", "resne"}
-    assert data(found[0])["data"] == "=data"
+    assert as_json(found[0])["data"] == "=data"
 
 
 def test_private_folders_are_not_told(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_private_folders_are_not_told(tmp_path: Path) -> None:
                 tmp_path / f"{len(design)}-{seed}", SMALL, seed=seed, wrong=answers, design=design, data="/srv/x/y"
             )
     found = compare([tmp_path])
-    texts = [json.dumps(data(found[0])), as_csv(found), *(write(document(found)) for write in FORMATS.values())]
+    texts = [json.dumps(as_json(found[0])), as_csv(found), *(write(document(found)) for write in FORMATS.values())]
     assert not any("secret" in text or "/srv" in text for text in texts)
 
 
@@ -155,5 +155,5 @@ def test_many_nets_are_cut_short(tmp_path: Path) -> None:
         write_errors(tmp_path, subject, wrong, recipe=replace(RECIPE, epochs=1))
     found = compare([tmp_path])
     assert "3 more of nets against nets: --json" in FORMATS["table"](document(found))
-    assert len(data(found[0])["nets"]) == 23
+    assert len(as_json(found[0])["nets"]) == 23
     assert "Wilcoxon's rank sum  bootstrap of t" in FORMATS["table"](document(found))

@@ -12,7 +12,7 @@ from resatlas.page.figure import Figure
 from resatlas.page.overview import charts
 from resatlas.runs.collection import View
 from resatlas.runs.store import Run
-from tests.comparing.folders import DEEP, EQUAL, edited, seal, told, write_runs
+from tests.comparing.folders import DEEP, EQUAL, comparison_of, edited, seal, write_runs
 
 
 def texts(spec: dict[str, Any]) -> str:
@@ -22,7 +22,7 @@ def texts(spec: dict[str, Any]) -> str:
 
 def drawn(view: View, runs: list[Run]) -> dict[str, Figure]:
     """The charts by their names."""
-    return {each.name: each for each in charts(view, told(runs, view=view))}
+    return {each.name: each for each in charts(view, comparison_of(runs, view=view))}
 
 
 def rated(run: Run, rates: list[float]) -> None:
@@ -35,7 +35,7 @@ def rated(run: Run, rates: list[float]) -> None:
 @pytest.fixture
 def equal(tmp_path: Path) -> list[Run]:
     """Runs at an equal budget."""
-    return write_runs(tmp_path, EQUAL, chance=1)
+    return write_runs(tmp_path, EQUAL, random_seed=1)
 
 
 def test_each_view_has_its_charts(tmp_path: Path, equal: list[Run]) -> None:

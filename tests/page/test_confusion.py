@@ -16,7 +16,7 @@ from resatlas.evaluation.predictions import Prediction, write_predictions
 from resatlas.page.confusion import MOST_CLASSES, MOST_IMAGES, MOST_ROWS, confusion, gallery, no_pictures
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import Run
-from tests.comparing.folders import EQUAL, edited, seal, told, write_run
+from tests.comparing.folders import EQUAL, comparison_of, edited, seal, write_run
 
 PREDICTED = (
     # id, true, predicted, probability
@@ -47,7 +47,7 @@ def run_of(
 
 def group_of(*runs: Run) -> Group:
     """The only group of some runs."""
-    [group] = told(runs).question.groups
+    [group] = comparison_of(runs).question.groups
     return group
 
 
@@ -91,7 +91,7 @@ def test_many_classes_have_a_table_alone(tmp_path: Path) -> None:
 def test_images_that_most_nets_get_wrong_come_first(tmp_path: Path) -> None:
     """Then the surest errors; class and probability are those of what they are mostly taken for."""
     other = ((1, 0, 0, 0.9), (2, 0, 2, 0.5), (3, 1, 1, 0.8), (4, 1, 1, 0.7), (5, 1, 0, 0.55), (6, 2, 0, 0.4))
-    groups = told([run_of(tmp_path / "a"), run_of(tmp_path / "b", seed=1, rows=other)]).question.groups
+    groups = comparison_of([run_of(tmp_path / "a"), run_of(tmp_path / "b", seed=1, rows=other)]).question.groups
     found = gallery(groups, no_pictures)
     assert found is not None
     assert [(each.image, each.true, each.predicted, each.nets) for each in found.images] == [

@@ -12,7 +12,7 @@ from resatlas.analysis.answer import Answer, Fact, from_json, to_json
 from resatlas.analysis.capacity import answer as capacity_of
 from resatlas.analysis.lesion import DrawnRow, LesionRow
 from resatlas.analysis.paths import LengthRow
-from resatlas.comparing.report import report
+from resatlas.comparing.run_sets import read_run_sets
 from resatlas.designs.catalog import plan
 from resatlas.errors import FolderError
 from resatlas.page.dissection import _told_apart, finding, findings
@@ -99,12 +99,12 @@ def test_the_page_shows_what_was_asked(run: Run) -> None:
         "lesions: resnet:depth=20,base=9",
         "parameters and multiply-adds along the depth: resnet:depth=20,base=9",
     ]
-    html = page(title="x", answers=report([run.folder]))
+    html = page(title="x", answers=read_run_sets([run.folder]))
     assert html.index("lesions: resnet") < html.index("parameters and multiply-adds along the depth: resnet")
     assert "r; 9 images. Frozen: " in html
     bare = html.count("<script type=")
     shutil.rmtree(run.folder / "dissections")
-    assert bare == page(title="x", answers=report([run.folder])).count("<script type=") + 2
+    assert bare == page(title="x", answers=read_run_sets([run.folder])).count("<script type=") + 2
     assert "multiply adds: 40,551,040 multiply-adds of one image" in html
 
 
@@ -126,7 +126,7 @@ def test_every_network_that_was_asked_is_counted(tmp_path: Path) -> None:
     """Those beside the first one too."""
     runs = write_runs(tmp_path, [(EQUAL[0][0], 3)])
     kept(runs[0], replace(lesion(), runs=tuple(each.name for each in runs)))
-    html = page(title="x", answers=report([each.folder for each in runs]))
+    html = page(title="x", answers=read_run_sets([each.folder for each in runs]))
     assert "What is inside 3 trained networks" in html
 
 
@@ -146,7 +146,7 @@ def test_words_of_others_stay_words(run: Run) -> None:
             tables=(table(EVIL, LengthRow, rows, note=EVIL),), notes=(EVIL,),
         ),
     )  # fmt: skip
-    html = page(title="x", answers=report([run.folder]))
+    html = page(title="x", answers=read_run_sets([run.folder]))
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html
 

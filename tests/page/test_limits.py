@@ -6,12 +6,12 @@ from pathlib import Path
 from resatlas.page import limits
 from resatlas.page.leaders import leaders
 from resatlas.runs.store import Run
-from tests.comparing.folders import DEEP, EQUAL, edited, told, write_runs
+from tests.comparing.folders import DEEP, EQUAL, comparison_of, edited, write_runs
 
 
 def said(runs: Sequence[Run], *dissected: str) -> Mapping[str, str]:
     """What can and what cannot be shown, as text."""
-    answers = [told(runs)]
+    answers = [comparison_of(runs)]
     return {"can": "\n".join(limits.shown(answers, dissected)), "not": "\n".join(limits.hidden(answers, dissected))}
 
 
@@ -38,7 +38,7 @@ def test_single_seeds_are_named(tmp_path: Path) -> None:
 
 def test_few_test_images_are_said(tmp_path: Path) -> None:
     """One of 360 is 0.28 points; 1.96·√(p(1 - p)/n) of an error of 1.1 % is about one point."""
-    found = said(write_runs(tmp_path, EQUAL, chance=1))["not"]
+    found = said(write_runs(tmp_path, EQUAL, random_seed=1))["not"]
     assert (
         "360 were used, one is 0.28 points, and with others of their kind an error of 1.1 % would move by about ±1"
         in found
@@ -63,7 +63,7 @@ def test_what_was_done_otherwise_is_said(tmp_path: Path) -> None:
 
 def test_leaders_stand_by_their_errors_with_intervals(tmp_path: Path) -> None:
     """The lowest mean first; a single seed has no interval; recipes are named where there are several."""
-    table = leaders(told(write_runs(tmp_path, [*EQUAL[:3], (EQUAL[3][0], 1)], chance=1)))
+    table = leaders(comparison_of(write_runs(tmp_path, [*EQUAL[:3], (EQUAL[3][0], 1)], random_seed=1)))
     means = [float(row[2].split(" ")[0]) for row in table.cells]
     assert means == sorted(means)
     assert [column.name for column in table.columns if not column.unit] == ["design"]

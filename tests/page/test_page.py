@@ -9,8 +9,8 @@ import pytest
 
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import to_json
-from resatlas.comparing.answering import answered
-from resatlas.comparing.report import Answer, report
+from resatlas.comparing.comparison import compare_run_set
+from resatlas.comparing.run_sets import RunSet, read_run_sets
 from resatlas.designs.catalog import plan
 from resatlas.errors import FolderError
 from resatlas.page.answer_text import document
@@ -48,24 +48,24 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, ...]:
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSet, ...]:
     """A finished study, a run beside it and one that was stopped."""
     folder = tmp_path_factory.mktemp("runs")
-    beside = write_runs(folder, [(EQUAL[0][0], 1)], chance=3)
-    return report([write_study(folder / "demo"), beside[0].folder, write_stopped(folder / "halted").folder])
+    beside = write_runs(folder, [(EQUAL[0][0], 1)], random_seed=3)
+    return read_run_sets([write_study(folder / "demo"), beside[0].folder, write_stopped(folder / "halted").folder])
 
 
 @pytest.fixture(scope="module")
-def html(study: tuple[Answer, ...]) -> str:
+def html(study: tuple[RunSet, ...]) -> str:
     """Their page."""
     return page(title="resatlas demo", answers=study)
 
 
-def test_every_question_has_verdict_and_figures(study: tuple[Answer, ...], html: str) -> None:
+def test_every_question_has_verdict_and_figures(study: tuple[RunSet, ...], html: str) -> None:
     """What the terminal says stands on the page as well, down to each cell."""
     text = Reader(html).text
     for each in study:
-        told = answered(each)
+        told = compare_run_set(each)
         assert each.question.title in text
         assert all(sentence in text for sentence in verdict(each.question.view, told))
         for line in leaders(told).cells:
@@ -74,17 +74,17 @@ def test_every_question_has_verdict_and_figures(study: tuple[Answer, ...], html:
     assert "Not finished, and so not shown: halted: stopped." in text
 
 
-def test_the_whole_comparison_is_there(study: tuple[Answer, ...], html: str) -> None:
+def test_the_whole_comparison_is_there(study: tuple[RunSet, ...], html: str) -> None:
     """Each table of `resatlas compare`, to be unfolded."""
     text = Reader(html).text
-    tables = [block for block in document([answered(study[1])]) if isinstance(block, Table)]
+    tables = [block for block in document([compare_run_set(study[1])]) if isinstance(block, Table)]
     assert len(tables) >= 4
     for table in tables:
         assert " ".join(table.title.split()) in text
         assert all("".join(row) in text for row in table.cells)
 
 
-def test_charts_have_names_of_their_own(study: tuple[Answer, ...], html: str) -> None:
+def test_charts_have_names_of_their_own(study: tuple[RunSet, ...], html: str) -> None:
     """One place a chart, in the page's order; small letters, digits and dashes alone."""
     names = [figure.name for figure in page_figures(study)]
     assert re.findall(r'data-chart="chart-([^"]*)"', html) == names
@@ -104,7 +104,7 @@ def test_what_is_wrong_is_shown(html: str) -> None:
 def test_pictures_stand_in_the_page(tmp_path: Path) -> None:
     """As data, under the policy that lets nothing else be loaded."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True, False])
-    text = page(title="one", answers=report([run.folder]), pictures=lambda _run, ids: dict.fromkeys(ids, b"png"))
+    text = page(title="one", answers=read_run_sets([run.folder]), pictures=lambda _run, ids: dict.fromkeys(ids, b"png"))
     [picture] = [attributes for tag, attributes in Reader(text).elements if tag == "img"]
     assert picture["src"] == "data:image/png;base64,cG5n"
     assert "No picture" not in text
@@ -113,12 +113,12 @@ def test_pictures_stand_in_the_page(tmp_path: Path) -> None:
 def test_papers_are_those_of_the_designs(tmp_path: Path) -> None:
     """As `cite` gives them, each once; of a design that is not known here nothing is said but that."""
     runs = write_runs(tmp_path, [(EQUAL[0][0], 1), (EQUAL[4][0], 1)])
-    text = Reader(page(title="one", answers=report([run.folder for run in runs]))).text
+    text = Reader(page(title="one", answers=read_run_sets([run.folder for run in runs]))).text
     assert text.count("@inproceedings{") == 2
     assert "he2016deep" in text
     assert "zhao2018mergeandrun" in text
     gone = write_run(tmp_path / "gone", EQUAL[0][0], seed=0, wrong=[True], design="gone.toml")
-    text = Reader(page(title="one", answers=report([gone.folder]))).text
+    text = Reader(page(title="one", answers=read_run_sets([gone.folder]))).text
     assert "Which papers gone.toml uses is not known here." in text
     assert "@inproceedings{" not in text
 
@@ -129,7 +129,7 @@ def test_missing_parts_are_said_in_words(tmp_path: Path) -> None:
     for name in ("predictions.csv", "metrics.jsonl", "timing.jsonl"):
         (run.folder / name).unlink()
     seal(run.folder)
-    text = Reader(page(title="one", answers=report([run.folder]))).text
+    text = Reader(page(title="one", answers=read_run_sets([run.folder]))).text
     assert "Confusions and wrong images are not shown: no run has its predictions.csv." in text
     assert "No verdict on test errors" in text
 
@@ -140,7 +140,7 @@ def test_networks_are_drawn_from_their_plans(tmp_path: Path) -> None:
     for run in runs:
         drawn = plan("resnet:depth=8,base=9", image=Shape(1, 16, 16), classes=10)
         edited(run.folder / "experiment.json", plan=to_json(drawn))
-    names = [figure.name for figure in page_figures(report([run.folder for run in runs]))]
+    names = [figure.name for figure in page_figures(read_run_sets([run.folder for run in runs]))]
     assert names.count("network-resnet-depth-8-base-9") == 1
     assert not [name for name in names if name.startswith("network-resnet-depth-8-base-9-")]
 
@@ -151,7 +151,7 @@ def test_runs_on_other_images_are_other_parts(tmp_path: Path) -> None:
         write_run(tmp_path / data, EQUAL[0][0], seed=0, wrong=[True, False], data=data)
         for data in ("digits", "synthetic")
     ]
-    text = page(title="two", answers=report([run.folder for run in runs]))
+    text = page(title="two", answers=read_run_sets([run.folder for run in runs]))
     assert text.count('<section id="question-') == 2
     assert "Runs (synthetic)" in text
 
@@ -159,8 +159,8 @@ def test_runs_on_other_images_are_other_parts(tmp_path: Path) -> None:
 def test_a_copied_run_is_no_second_net(tmp_path: Path) -> None:
     """The page stands, and says why nothing is compared."""
     runs = [write_run(tmp_path / name, EQUAL[0][0], seed=0, wrong=[True, False]) for name in ("a", "b")]
-    text = Reader(page(title="two", answers=report([run.folder for run in runs]))).text
-    assert "No verdict: a and b are one training with seed 0; a copy is no further net." in text
+    text = Reader(page(title="two", answers=read_run_sets([run.folder for run in runs]))).text
+    assert "No verdict: a and b are one training with seed 0; a copy does not count as another network." in text
 
 
 def test_runs_can_be_repeated(html: str) -> None:
@@ -182,7 +182,7 @@ def test_nothing_is_fetched(html: str) -> None:
     assert "default-src 'none'" in str(elements)
 
 
-def test_no_folder_is_told(study: tuple[Answer, ...], html: str) -> None:
+def test_no_folder_is_told(study: tuple[RunSet, ...], html: str) -> None:
     """Neither where the runs lie nor the folders of their commands."""
     folder = study[0].runs[0].folder
     own = html.replace(_bundle(), "")
@@ -196,7 +196,7 @@ def test_names_are_text(tmp_path: Path) -> None:
         tmp_path / "run", replace(EQUAL[0][0], family=EVIL), seed=0, wrong=[True], design=EVIL, data="<b>digits"
     )
     question = Question(name="q", title=EVIL, view="budget", runs=("run",))
-    text = page(title=EVIL, answers=[Answer(question, (run.record(),), (EVIL,))])
+    text = page(title=EVIL, answers=[RunSet(question, (run.record(),), (EVIL,))])
     elements = [tag for tag, _ in Reader(text).elements]
     assert elements.count("script") == text.count("</script>") == 6  # four charts, the bundle, the call
     assert "<script>alert" not in text
@@ -218,7 +218,7 @@ def test_names_in_sentences_are_text(tmp_path: Path) -> None:
         file = run.folder / "predictions.csv"
         file.write_text(re.sub(r"(?<=,)6(?=,)", f'"{EVIL}"', file.read_text()))
         seal(run.folder)
-    given = report([run.folder for run in runs])
+    given = read_run_sets([run.folder for run in runs])
     text = page(title="two", answers=given, pictures=lambda _run, ids: dict.fromkeys(ids, b"png"))
     assert EVIL in Reader(text).text
     assert "<script>alert" not in text
@@ -230,14 +230,14 @@ def test_names_that_look_alike_are_two(tmp_path: Path) -> None:
         write_run(tmp_path / name, EQUAL[0][0], seed=0, wrong=[True, False], design=name)
         for name in ("a_1.toml", "a-1.toml")
     ]
-    names = [figure.name for figure in page_figures(report([run.folder for run in runs]))]
+    names = [figure.name for figure in page_figures(read_run_sets([run.folder for run in runs]))]
     assert [name for name in names if "confusions" in name] == [
         "runs-confusions-a-1-toml",
         "runs-confusions-a-1-toml-2",
     ]
 
 
-def test_equal_runs_give_equal_pages(study: tuple[Answer, ...], html: str) -> None:
+def test_equal_runs_give_equal_pages(study: tuple[RunSet, ...], html: str) -> None:
     """To the byte."""
     assert page(title="resatlas demo", answers=study) == html
 
@@ -245,24 +245,24 @@ def test_equal_runs_give_equal_pages(study: tuple[Answer, ...], html: str) -> No
 def test_a_recipe_with_settings_has_no_short_command(tmp_path: Path) -> None:
     """A command that would train something else is not shown."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True], recipe=replace(RECIPE, batch=32))
-    assert "resatlas train" not in page(title="one", answers=report([run.folder]))
+    assert "resatlas train" not in page(title="one", answers=read_run_sets([run.folder]))
 
 
-def test_a_question_without_finished_runs_has_no_table(study: tuple[Answer, ...]) -> None:
+def test_a_question_without_finished_runs_has_no_table(study: tuple[RunSet, ...]) -> None:
     """It stands on the page with what is missing."""
-    waiting = Answer(Question(name="q", title="Later?", view="depth", runs=("a",)), (), ("a: running",))
+    waiting = RunSet(Question(name="q", title="Later?", view="depth", runs=("a",)), (), ("a: running",))
     text = Reader(page(title="two", answers=[waiting, study[2]])).text
     assert "Later? No verdict: no run is finished. Not finished, and so not shown: a: running." in text
 
 
-def test_the_page_is_written_whole(tmp_path: Path, study: tuple[Answer, ...], html: str) -> None:
+def test_the_page_is_written_whole(tmp_path: Path, study: tuple[RunSet, ...], html: str) -> None:
     """In a folder that is made for it, and without a trace of a draft."""
     write_page(tmp_path / "deep" / "report.html", title="resatlas demo", answers=study)
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["report.html"]
     assert (tmp_path / "deep" / "report.html").read_text(encoding="utf-8") == html
 
 
-def test_places_that_take_no_page_are_named(tmp_path: Path, study: tuple[Answer, ...]) -> None:
+def test_places_that_take_no_page_are_named(tmp_path: Path, study: tuple[RunSet, ...]) -> None:
     """A folder in place of the file, and a file in place of the folder."""
     with pytest.raises(FolderError, match=r"is a folder; name a file in it, as in .*report\.html$"):
         write_page(tmp_path, title="", answers=study[2:])

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from resatlas.comparing.judging import Asking, judged
 from resatlas.comparing.statistics import CLAIM_LEVEL
+from resatlas.comparing.verdicts import Criteria, judge_pairs
 from resatlas.page.verdict import BUDGETS, KIND, apart, could_see, notes, verdict
 from resatlas.recipes.regularisers import CrossEntropy
-from tests.comparing.folders import DEEP, EQUAL, RECIPE, Subject, told, write_run, write_runs
+from tests.comparing.folders import DEEP, EQUAL, RECIPE, Subject, comparison_of, write_run, write_runs
 
 
 def least(seeds: str, points: str, pairs: str) -> str:
@@ -21,7 +21,7 @@ def least(seeds: str, points: str, pairs: str) -> str:
 
 def test_no_winner(tmp_path: Path) -> None:
     """Designs that are alike are not ranked, and the reader learns what could have been detected."""
-    assert verdict("budget", told(write_runs(tmp_path, EQUAL, chance=1))) == (
+    assert verdict("budget", comparison_of(write_runs(tmp_path, EQUAL, random_seed=1))) == (
         "No difference in test error between the 6 designs beyond chance (global F test, p = 0.083).",
         "No winner: the largest difference in test error, 1.76 points between resnet (1.11 %) and dilnet (2.87 %), may "
         "be chance.",
@@ -34,8 +34,8 @@ def test_no_winner(tmp_path: Path) -> None:
 def test_pairs_that_differ_are_named(tmp_path: Path) -> None:
     """Each design with a higher error is set above those that it differs from; the rest stays open."""
     worse, worst = replace(EQUAL[1][0], ease=-3.5), replace(EQUAL[2][0], ease=-4.0)
-    runs = write_runs(tmp_path, [EQUAL[0], (worse, 3), (worst, 3), EQUAL[3]], chance=1)
-    assert verdict("budget", told(runs)) == (
+    runs = write_runs(tmp_path, [EQUAL[0], (worse, 3), (worst, 3), EQUAL[3]], random_seed=1)
+    assert verdict("budget", comparison_of(runs)) == (
         "The 4 designs differ in test error (global F test, p = 0.012).",
         "As trained, wide-resnet (21.67 %) has a higher test error than resnet (1.11 %) and pyramidnet (1.76 %).",
         "With this recipe and on these data resnet (1.11 %) has the lowest mean; it does not differ significantly from "
@@ -53,7 +53,7 @@ def test_pairs_that_differ_are_named(tmp_path: Path) -> None:
 def test_a_winner_is_one_under_these_conditions(tmp_path: Path) -> None:
     """Recipe, data and rivals stand beside the claim; each budget has its own, and none where no run is at it."""
     worse = replace(EQUAL[1][0], ease=-4.0, parameters=100_000)
-    assert verdict("runs", told(write_runs(tmp_path, [EQUAL[0], (worse, 2)]))) == (
+    assert verdict("runs", comparison_of(write_runs(tmp_path, [EQUAL[0], (worse, 2)]))) == (
         "As trained, wide-resnet (23.47 %) has a higher test error than resnet (2.96 %).",
         "With this recipe and on these data resnet (2.96 %) has the lowest mean; it differs significantly from "
         "wide-resnet; no other pair compared.",
@@ -69,10 +69,10 @@ def test_a_winner_is_one_under_these_conditions(tmp_path: Path) -> None:
 
 def test_a_contradicted_claim_is_said_the_other_way_round(tmp_path: Path) -> None:
     """The sentence has the design with the lower error first, whichever stood first in the pair; none is negated."""
-    found = told(write_runs(tmp_path, [EQUAL[0], (replace(EQUAL[1][0], ease=-4.0), 3)]))
+    found = comparison_of(write_runs(tmp_path, [EQUAL[0], (replace(EQUAL[1][0], ease=-4.0), 3)]))
     [pair] = found.pairs
     for first, second, kind in ((pair.first, pair.second, "supported"), (pair.second, pair.first, "contradicted")):
-        turned = replace(found, pairs=judged([(first, second)], found.question.groups, asking=Asking()))
+        turned = replace(found, pairs=judge_pairs([(first, second)], found.question.groups, criteria=Criteria()))
         assert turned.pairs[0].verdict == kind
         [said] = [each for each in verdict("budget", turned) if "at equal multiply-adds and parameters" in each]
         assert said.startswith("Resnet has a lower test error than wide-resnet at equal multiply-adds and parameters")
@@ -82,19 +82,19 @@ def test_a_contradicted_claim_is_said_the_other_way_round(tmp_path: Path) -> Non
 def test_kinds_are_explained_where_they_are_named(tmp_path: Path) -> None:
     """Sizes that bound an error."""
     between = replace(DEEP[1][0], parameters=120_000, ease=-4.0)
-    runs = write_runs(tmp_path, [(between, 3), *DEEP[3:6]], chance=1)
-    said = verdict("budget", told(runs))
+    runs = write_runs(tmp_path, [(between, 3), *DEEP[3:6]], random_seed=1)
+    said = verdict("budget", comparison_of(runs))
     assert any(each.startswith("Resnet:depth=56,base=8's kind has a lower test error than plain at") for each in said)
     assert f"{BUDGETS} {KIND}" in said
 
 
 def test_the_verdict_is_that_of_compare(tmp_path: Path) -> None:
     """What is told apart is by Holm below 5 %, what could be seen is that of the pairs."""
-    found = told(write_runs(tmp_path, [*DEEP[:6]]))
+    found = comparison_of(write_runs(tmp_path, [*DEEP[:6]]))
     leading = [pair.leading for pair in found.pairs if pair.leading and pair.leading.tested]
-    seen = [each.tested[0].difference.visible.points for each in leading if each.tested[0].difference.visible]
+    seen = [each.tested[0].difference.detectable.points for each in leading if each.tested[0].difference.detectable]
     assert could_see(found) == f"{min(seen):.2f} to {max(seen):.2f}"
-    below = [pair for pair in found.pairs if pair.trained and pair.trained.adjusted <= CLAIM_LEVEL]
+    below = [pair for pair in found.pairs if pair.trained and pair.trained.p_holm <= CLAIM_LEVEL]
     assert list(apart(found)) == below != []
 
 
@@ -102,10 +102,10 @@ def test_single_seeds_get_no_verdict(tmp_path: Path) -> None:
     """Without a spread between seeds nothing is judged."""
     few = "it needs two designs of two seeds each, since a single seed has no spread"
     runs = write_runs(tmp_path, [(EQUAL[0][0], 1), (EQUAL[1][0], 1)])
-    assert verdict("budget", told(runs)) == (f"No verdict on test errors: {few}.",)
-    assert verdict("runs", told(runs[:1])) == (f"No verdict on test errors: {few}.",)
+    assert verdict("budget", comparison_of(runs)) == (f"No verdict on test errors: {few}.",)
+    assert verdict("runs", comparison_of(runs[:1])) == (f"No verdict on test errors: {few}.",)
     depth = "No verdict on depth: it needs a family at two depths, with two seeds each."
-    assert verdict("depth", told(runs)) == (depth, f"No verdict on test errors: {few}.")
+    assert verdict("depth", comparison_of(runs)) == (depth, f"No verdict on test errors: {few}.")
     assert verdict("runs", None) == ("No verdict: no run is finished.",)
 
 
@@ -116,30 +116,30 @@ def test_nets_that_all_err_alike_get_no_verdict(tmp_path: Path) -> None:
         for k in (0, 1)
         for seed in (0, 1)
     ]
-    [said] = verdict("runs", told(runs))
-    assert "nothing differs and nothing varies" in said
+    [said] = verdict("runs", comparison_of(runs))
+    assert "have the same value" in said
 
 
 def test_a_single_seed_among_others_is_left_out(tmp_path: Path) -> None:
     """It is shown, and said to be unjudged."""
     runs = write_runs(tmp_path, [*EQUAL[:2], (EQUAL[2][0], 1), (EQUAL[3][0], 1)])
-    said = verdict("budget", told(runs))
+    said = verdict("budget", comparison_of(runs))
     assert said[-1] == "One seed only, so no verdict: pyramidnet and resnext."
     assert not any("not testable" in sentence for sentence in said)
 
 
 def test_other_images_get_no_verdict(tmp_path: Path) -> None:
-    """The sentence says what differs, in each view; a copy is no further net."""
+    """The sentence says what differs, in each view; a copy does not count."""
     wrong, subject = [False] * 9 + [True], Subject(family="resnet", depth=8)
     runs = [
         write_run(tmp_path / f"{data} {seed}", subject, seed=seed, wrong=wrong, data=data)
         for data in ("digits", "synthetic")
         for seed in (0, 1)
     ]
-    why = "the runs are of several data sets (digits, synthetic); errors are compared on the same images alone"
-    assert verdict("runs", told(runs)) == verdict("depth", told(runs)) == (f"No verdict: {why}.",)
+    why = "the runs are of several data sets (digits, synthetic); errors can be compared only on the same images"
+    assert verdict("runs", comparison_of(runs)) == verdict("depth", comparison_of(runs)) == (f"No verdict: {why}.",)
     copy = write_run(tmp_path / "copy", subject, seed=0, wrong=wrong, data="digits")
-    assert "a copy is no further net" in verdict("runs", told([*runs[:2], copy]))[0]
+    assert "a copy does not count as another network" in verdict("runs", comparison_of([*runs[:2], copy]))[0]
 
 
 def test_depth_is_not_judged_over_two_recipes(tmp_path: Path) -> None:
@@ -155,13 +155,13 @@ def test_depth_is_not_judged_over_two_recipes(tmp_path: Path) -> None:
         for depth, epochs in ((8, 3), (20, 4))
         for seed in (0, 1)
     ]
-    assert verdict("depth", told(runs))[0] == "No verdict on depth: the runs differ in recipe too."
+    assert verdict("depth", comparison_of(runs))[0] == "No verdict on depth: the runs differ in recipe too."
 
 
 def test_training_loss_over_depth(tmp_path: Path) -> None:
     """A family is judged by the trend over all its depths, with Holm's p over the families."""
     alike = [(Subject(family="dmrnet", depth=depth, loss=0.02), 2) for depth in (8, 14)]
-    said = verdict("depth", told(write_runs(tmp_path, [*DEEP[:6], (DEEP[6][0], 1), *alike])))
+    said = verdict("depth", comparison_of(write_runs(tmp_path, [*DEEP[:6], (DEEP[6][0], 1), *alike])))
     assert said[:3] == (
         "The training loss of dmrnet goes from 0.0351 at depth 8 to 0.0352 at depth 14: no change beyond chance (trend "
         "over 2 depths, p = 0.95).",
@@ -174,7 +174,7 @@ def test_training_loss_over_depth(tmp_path: Path) -> None:
 
 def test_notes_say_what_the_data_share(tmp_path: Path) -> None:
     """That test images and training images share writers stands beside every view."""
-    found = told(write_runs(tmp_path, EQUAL[:1]))
+    found = comparison_of(write_runs(tmp_path, EQUAL[:1]))
     said = "About the data: the 13 writers of the test images also wrote training images, so errors are optimistic."
     assert [notes(view, found)[-1] for view in ("runs", "depth", "budget")] == [said] * 3
     assert "One recipe serves all designs." in notes("budget", found)
@@ -186,7 +186,7 @@ def test_notes_say_how_low_a_loss_on_smoothed_labels_can_be(tmp_path: Path) -> N
     for smoothing in (0.0, 0.1):
         recipe = replace(RECIPE, loss=CrossEntropy(smoothing=smoothing))
         run = write_run(tmp_path / f"{smoothing}", EQUAL[0][0], seed=0, wrong=[False] * 9 + [True], recipe=recipe)
-        said[smoothing] = notes("runs", told([run]))
+        said[smoothing] = notes("runs", comparison_of([run]))
     assert set(said[0.1]) - set(said[0.0]) == {
         "Labels are smoothed by 0.1: of 10 classes no training loss is below 0.50."
     }

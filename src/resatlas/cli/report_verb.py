@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
-from resatlas.comparing.report import report
+from resatlas.comparing.run_sets import read_run_sets
 from resatlas.comparing.words import presentable
 from resatlas.errors import UsageError
 from resatlas.page.page import page_figures, write_page
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> Outcome:
         raise UsageError(f"a page is an .html file; {options.out} is not; other file types are not overwritten")
     if options.figures is not None:
         check_folder(options.figures)
-    answers = report(options.runs)
+    answers = read_run_sets(options.runs)
     write_page(options.out, title=f"resatlas: {_named(options.runs)}", answers=answers, pictures=pictures())
     data = {"page": str(options.out), "questions": [answer.question.name for answer in answers]}
     told = f"{options.out}: open it in a browser; it needs no network"

@@ -11,8 +11,8 @@ from typing import Any
 
 from resatlas.cli.display import display, say
 from resatlas.cli.outcome import Outcome
-from resatlas.comparing.answering import answered
-from resatlas.comparing.report import Answer, report
+from resatlas.comparing.comparison import compare_run_set
+from resatlas.comparing.run_sets import RunSet, read_run_sets
 from resatlas.errors import FolderError, NonFiniteError
 from resatlas.page.page import write_page
 from resatlas.page.table import table
@@ -43,9 +43,9 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
     _dissect(study, folder, quiet=options.quiet)
     if failure:
         with suppress(FolderError):  # raised if no run is finished
-            write_page(page, title=f"resatlas {study.name}", answers=report([folder]), pictures=pictures())
+            write_page(page, title=f"resatlas {study.name}", answers=read_run_sets([folder]), pictures=pictures())
         raise failure
-    answers = report([folder])
+    answers = read_run_sets([folder])
     write_page(page, title=f"resatlas {study.name}", answers=answers, pictures=pictures())
     results = {answer.question.name: [dict(run.written) for run in answer.runs] for answer in answers}
     return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_text, answers), f"page: {page}"]))
@@ -62,11 +62,11 @@ def _dissect(study: Study, folder: Path, *, quiet: bool) -> None:
         say(failure)
 
 
-def _text(answer: Answer) -> str:
+def _text(answer: RunSet) -> str:
     """A question with its table, its verdict and its notes."""
     view = answer.question.view
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    comparison = answered(answer) if answer.runs else None
+    comparison = compare_run_set(answer) if answer.runs else None
     remarks = [f"- {note}" for note in (*comparison.warnings, *notes(view, comparison))] if comparison else []
     blocks = [
         answer.question.title,

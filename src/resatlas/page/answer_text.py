@@ -4,18 +4,18 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import stdev
 
-from resatlas.comparing.answering import Answered
 from resatlas.comparing.budgets import amount_in_words
+from resatlas.comparing.compared_pair import ComparedPair, RobustTest, TestedDifference, single_nets
+from resatlas.comparing.comparison import Comparison
 from resatlas.comparing.differences import Difference
 from resatlas.comparing.measures import Measure
 from resatlas.comparing.power import MOST_NETS
 from resatlas.comparing.questions import Group
-from resatlas.comparing.second_opinions import RANKS
-from resatlas.comparing.seconds import in_words
-from resatlas.comparing.sentences import sentences
-from resatlas.comparing.settled import Judged, SecondOpinion, Tested, single_nets
-from resatlas.comparing.statistics import CLAIM_LEVEL, PAIRING_LEVEL, PAIRS, mean_interval
-from resatlas.comparing.words import listed
+from resatlas.comparing.robust_tests import LEAST_NETWORKS
+from resatlas.comparing.seconds import seconds_in_words
+from resatlas.comparing.sentences import verdict_sentences
+from resatlas.comparing.statistics import CLAIM_LEVEL, LEAST_PAIRS, PAIRING_LEVEL, mean_interval
+from resatlas.comparing.words import with_and
 from resatlas.page.document import Block, Bullets, Heading, Paragraph
 from resatlas.values.table import Cell, Column, Table, numbers, words
 
@@ -25,12 +25,12 @@ MOST_NETS_SHOWN = 20
 NAMES = {"rank sum": "Wilcoxon's rank sum", "bootstrap": "bootstrap of t"}
 
 
-def document(answers: Sequence[Answered]) -> tuple[Block, ...]:
+def document(answers: Sequence[Comparison]) -> tuple[Block, ...]:
     """All questions, one after the other."""
     return tuple(block for each in answers for block in _blocks(each))
 
 
-def _blocks(answered: Answered) -> Iterator[Block]:
+def _blocks(answered: Comparison) -> Iterator[Block]:
     measure = answered.question.measure
     yield Heading(f"{answered.question.title}: {measure.noun} on {answered.question.data}")
     yield _verdicts(answered)
@@ -47,19 +47,19 @@ def _blocks(answered: Answered) -> Iterator[Block]:
     yield Bullets("Notes", answered.notes)
 
 
-def _verdicts(answered: Answered) -> Bullets:
+def _verdicts(answered: Comparison) -> Bullets:
     """The test of all designs at once, then a line a pair and budget; pairs with a single seed share one."""
     said = [overall] if (overall := all_at_once(answered)) else []
     for pair in answered.pairs:
         if not single_nets(pair):
-            said += sentences(pair, answered.question.measure, points=answered.points, margin=answered.margin)
+            said += verdict_sentences(pair, answered.question.measure, points=answered.points, margin=answered.margin)
     single = dict.fromkeys(group.label for pair in answered.pairs for group in single_nets(pair))
     if single:
-        said.append(f"one seed only, so no verdict: {listed(single)}.")
+        said.append(f"one seed only, so no verdict: {with_and(single)}.")
     return Bullets("Verdicts", tuple(said))
 
 
-def all_at_once(answered: Answered) -> str:
+def all_at_once(answered: Comparison) -> str:
     """The sentence of the global test; nothing where it is that of the only pair."""
     known = [group for group in answered.question.groups if len(group.values) > 1]
     if answered.global_p is None or len(known) < 3:
@@ -70,7 +70,7 @@ def all_at_once(answered: Answered) -> str:
     return f"no difference in {noun} between the {len(known)} designs beyond chance ({how})."
 
 
-def _figures(answered: Answered) -> Table:
+def _figures(answered: Comparison) -> Table:
     measure = answered.question.measure
     mean = Column(measure.noun, "%" if measure.metric == "test_error" else measure.unit.strip() or "1")
     rest = numbers("deviation", "95 % of the mean", "parameters", "multiply-adds", "seconds")
@@ -93,22 +93,22 @@ def _figure(group: Group, measure: Measure) -> tuple[Cell, ...]:
         _from_to(ends, measure),
         group.row.parameters,
         group.row.multiply_adds,
-        in_words(group),
+        seconds_in_words(group),
     )
 
 
-def _as_trained(answered: Answered) -> Table:
+def _as_trained(answered: Comparison) -> Table:
     caption = (
         "Differences as trained, first less second. p by Holm over all rows, the larger of that over seeds and that "
-        f"over seeds and test images; r: correlation over shared seeds, which pairs them from {PAIRS} seeds on where "
-        f"it is above 0 (one-sided p < {PAIRING_LEVEL:g}). {_planning(answered)}"
+        f"over seeds and test images; r: correlation over shared seeds, which pairs them from {LEAST_PAIRS} seeds on "
+        f"where it is above 0 (one-sided p < {PAIRING_LEVEL:g}). {_planning(answered)}"
     )
     figures = numbers(*_difference_head(), "p, Holm", "by", "r", *_power_head(answered))
     measure = answered.question.measure
     rows = [
         (
             *(pair.first.label, pair.second.label, *_difference(pair.trained, measure)),
-            *(_chance(pair.trained.adjusted), pair.trained.method),
+            *(_chance(pair.trained.p_holm), pair.trained.method),
             None if pair.correlation is None else f"{pair.correlation:+.2f}",
             *_power(pair.trained, measure),
         )
@@ -127,7 +127,7 @@ def _difference(found: Difference, measure: Measure) -> tuple[Cell, ...]:
     return (measure.written(found.points, "+"), *(_from_to(each, measure, sign="+") for each in ends))
 
 
-def _planning(answered: Answered) -> str:
+def _planning(answered: Comparison) -> str:
     measure = answered.question.measure
     return (
         "Smallest detectable difference: at 80 % power, both intervals, the level of Holm's first step; seeds needed: "
@@ -136,39 +136,39 @@ def _planning(answered: Answered) -> str:
     )
 
 
-def _power_head(answered: Answered) -> tuple[str, str]:
+def _power_head(answered: Comparison) -> tuple[str, str]:
     return "smallest detectable", f"seeds needed for {answered.points:g}"
 
 
 def _power(found: Difference, measure: Measure) -> tuple[str, str]:
-    seen, nets = found.visible, found.nets
+    seen, nets = found.detectable, found.nets
     points = f"{measure.written(seen.points)} ({_from_to((seen.low, seen.high), measure)})" if seen else "–"
     return points, f"{_count(nets.nets)} ({_count(nets.low)} to {_count(nets.high)})"
 
 
-def _opinions(answered: Answered) -> Block:
+def _opinions(answered: Comparison) -> Block:
     caption = (
-        f"Without the normal distribution: p, unadjusted. With fewer than {RANKS} seeds a design these tests give only "
-        "the least p that they could ever give"
+        f"Without the normal distribution: p, unadjusted. With fewer than {LEAST_NETWORKS} seeds a design these tests "
+        "give only the least p that they could ever give"
     )
     judged = [pair for pair in answered.pairs if pair.trained]
-    if not any(opinion.chance is not None for pair in judged for opinion in pair.opinions):
-        least = {(len(pair.first.values), len(pair.second.values)): pair.opinions for pair in judged}
+    if not any(opinion.p is not None for pair in judged for opinion in pair.robust_tests):
+        least = {(len(pair.first.values), len(pair.second.values)): pair.robust_tests for pair in judged}
         told = (
             f"{n} and {m} seeds {' and '.join(f'{each.least:.2g} ({NAMES[each.name]})' for each in opinions)}"
             for (n, m), opinions in least.items()
         )
         return Paragraph(f"{caption}: {'; '.join(told)}.")
-    rows = [(pair.first.label, pair.second.label, *map(_opinion, pair.opinions)) for pair in judged]
+    rows = [(pair.first.label, pair.second.label, *map(_opinion, pair.robust_tests)) for pair in judged]
     columns = (*words("first", "second"), *numbers(*NAMES.values()))
     return Table(title=f"{caption}.", columns=columns, rows=tuple(rows))
 
 
-def _opinion(opinion: SecondOpinion) -> str:
-    return f"none (least {opinion.least:.2g})" if opinion.chance is None else _chance(opinion.chance)
+def _opinion(opinion: RobustTest) -> str:
+    return f"none (least {opinion.least:.2g})" if opinion.p is None else _chance(opinion.p)
 
 
-def _at_equal_budgets(answered: Answered) -> Table:
+def _at_equal_budgets(answered: Comparison) -> Table:
     caption = (
         "Differences at equal budgets, first less second. Budgets within 10 % are compared directly, with what their "
         "difference may explain in the intervals; else a design is compared with sizes of the other's kind that bound "
@@ -180,9 +180,9 @@ def _at_equal_budgets(answered: Answered) -> Table:
     return Table(title=caption, columns=(*words("first", "second", "at equal"), *figures), rows=tuple(rows))
 
 
-def _equally(pair: Judged, measure: Measure) -> Iterator[tuple[Cell, ...]]:
+def _equally(pair: ComparedPair, measure: Measure) -> Iterator[tuple[Cell, ...]]:
     """A row for each difference; where both budgets give the same one, it stands once."""
-    shown: dict[tuple[object, ...], tuple[list[str], Tested]] = {}
+    shown: dict[tuple[object, ...], tuple[list[str], TestedDifference]] = {}
     for settled in pair.verdicts.values():
         for each in settled.tested:
             at = "sizes as they are" if settled.basis == "sizes" else amount_in_words(settled.basis, each.amount)
@@ -193,7 +193,7 @@ def _equally(pair: Judged, measure: Measure) -> Iterator[tuple[Cell, ...]]:
             *(pair.first.label, pair.second.label, ", ".join(amounts)),
             *(_bounds(ends, measure) for ends in (each.first, each.second)),
             *_difference(each.difference, measure),
-            *(_chance(each.difference.chance), *_power(each.difference, measure)),
+            *(_chance(each.difference.p), *_power(each.difference, measure)),
         )
 
 
@@ -202,7 +202,7 @@ def _bounds(ends: tuple[float, float], measure: Measure) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _net_by_net(answered: Answered) -> Iterator[Block]:
+def _net_by_net(answered: Comparison) -> Iterator[Block]:
     if answered.nets:
         caption = (
             "Net against net (McNemar, exact, unadjusted): whether two nets err on different numbers of these images. "
@@ -212,7 +212,7 @@ def _net_by_net(answered: Answered) -> Iterator[Block]:
             (
                 f"{each.first.label} s{each.seeds[0]}",
                 f"{each.second.label} s{each.seeds[1]}",
-                *(each.first_alone, each.second_alone, _chance(each.chance)),
+                *(each.first_alone, each.second_alone, _chance(each.p)),
             )
             for each in answered.nets[:MOST_NETS_SHOWN]
         ]
@@ -223,7 +223,7 @@ def _net_by_net(answered: Answered) -> Iterator[Block]:
             yield Paragraph(f"{more:,} more of nets against nets: --json")
 
 
-def _published(answered: Answered) -> Iterator[Block]:
+def _published(answered: Comparison) -> Iterator[Block]:
     rows = [
         (label, f"{ours.row.test_error_percent.mean:.2f}", str(each), each.protocol, each.source)
         for label, figures in answered.published.items()

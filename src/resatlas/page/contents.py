@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from resatlas.comparing.answering import Answered, answered
+from resatlas.comparing.comparison import Comparison, compare_run_set
 from resatlas.comparing.questions import Group
-from resatlas.comparing.report import Answer, parted
-from resatlas.comparing.words import listed, presentable
+from resatlas.comparing.run_sets import RunSet, split_by_images
+from resatlas.comparing.words import presentable, with_and
 from resatlas.designs.citations import bibtex, papers, papers_of
 from resatlas.page import limits
 from resatlas.page.answer_text import document
@@ -67,13 +67,13 @@ class Contents(NamedTuple):
     runs: tuple[RunRecord, ...]
 
 
-def contents(answers: Sequence[Answer], pictures: Pictures) -> Contents:
+def contents(answers: Sequence[RunSet], pictures: Pictures) -> Contents:
     """The contents of the page of some questions; the same runs give the same.
 
     Raises: FolderError if a run's files are missing or damaged.
     """
-    parts = parted(answers)
-    told = [answered(answer) if answer.runs else None for answer in parts]
+    parts = split_by_images(answers)
+    told = [compare_run_set(answer) if answer.runs else None for answer in parts]
     names = _Names()
     sections = tuple(_section(*each, pictures, names) for each in zip(parts, told, strict=True))
     known = [each for each in told if each]
@@ -121,7 +121,7 @@ class _Names:
         return free
 
 
-def _section(answer: Answer, told: Answered | None, pictures: Pictures, names: _Names) -> Section:
+def _section(answer: RunSet, told: Comparison | None, pictures: Pictures, names: _Names) -> Section:
     view, name = answer.question.view, answer.question.name
     if told is None:
         return Section(
@@ -171,5 +171,5 @@ def _citations(groups: Sequence[Group]) -> tuple[tuple[str, ...], str]:
         paper.key: bibtex(paper) for group in groups if group.entry for paper in papers_of(group.entry)
     }
     unknown = list(dict.fromkeys(group.row.design for group in groups if group.entry is None))
-    words = f"Which papers {listed(unknown)} uses is not known here." if unknown else ""
+    words = f"Which papers {with_and(unknown)} uses is not known here." if unknown else ""
     return tuple(used[paper.key] for paper in papers() if paper.key in used), words

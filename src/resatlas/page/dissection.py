@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from resatlas.analysis.answer import Answer, fact_text, from_json
 from resatlas.analysis.questions import FOLDER, QUESTIONS
-from resatlas.comparing.words import listed, presentable, presentable_table
+from resatlas.comparing.words import presentable, presentable_table, with_and
 from resatlas.errors import FolderError
 from resatlas.page.chart import COLOURS, LETTERS, drawable, finished, legend_of, picked_by
 from resatlas.page.figure import Spec
@@ -139,7 +139,7 @@ def _designs(names: Sequence[str], first: Path) -> str:
         read_beginning(folder).experiment.design if (folder / FIRST).is_file() else name
         for name, folder in zip(names, folders, strict=False)
     )
-    return listed(f"{design} ({count} nets)" if count > 1 else design for design, count in found.items())
+    return with_and(f"{design} ({count} nets)" if count > 1 else design for design, count in found.items())
 
 
 def _shortened(answer: Answer) -> Answer:

@@ -1,6 +1,6 @@
 """The designs of a question as a table, the lowest mean error above, each with its interval and its cost."""
 
-from resatlas.comparing.answering import Answered
+from resatlas.comparing.comparison import Comparison
 from resatlas.comparing.questions import Group
 from resatlas.comparing.statistics import mean_interval
 from resatlas.page.table import with_deviation
@@ -14,7 +14,7 @@ FIGURES = (
 )
 
 
-def leaders(told: Answered) -> Table:
+def leaders(told: Comparison) -> Table:
     """A line a design, and a recipe of its own where there are several; nobody's rank is more than its interval."""
     groups = sorted(told.question.groups, key=lambda group: (group.row.test_error_percent.mean, group.label))
     several = len({group.experiment.recipe for group in groups}) > 1

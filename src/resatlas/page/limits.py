@@ -3,19 +3,19 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from resatlas.comparing.answering import Answered
-from resatlas.comparing.comparison import shared_notes
+from resatlas.comparing.comparison import Comparison
 from resatlas.comparing.power import POWER
 from resatlas.comparing.questions import Group
+from resatlas.comparing.rows import data_notes
 from resatlas.comparing.statistics import LEVEL
-from resatlas.comparing.words import listed, presentable
+from resatlas.comparing.words import presentable, with_and
 from resatlas.page.verdict import apart, could_see
 from resatlas.runs.record import RunRecord
 
 MOST_NAMED = 6
 
 
-def shown(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, ...]:
+def shown(answers: Sequence[Comparison], dissected: Sequence[str]) -> tuple[str, ...]:
     """What the page can show; `dissected` are the runs whose insides stand on it."""
     runs = _runs(answers)
     return (
@@ -29,7 +29,7 @@ def shown(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, .
     )
 
 
-def hidden(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, ...]:
+def hidden(answers: Sequence[Comparison], dissected: Sequence[str]) -> tuple[str, ...]:
     """What the page cannot show."""
     groups = [group for answer in answers for group in answer.question.groups]
     return (
@@ -37,7 +37,7 @@ def hidden(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, 
         *_singles(groups),
         *_images(answers),
         *_tests(_runs(answers)),
-        *(f"{note[0].upper()}{note[1:]}." for note in shared_notes(_runs(answers))),
+        *(f"{note[0].upper()}{note[1:]}." for note in data_notes(_runs(answers))),
         *_scope(groups),
         *_departures(groups),
         *(
@@ -49,7 +49,7 @@ def hidden(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, 
     )
 
 
-def _differences(answer: Answered) -> Iterator[str]:
+def _differences(answer: Comparison) -> Iterator[str]:
     judged = [pair for pair in answer.pairs if pair.trained]
     if judged and could_see(answer):
         counts = sorted({len(group.values) for pair in judged for group in (pair.first, pair.second)})
@@ -62,7 +62,7 @@ def _differences(answer: Answered) -> Iterator[str]:
         )
 
 
-def _smaller(answers: Sequence[Answered]) -> Iterator[str]:
+def _smaller(answers: Sequence[Comparison]) -> Iterator[str]:
     if any(pair.trained for answer in answers for pair in answer.pairs):
         yield (
             "That a smaller difference is zero: more seeds may find it. An interval of few seeds is wide, because "
@@ -77,10 +77,11 @@ def _singles(groups: Sequence[Group]) -> Iterator[str]:
     if single:
         named = single if len(single) <= MOST_NAMED else [*single[:MOST_NAMED], f"{len(single) - MOST_NAMED} more"]
         have = "they have" if len(single) > 1 else "it has"
-        yield f"How far another seed would be from {listed(named)}: {have} a single one, so no interval, no comparison."
+        names = with_and(named)
+        yield f"How far another seed would be from {names}: {have} a single one, so no interval, no comparison."
 
 
-def _images(answers: Sequence[Answered]) -> Iterator[str]:
+def _images(answers: Sequence[Comparison]) -> Iterator[str]:
     """What the number of test images means for an error, of the normal approximation to the binomial."""
     for images in sorted({group.test_images for answer in answers for group in answer.question.groups}):
         groups = [g for answer in answers for g in answer.question.groups if g.test_images == images]
@@ -113,7 +114,7 @@ def _scope(groups: Sequence[Group]) -> Iterator[str]:
     data = dict.fromkeys(group.row.data for group in groups)
     spread = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
     yield (
-        f"Anything beyond networks of {spread} parameters, recipe {listed(recipes)}, data {listed(data)}: larger "
+        f"Anything beyond networks of {spread} parameters, recipe {with_and(recipes)}, data {with_and(data)}: larger "
         "networks, longer training, other images or a recipe tuned for one design may order them otherwise."
     )
 
@@ -124,13 +125,13 @@ def _departures(groups: Sequence[Group]) -> Iterator[str]:
         yield f"The recipes as they were published: here {'; '.join(found)}."
 
 
-def _unfinished(answers: Sequence[Answered]) -> Iterator[str]:
+def _unfinished(answers: Sequence[Comparison]) -> Iterator[str]:
     for question in (answer.question for answer in answers if answer.question.unfinished):
         count = _count(len(question.unfinished), "run")
         yield f"The {count} of “{presentable(question.title)}” that did not finish, and what they would have changed."
 
 
-def _runs(answers: Sequence[Answered]) -> list[RunRecord]:
+def _runs(answers: Sequence[Comparison]) -> list[RunRecord]:
     runs = (run for answer in answers for group in answer.question.groups for run in group.runs)
     return list(dict.fromkeys(runs))
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
-from resatlas.comparing.answering import Answered
 from resatlas.comparing.budgets import BUDGETS, amount_of
-from resatlas.comparing.comparison import Sample
+from resatlas.comparing.comparison import Comparison
 from resatlas.comparing.questions import Group
+from resatlas.comparing.rows import Sample
 from resatlas.comparing.statistics import mean_interval
 from resatlas.designs.catalog import FAMILIES
 from resatlas.page.chart import drawable, finished, look_of, picked_by
@@ -18,7 +18,7 @@ APART = 8.0
 """Times that the largest error is of the least, or of 1 %, from which a linear scale would squeeze the others."""
 
 
-def charts(view: View, told: Answered) -> tuple[Figure, ...]:
+def charts(view: View, told: Comparison) -> tuple[Figure, ...]:
     """The charts that answer a view's question, then errors over budgets, then the curves; names are the question's."""
     groups = told.question.groups
     match view:
@@ -82,7 +82,7 @@ def _depth_panel(name: str, points: Sequence[Spec], title: str, how: str, how_up
     return Figure(name, title, finished(chart, {"values": values}, title=title, how=how, height=300))
 
 
-def _leaders(told: Answered) -> Figure:
+def _leaders(told: Comparison) -> Figure:
     """Test errors as dots, the lowest mean above, with the interval of each mean."""
     groups = sorted(told.question.groups, key=_mean)
     order = [group.label for group in groups]

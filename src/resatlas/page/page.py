@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resatlas.comparing.comparison import groups
-from resatlas.comparing.report import Answer
+from resatlas.comparing.rows import group_runs
+from resatlas.comparing.run_sets import RunSet
 from resatlas.comparing.words import presentable
 from resatlas.errors import FolderError
 from resatlas.page.confusion import Pictures, no_pictures
@@ -36,7 +36,7 @@ class Card(NamedTuple):
     recipe: str
 
 
-def write_page(out: Path, *, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictures) -> None:
+def write_page(out: Path, *, title: str, answers: Sequence[RunSet], pictures: Pictures = no_pictures) -> None:
     """Write the page of some questions, in one step; `pictures` gives test images, where it can.
 
     Raises: FolderError if it cannot be written, or if a run's files are missing or damaged.
@@ -51,7 +51,7 @@ def write_page(out: Path, *, title: str, answers: Sequence[Answer], pictures: Pi
         raise FolderError(f"{out} cannot be written: {(error.strerror or 'the system refuses').lower()}") from None
 
 
-def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictures) -> str:
+def page(*, title: str, answers: Sequence[RunSet], pictures: Pictures = no_pictures) -> str:
     """The page of some questions as HTML; the same runs give the same text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -66,7 +66,7 @@ def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictu
     return templates.get_template("page.html.jinja").render(
         title=title,
         shown=shown,
-        cards=[_card(group) for group in groups(shown.runs)],
+        cards=[_card(group) for group in group_runs(shown.runs)],
         bundle=_bundle(),
         kind=_kind,
         knobs=_knobs,
@@ -74,7 +74,7 @@ def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictu
     )
 
 
-def page_figures(answers: Sequence[Answer]) -> tuple[Figure, ...]:
+def page_figures(answers: Sequence[RunSet]) -> tuple[Figure, ...]:
     """All charts of a page, in its order.
 
     Raises: FolderError if a run's files are missing or damaged.

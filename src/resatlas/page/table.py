@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from resatlas.comparing.comparison import Row, Sample, groups, rows
+from resatlas.comparing.rows import Row, Sample, group_runs, rows_of
 from resatlas.runs.collection import View
 from resatlas.runs.record import RunRecord
 from resatlas.values import terminal
@@ -17,7 +17,7 @@ def grid(view: View, runs: Sequence[RunRecord]) -> Table:
 
     Raises: FolderError if a run has no results.
     """
-    shown = rows([(run,) for run in runs] if view == "runs" else groups(runs))
+    shown = rows_of([(run,) for run in runs] if view == "runs" else group_runs(runs))
     match view:
         case "depth":
             return Table(

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import assert_never
 
-from resatlas.comparing.answering import Answered
+from resatlas.comparing.compared_pair import BudgetVerdict, ComparedPair, single_nets
+from resatlas.comparing.comparison import Comparison
 from resatlas.comparing.differences import Difference
 from resatlas.comparing.power import POWER
 from resatlas.comparing.questions import Group, differing
-from resatlas.comparing.sentences import sentences
-from resatlas.comparing.settled import Judged, Settled, single_nets
+from resatlas.comparing.sentences import verdict_sentences
 from resatlas.comparing.statistics import CLAIM_LEVEL, holm, moments, p_value
 from resatlas.comparing.trend import Size, trend
-from resatlas.comparing.words import listed
+from resatlas.comparing.words import with_and
 from resatlas.page.answer_text import all_at_once
 from resatlas.recipes.regularisers import CrossEntropy
 from resatlas.runs.collection import View
@@ -26,7 +26,7 @@ BUDGETS = (
 KIND = "A design's kind is the design at other sizes; at a budget between two of them its error lies between theirs."
 
 
-def verdict(view: View, told: Answered | None) -> tuple[str, ...]:
+def verdict(view: View, told: Comparison | None) -> tuple[str, ...]:
     """The answer, a sentence each, no stronger than nets and budgets allow; None is a question without runs."""
     if told is None:
         return ("No verdict: no run is finished.",)
@@ -41,7 +41,7 @@ def verdict(view: View, told: Answered | None) -> tuple[str, ...]:
             assert_never(view)
 
 
-def notes(view: View, told: Answered) -> tuple[str, ...]:
+def notes(view: View, told: Comparison) -> tuple[str, ...]:
     """What to keep in mind beside a verdict and its figures."""
     shared = (
         "Training loss is the mean over the last epoch's batches, augmented, while the weights still moved.",
@@ -70,28 +70,28 @@ def _least_losses(groups: Sequence[Group]) -> Iterator[str]:
             yield f"Labels are smoothed by {loss.smoothing:g}: {least}."
 
 
-def could_see(told: Answered) -> str:
+def could_see(told: Comparison) -> str:
     """The smallest difference that the verdicts could have detected, in points: one figure, or the least and the most.
 
     Nothing where no pair varies.
     """
-    seen = sorted(each.visible.points for pair in told.pairs if (each := _leading(pair)) and each.visible)
+    seen = sorted(each.detectable.points for pair in told.pairs if (each := _leading(pair)) and each.detectable)
     ends = dict.fromkeys(f"{points:.2f}" for points in (seen[0], seen[-1])) if seen else ()
     return " to ".join(ends)
 
 
-def _leading(pair: Judged) -> Difference | None:
+def _leading(pair: ComparedPair) -> Difference | None:
     """The difference on which the verdict of a pair hangs: at the first budget, else as trained."""
     tested = pair.leading.tested if pair.leading else ()
-    return max((each.difference for each in tested), key=lambda each: each.chance, default=pair.trained)
+    return max((each.difference for each in tested), key=lambda each: each.p, default=pair.trained)
 
 
-def apart(told: Answered) -> tuple[Judged, ...]:
+def apart(told: Comparison) -> tuple[ComparedPair, ...]:
     """The pairs that differ as trained, by Holm."""
-    return tuple(pair for pair in told.pairs if pair.trained and pair.trained.adjusted <= CLAIM_LEVEL)
+    return tuple(pair for pair in told.pairs if pair.trained and pair.trained.p_holm <= CLAIM_LEVEL)
 
 
-def _test_errors(told: Answered) -> Iterator[str]:
+def _test_errors(told: Comparison) -> Iterator[str]:
     judged = [pair for pair in told.pairs if pair.trained]
     if judged:
         if overall := all_at_once(told):
@@ -102,19 +102,19 @@ def _test_errors(told: Answered) -> Iterator[str]:
             yield _could(told, judged)
         single = [group.label for group in told.question.groups if len(group.values) == 1]
         if single:
-            yield f"One seed only, so no verdict: {listed(single)}."
+            yield f"One seed only, so no verdict: {with_and(single)}."
     else:
         yield f"No verdict on test errors: {_why(told)}."
 
 
-def _why(told: Answered) -> str:
+def _why(told: Comparison) -> str:
     """Why no pair can be judged."""
     if sum(len(group.values) > 1 for group in told.question.groups) < 2:
         return "it needs two designs of two seeds each, since a single seed has no spread"
     return "; ".join(dict.fromkeys(reason for pair in told.pairs for reason in pair.obstacles))
 
 
-def _as_trained(told: Answered, judged: Sequence[Judged]) -> Iterator[str]:
+def _as_trained(told: Comparison, judged: Sequence[ComparedPair]) -> Iterator[str]:
     """What is told apart, a sentence for each higher error, and how the lowest stands; else that there is no winner."""
     found = apart(told)
     if found:
@@ -128,7 +128,7 @@ def _as_trained(told: Answered, judged: Sequence[Judged]) -> Iterator[str]:
         )
 
 
-def _could(told: Answered, judged: Sequence[Judged]) -> str:
+def _could(told: Comparison, judged: Sequence[ComparedPair]) -> str:
     """How small a difference could have been seen, so that what was not seen is not taken for equal."""
     counts = sorted({len(group.values) for pair in judged for group in (pair.first, pair.second)})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -139,58 +139,58 @@ def _could(told: Answered, judged: Sequence[Judged]) -> str:
     )
 
 
-def _points(pair: Judged) -> float:
+def _points(pair: ComparedPair) -> float:
     return abs(pair.trained.points) if pair.trained else 0.0
 
 
-def _ends(pair: Judged) -> str:
+def _ends(pair: ComparedPair) -> str:
     return " and ".join(map(_error, _ordered(pair)))
 
 
-def _ordered(pair: Judged) -> tuple[Group, Group]:
+def _ordered(pair: ComparedPair) -> tuple[Group, Group]:
     """The pair with its lower error first."""
     first, second = pair.first, pair.second
     return (first, second) if _mean(first) <= _mean(second) else (second, first)
 
 
-def _told_apart(found: Sequence[Judged]) -> Iterator[str]:
+def _told_apart(found: Sequence[ComparedPair]) -> Iterator[str]:
     ordered = sorted(map(_ordered, found), key=lambda ends: (_mean(ends[1]), ends[1].label, _mean(ends[0])))
     for high, ends in groupby(ordered, key=lambda ends: ends[1]):
-        yield f"As trained, {_error(high)} has a higher test error than {listed(_error(low) for low, _ in ends)}."
+        yield f"As trained, {_error(high)} has a higher test error than {with_and(_error(low) for low, _ in ends)}."
 
 
-def _the_lowest(judged: Sequence[Judged], found: Sequence[Judged]) -> str:
+def _the_lowest(judged: Sequence[ComparedPair], found: Sequence[ComparedPair]) -> str:
     """How the lowest error stands to those that it was held against, by name: others may be nearer."""
     lowest = min((group for pair in judged for group in (pair.first, pair.second)), key=_mean)
     rivals = [pair for pair in judged if lowest in (pair.first, pair.second)]
     even = [_other(pair, lowest).label for pair in rivals if pair not in found]
-    held = listed(_other(pair, lowest).label for pair in rivals)
+    held = with_and(_other(pair, lowest).label for pair in rivals)
     how = (
-        f"it does not differ significantly from {listed(even)}"
+        f"it does not differ significantly from {with_and(even)}"
         if even
         else f"it differs significantly from {held}; no other pair compared"
     )
     return f"With this recipe and on these data {_error(lowest)} has the lowest mean; {how}."
 
 
-def _other(pair: Judged, group: Group) -> Group:
+def _other(pair: ComparedPair, group: Group) -> Group:
     return pair.second if pair.first == group else pair.first
 
 
-def _at_equal_budgets(told: Answered, pairs: Sequence[Judged]) -> Iterator[str]:
+def _at_equal_budgets(told: Comparison, pairs: Sequence[ComparedPair]) -> Iterator[str]:
     """The sentences of each pair with a decided budget, and how many of the others there are."""
     decided = [pair for pair in pairs if any(_decided(each) for each in pair.verdicts.values()) or pair.survivors]
     for pair in decided:
-        for said in sentences(pair, told.question.measure, points=told.points, margin=told.margin):
+        for said in verdict_sentences(pair, told.question.measure, points=told.points, margin=told.margin):
             yield f"{said[0].upper()}{said[1:]}"
     counts = Counter(pair.verdict for pair in pairs if pair not in decided)
     left = [f"{_pairs(count)} {'are' if count > 1 else 'is'} {kind}" for kind, count in sorted(counts.items())]
     if left:
-        yield f"At equal budgets {listed(left)}; resatlas compare gives the reasons."
+        yield f"At equal budgets {with_and(left)}; resatlas compare gives the reasons."
     yield f"{BUDGETS} {KIND}" if any(each.kinds for pair in pairs for each in pair.tested) else BUDGETS
 
 
-def _decided(settled: Settled) -> bool:
+def _decided(settled: BudgetVerdict) -> bool:
     return settled.verdict not in ("undecided", "not testable here")
 
 
@@ -202,7 +202,7 @@ def _over_depth(groups: Sequence[Group]) -> list[str]:
     several = sorted((group for group in groups if len(group.seeds) > 1), key=lambda group: group.row.depth)
     others = dict.fromkeys(name for group in several for name in differing(several[0], group) if name != "design")
     if others:
-        return [f"No verdict on depth: the runs differ in {listed(others)} too."]
+        return [f"No verdict on depth: the runs differ in {with_and(others)} too."]
     families: dict[str, list[Group]] = {}
     for group in several:
         families.setdefault(group.row.family, []).append(group)
