@@ -105,7 +105,7 @@ def test_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     printed = StringIO()
     with redirect_stdout(printed):
-        exec(compile(block("python", "import resatlas\n\n[answer]"), "README.md", "exec"), {})  # noqa: S102
+        exec(compile(block("python", "import resatlas\n\n[comparison]"), "README.md", "exec"), {})  # noqa: S102
     assert printed.getvalue().startswith("plain has a lower error than resnet supported -8.1")
 
 
