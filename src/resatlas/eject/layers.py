@@ -113,7 +113,7 @@ def _conv_function(ops: set[Op]) -> str:
     sizes = ("inputs", "width", "kernel")
     signature = Call("conv", (*(f"{size}: int" for size in sizes), *(f"{option}: int = 1" for option in options)))
     arguments = (*sizes, *(f"{option}={option}" for option in options), "padding=kernel // 2", "bias=False")
-    doc = "A convolution without bias, padded so that only its stride changes the size."
+    doc = "A convolution without bias; only its stride changes the size of the maps."
     return function(signature, "nn.Conv2d", doc, Call("nn.Conv2d", arguments).after("return ", depth=4))
 
 
