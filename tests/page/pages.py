@@ -6,10 +6,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from resatlas.analysis.answer import Answer, Fact
-from resatlas.analysis.answer import to_json as answer_to_json
 from resatlas.analysis.paths import LengthRow
-from resatlas.analysis.questions import FOLDER, QUESTIONS
+from resatlas.analysis.probes import FOLDER, PROBES, Fact, ProbeResult, result_to_json
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import to_json
 from resatlas.cli.main import main
@@ -44,7 +42,7 @@ def trained_page(folder: Path) -> Path:
         command = ("train", design, "--data", DATA, "--recipe", "quick", "--epochs", "3", "--seeds", "2", "--quiet")
         assert main((*command, "--out", str(out))) == 0
         runs += sorted(run.parent for run in folder.glob(f"{out.name}*/experiment.json"))
-    asked = {question: next(run for run in runs if "dmrnet" in run.name) for question in QUESTIONS}
+    asked = {question: next(run for run in runs if "dmrnet" in run.name) for question in PROBES}
     for question, run in asked.items():
         assert main(("dissect", str(run), question, "--quiet")) == 0
     write_page(folder / "report.html", title="three designs", answers=report(runs))
@@ -78,7 +76,7 @@ def evil_page(folder: Path) -> Path:
         length=1, paths=1, share_of_paths=1, share_of_weight=1, gradient_norm=1, cosine_to_gradient=1,
         share_of_gradient=1,
     )  # fmt: skip
-    answer = Answer(
+    result = ProbeResult(
         question="paths",
         title=EVIL,
         runs=(EVIL,),
@@ -88,7 +86,7 @@ def evil_page(folder: Path) -> Path:
         notes=(EVIL,),
     )
     (run.folder / FOLDER).mkdir()
-    (run.folder / FOLDER / "paths.json").write_text(json.dumps(answer_to_json(answer)), encoding="utf-8")
+    (run.folder / FOLDER / "paths.json").write_text(json.dumps(result_to_json(result)), encoding="utf-8")
     write_page(folder / "report.html", title=EVIL, answers=report([run.folder]))
     return folder / "report.html"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import vl_convert
 
-from resatlas.analysis.answer import Answer, Fact, from_json, to_json
-from resatlas.analysis.capacity import answer as capacity_of
+from resatlas.analysis.capacity import probe as capacity_of
 from resatlas.analysis.lesion import DrawnRow, LesionRow
 from resatlas.analysis.paths import LengthRow
+from resatlas.analysis.probes import Fact, ProbeResult, result_from_json, result_to_json
 from resatlas.comparing.report import report
 from resatlas.designs.catalog import plan
 from resatlas.errors import FolderError
@@ -24,14 +24,14 @@ from tests.comparing.folders import EQUAL, write_runs
 EVIL = "</script><script>alert(1)</script>"
 
 
-def kept(run: Run, answer: Answer) -> None:
+def kept(run: Run, answer: ProbeResult) -> None:
     """The answer in the folder of a run."""
     (run.folder / "dissections").mkdir(exist_ok=True)
     file = run.folder / "dissections" / f"{answer.question}.json"
-    file.write_text(json.dumps(to_json(answer)), encoding="utf-8")
+    file.write_text(json.dumps(result_to_json(answer)), encoding="utf-8")
 
 
-def lesion() -> Answer:
+def lesion() -> ProbeResult:
     """An answer about two units."""
     numbers = dict.fromkeys([name for name in LesionRow.__dataclass_fields__ if "_" in name], 1.0)
     rows = [
@@ -43,7 +43,7 @@ def lesion() -> Answer:
         table("units", LesionRow, rows),
         table("many", DrawnRow, ()),
     )
-    return Answer(question="lesion", title="lesions", runs=("r",), images="9 images", tables=tables)
+    return ProbeResult(question="lesion", title="lesions", runs=("r",), images="9 images", tables=tables)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def run(tmp_path: Path) -> Run:
 def test_answers_come_back_from_json() -> None:
     """To JSON and back, an answer is the same."""
     for answer in (lesion(), capacity_of("r", plan("resnet-20"))):
-        assert from_json(json.loads(json.dumps(to_json(answer)))) == answer
+        assert result_from_json(json.loads(json.dumps(result_to_json(answer)))) == answer
 
 
 def test_charts_hold_the_figures(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_words_of_others_stay_words(run: Run) -> None:
     )  # fmt: skip
     kept(
         run,
-        Answer(
+        ProbeResult(
             question="paths", title=EVIL, runs=(EVIL,), images=EVIL, facts=(fact,),
             tables=(table(EVIL, LengthRow, rows, note=EVIL),), notes=(EVIL,),
         ),
@@ -163,10 +163,10 @@ def test_damaged_answers_are_refused(damage: str, run: Run) -> None:
 def test_rows_have_as_many_values_as_columns() -> None:
     """A row that does not is no row, nor is a table of tables."""
     for row in ([1, 2], [[1]]):
-        data = to_json(lesion())
+        data = result_to_json(lesion())
         data["tables"][0] = {"title": "", "note": "", "columns": [{"name": "x", "unit": "1"}], "rows": [row]}
         with pytest.raises(FolderError, match="does not hold the answer"):
-            from_json(data)
+            result_from_json(data)
 
 
 def test_lines_are_called_by_what_parts_them(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_lines_are_called_by_what_parts_them(tmp_path: Path) -> None:
     )
     rows = tuple((name, moment, k, 1.0) for name in names for moment in ("start", "step 9") for k in (1, 2))
     tables = (Table(title="", columns=(), rows=()), Table(title="responses", columns=columns, rows=rows))
-    found = finding(Answer(question="flow", title="", runs=tuple(names), images="", tables=tables), tmp_path)
+    found = finding(ProbeResult(question="flow", title="", runs=tuple(names), images="", tables=tables), tmp_path)
     [spec] = found.specs
     lines = dict.fromkeys(row["line"] for row in spec["datasets"]["values"])
     assert list(lines) == ["resnet, start", "resnet, step 9", "plain, start", "plain, step 9"]

@@ -12,8 +12,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from resatlas.analysis.answer import Answer, fact_text, from_json
-from resatlas.analysis.questions import FOLDER, QUESTIONS
+from resatlas.analysis.probes import FOLDER, PROBES, ProbeResult, fact_text, result_from_json
 from resatlas.comparing.words import listed, presentable, presentable_table
 from resatlas.errors import FolderError
 from resatlas.page.chart import COLOURS, LETTERS, drawable, finished, legend_of, picked_by
@@ -105,17 +104,17 @@ def findings(run: RunRecord) -> Iterator[Finding]:
 
     Raises: FolderError if a file does not hold an answer.
     """
-    for question in QUESTIONS:
+    for question in PROBES:
         file = run.folder / FOLDER / f"{question}.json"
         if file.is_file():
             try:
-                answer = from_json(read_json(file))
+                answer = result_from_json(read_json(file))
             except FolderError as error:
                 raise FolderError(f"{file}: {error}") from None
             yield finding(answer, run.folder / FOLDER)
 
 
-def finding(answer: Answer, folder: Path) -> Finding:
+def finding(answer: ProbeResult, folder: Path) -> Finding:
     """An answer as the page shows it; pictures are taken from the folder, which lies in that of the first run."""
     answer = _shortened(answer)
     return Finding(
@@ -142,7 +141,7 @@ def _designs(names: Sequence[str], first: Path) -> str:
     return listed(f"{design} ({count} nets)" if count > 1 else design for design, count in found.items())
 
 
-def _shortened(answer: Answer) -> Answer:
+def _shortened(answer: ProbeResult) -> ProbeResult:
     """The answer whose facts and titles call a run by what is its own, and a single one "the network"."""
     own = _told_apart(answer.runs) if len(answer.runs) > 1 else dict.fromkeys(answer.runs, "the network")
     longest = sorted(own, key=len, reverse=True)  # a name may begin another
@@ -157,7 +156,7 @@ def _shortened(answer: Answer) -> Answer:
     )
 
 
-def _specs(answer: Answer) -> Iterator[Spec]:
+def _specs(answer: ProbeResult) -> Iterator[Spec]:
     for drawing in DRAWINGS.get(answer.question, ()):
         if drawing.table < len(answer.tables) and (spec := _lines(answer.tables[drawing.table], drawing)):
             yield spec
@@ -297,7 +296,7 @@ def _line(row: Mapping[str, Any], y: str, groups: Sequence[str], ys: Sequence[st
     return presentable(", ".join(words) if len(ys) == 1 and words else " ".join([*words, y.replace("_", " ")]))
 
 
-def _pictures(answer: Answer, folder: Path) -> Iterator[tuple[str, str]]:
+def _pictures(answer: ProbeResult, folder: Path) -> Iterator[tuple[str, str]]:
     """Each picture as an address that holds it, with its words; those that are not in the folder are passed over."""
     for row in objects(answer.tables[0]) if answer.tables else ():
         file = folder / "explain" / Path(str(row.get("picture", ""))).name

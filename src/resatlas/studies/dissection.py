@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from resatlas.analysis import capacity
-from resatlas.analysis.answer import Answer, Fact, to_json
-from resatlas.analysis.questions import FOLDER, QUESTIONS
+from resatlas.analysis.probes import FOLDER, PROBES, Fact, ProbeResult, result_to_json
 from resatlas.data.dataset import ImageFiles
 from resatlas.data.identity import Role
 from resatlas.errors import FolderError, UnknownName, UsageError, unknown
@@ -26,7 +25,7 @@ from resatlas.training.threads import PASS, computing, threads_of
 from resatlas.values.memory import out_of_memory
 
 if TYPE_CHECKING:  # `capacity` needs no torch
-    from resatlas.analysis.subject import Subject
+    from resatlas.analysis.probed_run import ProbedRun
 
 
 def dissect(
@@ -39,8 +38,8 @@ def dissect(
     replay: bool = False,
     out: str | Path | None = None,
     test_batch: int | None = None,
-) -> Answer:
-    """The answer of a run to a question of `QUESTIONS`, written to its folder as dissections/QUESTION.json.
+) -> ProbeResult:
+    """The answer of a run to a question of `PROBES`, written to its folder as dissections/QUESTION.json.
 
     `beside` are further runs; `images` is how many are looked at, by default what the question needs. `swaps` are
     pairs of units that change places (lesion); `replay` trains once more and looks after every epoch (flow). `out` is
@@ -58,7 +57,7 @@ def dissect(
         Path(out).mkdir(parents=True, exist_ok=True)
     with _place(first.folder if out is None else Path(out)) as (root, reason):
         if question == "capacity":
-            found = capacity.answer(first.name, first.plan)
+            found = capacity.probe(first.name, first.plan)
         else:
             runs = (first, *others)
             with computing(max(threads_of(each.folder, each.plan, images=PASS) for each in runs)):
@@ -80,12 +79,12 @@ def _place(folder: Path) -> Iterator[tuple[Path, str]]:
         yield Path(other), f"{folder} cannot be written"
 
 
-def _written(found: Answer, root: Path, question: str) -> str:
+def _written(found: ProbeResult, root: Path, question: str) -> str:
     """Write an answer; why it could not be, if so."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         make_folder(root / FOLDER, within=root)
-        write_json(root / FOLDER / f"{question}.json", to_json(found), within=root)
+        write_json(root / FOLDER / f"{question}.json", result_to_json(found), within=root)
     except (OSError, FolderError) as error:
         return f"{root / FOLDER} cannot be written ({(getattr(error, 'strerror', None) or str(error)).lower()})"
     return ""
@@ -100,7 +99,7 @@ def _on_images(
     swaps: Sequence[tuple[str, str]],
     *,
     replay: bool,
-) -> Answer:
+) -> ProbeResult:
     """The answer of runs that are shown images, fewer at once where memory runs out."""
     notes: list[str] = []
     subjects = [_opened(run, question, test_batch, notes) for run in runs]
@@ -109,10 +108,10 @@ def _on_images(
             found = _asked(question, subjects, folder, images=images, swaps=swaps, replay=replay)
             return replace(found, notes=(*found.notes, *dict.fromkeys(notes)))
         except (MemoryError, RuntimeError, OSError) as error:
-            most = max(subject.at_once for subject in subjects)
+            most = max(subject.batch_size for subject in subjects)
             if most == 1 or not out_of_memory(error):
                 raise
-        subjects = [replace(subject, at_once=max(subject.at_once // 2, 1)) for subject in subjects]
+        subjects = [replace(subject, batch_size=max(subject.batch_size // 2, 1)) for subject in subjects]
         notes.append(f"There was too little memory for {most:,} images at once; {most // 2:,} were shown at once.")
 
 
@@ -129,9 +128,9 @@ def _check(
 
     Raises: UnknownName, UsageError
     """
-    if question not in QUESTIONS:
-        raise UnknownName(unknown("question", question, QUESTIONS))
-    if beside and QUESTIONS[question].beside == "none":
+    if question not in PROBES:
+        raise UnknownName(unknown("question", question, PROBES))
+    if beside and PROBES[question].beside == "none":
         raise UsageError(f"{question} is put to one run; leave out --beside")
     if images is not None and images < 2:
         raise UsageError(f"a question is put on at least 2 images; {images} is fewer")
@@ -145,7 +144,7 @@ def _check(
         raise UsageError(f"a training is replayed for flow alone, not for {question}; leave out --replay")
 
 
-def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[str]) -> "Subject":
+def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[str]) -> "ProbedRun":
     """A finished run with its images, which are those that it was trained on; notes say what else there is to say.
 
     Raises: as `dissect`.
@@ -166,58 +165,58 @@ def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[s
         notes.append(f"{len(standing.mended):,} images that {run.name} could not read are replaced since.")
     if standing.standing == "unrecorded":
         notes.append(f"{run.name} has no record of its images; whether these are the same is unknown.")
-    from resatlas.analysis.subject import Subject
+    from resatlas.analysis.probed_run import ProbedRun
     from resatlas.evaluation.portions import images_at_once
     from resatlas.training.splits import normaliser_of, split_images
 
     check_plan(run)
     photographs = isinstance(parts.test, ImageFiles)
     at_once = test_batch or images_at_once(run.plan, experiment.recipe, photographs=photographs)
-    return Subject(
+    return ProbedRun(
         run, split_images(parts, experiment, data, normaliser=normaliser_of(run), on_note=notes.append), at_once
     )
 
 
 def _asked(
     question: str,
-    subjects: "Sequence[Subject]",
+    subjects: "Sequence[ProbedRun]",
     folder: Path,
     *,
     images: int | None,
     swaps: Sequence[tuple[str, str]],
     replay: bool,
-) -> Answer:
+) -> ProbeResult:
     from resatlas.analysis import explain, lesion, paths, similarity, streams, surface
 
     match question:
         case "lesion":
-            return lesion.answer(subjects, images=images, swaps=swaps)
+            return lesion.probe(subjects, images=images, swaps=swaps)
         case "paths":
-            return paths.answer(subjects, images=images)
+            return paths.probe(subjects, images=images)
         case "flow":
             return _flow(subjects, images=images, replay=replay)
         case "streams":
-            return streams.answer(subjects, images=images)
+            return streams.probe(subjects, images=images)
         case "similarity":
-            return similarity.answer(subjects, images=images)
+            return similarity.probe(subjects, images=images)
         case "surface":
-            return surface.answer(subjects, images=images)
+            return surface.probe(subjects, images=images)
         case "explain":
-            return explain.answer(subjects, images=images, pictures=folder / "explain")
+            return explain.probe(subjects, images=images, pictures=folder / "explain")
         case _:
-            raise UnknownName(unknown("question", question, QUESTIONS))
+            raise UnknownName(unknown("question", question, PROBES))
 
 
-def _flow(subjects: "Sequence[Subject]", *, images: int | None, replay: bool) -> Answer:
+def _flow(subjects: "Sequence[ProbedRun]", *, images: int | None, replay: bool) -> ProbeResult:
     from resatlas.analysis import flow
     from resatlas.analysis.replay import replayed
 
-    batches = [subject.learnt(images or flow.IMAGES).joined() for subject in subjects]
+    batches = [subject.training(images or flow.IMAGES).joined() for subject in subjects]
     pairs = list(zip(subjects, batches, strict=True))
     if not replay:
-        return flow.answer(subjects, images=images, moments=[list(flow.kept(*pair)) for pair in pairs])
+        return flow.probe(subjects, images=images, moments=[list(flow.checkpoint_flows(*pair)) for pair in pairs])
     found = [replayed(subject, lambda network, batch=batch: flow.flow(network, batch)) for subject, batch in pairs]
-    told = flow.answer(subjects, images=images, moments=[each.moments for each in found])
+    told = flow.probe(subjects, images=images, moments=[each.moments for each in found])
     same = [
         Fact(name=f"replay ends with the weights of {subject.name}", unit="", value="yes" if each.same else "no")
         for subject, each in zip(subjects, found, strict=True)

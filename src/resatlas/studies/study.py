@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from resatlas.analysis.questions import QUESTIONS
+from resatlas.analysis.probes import PROBES
 from resatlas.data import catalog as datasets
 from resatlas.errors import BlueprintError, ResatlasError, UnknownName, quoted, unknown
 from resatlas.recipes import catalog as recipes
@@ -110,8 +110,8 @@ class Study:
         for name, experiment in self.distinct().items():
             nets.setdefault(experiment.design, []).append(name)
         for asked in self.dissections:
-            if asked.question not in QUESTIONS:
-                raise UnknownName(unknown("question", asked.question, QUESTIONS))
+            if asked.question not in PROBES:
+                raise UnknownName(unknown("question", asked.question, PROBES))
             for design in (*asked.designs, *asked.beside):
                 if design not in nets:
                     raise UnknownName(unknown(f"run of study {self.name} of the design", design, nets))
@@ -123,7 +123,7 @@ class Study:
                         f"{quoted(design)}, not to {asked.nets}"
                     )
                 runs = (*nets[design][: asked.nets], *beside)
-                if len(runs) > 1 and QUESTIONS[asked.question].beside == "none":
+                if len(runs) > 1 and PROBES[asked.question].beside == "none":
                     raise BlueprintError(f"study {self.name}: {asked.question} is put to one net at a time")
                 yield asked.question, runs
 
