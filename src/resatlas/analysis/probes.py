@@ -4,7 +4,7 @@ A probe answers one question; its name is the QUESTION of `resatlas dissect`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from resatlas.errors import FolderError
@@ -36,6 +36,25 @@ PROBES: Mapping[str, Probe] = {
     "explain": Probe(words="the most confident errors on test images, with Grad-CAM heat maps", beside="none"),
 }
 """All probes by name."""
+
+
+LABELS: Mapping[str, str] = {
+    "loss_frozen": "loss, BN kept",
+    "loss_reestimated": "loss, BN re-estimated",
+    "error_whole": "error of the whole network",
+    "error_frozen": "error, BN kept",
+    "error_reestimated": "error, BN re-estimated",
+    "error_increase_frozen": "error increase, BN kept",
+    "error_increase_reestimated": "error increase, BN re-estimated",
+    "contrast_frozen": "extra error, BN kept",
+    "contrast_reestimated": "extra error, BN re-estimated",
+    "error_frozen_lowest": "lowest error, BN kept",
+    "error_frozen_median": "median error, BN kept",
+    "error_frozen_highest": "highest error, BN kept",
+    "error_reestimated_median": "median error, BN re-estimated",
+    "share_of_sums_cut": "share of activations zeroed by ReLU",
+}
+"""What a reader sees in place of the names of some columns; files keep the names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +121,20 @@ def result_text(result: ProbeResult) -> str:
     """The result for a terminal."""
     head = f"{', '.join(result.runs)}: {result.title} ({result.images})"
     facts = "\n".join(map(fact_text, result.facts))
-    tables = (terminal.text(table, width=terminal.WIDE) for table in result.tables)
+    tables = (terminal.text(labelled(table), width=terminal.WIDE) for table in result.tables)
     return "\n\n".join(part for part in (head, facts, *tables, *result.notes) if part)
 
 
 def fact_text(fact: Fact) -> str:
     """The fact as text: name, value, unit."""
     return f"{fact.name.replace('_', ' ')}: {shown(fact.value)} {'' if fact.unit == '1' else fact.unit}".rstrip()
+
+
+def labelled(table: Table) -> Table:
+    """The table with the column names that a reader sees."""
+    return replace(table, columns=tuple(column._replace(name=label_of(column.name)) for column in table.columns))
+
+
+def label_of(column: str) -> str:
+    """The name of a column that a reader sees."""
+    return LABELS.get(column, column.replace("_", " "))

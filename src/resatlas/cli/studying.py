@@ -15,7 +15,7 @@ from resatlas.comparing.answering import answered
 from resatlas.comparing.report import Answer, report
 from resatlas.errors import FolderError, NonFiniteError
 from resatlas.page.page import write_page
-from resatlas.page.table import table
+from resatlas.page.table import grid_text
 from resatlas.page.verdict import notes, verdict
 from resatlas.studies.asking import ask
 from resatlas.studies.pictures import pictures
@@ -63,7 +63,7 @@ def _shown(answer: Answer) -> str:
     said = [f"- {note}" for note in (*told.warnings, *notes(view, told))] if told else []
     whole = [
         answer.question.title,
-        table(view, answer.runs, width=width),
+        grid_text(view, answer.runs, width=width),
         "\n".join(verdict(view, told)),
         "\n".join(said),
     ]

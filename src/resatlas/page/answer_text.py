@@ -1,4 +1,4 @@
-"""An answered question as a document: verdicts, figures, differences, equal budgets, and what limits them."""
+"""A comparison as a document: verdicts, results, differences, differences at equal budgets, and notes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,100 +19,103 @@ from resatlas.comparing.words import listed
 from resatlas.page.document import Block, Bullets, Heading, Paragraph
 from resatlas.values.table import Cell, Column, Table, numbers, words
 
-MOST_NETS_SHOWN = 20
-"""Rows of nets against nets; the JSON has all."""
+MOST_PAIRS_SHOWN = 20
+"""Rows in the table of pairs of networks; the JSON output has all pairs."""
 
-NAMES = {"rank sum": "Wilcoxon's rank sum", "bootstrap": "bootstrap of t"}
+NAMES = {"rank sum": "Wilcoxon rank-sum test", "bootstrap": "bootstrap t test"}
+"""Tests that need no normal distribution, as tables name them."""
 
 
 def document(answers: Sequence[Answered]) -> tuple[Block, ...]:
-    """All questions, one after the other."""
-    return tuple(block for each in answers for block in _blocks(each))
+    """All comparisons, one after the other."""
+    return tuple(block for comparison in answers for block in _blocks(comparison))
 
 
-def _blocks(answered: Answered) -> Iterator[Block]:
-    measure = answered.question.measure
-    yield Heading(f"{answered.question.title}: {measure.noun} on {answered.question.data}")
-    yield _verdicts(answered)
-    if answered.warnings:
-        yield Bullets("Warnings", answered.warnings)
-    yield _figures(answered)
-    if any(pair.trained for pair in answered.pairs):
-        yield _as_trained(answered)
-        yield _opinions(answered)
-    if any(pair.tested for pair in answered.pairs):
-        yield _at_equal_budgets(answered)
-    yield from _net_by_net(answered)
-    yield from _published(answered)
-    yield Bullets("Notes", answered.notes)
+def _blocks(comparison: Answered) -> Iterator[Block]:
+    measure = comparison.question.measure
+    yield Heading(f"{comparison.question.title}: {measure.noun} on {comparison.question.data}")
+    yield _verdicts(comparison)
+    if comparison.warnings:
+        yield Bullets("Warnings", comparison.warnings)
+    yield _results(comparison)
+    if any(pair.trained for pair in comparison.pairs):
+        yield _differences(comparison)
+        yield _robust_tests(comparison)
+    if any(pair.tested for pair in comparison.pairs):
+        yield _budget_differences(comparison)
+    yield from _network_pairs(comparison)
+    yield from _published(comparison)
+    yield Bullets("Notes", comparison.notes)
 
 
-def _verdicts(answered: Answered) -> Bullets:
-    """The test of all designs at once, then a line a pair and budget; pairs with a single seed share one."""
-    said = [overall] if (overall := all_at_once(answered)) else []
-    for pair in answered.pairs:
+def _verdicts(comparison: Answered) -> Bullets:
+    """The global test, then a line per pair and budget; designs with one seed share a line."""
+    lines = [overall] if (overall := global_test_sentence(comparison)) else []
+    for pair in comparison.pairs:
         if not single_nets(pair):
-            said += sentences(pair, answered.question.measure, points=answered.points, margin=answered.margin)
-    single = dict.fromkeys(group.label for pair in answered.pairs for group in single_nets(pair))
+            lines += sentences(pair, comparison.question.measure, points=comparison.points, margin=comparison.margin)
+    single = dict.fromkeys(group.label for pair in comparison.pairs for group in single_nets(pair))
     if single:
-        said.append(f"one seed only, so no verdict: {listed(single)}.")
-    return Bullets("Verdicts", tuple(said))
+        lines.append(f"one seed only, so no verdict: {listed(single)}.")
+    return Bullets("Verdicts", tuple(lines))
 
 
-def all_at_once(answered: Answered) -> str:
-    """The sentence of the global test; nothing where it is that of the only pair."""
-    known = [group for group in answered.question.groups if len(group.values) > 1]
-    if answered.global_p is None or len(known) < 3:
+def global_test_sentence(comparison: Answered) -> str:
+    """The result of the global test in a sentence; empty for fewer than three designs with several seeds."""
+    tested = [group for group in comparison.question.groups if len(group.values) > 1]
+    if comparison.global_p is None or len(tested) < 3:
         return ""
-    noun, how = answered.question.measure.noun, f"global F test, p = {answered.global_p:.2g}"
-    if answered.global_p <= CLAIM_LEVEL:
-        return f"the {len(known)} designs differ in {noun} ({how})."
-    return f"no difference in {noun} between the {len(known)} designs beyond chance ({how})."
+    noun, how = comparison.question.measure.noun, f"global F test, p = {comparison.global_p:.2g}"
+    if comparison.global_p <= CLAIM_LEVEL:
+        return f"the {len(tested)} designs differ in {noun} ({how})."
+    return f"no significant difference in {noun} between the {len(tested)} designs ({how})."
 
 
-def _figures(answered: Answered) -> Table:
-    measure = answered.question.measure
+def _results(comparison: Answered) -> Table:
+    """Results and costs of each design."""
+    measure = comparison.question.measure
     mean = Column(measure.noun, "%" if measure.metric == "test_error" else measure.unit.strip() or "1")
-    rest = numbers("deviation", "95 % of the mean", "parameters", "multiply-adds", "seconds")
-    groups = answered.question.groups
+    rest = numbers("standard deviation", "95 % interval of the mean", "parameters", "multiply-adds", "seconds")
+    groups = comparison.question.groups
     named = any(group.label != group.row.design for group in groups)
     names = [(group.label, group.row.design) if named else (group.row.design,) for group in groups]
     return Table(
-        title=f"{measure.noun.capitalize()}, each seed one observation; {answered.question.images:,} test images",
+        title=f"{measure.noun.capitalize()}, one observation per seed; {comparison.question.images:,} test images",
         columns=(*words(*(("name", "design") if named else ("design",))), *numbers("seeds"), mean, *rest),
-        rows=tuple((*name, *_figure(group, measure)) for name, group in zip(names, groups, strict=True)),
+        rows=tuple((*name, *_result(group, measure)) for name, group in zip(names, groups, strict=True)),
     )
 
 
-def _figure(group: Group, measure: Measure) -> tuple[Cell, ...]:
+def _result(group: Group, measure: Measure) -> tuple[Cell, ...]:
     ends = mean_interval(group.values, most=100.0 if measure.metric == "test_error" else math.inf)
     return (
         len(group.values),
         measure.written(group.mean),
         None if len(group.values) < 2 else measure.written(stdev(group.values)),
-        _from_to(ends, measure),
+        _interval(ends, measure),
         group.row.parameters,
         group.row.multiply_adds,
         in_words(group),
     )
 
 
-def _as_trained(answered: Answered) -> Table:
+def _differences(comparison: Answered) -> Table:
+    """The differences of all pairs, whatever the designs cost."""
     caption = (
-        "Differences as trained, first less second. p by Holm over all rows, the larger of that over seeds and that "
-        f"over seeds and test images; r: correlation over shared seeds, which pairs them from {PAIRS} seeds on where "
-        f"it is above 0 (one-sided p < {PAIRING_LEVEL:g}). {_planning(answered)}"
+        "Differences regardless of cost, first minus second. p: corrected by Holm over all rows, the larger of p "
+        "over seeds and p over seeds and test images. r: correlation over shared seeds; seeds are paired from "
+        f"{PAIRS} shared seeds on if r is above 0 (one-sided p < {PAIRING_LEVEL:g}). {_power_caption(comparison)}"
     )
-    figures = numbers(*_difference_head(), "p, Holm", "by", "r", *_power_head(answered))
-    measure = answered.question.measure
+    figures = numbers(*_difference_head(), "p, Holm", "test", "r", *_power_head(comparison))
+    measure = comparison.question.measure
     rows = [
         (
             *(pair.first.label, pair.second.label, *_difference(pair.trained, measure)),
-            *(_chance(pair.trained.adjusted), pair.trained.method),
+            *(_p_value(pair.trained.adjusted), pair.trained.method),
             None if pair.correlation is None else f"{pair.correlation:+.2f}",
             *_power(pair.trained, measure),
         )
-        for pair in answered.pairs
+        for pair in comparison.pairs
         if pair.trained
     ]
     return Table(title=caption, columns=(*words("first", "second"), *figures), rows=tuple(rows))
@@ -122,127 +125,132 @@ def _difference_head() -> tuple[str, ...]:
     return ("difference", "95 % over seeds", "over seeds and images")
 
 
-def _difference(found: Difference, measure: Measure) -> tuple[Cell, ...]:
-    ends = (found.interval_seeds, found.interval_images)
-    return (measure.written(found.points, "+"), *(_from_to(each, measure, sign="+") for each in ends))
+def _difference(difference: Difference, measure: Measure) -> tuple[Cell, ...]:
+    intervals = (difference.interval_seeds, difference.interval_images)
+    return (measure.written(difference.points, "+"), *(_interval(ends, measure, sign="+") for ends in intervals))
 
 
-def _planning(answered: Answered) -> str:
-    measure = answered.question.measure
+def _power_caption(comparison: Answered) -> str:
+    measure = comparison.question.measure
     return (
-        "Smallest detectable difference: at 80 % power, both intervals, the level of Holm's first step; seeds needed: "
-        f"seeds a design to detect {answered.points:g}{measure.unit} likewise. In brackets: the same for the 95 % "
-        "interval of the deviation."
+        "Smallest detectable: the smallest difference detected with 80 % power by both intervals at the level of "
+        f"Holm's first step. Seeds needed: seeds per design to detect {comparison.points:g}{measure.unit} in the same "
+        "way. In brackets: both values at the ends of the 95 % interval of the standard deviation."
     )
 
 
-def _power_head(answered: Answered) -> tuple[str, str]:
-    return "smallest detectable", f"seeds needed for {answered.points:g}"
+def _power_head(comparison: Answered) -> tuple[str, str]:
+    return "smallest detectable", f"seeds needed for {comparison.points:g}"
 
 
-def _power(found: Difference, measure: Measure) -> tuple[str, str]:
-    seen, nets = found.visible, found.nets
-    points = f"{measure.written(seen.points)} ({_from_to((seen.low, seen.high), measure)})" if seen else "–"
-    return points, f"{_count(nets.nets)} ({_count(nets.low)} to {_count(nets.high)})"
+def _power(difference: Difference, measure: Measure) -> tuple[str, str]:
+    least, seeds = difference.visible, difference.nets
+    points = f"{measure.written(least.points)} ({_interval((least.low, least.high), measure)})" if least else "–"
+    return points, f"{_count(seeds.nets)} ({_count(seeds.low)} to {_count(seeds.high)})"
 
 
-def _opinions(answered: Answered) -> Block:
+def _robust_tests(comparison: Answered) -> Block:
+    """Tests that need no normal distribution: a table, or a sentence if all have too few seeds."""
     caption = (
-        f"Without the normal distribution: p, unadjusted. With fewer than {RANKS} seeds a design these tests give only "
-        "the least p that they could ever give"
+        "Tests that need no normal distribution; p is not corrected. They need "
+        f"{RANKS} seeds per design; with fewer, only the smallest possible p is shown"
     )
-    judged = [pair for pair in answered.pairs if pair.trained]
-    if not any(opinion.chance is not None for pair in judged for opinion in pair.opinions):
-        least = {(len(pair.first.values), len(pair.second.values)): pair.opinions for pair in judged}
-        told = (
-            f"{n} and {m} seeds {' and '.join(f'{each.least:.2g} ({NAMES[each.name]})' for each in opinions)}"
-            for (n, m), opinions in least.items()
+    pairs = [pair for pair in comparison.pairs if pair.trained]
+    if not any(opinion.chance is not None for pair in pairs for opinion in pair.opinions):
+        least = {(len(pair.first.values), len(pair.second.values)): pair.opinions for pair in pairs}
+        values = (
+            f"{n} and {m} seeds {' and '.join(f'{test.least:.2g} ({NAMES[test.name]})' for test in tests)}"
+            for (n, m), tests in least.items()
         )
-        return Paragraph(f"{caption}: {'; '.join(told)}.")
-    rows = [(pair.first.label, pair.second.label, *map(_opinion, pair.opinions)) for pair in judged]
+        return Paragraph(f"{caption}: {'; '.join(values)}.")
+    rows = [(pair.first.label, pair.second.label, *map(_robust_p, pair.opinions)) for pair in pairs]
     columns = (*words("first", "second"), *numbers(*NAMES.values()))
     return Table(title=f"{caption}.", columns=columns, rows=tuple(rows))
 
 
-def _opinion(opinion: SecondOpinion) -> str:
-    return f"none (least {opinion.least:.2g})" if opinion.chance is None else _chance(opinion.chance)
+def _robust_p(test: SecondOpinion) -> str:
+    return f"– (smallest possible {test.least:.2g})" if test.chance is None else _p_value(test.chance)
 
 
-def _at_equal_budgets(answered: Answered) -> Table:
+def _budget_differences(comparison: Answered) -> Table:
+    """The differences of all pairs at equal budgets."""
     caption = (
-        "Differences at equal budgets, first less second. Budgets within 10 % are compared directly, with what their "
-        "difference may explain in the intervals; else a design is compared with sizes of the other's kind that bound "
-        f"its error at this budget, without a fitted curve. {_planning(answered)}"
+        "Differences at equal budgets, first minus second. Budgets within 10 % are compared directly; the intervals "
+        "include the effect of their difference. Otherwise a design is compared with a smaller and a larger size of "
+        "the other design, whose errors bound its error at this budget; no curve is fitted. "
+        f"{_power_caption(comparison)}"
     )
-    figures = numbers("first", "second", *_difference_head(), "p", *_power_head(answered))
-    measure = answered.question.measure
-    rows = (row for pair in answered.pairs for row in _equally(pair, measure))
+    figures = numbers("first", "second", *_difference_head(), "p", *_power_head(comparison))
+    measure = comparison.question.measure
+    rows = (row for pair in comparison.pairs for row in _budget_rows(pair, measure))
     return Table(title=caption, columns=(*words("first", "second", "at equal"), *figures), rows=tuple(rows))
 
 
-def _equally(pair: Judged, measure: Measure) -> Iterator[tuple[Cell, ...]]:
-    """A row for each difference; where both budgets give the same one, it stands once."""
-    shown: dict[tuple[object, ...], tuple[list[str], Tested]] = {}
+def _budget_rows(pair: Judged, measure: Measure) -> Iterator[tuple[Cell, ...]]:
+    """A row for each difference; budgets with the same difference share a row."""
+    rows: dict[tuple[object, ...], tuple[list[str], Tested]] = {}
     for settled in pair.verdicts.values():
-        for each in settled.tested:
-            at = "sizes as they are" if settled.basis == "sizes" else amount_in_words(settled.basis, each.amount)
-            key = (each.difference.points, each.first, each.second)
-            shown.setdefault(key, ([], each))[0].append(at)
-    for amounts, each in shown.values():
+        for tested in settled.tested:
+            amount = "any budget" if settled.basis == "sizes" else amount_in_words(settled.basis, tested.amount)
+            key = (tested.difference.points, tested.first, tested.second)
+            rows.setdefault(key, ([], tested))[0].append(amount)
+    for amounts, tested in rows.values():
         yield (
             *(pair.first.label, pair.second.label, ", ".join(amounts)),
-            *(_bounds(ends, measure) for ends in (each.first, each.second)),
-            *_difference(each.difference, measure),
-            *(_chance(each.difference.chance), *_power(each.difference, measure)),
+            *(_bounds(ends, measure) for ends in (tested.first, tested.second)),
+            *_difference(tested.difference, measure),
+            *(_p_value(tested.difference.chance), *_power(tested.difference, measure)),
         )
 
 
 def _bounds(ends: tuple[float, float], measure: Measure) -> str:
-    low, high = (measure.written(each) for each in ends)
+    low, high = (measure.written(end) for end in ends)
     return low if low == high else f"{low} to {high}"
 
 
-def _net_by_net(answered: Answered) -> Iterator[Block]:
-    if answered.nets:
+def _network_pairs(comparison: Answered) -> Iterator[Block]:
+    """McNemar's test of pairs of networks."""
+    if comparison.nets:
         caption = (
-            "Net against net (McNemar, exact, unadjusted): whether two nets err on different numbers of these images. "
-            "It says nothing of their designs, whose other nets would differ, and is not pooled over seeds."
+            "Pairs of networks (exact McNemar test, p not corrected): whether two networks misclassify different "
+            "numbers of these images. This says nothing about their designs, since other seeds give other networks. "
+            "It is not pooled over seeds."
         )
         rows = [
             (
-                f"{each.first.label} s{each.seeds[0]}",
-                f"{each.second.label} s{each.seeds[1]}",
-                *(each.first_alone, each.second_alone, _chance(each.chance)),
+                f"{pair.first.label} s{pair.seeds[0]}",
+                f"{pair.second.label} s{pair.seeds[1]}",
+                *(pair.first_alone, pair.second_alone, _p_value(pair.chance)),
             )
-            for each in answered.nets[:MOST_NETS_SHOWN]
+            for pair in comparison.nets[:MOST_PAIRS_SHOWN]
         ]
-        columns = (*words("net", "other net"), *numbers("only the net", "only the other", "p"))
+        columns = (*words("first", "second"), *numbers("only first wrong", "only second wrong", "p"))
         yield Table(title=caption, columns=columns, rows=tuple(rows))
-        more = len(answered.nets) - MOST_NETS_SHOWN
+        more = len(comparison.nets) - MOST_PAIRS_SHOWN
         if more > 0:
-            yield Paragraph(f"{more:,} more of nets against nets: --json")
+            yield Paragraph(f"{more:,} more pairs of networks: resatlas compare --json")
 
 
-def _published(answered: Answered) -> Iterator[Block]:
+def _published(comparison: Answered) -> Iterator[Block]:
     rows = [
-        (label, f"{ours.row.test_error_percent.mean:.2f}", str(each), each.protocol, each.source)
-        for label, figures in answered.published.items()
-        for ours in answered.question.groups
+        (label, f"{ours.row.test_error_percent.mean:.2f}", str(figure), figure.protocol, figure.source)
+        for label, figures in comparison.published.items()
+        for ours in comparison.question.groups
         if ours.label == label
-        for each in figures
+        for figure in figures
     ]
     if rows:
-        caption = "As published, in percent, by another training: no interval is known but a spread that was printed"
+        caption = "Published test errors in percent, from other trainings; only some papers print a spread"
         yield Table(title=caption, columns=words("design", "ours", "published", "protocol", "source"), rows=tuple(rows))
 
 
-def _from_to(ends: tuple[float, float] | None, measure: Measure, *, sign: str = "") -> str | None:
+def _interval(ends: tuple[float, float] | None, measure: Measure, *, sign: str = "") -> str | None:
     return None if ends is None else f"{measure.written(ends[0], sign)} to {measure.written(ends[1], sign)}"
 
 
-def _chance(p: float) -> str:
+def _p_value(p: float) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 
-def _count(nets: int | None) -> str:
-    return f">{MOST_NETS:,}" if nets is None else f"{nets:,}"
+def _count(seeds: int | None) -> str:
+    return f">{MOST_NETS:,}" if seeds is None else f"{seeds:,}"
