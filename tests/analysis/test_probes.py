@@ -37,9 +37,9 @@ a, b: units replaced (9 of 9 images)
 mean loss: 1.5 nats
 
 each unit
-unit        loss frozen (nats)      paths  share
-stages.0.0              0.1235  1.153e+18    0.5
-stages.0.1                   –      1,024      1
+unit        loss, BN kept (nats)      paths  share
+stages.0.0                0.1235  1.153e+18    0.5
+stages.0.1                     –      1,024      1
 a note
 
 none: nothing

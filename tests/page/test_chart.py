@@ -150,10 +150,10 @@ def test_values_that_cannot_be_drawn_are_left_out(tmp_path: Path) -> None:
     rows[1]["validation_error_percent"] = None
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     edited(run.folder / "results.json", train={"loss": 0.0, "error_percent": 90, "images": 10})
-    found = charts_of("depth", [run])
-    epochs = [[row["epoch"] for row in found[name].spec["datasets"]["values"]] for name in list(found)[-2:]]
+    figures = charts_of("depth", [run])
+    epochs = [[row["epoch"] for row in figures[name].spec["datasets"]["values"]] for name in list(figures)[-2:]]
     assert epochs == [list(range(2, 13)), [1, *range(3, 13)]]
-    assert found["loss-over-depth"].spec["datasets"]["values"] == []
+    assert figures["loss-over-depth"].spec["datasets"]["values"] == []
 
 
 def test_what_was_not_measured_has_no_chart(tmp_path: Path) -> None:
