@@ -12,7 +12,7 @@ from resatlas.comparing.answer_data import data
 from resatlas.comparing.answering import Answered, compare
 from resatlas.comparing.measures import Measure, measure_of
 from resatlas.errors import FolderError, UsageError
-from resatlas.page.answer_text import document
+from resatlas.page.comparison_text import document
 from resatlas.page.document import FORMATS
 from resatlas.runs.files import read_json, write_json
 from tests.comparing.folders import IMAGES, Subject, diverged, seal, write_errors

@@ -45,7 +45,7 @@ def trained_page(folder: Path) -> Path:
     probed = next(run for run in runs if "dmrnet" in run.name)
     for name in PROBES:
         assert main(("dissect", str(probed), name, "--quiet")) == 0
-    write_page(folder / "report.html", title="three designs", answers=report(runs))
+    write_page(folder / "report.html", title="three designs", run_sets=report(runs))
     return folder / "report.html"
 
 
@@ -57,7 +57,7 @@ def study_page(folder: Path) -> Path:
         with suppress(ResatlasError):
             network_plan = plan(experiment["design"], image=Shape(1, 16, 16), classes=10)
             edited(file, plan=to_json(network_plan))
-    write_page(folder / "report.html", title="resatlas demo", answers=report([study]))
+    write_page(folder / "report.html", title="resatlas demo", run_sets=report([study]))
     return folder / "report.html"
 
 
@@ -87,7 +87,7 @@ def evil_page(folder: Path) -> Path:
     )
     (run.folder / FOLDER).mkdir()
     (run.folder / FOLDER / "paths.json").write_text(json.dumps(result_to_json(result)), encoding="utf-8")
-    write_page(folder / "report.html", title=EVIL, answers=report([run.folder]))
+    write_page(folder / "report.html", title=EVIL, run_sets=report([run.folder]))
     return folder / "report.html"
 
 

@@ -99,12 +99,12 @@ def test_the_page_shows_all_results(run: Run) -> None:
         "lesions: resnet:depth=20,base=9",
         "parameters and multiply-adds along the depth: resnet:depth=20,base=9",
     ]
-    html = page(title="x", answers=report([run.folder]))
+    html = page(title="x", run_sets=report([run.folder]))
     assert html.index("lesions: resnet") < html.index("parameters and multiply-adds along the depth: resnet")
     assert "r; 9 images. BN kept: " in html
     bare = html.count("<script type=")
     shutil.rmtree(run.folder / "dissections")
-    assert bare == page(title="x", answers=report([run.folder])).count("<script type=") + 2
+    assert bare == page(title="x", run_sets=report([run.folder])).count("<script type=") + 2
     assert "multiply adds: 40,551,040 multiply-adds of one image" in html
 
 
@@ -126,7 +126,7 @@ def test_all_probed_networks_are_counted(tmp_path: Path) -> None:
     """Further runs of a probe are counted too."""
     runs = write_runs(tmp_path, [(EQUAL[0][0], 3)])
     write_result(runs[0], replace(lesion(), runs=tuple(run.name for run in runs)))
-    html = page(title="x", answers=report([run.folder for run in runs]))
+    html = page(title="x", run_sets=report([run.folder for run in runs]))
     assert "The inside of 3 trained networks. These results hold for these networks only." in html
 
 
@@ -146,7 +146,7 @@ def test_markup_is_escaped(run: Run) -> None:
             tables=(table(EVIL, LengthRow, rows, note=EVIL),), notes=(EVIL,),
         ),
     )  # fmt: skip
-    html = page(title="x", answers=report([run.folder]))
+    html = page(title="x", run_sets=report([run.folder]))
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html
 

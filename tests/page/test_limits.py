@@ -11,8 +11,8 @@ from tests.comparing.folders import DEEP, EQUAL, edited, told, write_runs
 
 def limits_of(runs: Sequence[Run], *dissected: str) -> Mapping[str, str]:
     """What the page shows and what it does not show, as text."""
-    answers = [told(runs)]
-    can, cannot = limits.can_show(answers, dissected), limits.cannot_show(answers, dissected)
+    comparisons = [told(runs)]
+    can, cannot = limits.can_show(comparisons, dissected), limits.cannot_show(comparisons, dissected)
     return {"can": "\n".join(can), "not": "\n".join(cannot)}
 
 

@@ -13,7 +13,7 @@ from resatlas.comparing.answering import answered
 from resatlas.comparing.report import Answer, report
 from resatlas.designs.catalog import plan
 from resatlas.errors import FolderError
-from resatlas.page.answer_text import document
+from resatlas.page.comparison_text import document
 from resatlas.page.leaders import leaders
 from resatlas.page.page import _bundle, page, page_figures, write_page
 from resatlas.page.verdict import verdict
@@ -58,7 +58,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, ...]:
 @pytest.fixture(scope="module")
 def html(study: tuple[Answer, ...]) -> str:
     """Their page."""
-    return page(title="resatlas demo", answers=study)
+    return page(title="resatlas demo", run_sets=study)
 
 
 def test_every_question_has_a_verdict_and_a_table(study: tuple[Answer, ...], html: str) -> None:
@@ -104,7 +104,7 @@ def test_errors_are_shown(html: str) -> None:
 def test_pictures_are_inside_the_page(tmp_path: Path) -> None:
     """Pictures are data addresses, since the content policy forbids others."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True, False])
-    text = page(title="one", answers=report([run.folder]), pictures=lambda _run, ids: dict.fromkeys(ids, b"png"))
+    text = page(title="one", run_sets=report([run.folder]), pictures=lambda _run, ids: dict.fromkeys(ids, b"png"))
     [picture] = [attributes for tag, attributes in Reader(text).elements if tag == "img"]
     assert picture["src"] == "data:image/png;base64,cG5n"
     assert "No pictures" not in text
@@ -113,12 +113,12 @@ def test_pictures_are_inside_the_page(tmp_path: Path) -> None:
 def test_papers_are_those_of_the_designs(tmp_path: Path) -> None:
     """Papers are those of `cite`, each once; a design without a known paper is named."""
     runs = write_runs(tmp_path, [(EQUAL[0][0], 1), (EQUAL[4][0], 1)])
-    text = Reader(page(title="one", answers=report([run.folder for run in runs]))).text
+    text = Reader(page(title="one", run_sets=report([run.folder for run in runs]))).text
     assert text.count("@inproceedings{") == 2
     assert "he2016deep" in text
     assert "zhao2018mergeandrun" in text
     gone = write_run(tmp_path / "gone", EQUAL[0][0], seed=0, wrong=[True], design="gone.toml")
-    text = Reader(page(title="one", answers=report([gone.folder]))).text
+    text = Reader(page(title="one", run_sets=report([gone.folder]))).text
     assert "No paper is known for gone.toml." in text
     assert "@inproceedings{" not in text
 
@@ -129,7 +129,7 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
     for name in ("predictions.csv", "metrics.jsonl", "timing.jsonl"):
         (run.folder / name).unlink()
     seal(run.folder)
-    text = Reader(page(title="one", answers=report([run.folder]))).text
+    text = Reader(page(title="one", run_sets=report([run.folder]))).text
     assert "Confusion matrices and misclassified images are not shown: no run has a predictions.csv." in text
     assert "No verdict on test errors" in text
 
@@ -151,7 +151,7 @@ def test_runs_on_different_images_are_separate_sections(tmp_path: Path) -> None:
         write_run(tmp_path / data, EQUAL[0][0], seed=0, wrong=[True, False], data=data)
         for data in ("digits", "synthetic")
     ]
-    text = page(title="two", answers=report([run.folder for run in runs]))
+    text = page(title="two", run_sets=report([run.folder for run in runs]))
     assert text.count('<section id="question-') == 2
     assert "Runs (synthetic)" in text
 
@@ -159,7 +159,7 @@ def test_runs_on_different_images_are_separate_sections(tmp_path: Path) -> None:
 def test_a_copied_run_is_not_compared(tmp_path: Path) -> None:
     """The page says why it has no comparison."""
     runs = [write_run(tmp_path / name, EQUAL[0][0], seed=0, wrong=[True, False]) for name in ("a", "b")]
-    text = Reader(page(title="two", answers=report([run.folder for run in runs]))).text
+    text = Reader(page(title="two", run_sets=report([run.folder for run in runs]))).text
     assert "No verdict: a and b are one training with seed 0; a copy is no further net." in text
 
 
@@ -196,7 +196,7 @@ def test_names_are_text(tmp_path: Path) -> None:
         tmp_path / "run", replace(EQUAL[0][0], family=EVIL), seed=0, wrong=[True], design=EVIL, data="<b>digits"
     )
     question = Question(name="q", title=EVIL, view="budget", runs=("run",))
-    text = page(title=EVIL, answers=[Answer(question, (run.record(),), (EVIL,))])
+    text = page(title=EVIL, run_sets=[Answer(question, (run.record(),), (EVIL,))])
     elements = [tag for tag, _ in Reader(text).elements]
     assert elements.count("script") == text.count("</script>") == 6  # four charts, the bundle, the call
     assert "<script>alert" not in text
@@ -218,8 +218,8 @@ def test_names_in_sentences_are_text(tmp_path: Path) -> None:
         file = run.folder / "predictions.csv"
         file.write_text(re.sub(r"(?<=,)6(?=,)", f'"{EVIL}"', file.read_text()))
         seal(run.folder)
-    answers = report([run.folder for run in runs])
-    text = page(title="two", answers=answers, pictures=lambda _run, ids: dict.fromkeys(ids, b"png"))
+    run_sets = report([run.folder for run in runs])
+    text = page(title="two", run_sets=run_sets, pictures=lambda _run, ids: dict.fromkeys(ids, b"png"))
     assert EVIL in Reader(text).text
     assert "<script>alert" not in text
 
@@ -239,25 +239,25 @@ def test_similar_names_are_different_charts(tmp_path: Path) -> None:
 
 def test_equal_runs_give_equal_pages(study: tuple[Answer, ...], html: str) -> None:
     """The pages are equal byte by byte."""
-    assert page(title="resatlas demo", answers=study) == html
+    assert page(title="resatlas demo", run_sets=study) == html
 
 
 def test_a_changed_recipe_has_no_short_command(tmp_path: Path) -> None:
     """A command that trains with another recipe is not shown."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True], recipe=replace(RECIPE, batch=32))
-    assert "resatlas train" not in page(title="one", answers=report([run.folder]))
+    assert "resatlas train" not in page(title="one", run_sets=report([run.folder]))
 
 
 def test_a_question_without_finished_runs_has_no_table(study: tuple[Answer, ...]) -> None:
     """The section names the unfinished runs."""
     waiting = Answer(Question(name="q", title="Later?", view="depth", runs=("a",)), (), ("a: running",))
-    text = Reader(page(title="two", answers=[waiting, study[2]])).text
+    text = Reader(page(title="two", run_sets=[waiting, study[2]])).text
     assert "Later? No verdict: no run is finished. Not finished, so not shown: a: running." in text
 
 
 def test_the_page_is_written_atomically(tmp_path: Path, study: tuple[Answer, ...], html: str) -> None:
     """The folder is created, and no temporary file remains."""
-    write_page(tmp_path / "deep" / "report.html", title="resatlas demo", answers=study)
+    write_page(tmp_path / "deep" / "report.html", title="resatlas demo", run_sets=study)
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["report.html"]
     assert (tmp_path / "deep" / "report.html").read_text(encoding="utf-8") == html
 
@@ -265,7 +265,7 @@ def test_the_page_is_written_atomically(tmp_path: Path, study: tuple[Answer, ...
 def test_impossible_places_are_refused(tmp_path: Path, study: tuple[Answer, ...]) -> None:
     """A folder in place of the file is refused, and so is a file in place of the folder."""
     with pytest.raises(FolderError, match=r"is a folder; name a file in it, as in .*report\.html$"):
-        write_page(tmp_path, title="", answers=study[2:])
+        write_page(tmp_path, title="", run_sets=study[2:])
     (tmp_path / "file").write_text("")
     with pytest.raises(FolderError, match=re.escape(f"{tmp_path / 'file' / 'report.html'} cannot be written: ")):
-        write_page(tmp_path / "file" / "report.html", title="", answers=study[2:])
+        write_page(tmp_path / "file" / "report.html", title="", run_sets=study[2:])

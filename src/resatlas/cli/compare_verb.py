@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> Outcome:
     """The answers from the run folders alone."""
     from resatlas.comparing.answer_data import as_csv, data
     from resatlas.comparing.answering import compare
-    from resatlas.page.answer_text import document
+    from resatlas.page.comparison_text import document
     from resatlas.page.document import FORMATS as WRITTEN
 
     answers = compare(

@@ -39,13 +39,13 @@ def run(options: argparse.Namespace) -> Outcome:
         raise UsageError(f"a page must be an .html file; got {options.out}; files of other types are not overwritten")
     if options.figures is not None:
         check_folder(options.figures)
-    answers = report(options.runs)
-    write_page(options.out, title=f"resatlas: {_names(options.runs)}", answers=answers, pictures=pictures())
-    data = {"page": str(options.out), "questions": [answer.question.name for answer in answers]}
+    run_sets = report(options.runs)
+    write_page(options.out, title=f"resatlas: {_names(options.runs)}", run_sets=run_sets, pictures=pictures())
+    data = {"page": str(options.out), "questions": [run_set.question.name for run_set in run_sets]}
     text = f"{options.out}: open it in a browser; it works offline"
     if options.figures is None:
         return Outcome(data, text)
-    names = write_figures(options.figures, page_figures(answers))
+    names = write_figures(options.figures, page_figures(run_sets))
     files = [str(options.figures / name) for name in names]
     return Outcome({**data, "figures": files}, f"{text}\n{options.figures}: {len(files)} figures, SVG and PNG")
 

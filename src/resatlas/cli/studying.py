@@ -41,10 +41,10 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
     _ask(study, folder, quiet=options.quiet)
     if failure:
         with suppress(FolderError):  # where no run is finished
-            write_page(page, title=f"resatlas {study.name}", answers=report([folder]), pictures=pictures())
+            write_page(page, title=f"resatlas {study.name}", run_sets=report([folder]), pictures=pictures())
         raise failure
     answers = report([folder])
-    write_page(page, title=f"resatlas {study.name}", answers=answers, pictures=pictures())
+    write_page(page, title=f"resatlas {study.name}", run_sets=answers, pictures=pictures())
     results = {answer.question.name: [dict(run.written) for run in answer.runs] for answer in answers}
     return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_shown, answers), f"page: {page}"]))
 

@@ -94,9 +94,9 @@ def gallery(groups: Sequence[Group], pictures: Pictures) -> Gallery | None:
             if guess.true != guess.predicted:
                 wrong[guess.image, guess.true].append(guess)
     chosen = sorted(map(_wrong_image, wrong.values()), key=_rank)[:MOST_IMAGES]
-    answer = pictures(runs[0], [image.image for image in chosen]) if chosen else {}
-    reason = answer if isinstance(answer, str) else ""
-    files = {} if isinstance(answer, str) else answer
+    reply = pictures(runs[0], [image.image for image in chosen]) if chosen else {}
+    reason = reply if isinstance(reply, str) else ""
+    files = {} if isinstance(reply, str) else reply
     return Gallery(
         images=tuple(image._replace(picture=_address(files.get(image.image))) for image in chosen),
         networks=len(runs),

@@ -11,8 +11,8 @@ from resatlas.comparing.report import Answer, parted
 from resatlas.comparing.words import listed, presentable
 from resatlas.designs.citations import bibtex, papers, papers_of
 from resatlas.page import limits
-from resatlas.page.answer_text import document
 from resatlas.page.chart import title_of
+from resatlas.page.comparison_text import document
 from resatlas.page.confusion import Confusion, Gallery, Pictures, confusion, gallery
 from resatlas.page.dissection import Finding, findings
 from resatlas.page.document import Block
@@ -67,18 +67,18 @@ class Contents(NamedTuple):
     runs: tuple[RunRecord, ...]
 
 
-def contents(answers: Sequence[Answer], pictures: Pictures) -> Contents:
+def contents(run_sets: Sequence[Answer], pictures: Pictures) -> Contents:
     """The contents of the page of some questions; equal runs give equal contents.
 
     Raises: FolderError if a run's files are missing or damaged.
     """
-    parts = parted(answers)
-    comparisons = [answered(answer) if answer.runs else None for answer in parts]
+    parts = parted(run_sets)
+    comparisons = [answered(run_set) if run_set.runs else None for run_set in parts]
     names = _Names()
     sections = tuple(_section(*pair, pictures, names) for pair in zip(parts, comparisons, strict=True))
     finished = [comparison for comparison in comparisons if comparison]
     groups = [group for comparison in finished for group in comparison.question.groups]
-    runs = {run.folder.resolve(): run for answer in parts for run in answer.runs}
+    runs = {run.folder.resolve(): run for run_set in parts for run in run_set.runs}
     networks = _networks(groups, names)
     inside = tuple(_inside(finding, run, names) for run in runs.values() for finding in findings(run))
     dissected = list(dict.fromkeys(name for result in inside for name in result.finding.runs))
@@ -121,25 +121,25 @@ class _Names:
         return unique
 
 
-def _section(answer: Answer, comparison: Answered | None, pictures: Pictures, names: _Names) -> Section:
-    view, name = answer.question.view, answer.question.name
+def _section(run_set: Answer, comparison: Answered | None, pictures: Pictures, names: _Names) -> Section:
+    view, name = run_set.question.view, run_set.question.name
     if comparison is None:
         return Section(
-            *(presentable(answer.question.title), verdict(view, None), answer.unfinished, ()),
+            *(presentable(run_set.question.title), verdict(view, None), run_set.unfinished, ()),
             *(None, (), (), (), None, (), None),
         )
     groups = comparison.question.groups
     confusions = [(group, matrix) for group in groups if (matrix := confusion(group))]
     return Section(
-        title=presentable(answer.question.title),
+        title=presentable(run_set.question.title),
         verdict=verdict(view, comparison),
-        unfinished=answer.unfinished,
+        unfinished=run_set.unfinished,
         warnings=tuple(line for line in comparison.warnings if not line.startswith("left out, not finished")),
         leaders=leaders(comparison),
         figures=tuple(figure._replace(name=names.new(name, figure.name)) for figure in charts(view, comparison)),
         notes=notes(view, comparison),
         comparison=document([comparison])[1:] if comparison.pairs else (),
-        runs=grid("runs", answer.runs),
+        runs=grid("runs", run_set.runs),
         confusions=tuple(
             matrix._replace(
                 figure=matrix.figure and matrix.figure._replace(name=names.new(name, "confusions", group.label))

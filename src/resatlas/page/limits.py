@@ -16,11 +16,11 @@ MOST_NAMED = 6
 """Designs with one seed that are named."""
 
 
-def can_show(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, ...]:
+def can_show(comparisons: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, ...]:
     """What the page shows; `dissected` are the runs that were probed."""
-    runs = _runs(answers)
+    runs = _runs(comparisons)
     return (
-        *(line for answer in answers for line in _differences(answer)),
+        *(line for comparison in comparisons for line in _differences(comparison)),
         f"The course of {_count(len(runs), 'training run')}, epoch by epoch, and the final error on the test images.",
         *(
             [f"The inside of {_count(len(dissected), 'trained network')}. These results hold for these networks only."]
@@ -30,15 +30,15 @@ def can_show(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str
     )
 
 
-def cannot_show(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, ...]:
+def cannot_show(comparisons: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, ...]:
     """What the page does not show."""
-    groups = [group for answer in answers for group in answer.question.groups]
+    groups = [group for comparison in comparisons for group in comparison.question.groups]
     return (
-        *_smaller(answers),
+        *_smaller(comparisons),
         *_singles(groups),
-        *_images(answers),
-        *_tests(_runs(answers)),
-        *(f"{note[0].upper()}{note[1:]}." for note in shared_notes(_runs(answers))),
+        *_images(comparisons),
+        *_tests(_runs(comparisons)),
+        *(f"{note[0].upper()}{note[1:]}." for note in shared_notes(_runs(comparisons))),
         *_scope(groups),
         *_departures(groups),
         *(
@@ -46,26 +46,26 @@ def cannot_show(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[
             if dissected
             else []
         ),
-        *_unfinished(answers),
+        *_unfinished(comparisons),
     )
 
 
-def _differences(answer: Answered) -> Iterator[str]:
-    judged = [pair for pair in answer.pairs if pair.trained]
-    if judged and detectable_difference(answer):
+def _differences(comparison: Answered) -> Iterator[str]:
+    judged = [pair for pair in comparison.pairs if pair.trained]
+    if judged and detectable_difference(comparison):
         counts = sorted({len(group.values) for pair in judged for group in (pair.first, pair.second)})
         seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         yield (
-            f"“{presentable(answer.question.title)}”: whether two designs with {seeds} seeds each differ in test "
-            f"error; smallest detectable difference {detectable_difference(answer)} points "
-            f"({100 * POWER:.0f} % power). {len(significant_pairs(answer))} of {_count(len(judged), 'pair')} "
+            f"“{presentable(comparison.question.title)}”: whether two designs with {seeds} seeds each differ in test "
+            f"error; smallest detectable difference {detectable_difference(comparison)} points "
+            f"({100 * POWER:.0f} % power). {len(significant_pairs(comparison))} of {_count(len(judged), 'pair')} "
             f"{'differs' if len(judged) == 1 else 'differ'} significantly. If all designs were equal, at most "
             f"{100 * LEVEL:.0f} % of such comparisons would find a significant difference."
         )
 
 
-def _smaller(answers: Sequence[Answered]) -> Iterator[str]:
-    if any(pair.trained for answer in answers for pair in answer.pairs):
+def _smaller(comparisons: Sequence[Answered]) -> Iterator[str]:
+    if any(pair.trained for comparison in comparisons for pair in comparison.pairs):
         yield (
             "That smaller differences are zero: more seeds may detect them. With few seeds an interval is wide, since "
             "the standard deviation is not known well."
@@ -85,10 +85,12 @@ def _singles(groups: Sequence[Group]) -> Iterator[str]:
         yield f"How much the error of {listed(named)} varies between seeds: {have} one seed only, so no interval."
 
 
-def _images(answers: Sequence[Answered]) -> Iterator[str]:
+def _images(comparisons: Sequence[Answered]) -> Iterator[str]:
     """The uncertainty due to the number of test images, by the normal approximation to the binomial."""
-    for images in sorted({group.test_images for answer in answers for group in answer.question.groups}):
-        groups = [group for answer in answers for group in answer.question.groups if group.test_images == images]
+    for images in sorted({group.test_images for comparison in comparisons for group in comparison.question.groups}):
+        groups = [
+            group for comparison in comparisons for group in comparison.question.groups if group.test_images == images
+        ]
         low = min(group.row.test_error_percent.mean for group in groups) / 100
         # at least one misclassified image, since an error of 0 is not exact either
         share = max(low, 1 / images)
@@ -130,14 +132,14 @@ def _departures(groups: Sequence[Group]) -> Iterator[str]:
         yield f"The results of the recipes as published; the differences here: {'; '.join(departures)}."
 
 
-def _unfinished(answers: Sequence[Answered]) -> Iterator[str]:
-    for question in (answer.question for answer in answers if answer.question.unfinished):
+def _unfinished(comparisons: Sequence[Answered]) -> Iterator[str]:
+    for question in (comparison.question for comparison in comparisons if comparison.question.unfinished):
         count = _count(len(question.unfinished), "run")
         yield f"The results of {count} of “{presentable(question.title)}” that did not finish."
 
 
-def _runs(answers: Sequence[Answered]) -> list[RunRecord]:
-    runs = (run for answer in answers for group in answer.question.groups for run in group.runs)
+def _runs(comparisons: Sequence[Answered]) -> list[RunRecord]:
+    runs = (run for comparison in comparisons for group in comparison.question.groups for run in group.runs)
     return list(dict.fromkeys(runs))
 
 

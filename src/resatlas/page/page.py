@@ -36,14 +36,14 @@ class Card(NamedTuple):
     recipe: str
 
 
-def write_page(out: Path, *, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictures) -> None:
+def write_page(out: Path, *, title: str, run_sets: Sequence[Answer], pictures: Pictures = no_pictures) -> None:
     """Write the page of some questions in one atomic step; `pictures` returns test images.
 
     Raises: FolderError if the page cannot be written, or if a run's files are missing or damaged.
     """
     if out.is_dir():
         raise FolderError(f"{out} is a folder; name a file in it, as in {out / 'report.html'}")
-    text = page(title=title, answers=answers, pictures=pictures)
+    text = page(title=title, run_sets=run_sets, pictures=pictures)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, text)
@@ -51,7 +51,7 @@ def write_page(out: Path, *, title: str, answers: Sequence[Answer], pictures: Pi
         raise FolderError(f"{out} cannot be written: {(error.strerror or 'the system refuses').lower()}") from None
 
 
-def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictures) -> str:
+def page(*, title: str, run_sets: Sequence[Answer], pictures: Pictures = no_pictures) -> str:
     """The page of some questions as HTML; equal runs give equal pages."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -62,7 +62,7 @@ def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictu
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    content = contents(answers, pictures)
+    content = contents(run_sets, pictures)
     return templates.get_template("page.html.jinja").render(
         title=title,
         content=content,
@@ -74,12 +74,12 @@ def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictu
     )
 
 
-def page_figures(answers: Sequence[Answer]) -> tuple[Figure, ...]:
+def page_figures(run_sets: Sequence[Answer]) -> tuple[Figure, ...]:
     """All charts of a page, in the order of the page.
 
     Raises: FolderError if a run's files are missing or damaged.
     """
-    return tuple(figures(contents(answers, no_pictures)))
+    return tuple(figures(contents(run_sets, no_pictures)))
 
 
 def _card(runs: Sequence[RunRecord]) -> Card:

@@ -14,7 +14,7 @@ from resatlas.comparing.settled import Judged, Settled, single_nets
 from resatlas.comparing.statistics import CLAIM_LEVEL, holm, moments, p_value
 from resatlas.comparing.trend import Size, trend
 from resatlas.comparing.words import listed
-from resatlas.page.answer_text import global_test_sentence
+from resatlas.page.comparison_text import global_test_sentence
 from resatlas.recipes.regularisers import CrossEntropy
 from resatlas.runs.collection import View
 

@@ -26,9 +26,9 @@ NAMES = {"rank sum": "Wilcoxon rank-sum test", "bootstrap": "bootstrap t test"}
 """Tests that need no normal distribution, as tables name them."""
 
 
-def document(answers: Sequence[Answered]) -> tuple[Block, ...]:
+def document(comparisons: Sequence[Answered]) -> tuple[Block, ...]:
     """All comparisons, one after the other."""
-    return tuple(block for comparison in answers for block in _blocks(comparison))
+    return tuple(block for comparison in comparisons for block in _blocks(comparison))
 
 
 def _blocks(comparison: Answered) -> Iterator[Block]:

@@ -11,7 +11,7 @@ import pytest
 
 from resatlas.comparing.answer_data import as_csv, data
 from resatlas.comparing.answering import Answered, compare
-from resatlas.page.answer_text import document
+from resatlas.page.comparison_text import document
 from resatlas.page.document import FORMATS, Bullets, Heading, Paragraph
 from resatlas.values.table import Table, numbers, words
 from tests.comparing.folders import IMAGES, RECIPE, Subject, write_errors, write_run
