@@ -76,11 +76,11 @@ class Zero(nn.Module):
 def test_a_lesion_is_a_network_without_that_body(design: str) -> None:
     """With BN statistics kept, the loss is exactly that of the network without the residual."""
     net = network(design)
-    test_batches, statistics_batches = batches_of(net)
-    damages = list(lesions(net, test_batches, statistics_batches))
+    scored_batches, statistics_batches = batches_of(net)
+    damages = list(lesions(net, scored_batches, statistics_batches))
     assert damages
     for lesion, damage in damages:
-        assert damage.frozen == score(*logits(silenced(net, lesion), test_batches))
+        assert damage.frozen == score(*logits(silenced(net, lesion), scored_batches))
     assert len({damage.frozen.loss for _, damage in damages}) > 1
 
 
@@ -88,22 +88,22 @@ def test_a_lesion_is_a_network_without_that_body(design: str) -> None:
 def test_sharing_forward_passes_does_not_change_results(design: str) -> None:
     """Every lesion from `lesions` is bit-equal to the single lesion, with both kinds of BN statistics."""
     net = network(design)
-    test_batches, statistics_batches = batches_of(net)
-    for lesion, damage in lesions(net, test_batches, statistics_batches):
-        assert damage == single_lesion(net, lesion, test_batches, statistics_batches)
+    scored_batches, statistics_batches = batches_of(net)
+    for lesion, damage in lesions(net, scored_batches, statistics_batches):
+        assert damage == single_lesion(net, lesion, scored_batches, statistics_batches)
 
 
 @pytest.mark.parametrize("design", SOME)
 def test_lesions_do_not_change_the_network(design: str) -> None:
     """Afterwards weights and statistics are the same as before."""
     net = network(design)
-    test_batches, statistics_batches = batches_of(net)
+    scored_batches, statistics_batches = batches_of(net)
     before = {path: tensor.clone() for path, tensor in net.state_dict().items()}
-    score_before = whole_score(net, test_batches)
-    for _ in lesions(net, test_batches, statistics_batches):
+    score_before = whole_score(net, scored_batches)
+    for _ in lesions(net, scored_batches, statistics_batches):
         pass
     assert all(torch.equal(before[path], tensor) for path, tensor in net.state_dict().items())
-    assert whole_score(net, test_batches) == score_before == score(*logits(net, test_batches))
+    assert whole_score(net, scored_batches) == score_before == score(*logits(net, scored_batches))
 
 
 def shallower(net: Network, design: str, removed: str) -> Network:
@@ -124,20 +124,20 @@ def shallower(net: Network, design: str, removed: str) -> Network:
 def test_units_deleted_together_make_a_shallower_network(family: str) -> None:
     """If the shortcut is the identity, removing one unit per stage gives the network of smaller depth."""
     net = network(f"{family}:depth=20,base=4")
-    test_batches, statistics_batches = batches_of(net)
+    scored_batches, statistics_batches = batches_of(net)
     removed = "stages.0.2 stages.1.1 stages.2.2"
     other = shallower(net, f"{family}:depth=14,base=4", removed)
-    assert deletion_damage(net, removed.split(), test_batches, statistics_batches).frozen == score(
-        *logits(other, test_batches)
+    assert deletion_damage(net, removed.split(), scored_batches, statistics_batches).frozen == score(
+        *logits(other, scored_batches)
     )
 
 
 def test_statistics_are_reestimated_only_after_the_damage() -> None:
     """Re-estimated statistics are the exact mean and variance of the norms' inputs for the statistics images."""
     net = network("resnet:depth=14,base=4")
-    test_batches, statistics_batches = batches_of(net)
+    scored_batches, statistics_batches = batches_of(net)
     last = [path for path, _ in net.plan.units][-1]
-    damage = single_lesion(net, Lesion(unit=last), test_batches, statistics_batches)
+    damage = single_lesion(net, Lesion(unit=last), scored_batches, statistics_batches)
     assert damage.frozen == damage.reestimated  # the only norms after it are in the removed body
     lesion = Lesion(unit="stages.2.0")
     copy = silenced(net, lesion)
@@ -173,8 +173,8 @@ def test_statistics_are_reestimated_only_after_the_damage() -> None:
     assert other.running_var is not None
     other.running_mean.copy_(values.mean(dim=1))
     other.running_var.copy_(values.var(dim=1, correction=0))
-    expected = score(*logits(copy, test_batches))
-    damage = single_lesion(net, lesion, test_batches, statistics_batches)
+    expected = score(*logits(copy, scored_batches))
+    damage = single_lesion(net, lesion, scored_batches, statistics_batches)
     assert damage.reestimated.loss == pytest.approx(expected.loss, rel=1e-10)
     assert damage.reestimated != damage.frozen
 
@@ -182,21 +182,23 @@ def test_statistics_are_reestimated_only_after_the_damage() -> None:
 def test_only_units_of_the_same_shape_can_be_swapped() -> None:
     """Other pairs are refused with both shapes; swapping a pair twice changes nothing."""
     net = network("resnet:depth=20,base=4")
-    test_batches, statistics_batches = batches_of(net)
+    scored_batches, statistics_batches = batches_of(net)
     with pytest.raises(DesignError, match=r"stages\.0\.1 is 4x8x8 -> 4x8x8, stages\.1\.0 is 4x8x8 -> 8x4x4"):
         reordered_units(net, [("stages.0.1", "stages.1.0")])
     with pytest.raises(UnknownName, match=r'no unit "stages\.0\.9"; did you mean'):
         reordered_units(net, [("stages.0.1", "stages.0.9")])
     pair = ("stages.0.1", "stages.0.2")
     assert pair in exchangeable_pairs(net.plan)
-    assert reordering_damage(net, [pair, pair], test_batches, statistics_batches).frozen == whole_score(
-        net, test_batches
+    assert reordering_damage(net, [pair, pair], scored_batches, statistics_batches).frozen == whole_score(
+        net, scored_batches
     )
     copy = deepcopy(net)
     units = unit_modules(copy)
     copy.stages[0][1], copy.stages[0][2] = units[pair[1]], units[pair[0]]  # type: ignore[index,operator]
-    assert reordering_damage(net, [pair], test_batches, statistics_batches).frozen == score(*logits(copy, test_batches))
-    assert reordering_damage(net, [pair], test_batches, statistics_batches).frozen != whole_score(net, test_batches)
+    assert reordering_damage(net, [pair], scored_batches, statistics_batches).frozen == score(
+        *logits(copy, scored_batches)
+    )
+    assert reordering_damage(net, [pair], scored_batches, statistics_batches).frozen != whole_score(net, scored_batches)
 
 
 def test_all_units_of_a_pyramid_differ_in_shape() -> None:
@@ -207,15 +209,15 @@ def test_all_units_of_a_pyramid_differ_in_shape() -> None:
 def test_some_plain_units_cannot_be_removed() -> None:
     """A plain unit whose output has another shape than its input has no lesion; other plain units are removed."""
     net = network("plain:depth=14,base=4")
-    test_batches, statistics_batches = batches_of(net)
+    scored_batches, statistics_batches = batches_of(net)
     units = dict(net.plan.units)
     assert possible_lesions("stages.1.0", units["stages.1.0"]) == ()
     with pytest.raises(
         DesignError,
         match=r"stages\.1\.0 cannot be removed: it has no shortcut of its own, and its output has another shape",
     ):
-        single_lesion(net, Lesion(unit="stages.1.0"), test_batches, statistics_batches)
-    assert [lesion.unit for lesion, _ in lesions(net, test_batches, statistics_batches)] == [
+        single_lesion(net, Lesion(unit="stages.1.0"), scored_batches, statistics_batches)
+    assert [lesion.unit for lesion, _ in lesions(net, scored_batches, statistics_batches)] == [
         path for path, unit in units.items() if unit.input == unit.output
     ]
 
@@ -223,8 +225,8 @@ def test_some_plain_units_cannot_be_removed() -> None:
 def test_lesions_of_single_streams() -> None:
     """A unit of several streams has a lesion of all streams and one of each stream, all with different losses."""
     net = network("dmrnet:depth=8,base=4,streams=3")
-    test_batches, statistics_batches = batches_of(net)
-    damages = dict(lesions(net, test_batches, statistics_batches))
+    scored_batches, statistics_batches = batches_of(net)
+    damages = dict(lesions(net, scored_batches, statistics_batches))
     assert [lesion.stream for lesion in damages] == [None, 0, 1, 2] * 3
     assert len({damage.frozen.loss for lesion, damage in damages.items() if lesion.unit == "stages.0.0"}) == 4
 

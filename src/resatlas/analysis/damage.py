@@ -51,25 +51,25 @@ UnitInput = tuple[Float[Tensor, "n c h w"], Int64[Tensor, " n"]]
 
 
 def lesions(
-    network: Network, test_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
+    network: Network, scored_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
 ) -> Iterator[tuple[Lesion, Damage]]:
     """Every lesion of a network in the order of its units; the forward pass up to each unit is computed once.
 
-    Scores are on `test_batches`. BN statistics are re-estimated on `statistics_batches` from the damaged unit on; the
+    Scores are on `scored_batches`. BN statistics are re-estimated on `statistics_batches` from the damaged unit on; the
     statistics before it do not change.
     """
     network.eval()
-    test_inputs, statistics_inputs = _after_stem(network, test_batches), _after_stem(network, statistics_batches)
+    scored_inputs, statistics_inputs = _after_stem(network, scored_batches), _after_stem(network, statistics_batches)
     modules = unit_modules(network)
     for path, unit in network.plan.units:
         for lesion in possible_lesions(path, unit):
-            yield lesion, _damage(network, lesion, test_inputs, statistics_inputs)
-        test_inputs = _after_unit(modules[path], unit, test_inputs)
+            yield lesion, _damage(network, lesion, scored_inputs, statistics_inputs)
+        scored_inputs = _after_unit(modules[path], unit, scored_inputs)
         statistics_inputs = _after_unit(modules[path], unit, statistics_inputs)
 
 
 def single_lesion(
-    network: Network, lesion: Lesion, test_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
+    network: Network, lesion: Lesion, scored_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
 ) -> Damage:
     """The damage of one lesion, equal to that from `lesions`.
 
@@ -83,13 +83,13 @@ def single_lesion(
             "than its input"
         )
     network.eval()
-    test_inputs, statistics_inputs = _after_stem(network, test_batches), _after_stem(network, statistics_batches)
+    scored_inputs, statistics_inputs = _after_stem(network, scored_batches), _after_stem(network, statistics_batches)
     for path, module in unit_modules(network).items():
         if path == lesion.unit:
             break
-        test_inputs = _after_unit(module, units[path], test_inputs)
+        scored_inputs = _after_unit(module, units[path], scored_inputs)
         statistics_inputs = _after_unit(module, units[path], statistics_inputs)
-    return _damage(network, lesion, test_inputs, statistics_inputs)
+    return _damage(network, lesion, scored_inputs, statistics_inputs)
 
 
 def possible_lesions(path: str, unit: Unit) -> tuple[Lesion, ...]:
@@ -102,7 +102,7 @@ def possible_lesions(path: str, unit: Unit) -> tuple[Lesion, ...]:
 
 
 def deletion_damage(
-    network: Network, paths: Sequence[str], test_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
+    network: Network, paths: Sequence[str], scored_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
 ) -> Damage:
     """The damage of several units replaced by their shortcuts at once.
 
@@ -116,7 +116,7 @@ def deletion_damage(
         (merged for path in paths for merged in _merged_modules(modules[path], None)), torch.zeros_like
     ):
         kept = [modules[path] for path in modules if path not in paths or _has_shortcuts(units[path])]
-        inputs = (_after_stem(network, batches) for batches in (test_batches, statistics_batches))
+        inputs = (_after_stem(network, batches) for batches in (scored_batches, statistics_batches))
         return _damage_of_units(network, kept, *inputs)
 
 
@@ -143,7 +143,7 @@ def reordered_units(network: Network, pairs: Sequence[tuple[str, str]]) -> tuple
 def reordering_damage(
     network: Network,
     pairs: Sequence[tuple[str, str]],
-    test_batches: Sequence[Batch],
+    scored_batches: Sequence[Batch],
     statistics_batches: Sequence[Batch],
 ) -> Damage:
     """The damage of swapped units.
@@ -152,7 +152,7 @@ def reordering_damage(
     """
     network.eval()
     order = reordered_units(network, pairs)
-    inputs = (_after_stem(network, batches) for batches in (test_batches, statistics_batches))
+    inputs = (_after_stem(network, batches) for batches in (scored_batches, statistics_batches))
     return _damage_of_units(network, order, *inputs)
 
 
@@ -169,29 +169,29 @@ def exchangeable_pairs(plan: Plan) -> tuple[tuple[str, str], ...]:
 
 
 def _damage(
-    network: Network, lesion: Lesion, test_inputs: Sequence[UnitInput], statistics_inputs: Sequence[UnitInput]
+    network: Network, lesion: Lesion, scored_inputs: Sequence[UnitInput], statistics_inputs: Sequence[UnitInput]
 ) -> Damage:
     """The damage of a lesion, from the inputs of its unit."""
     units, modules = dict(network.plan.units), unit_modules(network)
     paths = list(modules)
     rest_modules = [modules[path] for path in paths[paths.index(lesion.unit) :]]
     if not _has_shortcuts(units[lesion.unit]):
-        return _damage_of_units(network, rest_modules[1:], test_inputs, statistics_inputs)
+        return _damage_of_units(network, rest_modules[1:], scored_inputs, statistics_inputs)
     with changed_outputs(_merged_modules(rest_modules[0], lesion.stream), torch.zeros_like):
-        return _damage_of_units(network, rest_modules, test_inputs, statistics_inputs)
+        return _damage_of_units(network, rest_modules, scored_inputs, statistics_inputs)
 
 
 def _damage_of_units(
     network: Network,
     units: Sequence[UnitModule],
-    test_inputs: Sequence[UnitInput],
+    scored_inputs: Sequence[UnitInput],
     statistics_inputs: Sequence[UnitInput],
 ) -> Damage:
     """The damage of a network that has only these units behind the inputs."""
     rest = _rest(network, units)
-    frozen = _score(rest, test_inputs)
+    frozen = _score(rest, scored_inputs)
     with _reestimated_statistics(rest, statistics_inputs):
-        return Damage(frozen=frozen, reestimated=_score(rest, test_inputs))
+        return Damage(frozen=frozen, reestimated=_score(rest, scored_inputs))
 
 
 def _rest(network: Network, units: Iterable[UnitModule]) -> Rest:

@@ -128,8 +128,8 @@ def probe(runs: Sequence[ProbedRun], *, images: int | None, swaps: Sequence[tupl
 
 def _rows(run: ProbedRun, images: int | None) -> tuple[list[LesionRow], Score]:
     """All lesions of a run, and the score of its whole network."""
-    test_batches, statistics_batches = run.held_out(images).batches, run.training(images or STATISTICS_IMAGES).batches
-    score, units = whole_score(run.network, test_batches), dict(run.plan.units)
+    scored_batches, statistics_batches = run.held_out(images).batches, run.training(images or STATISTICS_IMAGES).batches
+    score, units = whole_score(run.network, scored_batches), dict(run.plan.units)
     rows = [
         LesionRow(
             unit=lesion.unit,
@@ -142,7 +142,7 @@ def _rows(run: ProbedRun, images: int | None) -> tuple[list[LesionRow], Score]:
             error_reestimated=damage.reestimated.error_percent,
             error_increase_reestimated=damage.reestimated.error_percent - score.error_percent,
         )
-        for lesion, damage in lesions(run.network, test_batches, statistics_batches)
+        for lesion, damage in lesions(run.network, scored_batches, statistics_batches)
     ]
     return rows, score
 
@@ -180,7 +180,7 @@ def _contrast_facts(rows: Sequence[ContrastRow]) -> Iterator[Fact]:
 
 
 def _random_deletions(
-    network: Network, test_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
+    network: Network, scored_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
 ) -> list[DrawnRow]:
     """Random deletions of units that have the same input and output shape."""
     candidates = [
@@ -191,7 +191,7 @@ def _random_deletions(
         _summary(
             count,
             [
-                deletion_damage(network, draw.sample(candidates, count), test_batches, statistics_batches)
+                deletion_damage(network, draw.sample(candidates, count), scored_batches, statistics_batches)
                 for _ in range(DRAWS)
             ],
         )
@@ -200,7 +200,7 @@ def _random_deletions(
 
 
 def _random_orders(
-    network: Network, test_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
+    network: Network, scored_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
 ) -> list[DrawnRow]:
     """Random swaps of units of the same shape."""
     pairs = exchangeable_pairs(network.plan)
@@ -209,7 +209,7 @@ def _random_orders(
         _summary(
             count,
             [
-                reordering_damage(network, draw.choices(pairs, k=count), test_batches, statistics_batches)
+                reordering_damage(network, draw.choices(pairs, k=count), scored_batches, statistics_batches)
                 for _ in range(DRAWS)
             ],
         )

@@ -41,6 +41,7 @@ PROBES: Mapping[str, Probe] = {
 LABELS: Mapping[str, str] = {
     "loss_frozen": "loss, BN kept",
     "loss_reestimated": "loss, BN re-estimated",
+    "error_percent": "error",
     "error_whole": "error of the whole network",
     "error_frozen": "error, BN kept",
     "error_reestimated": "error, BN re-estimated",

@@ -71,10 +71,7 @@ def probe(runs: Sequence[ProbedRun], *, images: int | None) -> ProbeResult:
         runs=tuple(run.name for run in runs),
         images=selections[0].description,
         facts=tuple(_facts(runs, similarities)),
-        tables=tuple(
-            _table(f"units of {first.name} (rows) and of {run.name} (columns)", values)
-            for run, values in zip(runs, similarities, strict=True)
-        ),
+        tables=tuple(_table(_title(first, run), values) for run, values in zip(runs, similarities, strict=True)),
     )
 
 
@@ -87,6 +84,12 @@ def _facts(runs: Sequence[ProbedRun], similarities: Sequence[Similarity]) -> lis
         Fact(name=f"last unit with that of {run.name}", unit="CKA", value=other.values[-1][-1])
         for run, other in zip(runs[1:], similarities[1:], strict=True)
     ]
+
+
+def _title(first: ProbedRun, other: ProbedRun) -> str:
+    if other is first:
+        return f"units of {first.name}"
+    return f"units of {first.name} (rows) and of {other.name} (columns)"
 
 
 def _table(title: str, similarity: Similarity) -> Table:

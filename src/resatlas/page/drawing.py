@@ -97,8 +97,8 @@ class _Sheet:
     """The coordinates of all blocks and lines: x counts convolutions, y counts channels from the middle.
 
     `pitch` is the distance between the middles of two streams, `gap` the space between two bodies, `margin` that on
-    both sides of a unit. A block extends `spill` below the next one, since thin blocks would have visible seams. `end`
-    is the length of stem and head.
+    both sides of a unit. A block continues for `spill` underneath the next one, since thin blocks would have visible
+    seams. `end` is the length of stem and head.
     """
 
     lanes: int
@@ -149,7 +149,7 @@ class _Sheet:
         return [((count - 1) / 2 - k) * self.pitch for k in range(count)]
 
     def draw(self, plan: Plan) -> None:
-        """Stem, units and head, from left to right."""
+        """Draw stem, units and head, from left to right."""
         lanes = self.centres(plan.stems)
         self._end(plan.stem, end_paths("stem", plan.stems), lanes, plan.stem[-1].output, copies(plan.stem, plan.stems))
         for path, unit in plan.units:
