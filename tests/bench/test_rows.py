@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resatlas.analysis.answer import Fact
+from resatlas.analysis.probes import Fact
 from resatlas.bench.rows import Measured, Shown, check_out, here, markdown, objects, text, to_json, write
 from resatlas.errors import FolderError
 from resatlas.values.table import Column, Table

@@ -370,7 +370,7 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("report nowhere --out page.html", "nowhere is neither a run nor a study: it does not exist"),
     ("report file --out page.html", "it is a file"),
     ("report full", "--out"),
-    ("report full --out page.html --figures file", "file is a file; figures go into a folder"),
+    ("report full --out page.html --figures file", "file is a file; figures are written into a folder"),
     ("report --out page.html", "RUN"),
 )
 

@@ -12,7 +12,7 @@ from resatlas.comparing.comparison import Comparison, compare
 from resatlas.comparing.comparison_data import as_json
 from resatlas.comparing.measures import Measure, measure_of
 from resatlas.errors import FolderError, UsageError
-from resatlas.page.answer_text import document
+from resatlas.page.comparison_text import document
 from resatlas.page.document import FORMATS
 from resatlas.runs.files import read_json, write_json
 from tests.comparing.folders import IMAGES, Subject, diverged, seal, write_errors

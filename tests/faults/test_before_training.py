@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from resatlas.analysis.answer import Answer
+from resatlas.analysis.probes import ProbeResult
 from resatlas.cli.main import main
 from resatlas.data import verifying
 from resatlas.data.folder import folder
@@ -375,8 +375,8 @@ def test_a_dissection_is_halved_where_memory_runs_out(tmp_path: Path, monkeypatc
     run = carried_out(tmp_path / "run")
     real = dissection._answer
 
-    def asked(question: str, subjects: Any, *rest: Any, **more: Any) -> Answer:  # noqa: ANN401 - as the real one
-        if subjects[0].at_once > 8:
+    def asked(question: str, subjects: Any, *rest: Any, **more: Any) -> ProbeResult:  # noqa: ANN401 - as the real one
+        if subjects[0].batch_size > 8:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
         return real(question, subjects, *rest, **more)
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resatlas.analysis.answer import Answer, to_json
-from resatlas.analysis.questions import FOLDER
+from resatlas.analysis.probes import FOLDER, ProbeResult, result_to_json
 from resatlas.arch.plan import to_json as plan_to_json
 from resatlas.designs.catalog import plan
 from resatlas.errors import BlueprintError, CheckpointError, UnknownName
@@ -44,8 +43,8 @@ def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str
         names = (run.name, *(other.name for other in beside))
         calls.append((question, names))
         (run / FOLDER).mkdir(exist_ok=True)
-        result = Answer(question=question, title="", runs=names, images="")
-        write_json(run / FOLDER / f"{question}.json", to_json(result))
+        found = ProbeResult(question=question, title="", runs=names, images="")
+        write_json(run / FOLDER / f"{question}.json", result_to_json(found))
 
     monkeypatch.setattr(study_dissections, "dissect", answer)
     return calls

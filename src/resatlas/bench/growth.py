@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from resatlas.analysis.answer import Fact
+from resatlas.analysis.probes import Fact
 from resatlas.arch.cost import cost
 from resatlas.bench import contest
 from resatlas.bench.benchmarks import Advance, Options

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from resatlas.analysis.answer import Fact
+from resatlas.analysis.probes import Fact
 from resatlas.bench import contest
 from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.rows import Measured, Shown

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resatlas.analysis.answer import Fact, fact_text
+from resatlas.analysis.probes import Fact, fact_text
 from resatlas.runs.environment import environment
 from resatlas.runs.files import write_json, write_text
 from resatlas.runs.store import check_writable

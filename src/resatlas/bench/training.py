@@ -6,7 +6,7 @@ Ours is the step of the training loop, with all that it checks; a peer's is what
 from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
-from resatlas.analysis.answer import Fact
+from resatlas.analysis.probes import Fact
 from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan
 from resatlas.bench.benchmarks import Advance, Options

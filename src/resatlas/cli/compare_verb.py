@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> Outcome:
     """Compare the runs from their folders alone."""
     from resatlas.comparing.comparison import compare
     from resatlas.comparing.comparison_data import as_csv, as_json
-    from resatlas.page.answer_text import document
+    from resatlas.page.comparison_text import document
     from resatlas.page.document import FORMATS as WRITTEN
 
     comparisons = compare(

@@ -15,7 +15,7 @@ from resatlas.comparing.comparison import compare_run_set
 from resatlas.comparing.run_sets import RunSet, read_run_sets
 from resatlas.errors import FolderError, NonFiniteError
 from resatlas.page.page import write_page
-from resatlas.page.table import table
+from resatlas.page.table import grid_text
 from resatlas.page.verdict import notes, verdict
 from resatlas.studies.pictures import pictures
 from resatlas.studies.runner import OnProgress, StudyProgress, carry_out_study
@@ -43,10 +43,10 @@ def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
     _dissect(study, folder, quiet=options.quiet)
     if failure:
         with suppress(FolderError):  # raised if no run is finished
-            write_page(page, title=f"resatlas {study.name}", answers=read_run_sets([folder]), pictures=pictures())
+            write_page(page, title=f"resatlas {study.name}", run_sets=read_run_sets([folder]), pictures=pictures())
         raise failure
     answers = read_run_sets([folder])
-    write_page(page, title=f"resatlas {study.name}", answers=answers, pictures=pictures())
+    write_page(page, title=f"resatlas {study.name}", run_sets=answers, pictures=pictures())
     results = {answer.question.name: [dict(run.written) for run in answer.runs] for answer in answers}
     return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_text, answers), f"page: {page}"]))
 
@@ -70,7 +70,7 @@ def _text(answer: RunSet) -> str:
     remarks = [f"- {note}" for note in (*comparison.warnings, *notes(view, comparison))] if comparison else []
     blocks = [
         answer.question.title,
-        table(view, answer.runs, width=width),
+        grid_text(view, answer.runs, width=width),
         "\n".join(verdict(view, comparison)),
         "\n".join(remarks),
     ]

@@ -1,4 +1,4 @@
-"""The figures of a question as rows and columns, and as text for a terminal."""
+"""The results of runs as a table, and as text for a terminal."""
 
 from collections.abc import Sequence
 from typing import assert_never
@@ -13,16 +13,16 @@ OUTCOME = (*numbers("training loss"), Column("test error", "%"))
 
 
 def grid(view: View, runs: Sequence[RunRecord]) -> Table:
-    """The figures that a view shows: a line a design, or a line a run.
+    """The results that a view shows, with a row per design, or per run.
 
     Raises: FolderError if a run has no results.
     """
-    shown = rows_of([(run,) for run in runs] if view == "runs" else group_runs(runs))
+    results = rows_of([(run,) for run in runs] if view == "runs" else group_runs(runs))
     match view:
         case "depth":
             return Table(
                 columns=(*words("design"), *numbers("depth", "seeds", "parameters"), *OUTCOME),
-                rows=tuple((row.design, row.depth, *_size(row), *_outcome(row)) for row in shown),
+                rows=tuple((row.design, row.depth, *_size(row), *_outcome(row)) for row in results),
             )
         case "budget":
             costs = numbers("seeds", "parameters", "multiply-adds", "depth")
@@ -34,20 +34,20 @@ def grid(view: View, runs: Sequence[RunRecord]) -> Table:
                         *(row.design, *_size(row), row.multiply_adds, row.depth, row.mean_path_length),
                         *(*_outcome(row), row.images_per_second),
                     )
-                    for row in shown
+                    for row in results
                 ),
             )
         case "runs":
             loss, error = OUTCOME
-            known = (*words("design", "data", "recipe"), *numbers("epochs", "seed", "parameters"))
+            settings = (*words("design", "data", "recipe"), *numbers("epochs", "seed", "parameters"))
             measured = (loss, Column("validation error", "%"), error, Column("seconds", "1", ",.1f"))
-            return Table(columns=(*known, *measured), rows=tuple(map(_run, shown)))
+            return Table(columns=(*settings, *measured), rows=tuple(map(_run, results)))
         case _:
             assert_never(view)
 
 
-def table(view: View, runs: Sequence[RunRecord], *, width: int | None = None) -> str:
-    """The grid as plain text, a line a row, broken as a terminal's width needs it.
+def grid_text(view: View, runs: Sequence[RunRecord], *, width: int | None = None) -> str:
+    """The grid as plain text, with lines that fit the width of a terminal.
 
     Raises: FolderError if a run has no results.
     """

@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from resatlas.analysis import capacity
-from resatlas.analysis.answer import Answer, Fact, to_json
-from resatlas.analysis.questions import FOLDER, QUESTIONS
+from resatlas.analysis.probes import FOLDER, PROBES, Fact, ProbeResult, result_to_json
 from resatlas.data.dataset import ImageFiles
 from resatlas.data.identity import Role
 from resatlas.errors import FolderError, UnknownName, UsageError, unknown
@@ -26,7 +25,7 @@ from resatlas.training.threads import PASS, computing, threads_of
 from resatlas.values.memory import out_of_memory
 
 if TYPE_CHECKING:  # `capacity` needs no torch
-    from resatlas.analysis.subject import Subject
+    from resatlas.analysis.probed_run import ProbedRun
 
 
 def dissect(
@@ -39,8 +38,8 @@ def dissect(
     replay: bool = False,
     out: str | Path | None = None,
     test_batch: int | None = None,
-) -> Answer:
-    """The answer to a question of `QUESTIONS` about a run, also written to its folder as dissections/QUESTION.json.
+) -> ProbeResult:
+    """The answer to a question of `PROBES` about a run, also written to its folder as dissections/QUESTION.json.
 
     beside: further runs to compare with.
     images: the number of images to use; by default what the question needs.
@@ -60,7 +59,7 @@ def dissect(
         Path(out).mkdir(parents=True, exist_ok=True)
     with _writable(first.folder if out is None else Path(out)) as (root, reason):
         if question == "capacity":
-            answer = capacity.answer(first.name, first.plan)
+            answer = capacity.probe(first.name, first.plan)
         else:
             runs = (first, *others)
             with computing(max(threads_of(record.folder, record.plan, images=PASS) for record in runs)):
@@ -82,12 +81,12 @@ def _writable(folder: Path) -> Iterator[tuple[Path, str]]:
         yield Path(other), f"{folder} cannot be written"
 
 
-def _write(answer: Answer, root: Path, question: str) -> str:
+def _write(answer: ProbeResult, root: Path, question: str) -> str:
     """Write an answer; return "", or the reason why it cannot be written."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         make_folder(root / FOLDER, within=root)
-        write_json(root / FOLDER / f"{question}.json", to_json(answer), within=root)
+        write_json(root / FOLDER / f"{question}.json", result_to_json(answer), within=root)
     except (OSError, FolderError) as error:
         return f"{root / FOLDER} cannot be written ({(getattr(error, 'strerror', None) or str(error)).lower()})"
     return ""
@@ -102,7 +101,7 @@ def _answer_on_images(
     swaps: Sequence[tuple[str, str]],
     *,
     replay: bool,
-) -> Answer:
+) -> ProbeResult:
     """The answer to a question that needs images; the batch is halved as often as memory runs out."""
     notes: list[str] = []
     subjects = [_subject(run, question, test_batch, notes) for run in runs]
@@ -111,10 +110,10 @@ def _answer_on_images(
             answer = _answer(question, subjects, folder, images=images, swaps=swaps, replay=replay)
             return replace(answer, notes=(*answer.notes, *dict.fromkeys(notes)))
         except (MemoryError, RuntimeError, OSError) as error:
-            batch = max(subject.at_once for subject in subjects)
+            batch = max(subject.batch_size for subject in subjects)
             if batch == 1 or not out_of_memory(error):
                 raise
-        subjects = [replace(subject, at_once=max(subject.at_once // 2, 1)) for subject in subjects]
+        subjects = [replace(subject, batch_size=max(subject.batch_size // 2, 1)) for subject in subjects]
         notes.append(f"Out of memory with a batch of {batch:,} images; repeated with {batch // 2:,}.")
 
 
@@ -131,9 +130,9 @@ def _check(
 
     Raises: UnknownName, UsageError
     """
-    if question not in QUESTIONS:
-        raise UnknownName(unknown("question", question, QUESTIONS))
-    if beside and QUESTIONS[question].beside == "none":
+    if question not in PROBES:
+        raise UnknownName(unknown("question", question, PROBES))
+    if beside and PROBES[question].beside == "none":
         raise UsageError(f"{question} takes one run; leave out --beside")
     if images is not None and images < 2:
         raise UsageError(f"--images must be at least 2; got {images}")
@@ -147,7 +146,7 @@ def _check(
         raise UsageError(f"--replay applies only to flow, not to {question}; leave it out")
 
 
-def _subject(run: RunRecord, question: str, test_batch: int | None, notes: list[str]) -> "Subject":
+def _subject(run: RunRecord, question: str, test_batch: int | None, notes: list[str]) -> "ProbedRun":
     """A finished run with the images of its training; remarks are added to `notes`.
 
     Raises: as `dissect`.
@@ -168,58 +167,58 @@ def _subject(run: RunRecord, question: str, test_batch: int | None, notes: list[
         notes.append(f"{len(comparison.mended):,} images that {run.name} could not read were replaced since.")
     if comparison.standing == "unrecorded":
         notes.append(f"{run.name} has no record of its images; whether these are the same is unknown.")
-    from resatlas.analysis.subject import Subject
+    from resatlas.analysis.probed_run import ProbedRun
     from resatlas.evaluation.portions import images_at_once
     from resatlas.training.splits import normaliser_of, split_images
 
     check_plan(run)
     photographs = isinstance(parts.test, ImageFiles)
     at_once = test_batch or images_at_once(run.plan, experiment.recipe, photographs=photographs)
-    return Subject(
+    return ProbedRun(
         run, split_images(parts, experiment, data, normaliser=normaliser_of(run), on_note=notes.append), at_once
     )
 
 
 def _answer(
     question: str,
-    subjects: "Sequence[Subject]",
+    subjects: "Sequence[ProbedRun]",
     folder: Path,
     *,
     images: int | None,
     swaps: Sequence[tuple[str, str]],
     replay: bool,
-) -> Answer:
+) -> ProbeResult:
     from resatlas.analysis import explain, lesion, paths, similarity, streams, surface
 
     match question:
         case "lesion":
-            return lesion.answer(subjects, images=images, swaps=swaps)
+            return lesion.probe(subjects, images=images, swaps=swaps)
         case "paths":
-            return paths.answer(subjects, images=images)
+            return paths.probe(subjects, images=images)
         case "flow":
             return _flow(subjects, images=images, replay=replay)
         case "streams":
-            return streams.answer(subjects, images=images)
+            return streams.probe(subjects, images=images)
         case "similarity":
-            return similarity.answer(subjects, images=images)
+            return similarity.probe(subjects, images=images)
         case "surface":
-            return surface.answer(subjects, images=images)
+            return surface.probe(subjects, images=images)
         case "explain":
-            return explain.answer(subjects, images=images, pictures=folder / "explain")
+            return explain.probe(subjects, images=images, pictures=folder / "explain")
         case _:
-            raise UnknownName(unknown("question", question, QUESTIONS))
+            raise UnknownName(unknown("question", question, PROBES))
 
 
-def _flow(subjects: "Sequence[Subject]", *, images: int | None, replay: bool) -> Answer:
+def _flow(subjects: "Sequence[ProbedRun]", *, images: int | None, replay: bool) -> ProbeResult:
     from resatlas.analysis import flow
     from resatlas.analysis.replay import replayed
 
-    batches = [subject.learnt(images or flow.IMAGES).joined() for subject in subjects]
+    batches = [subject.training(images or flow.IMAGES).joined() for subject in subjects]
     pairs = list(zip(subjects, batches, strict=True))
     if not replay:
-        return flow.answer(subjects, images=images, moments=[list(flow.kept(*pair)) for pair in pairs])
+        return flow.probe(subjects, images=images, moments=[list(flow.checkpoint_flows(*pair)) for pair in pairs])
     results = [replayed(subject, lambda network, batch=batch: flow.flow(network, batch)) for subject, batch in pairs]
-    answer = flow.answer(subjects, images=images, moments=[result.moments for result in results])
+    answer = flow.probe(subjects, images=images, moments=[result.moments for result in results])
     same = [
         Fact(name=f"replay ends with the weights of {subject.name}", unit="", value="yes" if result.same else "no")
         for subject, result in zip(subjects, results, strict=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from resatlas.analysis.questions import QUESTIONS
+from resatlas.analysis.probes import PROBES
 from resatlas.data import catalog as datasets
 from resatlas.errors import BlueprintError, ResatlasError, UnknownName, quoted, unknown
 from resatlas.recipes import catalog as recipes
@@ -116,8 +116,8 @@ class Study:
             nets.setdefault(experiment.design, []).append(name)
         for dissection in self.dissections:
             question = dissection.question
-            if question not in QUESTIONS:
-                raise UnknownName(unknown("question", question, QUESTIONS))
+            if question not in PROBES:
+                raise UnknownName(unknown("question", question, PROBES))
             for design in (*dissection.designs, *dissection.beside):
                 if design not in nets:
                     raise UnknownName(unknown(f"run of study {self.name} of the design", design, nets))
@@ -129,7 +129,7 @@ class Study:
                         f"{quoted(design)}; got {dissection.nets}"
                     )
                 runs = (*nets[design][: dissection.nets], *beside)
-                if len(runs) > 1 and QUESTIONS[question].beside == "none":
+                if len(runs) > 1 and PROBES[question].beside == "none":
                     raise BlueprintError(f"study {self.name}: {question} takes one network; got {len(runs)}")
                 yield question, runs
 

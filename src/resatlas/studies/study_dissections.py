@@ -4,8 +4,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from resatlas.analysis.answer import from_json
-from resatlas.analysis.questions import FOLDER
+from resatlas.analysis.probes import FOLDER, result_from_json
 from resatlas.errors import FolderError, ResatlasError
 from resatlas.runs.decoding import read_run
 from resatlas.runs.files import read_json
@@ -51,6 +50,9 @@ def _is_answered(question: str, runs: list[RunRecord]) -> bool:
         return False
     ended = max((run.folder / RESULTS).stat().st_mtime_ns for run in runs)
     try:
-        return from_json(read_json(file)).runs == tuple(run.name for run in runs) and file.stat().st_mtime_ns >= ended
+        return (
+            result_from_json(read_json(file)).runs == tuple(run.name for run in runs)
+            and file.stat().st_mtime_ns >= ended
+        )
     except FolderError:
         return False

@@ -1,8 +1,8 @@
-"""Answers as JSON and as text."""
+"""Results of probes as JSON and as text."""
 
 from dataclasses import dataclass
 
-from resatlas.analysis.answer import Answer, Fact, text, to_json
+from resatlas.analysis.probes import Fact, ProbeResult, result_text, result_to_json
 from resatlas.values.table import gathered, of_unit, shown, table
 
 
@@ -21,7 +21,7 @@ ROWS = (
     Row(unit="stages.0.1", loss_frozen=None, paths=1024, share=1.0),
 )
 
-ANSWER = Answer(
+RESULT = ProbeResult(
     question="lesion",
     title="units replaced",
     runs=("a", "b"),
@@ -37,9 +37,9 @@ a, b: units replaced (9 of 9 images)
 mean loss: 1.5 nats
 
 each unit
-unit        loss frozen (nats)      paths  share
-stages.0.0              0.1235  1.153e+18    0.5
-stages.0.1                   –      1,024      1
+unit        loss, BN kept (nats)      paths  share
+stages.0.0                0.1235  1.153e+18    0.5
+stages.0.1                     –      1,024      1
 a note
 
 none: nothing
@@ -47,14 +47,14 @@ none: nothing
 nothing else"""
 
 
-def test_the_text_is_read_by_people() -> None:
-    """Names with units, what is absent as a dash, long numbers by their first digits."""
-    assert text(ANSWER) == TEXT
+def test_text_of_a_result() -> None:
+    """Names have units, a missing value is a dash, long numbers are shortened."""
+    assert result_text(RESULT) == TEXT
 
 
-def test_json_has_every_value_whole() -> None:
-    """Columns with their units, values as they are."""
-    data = to_json(ANSWER)
+def test_json_has_exact_values() -> None:
+    """Columns have their units, values are not rounded."""
+    data = result_to_json(RESULT)
     assert data["runs"] == ["a", "b"]
     assert data["facts"] == [{"name": "mean_loss", "unit": "nats", "value": 1.5}]
     first, second = data["tables"]
@@ -63,15 +63,15 @@ def test_json_has_every_value_whole() -> None:
     assert (first["note"], second["rows"]) == ("a note", [])
 
 
-def test_groups_stand_under_their_names() -> None:
-    """What each group is called comes before its values."""
-    found = gathered("two runs", Row, [({"run": "a"}, ROWS[:1]), ({"run": "b"}, ROWS)])
-    assert [column.name for column in found.columns] == ["run", "unit", "loss_frozen", "paths", "share"]
-    assert [row[:2] for row in found.rows] == [("a", "stages.0.0"), ("b", "stages.0.0"), ("b", "stages.0.1")]
+def test_rows_of_groups_begin_with_the_name_of_the_group() -> None:
+    """The column with the name of the group comes before the values."""
+    rows = gathered("two runs", Row, [({"run": "a"}, ROWS[:1]), ({"run": "b"}, ROWS)])
+    assert [column.name for column in rows.columns] == ["run", "unit", "loss_frozen", "paths", "share"]
+    assert [row[:2] for row in rows.rows] == [("a", "stages.0.0"), ("b", "stages.0.0"), ("b", "stages.0.1")]
 
 
-def test_values_are_shown_shortly() -> None:
-    """Four digits of a measure, thousands of a count apart."""
-    assert [shown(each) for each in (0.000123456, 12345, "x", None, 10**400)] == [
+def test_values_are_rounded_for_display() -> None:
+    """Measured values have four digits, counts have thousands separators."""
+    assert [shown(value) for value in (0.000123456, 12345, "x", None, 10**400)] == [
         *("0.0001235", "12,345", "x", "–", "1.000e+400"),
     ]
