@@ -17,7 +17,7 @@ from resatlas.recipes.recipe import Lamb, Muon, Recipe, Sgd
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Mixup
 from resatlas.recipes.schedule import Cosine
 from resatlas.training.average import average_of
-from resatlas.training.distributed import current, together
+from resatlas.training.distributed import current, data_parallel
 from resatlas.training.loop import epoch, step
 from resatlas.training.optimizer import momenta, optimizer
 from resatlas.training.state import TrainState
@@ -59,7 +59,7 @@ def trained(recipe: Recipe, file: Path) -> None:
     network = fresh().network.double()
     average = average_of(network) if recipe.average else None
     state = TrainState(network=network, optimizer=optimizer(network, recipe), average=average)
-    way = replace(way, wrapped=together(network, world))
+    way = replace(way, wrapped=data_parallel(network, world))
     for _ in range(EPOCHS):
         network.train()
         for batch in epoch(state, way):

@@ -43,7 +43,7 @@ def test_an_operation_without_a_promise_is_refused_within_and_only_there() -> No
     """As torch refuses it; what is promised is said once, with the number of threads it holds for."""
     said: list[str] = []
     ambiguous = torch.tensor([0, 0, 1])
-    with determinism(asked=True, on_note=said.append), pytest.raises(RuntimeError, match="deterministic"):
+    with determinism(wanted=True, on_note=said.append), pytest.raises(RuntimeError, match="deterministic"):
         torch.zeros(4).put_(ambiguous, torch.ones(3))
     torch.zeros(4).put_(ambiguous, torch.ones(3))
     assert said == [

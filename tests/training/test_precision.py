@@ -14,7 +14,7 @@ from resatlas.recipes.recipe import Precision, PrecisionWanted
 from resatlas.runs.experiment import Experiment
 from resatlas.training import precision, session
 from resatlas.training.loop import CPU, step
-from resatlas.training.precision import chosen, scaler
+from resatlas.training.precision import automatic_precision, scaler
 from resatlas.training.splits import normaliser_of, split_images
 from resatlas.training.starting import trained
 from tests.training.small import (
@@ -122,7 +122,7 @@ def test_auto_goes_by_what_the_processor_multiplies_in(
 ) -> None:
     """By its flags alone: no clock is asked."""
     monkeypatch.setattr(precision, "processor_flags", lambda: frozenset(flags))
-    assert chosen(CPU)[0] == expected
+    assert automatic_precision(CPU)[0] == expected
 
 
 def test_a_run_keeps_what_auto_was_where_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,13 @@ import threading
 import pytest
 
 from resatlas.training.signals import stop_on_signal
-from resatlas.training.watch import Heard, Report, identity, silences
+from resatlas.training.watch import LastReport, Report, identity, silences
 
 
-def heard(*, seen: float, since: float, waiting: bool) -> Heard:
+def heard(*, seen: float, since: float, waiting: bool) -> LastReport:
     """What was heard of a process."""
     report = Report(number=1, exchanges=1, batches=1, waiting=waiting, pid=1, host="here", identity="")
-    return Heard(report=report, seen=seen, since=since)
+    return LastReport(report=report, seen=seen, since=since)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def heard(*, seen: float, since: float, waiting: bool) -> Heard:
         (heard(seen=100, since=99, waiting=True), heard(seen=100, since=10, waiting=False), {1: 1}),
         (heard(seen=100, since=10, waiting=False), heard(seen=100, since=10, waiting=False), {}),
         (heard(seen=100, since=10, waiting=True), heard(seen=100, since=10, waiting=True), {}),
-        (heard(seen=100, since=40, waiting=True), Heard(report=None, seen=0, since=0), {1: 60}),
+        (heard(seen=100, since=40, waiting=True), LastReport(report=None, seen=0, since=0), {1: 60}),
     ],
     ids=[
         "stopped before the exchange",
@@ -41,7 +41,7 @@ def heard(*, seen: float, since: float, waiting: bool) -> Heard:
         "not started",
     ],
 )
-def test_who_is_silent(first: Heard, second: Heard, silent: dict[int, float]) -> None:
+def test_who_is_silent(first: LastReport, second: LastReport, silent: dict[int, float]) -> None:
     """Whoever lets another wait, for as long as that waits; seconds count from when nothing came any more."""
     assert silences({0: first, 1: second}, 100) == silent
 
@@ -52,19 +52,19 @@ def test_a_report_that_repeats_itself_is_no_news() -> None:
     assert before.report
     assert before.after(before.report, 20) == before
     again = Report(number=2, exchanges=1, batches=1, waiting=True, pid=1, host="here", identity="")
-    assert before.after(again, 20) == Heard(report=again, seen=20, since=5)
+    assert before.after(again, 20) == LastReport(report=again, seen=20, since=5)
     moved = Report(number=3, exchanges=2, batches=1, waiting=True, pid=1, host="here", identity="")
-    assert before.after(moved, 20) == Heard(report=moved, seen=20, since=20)
+    assert before.after(moved, 20) == LastReport(report=moved, seen=20, since=20)
 
 
 def test_a_thread_hears_of_a_signal_whatever_the_main_thread_does() -> None:
     """The system writes its number at once; the handler runs later."""
     found: list[signal.Signals | None] = []
     with stop_on_signal() as request:
-        assert request.heard() is None
+        assert request.received() is None
         os.kill(os.getpid(), signal.SIGTERM)
         request.signal = None  # as if no handler had run
-        thread = threading.Thread(target=lambda: found.append(request.heard()))
+        thread = threading.Thread(target=lambda: found.append(request.received()))
         thread.start()
         thread.join()
     assert found == [signal.SIGTERM]

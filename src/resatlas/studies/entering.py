@@ -131,9 +131,9 @@ def settled(experiment: Experiment, execution: Execution, watcher: "Watcher") ->
     """The experiment as it is begun: with the precision of this machine, where its recipe leaves that open."""
     if experiment.precision:
         return experiment
-    from resatlas.training.precision import chosen
+    from resatlas.training.precision import automatic_precision
 
-    precision, reason = chosen(device_of(execution.device))
+    precision, reason = automatic_precision(device_of(execution.device))
     watcher.on_note(f"precision auto is {precision}, here and wherever the run goes on: {reason}")
     return replace(experiment, precision=precision)
 

@@ -23,8 +23,8 @@ from resatlas.studies.single import Prepared, carry_out, prepare, read_parts
 from resatlas.studies.study import Study
 from resatlas.training.execution import Execution
 from resatlas.training.signals import STOPPING, stop_on_signal
-from resatlas.training.threads import given
-from resatlas.training.watch import TOLD_AFTER
+from resatlas.training.threads import threads_set
+from resatlas.training.watch import NOTE_AFTER
 from resatlas.values.cores import cores
 from resatlas.values.pulse import PULSE, Mirror
 from resatlas.values.unforeseen import foreseen, show_traceback
@@ -68,7 +68,7 @@ Ended = tuple[Prepared, dict[str, Any]]
 
 
 def carry_out_study(
-    study: Study, folder: Path, *, workers: int | None = None, told_after: float = TOLD_AFTER, on_advance: OnAdvance
+    study: Study, folder: Path, *, workers: int | None = None, told_after: float = NOTE_AFTER, on_advance: OnAdvance
 ) -> None:
     """Carry out every run of a study below a folder, `workers` at a time, by default one a core.
 
@@ -97,7 +97,7 @@ def carry_out_study(
         share = sum(_work(each) * (1.0 if each in done else _share_done(each)) for each in todo) / work
         on_advance(Advance(finished=before + len(done), total=len(prepared), share=share, results=results, note=note))
 
-    for ended in _in_workers(todo, workers or max(cores() // (given() or 1), 1), told_after):
+    for ended in _in_workers(todo, workers or max(cores() // (threads_set() or 1), 1), told_after):
         if isinstance(ended, str):
             advance(note=ended)
             continue
@@ -198,7 +198,7 @@ def _in_workers(todo: list[Prepared], count: int, told_after: float) -> Iterator
         crew = _Crew([], deque(todo))
         try:
             for _ in range(min(count, len(todo))):
-                crew.slots.append(_slot(given() or max(cores() // count, 1)))
+                crew.slots.append(_slot(threads_set() or max(cores() // count, 1)))
             while crew.busy:
                 crew.hand_out()
                 yield from crew.results()

@@ -134,7 +134,7 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
     begun, world, execution = run.beginning(), current(), prepared.execution
     experiment = as_carried_out(begun)
     threads = threads_of(run.folder, begun.plan, images=_pass(experiment, world, execution), on_note=watcher.on_note)
-    promise = determinism(asked=execution.deterministic, on_note=watcher.on_note)
+    promise = determinism(wanted=execution.deterministic, on_note=watcher.on_note)
     photographs = isinstance(prepared.parts.test, ImageFiles)
     at_once = execution.test_batch or images_at_once(
         begun.plan, experiment.recipe, photographs=photographs, processes=world.size
