@@ -59,7 +59,7 @@ def point(value: int) -> Point:
 
 
 def test_exponents_are_those_of_powers() -> None:
-    """b for a·x^b, with an interval of zero width; 0 for a constant; and the exponent of the model."""
+    """The exponent b for a·x^b, with an interval of zero width; 0 for a constant; and the exponent of the model."""
     by_name = {exponent.measured: exponent for exponent in exponents([point(value) for value in (2, 5, 9, 30)])}
     assert by_name["step_seconds"].exponent == pytest.approx(2)
     assert (by_name["step_seconds"].low, by_name["step_seconds"].high) == pytest.approx((2, 2))

@@ -431,7 +431,7 @@ def test_a_damaged_checkpoint_that_was_named_is_answered(
     shutil.rmtree(folder / "checkpoints")
     for name in ("results.json", "SEAL.json"):
         shutil.copy(finished.folder / name, folder)
-    assert refused("evaluate", "run", code=4) == "run has no valid checkpoint"
+    assert refused("evaluate", "run", code=4) == "run has no valid checkpoint of its last step"
 
 
 def test_a_rate_that_is_too_high_is_non_finite(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -625,7 +625,7 @@ def test_weights_start_a_training(say: Say, finished: Run) -> None:
     copy = Path("start.safetensors")
     shutil.copy(weights, copy)
     _, err = say(*TRAIN, "--init-from", "start.safetensors", "--out", "run")
-    assert "starts from start.safetensors, named as resatlas names weights" in err.splitlines()
+    assert "starts from start.safetensors (weight names of resatlas)" in err.splitlines()
     experiment = Run(Path("run")).beginning().experiment
     assert experiment.weights is not None
     assert experiment.weights.sha256 == sha256(copy.read_bytes()).hexdigest()

@@ -59,16 +59,16 @@ def test_uneven_shares_are_joined(runs: Path, processes: int) -> None:
     """
     command = ("evaluate", "run-0", "run-1", "--norm-statistics", "reestimated", "--json")
     expected = json.loads(said(runs, *command, processes=1))
-    files = [runs / each["predictions"] for each in expected]
+    files = [runs / row["predictions"] for row in expected]
     alone = [table(file) for file in files]
     for file in files:
         file.unlink()
-    found = json.loads(said(runs, *command, processes=processes))
+    rows = json.loads(said(runs, *command, processes=processes))
     for (words, numbers), (others, near) in zip(map(table, files), alone, strict=True):
         assert words == others
         assert numbers == pytest.approx(near, abs=1e-5)
-    assert [each.pop("loss") for each in found] == pytest.approx([each.pop("loss") for each in expected], rel=1e-5)
-    for one, other in zip(found, expected, strict=True):
+    assert [row.pop("loss") for row in rows] == pytest.approx([row.pop("loss") for row in expected], rel=1e-5)
+    for one, other in zip(rows, expected, strict=True):
         assert one.pop("calibration_error_percent") == pytest.approx(other.pop("calibration_error_percent"), rel=1e-4)
-    assert found == expected
-    assert [each["images"] for each in found] == [23, 23]
+    assert rows == expected
+    assert [row["images"] for row in rows] == [23, 23]

@@ -108,7 +108,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (("--processes", "0"), 2, "UsageError: --processes lies between 1 and"),
         (("--processes", "999"), 2, "UsageError: --processes lies between 1 and"),
@@ -117,16 +117,16 @@ def alive(pid: int) -> bool:
         (("--processes", "2", "--out", "occupied"), 2, "FolderError: occupied holds other files"),
     ],
 )
-def test_refusals_are_said_once(words: tuple[str, ...], code: int, told: str, tmp_path: Path) -> None:
+def test_refusals_are_said_once(words: tuple[str, ...], code: int, message: str, tmp_path: Path) -> None:
     """One line by the leading process, with the exit code that it has alone."""
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "file").write_text("mine")
     base = [word for word in TRAIN if not ("batch=1" in words and word in ("batch=16", "norm_group=8"))]
     if "batch=1" in words:
         base = [word for word in base if word != "--set"]
-    found, _, err = ended(started(tmp_path, *base, "--epochs", "2", *words))
-    assert found == code, err
-    assert [line for line in err.splitlines() if told in line] == [err.splitlines()[-1]]
+    code_seen, _, err = ended(started(tmp_path, *base, "--epochs", "2", *words))
+    assert code_seen == code, err
+    assert [line for line in err.splitlines() if message in line] == [err.splitlines()[-1]]
     assert "Traceback" not in err
 
 
@@ -148,7 +148,7 @@ def test_torchrun_is_the_same_command(tmp_path: Path, runs: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - begun < 120
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (runs / "two" / "metrics.jsonl").read_bytes()
-    assert different(*(tensors(last_checkpoint(Run(each))) for each in (tmp_path / "run", runs / "two"))) == []
+    assert different(*(tensors(last_checkpoint(Run(folder))) for folder in (tmp_path / "run", runs / "two"))) == []
 
 
 def test_an_image_that_one_process_cannot_read_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run
 from resatlas.training.checkpoint import AVERAGE, MANIFEST, fault, newest_valid, save
 from tests.training import processes
-from tests.training.small import DATA, DESIGN, assert_same, go_on, stepped
+from tests.training.small import DATA, DESIGN, assert_same, stepped, take_steps
 
 TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--save-every", "0", "--out", "run")
 
@@ -29,7 +29,7 @@ def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The newer of two checkpoints."""
     folder, state, save_it = tmp_path_factory.mktemp("checkpoints"), stepped(3), partial(save, experiment="0" * 64)
     save_it(state, folder)
-    go_on(state, 2)
+    take_steps(state, 2)
     return save_it(state, folder)
 
 
@@ -66,7 +66,7 @@ def test_a_flipped_bit_anywhere_in_a_file_is_found(newest: Path, name: str) -> N
     whole = file.read_bytes()
     for place in {0, len(whole) - 1, *draw.choices(range(len(whole)), k=FLIPS)}:
         with holding(file, flipped(whole, 8 * place + draw.randrange(8))):
-            assert fault(newest) == f"is damaged: {name} has another sha256 than its manifest says"
+            assert fault(newest) == f"is damaged: {name} does not have the sha256 in MANIFEST.json"
     assert fault(newest) is None
 
 

@@ -191,7 +191,7 @@ def test_a_state_that_lacks_something_is_no_traceback(unbroken: Run, tmp_path: P
     ended = processes.run(tmp_path, *TRAIN, "--out", "run", "--resume", "auto", "--quiet")
     assert (ended.code, ended.line) == (
         4,
-        "CheckpointError: checkpoint step-00000015 is damaged: state.json does not read as one",
+        "CheckpointError: checkpoint step-00000015 is damaged: state.json lacks entries or has wrong ones",
     )
 
 

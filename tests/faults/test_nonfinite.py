@@ -95,7 +95,7 @@ def test_a_step_may_be_left_out(tmp_path: Path) -> None:
     told = processes.run(tmp_path / "straight", *command, first=poison)
     assert told.code == 0, told.err
     assert "steps that are not finite are left out, at most 10 in a row, and in all 10 or one of 100" in told.err
-    assert f"step {STEPS + 3} is left out, 2 so far: the loss is nan at step {STEPS + 3} (epoch 2, " in told.err
+    assert f"step {STEPS + 3} is skipped, 2 so far: the loss is nan at step {STEPS + 3} (epoch 2, " in told.err
     straight = Run(tmp_path / "straight" / "run")
     assert [row["skipped_steps"] for row in straight.metrics] == [1, 2, 2]
     assert straight.record().written["train"]["skipped_steps"] == 2
@@ -145,8 +145,8 @@ def test_a_step_left_out_changes_no_weight(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.parametrize(
     ("steps", "last", "told"),
     [
-        (range(3, 22), 13, "10 steps before it were left out already"),
-        (range(2, 40, 2), 22, "10 of 42 steps were left out already, which is the most"),
+        (range(3, 22), 13, "the 10 steps before it were skipped too"),
+        (range(2, 40, 2), 22, "10 of 42 steps were skipped before it, which is the limit"),
     ],
     ids=["in a row", "in all"],
 )

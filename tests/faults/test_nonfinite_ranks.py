@@ -35,5 +35,5 @@ def test_all_processes_leave_out_the_same_step(tmp_path: Path) -> None:
     command = (*TRAIN, "--nonfinite", "skip", "--out", str(tmp_path / "run"))
     leader, other = world(tmp_path, *command, first=partial(fault, "image", 1, STEP))
     assert (leader.code, other) == (0, Ended(0, "", "")), leader.err
-    assert leader.err.count(f"step {STEP} is left out") == 1
+    assert leader.err.count(f"step {STEP} is skipped") == 1
     assert [row["skipped_steps"] for row in Run(tmp_path / "run").metrics] == [0, 1, 1]

@@ -16,7 +16,7 @@ from resatlas.training.loop import CPU, step
 from resatlas.training.precision import FIRST_SCALE, LEAST_SCALE, scaler
 from tests.faults import hazards
 from tests.training import processes
-from tests.training.small import DATA, DESIGN, course, different, fresh, last_checkpoint, noise
+from tests.training.small import DATA, DESIGN, different, fresh, last_checkpoint, noise, plan_for
 
 TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--save-every", "0", "--out", "run")
 
@@ -35,22 +35,22 @@ def test_a_scale_that_is_too_large_backs_off(tmp_path: Path) -> None:
 
 def test_an_update_that_overflows_changes_nothing() -> None:
     """Weights and momenta stay to the bit, the step counts, and the first update that fits is as without it."""
-    state, images, way = fresh(), noise(16), replace(course(noise(16)), precision="fp16")
+    state, images, plan = fresh(), noise(16), replace(plan_for(noise(16)), precision="fp16")
     state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     before = {path: weight.clone() for path, weight in state.network.named_parameters()}
-    step(state, images, way)
+    step(state, images, plan)
     assert (state.step, state.overflows, state.scaler.get_scale()) == (1, 1, 2.0**59)
     assert different(before, dict(state.network.named_parameters())) == []
     assert not state.optimizer.state
     while state.overflows == state.step:
-        step(state, images, way)
+        step(state, images, plan)
     assert different(before, dict(state.network.named_parameters())) != []
     assert all(each["momentum_buffer"].isfinite().all() for each in state.optimizer.state.values())
 
 
 def test_a_scale_that_collapses_ends_the_training() -> None:
     """A gradient that is infinite at every scale is no matter of the scale: exit 5 once the least has failed too."""
-    state, images, way = fresh(), noise(16), replace(course(noise(16)), precision="fp16")
+    state, images, plan = fresh(), noise(16), replace(plan_for(noise(16)), precision="fp16")
     state.scaler = scaler("fp16", CPU)
 
     def infinite(gradient: torch.Tensor) -> torch.Tensor:
@@ -60,7 +60,7 @@ def test_a_scale_that_collapses_ends_the_training() -> None:
 
     def overflow_to_the_end() -> None:
         while state.step < 100:
-            step(state, images, way)
+            step(state, images, plan)
 
     with pytest.raises(NonFiniteError, match=r"at every scale of the loss down to 0\.000976562; a lower schedule.peak"):
         overflow_to_the_end()

@@ -114,7 +114,7 @@ def test_a_signal_to_the_launcher_stops_all_at_one_step(tmp_path: Path, words: t
     assert code == exit_code
     stops = [line for line in told.splitlines() if line.startswith("Stopped: by SIGTERM after step ")]
     assert len(stops) == 1
-    assert stops[0].endswith("saved; the same command with --resume auto goes on")
+    assert stops[0].endswith("saved; run the same command with --resume auto to continue")
     (saved,) = run.checkpoints.glob("step-*")
     assert saved == last_checkpoint(run)
     assert f"after step {int(saved.name[5:]):,} of" in stops[0]
@@ -134,7 +134,9 @@ def test_another_number_of_processes_sees_every_image_once(tmp_path: Path, sizes
     assert (stopped["step"], stopped["world_size"]) == (STEP, sizes[0])
     leader, *_ = after(*command, first=listed)
     assert leader.code == 0, leader.err
-    told = f"goes on with {sizes[1]} processes from {sizes[0]}: the same images, last bits differ"
+    told = (
+        f"resumes with {sizes[1]} processes, saved with {sizes[0]}: same images, results may differ in their last bits"
+    )
     assert told in leader.err.splitlines()
     seen: dict[int, list[int]] = {}
     for rank in range(2):
@@ -198,7 +200,7 @@ def test_statistics_are_those_of_a_process(tmp_path: Path, group: str, code: int
     assert (leader.code, other.code) == (code, code)
     refusal = (
         "UsageError: norm_group 16 is more than the 8 images of a batch in each of 2 processes, which share "
-        "statistics on GPUs alone; set norm_group=8 or start fewer"
+        "statistics only on GPUs; set norm_group=8 or start fewer processes"
     )
     assert (refusal in leader.err.splitlines()) == (code == 2)
     told = "each of 2 processes normalises by the statistics of its own part of a batch"
