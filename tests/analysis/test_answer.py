@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from resatlas.analysis.answer import Answer, Fact, text, to_json
-from resatlas.values.table import gathered, of_unit, shown, table
+from resatlas.values.table import cell_text, grouped, of_unit, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +65,13 @@ def test_json_has_every_value_whole() -> None:
 
 def test_groups_stand_under_their_names() -> None:
     """What each group is called comes before its values."""
-    found = gathered("two runs", Row, [({"run": "a"}, ROWS[:1]), ({"run": "b"}, ROWS)])
+    found = grouped("two runs", Row, [({"run": "a"}, ROWS[:1]), ({"run": "b"}, ROWS)])
     assert [column.name for column in found.columns] == ["run", "unit", "loss_frozen", "paths", "share"]
     assert [row[:2] for row in found.rows] == [("a", "stages.0.0"), ("b", "stages.0.0"), ("b", "stages.0.1")]
 
 
 def test_values_are_shown_shortly() -> None:
     """Four digits of a measure, thousands of a count apart."""
-    assert [shown(each) for each in (0.000123456, 12345, "x", None, 10**400)] == [
+    assert [cell_text(value) for value in (0.000123456, 12345, "x", None, 10**400)] == [
         *("0.0001235", "12,345", "x", "–", "1.000e+400"),
     ]

@@ -369,7 +369,7 @@ def test_no_classes_leave_the_features() -> None:
             of(Conv(3, Fraction(1, 3), strided=True), Conv(3)),
             IMAGE,
             WidthError,
-            "a share of 1/3 of 8 channels is not a whole number of them",
+            "a share of 1/3 of 8 channels is not a whole number",
         ),
         (
             of(Conv(3, strided=True, groups=3), Conv(3)),
@@ -381,34 +381,34 @@ def test_no_classes_leave_the_features() -> None:
             of(Conv(3, Fraction(1, 2), strided=True)),
             IMAGE,
             WidthError,
-            "the bodies of a unit end 4 channels wide; the unit is 8 wide",
+            "the bodies of a unit end with 4 channels; the unit has 8",
         ),
         (
             replace(SMALL, residual=Residual(convs=basic(), shortcut=ZeroPad()), widths=PerStage((8, 4))),
             IMAGE,
             WidthError,
-            "zero-padding only adds channels; a unit from 8 to 4 loses some",
+            "zero-padding only adds channels; this unit narrows from 8 to 4",
         ),
         (
             replace(SMALL, widths=PerStage((8,))),
             IMAGE,
             WidthError,
-            "2 stages need as many widths; 1 are given",
+            "2 stages need 2 widths; got 1",
         ),
         (
             SMALL,
             Shape(3, 1, 8),
             ImageError,
-            "a map of 1x8 pixels cannot take a stride of 2; give a larger image",
+            "a map of 1x8 pixels is too small for a stride of 2; give a larger image",
         ),
         (
             SMALL,
             Shape(3, 5000, 8),
             ImageError,
-            "an image is 1-1024 channels of up to 4096x4096 pixels; 3x5000x8 is not",
+            "an image is 1-1024 channels of up to 4096x4096 pixels; got 3x5000x8",
         ),
-        (SMALL, Shape(0, 8, 8), ImageError, "an image is 1-1024 channels of up to 4096x4096 pixels; 0x8x8 is not"),
-        (SMALL, Shape(3, 8, -8), ImageError, "an image is 1-1024 channels of up to 4096x4096 pixels; 3x8x-8 is not"),
+        (SMALL, Shape(0, 8, 8), ImageError, "an image is 1-1024 channels of up to 4096x4096 pixels; got 0x8x8"),
+        (SMALL, Shape(3, 8, -8), ImageError, "an image is 1-1024 channels of up to 4096x4096 pixels; got 3x8x-8"),
     ],
 )
 def test_what_cannot_be_expanded_is_told(
@@ -425,4 +425,4 @@ def test_classes_have_bounds(classes: int) -> None:
     """Neither negative nor absurd numbers of classes make a network."""
     with pytest.raises(WidthError) as refusal:
         expand(SMALL, image=IMAGE, classes=classes)
-    assert str(refusal.value) == f"a network has 0 (no classifier) to 1,000,000 classes; {classes:,} is outside"
+    assert str(refusal.value) == f"a network has 0 (no classifier) to 1,000,000 classes; got {classes:,}"

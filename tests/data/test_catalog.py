@@ -65,16 +65,16 @@ def test_an_unknown_name_is_answered_with_the_nearest(text: str, words: str) -> 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("digits:", 'a knob is written key=value; "" is not (digits: size)'),
-        ("digits:size=16,", 'a knob is written key=value; "" is not (digits: size)'),
-        ("digits:size", 'a knob is written key=value; "size" is not (digits: size)'),
+        ("digits:", 'a knob is written key=value; got "" (digits: size)'),
+        ("digits:size=16,", 'a knob is written key=value; got "" (digits: size)'),
+        ("digits:size", 'a knob is written key=value; got "size" (digits: size)'),
         ("digits:size=", '"size=" is not (digits: size)'),
         ("digits:size=1.5", 'as size=8; "size=1.5" is not'),
         ("digits:size=16=16", '"size=16=16" is not'),
         ("digits:size= 16", '"size= 16" is not'),
         ("digits:size=1234567890", "up to 9 digits"),
         ("digits:size=16,size=16", 'knob "size" of digits is given twice'),
-        ("digits:size=-8", "-8 is outside"),
+        ("digits:size=-8", "got -8"),
         ("fashion-mnist:size=32", 'fashion-mnist has no knobs; "size=32" cannot be set'),
     ],
 )

@@ -270,7 +270,7 @@ def test_images_to_test_on_alone_are_not_learnt(tmp_path: Path) -> None:
     assert in_files(both.test).root.name == "test"
 
 
-@pytest.mark.parametrize(("tested", "words"), [(0, "1 to 100; 0 is outside"), (101, "101"), (30, "tested on its val")])
+@pytest.mark.parametrize(("tested", "words"), [(0, "1 to 100; got 0"), (101, "101"), (30, "tested on its val")])
 def test_a_share_to_test_on_is_refused_where_it_means_nothing(tmp_path: Path, tested: int, words: str) -> None:
     """Outside of its bounds, or where the folder has a part for it."""
     with pytest.raises(UsageError, match=words):
@@ -339,7 +339,7 @@ def test_a_class_has_a_name_that_can_be_printed(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("size", [7, 1025, -1])
 def test_a_size_out_of_bounds_is_refused(tmp_path: Path, size: int) -> None:
     """The error names the bounds."""
-    with pytest.raises(UsageError, match=f"8 to 1,024 pixels a side; {size:,} is outside"):
+    with pytest.raises(UsageError, match=f"8 to 1,024 pixels a side; got {size:,}"):
         folder(write_parts(tmp_path), size=size)
 
 

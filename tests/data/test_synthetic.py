@@ -40,7 +40,7 @@ def test_the_class_can_be_seen() -> None:
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
-        ({"size": 3}, "size of a synthetic data set lies between 4 and 256; 3 does not"),
+        ({"size": 3}, "size of a synthetic data set must be between 4 and 256; got 3"),
         ({"channels": 17}, "channels .* between 1 and 16; 17"),
         ({"classes": 1}, "classes .* between 2 and 1,000; 1 "),
         ({"images": 19}, "images .* between 20 and 100,000; 19 "),

@@ -52,7 +52,7 @@ def test_a_spelling_is_the_name_here(spelling: str, text: str) -> None:
 def test_a_tag_of_trained_weights_is_said_to_load_none() -> None:
     """As timm's names of models have it."""
     assert resolve("resnet50.tv_in1k").name == "resnet-50-v1.5"
-    assert (alias_note("resnet50.tv_in1k") or "").endswith('; "tv_in1k" names weights, and none are loaded')
+    assert (alias_note("resnet50.tv_in1k") or "").endswith('; "tv_in1k" names weights, which are not loaded')
 
 
 @pytest.mark.parametrize("name", PEERS)

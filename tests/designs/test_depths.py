@@ -117,11 +117,11 @@ def test_depths_of_a_table_are_the_table_s(family: str) -> None:
         ("pyramidnet-111-a48", "a PyramidNet for CIFAR has depth 6n + 2; 111 is not (nearest: 110, 116)"),
         ("dmrnet-25", "a DMRNet for CIFAR has depth 6n + 2; 25 is not (nearest: 20, 26)"),
         ("dilnet-25", "a DILNet has depth 6n + 2; 25 is not (nearest: 20, 26)"),
-        ("dmrnet-50-v2", "a DMRNet v2 for ImageNet has depth 44; 50 is none of them (nearest: 44)"),
-        ("resnet-50-ijcai", "the IJCAI version's ResNet has depth 98; 50 is none of them (nearest: 98)"),
+        ("dmrnet-50-v2", "a DMRNet v2 for ImageNet has depth 44; got 50 (nearest: 44)"),
+        ("resnet-50-ijcai", "the IJCAI version's ResNet has depth 98; got 50 (nearest: 98)"),
         (
             "imagenet-resnet-20",
-            "a ResNet for ImageNet has depth 18, 34, 50, 101, 152, 200; 20 is none of them (nearest: 18)",
+            "a ResNet for ImageNet has depth 18, 34, 50, 101, 152, 200; got 20 (nearest: 18)",
         ),
     ],
 )

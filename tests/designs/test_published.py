@@ -27,7 +27,7 @@ def test_what_belongs_to_none_has_a_reason() -> None:
         "several networks together": 9,
         "a detector, perhaps on one of the networks": 33,
         "a localiser, perhaps on one of the networks": 10,
-        "a network not fully told": 9,
+        "a network without full description": 9,
         "a network of another paper": 43,
         "a training of another paper": 3,
     }

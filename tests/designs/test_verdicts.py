@@ -11,7 +11,7 @@ from resatlas.designs import verdicts as module
 from resatlas.designs.catalog import Entry, named, resolve
 from resatlas.designs.counting import counts
 from resatlas.designs.printed import FOREIGN, Printed, Quantity, printed
-from resatlas.designs.verdicts import Verdict, judged, verdicts
+from resatlas.designs.verdicts import Verdict, verdict_of, verdicts
 from resatlas.errors import DesignError
 
 OURS = [figure for figure in printed() if figure.name not in FOREIGN]
@@ -27,7 +27,7 @@ def test_every_printed_figure_has_its_network() -> None:
 def test_verdicts_are_the_recorded_ones(name: str) -> None:
     """Whether our rule gives the figure, another one does, or none; and which other one."""
     for figure in (figure for figure in OURS if figure.name == name):
-        verdict = judged(name, named()[name].plan(classes=figure.classes), figure)
+        verdict = verdict_of(name, named()[name].plan(classes=figure.classes), figure)
         assert (verdict.verdict, verdict.recorded) == (figure.agrees, figure.agrees), figure
         if figure.agrees == "partly":
             assert verdict.convention == figure.convention
@@ -81,8 +81,8 @@ def plan(text: str) -> Plan:
 )
 def test_another_network_turns_the_verdict(figure: Printed, wrong: str, turned: str) -> None:
     """A wrong count, a wrong depth or a wrong width is told as such."""
-    assert judged(figure.name, plan(figure.name), figure).stands
-    assert judged(figure.name, plan(wrong), figure).verdict == turned != figure.agrees
+    assert verdict_of(figure.name, plan(figure.name), figure).stands
+    assert verdict_of(figure.name, plan(wrong), figure).verdict == turned != figure.agrees
 
 
 @pytest.mark.parametrize("form", ["a", "b", "c"])
@@ -90,7 +90,7 @@ def test_widths_are_those_of_all_paths(form: str) -> None:
     """In each of its three forms a ResNeXt has 32 paths of 4 channels, 128 together, and 256 behind them."""
     drawn = plan(f"resnext-50-32x4d:form={form}")
     for unit in ("channels (conv2 inner)", "channels (conv2 out)", "channels (d per path; conv2)"):
-        assert judged("x", drawn, figure_at("resnext-50-32x4d", unit=unit)).verdict == "yes"
+        assert verdict_of("x", drawn, figure_at("resnext-50-32x4d", unit=unit)).verdict == "yes"
 
 
 def solved(cardinality: int) -> int:

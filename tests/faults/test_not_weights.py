@@ -52,7 +52,7 @@ KINDS: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda file: file.write_text("\n<!DOCTYPE html><html><body>404"),
         "an HTML page, as a server sends",
     ),
-    "TOML": ("cross.toml", lambda file: file.write_text('schema = 1\nname = "x"\n'), "a TOML file, as a design is"),
+    "TOML": ("cross.toml", lambda file: file.write_text('schema = 1\nname = "x"\n'), "a TOML file, such as a design"),
     "TOML by content": ("r.pth", lambda file: file.write_text('schema = 1\nname = "x"\n'), "a TOML file, as a design"),
     "JSON": ("config.json", lambda file: file.write_text('{"plan": 1}'), "a JSON file"),
     "index": ("i.json", lambda file: file.write_text('{"weight_map": {"a": "b"}}'), "an index of shards"),
@@ -118,7 +118,7 @@ def test_a_pipe_is_refused_at_once(pipe: Path) -> None:
 def test_addresses_and_folders_are_told_what_to_give(tmp_path: Path) -> None:
     """Nothing is downloaded; of a folder the file of weights in it is offered."""
     for take in TEXT_LOADERS:
-        with pytest.raises(CheckpointError, match="is an address, and nothing is downloaded here"):
+        with pytest.raises(CheckpointError, match="is an address; download it first"):
             take("https://download.pytorch.org/models/resnet18-f37072fd.pth")
     with pytest.raises(CheckpointError, match=r"a folder, not a file of weights$"):
         load_weights(network(1), tmp_path)
@@ -184,7 +184,7 @@ def test_a_design_in_place_of_weights_leaves_no_run(refused: Callable[..., str],
     (tmp_path / "cross.toml").write_text('schema = 1\nname = "x"\n')
     line = refused("train", DESIGN, "--data", DATA, "--out", "run", "--init-from", "cross.toml", code=4)
     assert line == (
-        "CheckpointError: cross.toml is a TOML file, as a design is; weights are read from a .safetensors file, or "
+        "CheckpointError: cross.toml is a TOML file, such as a design; weights are read from a .safetensors file, or "
         "from a torch file (.pt, .pth, .ckpt, .bin) of a state dict"
     )
     assert not (tmp_path / "run").exists()

@@ -121,14 +121,14 @@ def test_an_option_that_argparse_cannot_show_is_a_line(
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (MemoryError(), "needs more memory than there is; what takes less: "),
+        (MemoryError(), "needs more memory than there is; to use less: "),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 68719476736 bytes."),
-            "needs more memory than there is (an allocation of 65,536 MiB failed); what takes less: ",
+            "needs more memory than there is (an allocation of 65,536 MiB failed); to use less: ",
         ),
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1"),
-            "needs more memory than the GPU has (an allocation of 2.00 GiB failed); what takes less: ",
+            "needs more memory than the GPU has (an allocation of 2.00 GiB failed); to use less: ",
         ),
     ],
     ids=("Python", "CPU", "GPU"),

@@ -124,7 +124,7 @@ def test_a_new_classifier_is_one_of_the_plan(design: str) -> None:
         assert all(network.state_dict()[path].equal(each) for path, each in kept.items())
     weights = [each for head in network.own_heads for path, each in head.named_parameters() if path == "linear.weight"]
     assert all(each.dtype == torch.float64 and 0 < each.abs().max() <= 8**-0.5 for each in weights)
-    with pytest.raises(WidthError, match="-1 is outside"):
+    with pytest.raises(WidthError, match="got -1"):
         network.reset_classifier(-1)
 
 

@@ -163,7 +163,7 @@ def test_quotes_end_where_toml_ends_them(tmp_path: Path, text: str) -> None:
         (b"name = '\xff'\n", "not a text in UTF-8"),
         (b"\xff\xfea\0=\x001\0", "not a text in UTF-8"),
         ("a = " + "9" * 5_000, "not valid TOML: Exceeds the limit"),
-        ("# " + "x" * LARGEST, "more than 1,000,000 bytes, the most that is read"),
+        ("# " + "x" * LARGEST, "larger than the limit of 1,000,000 bytes"),
     ],
     ids=["key", "table", "value", "word", "object", "tag", "nul", "latin", "utf-16", "number", "large"],
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from resatlas.errors import FolderError
 from resatlas.values import terminal
-from resatlas.values.table import Cell, Table, cell, shown
+from resatlas.values.table import Cell, Table, cell, cell_text
 from resatlas.values.table import from_json as table_from_json
 from resatlas.values.table import to_json as table_to_json
 
@@ -77,4 +77,4 @@ def text(answer: Answer) -> str:
 
 def fact_text(fact: Fact) -> str:
     """A fact as people read it."""
-    return f"{fact.name.replace('_', ' ')}: {shown(fact.value)} {'' if fact.unit == '1' else fact.unit}".rstrip()
+    return f"{fact.name.replace('_', ' ')}: {cell_text(fact.value)} {'' if fact.unit == '1' else fact.unit}".rstrip()

@@ -18,7 +18,7 @@ from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
 from resatlas.training import checkpoint
 from resatlas.training.starting import start, take_weights
-from resatlas.values.table import gathered, of_unit
+from resatlas.values.table import grouped, of_unit
 
 IMAGES = 256
 """Training images in the batch that is measured, unless told otherwise."""
@@ -138,8 +138,8 @@ def answer(subjects: Sequence[Subject], *, images: int | None, moments: Sequence
         images=subjects[0].learnt(images or IMAGES).words,
         facts=tuple(fact for words, each in found for fact in _health(words, each)),
         tables=(
-            gathered("gradients and sums of each unit", UnitRow, [(words, each.units) for words, each in found]),
-            gathered("responses of each layer", LayerRow, [(words, each.layers) for words, each in found]),
+            grouped("gradients and sums of each unit", UnitRow, [(words, each.units) for words, each in found]),
+            grouped("responses of each layer", LayerRow, [(words, each.layers) for words, each in found]),
         ),
     )
 

@@ -77,7 +77,7 @@ def check_size(size: int) -> None:
     """
     least, most = SIZES
     if not least <= size <= most:
-        raise UsageError(f"photographs are shown with {least} to {most:,} pixels a side; {size:,} is outside")
+        raise UsageError(f"photographs are shown with {least} to {most:,} pixels a side; got {size:,}")
 
 
 def check_tested(root: Path, layout: Layout, tested: int) -> None:
@@ -86,7 +86,7 @@ def check_tested(root: Path, layout: Layout, tested: int) -> None:
     Raises: UsageError.
     """
     if not 1 <= tested <= 100:
-        raise UsageError(f"tested is a percentage of each class from 1 to 100; {tested} is outside")
+        raise UsageError(f"tested is a percentage of each class from 1 to 100; got {tested}")
     if "test" in layout and tested != TESTED:
         raise UsageError(f"{shown(root)} is tested on its {layout['test']}; tested={tested} has nothing to draw from")
 

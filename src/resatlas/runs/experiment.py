@@ -73,7 +73,7 @@ class Experiment:
         if self.recipe.precision != "auto":
             object.__setattr__(self, "precision", self.recipe.precision)
         if not 0 <= self.seed < 2**31:
-            raise UsageError(f"a seed lies between 0 and {2**31 - 1:,}; {self.seed:,} does not")
+            raise UsageError(f"a seed must be between 0 and {2**31 - 1:,}; got {self.seed:,}")
 
     @classmethod
     def of(cls, design: str | Design | Blueprint, **rest: Any) -> "Experiment":  # noqa: ANN401 - the other fields
@@ -89,7 +89,7 @@ class Experiment:
 
         Raises: as `designs.catalog.resolve`.
         """
-        return designs.kept(self.design, self.own) if self.own else designs.resolve(self.design)
+        return designs.entry_of_own(self.design, self.own) if self.own else designs.resolve(self.design)
 
     @property
     def run_name(self) -> str:

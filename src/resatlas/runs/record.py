@@ -53,9 +53,9 @@ class Figures:
     def __post_init__(self) -> None:
         _check_numbers(self)
         if self.error_percent > 100:
-            raise BlueprintError(f"error_percent lies between 0 and 100; {self.error_percent:g} does not")
+            raise BlueprintError(f"error_percent must be between 0 and 100; got {self.error_percent:g}")
         if self.images < 1:
-            raise BlueprintError(f"images is a number from 1; {self.images} is not")
+            raise BlueprintError(f"images is a number from 1; got {self.images}")
 
 
 @dataclass(frozen=True, kw_only=True)

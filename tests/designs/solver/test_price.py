@@ -49,5 +49,5 @@ def test_any_depth_is_priced_by_two_units_a_stage(n: int, streams: int, style: s
 def test_a_pyramid_that_loses_channels_has_no_price() -> None:
     """A first unit narrower than the stem is refused, as zeros cannot take channels away."""
     entry = resolve("pyramidnet:depth=56,alpha=7,multiple_of=4,base=5")
-    with pytest.raises(WidthError, match="a pyramid only widens; one from 5 to 4 channels is none"):
+    with pytest.raises(WidthError, match="a pyramid only widens; this one narrows from 5 to 4 channels"):
         priced(entry.blueprint, image=entry.image, classes=entry.classes)

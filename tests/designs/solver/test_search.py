@@ -238,7 +238,7 @@ def test_knobs_are_read_as_in_a_design() -> None:
     [
         ("resnext", {"depth": 51}, "nearest: 47, 56"),
         ("resnet", {"stride": "3x3"}, "only a bottleneck can have its stride on the 3x3"),
-        ("resnext", {"base": 100_000}, "a unit is 1 to 65,536 channels wide; 100,000 is outside"),
+        ("resnext", {"base": 100_000}, "a unit is 1 to 65,536 channels wide; got 100,000"),
         ("wide-resnet", {"widen": Fraction(1, 3)}, "widths are whole numbers of channels"),
     ],
 )
