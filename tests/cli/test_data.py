@@ -267,7 +267,7 @@ def test_a_file_that_grows_too_large_is_told_and_kept(server: Behaviour, data: P
     words = [sys.executable, "-c", limit + PROGRAM, server.site, str(archive.bytes), archive.checksum.digest]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.endswith("cannot keep the files: file too large; RESATLAS_DATA names another folder\n")
+    assert done.stderr.endswith("file too large; set RESATLAS_DATA to another folder\n")
     assert (data / "cifar-10/cifar-10-binary.tar.gz.part").stat().st_size == 60_000
 
 

@@ -15,7 +15,7 @@ from resatlas.data.batches import Batch, Resident, batches, pipeline_for, source
 from resatlas.data.catalog import resolve
 from resatlas.data.dataset import ImageSet
 from resatlas.data.normalisation import Affine, measured, normalised, unit
-from resatlas.data.order import generator, order, shown
+from resatlas.data.order import batch_positions, generator, order
 from resatlas.data.pipeline import Pipeline
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Erase, Flip, PadCrop, Standardise, Step
@@ -149,7 +149,7 @@ def test_an_image_is_made_by_its_epoch_index_and_repeat(repeats: int) -> None:
     """Every image of every batch is what it is alone; labels and ids are its own; a third of the images is shown."""
     thrice = replace(pipeline(*BOTH, ERASE), repeats=repeats)
     made = list(batches(resident(), thrice, seed=4, epoch=2, batch=9))
-    positions = shown(4, 2, 70, repeats=repeats, batch=9)[: len(made)]
+    positions = batch_positions(4, 2, 70, repeats=repeats, batch=9)[: len(made)]
     for batch, chunk in zip(made, positions, strict=True):
         assert batch.images.equal(torch.stack([sample(p % 70, p // 70) for p in chunk.tolist()]))
         assert batch.labels.tolist() == part().labels[chunk % 70].tolist()

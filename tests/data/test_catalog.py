@@ -88,7 +88,7 @@ def test_a_malformed_knob_is_refused_in_words(text: str, words: str) -> None:
 @pytest.mark.parametrize("text", ["some/folder", "some/folder:size=96", "/:size=96"])
 def test_a_text_with_a_slash_is_a_folder(text: str) -> None:
     """A folder that is not there, or holds no data set, is missing data and no wrong name."""
-    with pytest.raises(DataError, match=r"some/folder cannot be listed|^/ should have the folders train and val"):
+    with pytest.raises(DataError, match=r"some/folder cannot be listed|^/ needs the folders train and val"):
         resolve(text)
 
 

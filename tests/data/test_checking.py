@@ -278,5 +278,5 @@ def test_two_checks_say_the_same(tmp_path: Path) -> None:
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     """Without parts or classes there is nothing to check, and the way out is that of the data set."""
     Image.new("L", (1, 1)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match="should have the folders train and val"):
+    with pytest.raises(DataError, match="needs the folders train and val"):
         checked(tmp_path)

@@ -55,7 +55,7 @@ def test_resizing_is_bilinear_between_pixel_centres() -> None:
 @pytest.mark.parametrize("size", [7, 257, -1])
 def test_a_size_out_of_bounds_is_refused_in_words(size: int) -> None:
     """The error names the bounds and the size."""
-    with pytest.raises(UsageError, match=f"8 to 256 pixels a side; got {size}"):
+    with pytest.raises(UsageError, match=f"8 to 256 pixels per side; got {size}"):
         digits(size)
 
 

@@ -119,7 +119,7 @@ def test_more_than_was_published_is_never_taken(published: Official, part: Path,
     """A server that tells no size and sends without end is left."""
     server.length = "hidden"
     server.files["file"] = bytes(1 << 22)
-    with pytest.raises(DataError, match="more comes than the 10,240 bytes that were published"):
+    with pytest.raises(DataError, match="the server sends more than the published 10,240 bytes"):
         download(published, part, progress=unseen)
     assert part.stat().st_size <= 10_240
 
@@ -143,7 +143,7 @@ def test_a_file_that_is_gone_is_told(published: Official, part: Path, server: Be
 def test_no_network_is_told(part: Path) -> None:
     """A name that does not resolve is told with the address."""
     with pytest.raises(
-        DataError, match=r"https://nowhere\.invalid/file cannot be fetched: .+; say the same again later"
+        DataError, match=r"https://nowhere\.invalid/file cannot be fetched: .+; rerun the command later"
     ):
         download(official("file", CONTENT), part, progress=unseen)
 
@@ -170,7 +170,7 @@ def test_ctrl_c_keeps_what_came(published: Official, part: Path) -> None:
     def interrupting(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(Stopped, match=r"of 10,240 bytes of file are in .*file\.part; say the same again to go on"):
+    with pytest.raises(Stopped, match=r"of 10,240 bytes of file are in .*file\.part; rerun the command to continue"):
         download(published, part, progress=interrupting)
     assert CONTENT.startswith(part.read_bytes())
     assert part.stat().st_size > 0

@@ -143,7 +143,7 @@ def test_a_wrong_checksum_is_refused_and_removed(
     name = source.files[0].name
     right = server.files[name]
     server.files[name] = right[:-1] + b"?"
-    with pytest.raises(DataError, match=r"is damaged or another file; md5 found .*; it is removed: say the same again"):
+    with pytest.raises(DataError, match=r"is damaged or another file; md5 found .*; it is removed: rerun the command"):
         fetched(source)
     assert below(data) == set()
     server.files[name] = right
@@ -176,7 +176,7 @@ def test_without_a_network_the_file_and_its_place_are_named(data: Path) -> None:
     with pytest.raises(DataError) as error:
         fetched(source)
     assert str(error.value).endswith(
-        f"say the same again later, or put cifar-100-binary.tar.gz of https://nowhere.invalid/ into {data}/cifar-100"
+        f"rerun the command later, or put cifar-100-binary.tar.gz of https://nowhere.invalid/ into {data}/cifar-100"
     )
     assert len(str(error.value).splitlines()) == 1
     assert below(data) == set()
@@ -187,9 +187,7 @@ def test_two_processes_do_not_fetch_to_one_place(loose: Source, data: Path) -> N
     refusals: list[FolderError] = []
 
     def second(*_: object) -> None:
-        with pytest.raises(
-            FolderError, match=r"another process fetches to .*pair now; say the same again when"
-        ) as error:
+        with pytest.raises(FolderError, match=r"another process downloads to .*pair; rerun the command when") as error:
             fetched(loose)
         refusals.append(error.value)
 
@@ -207,7 +205,7 @@ def test_a_full_disk_is_told_before_anything_is_asked(
         return SimpleNamespace(free=99)
 
     monkeypatch.setattr(shutil, "disk_usage", nearly_full)
-    with pytest.raises(FolderError, match=r"has 99 bytes free, and one needs 100; RESATLAS_DATA names another folder"):
+    with pytest.raises(FolderError, match=r"has 99 bytes free, but one needs 100; set RESATLAS_DATA to another folder"):
         fetched(loose)
     assert server.asked == []
 
@@ -215,7 +213,9 @@ def test_a_full_disk_is_told_before_anything_is_asked(
 def test_a_folder_that_cannot_be_made_is_told(loose: Source, data: Path) -> None:
     """A place below a file is no place."""
     data.write_text("a file")
-    with pytest.raises(FolderError, match=r"pair cannot keep the files: .*; RESATLAS_DATA names another folder"):
+    with pytest.raises(
+        FolderError, match=r"files cannot be written to .*pair: .*; set RESATLAS_DATA to another folder"
+    ):
         fetched(loose)
 
 

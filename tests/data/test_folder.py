@@ -188,16 +188,16 @@ def test_a_part_without_images_is_refused(tmp_path: Path) -> None:
         (["train1/cat/a.png", "val_2/cat/a.png"], 'rename "train1" to train and "val_2" to val'),
         (
             ["train/cat/a.png", "val/cat/a.png", "valid/cat/a.png"],
-            'has "val" and "valid", which are two folders for one',
+            'has "val" and "valid", two folders for one',
         ),
         (["cat/a.png"], 'it has "cat"; an image classifier needs two classes or more'),
         (["pets/cat/a.png", "pets/dog/a.png"], "did you mean {root}/pets?"),
         (["images/train/cat/a.png", "images/val/cat/a.png"], "did you mean {root}/images?"),
         (["a.png"], "it has no folders"),
         ([f"{k}/notes.txt" for k in range(7)], 'it has "0", "1", "2", "3", "4" and 2 more'),
-        (["train/a.png", "val/a.png"], "{root}/train should have a folder a class; it has no folders, and images"),
-        (["train/cat/a.png", "train/dog/a.png", "val/a.png"], "{root}/val should have a folder a class"),
-        (["train/cat/a.png", "val/cat/a.png"], "{root}/train should have two class folders or more; it has cat alone"),
+        (["train/a.png", "val/a.png"], "{root}/train needs one folder per class; it has no folders, and images"),
+        (["train/cat/a.png", "train/dog/a.png", "val/a.png"], "{root}/val needs one folder per class"),
+        (["train/cat/a.png", "val/cat/a.png"], "{root}/train needs at least two class folders; it has only cat"),
     ],
 )
 def test_another_layout_gets_the_way_to_this_one(tmp_path: Path, files: list[str], words: str) -> None:
@@ -245,7 +245,7 @@ def test_class_folders_alone_are_drawn_apart(tmp_path: Path, inner: str) -> None
     )
     assert test.ids.tolist() == list(range(5))
     assert parts.notes == (
-        f"5 of 28 images are set apart for the test, 20 % of each class: {tmp_path} has no part of its own to test on",
+        f"5 of 28 images are held out for the test, 20 % of each class: {tmp_path} has no test part",
     )
     write(tmp_path / inner / "dog" / "another.png", 99)
     assert {file for file in in_files(folder(tmp_path).read().test).files if "cat" in file} == {
@@ -262,7 +262,7 @@ def test_images_to_test_on_alone_are_not_learnt(tmp_path: Path) -> None:
         data = folder(root)
         parts = data.read()
         assert (data.serves, len(parts.train), len(parts.test)) == ("testing", 0, 6)
-        with pytest.raises(DataError, match="has images to test on and none to learn from"):
+        with pytest.raises(DataError, match="has test images but no training images"):
             data.check_learnable()
     whole = resolve(f"{tmp_path}/test/test:tested=100")
     assert (whole.serves, len(whole.read().test)) == ("testing", 6)
@@ -270,7 +270,7 @@ def test_images_to_test_on_alone_are_not_learnt(tmp_path: Path) -> None:
     assert in_files(both.test).root.name == "test"
 
 
-@pytest.mark.parametrize(("tested", "words"), [(0, "1 to 100; got 0"), (101, "101"), (30, "tested on its val")])
+@pytest.mark.parametrize(("tested", "words"), [(0, "1 to 100; got 0"), (101, "101"), (30, "has the test part val")])
 def test_a_share_to_test_on_is_refused_where_it_means_nothing(tmp_path: Path, tested: int, words: str) -> None:
     """Outside of its bounds, or where the folder has a part for it."""
     with pytest.raises(UsageError, match=words):
@@ -283,9 +283,9 @@ def test_images_of_other_formats_are_counted(tmp_path: Path) -> None:
     for name in ("train/cat/a.tif", "train/cat/b.TIFF", "train/dog/c.gif", "train/dog/notes.txt", "train/stray.png"):
         (root / name).touch()
     assert folder(root).read().notes == (
-        "in train 3 files are not read (1 .gif, 1 .tif, 1 .tiff), as cat/a.tif: convert to PNG (resatlas data "
+        "in train 3 files are not read (1 .gif, 1 .tif, 1 .tiff), such as cat/a.tif: convert to PNG (resatlas data "
         "check names each)",
-        "in train 1 image is left out, in no class folder, as stray.png",
+        "in train 1 image is skipped, in no class folder, such as stray.png",
     )
     (root / "train" / "emu").mkdir()
     (root / "train" / "emu" / "d.tif").touch()
@@ -313,7 +313,7 @@ def test_names_of_classes_are_composed(tmp_path: Path) -> None:
     assert "U+0301" in note
     assert "U+00E9" in note
     write(tmp_path / "train" / apart / "b.png")
-    assert f'has two class folders of one name, "{apart}" (U+0301) and "{whole}" (U+00E9)' in refusal(tmp_path)
+    assert f'has two class folders of the same name, "{apart}" (U+0301) and "{whole}" (U+00E9)' in refusal(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_answered_with_its_neighbour(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_a_class_has_a_name_that_can_be_printed(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("size", [7, 1025, -1])
 def test_a_size_out_of_bounds_is_refused(tmp_path: Path, size: int) -> None:
     """The error names the bounds."""
-    with pytest.raises(UsageError, match=f"8 to 1,024 pixels a side; got {size:,}"):
+    with pytest.raises(UsageError, match=f"8 to 1,024 pixels per side; got {size:,}"):
         folder(write_parts(tmp_path), size=size)
 
 

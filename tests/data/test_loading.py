@@ -20,7 +20,7 @@ from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Parts
 from resatlas.data.fitting import left_out
 from resatlas.data.loading import Samples, pixels_of, training
 from resatlas.data.normalisation import normalised, unit
-from resatlas.data.order import order, shown
+from resatlas.data.order import batch_positions, order
 from resatlas.data.photograph import decoded
 from resatlas.data.photographic import centre
 from resatlas.data.pipeline import Pipeline
@@ -81,7 +81,7 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index(data: DataSet, recipe: s
     torch.set_num_threads(1)
     parts, pipeline = made(data, recipe)
     found = epoch(parts, pipeline)
-    positions = shown(3, 1, 12, repeats=NAMED[recipe].repeats, batch=5)
+    positions = batch_positions(3, 1, 12, repeats=NAMED[recipe].repeats, batch=5)
     make = training(parts.train, pipeline, seed=3, epoch=1)
     for batch, chunk in zip(found, positions, strict=True):
         alone = [make(pixels_of(parts.train, p % 12), p) for p in chunk.tolist()]

@@ -46,7 +46,7 @@ def test_the_three_parts_of_roboflow_are_used(capsys: pytest.CaptureFixture[str]
 def test_class_folders_alone_are_trained_on_and_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """A fifth is drawn for the test, with its count in the notes of the run and before it begins."""
     write_parts(Path("images"), 15, parts=(".",))
-    words = "6 of 30 images are set apart for the test, 20 % of each class"
+    words = "6 of 30 images are held out for the test, 20 % of each class"
     assert words in told(capsys, *TRAIN, "--data", "images:size=8")
     assert len(predicted()) == 6
     assert words in Path("run/experiment.json").read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def test_images_to_test_on_alone_serve_evaluate(capsys: pytest.CaptureFixture[st
     values = json.loads(told(capsys, "evaluate", "run", "--data", others, "--json").rpartition("\n}")[0] + "}")
     assert values["images"] == 6
     words = ("train", DESIGN, "--data", others, "--out", "other")
-    assert "has images to test on and none to learn from" in told(capsys, *words, code=3)
+    assert "has test images but no training images" in told(capsys, *words, code=3)
     assert not Path("other").exists()
 
 
@@ -72,7 +72,7 @@ def test_pictures_that_are_not_read_are_counted(capsys: pytest.CaptureFixture[st
     picture().save(cat / "a.tif")
     picture().save(cat / "b.BMP")
     words = told(capsys, *TRAIN, "--data", "images:size=8")
-    assert "in train 1 file is not read (1 .tif), as cat/a.tif: convert to PNG" in words
+    assert "in train 1 file is not read (1 .tif), such as cat/a.tif: convert to PNG" in words
     results = json.loads(Path("run/results.json").read_text())
     assert results["train"]["images"] + results["validation"]["images"] == 13
 

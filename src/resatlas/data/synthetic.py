@@ -1,4 +1,4 @@
-"""Made-up images that need no file: for tests, for benchmarks, for a first look."""
+"""Synthetic images, which need no file: for tests, benchmarks and first steps."""
 
 import math
 from functools import partial

@@ -281,7 +281,7 @@ class TenCrops:
 
     def __post_init__(self) -> None:
         if not 1 < self.shorter <= 16:
-            raise RecipeError(f"ten crops want a shorter side of 1 to 16 crops, more than one; got {self.shorter}")
+            raise RecipeError(f"ten crops need a shorter side of more than 1, up to 16 crops; got {self.shorter}")
 
 
 @dataclass(frozen=True, kw_only=True)

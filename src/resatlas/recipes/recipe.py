@@ -92,7 +92,7 @@ def everywhere(rate: float) -> Decay:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained, as one value.
+    """A training as one value.
 
     A training lasts `epochs`, or `iterations` where the source counts them. `leftover` is what becomes of the last,
     smaller batch; images in one `norm_group` share the statistics of their normalisations (None: the whole batch). An
@@ -145,7 +145,7 @@ class Recipe:
             raise RecipeError(f"iterations lie between 1 and 1,000,000,000; {self.iterations} do not")
         if self.norm_group is not None and not 1 <= self.norm_group <= self.batch:
             raise RecipeError(
-                f"norm_group lies between 1 and {self.batch}, the batch; {self.norm_group} does not "
+                f"norm_group must be between 1 and {self.batch}, the batch; got {self.norm_group} "
                 f"(set norm_group={self.batch} too)"
             )
         if not 1 <= self.repeats <= self.batch:
@@ -156,7 +156,7 @@ class Recipe:
         if fault:
             raise RecipeError(fault)
         if not self.testing or not isinstance(self.testing[0], Centre) or self.testing[0].scale != 1:
-            raise RecipeError("testing begins with a centre view of the training's size, the one that is tested here")
+            raise RecipeError("testing must begin with a centre view of the training's size")
         momentum = {"momentum": self.optimizer.momentum} if isinstance(self.optimizer, Sgd | Muon) else {}
         for name, rate in {**vars(self.decay), **momentum}.items():
             if not 0 <= rate < 1:
@@ -189,7 +189,7 @@ def _regularising_fault(recipe: Recipe) -> str | None:
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe over so many epochs: every drop and warm-up at the same exact share of the training.
+    """The recipe with another number of epochs; drops and warm-up stay at the same share of the training.
 
     Raises: RecipeError if there is none.
     """

@@ -66,7 +66,7 @@ class Mixup:
 class Cutmix:
     """A box of the partner in the image, and the targets by area; the box has 1 - Beta(alpha, alpha) of the area.
 
-    Its middle is drawn anywhere, what lies outside is cut off, and the share is that of what is left.
+    Its centre is drawn over the image, it is clipped to the image, and the share is that of the clipped box.
     Source: Yun et al. (arXiv:1905.04899), section 3 and the authors' train.py.
     """
 

@@ -12,7 +12,7 @@ from resatlas.errors import RecipeError
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """The state of a schedule: everything that its rate depends on beside the progress.
+    """The state of a schedule: everything that its rate depends on besides the progress.
 
     `warm` is the step at which a warm-up ended, `drops` counts a plateau's falls, `best` is its lowest error, in
     percent, and `stale` counts the epochs since.
@@ -82,7 +82,7 @@ class Steps:
 class Plateau:
     """peak·factor^k after k drops, each when the error has not fallen for `patience` epochs in a row.
 
-    The error is that of the images held back for validation, else of training; never of the test images.
+    The error is that of the validation images if there are any, else that of training; never of the test images.
     """
 
     peak: Fraction
@@ -93,7 +93,7 @@ class Plateau:
         _between("a schedule's peak", self.peak, Fraction(0), Fraction(1000))
         _between("the factor of a drop", self.factor, Fraction(0), Fraction(1))
         if self.patience < 1:
-            raise RecipeError(f"a plateau lasts 1 epoch or more; {self.patience} is less")
+            raise RecipeError(f"a plateau lasts 1 epoch or more; got {self.patience}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ class TrainedWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What is trained, on what, how, and from which seed.
+    """The design, the data, the recipe and the seed of a training.
 
     `design` and `data` are texts as the command line takes them. What changes the last bits of a result is chosen once
     and kept on every resume: `precision` is the recipe's, None where the machine on which a run begins still has to
@@ -85,7 +85,7 @@ class Experiment:
 
     @property
     def entry(self) -> Entry:
-        """What the design means: what was kept of it, or what its text means here.
+        """The entry of the design: the stored one of an own design, or that of its text.
 
         Raises: as `designs.catalog.resolve`.
         """
@@ -98,7 +98,7 @@ class Experiment:
 
 
 def begun_as(experiment: Experiment, begun: Experiment) -> Experiment:
-    """The experiment with the precision of a run that was begun, where it leaves that to the machine."""
+    """The experiment with the precision of the started run, if its own precision is `auto`."""
     return replace(experiment, precision=experiment.precision or begun.precision)
 
 
@@ -143,11 +143,11 @@ def default_folder(experiment: Experiment) -> Path:
 
 
 _KNOWN = re.compile(r"[A-Za-z0-9._-]*(:[A-Za-z0-9._=,/-]*)?")
-"""A plain word, perhaps with knobs."""
+"""A plain word, with or without knobs."""
 
 
 def short_digest(text: str) -> str:
-    """Eight digits that two texts share only by a rare chance, for names of files and folders."""
+    """A digest of eight digits, for names of files and folders."""
     return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()[:8]
 
 

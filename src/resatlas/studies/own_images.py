@@ -16,7 +16,7 @@ from resatlas.data.identity import (
     parsed,
     parts_in_files,
 )
-from resatlas.data.listing import is_directory, shown
+from resatlas.data.listing import is_directory, printable
 from resatlas.data.verifying import Depth, Looked, looked_at
 from resatlas.errors import DataError, ResatlasError, UnreadableImage
 from resatlas.runs.amendments import Unreadable, amendments, record_unreadable, unreadable
@@ -60,7 +60,7 @@ def check_readable(data: DataSet, looked: Mapping[Role, Looked], policy: "Policy
     Raises: DataError that names them.
     """
     broken = [
-        (f"{shown(each.part.root / name)} ({reason})")
+        (f"{printable(each.part.root / name)} ({reason})")
         for each in looked.values()
         if policy == "error" or len(each.unreadable) == len(each.part)
         for name, reason in each.unreadable.items()
@@ -81,7 +81,7 @@ def listed(looked: Mapping[Role, Looked]) -> Iterator[Unreadable]:
     for role, each in looked.items():
         for name, mark in zip(each.part.files, each.marks, strict=True):
             if reason := each.unreadable.get(name):
-                yield Unreadable(part=role, file=shown(name), reason=reason, mark=mark)
+                yield Unreadable(part=role, file=printable(name), reason=reason, mark=mark)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def recorded_failures(folder: Path, parts: Parts) -> Iterator[None]:
             names = {str(part.path(k)): name for k, name in enumerate(part.files)}
             if error.file in names:
                 mark = dict(zip(part.files, look(parts, roles=(role,))[role].marks, strict=True))[names[error.file]]
-                broken = Unreadable(part=role, file=shown(names[error.file]), reason=str(error), mark=mark)
+                broken = Unreadable(part=role, file=printable(names[error.file]), reason=str(error), mark=mark)
                 with suppress(OSError, ResatlasError):
                     record_unreadable(folder, [broken])
         raise UnreadableImage(
@@ -152,9 +152,11 @@ def compared(
 
 def _unmended(looked: Looked, role: Role, marks: Mapping[tuple[str, str], str], mended: list[str]) -> Fingerprint:
     """The fingerprint that a part would have if every file that could not be read were as it was then."""
-    before = [marks.get((role, shown(name)), mark) for name, mark in zip(looked.part.files, looked.marks, strict=True)]
+    before = [
+        marks.get((role, printable(name)), mark) for name, mark in zip(looked.part.files, looked.marks, strict=True)
+    ]
     mended += [
-        f"{role}/{shown(name)}"
+        f"{role}/{printable(name)}"
         for name, old, new in zip(looked.part.files, before, looked.marks, strict=True)
         if old != new
     ]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from resatlas.data.batches import Batch, Source, batches
 from resatlas.data.dataset import ImageFiles
-from resatlas.data.order import derive, shown
+from resatlas.data.order import batch_positions, derive
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import NonFiniteError
 from resatlas.nets.norm_groups import RunningStatistics, running
@@ -133,7 +133,9 @@ def _wanted(state: TrainState, training: TrainingPlan) -> Iterator[Tensor] | Non
     part, recipe = training.images, training.recipe
     if not isinstance(part, ImageFiles) or training.pipeline.unreadable != "skip":
         return None
-    chunks = shown(training.seed, state.epoch, len(part), repeats=training.pipeline.repeats, batch=recipe.batch)
+    chunks = batch_positions(
+        training.seed, state.epoch, len(part), repeats=training.pipeline.repeats, batch=recipe.batch
+    )
     ids = torch.from_numpy(part.ids)
     return (ids[training.world.share(chunk) % len(part)] for chunk in chunks[state.batch :])
 
