@@ -120,8 +120,8 @@ def test_every_shape_given_is_the_shape_taken(blueprint: Blueprint, image: Shape
                 assert end(stream.gate, unit.output) == unit.output
         assert end(unit.after_sum, unit.output) == unit.output
         shape, outcomes = unit.output, unit.outcomes
-    given = shape.channels * outcomes // plan.heads
-    assert end(plan.head, shape._replace(channels=given)) == Shape(classes or given, 1, 1)
+    channels = shape.channels * outcomes // plan.heads
+    assert end(plan.head, shape._replace(channels=channels)) == Shape(classes or channels, 1, 1)
 
 
 @given(blueprint=blueprints(), image=images())
@@ -166,7 +166,7 @@ def test_operations_without_weights_shift_no_path() -> None:
     """The weights have the same paths with more or fewer activations between."""
     fewer = Residual(convs=basic((3, 3, 3)), order=replace(POST_ACTIVATION, between=(Norm(),), after_sum=()))
     more = replace(fewer, order=replace(fewer.order, between=(Relu(), Norm(), Relu()), last=(Relu(), Norm())))
-    plans = [expand(replace(SMALL, residual=each), image=IMAGE, classes=2) for each in (fewer, more)]
+    plans = [expand(replace(SMALL, residual=residual), image=IMAGE, classes=2) for residual in (fewer, more)]
     assert tensors(plans[0]) == tensors(plans[1])
 
 
@@ -275,9 +275,9 @@ def test_projections_stand_where_they_are_told(
 ) -> None:
     """Where units widen one by one; the units that do not project append zeros, with no pixel left out."""
     residual = Residual(convs=basic(), shortcut=Projection(where=where))
-    found = shortcuts(replace(WIDENING, residual=residual))
-    assert [any(isinstance(op, Convolution) for op in ops or ()) for ops in found] == projects
-    assert [ops for ops, is_projected in zip(found, projects, strict=True) if not is_projected] == [
+    by_unit = shortcuts(replace(WIDENING, residual=residual))
+    assert [any(isinstance(op, Convolution) for op in ops or ()) for ops in by_unit] == projects
+    assert [ops for ops, is_projected in zip(by_unit, projects, strict=True) if not is_projected] == [
         [ZeroChannels()] for is_projected in projects if not is_projected
     ]
 

@@ -34,9 +34,9 @@ def part(n: int = 70) -> ImageSet:
 
 def standard(images: ImageSet) -> Affine:
     """The normalisation by the part's own moments."""
-    found = measured(Standardise(), torch.from_numpy(images.images))
-    assert isinstance(found, Affine)
-    return found
+    normaliser = measured(Standardise(), torch.from_numpy(images.images))
+    assert isinstance(normaliser, Affine)
+    return normaliser
 
 
 def pipeline(*steps: Step, n: int = 70) -> Pipeline:
@@ -46,9 +46,9 @@ def pipeline(*steps: Step, n: int = 70) -> Pipeline:
 
 def resident(n: int = 70) -> Resident:
     """The part as batches are drawn from it."""
-    found = source(part(n), pipeline(n=n))
-    assert isinstance(found, Resident)
-    return found
+    resident_part = source(part(n), pipeline(n=n))
+    assert isinstance(resident_part, Resident)
+    return resident_part
 
 
 def whole(n: int = 70) -> torch.Tensor:
@@ -106,7 +106,7 @@ def test_a_leftover_batch_is_kept_where_the_recipe_says_so(n: int, batch: int) -
     """Then every image is shown once an epoch, and the steps are those that the recipe counts."""
     shown = list(batches(resident(n), pipeline(n=n), seed=0, epoch=0, batch=batch, leftover="kept"))
     assert len(shown) == steps_per_epoch(replace(NAMED["quick"], batch=batch, leftover="kept"), n)
-    assert sorted(torch.cat([each.ids for each in shown]).tolist()) == sorted(part(n).ids.tolist())
+    assert sorted(torch.cat([batch.ids for batch in shown]).tolist()) == sorted(part(n).ids.tolist())
 
 
 @given(n=st.integers(4, 70), batch=st.integers(1, 80))
@@ -165,7 +165,7 @@ def test_repeats_resume_at_any_batch_and_are_shared_out(start: int) -> None:
     every = list(batches(resident(), thrice, seed=1, epoch=3, batch=8))
     assert same(list(batches(resident(), thrice, seed=1, epoch=3, batch=8, start=start)), every[start:])
     worlds = [World(rank=rank, size=3) for rank in range(3)]
-    parts = [batches(resident(), thrice, seed=1, epoch=3, batch=8, start=start, share=each.share) for each in worlds]
+    parts = [batches(resident(), thrice, seed=1, epoch=3, batch=8, start=start, share=world.share) for world in worlds]
     joined = [Batch(*map(torch.cat, zip(*some, strict=True))) for some in zip(*parts, strict=True)]
     assert same(joined, every[start:])
 
@@ -175,7 +175,9 @@ def test_steps_go_in_the_order_of_the_recipe() -> None:
     after = pipeline(PadCrop())
     before = replace(after, steps=(PadCrop(), Standardise()))
     black = normalised(torch.zeros(1, 2, 1, 1), after.normaliser)
-    late, early = (next(batches(resident(), each, seed=0, epoch=0, batch=70)).images for each in (after, before))
+    late, early = (
+        next(batches(resident(), pipeline, seed=0, epoch=0, batch=70)).images for pipeline in (after, before)
+    )
     padded = late == 0
     assert 0 < padded.double().mean() < 0.5
     assert early[padded].equal(black.expand_as(early)[padded])

@@ -20,19 +20,19 @@ from tests.data.pictures import picture, write, write_parts
 
 def faults(root: Path) -> dict[str, str]:
     """The reason for each file, of which every one has a single fault."""
-    found = checked(root).faults
-    reasons = {fault.file: fault.reason for fault in found}
-    assert len(reasons) == len(found)
+    found_faults = checked(root).faults
+    reasons = {fault.file: fault.reason for fault in found_faults}
+    assert len(reasons) == len(found_faults)
     return reasons
 
 
 def test_a_whole_folder_has_no_fault(tmp_path: Path) -> None:
     """Images are counted by part and class, and nothing is wrong."""
     write(write_parts(tmp_path) / "train" / "cat" / "young" / "9.jpg", 77)
-    found = checked(tmp_path)
-    assert found.images == 9
-    assert found.classes == {"train": {"cat": 3, "dog": 2}, "val": {"cat": 2, "dog": 2}}
-    assert found.faults == ()
+    result = checked(tmp_path)
+    assert result.images == 9
+    assert result.classes == {"train": {"cat": 3, "dog": 2}, "val": {"cat": 2, "dog": 2}}
+    assert result.faults == ()
 
 
 def test_each_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
@@ -53,9 +53,9 @@ def test_each_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
         image = picture(len(mode)).convert("L").convert(mode) if mode == "I;16" else picture(len(mode)).convert(mode)
         image.save(cat / f"{mode}.{ending}")
     rest = "no whole JPEG, PNG, WEBP or BMP"
-    found = faults(tmp_path)
-    assert "image file is truncated" in found.pop("train/cat/cut.jpg")
-    assert found == {
+    by_file = faults(tmp_path)
+    assert "image file is truncated" in by_file.pop("train/cat/cut.jpg")
+    assert by_file == {
         "train/cat/broken.jpg": "a link to nothing",
         "train/cat/empty.jpg": "an empty file",
         "train/cat/gif.jpg": f"a GIF, {rest}",
@@ -144,9 +144,9 @@ def test_unreadable_files_are_counted_apart(tmp_path: Path) -> None:
     root = write_parts(tmp_path)
     (root / "train" / "cat" / "empty.png").touch()
     (root / "val" / "dog" / "0.png").write_bytes(b"")
-    found = checked(root)
-    assert (found.images, found.unreadable) == (7, 2)
-    assert found.classes == {"train": {"cat": 2, "dog": 2}, "val": {"cat": 2, "dog": 1}}
+    result = checked(root)
+    assert (result.images, result.unreadable) == (7, 2)
+    assert result.classes == {"train": {"cat": 2, "dog": 2}, "val": {"cat": 2, "dog": 1}}
 
 
 def test_an_image_of_two_classes_is_a_fault(tmp_path: Path) -> None:
@@ -219,8 +219,8 @@ def test_odd_names_stay_on_their_line(tmp_path: Path) -> None:
     (root / "train" / "cat" / "two\nlines.jpg").touch()
     (root / "train" / "cat" / os.fsdecode(b"\xe9.jpg")).touch()
     write(root / "train" / "esc\x1b[31m" / "a.png", 90)
-    found = checked(root)
-    assert found.classes["train"][r"esc\x1b[31m"] == 1
+    result = checked(root)
+    assert result.classes["train"][r"esc\x1b[31m"] == 1
     assert faults(root) == {
         r"train/cat/two\nlines.jpg": "an empty file",
         r"train/cat/\udce9.jpg": "an empty file",
@@ -246,9 +246,9 @@ def test_a_closed_folder_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_who_looks_on_hears_of_every_image(tmp_path: Path) -> None:
     """Each image is told once, with the number of all."""
-    told: list[tuple[int, int]] = []
-    checked(write_parts(tmp_path, 20), on_image=lambda looked, total: told.append((looked, total)))
-    assert told == [(k, 80) for k in range(1, 81)]
+    advances: list[tuple[int, int]] = []
+    checked(write_parts(tmp_path, 20), on_image=lambda looked, total: advances.append((looked, total)))
+    assert advances == [(k, 80) for k in range(1, 81)]
 
 
 def test_an_interruption_ends_the_check(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from resatlas.data.dataset import ImageSet
 from resatlas.errors import DataError
 from tests.data import tiny
 
-BOTH = pytest.mark.parametrize("published", [CIFAR_10, CIFAR_100], ids=lambda each: each.name)
+BOTH = pytest.mark.parametrize("published", [CIFAR_10, CIFAR_100], ids=lambda published: published.name)
 
 Put = Callable[[Cifar], tuple[Cifar, Path, dict[str, bytes]]]
 

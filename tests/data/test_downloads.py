@@ -44,7 +44,7 @@ def unseen(*_: object) -> None:
 def test_a_file_comes_whole(published: Official, part: Path) -> None:
     """The bytes are the server's, and progress ends at their number."""
     seen: list[tuple[object, ...]] = []
-    download(published, part, progress=lambda *each: seen.append(each))
+    download(published, part, progress=lambda *advance: seen.append(advance))
     assert part.read_bytes() == CONTENT
     assert seen[-1] == ("file", len(CONTENT), len(CONTENT))
 

@@ -222,8 +222,8 @@ def test_parts_may_be_called_as_people_call_them(
     """The usual words for each part, in any case."""
     data = folder(write_parts(tmp_path, parts=names))
     parts = data.read()
-    found = [part and in_files(part).root.name for part in (parts.train, parts.validation, parts.test)]
-    assert found == list(roles)
+    folders = [part and in_files(part).root.name for part in (parts.train, parts.validation, parts.test)]
+    assert folders == list(roles)
     assert f"tested on its {roles[2]}" in data.note
     assert parts.notes == ()
 

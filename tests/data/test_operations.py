@@ -210,9 +210,9 @@ def test_an_image_is_fixed_by_its_draw(step: TrivialAugment | RandAugment, chann
     image = photograph()[:channels]
     before, mean = image.clone(), MEAN[:channels]
     made = [augmented(image, step, drawn(seed), size=96, mean=mean) for seed in (*range(12), 3)]
-    assert all(each.shape == image.shape and each.dtype == torch.uint8 for each in made)
+    assert all(view.shape == image.shape and view.dtype == torch.uint8 for view in made)
     assert made[3].equal(made[-1])
-    assert len({each.numpy().tobytes() for each in made}) > 6
+    assert len({view.numpy().tobytes() for view in made}) > 6
     assert image.equal(before)
 
 

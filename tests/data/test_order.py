@@ -47,28 +47,31 @@ def slowly_batch_positions(seed: int, epoch: int, n: int, repeats: int, batch: i
     """(image, repeat) of every place of an epoch's batches, by loops."""
     row = [(int(k), repeat) for k in order(seed, epoch, n) for repeat in range(repeats)][:n]
     batches = [row[begin : begin + batch] for begin in range(0, n, batch)]
-    return [[each for r in range(repeats) for each in chunk if each[1] == r] for chunk in batches]
+    return [[draw for r in range(repeats) for draw in chunk if draw[1] == r] for chunk in batches]
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 20))
 def test_repeats_are_shown_as_a_slow_loop_has_them(n: int, repeats: int, batch: int) -> None:
     """Each image so many times in a row, the row cut after n, and within a batch all first draws before all second."""
-    found = batch_positions(2, 3, n, repeats=repeats, batch=batch)
-    pairs = [[(position % n, position // n) for position in chunk.tolist()] for chunk in found]
+    positions = batch_positions(2, 3, n, repeats=repeats, batch=batch)
+    pairs = [[(position % n, position // n) for position in chunk.tolist()] for chunk in positions]
     assert pairs == slowly_batch_positions(2, 3, n, repeats, batch)
 
 
 @given(st.integers(1, 60), st.integers(1, 20))
 def test_without_repeats_an_epoch_is_its_order(n: int, batch: int) -> None:
     """The batches of the first version."""
-    assert [each.tolist() for each in batch_positions(0, 1, n, repeats=1, batch=batch)] == [
-        each.tolist() for each in order(0, 1, n).split(batch)
+    assert [chunk.tolist() for chunk in batch_positions(0, 1, n, repeats=1, batch=batch)] == [
+        chunk.tolist() for chunk in order(0, 1, n).split(batch)
     ]
 
 
 def test_repeats_never_change() -> None:
     """These positions are those of the first version with repeats."""
-    assert [each.tolist() for each in batch_positions(0, 0, 8, repeats=3, batch=4)] == [[7, 1, 15, 23], [3, 9, 11, 17]]
+    assert [chunk.tolist() for chunk in batch_positions(0, 0, 8, repeats=3, batch=4)] == [
+        [7, 1, 15, 23],
+        [3, 9, 11, 17],
+    ]
 
 
 def test_groups_of_a_batch_see_different_images() -> None:

@@ -172,8 +172,8 @@ def test_a_batch_that_cannot_be_mapped_is_no_hang(
     real = socket.recv_fds
 
     def full(*arguments: Any) -> object:  # noqa: ANN401 - as the real one
-        found = real(*arguments)
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) if found else EOFError
+        result = real(*arguments)
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) if result else EOFError
 
     monkeypatch.setattr(socket, "recv_fds", full)
     with pytest.raises(MemoryError, match="a batch of 4 images, 3,072 bytes"):

@@ -45,7 +45,7 @@ def test_a_spelling_is_the_name_here(spelling: str, text: str) -> None:
     assert entry == resolve(text)
     assert entry.name == text
     assert Experiment(design=spelling, data="digits").design == text
-    name, known = (each.partition(":")[0] for each in (spelling, text))
+    name, known = (words.partition(":")[0] for words in (spelling, text))
     assert (alias_note(spelling) or "").startswith(f"{name} is {known} here")
 
 

@@ -101,7 +101,7 @@ def test_every_design_has_the_paper_of_its_file() -> None:
 @pytest.mark.parametrize("paper", papers(), ids=lambda paper: paper.key)
 def test_references_are_bibtex(paper: object) -> None:
     """One entry of ASCII fields in balanced braces, with every author and the number on arXiv."""
-    [paper] = [each for each in papers() if each == paper]
+    [paper] = [known for known in papers() if known == paper]
     text = bibtex(paper)
     assert text.isascii()
     assert text.count("{") == text.count("}")

@@ -60,13 +60,13 @@ def nearest(message: str) -> list[int]:
 def test_depths_follow_the_rule(family: str) -> None:
     """From -10 to 60, the depths that exist are step·n + rest, with n units a stage."""
     step, rest = RULES[family]
-    found = {}
+    by_family = {}
     for depth in range(-10, 61):
         try:
-            found[depth] = resolve(f"{family},depth={depth}").blueprint.units
+            by_family[depth] = resolve(f"{family},depth={depth}").blueprint.units
         except DepthError as error:
             assert f"has depth {step}n + {rest}; {depth} is not" in str(error)  # noqa: PT017 - most depths are refused
-    assert found == {step * n + rest: (n, n, n) for n in range(1, 60) if step * n + rest <= 60}
+    assert by_family == {step * n + rest: (n, n, n) for n in range(1, 60) if step * n + rest <= 60}
 
 
 @pytest.mark.parametrize("family", RULES)
@@ -84,21 +84,21 @@ def test_the_nearest_depths_are_offered(family: str, depth: int) -> None:
         assert str(max(around)) in refusal(text)
     else:
         offered = nearest(refusal(text))
-        assert min(abs(each - depth) for each in offered) == min(abs(each - depth) for each in around)
-        assert [resolve(f"{family},depth={each}").depth for each in offered] == offered
+        assert min(abs(near - depth) for near in offered) == min(abs(near - depth) for near in around)
+        assert [resolve(f"{family},depth={near}").depth for near in offered] == offered
 
 
 @pytest.mark.parametrize("family", TABLES)
 def test_depths_of_a_table_are_the_table_s(family: str) -> None:
     """From 0 to 250, the depths that exist are those listed; the others offer the nearest of them."""
-    found = []
+    built = []
     for depth in range(251):
         try:
-            found.append(resolve(f"{family},depth={depth}").depth)
+            built.append(resolve(f"{family},depth={depth}").depth)
         except DepthError as error:
             [near] = nearest(str(error))
-            assert abs(near - depth) == min(abs(each - depth) for each in TABLES[family])
-    assert tuple(found) == TABLES[family]
+            assert abs(near - depth) == min(abs(listed - depth) for listed in TABLES[family])
+    assert tuple(built) == TABLES[family]
 
 
 @pytest.mark.parametrize(

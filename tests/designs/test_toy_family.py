@@ -41,8 +41,8 @@ def test_it_is_listed_described_and_cited(capsys: pytest.CaptureFixture[str]) ->
 def test_it_is_solved(capsys: pytest.CaptureFixture[str]) -> None:
     """A budget is met by its members, under their names."""
     [size] = {row["parameters"] for row in json.loads(said(capsys, "list", "toy-14", "--json"))}
-    found = json.loads(said(capsys, "solve", "toy", "--parameters", str(size), "--json"))
-    assert found[0]["name"] == "toy-14"
+    solutions = json.loads(said(capsys, "solve", "toy", "--parameters", str(size), "--json"))
+    assert solutions[0]["name"] == "toy-14"
 
 
 def test_it_is_built_trained_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

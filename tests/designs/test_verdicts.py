@@ -77,7 +77,7 @@ def plan(text: str) -> Plan:
         (figure_at("pyramidnet-200-bottleneck-a300", printed="69"), "imagenet-pyramidnet-200-bottleneck-a400", "no"),
         (figure_at("pyramidnet-200-bottleneck-a300", printed="355"), "imagenet-pyramidnet-200-bottleneck-a299", "no"),
     ],
-    ids=lambda each: f"{each.quantity} {each.unit}" if isinstance(each, Printed) else each,
+    ids=lambda value: f"{value.quantity} {value.unit}" if isinstance(value, Printed) else value,
 )
 def test_another_network_turns_the_verdict(figure: Printed, wrong: str, turned: str) -> None:
     """A wrong count, a wrong depth or a wrong width is told as such."""
@@ -104,7 +104,7 @@ def solved(cardinality: int) -> int:
 
 def test_widths_of_equal_complexity() -> None:
     """Every width that the paper derives from its equation is the solution for the network's own cardinality."""
-    figures = [each for each in OURS if each.quantity == "width" and each.convention.endswith("eq. 4")]
+    figures = [figure for figure in OURS if figure.quantity == "width" and figure.convention.endswith("eq. 4")]
     assert len(figures) == 10
     designs: list[Any] = [named()[figure.name].design for figure in figures]
     assert [int(figure.printed) for figure in figures] == [solved(design.cardinality) for design in designs]
@@ -194,7 +194,7 @@ def test_one_network_has_the_figures_of_all_its_names() -> None:
     """A ResNeXt of one path is a ResNet with its stride on the 3x3: what was printed for one holds for the other."""
 
     def told(name: str) -> set[tuple[str, str, str]]:
-        return {(each.quantity, each.printed, each.verdict) for each in verdicts(named()[name])}
+        return {(verdict.quantity, verdict.printed, verdict.verdict) for verdict in verdicts(named()[name])}
 
     assert told("resnet-50-v1.5") == told("resnext-50-1x64d")
     assert {("parameters", "25.6 M", "yes"), ("parameters", "25.5 M", "partly")} <= told("resnet-50-v1.5")
@@ -208,4 +208,4 @@ def test_a_verdict_that_changed_does_not_stand(monkeypatch: pytest.MonkeyPatch) 
         return (figure,)
 
     monkeypatch.setattr(module, "printed_of", recorded)
-    assert [each.stands for each in verdicts(named()["resnet-20"]) if each.printed] == [False]
+    assert [verdict.stands for verdict in verdicts(named()["resnet-20"]) if verdict.printed] == [False]

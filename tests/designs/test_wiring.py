@@ -101,7 +101,7 @@ def test_dropout_stands_before_every_convolution_but_the_first() -> None:
         "dropout3",
         "conv4",
     ]
-    assert all("dropout" not in layer.role for each in units("wrn-16-2:dropout=0.3") for layer in each.streams[0].first)
+    assert all("dropout" not in layer.role for unit in units("wrn-16-2:dropout=0.3") for layer in unit.streams[0].first)
 
 
 def test_every_stream_projects_for_itself() -> None:

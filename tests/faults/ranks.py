@@ -127,7 +127,7 @@ def healthy() -> None:
 
 def world(folder: Path, *words: str, first: Callable[[], None] = healthy) -> list[processes.Ended]:
     """The ends of two processes that train together, each in a folder below this one."""
-    return [each.ended() for each in begun(folder, *words, address=free_address(), first=first)]
+    return [program.ended() for program in begun(folder, *words, address=free_address(), first=first)]
 
 
 def free_address() -> dict[str, str]:
@@ -140,7 +140,7 @@ def met(
     folder: Path, *words: str, address: Mapping[str, str], first: Callable[[], None] = healthy
 ) -> list[processes.Ended]:
     """The same where they meet at an address of this test's."""
-    return [each.ended() for each in begun(folder, *words, address=address, first=first)]
+    return [program.ended() for program in begun(folder, *words, address=address, first=first)]
 
 
 def begun(
@@ -171,19 +171,19 @@ def launched(folder: Path, *words: str, fault: str = "") -> "subprocess.Popen[st
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     """(exit code, standard error) of a process that must end, and leave nobody in its folder."""
     folder = Path(f"/proc/{process.pid}/cwd").readlink()
-    _, told = process.communicate(timeout=processes.PATIENCE)
+    _, err = process.communicate(timeout=processes.PATIENCE)
     assert processes.wait_for(lambda: not at_work(folder)), at_work(folder)
-    return process.returncode, told
+    return process.returncode, err
 
 
 def at_work(folder: Path) -> list[int]:
     """The processes whose folder it is: those of torchrun are in sessions of their own."""
-    found = []
+    pids = []
     for link in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
             if link.readlink() == folder:
-                found.append(int(link.parent.name))
-    return found
+                pids.append(int(link.parent.name))
+    return pids
 
 
 def belong(rank: int, address: Mapping[str, str], first: Callable[[], None]) -> None:

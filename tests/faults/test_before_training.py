@@ -134,7 +134,7 @@ def test_a_run_goes_on_with_images_that_were_replaced(images: Path) -> None:
     (images / "val/dog/1.png").write_bytes(b"")
     stopped(SKIPPING)
     listed = json.loads(Path("run/unreadable.json").read_text())
-    assert {(each["part"], each["file"]) for each in listed} == {("train", "cat/2.png"), ("test", "dog/1.png")}
+    assert {(entry["part"], entry["file"]) for entry in listed} == {("train", "cat/2.png"), ("test", "dog/1.png")}
     shutil.copytree("run", "other")
     picture(500).save(file)
     notes: list[str] = []
@@ -146,7 +146,7 @@ def test_a_run_goes_on_with_images_that_were_replaced(images: Path) -> None:
     assert run.record().written["test"]["images"] == 7
     [amendment] = json.loads(Path("run/amended.json").read_text())
     assert (amendment["epoch"], amendment["mended"]) == (1, ["train/cat/2.png"])
-    assert [each.standing for each in evaluate([Path("run")])] == ["own"]
+    assert [result.standing for result in evaluate([Path("run")])] == ["own"]
 
     with pytest.raises(DataError, match=r"val/dog/1\.png \(an empty file\)"):
         carried_out(Path("other"), PHOTOGRAPHS, resume="auto")
@@ -154,9 +154,9 @@ def test_a_run_goes_on_with_images_that_were_replaced(images: Path) -> None:
     other = carried_out(Path("other"), PHOTOGRAPHS, resume="auto")
     assert other.record().written["test"]["images"] == 8
     assert json.loads(Path("other/amended.json").read_text())[-1]["unreadable"] == "error"
-    [found] = evaluate([Path("run")])  # of which a test image is replaced since
-    assert (found.standing, found.values["images"]) == ("mended", 8)
-    assert found.file.name != "predictions.csv"
+    [result] = evaluate([Path("run")])  # of which a test image is replaced since
+    assert (result.standing, result.values["images"]) == ("mended", 8)
+    assert result.file.name != "predictions.csv"
 
 
 def test_an_image_that_ends_a_training_may_be_replaced(images: Path) -> None:
@@ -190,9 +190,9 @@ def test_everything_that_was_left_out_is_counted(images: Path, capsys: pytest.Ca
     write(images / "train/dog/4.png", 9)
     assert main((*TRAIN, "--epochs", "2", "--unreadable", "skip", "--out", "run")) == 0
     run, lines = Run(Path("run")), capsys.readouterr().out.splitlines()
-    found = run.record().written["departures"]
+    departures = run.record().written["departures"]
     shown = sum(row["substituted_images"] for row in run.metrics)
-    assert found == {
+    assert departures == {
         "unreadable_images": {"train": 3, "validation": 0, "test": 1},
         "substituted_images": shown,
         "mended_images": 0,
@@ -236,8 +236,8 @@ def test_a_run_that_has_trained_nothing_begins_anew(
     capsys.readouterr()
     changed = ["plain:depth=8,base=2" if word == EXPERIMENT.design else word for word in command]
     assert main((*changed, "--seed", "3", *resume)) == 0
-    told = capsys.readouterr().err.splitlines()
-    assert "the run in run has no checkpoint yet; training starts over" in told
+    err = capsys.readouterr().err.splitlines()
+    assert "the run in run has no checkpoint yet; training starts over" in err
     assert Run(Path("run")).beginning().experiment.seed == 3
 
 
@@ -356,9 +356,9 @@ def test_a_training_ends_well_with_little_memory_for_its_test(tmp_path: Path, mo
     run = carried_out(Path("run"), watcher=replace(UNWATCHED, on_note=notes.append))
     assert "too little memory for 12 test images at once; 6 at once from here on" in notes
     assert run.record().written["test"] == pytest.approx(usual.record().written["test"], rel=1e-5)
-    [found] = evaluate([run.folder])
-    assert "at once from here on" in found.note
-    assert found.same == "yes"
+    [result] = evaluate([run.folder])
+    assert "at once from here on" in result.note
+    assert result.same == "yes"
     sizes.clear()
     evaluate([run.folder], Asked(test_batch=7))
     assert max(sizes) == 7
@@ -418,12 +418,12 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_figures_are_given_where_nothing_can_be_written(closed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 0, the figures, and a line that no file is written; --out gives another folder."""
     assert main(("evaluate", str(closed), "--norm-statistics", "reestimated", "--json")) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["predictions"] is None
-    assert "no file is written: run cannot be written (read-only file system); --out gives another" in found["note"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["predictions"] is None
+    assert "no file is written: run cannot be written (read-only file system); --out gives another" in printed["note"]
     assert main(("dissect", str(closed), "explain")) == 0
-    told = capsys.readouterr().out
-    assert "No file is written: run cannot be written; --out gives another folder." in told
+    out = capsys.readouterr().out
+    assert "No file is written: run cannot be written; --out gives another folder." in out
     assert not (closed / "dissections").exists()
     assert main(("evaluate", str(closed), "--norm-statistics", "reestimated", "--out", "elsewhere", "--quiet")) == 0
     assert main(("dissect", str(closed), "explain", "--out", "elsewhere", "--quiet")) == 0

@@ -42,9 +42,9 @@ def refusals(folder: Path, commands: list[list[str]]) -> list[str]:
         text=True,
         check=True,
     )
-    told, megabytes, modules = json.loads(done.stdout)
+    error, megabytes, modules = json.loads(done.stdout)
     assert done.stderr == ""
-    for words, (code, err, seconds) in zip(commands, told, strict=True):
+    for words, (code, err, seconds) in zip(commands, error, strict=True):
         assert code == 2, (words, err)
         assert err.count("\n") == 1, (words, err)
         assert len(err) < 1000, (words, err)
@@ -52,7 +52,7 @@ def refusals(folder: Path, commands: list[list[str]]) -> list[str]:
     assert megabytes < MEGABYTES
     assert modules == []
     assert not (folder / "marker").exists()
-    return [err.rstrip("\n") for _, err, _ in told]
+    return [err.rstrip("\n") for _, err, _ in error]
 
 
 HOSTILE: dict[str, str] = {

@@ -51,8 +51,8 @@ def test_a_file_cut_anywhere_makes_the_one_before_the_newest(newest: Path, name:
     whole = file.read_bytes()
     for size in (*(len(whole) * tenth // 10 for tenth in range(10)), len(whole) - 10):
         with holding(file, whole[:size]):
-            found, [rejected] = newest_valid(newest.parent)
-            assert found == newest.parent / "step-00000003"
+            checkpoint, [rejected] = newest_valid(newest.parent)
+            assert checkpoint == newest.parent / "step-00000003"
             assert rejected.name == newest.name
             if name != MANIFEST:
                 assert rejected.reason == f"is damaged: {name} has size {size:,} ≠ {len(whole):,}"
@@ -99,14 +99,16 @@ def test_another_normalisation_is_not_trained_with(unbroken: Run, tmp_path: Path
     file.write_bytes(normaliser_bytes(Affine(mean=measured.mean + 0.5, std=measured.std)))
     last = run.checkpoints / "step-00000015"
     write_seal(run.folder, checkpoint=last.name, manifest=last / "MANIFEST.json")
-    told = f"CheckpointError: {NORMALISATION} has changed since step-00000015 was saved: sha256 {sha256_of(file)}, not "
+    message = (
+        f"CheckpointError: {NORMALISATION} has changed since step-00000015 was saved: sha256 {sha256_of(file)}, not "
+    )
     tested = processes.run(tmp_path, "evaluate", "run")
     assert tested.code == 4
-    assert tested.line.startswith(told)
+    assert tested.line.startswith(message)
     (run.folder / "results.json").unlink()
     resumed = processes.run(tmp_path, *TRAIN, "--resume", "auto", "--quiet")
     assert resumed.code == 4
-    assert resumed.line.startswith(told)
+    assert resumed.line.startswith(message)
     file.unlink()
     assert processes.run(tmp_path, *TRAIN, "--resume", "auto", "--quiet") == processes.Ended(0, "", "")
     assert_same(run, unbroken)

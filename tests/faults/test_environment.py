@@ -55,10 +55,10 @@ def test_a_bare_environment_changes_no_bit(unbroken: Run, tmp_path: Path) -> Non
         capture_output=True,
         check=False,
     )
-    told = done.stderr.decode("ascii")
-    assert done.returncode == 0, told
-    assert "checkpoint step-00000015 is damaged: model.safetensors has size 0 ? " in told
-    assert "\x1b" not in told
+    err = done.stderr.decode("ascii")
+    assert done.returncode == 0, err
+    assert "checkpoint step-00000015 is damaged: model.safetensors has size 0 ? " in err
+    assert "\x1b" not in err
     assert_same(Run(run), unbroken)
     assert list(nowhere.iterdir()) == []
 
@@ -79,12 +79,12 @@ def test_a_terminal_that_cannot_redraw_gets_plain_lines(unbroken: Run, tmp_path:
     hazard = partial(hazards.on_terminal, os.ttyname(theirs), kind)
     assert processes.run(tmp_path, *TRAIN, "--out", "run", first=hazard).code == 0
     os.close(theirs)
-    told = b""
+    output = b""
     while chunk := read(ours):
-        told += chunk
+        output += chunk
     os.close(ours)
-    assert (b"\x1b" in told) == (kind != "dumb" and "CI" not in os.environ)
-    assert b"-> run" in told
+    assert (b"\x1b" in output) == (kind != "dumb" and "CI" not in os.environ)
+    assert b"-> run" in output
     assert_same(Run(tmp_path / "run"), unbroken)
 
 
@@ -149,8 +149,8 @@ def test_of_many_that_begin_at_once_one_trains(tmp_path: Path) -> None:
     out = str(tmp_path / "run")
     programs = [processes.start(folder, *TRAIN, "--quiet", "--seed", folder.name, "--out", out) for folder in folders]
     ended = [program.ended() for program in programs]
-    assert sorted(each.code or 0 for each in ended) == [0, 2, 2, 2]
-    run, winner = Run(tmp_path / "run"), [each.code for each in ended].index(0)
+    assert sorted(end.code or 0 for end in ended) == [0, 2, 2, 2]
+    run, winner = Run(tmp_path / "run"), [end.code for end in ended].index(0)
     assert (run.beginning().experiment.seed, run.record().written["seed"]) == (winner, winner)
     refusal = rf"is locked by pid \d+ on {gethostname()} since|holds another|was begun or finished by another process"
     assert [program.line for program in ended if program.code and not re.search(refusal, program.line)] == []

@@ -259,11 +259,11 @@ def test_a_training_says_what_it_takes(
     torch.save({"model": exported(5), "model_ema": exported(6), "args": argparse.Namespace(lr=1)}, tmp_path / "c.pth")
     refused(*TRAIN, "--weights", "ema", code=2).endswith("it needs --init-from FILE")
     assert main((*TRAIN, "--init-from", "c.pth", "--weights", "ema")) == 0
-    (line,) = [each for each in capsys.readouterr().err.splitlines() if "starts from" in each]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "starts from" in line]
     assert '(weight names of torchvision); "model_ema", the average of the weights, not "model"' in line
-    found = Run(tmp_path / "run").beginning().experiment.weights
-    assert found is not None
-    assert found.which == "ema"
+    weights = Run(tmp_path / "run").beginning().experiment.weights
+    assert weights is not None
+    assert weights.which == "ema"
     assert "holds another experiment" in refused(*TRAIN, "--init-from", "c.pth", "--resume", "auto", code=2)
 
 

@@ -68,17 +68,17 @@ def test_a_death_at_any_point_of_a_save_leaves_a_valid_checkpoint(tmp_path: Path
     saver.start()
     saver.join(processes.PATIENCE)
     assert saver.exitcode == 0
-    found: list[str] = []
+    failures: list[str] = []
     for folder in sorted(tmp_path.iterdir(), key=lambda path: int(path.name)):
         newest, rejected = newest_valid(folder)
         assert newest is not None
         assert rejected == []
-        found.append(newest.name)
+        failures.append(newest.name)
         sweep(folder)
         assert not list(folder.glob(".*"))
-    assert found == sorted(found)
-    assert set(found) == {"step-00000005", "step-00000007"}
-    assert len(found) > 20
+    assert failures == sorted(failures)
+    assert set(failures) == {"step-00000005", "step-00000007"}
+    assert len(failures) > 20
 
 
 def saved_and_died(folder: Path) -> None:

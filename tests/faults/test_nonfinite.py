@@ -42,13 +42,13 @@ def test_images_that_are_no_numbers_are_named(unbroken: Run, tmp_path: Path) -> 
     assert (ended.code, ended.out) == (5, "")
     assert ended.line.startswith(f"NonFiniteError: the loss is nan at step {step} (epoch 2, learning rate ")
     run = Run(tmp_path / "run")
-    told = json.loads((run.folder / "nonfinite.json").read_text())
-    assert (told["step"], told["epoch"], told["batch"], told["seed"]) == (step, 2, 3, EXPERIMENT.seed)
-    assert told["images"] == run_order(epoch=1)[2 * 16 : 3 * 16]
-    assert f"learning rate {told['learning_rate']:.4g}" in ended.line
-    assert (told["loss"], told["gradient_norm"]) == ("nan", "nan")
-    assert all(norms["weight"] > 0 for path, norms in told["norms"].items() if path.endswith("conv.weight"))
-    assert {norms["gradient"] for path, norms in told["norms"].items() if path.endswith("conv.weight")} == {"nan"}
+    evidence = json.loads((run.folder / "nonfinite.json").read_text())
+    assert (evidence["step"], evidence["epoch"], evidence["batch"], evidence["seed"]) == (step, 2, 3, EXPERIMENT.seed)
+    assert evidence["images"] == run_order(epoch=1)[2 * 16 : 3 * 16]
+    assert f"learning rate {evidence['learning_rate']:.4g}" in ended.line
+    assert (evidence["loss"], evidence["gradient_norm"]) == ("nan", "nan")
+    assert all(norms["weight"] > 0 for path, norms in evidence["norms"].items() if path.endswith("conv.weight"))
+    assert {norms["gradient"] for path, norms in evidence["norms"].items() if path.endswith("conv.weight")} == {"nan"}
     assert last_checkpoint(run).name == f"step-{STEPS:08d}"
     assert processes.run(tmp_path, *TRAIN, "--quiet", "--resume", "auto") == processes.Ended(0, "", "")
     assert_same(run, unbroken)
@@ -82,9 +82,11 @@ def test_the_weight_whose_gradient_is_no_number_is_named(tmp_path: Path) -> None
 
     with pytest.raises(NonFiniteError, match="the norm of the gradient is inf"):
         carried_out(run.folder, watcher=Watcher(on_start=on_start, on_step=on_step))
-    told = json.loads((run.folder / "nonfinite.json").read_text())
-    assert [path for path, norms in told["norms"].items() if isinstance(norms["gradient"], str)] == ["head.linear.bias"]
-    assert isinstance(told["loss"], float)
+    evidence = json.loads((run.folder / "nonfinite.json").read_text())
+    assert [path for path, norms in evidence["norms"].items() if isinstance(norms["gradient"], str)] == [
+        "head.linear.bias"
+    ]
+    assert isinstance(evidence["loss"], float)
     assert different(tensors(last_checkpoint(run)), before[0]) == []
 
 
@@ -92,10 +94,10 @@ def test_a_step_may_be_left_out(tmp_path: Path) -> None:
     """No update, no statistics, no share in the epoch's means: told, counted, and the same after any resume."""
     poison = partial(hazards.poisoned_at, 2, STEPS + 3)
     command = (*TRAIN, "--nonfinite", "skip")
-    told = processes.run(tmp_path / "straight", *command, first=poison)
-    assert told.code == 0, told.err
-    assert "steps that are not finite are left out, at most 10 in a row, and in all 10 or one of 100" in told.err
-    assert f"step {STEPS + 3} is skipped, 2 so far: the loss is nan at step {STEPS + 3} (epoch 2, " in told.err
+    ended = processes.run(tmp_path / "straight", *command, first=poison)
+    assert ended.code == 0, ended.err
+    assert "steps that are not finite are left out, at most 10 in a row, and in all 10 or one of 100" in ended.err
+    assert f"step {STEPS + 3} is skipped, 2 so far: the loss is nan at step {STEPS + 3} (epoch 2, " in ended.err
     straight = Run(tmp_path / "straight" / "run")
     assert [row["skipped_steps"] for row in straight.metrics] == [1, 2, 2]
     assert straight.record().written["train"]["skipped_steps"] == 2
@@ -151,13 +153,13 @@ def test_a_step_left_out_changes_no_weight(monkeypatch: pytest.MonkeyPatch, tmp_
     ids=["in a row", "in all"],
 )
 def test_only_a_few_steps_are_left_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: range, last: int, told: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: range, last: int, message: str
 ) -> None:
     """The eleventh in a row, or of a short training in all, ends it as one alone does by default."""
     monkeypatch.setattr(loop, "step", loop.step)
     hazards.poisoned_at(*steps)
     experiment = replace(EXPERIMENT, nonfinite="skip", recipe=replace(EXPERIMENT.recipe, epochs=2, batch=4))
-    with pytest.raises(NonFiniteError, match=f"the loss is nan at step {last} .*; {told}$"):
+    with pytest.raises(NonFiniteError, match=f"the loss is nan at step {last} .*; {message}$"):
         carried_out(tmp_path / "run", experiment)
     assert json.loads((tmp_path / "run" / "nonfinite.json").read_text())["step"] == last
 

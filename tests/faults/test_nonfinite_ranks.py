@@ -23,8 +23,8 @@ def test_all_processes_stop_where_one_has_no_number(tmp_path: Path, what: str) -
     assert (leader.code, other.code) == (5, 5)
     assert "nonfinite.json" in leader.line
     run = Run(tmp_path / "run")
-    told = json.loads((run.folder / "nonfinite.json").read_text())
-    assert (told["step"], len(told["images"])) == (STEP, 16)
+    evidence = json.loads((run.folder / "nonfinite.json").read_text())
+    assert (evidence["step"], len(evidence["images"])) == (STEP, 16)
     assert [path.name for path in run.checkpoints.glob("step-*")] == [f"step-{STEPS:08d}"]
     assert last_checkpoint(run).name == f"step-{STEPS:08d}"
     assert json.loads((run.folder / "status.json").read_text())["status"] == "failed"

@@ -130,7 +130,7 @@ def test_addresses_and_folders_are_told_what_to_give(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:torch.quantize_per")
 def test_numbers_of_another_type_are_told(tmp_path: Path) -> None:
     """Halves are converted, and that is said; integers and quantized numbers are refused with what to do."""
-    halves = {key: each.half() if each.is_floating_point() else each for key, each in exported(5).items()}
+    halves = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in exported(5).items()}
     assert started(halves, tmp_path / "h.pth")[1].notes == ("converted from float16",)
     whole = exported(5) | {"fc.weight": torch.ones(10, 64, dtype=torch.int64)}
     with pytest.raises(CheckpointError, match=r'"fc\.weight" is int64; convert the file to float32'):

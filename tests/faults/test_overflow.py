@@ -45,7 +45,7 @@ def test_an_update_that_overflows_changes_nothing() -> None:
     while state.overflows == state.step:
         step(state, images, plan)
     assert different(before, dict(state.network.named_parameters())) != []
-    assert all(each["momentum_buffer"].isfinite().all() for each in state.optimizer.state.values())
+    assert all(buffers["momentum_buffer"].isfinite().all() for buffers in state.optimizer.state.values())
 
 
 def test_a_scale_that_collapses_ends_the_training() -> None:

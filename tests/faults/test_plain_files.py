@@ -131,8 +131,8 @@ def test_no_reader_waits(run: Path, name: str, what: Callable[[Path], None]) -> 
     """A pipe, a device or a folder in the place of a file ends in a line with its name."""
     (run / name).unlink()
     what(run / name)
-    told = main(["compare", str(run)])
-    assert told == 2
+    code = main(["compare", str(run)])
+    assert code == 2
 
 
 def test_a_page_is_not_written_through_a_draft(tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:

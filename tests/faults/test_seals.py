@@ -40,9 +40,9 @@ def stopped(tmp_path: Path) -> Run:
 
 def test_a_finished_run_has_a_seal_of_every_file(run: Run) -> None:
     """The files that readers use, and the manifest of its last checkpoint."""
-    told = read_json(run.folder / SEAL)
-    assert list(told["files"]) == WHOLE
-    assert told["checkpoint"]["name"] == last_checkpoint(run).name
+    sealed = read_json(run.folder / SEAL)
+    assert list(sealed["files"]) == WHOLE
+    assert sealed["checkpoint"]["name"] == last_checkpoint(run).name
     assert run.record().seal is not None
 
 
@@ -81,9 +81,9 @@ def test_a_file_that_was_added_is_named(run: Run) -> None:
     """A seal names all that there was; notes of others are nobody's business."""
     (run.folder / "notes.txt").write_text("of mine")
     assert run.record().seal
-    told = read_json(run.folder / SEAL)
-    del told["files"]["predictions.csv"]
-    write_json(run.folder / SEAL, told)
+    sealed = read_json(run.folder / SEAL)
+    del sealed["files"]["predictions.csv"]
+    write_json(run.folder / SEAL, sealed)
     with pytest.raises(FolderError, match=r"predictions\.csv was added after the run ended"):
         run.record()
 

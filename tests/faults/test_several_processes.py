@@ -37,8 +37,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_torchrun_starts_all_again_where_one_was_killed(whole: Run, tmp_path: Path) -> None:
     """Both resume by themselves from the last checkpoint, lose no bit, and leave no thread of their world behind."""
     restarting = (*TORCHRUN, "--max-restarts", "2", *RESATLAS)
-    code, told = ended(launched(tmp_path, *restarting, *SHORT, "--out", "run", fault=f"killed 1 {STEP} once"))
-    assert code == 0, told
+    code, err = ended(launched(tmp_path, *restarting, *SHORT, "--out", "run", fault=f"killed 1 {STEP} once"))
+    assert code == 0, err
     assert_same(Run(tmp_path / "run"), whole)
     for rank in range(2):
         threads = (tmp_path / f"threads of {rank}").read_text().split()
@@ -49,8 +49,8 @@ def test_torchrun_starts_all_again_where_one_was_killed(whole: Run, tmp_path: Pa
 def test_the_leading_process_may_be_killed_too(whole: Run, tmp_path: Path) -> None:
     """Of `--processes` the launcher says who died, and starts all again; the lock of the dead one is gone."""
     command = (*RESATLAS, *SHORT, "--out", "run", "--processes", "2")
-    code, told = ended(launched(tmp_path, *command, fault=f"killed 0 {STEP} once"))
-    assert (code, told) == (0, "process 1 of 2 was killed by SIGKILL; all of them go on from the last checkpoint\n")
+    code, err = ended(launched(tmp_path, *command, fault=f"killed 0 {STEP} once"))
+    assert (code, err) == (0, "process 1 of 2 was killed by SIGKILL; all of them go on from the last checkpoint\n")
     assert_same(Run(tmp_path / "run"), whole)
 
 
@@ -77,10 +77,10 @@ def test_what_is_killed_again_and_again_is_given_up(
 def test_a_mistake_in_one_process_ends_all_at_once(tmp_path: Path) -> None:
     """Its line alone is told, and nothing is tried again; a checkpoint is there to go on from."""
     command = (*RESATLAS, *SHORT, "--out", "run", "--processes", "2")
-    code, told = ended(launched(tmp_path, *command, fault=f"mistaken 1 {STEP}"))
+    code, err = ended(launched(tmp_path, *command, fault=f"mistaken 1 {STEP}"))
     assert code == 70
-    assert (told.count("Traceback"), told.count("Defect: ")) == (0, 1)
-    assert "ZeroDivisionError: a mistake; this is a defect; rerun with RESATLAS_TRACEBACK=1" in told.splitlines()[-1]
+    assert (err.count("Traceback"), err.count("Defect: ")) == (0, 1)
+    assert "ZeroDivisionError: a mistake; this is a defect; rerun with RESATLAS_TRACEBACK=1" in err.splitlines()[-1]
     assert last_checkpoint(Run(tmp_path / "run")).name == f"step-{STEPS:08d}"
     assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"
 
@@ -110,9 +110,9 @@ def test_a_signal_to_the_launcher_stops_all_at_one_step(tmp_path: Path, words: t
     run = Run(tmp_path / "run")
     assert processes.wait_for(lambda: (run.folder / "metrics.jsonl").exists())
     process.send_signal(signal.SIGTERM)
-    code, told = ended(process)
+    code, err = ended(process)
     assert code == exit_code
-    stops = [line for line in told.splitlines() if line.startswith("Stopped: by SIGTERM after step ")]
+    stops = [line for line in err.splitlines() if line.startswith("Stopped: by SIGTERM after step ")]
     assert len(stops) == 1
     assert stops[0].endswith("saved; run the same command with --resume auto to continue")
     (saved,) = run.checkpoints.glob("step-*")
@@ -129,15 +129,15 @@ def test_another_number_of_processes_sees_every_image_once(tmp_path: Path, sizes
     alone = tmp_path / "alone"
     assert processes.run(alone, *command[:-1], "run", first=listed).code == 0
     before, after = (partial(world, tmp_path) if size == 2 else partial(one, tmp_path) for size in sizes)
-    assert {each.code for each in before(*command, first=partial(listed, STEP))} == {75}
+    assert {end.code for end in before(*command, first=partial(listed, STEP))} == {75}
     stopped = json.loads((last_checkpoint(Run(tmp_path / "run")) / "state.json").read_text())
     assert (stopped["step"], stopped["world_size"]) == (STEP, sizes[0])
     leader, *_ = after(*command, first=listed)
     assert leader.code == 0, leader.err
-    told = (
+    note = (
         f"resumes with {sizes[1]} processes, saved with {sizes[0]}: same images, results may differ in their last bits"
     )
-    assert told in leader.err.splitlines()
+    assert note in leader.err.splitlines()
     seen: dict[int, list[int]] = {}
     for rank in range(2):
         for step, images in steps_of(tmp_path / f"rank {rank}"):
@@ -203,5 +203,5 @@ def test_statistics_are_those_of_a_process(tmp_path: Path, group: str, code: int
         "statistics only on GPUs; set norm_group=8 or start fewer processes"
     )
     assert (refusal in leader.err.splitlines()) == (code == 2)
-    told = "each of 2 processes normalises by the statistics of its own part of a batch"
-    assert (told in leader.err.splitlines()) == (code == 0)
+    note = "each of 2 processes normalises by the statistics of its own part of a batch"
+    assert (note in leader.err.splitlines()) == (code == 0)

@@ -175,10 +175,10 @@ def test_a_worker_of_a_study_hands_back_a_line(
         raise error
 
     monkeypatch.setattr(runner, "carry_out", failing)
-    found = runner._results(EXPERIMENT, tmp_path / "run", UNWATCHED)
-    assert type(found) is kind
-    assert str(found).startswith(f"training {DESIGN}")
-    assert "\n" not in str(found)
+    results = runner._results(EXPERIMENT, tmp_path / "run", UNWATCHED)
+    assert type(results) is kind
+    assert str(results).startswith(f"training {DESIGN}")
+    assert "\n" not in str(results)
 
 
 def test_what_is_timed_ends_in_a_line() -> None:

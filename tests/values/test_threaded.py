@@ -19,7 +19,7 @@ def test_an_error_is_raised_where_its_result_is_waited_for():
     def inverse(k: int) -> float:
         return 1 / (CHUNK + 1 - k)
 
-    given = []
+    started = []
     with pytest.raises(ZeroDivisionError):
-        given.extend(threaded(inverse, range(3 * CHUNK), threads=2))
+        started.extend(threaded(inverse, range(3 * CHUNK), threads=2))
     assert threaded(inverse, [0], threads=1).__next__() == 1 / (CHUNK + 1)

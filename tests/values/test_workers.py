@@ -32,10 +32,10 @@ def pair() -> Iterator[list[Worker]]:
 
 def answers(workers: list[Worker]) -> list[object]:
     """One message from each, in their order."""
-    found: dict[Worker, object] = {}
-    while len(found) < len(workers):
-        found |= dict(messages([worker for worker in workers if worker not in found]))
-    return [found[worker] for worker in workers]
+    received: dict[Worker, object] = {}
+    while len(received) < len(workers):
+        received |= dict(messages([worker for worker in workers if worker not in received]))
+    return [received[worker] for worker in workers]
 
 
 def test_each_worker_answers_its_own_messages(pair: list[Worker]) -> None:
