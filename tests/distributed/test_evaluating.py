@@ -13,11 +13,11 @@ import pytest
 from tests.training.small import EXPERIMENT, carried_out
 
 ODD = "synthetic:size=8,channels=1,classes=4,images=92"
-"""Of which 23 are tested."""
+"""Images of which 23 are tested."""
 
 
 def said(folder: Path, *words: str, processes: int) -> str:
-    """What the program says in so many processes."""
+    """The output of the program with this number of processes."""
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone")
     done = subprocess.run(
         [sys.executable, *(torchrun if processes > 1 else ()), "-m", "resatlas", *words],
@@ -53,7 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_uneven_shares_are_joined(runs: Path, processes: int) -> None:
-    """23 images by two or three processes: the values and the files that one process gives, each said once.
+    """Two or three processes predict 23 images: values and files equal those of one process, printed once.
 
     Probabilities agree up to the rounding of float32: a process shows its images in other portions.
     """

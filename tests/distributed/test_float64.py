@@ -1,4 +1,4 @@
-"""One process and two are the same training: in float64, to the order of sums.
+"""Trainings in one and two processes are equal, in float64 up to the order of sums.
 
 The single process has groups of normalisation of the size of a rank's part, so that statistics are of the same images.
 """
@@ -53,7 +53,7 @@ RECIPES = {
 
 
 def trained(recipe: Recipe, file: Path) -> None:
-    """Train on noise, in the world that was joined; write what was learnt, and the sum of the losses."""
+    """Train on noise in the current process group; write all tensors and the sum of the losses."""
     images, world = noise(IMAGES), current()
     plan = replace(plan_for(Batch(images.images.double(), images.labels, images.ids), recipe), world=world)
     network = fresh().network.double()
@@ -76,7 +76,7 @@ def trained(recipe: Recipe, file: Path) -> None:
 
 
 def trained_as(rank: int, recipe: Recipe, folder: Path) -> None:
-    """The same as one of two processes."""
+    """The same training as one of two processes."""
     distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     try:
         trained(recipe, folder / "two.safetensors")

@@ -1,4 +1,4 @@
-"""Hostile configurations, wherever one is read: one line, at once, in little memory, and nothing of theirs is run."""
+"""Malicious configurations are refused in one line, quickly, with little memory, without running any code."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ print(json.dumps([told, size, [name for name in ("torch", "yaml", "antigravity")
 
 
 def refusals(folder: Path, commands: list[list[str]]) -> list[str]:
-    """The line that refuses each of these commands, carried out in one process that stays small."""
+    """The refusals of these commands, run in one process whose memory stays small."""
     done = subprocess.run(
         [sys.executable, "-c", CARRIED_OUT],
         cwd=folder,
@@ -76,7 +76,7 @@ HOSTILE: dict[str, str] = {
 
 @pytest.mark.parametrize("verb", ["describe", "train", "study"])
 def test_no_hostile_file_is_followed(tmp_path: Path, verb: str) -> None:
-    """As a network or as a study: exit code 2 and the file's name, whatever it holds."""
+    """As a network or as a study: exit code 2 and the name of the file, for any content."""
     for name, text in HOSTILE.items():
         (tmp_path / f"{name}.toml").write_text(text)
     lines = refusals(tmp_path, [[verb, f"{name}.toml"] for name in HOSTILE])
@@ -109,7 +109,7 @@ COMMANDS: dict[str, str] = {
 
 
 def test_no_hostile_word_is_followed(tmp_path: Path) -> None:
-    """Numbers beyond all bounds, names of code and slips of the pen, each answered with the word that is meant."""
+    """Huge numbers, names of code and misspellings get the nearest valid word."""
     long = {f"train resnet-20 --set epochs={'9' * 10**5}": "epochs", f"train resnet-20 --set {'a.' * 10**4}b=1": "a.a"}
     commands = COMMANDS | long
     lines = refusals(tmp_path, [command.split() for command in commands])
@@ -155,7 +155,7 @@ TEXTS: dict[str, str] = {
 
 
 def test_no_experiment_edited_by_hand_is_followed(unbroken: Run, tmp_path: Path) -> None:
-    """Whatever experiment.json was made to say, neither going on, nor testing, nor a report takes it."""
+    """A modified experiment.json is refused by resume, evaluation and report."""
     record = json.loads((unbroken.folder / "experiment.json").read_text())
     texts = {name: edited(record, *change) for name, change in EDITS.items()} | TEXTS
     commands: list[list[str]] = []
@@ -196,7 +196,7 @@ def test_no_plan_edited_by_hand_is_built(refused: Callable[..., str], unbroken: 
 def test_no_results_edited_by_hand_are_trusted(
     refused: Callable[..., str], unbroken: Run, tmp_path: Path, text: str
 ) -> None:
-    """A run is not tested again against results that are none."""
+    """A run is not evaluated against invalid results."""
     shutil.copytree(unbroken.folder, tmp_path / "run")
     (tmp_path / "run" / "results.json").write_text(text)
     (tmp_path / "run" / "SEAL.json").unlink()  # as in a run of an earlier version

@@ -1,4 +1,4 @@
-"""Checkpoints that a disk has cut or changed are never taken for whole."""
+"""Truncated and modified checkpoints are never accepted."""
 
 import random
 import shutil
@@ -35,7 +35,7 @@ def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def holding(file: Path, content: bytes) -> Iterator[None]:
-    """Let a file hold something else for a while."""
+    """Replace the content of a file temporarily."""
     before = file.read_bytes()
     file.write_bytes(content)
     try:
@@ -46,7 +46,7 @@ def holding(file: Path, content: bytes) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
 def test_a_file_cut_anywhere_makes_the_one_before_the_newest(newest: Path, name: str) -> None:
-    """At every tenth of it, without its last ten bytes, and empty; the reason has both sizes."""
+    """Truncated at every tenth, without the last ten bytes, and empty; the reason has both sizes."""
     file = newest / name
     whole = file.read_bytes()
     for size in (*(len(whole) * tenth // 10 for tenth in range(10)), len(whole) - 10):
@@ -61,7 +61,7 @@ def test_a_file_cut_anywhere_makes_the_one_before_the_newest(newest: Path, name:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_flipped_bit_anywhere_in_a_file_is_found(newest: Path, name: str) -> None:
-    """In three hundred bytes drawn by lot, the first and the last: named with its sha256."""
+    """With a changed bit in three hundred random bytes, the first and the last, the reason names the sha256."""
     file, draw = newest / name, random.Random(name)  # noqa: S311 - no secret
     whole = file.read_bytes()
     for place in {0, len(whole) - 1, *draw.choices(range(len(whole)), k=FLIPS)}:
@@ -71,7 +71,7 @@ def test_a_flipped_bit_anywhere_in_a_file_is_found(newest: Path, name: str) -> N
 
 
 def test_every_flipped_bit_of_a_manifest_is_found(newest: Path) -> None:
-    """No bit of it can change without the checkpoint ceasing to be one."""
+    """No bit of the manifest can change without making the checkpoint invalid."""
     file = newest / MANIFEST
     whole = file.read_bytes()
     unseen = []
@@ -90,7 +90,7 @@ def flipped(content: bytes, bit: int) -> bytes:
 
 
 def test_another_normalisation_is_not_trained_with(unbroken: Run, tmp_path: Path) -> None:
-    """Whole but not the one that the weights know: told, for training and testing; where it is gone, it is measured."""
+    """A normalisation that does not belong to the weights is refused; a missing one is measured again."""
     run = Run(tmp_path / "run")
     shutil.copytree(unbroken.folder, run.folder)
     file = run.folder / NORMALISATION
@@ -116,7 +116,7 @@ def test_another_normalisation_is_not_trained_with(unbroken: Run, tmp_path: Path
 
 
 def test_a_manifest_names_every_file(newest: Path, tmp_path: Path) -> None:
-    """A file that it does not know is not read unseen: a name in it may be what was damaged."""
+    """A file that the manifest does not list makes the checkpoint invalid, since its name may be damaged."""
     copy = tmp_path / newest.name
     shutil.copytree(newest, copy)
     (copy / AVERAGE).write_bytes(b"not hashed")

@@ -1,4 +1,4 @@
-"""Folders of images as people have them: laid out, named and filled in other ways than ours."""
+"""Folders of images with other layouts, names and files than ours."""
 
 import csv
 import json
@@ -19,12 +19,12 @@ TRAIN = ("train", DESIGN, "--set", "batch=4", "--epochs", "1", "--out", "run")
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test in a folder of its own."""
+    """Run each test in its own folder."""
     monkeypatch.chdir(tmp_path)
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
-    """What a command says on both outputs."""
+    """Both outputs of a command."""
     assert main(words) == code, capsys.readouterr()
     return "".join(capsys.readouterr())
 
@@ -36,7 +36,7 @@ def predicted(run: str = "run") -> list[str]:
 
 
 def test_the_three_parts_of_roboflow_are_used(capsys: pytest.CaptureFixture[str]) -> None:
-    """Train to learn from, valid for validation, test to test on: none is passed over."""
+    """The parts train, valid and test are all used."""
     write_parts(Path("images"), 6, parts=("train", "valid", "test"))
     told(capsys, *TRAIN, "--data", "images:size=8")
     results = json.loads(Path("run/results.json").read_text())
@@ -44,7 +44,7 @@ def test_the_three_parts_of_roboflow_are_used(capsys: pytest.CaptureFixture[str]
 
 
 def test_class_folders_alone_are_trained_on_and_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """A fifth is drawn for the test, with its count in the notes of the run and before it begins."""
+    """A fifth is held out for the test, and its number is in the notes of the run."""
     write_parts(Path("images"), 15, parts=(".",))
     words = "6 of 30 images are held out for the test, 20 % of each class"
     assert words in told(capsys, *TRAIN, "--data", "images:size=8")

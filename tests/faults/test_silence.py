@@ -1,4 +1,4 @@
-"""One of several processes does not answer: that is told, then all end, with a status that says why."""
+"""If one of several processes does not answer, a note says so, then all end with the reason in the status."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def status_of(folder: Path) -> tuple[str, str]:
 @pytest.mark.parametrize("what", ["stopped", "stuck"])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_silent_process_is_named_then_all_end(tmp_path: Path, what: str, rank: int) -> None:
-    """The first of the others says who and for how long, keeps saying so, and writes the same into status.json."""
+    """The first of the others prints who is silent and for how long, repeats it, and writes it to status.json."""
     command = (*TRAIN, "--epochs", "3", "--out", str(tmp_path / "run"))
     programs = begun(tmp_path, *command, address=free_address(), first=partial(fault, what, rank, STEP))
     other = programs[1 - rank].ended()
@@ -46,7 +46,7 @@ def test_a_silent_process_is_named_then_all_end(tmp_path: Path, what: str, rank:
 
 @pytest.mark.parametrize(("launcher", "exit_code"), [(TORCHRUN, 1), ((), 75)], ids=["torchrun", "ours"])
 def test_a_stop_ends_all_though_one_is_silent(tmp_path: Path, launcher: tuple[str, ...], exit_code: int) -> None:
-    """A signal to the launcher, with one process stopped: the other says so, and nobody is left."""
+    """A signal to the launcher while one process is stopped: the other prints the reason, and no process is left."""
     ours = () if launcher else ("--processes", "2")
     command = (*launcher, *RESATLAS, *TRAIN, "--epochs", "3", "--out", "run", *ours)
     process = launched(tmp_path, *command, fault=f"halted 1 {STEP}")
@@ -62,7 +62,7 @@ def test_a_stop_ends_all_though_one_is_silent(tmp_path: Path, launcher: tuple[st
 
 
 def test_our_launcher_starts_none_again_after_silence(tmp_path: Path) -> None:
-    """At the limit of --rank-timeout all end, with the code of a lost process, and the launcher kills who is left."""
+    """At the limit of --rank-timeout all end with the code of a lost process, and the launcher kills the rest."""
     command = (*RESATLAS, *TRAIN, "--epochs", "3", "--quiet", "--out", "run", "--processes", "2")
     code, err = ended(launched(tmp_path, *command, fault=f"stuck 1 {STEP}"))
     assert code == 1
@@ -73,5 +73,5 @@ def test_our_launcher_starts_none_again_after_silence(tmp_path: Path) -> None:
 
 
 def paused(pid: int) -> bool:
-    """Whether a process stands still."""
+    """Whether a process is stopped."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
