@@ -1,4 +1,4 @@
-"""Blueprints as TOML: what a file says, what it leaves to the order, and what is no blueprint."""
+"""Blueprints as TOML files: their content, the defaults of the order, and refusals."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,7 +122,7 @@ def test_the_file_decides_where_it_speaks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_file_can_name_every_order(tmp_path: Path, order: OrderName) -> None:
-    """The unit and what stands before the pool are those of the order."""
+    """The unit and the operations before the pool are those of the order."""
     blueprint = read_blueprint(written(tmp_path, SILENT + f'[residual]\norder = "{order}"\n')).blueprint
     assert blueprint.residual.order == ORDERS[order]
     assert blueprint.head == Head(before=BEFORE_POOL[order])
@@ -142,7 +142,7 @@ def test_a_file_can_name_every_order(tmp_path: Path, order: OrderName) -> None:
     ],
 )
 def test_a_file_can_name_every_shortcut(tmp_path: Path, word: str, shortcut: Shortcut) -> None:
-    """A word each; behind pre-activation a projection is bare, wherever it stands."""
+    """One word each; with pre-activation, projections have no norm."""
     text = SILENT + f'[residual]\nshortcut = "{word}"\n'
     assert read_blueprint(written(tmp_path, text)).blueprint.residual.shortcut == shortcut
     bare = replace(shortcut, after=()) if isinstance(shortcut, Projection) else shortcut
@@ -269,7 +269,7 @@ def expanded(path: Path) -> Plan:
 
 
 def refusal(path: Path) -> str:
-    """What is said of a file that is refused: one line, at once, with the exit code of a wrong request."""
+    """The message of a refused file: one line, quickly, with the exit code of a usage error."""
     started = process_time()
     with pytest.raises(UsageError) as error:
         expanded(path)
@@ -385,7 +385,7 @@ def test_more_convolutions_than_any_unit_has_are_refused(tmp_path: Path) -> None
 
 
 def test_a_key_too_deep_to_show_is_refused_in_one_line(tmp_path: Path) -> None:
-    """A dotted key of thousands of parts where a fraction belongs is no reason to fail."""
+    """A dotted key of thousands of parts in place of a fraction is refused normally."""
     refusal(written(tmp_path, EXAMPLE.replace("groups = 4", "inner." + '"a".' * 3_000 + '"a" = 1')))
 
 

@@ -67,7 +67,7 @@ def of_residual(residual: Residual) -> Blueprint:
 
 
 def shortcuts(blueprint: Blueprint) -> list[list[Op] | None]:
-    """The operations on the shortcut of every unit, None where there is none."""
+    """The operations on the shortcut of every unit, or None."""
     streams = [unit.streams[0] for _, unit in expand(blueprint, image=IMAGE, classes=2).units]
     return [None if stream.shortcut is None else [layer.op for layer in stream.shortcut] for stream in streams]
 
@@ -127,7 +127,7 @@ def test_every_shape_given_is_the_shape_taken(blueprint: Blueprint, image: Shape
 @given(blueprint=blueprints(), image=images())
 @settings(max_examples=25, deadline=None)
 def test_paths_are_roles_and_unique(blueprint: Blueprint, image: Shape) -> None:
-    """Every path is made of roles alone, and none stands twice."""
+    """Every path consists of roles, and all paths differ."""
     paths = [path for path, _ in layers(expand(blueprint, image=image, classes=2))]
     assert len(set(paths)) == len(paths)
     assert not [path for path in paths if not PATH.fullmatch(path)]
@@ -147,7 +147,7 @@ def test_widths_and_strides_are_those_of_the_rule(blueprint: Blueprint, image: S
 @given(blueprint=blueprints(), image=images())
 @settings(max_examples=25, deadline=None)
 def test_streams_are_joined_once_at_the_end(blueprint: Blueprint, image: Shape) -> None:
-    """Only the last unit of several streams has a join, and all streams of a unit are alike."""
+    """Only the last unit of several streams has a join, and all streams of a unit are equal."""
     plan = expand(blueprint, image=image, classes=2)
     units = [unit for _, unit in plan.units]
     several = isinstance(blueprint.streams, MergeAndRun)
@@ -294,7 +294,7 @@ def test_projections_everywhere_stand_beside_equal_shapes_too() -> None:
 
 
 def test_a_modification_stands_on_every_shortcut() -> None:
-    """Also on the identity and behind the norm of a projection; nothing stands where there is no shortcut."""
+    """They follow the identity and the norm of a projection; without a shortcut there are none."""
     usual = modified(modified(SMALL.residual, "scale-0.5-1"), "dropout-0.5")
     change = [Scale(Fraction(1, 2)), Dropout(0.5)]
     assert shortcuts(of_residual(usual)) == [change, [Convolution(1, 2), Norm(), *change]]
@@ -308,7 +308,7 @@ def test_a_modification_stands_on_the_identities_that_omit_leaves() -> None:
 
 
 def test_a_gate_reads_what_the_shortcut_gives() -> None:
-    """A biased 1x1 convolution and a sigmoid, of the unit's output width; no gate where there is no shortcut."""
+    """A biased 1x1 convolution and a sigmoid, of the unit's output width; no gate without a shortcut."""
     gated = modified(SMALL.residual, "shortcut-gate-b-6")
     for shortcut, gates in ((Projection(), [True, True]), (Omit(), [True, False]), (Absent(), [False, False])):
         units = [
@@ -343,7 +343,7 @@ def test_ends_are_shared_or_stand_once_a_stream(
 
 
 def test_ends_of_one_stream_are_shared_ends() -> None:
-    """A single stream has one stem and one classifier, whatever it is told."""
+    """A single stream has one stem and one classifier in any case."""
     separate = replace(SMALL, streams=MergeAndRun(count=1, stems="separate", join="logits"))
     plan = expand(separate, image=IMAGE, classes=2)
     assert (plan.stems, plan.heads) == (1, 1)

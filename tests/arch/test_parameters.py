@@ -49,7 +49,7 @@ def test_parameters_are_those_that_cost(blueprint: Blueprint, image: Shape, clas
 
 
 def test_shapes_and_starts_of_a_small_network() -> None:
-    """A grouped bottleneck with a gate, by fan-out: all outputs count, whatever the groups."""
+    """A grouped bottleneck with a gate, by fan-out: all outputs count, for any number of groups."""
     facts = {path: (parameter.shape, parameter.start) for path, parameter in listed(GROUPED).items()}
     assert facts["stem.conv.weight"] == ((8, 3, 3, 3), Normal(math.sqrt(2 / (9 * 8))))
     assert facts["stem.norm.weight"] == ((8,), Constant(1))
@@ -78,7 +78,7 @@ def test_uniform_scales_leave_the_shifts_at_zero() -> None:
 
 
 def test_streams_have_parameters_of_their_own() -> None:
-    """Separate stems, streams and heads are listed one by one and alike."""
+    """Separate stems, streams and heads are listed one by one and have equal facts."""
     streams = MergeAndRun(count=2, join="logits", stems="separate")
     by_path = listed(replace(GROUPED, streams=streams))
     for one, other in (("stems.0", "stems.1"), ("heads.0", "heads.1"), ("streams.0", "streams.1")):

@@ -91,14 +91,14 @@ def test_what_is_no_plan_is_told(path: str, value: object, words: str | None) ->
 
 @pytest.mark.parametrize("times", [-1, 0, 2 * 10**18])
 def test_a_number_of_units_that_no_network_has_is_refused(times: int) -> None:
-    """Neither nothing nor more than memory holds stands for equal units."""
+    """A number of equal units below 1 or beyond memory is refused."""
     with pytest.raises(BlueprintError):
         from_json(changed("stages.0.0.times", times))
 
 
 @pytest.mark.parametrize("path", ["stem", "head", "stages"])
 def test_a_plan_has_all_its_parts(path: str) -> None:
-    """A plan without stem, units or head is none."""
+    """A plan without stem, units or head is refused."""
     with pytest.raises(BlueprintError):
         from_json(changed(path, []))
 

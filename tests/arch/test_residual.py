@@ -166,7 +166,7 @@ def test_a_gate_starts_at_a_moderate_bias(bias: float) -> None:
     ],
 )
 def test_what_no_unit_can_be(convs: tuple[Conv, ...], bodies: int, message: str) -> None:
-    """Nothing or too much, or a stride that stands nowhere or twice."""
+    """Too few or too many convolutions, or a stride on none or two of them."""
     with pytest.raises(DesignError) as refusal:
         Residual(convs=convs, bodies=bodies)
     assert str(refusal.value) == message
@@ -185,7 +185,7 @@ def test_bottlenecks_have_their_stride_in_one_of_two_places() -> None:
 
 
 def test_another_eps_reaches_every_norm_and_nothing_else() -> None:
-    """Wherever a norm stands in an order, with_eps renews it; convolutions, relus and factors stay."""
+    """with_eps changes every norm of an order; convolutions, relus and factors stay."""
     rules = (Norm(), Relu(), Scale(Fraction(1, 2)))
     renewed = (Norm(2e-5), *rules[1:])
     order = Ordering(first=rules, between=rules, last=rules, merged=(Conv(1), *rules), shortcut=rules, after_sum=rules)

@@ -96,7 +96,7 @@ def test_a_constant_channel_becomes_zero() -> None:
     ("n", "batch", "steps"), [(1257, 128, 9), (128, 128, 1), (129, 128, 1), (5, 128, 1), (5, 1, 5)]
 )
 def test_an_epoch_has_whole_batches_or_one(n: int, batch: int, steps: int) -> None:
-    """Steps are floor(n / batch), and one where that is none."""
+    """Steps are floor(n / batch), but at least one."""
     assert steps_per_epoch(replace(NAMED["quick"], batch=batch), n) == steps
 
 
@@ -204,7 +204,7 @@ def test_global_randomness_does_not_matter() -> None:
 
 @pytest.mark.parametrize("batch", [1, 32, 70, 100])
 def test_views_show_every_image_once_in_order(batch: int) -> None:
-    """Evaluation sees each image as it is, in the order of the source, at every size of batch."""
+    """Evaluation sees each image unchanged, in the order of the source, at every batch size."""
     images, labels, ids = (torch.cat(column) for column in zip(*views(part(), pipeline(), batch), strict=True))
     assert images.equal(whole())
     assert labels.tolist() == part().labels.tolist()

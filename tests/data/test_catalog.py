@@ -103,7 +103,7 @@ def answer(text: str) -> str:
 @given(st.text(max_size=20), st.text(max_size=20))
 @settings(deadline=None)  # folders are looked for
 def test_no_text_breaks_the_catalogue(name: str, knobs: str) -> None:
-    """Whatever is typed is answered in one line."""
+    """Any text is answered in one line."""
     for text in (name, f"{name}:{knobs}", f"digits:{knobs}", f"digits:size={knobs}"):
         assert len(answer(text).splitlines()) == 1
 

@@ -122,7 +122,7 @@ def test_classes_are_compared_with_those_of_train(tmp_path: Path) -> None:
 
 
 def test_images_of_two_parts_are_named_once(tmp_path: Path) -> None:
-    """The same bytes in an earlier part are a fault, also under another class; twice in one part is none."""
+    """The same bytes in an earlier part are a fault, also under another class; twice in one part are not."""
     root = write_parts(tmp_path, parts=("train", "val", "test"))
     shutil.copy(root / "train/cat/0.png", root / "val/dog/copy.png")
     shutil.copy(root / "train/cat/0.png", root / "train/cat/twice.png")
@@ -150,7 +150,7 @@ def test_unreadable_files_are_counted_apart(tmp_path: Path) -> None:
 
 
 def test_an_image_of_two_classes_is_a_fault(tmp_path: Path) -> None:
-    """In one part too; twice in one class is none, where both are learnt from."""
+    """The same within one part; twice in one class is allowed if both are training images."""
     root = write_parts(tmp_path)
     shutil.copy(root / "train/cat/0.png", root / "train/dog/wrong.png")
     shutil.copy(root / "train/cat/0.png", root / "train/cat/twice.png")
@@ -158,7 +158,7 @@ def test_an_image_of_two_classes_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_every_part_that_is_used_is_checked(tmp_path: Path) -> None:
-    """Whatever it is called; class folders alone are one part, and an image twice may come into both of its halves."""
+    """For any name; class folders only are one part, and a repeated image may be in both of its halves."""
     root = write_parts(tmp_path / "named", parts=("train", "valid", "test"))
     (root / "valid" / "cat" / "empty.png").touch()
     assert list(checked(root).classes) == ["train", "valid", "test"]
@@ -245,14 +245,14 @@ def test_a_closed_folder_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_who_looks_on_hears_of_every_image(tmp_path: Path) -> None:
-    """Each image is told once, with the number of all."""
+    """Each image is reported with the total."""
     advances: list[tuple[int, int]] = []
     checked(write_parts(tmp_path, 20), on_image=lambda looked, total: advances.append((looked, total)))
     assert advances == [(k, 80) for k in range(1, 81)]
 
 
 def test_an_interruption_ends_the_check(tmp_path: Path) -> None:
-    """What the onlooker raises comes out, and no thread goes on."""
+    """An error of the callback is raised, and all threads end."""
 
     def interrupted(looked: int, total: int) -> None:
         if looked == total // 2:

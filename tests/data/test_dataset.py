@@ -100,7 +100,7 @@ def test_files_that_do_not_belong_together_are_refused(change: dict[str, Any], w
 @given(n=st.integers(20, 200), share=st.fractions(Fraction(1, 8), Fraction(1, 2)))
 @settings(deadline=None)  # the first split imports scikit-learn
 def test_files_are_held_back_as_images_are(n: int, share: Fraction) -> None:
-    """The split is one of labels, whatever a part lies in."""
+    """The split depends on labels only, for parts in memory and in files."""
     kept, validation = hold_back(files(n), share)
     same, held = hold_back(part(n), share)
     assert validation is not None
@@ -148,7 +148,7 @@ def test_the_held_back_images_never_change() -> None:
 
 @pytest.mark.parametrize("share", [Fraction(0), Fraction(1, 13)])
 def test_a_share_of_less_than_half_an_image_holds_nothing_back(share: Fraction) -> None:
-    """A count that rounds to 0 keeps the part as it is."""
+    """A count that rounds to 0 leaves the part unchanged."""
     train = part()
     assert hold_back(train, share) == (train, None)
 

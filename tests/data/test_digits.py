@@ -60,6 +60,6 @@ def test_a_size_out_of_bounds_is_refused_in_words(size: int) -> None:
 
 
 def test_digits_forbid_mirrors_and_confess_their_writers() -> None:
-    """A mirrored digit is none, and a report must say that writers are in both parts."""
+    """A mirrored digit is not a digit, and the note says that writers are in both parts."""
     assert digits().mirror == "forbidden"
     assert "13 writers" in digits().note

@@ -34,7 +34,7 @@ def rectangle(image: Tensor, made: Tensor) -> tuple[int, int] | None:
 
 
 def test_rectangles_are_drawn_as_torchvision_draws_them() -> None:
-    """As many images, the same areas and ratios over 600 images each, up to chance; all else stays as it is."""
+    """600 images have the same share, areas and ratios as torchvision's, up to chance; other pixels are unchanged."""
     from torchvision.transforms import RandomErasing
 
     image, step = torch.ones(3, 60, 80), Erase(probability=Fraction(3, 4))
@@ -56,7 +56,7 @@ def test_rectangles_are_drawn_as_torchvision_draws_them() -> None:
 
 
 def test_noise_is_standard_in_every_value() -> None:
-    """Mean 0 and deviation 1 inside, no two channels alike."""
+    """Mean 0 and deviation 1 inside, with different values in all channels."""
     image = torch.full((3, 64, 64), 9.0)
     made = [erased(image, Erase(probability=Fraction(1), fill="noise"), drawn(seed)) for seed in range(40)]
     values = torch.cat([view[:, (view != image).all(dim=0)] for view in made], dim=1)
@@ -67,7 +67,7 @@ def test_noise_is_standard_in_every_value() -> None:
 
 @pytest.mark.parametrize("fill", ["zeros", "noise"])
 def test_an_image_is_fixed_by_its_draw(fill: str) -> None:
-    """The same generator erases the same, others something else, and the image given stays as it is."""
+    """Equal generators erase the same, others differ, and the original image is unchanged."""
     image = torch.ones(1, 20, 20)
     step = Erase(probability=Fraction(1), fill=fill)  # type: ignore[arg-type]
     made = [erased(image, step, drawn(seed)) for seed in (0, 1, 2, 0)]

@@ -33,7 +33,7 @@ def train(root: Path) -> ImageFiles:
 
 
 def refusal(root: Path) -> str:
-    """Why the folder is no data set, in one line."""
+    """The refusal of the folder in one line."""
     with pytest.raises(DataError) as error:
         folder(root).read()
     message = str(error.value)
@@ -105,7 +105,7 @@ def test_what_is_hidden_or_no_image_is_left_out(tmp_path: Path) -> None:
 
 
 def test_folders_in_a_class_belong_to_it(tmp_path: Path) -> None:
-    """Subfolders are listed, one that ends as an image too, hidden ones are not."""
+    """Subfolders are listed, also with an ending of images; hidden ones are not."""
     write_parts(tmp_path, 1)
     for name in ("young/a.png", "young/er/b.png", "odd.png/c.png", ".hidden/d.png"):
         write(tmp_path / "train" / "cat" / name)
@@ -230,7 +230,7 @@ def test_parts_may_be_called_as_people_call_them(
 
 @pytest.mark.parametrize("inner", ["", "train"])
 def test_class_folders_alone_are_drawn_apart(tmp_path: Path, inner: str) -> None:
-    """A fifth of each class is tested on, the same one whatever else there is, and it is said with the count."""
+    """A fixed fifth of each class is held out for the test, and a note has the number."""
     for name, images in (("cat", 20), ("dog", 7), ("emu", 1)):
         for k in range(images):
             write(tmp_path / inner / name / f"{k}.png", k)
@@ -278,7 +278,7 @@ def test_a_share_to_test_on_is_refused_where_it_means_nothing(tmp_path: Path, te
 
 
 def test_images_of_other_formats_are_counted(tmp_path: Path) -> None:
-    """Not a word is said of texts; of pictures that are not read it is, also where a class has no others."""
+    """Text files are ignored; pictures that are not read are noted, also in a class without other images."""
     root = write_parts(tmp_path)
     for name in ("train/cat/a.tif", "train/cat/b.TIFF", "train/dog/c.gif", "train/dog/notes.txt", "train/stray.png"):
         (root / name).touch()
@@ -300,7 +300,7 @@ def test_the_usual_endings_are_those_of_images(tmp_path: Path, ending: str) -> N
 
 
 def test_names_of_classes_are_composed(tmp_path: Path) -> None:
-    """Apple's systems take them apart: one class in all parts, which is said; two of one part are refused."""
+    """Apple's systems decompose names: one class in all parts, with a note; two in one part are refused."""
     apart, whole = "cafe\u0301", "caf\u00e9"
     for part, name in (("train", whole), ("train", "dog"), ("val", apart), ("val", "dog")):
         write(tmp_path / part / name / "a.png")
@@ -331,7 +331,7 @@ def test_a_folder_that_is_not_there_is_answered_with_its_neighbour(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["two\nlines", os.fsdecode(b"\xff"), "esc\x1b[31m"])
 def test_a_class_has_a_name_that_can_be_printed(tmp_path: Path, name: str) -> None:
-    """Classes stand in tables and pages: no control characters, nothing that is no text."""
+    """Names of classes with control characters or invalid text are refused, since tables and pages show them."""
     write(write_parts(tmp_path) / "train" / name / "a.png")
     assert "is a class whose name is not UTF-8 without control characters; rename it" in refusal(tmp_path)
 

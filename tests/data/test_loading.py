@@ -173,7 +173,7 @@ def damaged(data: DataSet, tmp_path: Path) -> DataSet:
 
 
 def test_an_unreadable_image_ends_the_epoch_with_its_name(damaged: DataSet) -> None:
-    """By default; the error comes out of the worker as it is, in one line."""
+    """By default the error of the worker is raised unchanged, in one line."""
     parts, pipeline = made(damaged)
     with pytest.raises(DataError, match=r"(0|[13579])\.png cannot be read as an image") as refused:
         epoch(parts, pipeline)
@@ -227,7 +227,7 @@ def test_a_class_without_a_readable_image_is_told(damaged: DataSet) -> None:
 
 
 def test_a_killed_worker_is_one_sentence(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its death is told in one sentence and leaves no process behind."""
+    """A killed worker is reported in one sentence, and no process is left."""
     parts, pipeline = made(data)
     parent = os.getpid()
 
@@ -244,7 +244,7 @@ def test_a_killed_worker_is_one_sentence(data: DataSet, monkeypatch: pytest.Monk
 def test_an_error_in_a_worker_is_what_it_is(
     data: DataSet, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    """A mistake in the program is not told as a death."""
+    """A programming error is not reported as a killed worker."""
     parts, pipeline = made(data)
 
     def mistaken(*_: object) -> None:
@@ -320,7 +320,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 
 def test_a_signal_to_the_whole_group_leaves_the_workers(data: DataSet) -> None:
-    """The process that trains hears it and goes on as it likes; all batches come, and no process stays."""
+    """The training process handles the signal; all batches arrive, and no process is left."""
     with reading(data) as process:
         assert first_line(process) == "batch\n"
         os.killpg(process.pid, signal.SIGTERM)
@@ -352,7 +352,7 @@ def test_a_killed_program_leaves_no_worker(data: DataSet) -> None:
 
 
 def alive(group: int) -> bool:
-    """Whether a process of the group runs; one that ended and was not asked for counts as none."""
+    """Whether a process of the group runs, zombies excluded."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, number = stat.read_text().rpartition(") ")[2].split()[:3]

@@ -32,7 +32,7 @@ def test_words_are_kept_apart() -> None:
 
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(1, 300))
 def test_an_order_is_a_permutation_that_comes_again(seed: int, epoch: int, n: int) -> None:
-    """Each index stands in it once, and a second call gives the same."""
+    """It contains each index once, and a second call gives the same."""
     shown = order(seed, epoch, n)
     assert sorted(shown.tolist()) == list(range(n))
     assert shown.equal(order(seed, epoch, n))

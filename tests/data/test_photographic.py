@@ -158,7 +158,7 @@ def test_the_components_of_colour_are_orthonormal() -> None:
 
 
 def test_jitter_keeps_grey_grey_and_stays_in_bounds() -> None:
-    """Brightness, contrast and saturation move the values within 0 and 1, and saturation leaves grey as it is."""
+    """Brightness, contrast and saturation keep values within 0 and 1, and saturation keeps grey."""
     image = photographs()[1][:, :32, :32].to(torch.float32) / 255
     made = [coloured(image, ColourJitter(), drawn(seed)) for seed in range(8)]
     assert all(float(view.min()) >= 0 and float(view.max()) <= 1 for view in made)

@@ -118,7 +118,7 @@ def test_what_is_missing_is_answered_with_places_and_remedies(home: Path) -> Non
 
 
 def test_one_missing_file_is_named(home: Path) -> None:
-    """Some of the files are told apart from none."""
+    """The message for some missing files differs from that for all."""
     put(home / "data/one")
     with pytest.raises(DataError, match="Pair lacks two, which is not in "):
         located(PAIR)

@@ -54,7 +54,7 @@ def assert_equal(left: list[Batch], right: list[Batch]) -> None:
 def test_where_fewer_processes_can_be_started_those_read(
     batch_by_batch: Callable[..., Iterator[Batch]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One or none in place of three give the same bits, by one thread whatever this process has, and it is said."""
+    """One or no reader in place of three gives equal bits in one thread, with a note."""
     whole, real = list(batch_by_batch()), os.fork
     for most, words in ((1, "images are read by 1"), (0, "images are read by the process that uses them")):
         started: list[int] = []

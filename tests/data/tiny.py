@@ -52,7 +52,7 @@ def member(name: str, *, type: bytes = tarfile.REGTYPE, link: str = "") -> tarfi
 
 
 def tar_gz(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    """A tar.gz of these members; one of a size that was set keeps it, whatever its content."""
+    """A tar.gz of these members; a size that is set is kept, for any content."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for member, inside in members:

@@ -107,7 +107,7 @@ def test_names_of_the_catalogue_are_not_spellings() -> None:
     "words", [("describe", "resnet18"), ("cite", "resnet18"), ("train", "resnet18", "--print-config")]
 )
 def test_verbs_say_what_a_spelling_means(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """In one line on standard error, and go on with the name here."""
+    """A note of one line on standard error, and the result under the name here."""
     assert main(words) == 0
     out, err = capsys.readouterr()
     assert err == "resnet18 is resnet-18 here\n"

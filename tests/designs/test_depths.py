@@ -43,7 +43,7 @@ DEEPEST = MOST_UNITS // 3
 
 
 def refusal(text: str) -> str:
-    """What is said of a depth that is refused."""
+    """The message of a refused depth."""
     with pytest.raises(DepthError) as error:
         resolve(text)
     return str(error.value)

@@ -1,4 +1,4 @@
-"""Names are a grammar: every valid member of a family resolves, and what does not is told with the nearest name."""
+"""Names follow a grammar: all valid members of a family resolve, and other names get the nearest name."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -219,7 +219,7 @@ def test_the_grammar_gives_the_catalogue(name: str) -> None:
 @given(n=st.integers(1, 200), k=st.integers(1, 12))
 @settings(max_examples=60, deadline=None)
 def test_a_name_has_one_meaning(n: int, k: int) -> None:
-    """Names of neighbouring families are told apart, and a depth of the ImageNet table is the ImageNet one."""
+    """Names of similar families are distinguished, and a depth of the ImageNet table is the ImageNet one."""
     deep = 6 * n + 2
     setting = "imagenet" if deep in IMAGENET_UNITS else "cifar"
     assert claims(f"resnet-{deep}") == [ResNet(depth=deep, setting=setting)]
@@ -478,7 +478,7 @@ def test_what_is_no_design_is_told(text: str, error: type[UsageError], words: st
 
 @pytest.mark.parametrize("text", ["resnet-20:a\nb", "resnet-20:a\nb=3", "resnet-20:base=4\n\n", "x\ny"])
 def test_a_name_of_several_lines_is_refused_in_one(text: str) -> None:
-    """Whatever stands in a name, the message is one line."""
+    """For any name, the message is one line."""
     with pytest.raises(UsageError) as refusal:
         resolve(text)
     assert "\n" not in str(refusal.value)

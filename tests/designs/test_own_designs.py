@@ -56,7 +56,7 @@ def test_a_plan_has_one_image() -> None:
 
 
 def test_an_experiment_keeps_the_blueprint() -> None:
-    """It comes back from JSON without the code; a design of the catalogue is kept as its text alone."""
+    """It is restored from JSON without the code; a design of the catalogue is stored as its text."""
     experiment = Experiment.of(TOY, data="digits")
     back = from_json(json.loads(json.dumps(to_json(experiment))))
     assert back == experiment
@@ -102,7 +102,7 @@ def fails():
 
 @pytest.fixture
 def nets(tmp_path: Path) -> Path:
-    """A file of somebody's own networks."""
+    """A file with a user's networks."""
     file = tmp_path / "my_nets.py"
     file.write_text(NETS, encoding="utf-8")
     return file
@@ -153,7 +153,7 @@ def test_a_file_is_executed_where_a_command_names_it_alone(nets: Path, tmp_path:
 
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two installed packages: one with a family, one that fails."""
+    """Two installed packages: one with a family, and one that fails."""
     points = {"good": "tests.designs.toy:FAMILY", "broken": "no_such_package:FAMILY", "odd": "tests.designs.toy:ToyNet"}
     folder = tmp_path / "toys-1.0.dist-info"
     folder.mkdir()
@@ -212,7 +212,7 @@ def test_names_of_the_catalogue_import_no_plugin(capsys: pytest.CaptureFixture[s
 def test_a_family_takes_no_name_that_is_taken(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The one that was there stays."""
+    """The existing family is kept."""
     monkeypatch.setattr(ToyNet, "family", "resnet")
     with caplog.at_level(logging.WARNING, logger="resatlas"):
         assert toy.FAMILY.name not in catalog.installed()

@@ -102,7 +102,7 @@ def test_a_network_without_figures_has_none() -> None:
 
 
 def test_figures_keep_their_digits() -> None:
-    """A published zero is a digit, and a spread stands behind its mean."""
+    """A published zero is a digit, and a spread follows its mean."""
     assert values("wrn-28-10", "CIFAR-10")[:2] == ["4.17", "4.00"]
     [mean] = [figure for figure in FIGURES if figure.name == "resnet-110" and figure.spread]
     assert mean == Published(

@@ -30,7 +30,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_it_is_listed_described_and_cited(capsys: pytest.CaptureFixture[str]) -> None:
-    """Under its names, other spellings and its family with knobs; its paper stands among those of its parts."""
+    """It resolves by names, other spellings and knobs; its paper is listed with those of its parts."""
     assert [row["name"] for row in json.loads(said(capsys, "list", "toy", "--json"))] == ["toy-8", "toy-14"]
     described = json.loads(said(capsys, "describe", "toy:depth=8,base=4", "--json"))
     assert (described["family"], described["depth"], len(described["units"])) == ("toy", 8, 3)

@@ -18,7 +18,7 @@ OURS = [figure for figure in printed() if figure.name not in FOREIGN]
 
 
 def test_every_printed_figure_has_its_network() -> None:
-    """No figure stands beside a name that the catalogue does not have, but the two of another paper."""
+    """Every figure has a name of the catalogue, except for two networks of another paper."""
     assert len(printed()) == 217
     assert {figure.name for figure in printed()} - set(named()) == set(FOREIGN)
 
@@ -80,7 +80,7 @@ def plan(text: str) -> Plan:
     ids=lambda value: f"{value.quantity} {value.unit}" if isinstance(value, Printed) else value,
 )
 def test_another_network_turns_the_verdict(figure: Printed, wrong: str, turned: str) -> None:
-    """A wrong count, a wrong depth or a wrong width is told as such."""
+    """A wrong count, depth or width is detected."""
     assert verdict_of(figure.name, plan(figure.name), figure).stands
     assert verdict_of(figure.name, plan(wrong), figure).verdict == turned != figure.agrees
 
@@ -201,7 +201,7 @@ def test_one_network_has_the_figures_of_all_its_names() -> None:
 
 
 def test_a_verdict_that_changed_does_not_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another record than today's verdict is told as such."""
+    """A record that differs from the verdict is detected."""
     figure = replace(figure_at("resnet-20", quantity="parameters"), agrees="no")
 
     def recorded(_entry: Entry) -> tuple[Printed, ...]:

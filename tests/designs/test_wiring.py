@@ -79,7 +79,7 @@ def test_the_stride_stands_where_the_papers_have_it(text: str, strides: list[int
     ],
 )
 def test_stems_and_heads(text: str, stem: str, head: str) -> None:
-    """What stands before the first unit and behind the last."""
+    """The operations before the first unit and after the last."""
     plan = resolve(text).plan()
     assert [" ".join(layer.role for layer in chain) for chain in (plan.stem, plan.head)] == [stem, head]
 

@@ -60,7 +60,7 @@ def full_disk_at(step: int, size: int) -> None:
 
 
 def full_device_at(step: int, file: str) -> None:
-    """From a step on, replace a file of the run by the device that is always full; the original gets the ending .kept."""
+    """From a step on, replace a file of the run by the device that is always full; the original gets the end .kept."""
 
     def replace() -> None:
         path = Path("run") / file

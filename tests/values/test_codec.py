@@ -189,7 +189,7 @@ def test_a_word_is_read_as_its_type(kind: Any, text: str, value: object) -> None
     ],
 )
 def test_a_word_of_another_type_is_refused(kind: Any, text: str) -> None:  # noqa: ANN401 - any type
-    """Nothing is bent to fit, and none is no value of a type that must have one."""
+    """Values are not converted to fit, and None is refused for a type without None."""
     with pytest.raises(BlueprintError, match=r"^knob(: | needs )"):
         decode_text(kind, text, where="knob")
 

@@ -17,7 +17,7 @@ def group(folder: Path, **files: str) -> None:
 
 
 def test_every_group_above_may_limit(tmp_path: Path) -> None:
-    """In version 2 one file, in version 1 two; without a limit, or a file, there is none."""
+    """One file in version 2, two in version 1; without a limit or a file there is no quota."""
     own = tmp_path / "own"
     own.write_text("4:memory:/a\n3:cpu,cpuacct:/old\n0::/a/b\n")
     groups = tmp_path / "groups"

@@ -1,4 +1,4 @@
-"""Files are read if they are regular and small enough; nothing that stands in their place makes a reader wait."""
+"""Files are read if they are regular and small enough; other kinds never block a reader."""
 
 import os
 import socket

@@ -26,7 +26,7 @@ WIDE = Table(
 
 
 def test_a_terminal_has_words_to_the_left_and_numbers_to_the_right() -> None:
-    """Thousands apart, digits as the column says, a dash for nothing; title above, note below."""
+    """Separators of thousands, digits of the column, a dash for None; title above, note below."""
     assert terminal.text(TABLE).splitlines() == [
         "Steps",
         "design                          multiply-adds  test error (%)                interval",
@@ -77,7 +77,7 @@ def test_markdown_keeps_marks_as_marks() -> None:
 
 
 def test_latex_fits_the_text_of_an_article() -> None:
-    """A wide table comes in parts that repeat the words; every figure stands in one of them."""
+    """A wide table is split into parts that repeat the words; each number is in one of them."""
     text = latex.table(WIDE)
     parts = text.split(r"\medskip")
     assert len(parts) == 3

@@ -1,4 +1,4 @@
-"""Work in threads comes back in order, and an error ends it."""
+"""Results of threads are returned in order, and an error ends the work."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from resatlas.values.threaded import CHUNK, threaded
 
 
 def test_results_are_in_order():
-    """Whatever the number of threads, also for more tasks than a thread takes at once."""
+    """For any number of threads, also for more tasks than a thread takes at once."""
     tasks = range(5 * CHUNK + 3)
     for threads in (0, 1, 4):
         assert list(threaded(lambda k: k * k, tasks, threads=threads)) == [k * k for k in tasks]

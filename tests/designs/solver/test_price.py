@@ -31,7 +31,7 @@ def test_the_price_is_the_cost(name: str) -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_pyramids_are_priced_by_their_widths(n: int, alpha: object, base: int, **style: str) -> None:
-    """Whatever the base, however slowly they widen, with units that widen and units that do not."""
+    """For any base and any slow growth, with units that widen and units that do not."""
     depth = (6 if style["unit"] == "basic" else 9) * n + 2
     words = ",".join(f"{knob}={value}" for knob, value in style.items())
     entry = resolve(f"pyramidnet:depth={depth},alpha={alpha},base={base},{words}")

@@ -47,7 +47,7 @@ def test_every_family_is_searched_and_spelled() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_bounds_hold_the_papers_networks(family: str) -> None:
-    """Every size of every network of the catalogue is one that is searched, but for fractions."""
+    """All sizes of the networks of the catalogue are within the search, except for fractions."""
     for entry in named().values():
         if isinstance(entry.design, FAMILIES[family].design):
             for size in sizes_of(family):
@@ -219,7 +219,7 @@ def test_budgets_that_are_none_are_refused(values: dict[str, Any]) -> None:
 
 
 def test_knobs_are_read_as_in_a_design() -> None:
-    """Each has the type of its knob; what is none is told with the nearest name."""
+    """Each has the type of its knob; an unknown one is refused with the nearest name."""
     assert knobs_of("pyramidnet", ["depth=110", "alpha=48.5", "dropout=0.5"]) == {
         "depth": 110,
         "alpha": Fraction(97, 2),
@@ -247,6 +247,6 @@ def test_knobs_are_read_as_in_a_design() -> None:
     ],
 )
 def test_knobs_that_no_network_has_are_refused_in_its_words(family: str, knobs: dict[str, Any], words: str) -> None:
-    """The refusal is the design's own, and not for a depth that nobody asked for."""
+    """The error is the design's own, and not about a depth that was not requested."""
     with pytest.raises(DesignError, match=words):
         solve(family, Budget(parameters=1_000_000), knobs=knobs)
