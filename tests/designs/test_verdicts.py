@@ -193,11 +193,11 @@ def test_a_network_without_figures_has_none() -> None:
 def test_one_network_has_the_figures_of_all_its_names() -> None:
     """A ResNeXt of one path is a ResNet with its stride on the 3x3: what was printed for one holds for the other."""
 
-    def told(name: str) -> set[tuple[str, str, str]]:
+    def figures_of(name: str) -> set[tuple[str, str, str]]:
         return {(verdict.quantity, verdict.printed, verdict.verdict) for verdict in verdicts(named()[name])}
 
-    assert told("resnet-50-v1.5") == told("resnext-50-1x64d")
-    assert {("parameters", "25.6 M", "yes"), ("parameters", "25.5 M", "partly")} <= told("resnet-50-v1.5")
+    assert figures_of("resnet-50-v1.5") == figures_of("resnext-50-1x64d")
+    assert {("parameters", "25.6 M", "yes"), ("parameters", "25.5 M", "partly")} <= figures_of("resnet-50-v1.5")
 
 
 def test_a_verdict_that_changed_does_not_stand(monkeypatch: pytest.MonkeyPatch) -> None:

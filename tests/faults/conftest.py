@@ -21,7 +21,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
     """The single line of a command that fails in an empty folder, with the expected exit code."""
     monkeypatch.chdir(tmp_path)
 
-    def told(*words: str, code: int = 2) -> str:
+    def refusal(*words: str, code: int = 2) -> str:
         assert main(words) == code, capsys.readouterr()
         out, err = capsys.readouterr()
         assert out == ""
@@ -29,4 +29,4 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
         assert err.endswith("\n")
         return err.rstrip("\n")
 
-    return told
+    return refusal

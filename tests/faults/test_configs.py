@@ -21,14 +21,14 @@ CARRIED_OUT = """
 import io, json, re, sys, time
 from contextlib import redirect_stderr, redirect_stdout
 from resatlas.cli.main import main
-told = []
+results = []
 for words in json.load(sys.stdin):
     started, err = time.process_time(), io.StringIO()
     with redirect_stderr(err), redirect_stdout(io.StringIO()):
         code = main(words)
-    told.append([code, err.getvalue(), time.process_time() - started])
+    results.append([code, err.getvalue(), time.process_time() - started])
 size = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
-print(json.dumps([told, size, [name for name in ("torch", "yaml", "antigravity") if name in sys.modules]]))
+print(json.dumps([results, size, [name for name in ("torch", "yaml", "antigravity") if name in sys.modules]]))
 """
 
 

@@ -145,7 +145,7 @@ def test_a_step_left_out_changes_no_weight(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.parametrize(
-    ("steps", "last", "told"),
+    ("steps", "last", "message"),
     [
         (range(3, 22), 13, "the 10 steps before it were skipped too"),
         (range(2, 40, 2), 22, "10 of 42 steps were skipped before it, which is the limit"),

@@ -187,9 +187,9 @@ def _join(rank_timeout: float, on_note: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def heeding(request: StopRequest, on_end: OnEnd) -> Iterator[None]:
+def stopping_on(request: StopRequest, on_end: OnEnd) -> Iterator[None]:
     """Let the watch, if there is one, react to a stop request, and call `on_end` before it ends the processes."""
-    with _watches[-1].heeding(request, on_end) if _watches else nullcontext():
+    with _watches[-1].stopping_on(request, on_end) if _watches else nullcontext():
         yield
 
 

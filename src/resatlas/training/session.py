@@ -22,7 +22,7 @@ from resatlas.runs.store import Run
 from resatlas.training import checkpoint
 from resatlas.training.checkpoint import Saved
 from resatlas.training.compiling import compiling, uncompiled
-from resatlas.training.distributed import World, current, heeding, losses_explained
+from resatlas.training.distributed import World, current, losses_explained, stopping_on
 from resatlas.training.execution import Execution, Log, device_of
 from resatlas.training.logs import Write, logging, logs_here
 from resatlas.training.loop import TrainingPlan, finite, fit, require_finite
@@ -166,7 +166,7 @@ def train(
     with (
         _status_kept(run, state, world),
         stop_on_signal() as request,
-        heeding(request, lambda status, reason: run.set_status(status, epoch=state.epoch, reason=reason)),
+        stopping_on(request, lambda status, reason: run.set_status(status, epoch=state.epoch, reason=reason)),
         logging(run, logs, watcher.on_note) as log,
         compiling(state.network, experiment.compiled),
         memory_kept() if execution.kept == "all" else nullcontext(),

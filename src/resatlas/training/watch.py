@@ -169,7 +169,7 @@ class Watch:
             thread.join(2 * INTERVAL)  # a thread that waits for a lost store ends with the process
 
     @contextmanager
-    def heeding(self, request: StopRequest, on_end: OnEnd) -> Iterator[None]:
+    def stopping_on(self, request: StopRequest, on_end: OnEnd) -> Iterator[None]:
         """Within the context, react to a stop request, and call `on_end` before this process is ended."""
         with self._lock:
             self._request, self._on_end, self._stopping_since = request, on_end, None
