@@ -30,7 +30,7 @@ def of_units(*units: int) -> Blueprint:
         (
             lambda: of_units(MOST_UNITS, 1),
             DepthError,
-            f"a network has at most {MOST_UNITS:,} units; {MOST_UNITS + 1:,} is more",
+            f"a network has at most {MOST_UNITS:,} units; got {MOST_UNITS + 1:,}",
         ),
         (lambda: Stem(width=0), WidthError, "a unit is 1 to 65,536 channels wide; got 0"),
         (lambda: Stem(width=8, stride=0), DesignError, "a stem's stride must be between 1 and 8; got 0"),

@@ -52,7 +52,9 @@ def test_a_file_comes_whole(published: Official, part: Path) -> None:
 def test_what_broke_off_goes_on(published: Official, part: Path, server: Behaviour) -> None:
     """A connection that ends keeps what came; the next call asks for the rest alone."""
     server.cut = 1000
-    with pytest.raises(DataError, match=r"the connection ended at 1,000 of 10,240 bytes, which are kept; say the same"):
+    with pytest.raises(
+        DataError, match=r"the connection ended at 1,000 of 10,240 bytes, which are kept; rerun the command"
+    ):
         download(published, part, progress=unseen)
     assert part.read_bytes() == CONTENT[:1000]
     server.cut = None

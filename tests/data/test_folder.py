@@ -284,7 +284,7 @@ def test_images_of_other_formats_are_counted(tmp_path: Path) -> None:
         (root / name).touch()
     assert folder(root).read().notes == (
         "in train 3 files are not read (1 .gif, 1 .tif, 1 .tiff), such as cat/a.tif: convert to PNG (resatlas data "
-        "check names each)",
+        "check lists all)",
         "in train 1 image is skipped, in no class folder, such as stray.png",
     )
     (root / "train" / "emu").mkdir()

@@ -56,7 +56,7 @@ def test_content_that_does_not_unpack_is_refused(tmp_path: Path, packed: bytes, 
 @pytest.mark.parametrize("site", ["http://example.org/", "ftp://example.org/", "https://example.org", "file:///"])
 def test_official_files_come_over_https_alone(site: str) -> None:
     """Any other address is refused where it is written."""
-    with pytest.raises(DataError, match="fetched from https"):
+    with pytest.raises(DataError, match="downloaded from https"):
         Official(name="file", site=site, bytes=1, checksum=Checksum(algorithm="md5", digest=""))
 
 

@@ -348,7 +348,7 @@ def test_pixels_are_counted_before_they_are_decoded(kind: str, monkeypatch: pyte
 def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """It is not the image's fault."""
     monkeypatch.setenv("RESATLAS_MOST_PIXELS", text)
-    with pytest.raises(UsageError, match=f'RESATLAS_MOST_PIXELS is a number of pixels from 1, .*; "{text}" is not'):
+    with pytest.raises(UsageError, match=f'RESATLAS_MOST_PIXELS is a number of pixels from 1, .*; got "{text}"'):
         pixels(saved(picture(), "PNG"))
 
 

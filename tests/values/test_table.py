@@ -114,5 +114,5 @@ def test_json_is_read_back() -> None:
 def test_other_json_is_refused() -> None:
     """A row of another length, a value that no table has."""
     for rows in ([["a", 1]], [["a", 1, 2.0, ["b"]]]):
-        with pytest.raises((TypeError, ValueError), match=r"row has as many values|not a value of a table"):
+        with pytest.raises((TypeError, ValueError), match=r"row must have as many values|not a value of a table"):
             from_json({**to_json(TABLE), "rows": rows})

@@ -68,7 +68,7 @@ def knobs(name: str, text: str, usual: dict[str, int]) -> dict[str, int]:
         if not re.fullmatch(r"-?[0-9]{1,9}", value):
             words = quoted(f"{knob}={value}")
             raise UsageError(
-                f"a knob of {name} is a whole number of up to 9 digits, as {knob}={usual[knob]}; got {words}"
+                f"a knob of {name} is a whole number of up to 9 digits, such as {knob}={usual[knob]}; got {words}"
             )
     return {knob: int(value) for knob, value in texts.items()}
 

@@ -129,7 +129,7 @@ def most_pixels() -> int:
     """
     text = os.environ.get(MOST) or str(PIXELS)
     if not re.fullmatch(r"[1-9][0-9]{0,11}", text):
-        raise UsageError(f"{MOST} is a number of pixels from 1, as {PIXELS}; got {quoted(text)}")
+        raise UsageError(f"{MOST} is a number of pixels from 1, such as {PIXELS}; got {quoted(text)}")
     return int(text)
 
 
