@@ -127,7 +127,7 @@ def test_other_words_are_refused_in_one_line(word: str) -> None:
         modified(BASIC, word)
     message = str(refusal.value)
     assert message.startswith("a shortcut is modified by scale-0.5-0.5, exclusive-gate-b-6, shortcut-gate-b-6 or ")
-    assert "; got " in message
+    assert "dropout-0.5, with any numbers, or by none; got " in message
     assert "\n" not in message
 
 

@@ -44,7 +44,7 @@ def test_a_disk_that_fills_at_any_byte_is_told_with_the_bytes_needed(tmp_path: P
     for size in (0, 1, 7, 8, 9, *range(100, largest, largest // 9), largest - 1):
         with room_for(size), pytest.raises(CheckpointError) as refused:
             save_it(state, tmp_path)
-        words, needed = str(refused.value).split(" it takes more than ")
+        words, needed = str(refused.value).split(" the checkpoint needs more than ")
         assert words == f"{tmp_path / 'step-00000004'} cannot be written: file too large;"
         assert int(needed.removesuffix(" bytes").replace(",", "")) > weights
         assert fault(first) is None

@@ -50,10 +50,14 @@ KINDS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "page": (
         "r.pth",
         lambda file: file.write_text("\n<!DOCTYPE html><html><body>404"),
-        "an HTML page, as a server sends",
+        "an HTML page, sent by a server",
     ),
     "TOML": ("cross.toml", lambda file: file.write_text('schema = 1\nname = "x"\n'), "a TOML file, such as a design"),
-    "TOML by content": ("r.pth", lambda file: file.write_text('schema = 1\nname = "x"\n'), "a TOML file, as a design"),
+    "TOML by content": (
+        "r.pth",
+        lambda file: file.write_text('schema = 1\nname = "x"\n'),
+        "a TOML file, such as a design",
+    ),
     "JSON": ("config.json", lambda file: file.write_text('{"plan": 1}'), "a JSON file"),
     "index": ("i.json", lambda file: file.write_text('{"weight_map": {"a": "b"}}'), "an index of shards"),
     "text": ("r.pth", lambda file: file.write_text("Not found\n"), "a text file"),

@@ -203,5 +203,5 @@ def test_statistics_are_those_of_a_process(tmp_path: Path, group: str, code: int
         "statistics only on GPUs; set norm_group=8 or start fewer processes"
     )
     assert (refusal in leader.err.splitlines()) == (code == 2)
-    note = "each of 2 processes normalises by the statistics of its own part of a batch"
+    note = "each of 2 processes normalises by the batch statistics of its own part of a batch"
     assert (note in leader.err.splitlines()) == (code == 0)
