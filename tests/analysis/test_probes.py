@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from resatlas.analysis.probes import Fact, ProbeResult, result_text, result_to_json
-from resatlas.values.table import gathered, of_unit, shown, table
+from resatlas.values.table import cell_text, grouped, of_unit, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +65,13 @@ def test_json_has_exact_values() -> None:
 
 def test_rows_of_groups_begin_with_the_name_of_the_group() -> None:
     """The column with the name of the group comes before the values."""
-    rows = gathered("two runs", Row, [({"run": "a"}, ROWS[:1]), ({"run": "b"}, ROWS)])
+    rows = grouped("two runs", Row, [({"run": "a"}, ROWS[:1]), ({"run": "b"}, ROWS)])
     assert [column.name for column in rows.columns] == ["run", "unit", "loss_frozen", "paths", "share"]
     assert [row[:2] for row in rows.rows] == [("a", "stages.0.0"), ("b", "stages.0.0"), ("b", "stages.0.1")]
 
 
 def test_values_are_rounded_for_display() -> None:
     """Measured values have four digits, counts have thousands separators."""
-    assert [shown(value) for value in (0.000123456, 12345, "x", None, 10**400)] == [
+    assert [cell_text(value) for value in (0.000123456, 12345, "x", None, 10**400)] == [
         *("0.0001235", "12,345", "x", "–", "1.000e+400"),
     ]

@@ -323,10 +323,10 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("train resnet-20 --data digits --set epochs=2 --set epochs=3", 'setting "epochs" is given twice'),
     ("train resnet-20 --data digits --set schedule.peak=nan", "a finite peak above 0"),
     ("train resnet-20 --data digits --set schedule.peak=-1", "a finite peak above 0"),
-    ("train resnet-20 --data digits --epochs 0", "epochs lies between 1 and 1,000,000"),
-    ("train resnet-20 --data digits --epochs 1000000000", "epochs lies between 1 and 1,000,000"),
+    ("train resnet-20 --data digits --epochs 0", "epochs must be between 1 and 1,000,000"),
+    ("train resnet-20 --data digits --epochs 1000000000", "epochs must be between 1 and 1,000,000"),
     ("train resnet-20 --data digits --epochs ten", "--epochs"),
-    ("train resnet-20 --data digits --seed -1", "a seed lies between 0 and"),
+    ("train resnet-20 --data digits --seed -1", "a seed must be between 0 and"),
     ("train resnet-20 --data digits --seed x", "--seed"),
     ("train resnet-20 --data digits --seeds 0", "--seeds must be between 1 and 1000"),
     ("train resnet-20 --data digits --seeds 2000000000", "--seeds must be between 1 and 1000"),
@@ -431,7 +431,7 @@ def test_a_damaged_checkpoint_that_was_named_is_answered(
     shutil.rmtree(folder / "checkpoints")
     for name in ("results.json", "SEAL.json"):
         shutil.copy(finished.folder / name, folder)
-    assert refused("evaluate", "run", code=4) == "run has no valid checkpoint"
+    assert refused("evaluate", "run", code=4) == "run has no valid checkpoint of its last step"
 
 
 def test_a_rate_that_is_too_high_is_non_finite(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -625,7 +625,7 @@ def test_weights_start_a_training(say: Say, finished: Run) -> None:
     copy = Path("start.safetensors")
     shutil.copy(weights, copy)
     _, err = say(*TRAIN, "--init-from", "start.safetensors", "--out", "run")
-    assert "starts from start.safetensors, named as resatlas names weights" in err.splitlines()
+    assert "starts from start.safetensors (weight names of resatlas)" in err.splitlines()
     experiment = Run(Path("run")).beginning().experiment
     assert experiment.weights is not None
     assert experiment.weights.sha256 == sha256(copy.read_bytes()).hexdigest()

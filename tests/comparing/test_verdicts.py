@@ -475,11 +475,11 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     [
         ("", "not valid JSON"),
         ("[]", "results.json: expected a table, got list"),
-        ({"test": {"loss": 1, "error_percent": "1", "images": IMAGES}}, "error_percent: a number is expected"),
+        ({"test": {"loss": 1, "error_percent": "1", "images": IMAGES}}, "error_percent: expected a number"),
         ({"test": {"loss": 1, "error_percent": math.inf, "images": IMAGES}}, "error_percent is a finite number from 0"),
         ({"test": {"loss": 1, "error_percent": math.nan, "images": IMAGES}}, "error_percent is a finite number from 0"),
         ({"parameters": -1}, "parameters is a finite number from 0; got -1"),
-        ({"seconds": None}, "results.seconds: a number is expected, nothing given"),
+        ({"seconds": None}, "results.seconds: expected a number, got nothing"),
         ({"train": {}}, 'results.train: key "loss" is missing'),
     ],
     ids=str,

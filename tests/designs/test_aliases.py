@@ -45,14 +45,14 @@ def test_a_spelling_is_the_name_here(spelling: str, text: str) -> None:
     assert entry == resolve(text)
     assert entry.name == text
     assert Experiment(design=spelling, data="digits").design == text
-    name, known = (each.partition(":")[0] for each in (spelling, text))
+    name, known = (words.partition(":")[0] for words in (spelling, text))
     assert (alias_note(spelling) or "").startswith(f"{name} is {known} here")
 
 
 def test_a_tag_of_trained_weights_is_said_to_load_none() -> None:
     """As timm's names of models have it."""
     assert resolve("resnet50.tv_in1k").name == "resnet-50-v1.5"
-    assert (alias_note("resnet50.tv_in1k") or "").endswith('; "tv_in1k" names weights, and none are loaded')
+    assert (alias_note("resnet50.tv_in1k") or "").endswith('; "tv_in1k" names weights, which are not loaded')
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -107,7 +107,7 @@ def test_names_of_the_catalogue_are_not_spellings() -> None:
     "words", [("describe", "resnet18"), ("cite", "resnet18"), ("train", "resnet18", "--print-config")]
 )
 def test_verbs_say_what_a_spelling_means(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """In one line on standard error, and go on with the name here."""
+    """A note of one line on standard error, and the result under the name here."""
     assert main(words) == 0
     out, err = capsys.readouterr()
     assert err == "resnet18 is resnet-18 here\n"

@@ -232,7 +232,7 @@ def test_a_malicious_config_is_refused_at_once(name: str, saved: Path) -> None:
         ('{"schema": 1, "schema": 1}', 'key "schema" is given twice'),
         ('{"schema": 1, "plan": ' + "[" * 900 + "]" * 900 + "}", "a plan has schema 1"),
         ('{"schema": ' + "9" * 5000 + "}", "not valid JSON"),
-        (" " * (LARGEST + 1), "more than 10,000,000 bytes"),
+        (" " * (LARGEST + 1), "larger than the limit of 10,000,000 bytes"),
     ],
     ids=("empty", "deep", "list", "twice", "deep plan", "digits", "large"),
 )

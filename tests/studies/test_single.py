@@ -433,7 +433,7 @@ def test_a_run_stopped_on_its_last_step_can_be_tested_again(tmp_path: Path) -> N
 def test_one_image_has_no_statistics(tmp_path: Path) -> None:
     """A leftover batch of one before a 1x1 map is refused in words, before the first step."""
     recipe = replace(EXPERIMENT.recipe, batch=83, leftover="kept")
-    with pytest.raises(UsageError, match="a norm of a 1x1 map has no statistics over a single image"):
+    with pytest.raises(UsageError, match="a norm of a 1x1 map needs more than one image for its statistics"):
         carried_out(
             tmp_path / "run",
             replace(EXPERIMENT, design="resnet-18-B:base=2", data="synthetic:classes=4,images=96", recipe=recipe),

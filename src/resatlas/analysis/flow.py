@@ -18,7 +18,7 @@ from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
 from resatlas.training import checkpoint
 from resatlas.training.starting import start, take_weights
-from resatlas.values.table import gathered, of_unit
+from resatlas.values.table import grouped, of_unit
 
 IMAGES = 256
 """Default number of training images in the batch."""
@@ -143,10 +143,8 @@ def probe(runs: Sequence[ProbedRun], *, images: int | None, moments: Sequence[Se
         images=runs[0].training(images or IMAGES).description,
         facts=tuple(fact for labels, flow in flows for fact in _facts(labels, flow)),
         tables=(
-            gathered(
-                "gradients and ReLU zeros of each unit", UnitRow, [(labels, flow.units) for labels, flow in flows]
-            ),
-            gathered("responses of each layer", LayerRow, [(labels, flow.layers) for labels, flow in flows]),
+            grouped("gradients and ReLU zeros of each unit", UnitRow, [(labels, flow.units) for labels, flow in flows]),
+            grouped("responses of each layer", LayerRow, [(labels, flow.layers) for labels, flow in flows]),
         ),
     )
 

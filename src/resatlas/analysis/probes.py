@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from resatlas.errors import FolderError
 from resatlas.values import terminal
-from resatlas.values.table import Cell, Table, cell, shown
+from resatlas.values.table import Cell, Table, cell, cell_text
 from resatlas.values.table import from_json as table_from_json
 from resatlas.values.table import to_json as table_to_json
 
@@ -128,7 +128,7 @@ def result_text(result: ProbeResult) -> str:
 
 def fact_text(fact: Fact) -> str:
     """The fact as text: name, value, unit."""
-    return f"{fact.name.replace('_', ' ')}: {shown(fact.value)} {'' if fact.unit == '1' else fact.unit}".rstrip()
+    return f"{fact.name.replace('_', ' ')}: {cell_text(fact.value)} {'' if fact.unit == '1' else fact.unit}".rstrip()
 
 
 def labelled(table: Table) -> Table:

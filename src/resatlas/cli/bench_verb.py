@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from resatlas.bench.benchmarks import BENCHMARKS, Options, measured
+from resatlas.bench.benchmarks import BENCHMARKS, Options, run_benchmark
 from resatlas.bench.rows import check_out, objects, text, write
 from resatlas.cli.display import meter
 from resatlas.cli.outcome import Outcome
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> Outcome:
         rounds=options.rounds,
     )
     with meter("calls", quiet=options.quiet) as on_advance:
-        result = measured(options.question, chosen, on_advance=on_advance)
+        result = run_benchmark(options.question, chosen, on_advance=on_advance)
     if options.out is not None:
         write(result, options.out)
     return Outcome(objects(result.rows), text(result))

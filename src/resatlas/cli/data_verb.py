@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from resatlas.cli.display import meter
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import Requirements
-from resatlas.data.listing import shown
+from resatlas.data.listing import printable
 from resatlas.errors import DataError, UsageError, unknown
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
@@ -86,9 +86,9 @@ def check(folder: str, *, quiet: bool) -> Outcome:
 
 def _text(result: "Checked") -> str:
     """One line for each fault, then a table of the images of each class and part."""
-    faults = [f"{shown(fault.file)}: {shown(fault.reason)}" for fault in result.faults]
+    faults = [f"{printable(fault.file)}: {printable(fault.reason)}" for fault in result.faults]
     names = dict.fromkeys(name for classes in result.classes.values() for name in classes)
-    rows = [(shown(name), *(classes.get(name, 0) for classes in result.classes.values())) for name in names]
+    rows = [(printable(name), *(classes.get(name, 0) for classes in result.classes.values())) for name in names]
     sums = ("all", *(sum(classes.values()) for classes in result.classes.values()))
     columns = (*words("class"), *numbers(*(part or "images" for part in result.classes)))
     table = aligned(Table(columns=columns, rows=(*rows, sums)))

@@ -13,7 +13,7 @@ from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import Requirement
 from resatlas.errors import ProcessLost, Stopped, UsageError
 from resatlas.runs.environment import LAUNCHED, processes
-from resatlas.training.signals import heeded
+from resatlas.training.signals import stopping_signals
 from resatlas.training.watch import LOST, RANK_TIMEOUT, leave
 from resatlas.values.cores import cores
 
@@ -133,7 +133,7 @@ def _run_group(processes: int, words: list[str]) -> int | str:
         rdzv_endpoint="localhost:0",
         max_restarts=0,  # torchrun would also restart after a refusal, which has an exit code above 0
         monitor_interval=0.1,
-        signals_to_handle=",".join(number.name for number in heeded()),
+        signals_to_handle=",".join(number.name for number in stopping_signals()),
     )
     try:
         elastic_launch(config, program)(words)

@@ -1,4 +1,4 @@
-"""Archives unpacked strictly: files and folders below one folder, in bounded number and size, whole or not at all."""
+"""Safe unpacking of archives: files and folders below one folder, limited in number and size, all or none."""
 
 import gzip
 import shutil
@@ -26,12 +26,12 @@ REFUSED = {
 }
 
 DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, RecursionError)
-"""What reading a damaged archive raises; RecursionError where headers follow headers without end."""
+"""Errors of a damaged archive; RecursionError for an endless chain of headers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How many members an archive may have, and how many bytes they may be together."""
+    """The largest number of members and of bytes of an archive."""
 
     members: int
     bytes: int
@@ -54,9 +54,9 @@ def extract(archive: Path, folder: Path, *, limits: Limits) -> None:
         (draft / folder.name).mkdir(parents=True)
         with opened(archive) as file, gzip.open(file) as content:
             stream = cast("IO[bytes]", Bounded(content, most=most))
-            with tarfile.open(fileobj=stream, mode="r|") as tar:  # a stream: never read backward
+            with tarfile.open(fileobj=stream, mode="r|") as tar:  # a stream, which is never read backward
                 unpack(tar, draft, top=folder.name, limits=limits)
-            while stream.read(BLOCK):  # to its end, where gzip keeps a checksum
+            while stream.read(BLOCK):  # to the end, where gzip stores a checksum
                 pass
         (draft / folder.name).rename(folder)
     except (DataError, *DAMAGE) as error:

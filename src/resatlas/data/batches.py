@@ -23,8 +23,8 @@ from resatlas.data.normalisation import (
     normalised,
     unit,
 )
-from resatlas.data.order import generator, occasion, shown
-from resatlas.data.pipeline import Pipeline, Policy, unheard
+from resatlas.data.order import batch_positions, generator, occasion
+from resatlas.data.pipeline import Pipeline, Policy, ignore_note
 from resatlas.recipes.images import NORMALISATIONS, Erase, Flip, PadCrop
 from resatlas.recipes.recipe import Recipe
 from resatlas.values.pulse import PULSE
@@ -77,7 +77,7 @@ def batches(
     Each has exactly `batch` images; the remaining images are dropped or form a last, smaller batch. A part smaller than
     a batch is one batch. Batch k is the same for every `start`.
     """
-    chunks = shown(seed, epoch, len(images), repeats=pipeline.repeats, batch=batch)
+    chunks = batch_positions(seed, epoch, len(images), repeats=pipeline.repeats, batch=batch)
     if leftover == "dropped" and len(chunks) > 1 and len(chunks[-1]) < batch:
         chunks.pop()
     chunks = [share(chunk) for chunk in chunks[start:]]
@@ -125,7 +125,7 @@ def pipeline_for(
     normaliser: Normaliser | None = None,
     unreadable: Policy = "error",
     workers: int = 1,
-    on_note: Callable[[str], None] = unheard,
+    on_note: Callable[[str], None] = ignore_note,
 ) -> Pipeline:
     """The pipeline of a recipe on a data set, with `normaliser` or one measured on the training part."""
     bare = Pipeline(

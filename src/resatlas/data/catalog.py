@@ -13,7 +13,7 @@ from resatlas.data.digits import digits
 from resatlas.data.fashion_mnist import fashion_mnist
 from resatlas.data.folder import folder
 from resatlas.data.imagenet import imagenet
-from resatlas.data.listing import is_directory, shown
+from resatlas.data.listing import is_directory, printable
 from resatlas.data.svhn import svhn
 from resatlas.data.synthetic import synthetic
 from resatlas.errors import UnknownName, UsageError, quoted, unknown
@@ -31,7 +31,7 @@ def resolve(text: str) -> DataSet:
         raise UnknownName(unknown("data set", name, NAMED))
     make = NAMED.get(name) or partial(folder, Path(name))
     usual = {knob: parameter.default for knob, parameter in inspect.signature(make).parameters.items()}
-    values = knobs(shown(name), rest, usual) if colon else {}
+    values = knobs(printable(name), rest, usual) if colon else {}
     changed = ",".join(f"{knob}={values[knob]}" for knob in usual if values.get(knob, usual[knob]) != usual[knob])
     return replace(make(**values), name=f"{name}:{changed}" if changed else name)
 
@@ -52,7 +52,7 @@ def is_folder(text: str) -> bool:
 
 
 def is_path(name: str) -> bool:
-    """Whether a name that no data set has means a folder of images: it has a slash, or the folder exists."""
+    """Whether a name that is not a data set means a folder of images: it has a slash, or the folder exists."""
     return "/" in name or (name != "" and is_directory(Path(name)))
 
 
@@ -68,7 +68,7 @@ def knobs(name: str, text: str, usual: dict[str, int]) -> dict[str, int]:
         if not re.fullmatch(r"-?[0-9]{1,9}", value):
             words = quoted(f"{knob}={value}")
             raise UsageError(
-                f"a knob of {name} is a whole number of up to 9 digits, as {knob}={usual[knob]}; {words} is not"
+                f"a knob of {name} is a whole number of up to 9 digits, such as {knob}={usual[knob]}; got {words}"
             )
     return {knob: int(value) for knob, value in texts.items()}
 

@@ -21,7 +21,7 @@ from resatlas.data.listing import (
     contents,
     in_order,
     is_line,
-    shown,
+    printable,
     with_code_points,
 )
 from resatlas.data.photograph import content, has_depth_of_16, pixels, proportioned
@@ -111,7 +111,7 @@ def checked(folder: Path, *, on_image: Callable[[int, int], None] = silent) -> C
 
 
 def listed(folder: Path, part: str) -> Listed:
-    """What lies in a part of the folder, in order.
+    """The files of a part of the folder, in order.
 
     Raises: DataError if the part cannot be listed.
     """
@@ -138,7 +138,7 @@ def below_part(listed: Listed, name: str) -> str:
 def image_counts(listed: Listed, bad: Collection[str]) -> dict[str, int]:
     """The number of readable images of each class."""
     return {
-        shown(name): sum(
+        printable(name): sum(
             kind == "image" and below_part(listed, f"{name}/{inner}") not in bad for inner, kind in entries
         )
         for name, entries in listed.classes.items()
@@ -146,7 +146,7 @@ def image_counts(listed: Listed, bad: Collection[str]) -> dict[str, int]:
 
 
 def drawn_for_the_test(listed: Listed) -> frozenset[str]:
-    """The images of a part that training sets apart for the test if the folder has no test part."""
+    """The images of a part that training holds out for the test if the folder has no test part."""
     images: set[str] = set()
     for name, entries in listed.classes.items():
         names = [f"{name}/{inner}" for inner, kind in entries if kind == "image"]
@@ -168,39 +168,39 @@ def examined(folder: Path, image: str) -> Opened:
 def misplaced(listed: Listed, train: Collection[str]) -> Iterator[Fault]:
     """The faults of a part that show before any file is opened, given the classes of train."""
     for stray in listed.strays:
-        yield Fault(shown(below_part(listed, stray)), "in no class folder")
+        yield Fault(printable(below_part(listed, stray)), "in no class folder")
     own, trained = {composed(name): name for name in listed.classes}, {composed(name) for name in train}
     for name in train:
         if composed(name) not in own:
-            yield Fault(shown(below_part(listed, name)), "missing, a class of train")
+            yield Fault(printable(below_part(listed, name)), "missing, a class of train")
     for name, entries in listed.classes.items():
         folder = below_part(listed, name)
         if not is_line(name):
-            yield Fault(shown(folder), UNFIT)
+            yield Fault(printable(folder), UNFIT)
         if (other := own[composed(name)]) != name:
-            yield Fault(shown(folder), f"{with_code_points(name)} has the name of {with_code_points(other)}")
+            yield Fault(printable(folder), f"{with_code_points(name)} has the name of {with_code_points(other)}")
         if composed(name) not in trained:
-            yield Fault(shown(folder), f"train has {unknown('class', shown(name), map(shown, train))}")
+            yield Fault(printable(folder), f"train has {unknown('class', printable(name), map(printable, train))}")
         if not any(kind == "image" for _, kind in entries):
-            yield Fault(shown(folder), "a class without images")
+            yield Fault(printable(folder), "a class without images")
         for inner, kind in entries:
             if kind != "image":
                 reason = NOT_READ if kind == "other" and inner.lower().endswith(UNREAD) else REASONS[kind]
-                yield Fault(shown(f"{folder}/{inner}".removesuffix("/")), reason)
+                yield Fault(printable(f"{folder}/{inner}".removesuffix("/")), reason)
 
 
 def unreadable(images: Sequence[str], opened: Sequence[Opened]) -> Iterator[Fault]:
     """The images that cannot be read."""
     for image, result in zip(images, opened, strict=True):
         if result.reason:
-            yield Fault(shown(image), result.reason)
+            yield Fault(printable(image), result.reason)
 
 
 def odd(images: Sequence[str], opened: Sequence[Opened]) -> Iterator[Fault]:
     """The readable images that are nearly black."""
     for image, result in zip(images, opened, strict=True):
         if result.odd:
-            yield Fault(shown(image), result.odd)
+            yield Fault(printable(image), result.odd)
 
 
 class Place(NamedTuple):
@@ -211,9 +211,9 @@ class Place(NamedTuple):
     tested: bool
 
     def beside(self, other: "Place") -> str:
-        """How it differs from another place of the same image, in words."""
+        """The difference from another place of the same image, in words."""
         if self.label != other.label:
-            return f", as {shown(self.label)}"
+            return f", as {printable(self.label)}"
         return "" if self.part != other.part else ", and one of them is drawn for the test"
 
 
@@ -233,5 +233,5 @@ def repeated(images: Sequence[str], opened: Sequence[Opened], places: Iterable[P
             continue
         earlier = first.setdefault(result.digest, {})
         if elsewhere := next((other for other in earlier if other != place), None):
-            yield Fault(shown(image), f"also in {shown(earlier[elsewhere])}{elsewhere.beside(place)}")
+            yield Fault(printable(image), f"also in {printable(earlier[elsewhere])}{elsewhere.beside(place)}")
         earlier.setdefault(place, image)

@@ -22,7 +22,7 @@ SITE = "https://www.cs.toronto.edu/~kriz/"
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar:
-    """One of the two sets as it was published: records of one or two labels and an image, as many of every class.
+    """One of the two published sets: records of one or two labels and an image, equally many of every class.
 
     The last label of a record is the class; the one before it, if `superclasses` is not 0, a class of classes.
     `train_images` and `test_images` are those of each class.
@@ -48,7 +48,7 @@ class Cifar:
 
     @property
     def source(self) -> Source:
-        """The archive, and what is read of it: the training files, the test files, the names of the classes."""
+        """The archive and the files to read: training files, test files, names of the classes."""
         sizes = {
             **dict.fromkeys(self.train, self.file_bytes(self.train, self.train_images)),
             **dict.fromkeys(self.test, self.file_bytes(self.test, self.test_images)),

@@ -24,7 +24,7 @@ def digits(size: int = 8) -> DataSet:
         images are bundled.
     """
     if not 8 <= size <= 256:
-        raise UsageError(f"digits are drawn with 8 to 256 pixels a side; {size} is outside")
+        raise UsageError(f"digits have 8 to 256 pixels per side; got {size}")
     return DataSet(
         name="digits",
         image=Shape(1, size, size),

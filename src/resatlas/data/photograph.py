@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
-from resatlas.data.listing import shown
+from resatlas.data.listing import printable
 from resatlas.errors import DataError, UnreadableImage, UsageError, quoted
 from resatlas.values import reading
 
@@ -55,9 +55,9 @@ def decoded(file: Path) -> Pixels:
     try:
         return proportioned(pixels(content(file)))
     except DataError as error:
-        raise UnreadableImage(f"{shown(file)} cannot be read as an image: {error}", file=str(file)) from None
+        raise UnreadableImage(f"{printable(file)} cannot be read as an image: {error}", file=str(file)) from None
     except MemoryError:
-        raise MemoryError(f"the pixels of {shown(file)}") from None
+        raise MemoryError(f"the pixels of {printable(file)}") from None
 
 
 def content(file: Path) -> bytes:
@@ -101,7 +101,7 @@ def _pixels(content: bytes) -> Pixels:
     except UnidentifiedImageError:
         raise DataError(beginning(content)) from None
     except Exception as error:  # damage makes Pillow raise nearly anything
-        raise DataError(shown(str(error)) or type(error).__name__) from None
+        raise DataError(printable(str(error)) or type(error).__name__) from None
 
 
 def without_words(content: bytes) -> bytes:
@@ -129,7 +129,7 @@ def most_pixels() -> int:
     """
     text = os.environ.get(MOST) or str(PIXELS)
     if not re.fullmatch(r"[1-9][0-9]{0,11}", text):
-        raise UsageError(f"{MOST} is a number of pixels from 1, as {PIXELS}; {quoted(text)} is not")
+        raise UsageError(f"{MOST} is a number of pixels from 1, such as {PIXELS}; got {quoted(text)}")
     return int(text)
 
 

@@ -27,10 +27,10 @@ AHEAD = 2
 """Batches that each reader prepares ahead of the one that is waited for."""
 
 SILENCE = 600.0
-"""Seconds that a reader may take for one image: a photograph takes less than one, a dead file server for ever."""
+"""Timeout of a reader for one image in seconds: a photograph takes less than one; a file server may not answer."""
 
 MOMENT = 5.0
-"""Seconds that a reader has to end once it is killed; one that waits for a dead file server may take for ever."""
+"""Seconds to wait for a killed reader; one that waits for a file server may never end."""
 
 KILLED = "a process that reads images was killed, probably for lack of memory; use fewer --workers"
 
@@ -110,7 +110,7 @@ def _made_here(work: Work) -> Iterator[Batch | DataError]:
 
 
 def _started(work: Work, count: int) -> tuple[list[Reader], str]:
-    """Up to so many readers, and why there are no more of them."""
+    """Up to `count` readers, and the reason if there are fewer."""
     crew: list[Reader] = []
     try:
         places = memoryview(mmap.mmap(-1, 8 * max(count, 1))).cast("q")
@@ -126,7 +126,7 @@ def _started(work: Work, count: int) -> tuple[list[Reader], str]:
 
 
 def _forked(work: Work, before: Sequence[Reader], places: "memoryview[int]") -> Reader:
-    """A reader in a process of its own.
+    """A reader in its own process.
 
     Raises: OSError where the system has no process or no file left for it.
     """

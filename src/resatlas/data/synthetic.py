@@ -1,4 +1,4 @@
-"""Made-up images that need no file: for tests, for benchmarks, for a first look."""
+"""Synthetic images, which need no file: for tests, benchmarks and first steps."""
 
 import math
 from functools import partial
@@ -28,7 +28,7 @@ def synthetic(size: int = 32, channels: int = 3, classes: int = 10, images: int 
     }
     for name, (value, least, most) in bounds.items():
         if not least <= value <= most:
-            raise UsageError(f"{name} of a synthetic data set lies between {least:,} and {most:,}; {value:,} does not")
+            raise UsageError(f"{name} of a synthetic data set must be between {least:,} and {most:,}; got {value:,}")
     shape = Shape(channels, size, size)
     if images * math.prod(shape) > LARGEST:
         raise UsageError(f"synthetic training images hold at most {LARGEST:,} values; {images:,} of {shape} hold more")

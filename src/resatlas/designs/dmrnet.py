@@ -224,23 +224,23 @@ NAME = re.compile(
 def named(match: re.Match[str]) -> DmrNet | DilNet | FusedNet | IjcaiResNet | None:
     """The network of a name; "resnet" is ours only with "-ijcai"."""
     depth, widen, streams = int(match["depth"]), int(match["widen"] or 1), int(match["streams"] or 2)
-    given = {key for key in ("widen", "streams", "version", "skip", "join", "ends") if match[key]}
+    present = {key for key in ("widen", "streams", "version", "skip", "join", "ends") if match[key]}
     match match["family"]:
         case "dmrnet":
             return DmrNet(
                 depth=depth,
                 streams=streams,
                 widen=widen,
-                version=next((each for each in JOINS if each == match["version"]), "cifar"),
-                skip=next((each for each in SKIPS if each == match["skip"]), "mean"),
-                join=next((each for each in JOINS.values() if each == match["join"]), None),
+                version=next((version for version in JOINS if version == match["version"]), "cifar"),
+                skip=next((skip for skip in SKIPS if skip == match["skip"]), "mean"),
+                join=next((join for join in JOINS.values() if join == match["join"]), None),
                 ends="separate" if match["ends"] else "shared",
             )
-        case "dilnet" if given <= {"widen", "streams"}:
+        case "dilnet" if present <= {"widen", "streams"}:
             return DilNet(depth=depth, branches=streams, widen=widen)
-        case "fuse3" | "fuse6" if not given:
+        case "fuse3" | "fuse6" if not present:
             return FusedNet(depth=depth, blocks=3 if match["family"] == "fuse3" else 6)
-        case "resnet" if given == {"version"} and match["version"] == "ijcai":
+        case "resnet" if present == {"version"} and match["version"] == "ijcai":
             return IjcaiResNet(depth=depth)
         case _:
             return None

@@ -111,7 +111,7 @@ def named(match: re.Match[str]) -> PreActResNet:
         unit=UNITS[match["unit"]],
         shortcut=options.get(match["shortcut"]),
         stride="3x3" if match["stride"] else "first",
-        wiring=next((each for each in SHARES if each == match["wiring"]), None),
+        wiring=next((wiring for wiring in SHARES if wiring == match["wiring"]), None),
     )
 
 

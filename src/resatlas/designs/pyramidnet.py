@@ -99,8 +99,8 @@ def named(match: re.Match[str]) -> PyramidNet:
         growth="additive" if match["growth"] == "a" else "multiplicative",
         unit="bottleneck" if match["unit"] else "basic",
         setting="imagenet" if match["setting"] == "imagenet-" else "cifar",
-        variant=next((each for each in VARIANTS if each == match["variant"]), "d"),
-        shortcut=next((each for each in SHORTCUTS if each == match["shortcut"]), "zeros"),
+        variant=next((variant for variant in VARIANTS if variant == match["variant"]), "d"),
+        shortcut=next((shortcut for shortcut in SHORTCUTS if shortcut == match["shortcut"]), "zeros"),
     )
 
 

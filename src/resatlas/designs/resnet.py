@@ -131,7 +131,7 @@ def _blueprint(design: ResNet | Plain, shortcut: Shortcut) -> Blueprint:
 def unit_convs(unit: UnitKind, stride: StridePlace) -> tuple[Conv, ...]:
     """The convolutions of a unit.
 
-    Raises: DesignError if a unit without bottleneck is told where its stride stands.
+    Raises: DesignError if a unit without bottleneck has a `stride` other than "first".
     """
     if unit == "bottleneck":
         return bottleneck(strided=stride)
@@ -189,9 +189,11 @@ def named(match: re.Match[str]) -> ResNet | Plain | None:
         depth=depth,
         setting=setting,
         unit=unit,
-        shortcut="C" if word == "conv1x1" else next((each for each in SHORTCUTS if each == match["shortcut"]), None),
+        shortcut="C"
+        if word == "conv1x1"
+        else next((option for option in SHORTCUTS if option == match["shortcut"]), None),
         stride=stride,
-        order=next((each for each in POST_ORDERS if each == match["order"]), "post-activation"),
+        order=next((order for order in POST_ORDERS if order == match["order"]), "post-activation"),
         modified="none" if word == "conv1x1" else word,
         widen=widen,
     )
@@ -233,12 +235,12 @@ NAMED: Mapping[str, ResNet | Plain] = {
 
 
 def _everywhere(_blueprint: Blueprint) -> bool:
-    """Every network here: stages of units with shortcuts, or their plain twins."""
+    """All networks: stages of units with shortcuts, or their plain twins."""
     return True
 
 
 def _identity_mappings(blueprint: Blueprint) -> bool:
-    """Ops before the first convolution, another end than a relu, a changed shortcut, or units of one convolution."""
+    """Ops before the first convolution, no relu at the end, a changed shortcut, or units of one convolution."""
     unit, order = blueprint.residual, blueprint.residual.order
     changed = order.shortcut or unit.gate or Scale in kinds(order.merged)
     return bool(order.first or changed or order.after_sum != (Relu(),) or len(unit.convs) == 1)
@@ -297,7 +299,7 @@ HOME_RECIPES = (
     "preact-cifar-code",
     "preact-imagenet",
 )
-"""Those of fb.resnet.torch and of both papers: they serve all three families."""
+"""The recipes of fb.resnet.torch and of both papers, for all three families."""
 
 UNIT_ENDS = {"bottleneck": "-bottleneck", "single": "-1-layer-skip"}
 STRIDE_ENDS = {"3x3": "-v1.5"}

@@ -55,13 +55,13 @@ class WideResNet:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[13]{1,8}", self.kernels):
-            raise DesignError(f'kernels are a word of 1s and 3s, such as 33 or 131; "{self.kernels[:20]}" is not')
+            raise DesignError(f'kernels are a word of 1s and 3s, such as 33 or 131; got "{self.kernels[:20]}"')
         if not 1 <= self.deepening <= 32:
-            raise DesignError(f"a wide ResNet has 1 to 32 convolutions a unit; {self.deepening} is outside")
+            raise DesignError(f"a wide ResNet has 1 to 32 convolutions per unit; got {self.deepening}")
         if self.kernels != "33" and self.deepening != 2:
             raise DesignError("kernels and deepening both set the convolutions of a unit; give one of them")
         if not 0 < self.widen <= 1024:
-            raise WidthError(f"a wide ResNet is up to 1024 times as wide; {self.widen} is outside")
+            raise WidthError(f"a wide ResNet has widen between 0 and 1024; got {self.widen}")
         self.blueprint()
 
     def blueprint(self) -> Blueprint:

@@ -1,4 +1,4 @@
-"""The number of images in one forward pass of a test: as much memory as training needs, and less when it runs out."""
+"""The number of images per forward pass of a test: limited by the memory of training, smaller if memory runs out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -71,12 +71,12 @@ class Portion:
 
 
 def check_test_batch(size: int) -> None:
-    """Refuse a test batch out of bounds.
+    """Check the bounds of a test batch.
 
     Raises: UsageError
     """
     if not 1 <= size <= LARGEST:
-        raise UsageError(f"--test-batch lies between 1 and {LARGEST:,}; got {size}")
+        raise UsageError(f"--test-batch must be between 1 and {LARGEST:,}; got {size}")
 
 
 def images_at_once(plan: Plan, recipe: Recipe, *, photographs: bool, processes: int = 1) -> int:

@@ -1,4 +1,4 @@
-"""How the PyramidNets were trained.
+"""The trainings of the PyramidNets.
 
 Expected, test error on CIFAR-10 / CIFAR-100 (authors' README): 110 additive alpha 48 4.62 / 23.31, alpha 84
 4.27 / 20.21; 164 bottleneck alpha 270 3.48 / 17.01. Top-1 error of `pyramidnet-imagenet`, centre crop: 200 alpha 300

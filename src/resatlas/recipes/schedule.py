@@ -12,7 +12,7 @@ from resatlas.errors import RecipeError
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """The state of a schedule: everything that its rate depends on beside the progress.
+    """The state of a schedule: everything that its rate depends on besides the progress.
 
     `warm` is the step at which a warm-up ended, `drops` counts a plateau's falls, `best` is its lowest error, in
     percent, and `stale` counts the epochs since.
@@ -52,9 +52,9 @@ class OneCycle:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.peak) and self.peak > 0):
-            raise RecipeError(f"a one-cycle schedule has a finite peak above 0; {self.peak} is not")
+            raise RecipeError(f"a one-cycle schedule has a finite peak above 0; got {self.peak}")
         if not 0 < self.rise < 1:
-            raise RecipeError(f"a one-cycle schedule rises for a share between 0 and 1; {self.rise} is not")
+            raise RecipeError(f"a one-cycle schedule rises for a share between 0 and 1; got {self.rise}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Steps:
 class Plateau:
     """peak·factor^k after k drops, each when the error has not fallen for `patience` epochs in a row.
 
-    The error is that of the images held back for validation, else of training; never of the test images.
+    The error is that of the validation images if there are any, else that of training; never of the test images.
     """
 
     peak: Fraction
@@ -93,7 +93,7 @@ class Plateau:
         _between("a schedule's peak", self.peak, Fraction(0), Fraction(1000))
         _between("the factor of a drop", self.factor, Fraction(0), Fraction(1))
         if self.patience < 1:
-            raise RecipeError(f"a plateau lasts 1 epoch or more; {self.patience} is less")
+            raise RecipeError(f"a plateau lasts 1 epoch or more; got {self.patience}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +115,11 @@ class Cosine:
     def __post_init__(self) -> None:
         _between("a schedule's peak", self.peak, Fraction(0), Fraction(1000))
         if not 0 <= self.warm_up < 1:
-            raise RecipeError(f"a warm-up lasts a share from 0 to below 1 of the training; {self.warm_up} is not")
+            raise RecipeError(f"a warm-up lasts a share from 0 to below 1 of the training; got {self.warm_up}")
         for name in ("start", "floor"):
             if not 0 <= getattr(self, name) <= self.peak:
                 rate, peak = float(getattr(self, name)), float(self.peak)
-                raise RecipeError(f"schedule.{name} lies between 0 and the peak, {peak:g}; {rate:g} does not")
+                raise RecipeError(f"schedule.{name} must be between 0 and the peak, {peak:g}; got {rate:g}")
 
 
 Schedule = OneCycle | Steps | Plateau | Cosine
@@ -226,4 +226,4 @@ def _cosine(schedule: Cosine, progress: Fraction) -> float:
 
 def _between(name: str, value: Fraction, least: Fraction, most: Fraction) -> None:
     if not least < value < most:
-        raise RecipeError(f"{name} lies between {least} and {most}; {value} does not")
+        raise RecipeError(f"{name} must be between {least} and {most}; got {value}")

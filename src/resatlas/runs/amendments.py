@@ -62,7 +62,7 @@ def unreadable(folder: Path) -> tuple[Unreadable, ...]:
 
 
 def decode_rows(file: Path, kind: type[Any]) -> Sequence[Any]:
-    """The values of one kind that a file of a run lists; none where there is no such file."""
+    """The values of one kind in a file of a run; empty if the file is missing."""
     if not file.exists():
         return ()
     rows = read_json(file)

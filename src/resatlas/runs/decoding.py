@@ -147,7 +147,7 @@ def read_environment(folder: Path) -> Environment | None:
     packages = table.get("packages", {})
     try:
         if not isinstance(packages, dict):
-            raise BlueprintError("packages: a table is expected")
+            raise BlueprintError("packages: expected a table")
         versions = {name: decode(str | None, value, where=f"packages.{name}") for name, value in packages.items()}
         entries = {key: value for key, value in table.items() if key not in ("command", "packages")} | versions
         return Environment(
@@ -204,7 +204,7 @@ def _images(value: object) -> Images:
         return value
     if isinstance(value, dict) and all(isinstance(digest, str) for digest in value.values()):
         return tuple((str(part), digest) for part, digest in value.items())
-    raise BlueprintError("images: a digest is expected, or one for each part by its name")
+    raise BlueprintError("images: expected a digest, or one for each part by its name")
 
 
 def _predictions(file: Path, classes: tuple[str, ...]) -> tuple[Guess, ...] | None:

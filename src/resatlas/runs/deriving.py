@@ -57,7 +57,7 @@ def _of_plan(run: RunRecord) -> Iterator[Pair]:
     results, source = run.outcome, f"the plan in {run.folder / FIRST}"
     try:
         total, lengths = cost(run.plan), mean_lengths(run.plan)
-    except Exception as error:  # a plan that somebody edited can be wrong in any way
+    except Exception as error:  # an edited plan can raise any error
         raise FolderError(f"{run.folder / FIRST}: nothing can be counted of its plan: {quoted(str(error))}") from None
     yield "parameters", results.parameters, total.parameters, source
     yield "multiply_adds", results.multiply_adds, total.multiply_adds, source

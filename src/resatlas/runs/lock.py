@@ -1,4 +1,4 @@
-"""The lock of a run's folder, and who holds it."""
+"""The lock of a run's folder, and the record of its holder."""
 
 import fcntl
 import os
@@ -22,7 +22,7 @@ LINGERING = 15.0
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which is free again when this process ends, however it ends.
+    """Hold the lock of a folder; the system releases it when this process ends.
 
     Raises: FolderError with who holds it: pid, host, and since when.
     """

@@ -1,4 +1,4 @@
-"""A run that has trained nothing: begun and refused, or ended before its first checkpoint. Nothing of it is kept."""
+"""Runs that have trained nothing, since they were refused or ended before the first checkpoint; they are removed."""
 
 import re
 from pathlib import Path
@@ -24,10 +24,10 @@ BEFORE_TRAINING = (
     UNREADABLE,
     OWNER,
 )
-"""What a run may have in its folder before it has trained anything; logs of TensorBoard lie in events."""
+"""The possible files of a run before its training; logs of TensorBoard are in events."""
 
 DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, BEFORE_TRAINING))})\..+")
-"""A file in the making that a crash left."""
+"""The draft of a file that a crash left."""
 
 
 def trained_nothing(folder: Path) -> bool:
@@ -42,12 +42,14 @@ def trained_nothing(folder: Path) -> bool:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a run that has trained nothing left, so that another can begin in its folder.
+    """Remove the files of a run that has trained nothing, so that another can start in its folder.
 
     Raises: FolderError if another process has the run.
     """
     with Run(folder).locked():
         if not trained_nothing(folder):
             raise FolderError(f"{folder} has been trained in the meantime; continue it with --resume auto")
-        for name in sorted(BEFORE_TRAINING, key=lambda name: name == FIRST):  # what makes it a run goes last
+        for name in sorted(
+            BEFORE_TRAINING, key=lambda name: name == FIRST
+        ):  # the file that makes the folder a run is removed last
             remove(folder / name, within=folder)

@@ -128,9 +128,9 @@ def with_precision(experiment: Experiment, execution: Execution, watcher: "Watch
     """The experiment with the precision of this machine, if its recipe says auto."""
     if experiment.precision:
         return experiment
-    from resatlas.training.precision import chosen
+    from resatlas.training.precision import automatic_precision
 
-    precision, reason = chosen(device_of(execution.device))
+    precision, reason = automatic_precision(device_of(execution.device))
     watcher.on_note(f"precision auto is {precision}, here and wherever the run is resumed: {reason}")
     return replace(experiment, precision=precision)
 

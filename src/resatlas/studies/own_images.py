@@ -16,7 +16,7 @@ from resatlas.data.identity import (
     parsed,
     parts_in_files,
 )
-from resatlas.data.listing import is_directory, shown
+from resatlas.data.listing import is_directory, printable
 from resatlas.data.verifying import Depth, Looked, looked_at
 from resatlas.errors import DataError, ResatlasError, UnreadableImage
 from resatlas.runs.amendments import Unreadable, amendments, record_unreadable, unreadable
@@ -64,7 +64,7 @@ def check_readable(data: DataSet, scans: Mapping[Role, Looked], policy: "Policy"
     Raises: DataError that names them.
     """
     broken = [
-        (f"{shown(scan.part.root / name)} ({reason})")
+        (f"{printable(scan.part.root / name)} ({reason})")
         for scan in scans.values()
         if policy == "error" or len(scan.unreadable) == len(scan.part)
         for name, reason in scan.unreadable.items()
@@ -85,7 +85,7 @@ def unreadable_images(scans: Mapping[Role, Looked]) -> Iterator[Unreadable]:
     for role, scan in scans.items():
         for name, mark in zip(scan.part.files, scan.marks, strict=True):
             if reason := scan.unreadable.get(name):
-                yield Unreadable(part=role, file=shown(name), reason=reason, mark=mark)
+                yield Unreadable(part=role, file=printable(name), reason=reason, mark=mark)
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def recorded_failures(folder: Path, parts: Parts) -> Iterator[None]:
             if error.file in names:
                 name = names[error.file]
                 mark = dict(zip(part.files, scan_parts(parts, roles=(role,))[role].marks, strict=True))[name]
-                broken = Unreadable(part=role, file=shown(name), reason=str(error), mark=mark)
+                broken = Unreadable(part=role, file=printable(name), reason=str(error), mark=mark)
                 with suppress(OSError, ResatlasError):
                     record_unreadable(folder, [broken])
         raise UnreadableImage(
@@ -159,9 +159,9 @@ def compare_images(
 
 def _unmended(scan: Looked, role: Role, marks: Mapping[tuple[str, str], str], mended: list[str]) -> Fingerprint:
     """The fingerprint that a part would have with its mended files still unreadable; adds these files to `mended`."""
-    before = [marks.get((role, shown(name)), mark) for name, mark in zip(scan.part.files, scan.marks, strict=True)]
+    before = [marks.get((role, printable(name)), mark) for name, mark in zip(scan.part.files, scan.marks, strict=True)]
     mended += [
-        f"{role}/{shown(name)}"
+        f"{role}/{printable(name)}"
         for name, old, new in zip(scan.part.files, before, scan.marks, strict=True)
         if old != new
     ]

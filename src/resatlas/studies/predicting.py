@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resatlas.data.listing import ENDINGS, below, is_directory, shown
+from resatlas.data.listing import ENDINGS, below, is_directory, printable
 from resatlas.errors import CheckpointError, DataError, FolderError, UsageError
 from resatlas.exporting.config import CONFIG
 from resatlas.runs.decoding import read_finished
@@ -116,13 +116,13 @@ def _predicted(predictor: Predictor, file: Path, top: int) -> Predicted:
     try:
         pixels = torch.from_numpy(decoded(file))
     except DataError as error:
-        return Predicted(image=shown(file), error=str(error))
+        return Predicted(image=printable(file), error=str(error))
     preprocessing = predictor.preprocessing
     with torch.no_grad():
         logits = predictor.network(prepared(in_channels(pixels, preprocessing.image.channels), preprocessing)[None])
         probabilities, classes = logits.softmax(dim=1)[0].topk(min(top, logits.shape[1]))
     names = [predictor.classes[k] for k in classes.tolist()]
-    return Predicted(image=shown(file), classes=tuple(zip(names, probabilities.tolist(), strict=True)))
+    return Predicted(image=printable(file), classes=tuple(zip(names, probabilities.tolist(), strict=True)))
 
 
 def in_channels(pixels: "UInt8[Tensor, '3 h w']", channels: int) -> "UInt8[Tensor, 'c h w']":

@@ -23,8 +23,8 @@ from resatlas.studies.single import Prepared, carry_out, prepare, read_parts
 from resatlas.studies.study import Study
 from resatlas.training.execution import Execution
 from resatlas.training.signals import STOPPING, stop_on_signal
-from resatlas.training.threads import given
-from resatlas.training.watch import TOLD_AFTER
+from resatlas.training.threads import threads_set
+from resatlas.training.watch import NOTE_AFTER
 from resatlas.values.cores import cores
 from resatlas.values.pulse import PULSE, Mirror
 from resatlas.values.unforeseen import foreseen, show_traceback
@@ -68,7 +68,7 @@ Ended = tuple[Prepared, dict[str, Any]]
 
 
 def carry_out_study(
-    study: Study, folder: Path, *, workers: int | None = None, warn_after: float = TOLD_AFTER, on_progress: OnProgress
+    study: Study, folder: Path, *, workers: int | None = None, warn_after: float = NOTE_AFTER, on_progress: OnProgress
 ) -> None:
     """Carry out every run of a study in subfolders of a folder, `workers` at a time, by default one per core.
 
@@ -100,7 +100,7 @@ def carry_out_study(
             StudyProgress(finished=before + len(done), total=len(prepared), share=share, results=results, note=note)
         )
 
-    for event in _in_workers(todo, workers or max(cores() // (given() or 1), 1), warn_after):
+    for event in _in_workers(todo, workers or max(cores() // (threads_set() or 1), 1), warn_after):
         if isinstance(event, str):
             report(note=event)
             continue
@@ -201,7 +201,7 @@ def _in_workers(todo: list[Prepared], count: int, warn_after: float) -> Iterator
         pool = _Pool([], deque(todo))
         try:
             for _ in range(min(count, len(todo))):
-                pool.slots.append(_new_slot(given() or max(cores() // count, 1)))
+                pool.slots.append(_new_slot(threads_set() or max(cores() // count, 1)))
             while pool.busy:
                 pool.hand_out()
                 yield from pool.results()

@@ -138,7 +138,7 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
     threads = threads_of(
         run.folder, beginning.plan, images=_images_per_pass(experiment, world, execution), on_note=watcher.on_note
     )
-    promise = determinism(asked=execution.deterministic, on_note=watcher.on_note)
+    promise = determinism(wanted=execution.deterministic, on_note=watcher.on_note)
     photographs = isinstance(prepared.parts.test, ImageFiles)
     at_once = execution.test_batch or images_at_once(
         beginning.plan, experiment.recipe, photographs=photographs, processes=world.size

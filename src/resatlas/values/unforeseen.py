@@ -1,4 +1,4 @@
-"""The last line for an error that no code foresaw: what was being done, what happened, what to do about it."""
+"""The message of an unexpected error: what the program was doing, what happened, what to do."""
 
 import os
 import sys
@@ -8,17 +8,17 @@ from resatlas.errors import Defect, OutOfMemory, ResatlasError, Stopped, UsageEr
 from resatlas.values.memory import on_gpu, out_of_memory, requested
 
 SWITCH = "RESATLAS_TRACEBACK"
-"""The environment variable with which the traceback is printed too."""
+"""The environment variable that enables the traceback."""
 
 LONGEST = 200
-"""Characters of a foreign message that are shown."""
+"""The largest number of characters of an error's message."""
 
 
 def foreseen(error: BaseException, *, doing: str, saving: str = "") -> ResatlasError:
-    """The error as one of ours, with a message of one line.
+    """The error as a ResatlasError with a message of one line.
 
-    `doing` is what was being done, as in "resatlas train resnet-20"; `saving` is what would need less memory.
-    A lack of memory is no defect, and neither is a package that cannot be imported.
+    `doing` is what the program was doing, such as "resatlas train resnet-20"; `saving` is what needs less memory.
+    A lack of memory and a package that cannot be imported are not defects.
     """
     if isinstance(error, ResatlasError):
         return error
@@ -27,10 +27,10 @@ def foreseen(error: BaseException, *, doing: str, saving: str = "") -> ResatlasE
     if out_of_memory(error):
         size = requested(error)
         where = "the GPU has" if on_gpu(error) else "there is"
-        asked = f" (an allocation of {size} failed)" if size else ""
-        remedy = f"; what takes less: {saving}" if saving else ""
-        return OutOfMemory(f"{doing} needs more memory than {where}{asked}{remedy}")
-    if isinstance(error, OSError):  # a disk that filled, a folder that went away
+        allocation = f" (an allocation of {size} failed)" if size else ""
+        remedy = f"; to use less: {saving}" if saving else ""
+        return OutOfMemory(f"{doing} needs more memory than {where}{allocation}{remedy}")
+    if isinstance(error, OSError):  # such as a full disk or a removed folder
         what = one_line(str(error.filename or "a file"))
         return ResatlasError(f"{what} cannot be used: {one_line(error.strerror or str(error)).lower()}")
     if isinstance(error, ImportError) and not (error.name or "").startswith("resatlas"):
@@ -52,6 +52,6 @@ def one_line(text: str) -> str:
 
 
 def show_traceback(error: BaseException) -> None:
-    """Print the traceback to standard error, if that was asked for."""
+    """Print the traceback to standard error, if `SWITCH` is set."""
     if os.environ.get(SWITCH) == "1":
         traceback.print_exception(error, file=sys.stderr)
