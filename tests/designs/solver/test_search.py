@@ -16,9 +16,11 @@ from resatlas.designs.catalog import FAMILIES, named, resolve
 from resatlas.designs.solver import search
 from resatlas.designs.solver.search import Budget, Solutions, equal_width, knobs_of, solve, unit_weights
 from resatlas.designs.solver.space import Size, sizes_of
-from resatlas.designs.solver.spelling import spelled
+from resatlas.designs.solver.spelling import spelled, with_knobs
 from resatlas.designs.tasks import TASKS
 from resatlas.errors import BlueprintError, DesignError, UnknownName, UsageError
+from tests.designs import toy
+from tests.designs.toy import ToyNet
 
 TABLE_2 = {1: 64, 2: 40, 4: 24, 8: 14, 32: 4}
 """Width by cardinality. Source: ResNeXt paper (arXiv:1611.05431), Table 2."""
@@ -41,7 +43,7 @@ def test_whole_networks_have_the_widths_of_the_paper(cardinality: int, width: in
 
 def test_every_family_is_searched_and_spelled() -> None:
     """A family of the catalogue has bounds, the depth first, and names that say the depth."""
-    assert {sizes_of(family)[0].knob for family in FAMILIES} == {"depth"}
+    assert {sizes_of(FAMILIES[family])[0].knob for family in FAMILIES} == {"depth"}
     assert all("{depth}" in family.grammar.head for family in FAMILIES.values())
 
 
@@ -50,7 +52,7 @@ def test_the_bounds_hold_the_papers_networks(family: str) -> None:
     """All sizes of the networks of the catalogue are within the search, except for fractions."""
     for entry in named().values():
         if isinstance(entry.design, FAMILIES[family].design):
-            for size in sizes_of(family):
+            for size in sizes_of(FAMILIES[family]):
                 value = getattr(entry.design, size.knob)
                 assert value in size.values or Fraction(value).denominator > 1
 
@@ -67,7 +69,7 @@ class Box:
         """The sizes of the family, cut short."""
         return tuple(
             Size(knob=size.knob, values=[value for value in size.values if value <= self.most[size.knob]])
-            for size in sizes_of(self.family)
+            for size in sizes_of(FAMILIES[self.family])
         )
 
     def members(self) -> Iterator[tuple[str, Cost]]:
@@ -250,3 +252,12 @@ def test_knobs_that_no_network_has_are_refused_in_its_words(family: str, knobs: 
     """The error is the design's own, and not about a depth that was not requested."""
     with pytest.raises(DesignError, match=words):
         solve(family, Budget(parameters=1_000_000), knobs=knobs)
+
+
+def test_a_family_stands_in_place_of_its_name() -> None:
+    """A family that no catalogue knows is searched as its value, and its members are written by its knobs."""
+    plan = resolve(ToyNet(depth=14, base=8)).plan()
+    found = solve(toy.FAMILY, Budget(parameters=cost(plan).parameters, tolerance=Fraction(0)), knobs={"base": 8})
+    assert [with_knobs("nets.py:TOY", solution.design) for solution in found.within] == ["nets.py:TOY:depth=14,base=8"]
+    with pytest.raises(UnknownName, match="no family"):
+        solve("toy", Budget(parameters=1000), knobs={})

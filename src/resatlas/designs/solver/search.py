@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import inf, prod, sqrt
-from typing import Any
 
 from resatlas.arch.cost import Cost
 from resatlas.arch.ops import Shape
 from resatlas.designs.catalog import families, knobs_in, resolve
+from resatlas.designs.family import Family
 from resatlas.designs.solver.space import Knobs, Line, Row, Size, Space, base_size, rebased, rows, sizes_of, space_of
 from resatlas.designs.solver.spelling import head_knobs, names
 from resatlas.designs.tasks import Design
@@ -81,7 +81,7 @@ class Solutions:
 
 
 def solve(
-    family: str, budget: Budget, *, knobs: Knobs, image: Shape | None = None, classes: int | None = None
+    family: str | Family, budget: Budget, *, knobs: Knobs, image: Shape | None = None, classes: int | None = None
 ) -> Solutions:
     """The members of a family with these knobs within a budget.
 
@@ -89,12 +89,13 @@ def solve(
     the knobs is fixed. A depth without a setting has the setting of a bare name with that depth.
     Raises: UnknownName for another family; DesignError if no network has these knobs.
     """
+    family = family_called(family)
     set_knobs = {knob: value for knob, value in knobs.items() if (knob, value) != ("base", None)}
     space = space_of(family, {**_usual_setting(family, set_knobs), **set_knobs}, image=image, classes=classes)
     solutions = _nearest_first(space, budget, ())
     if "base" in space.knobs or solutions[0].deviation <= budget.tolerance:
         return _solutions(solutions, budget, space.bounds)
-    paper = families()[family].bases[space.example.setting]
+    paper = family.bases[space.example.setting]
     bases = base_size(paper)
     for base in sorted(set(map(int, bases.values)) - {paper}, key=lambda base: (abs(base - paper), base)):
         try:
@@ -182,9 +183,9 @@ def _near(line: Line, budget: Budget, places: Iterable[int]) -> Iterator[tuple[K
             return
 
 
-def _usual_setting(family: str, knobs: Knobs) -> Knobs:
+def _usual_setting(family: Family, knobs: Knobs) -> Knobs:
     """The setting of a bare name with this depth, such as resnext-50-32x4d; empty if none is needed."""
-    defaults = {field.name: field.default for field in fields(_knobs_class(family))}
+    defaults = {field.name: field.default for field in fields(family.design)}
     if "depth" not in knobs or "setting" in knobs or "setting" not in defaults:
         return {}
     smallest = {size.knob: size.values[0] for size in sizes_of(family)}
@@ -199,18 +200,25 @@ def _usual_setting(family: str, knobs: Knobs) -> Knobs:
     return {}
 
 
-def knobs_of(family: str, words: Iterable[str]) -> Knobs:
+def knobs_of(family: str | Family, words: Iterable[str]) -> Knobs:
     """The knobs in words such as depth=110, with the types of a DESIGN text.
 
     Raises: UnknownName for an unknown knob, with the nearest one; BlueprintError for a word that is not key=value.
     """
-    return knobs_in(words, _knobs_class(family), family)
+    family = family_called(family)
+    return knobs_in(words, family.design, family.name)
 
 
-def _knobs_class(family: str) -> type[Any]:
-    if family not in families():
-        raise UnknownName(unknown("family", family, families()))
-    return families()[family].design
+def family_called(name: str | Family) -> Family:
+    """The family of a name; a family of your own stands in place of its name.
+
+    Raises: UnknownName with the nearest name.
+    """
+    if isinstance(name, Family):
+        return name
+    if name not in families():
+        raise UnknownName(unknown("family", name, families()))
+    return families()[name]
 
 
 UNIT_WEIGHTS = 69_632

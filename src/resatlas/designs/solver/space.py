@@ -11,7 +11,7 @@ from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.cost import Cost
 from resatlas.arch.ops import Shape
 from resatlas.arch.widths import PerStage, pyramid_width
-from resatlas.designs.catalog import families
+from resatlas.designs.family import Family
 from resatlas.designs.solver.price import priced, repeating
 from resatlas.designs.tasks import TASKS, Design
 from resatlas.errors import DepthError, DesignError, GroupsError, WidthError
@@ -53,7 +53,7 @@ class Ladder:
 class Space:
     """The members of a family with fixed knobs: the free sizes, the possible depths, and one member as an example."""
 
-    family: str
+    family: Family
     knobs: Knobs
     sizes: tuple[Size, ...]
     ladders: tuple[Ladder, ...]
@@ -72,7 +72,7 @@ class Space:
 
         Raises: DesignError if it is impossible.
         """
-        return families()[self.family].design(**{**self.knobs, **knobs})
+        return self.family.design(**{**self.knobs, **knobs})
 
     def cost(self, knobs: Knobs) -> Cost:
         """The cost of the member with these knobs.
@@ -101,7 +101,7 @@ None is a line whose width exceeds the limits.
 """
 
 
-def space_of(family: str, knobs: Knobs, *, image: Shape | None = None, classes: int | None = None) -> Space:
+def space_of(family: Family, knobs: Knobs, *, image: Shape | None = None, classes: int | None = None) -> Space:
     """The space of the members of a family with fixed knobs.
 
     Raises: DesignError if there are none.
@@ -131,7 +131,7 @@ def rebased(space: Space, base: int) -> Space:
     return replace(space, knobs=knobs, example=example)
 
 
-def _members(family: str, knobs: Knobs, depths: Sequence[int | Fraction], sizes: tuple[Size, ...]) -> list[Design]:
+def _members(family: Family, knobs: Knobs, depths: Sequence[int | Fraction], sizes: tuple[Size, ...]) -> list[Design]:
     """The members of all depths at the first sizes that are possible.
 
     Raises: DesignError if there are none; preferably an error that is not about the depth.
@@ -142,7 +142,7 @@ def _members(family: str, knobs: Knobs, depths: Sequence[int | Fraction], sizes:
         members: list[Design] = []
         for depth in depths:
             try:
-                members.append(families()[family].design(**{**knobs, **chosen, "depth": depth}))
+                members.append(family.design(**{**knobs, **chosen, "depth": depth}))
             except WidthError as error:  # the width is impossible at every depth
                 refused = error
                 break
@@ -152,7 +152,7 @@ def _members(family: str, knobs: Knobs, depths: Sequence[int | Fraction], sizes:
             return members
         if not isinstance(refused, WidthError):  # impossible at all sizes
             break
-    raise refused or DesignError(f"no {family} has these knobs")
+    raise refused or DesignError(f"no {family.name} has these knobs")
 
 
 def _ladders(members: list[Design]) -> tuple[Ladder, ...]:
@@ -236,13 +236,13 @@ def base_size(paper: int) -> Size:
     return Size(knob="base", values=range(paper // 16, 2 * paper + 1, paper // 16))
 
 
-def sizes_of(family: str) -> tuple[Size, ...]:
+def sizes_of(family: Family) -> tuple[Size, ...]:
     """The sizes of a family, the depth first, each in the type of its knob.
 
     Every size is searched in whole numbers; impossible depths are skipped.
     """
-    hints = get_type_hints(families()[family].design)
+    hints = get_type_hints(family.design)
     return tuple(
         Size(knob=knob, values=tuple(map(Fraction, values)) if hints[knob] is Fraction else values)
-        for knob, values in families()[family].sizes.items()
+        for knob, values in family.sizes.items()
     )

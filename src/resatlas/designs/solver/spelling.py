@@ -8,7 +8,7 @@ from string import Formatter
 from typing import Any
 
 from resatlas.designs.catalog import families, resolve
-from resatlas.designs.family import Grammar
+from resatlas.designs.family import Family, Grammar
 from resatlas.designs.tasks import Design
 from resatlas.errors import DesignError, UsageError
 
@@ -18,21 +18,27 @@ def spelled(design: Design) -> str:
     return next(text for text in _candidates(design) if _means(text, design))
 
 
+def with_knobs(name: str, design: Design) -> str:
+    """The DESIGN text of a family's name and the knobs of a design that differ from their defaults."""
+    values = {field.name: getattr(design, field.name) for field in fields(design)}  # type: ignore[arg-type]
+    said = ",".join(f"{knob}={_word(value)}" for knob, value in values.items() if value != _default(design, knob))
+    return f"{name}:{said}" if said else name
+
+
 def _candidates(design: Design) -> list[str]:
     """Texts that may resolve to the design, the best first; the family with its knobs always does."""
-    stated = _stated(design)
-    said = ",".join(f"{knob}={_word(value)}" for knob, value in stated.items() if value != _default(design, knob))
-    needed = {knob: value for knob, value in stated.items() if not _idle(design, knob)}
-    texts = [*names(design.family, needed), f"{design.family}:{said}"]
+    family = families()[design.family]
+    needed = {knob: value for knob, value in _stated(design, family).items() if not _idle(design, knob, family)}
+    texts = [*names(family, needed), with_knobs(design.family, design)]
     return sorted(texts, key=lambda text: (":" in text, len(text)))
 
 
-def names(family: str, knobs: Mapping[str, Any]) -> Iterator[str]:
+def names(family: Family, knobs: Mapping[str, Any]) -> Iterator[str]:
     """Candidate names of a member with these knobs: the head, and each other knob as a suffix or after a colon.
 
     The prefix determines the setting.
     """
-    grammar = families()[family].grammar
+    grammar = family.grammar
     words = {knob: grammar.words.get(str(value), _decimal(value)) for knob, value in knobs.items()}
     head = grammar.head.format_map(words)
     free = [knob for knob in knobs if knob not in (*head_knobs(family), "setting")]
@@ -44,9 +50,9 @@ def names(family: str, knobs: Mapping[str, Any]) -> Iterator[str]:
             yield "".join([prefix, head, *(end for end, _ in choice), ":" if said else "", said])
 
 
-def head_knobs(family: str) -> tuple[str, ...]:
+def head_knobs(family: Family) -> tuple[str, ...]:
     """The knobs in every name of a family."""
-    return tuple(knob for _, knob, _, _ in Formatter().parse(families()[family].grammar.head) if knob)
+    return tuple(knob for _, knob, _, _ in Formatter().parse(family.grammar.head) if knob)
 
 
 def _choices(grammar: Grammar, knob: str, value: object) -> Iterator[tuple[str, str]]:
@@ -69,9 +75,9 @@ def _means(text: str, design: Design) -> bool:
     return same and entry.design is not None and entry.design.setting == design.setting
 
 
-def _stated(design: Design) -> dict[str, Any]:
+def _stated(design: Design, family: Family) -> dict[str, Any]:
     """The knobs that differ from their defaults, and those in the head of names."""
-    head = families()[design.family].grammar.head
+    head = family.grammar.head
     values = {field.name: getattr(design, field.name) for field in fields(design)}  # type: ignore[arg-type]
     return {knob: value for knob, value in values.items() if f"{{{knob}}}" in head or value != _default(design, knob)}
 
@@ -81,10 +87,10 @@ def _default(design: Design, knob: str) -> object:
     return next(field.default for field in fields(design) if field.name == knob)  # type: ignore[arg-type]
 
 
-def _idle(design: Design, knob: str) -> bool:
+def _idle(design: Design, knob: str, family: Family) -> bool:
     """Whether the network is the same with the knob's default, such as basic units at depth 20."""
     default = _default(design, knob)
-    if default is MISSING or knob in head_knobs(design.family):
+    if default is MISSING or knob in head_knobs(family):
         return False
     try:
         other = replace(design, **{knob: default})  # type: ignore[type-var]
