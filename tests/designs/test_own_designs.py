@@ -123,6 +123,22 @@ def test_a_name_in_a_file_is_a_design(
     assert depth is None or said["depth"] == depth
 
 
+def test_a_family_in_a_file_is_searched(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`solve` writes its members as the DESIGN texts that the other verbs take."""
+    assert (
+        main(["solve", f"{nets}:FAMILY", "--parameters", "20k", "--set", "base=8", "--tolerance", "50%", "--json"]) == 0
+    )
+    [nearest, *_] = json.loads(capsys.readouterr().out)
+    assert main(["describe", nearest["name"], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == nearest["parameters"]
+    for words, message in (
+        (f"{nets}:design", "expected a Family; got a ToyNet"),
+        (f"{nets}:FAMILY:base=8", "knobs of a family are fixed by --set here, as in --set base=8"),
+    ):
+        assert main(["solve", words, "--parameters", "20k"]) == 2
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

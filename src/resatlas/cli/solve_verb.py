@@ -2,15 +2,18 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from resatlas.cli.describe_verb import image_shape
-from resatlas.cli.designs import CLASSES_HELP, IMAGE_HELP
+from resatlas.cli.designs import CLASSES_HELP, IMAGE_HELP, family_named
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.designs.solver.search import Budget, Solution, Solutions, knobs_of, solve
-from resatlas.designs.solver.spelling import spelled
+from resatlas.designs.solver.spelling import spelled, with_knobs
+from resatlas.designs.tasks import Design
 from resatlas.errors import ResatlasError
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
@@ -29,7 +32,9 @@ OPTIONS: Requirements = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("family", metavar="FAMILY", help="family to search, as in pyramidnet")
+    parser.add_argument(
+        "family", metavar="FAMILY", help="family to search, as in pyramidnet, or FILE.py:NAME (executes the file)"
+    )
     parser.add_argument(
         "--parameters", type=count, metavar="N", help="number of parameters, as in 1.7M or 250k (default: any)"
     )
@@ -77,21 +82,23 @@ def percentage(text: str) -> Fraction:
 def run(options: argparse.Namespace) -> Outcome:
     """The members within the tolerance, nearest first; an error that names the nearest if there is none."""
     budget = Budget(parameters=options.parameters, multiply_adds=options.multiply_adds, tolerance=options.tolerance)
-    knobs = knobs_of(options.family, options.set)
-    solutions = solve(options.family, budget, knobs=knobs, image=options.image, classes=options.classes)
+    family = family_named(options.family)
+    name_of = partial(with_knobs, options.family) if ".py:" in options.family else spelled
+    knobs = knobs_of(family, options.set)
+    solutions = solve(family, budget, knobs=knobs, image=options.image, classes=options.classes)
     target = _budget_text(budget)
     if not solutions.within:
         raise ResatlasError(
-            f"no {options.family} has {target}; the nearest is {_solution_text(solutions.nearest)}; "
+            f"no {options.family} has {target}; the nearest is {_solution_text(solutions.nearest, name_of)}; "
             f"{_search_text(solutions)}"
         )
-    rows = [_row(solution) for solution in solutions.within]
+    rows = [_row(solution, name_of) for solution in solutions.within]
     return Outcome(rows, _text(solutions, rows, target))
 
 
-def _row(solution: Solution) -> dict[str, Any]:
+def _row(solution: Solution, name_of: Callable[[Design], str]) -> dict[str, Any]:
     return {
-        "name": spelled(solution.design),
+        "name": name_of(solution.design),
         "family": solution.design.family,
         "parameters": solution.cost.parameters,
         "multiply_adds": solution.cost.multiply_adds,
@@ -126,10 +133,10 @@ def _search_text(solutions: Solutions) -> str:
     return f"searched {_counted(solutions.combinations, 'combination')} for {setting}: {bounds}"
 
 
-def _solution_text(solution: Solution) -> str:
+def _solution_text(solution: Solution, name_of: Callable[[Design], str]) -> str:
     total = solution.cost
     return (
-        f"{spelled(solution.design)} with {total.parameters:,} parameters and {total.multiply_adds:,} multiply-adds "
+        f"{name_of(solution.design)} with {total.parameters:,} parameters and {total.multiply_adds:,} multiply-adds "
         f"({_percent(solution.deviation)} off)"
     )
 
