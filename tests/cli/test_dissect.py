@@ -163,8 +163,8 @@ def test_pictures_of_errors(ask: Ask, runs: dict[str, Run]) -> None:
     ("words", "sentence"),
     [
         (("resnet", "lesions"), 'no question "lesions"; did you mean "lesion"?'),
-        (("resnet", "paths", "--beside", "plain"), "paths is put to one run; leave out --beside"),
-        (("resnet", "paths", "--swap", "a,b"), "units change places for lesion alone"),
+        (("resnet", "paths", "--beside", "plain"), "paths takes one run; leave out --beside"),
+        (("resnet", "paths", "--swap", "a,b"), "--swap applies only to lesion, not to paths"),
         (("resnet", "lesion", "--swap", "a"), 'expected two units, as in stages.0.1,stages.0.2; got "a"'),
         (("resnet", "lesion", "--swap", "stages.0.0,stages.1.0"), "only units of the same shape can be swapped"),
         (("resnet", "lesion", "--swap", "stages.0.0,stages.9.0"), 'no unit "stages.9.0"'),

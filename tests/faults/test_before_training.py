@@ -139,7 +139,7 @@ def test_a_run_goes_on_with_images_that_were_replaced(images: Path) -> None:
     picture(500).save(file)
     notes: list[str] = []
     carried_out(Path("run"), SKIPPING, resume="auto", watcher=replace(UNWATCHED, on_note=notes.append))
-    assert any("replaced, and used from here on: train/cat/2.png" in note for note in notes)
+    assert any("replaced, and used from now on: train/cat/2.png" in note for note in notes)
     run = Run(Path("run"))
     assert run.record().written["departures"]["mended_images"] == 1
     assert run.record().written["departures"]["unreadable_images"] == {"train": 0, "validation": 0, "test": 1}

@@ -56,7 +56,7 @@ def test_a_data_set_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_files_are_not_opened(tmp_path: Path, data: str) -> None:
     """The sentence names no folder."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True], data=data)
-    assert pictures()(run.record(), ["1"]) == "No picture is shown: a page does not read image files."
+    assert pictures()(run.record(), ["1"]) == "No pictures: a page does not read image files."
 
 
 @pytest.mark.parametrize("why", ["gone", "other classes", "other images", "unknown knob"])
@@ -79,7 +79,7 @@ def test_images_that_are_not_those_of_the_test_are_not_shown(
     }
     edited(run.folder / "experiment.json", **changes[why])
     reason = pictures()(run.record(), ["1"])
-    assert reason == "No picture is shown: digits is not on this machine, or has changed since the runs were tested."
+    assert reason == "No pictures: digits is not on this machine, or has changed since the runs were tested."
 
 
 def test_images_of_two_channels_have_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

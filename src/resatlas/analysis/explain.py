@@ -25,13 +25,13 @@ from resatlas.runs.names import PREDICTIONS
 from resatlas.runs.record import Guess
 from resatlas.values.table import of_unit, table
 
-MOST = 12
+_MOST = 12
 """Default number of images."""
 
-SMALLEST = 128
+_SMALLEST = 128
 """Least height of a picture in pixels."""
 
-COLOUR = (213, 94, 0)
+_COLOUR = (213, 94, 0)
 """Colour of the heat map: vermilion from the palette of Okabe and Ito."""
 
 
@@ -86,7 +86,7 @@ def probe(runs: Sequence[ProbedRun], *, images: int | None, pictures: Path) -> P
     part, pipeline = run.splits.test, run.splits.pipeline
     if run.record.predictions is None:
         raise FolderError(f"{run.record.folder} has no {PREDICTIONS}; explain needs this file")
-    wrong = most_wrong(run.record.predictions, images or MOST)
+    wrong = most_wrong(run.record.predictions, images or _MOST)
     rows: list[WrongRow] = []
     if wrong:
         places = _places(part, wrong, run)
@@ -120,10 +120,10 @@ def heat_map_png(pixels: UInt8[Tensor, "c h w"], heat: Float[Tensor, "h w"]) -> 
     from PIL import Image
 
     grey = pixels if len(pixels) == 3 else pixels[:1].expand(3, -1, -1)
-    scale = max(1, -(-SMALLEST // pixels.shape[1]))
+    scale = max(1, -(-_SMALLEST // pixels.shape[1]))
     image = grey.float().repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
     large = F.interpolate(heat.float()[None, None], scale_factor=scale, mode="bilinear", align_corners=False)[0]
-    tinted = image + 0.7 * large * (torch.tensor(COLOUR, dtype=torch.float32)[:, None, None] - image)
+    tinted = image + 0.7 * large * (torch.tensor(_COLOUR, dtype=torch.float32)[:, None, None] - image)
     both = torch.cat([image, tinted], dim=2).clamp(0, 255).byte().permute(1, 2, 0)
     file = BytesIO()
     Image.fromarray(both.numpy()).save(file, format="PNG")

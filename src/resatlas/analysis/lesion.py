@@ -22,13 +22,13 @@ from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
 from resatlas.values.table import of_unit, table
 
-STATISTICS_IMAGES = 512
+_STATISTICS_IMAGES = 512
 """Default number of training images on which BN statistics are re-estimated."""
 
-DRAWS = 5
+_DRAWS = 5
 """Random deletions, and random orders, for each count."""
 
-STEPS = 3
+_STEPS = 3
 """Number of different counts of deleted units, and of swapped pairs."""
 
 
@@ -81,7 +81,7 @@ def probe(runs: Sequence[ProbedRun], *, images: int | None, swaps: Sequence[tupl
     first = runs[0]
     for pair in swaps:
         reordered_units(first.network, [pair])
-    selection, statistics_batches = first.held_out(images), first.training(images or STATISTICS_IMAGES).batches
+    selection, statistics_batches = first.held_out(images), first.training(images or _STATISTICS_IMAGES).batches
     contrasts = []
     rows: list[LesionRow] = []
     for run in runs:
@@ -128,7 +128,10 @@ def probe(runs: Sequence[ProbedRun], *, images: int | None, swaps: Sequence[tupl
 
 def _rows(run: ProbedRun, images: int | None) -> tuple[list[LesionRow], Score]:
     """All lesions of a run, and the score of its whole network."""
-    scored_batches, statistics_batches = run.held_out(images).batches, run.training(images or STATISTICS_IMAGES).batches
+    scored_batches, statistics_batches = (
+        run.held_out(images).batches,
+        run.training(images or _STATISTICS_IMAGES).batches,
+    )
     score, units = whole_score(run.network, scored_batches), dict(run.plan.units)
     rows = [
         LesionRow(
@@ -192,7 +195,7 @@ def _random_deletions(
             count,
             [
                 deletion_damage(network, draw.sample(candidates, count), scored_batches, statistics_batches)
-                for _ in range(DRAWS)
+                for _ in range(_DRAWS)
             ],
         )
         for count in _counts(len(candidates))
@@ -210,7 +213,7 @@ def _random_orders(
             count,
             [
                 reordering_damage(network, draw.choices(pairs, k=count), scored_batches, statistics_batches)
-                for _ in range(DRAWS)
+                for _ in range(_DRAWS)
             ],
         )
         for count in _counts(len({path for pair in pairs for path in pair}) - 1)
@@ -219,7 +222,7 @@ def _random_orders(
 
 def _counts(most: int) -> list[int]:
     """A few whole numbers, evenly spaced from 1 to the largest."""
-    return sorted({round(1 + (most - 1) * k / (STEPS - 1)) for k in range(STEPS)}) if most else []
+    return sorted({round(1 + (most - 1) * k / (_STEPS - 1)) for k in range(_STEPS)}) if most else []
 
 
 def _summary(count: int, damages: Sequence[Damage]) -> DrawnRow:

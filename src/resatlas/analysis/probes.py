@@ -38,7 +38,7 @@ PROBES: Mapping[str, Probe] = {
 """All probes by name."""
 
 
-LABELS: Mapping[str, str] = {
+_LABELS: Mapping[str, str] = {
     "loss_frozen": "loss, BN kept",
     "loss_reestimated": "loss, BN re-estimated",
     "error_percent": "error",
@@ -138,4 +138,4 @@ def labelled(table: Table) -> Table:
 
 def label_of(column: str) -> str:
     """The name of a column that a reader sees."""
-    return LABELS.get(column, column.replace("_", " "))
+    return _LABELS.get(column, column.replace("_", " "))

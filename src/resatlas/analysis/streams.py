@@ -25,7 +25,7 @@ from resatlas.values.table import of_unit, table
 MATRICES = (*SKIPS, "9/10 mean")
 """The skip matrices that are compared: M, the identity, the swap, a random projector of M's rank, and 0.9·M."""
 
-SCALED = "scale-0.9-1"
+_SCALED = "scale-0.9-1"
 """The knob `modified` of the last matrix."""
 
 
@@ -57,7 +57,7 @@ def differences(network: Network, images: Float[Tensor, "n c h w"]) -> tuple[Blo
     difference: root mean square over the K streams of |x_k - x̄|, over |x̄|.
     Raises: DesignError for a network of one stream.
     """
-    check_streams(network.plan)
+    _check_streams(network.plan)
     network.eval()
     rows: list[BlockRow] = []
     with torch.no_grad():
@@ -69,7 +69,7 @@ def differences(network: Network, images: Float[Tensor, "n c h w"]) -> tuple[Blo
     return tuple(rows)
 
 
-def check_streams(plan: Plan) -> None:
+def _check_streams(plan: Plan) -> None:
     """Refuse a network of one stream.
 
     Raises: DesignError
@@ -95,7 +95,7 @@ def probe(runs: Sequence[ProbedRun], *, images: int | None) -> ProbeResult:
     """
     first = runs[0]
     for run in runs:
-        check_streams(run.plan)
+        _check_streams(run.plan)
     selection = first.held_out(images or 256)
     rows = [differences(run.network, run.held_out(images or 256).joined().images) for run in runs]
     matrices = [_matrix_row(run, unit_rows) for run, unit_rows in zip(runs, rows, strict=True)]
@@ -160,7 +160,7 @@ def _with_matrix(design: DmrNet, matrix: str) -> DmrNet:
     for skip in SKIPS:
         if skip == matrix:
             return replace(design, skip=skip, modified="none")
-    return replace(design, skip="mean", modified=SCALED)
+    return replace(design, skip="mean", modified=_SCALED)
 
 
 def _command(experiment: Experiment, design: DmrNet) -> str:

@@ -14,10 +14,10 @@ from resatlas.data.loading import Batch
 from resatlas.errors import UsageError
 from resatlas.values.table import of_unit, table
 
-POINTS = 11
+_POINTS = 11
 """Default number of points along each direction."""
 
-SPAN = 1.0
+_SPAN = 1.0
 """Default distance from the middle of the grid to its edge, in filter norms."""
 
 Direction = dict[str, Tensor]
@@ -57,8 +57,8 @@ def surface(
     batches: Sequence[Batch],
     directions: tuple[Direction, Direction],
     *,
-    points: int = POINTS,
-    span: float = SPAN,
+    points: int = _POINTS,
+    span: float = _SPAN,
 ) -> Iterator[SurfaceRow]:
     """Loss and error on a square grid; the middle point is the network itself.
 

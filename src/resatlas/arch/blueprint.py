@@ -10,7 +10,7 @@ from resatlas.arch.widths import Widths, check_width
 from resatlas.errors import DepthError, DesignError
 
 MOST_UNITS = 2_000
-MOST_STAGES = 8
+_MOST_STAGES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +63,8 @@ class Blueprint:
     initial: Initial = Initial()
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.units) <= MOST_STAGES:
-            raise DesignError(f"a network has 1 to {MOST_STAGES} stages; got {len(self.units)}")
+        if not 1 <= len(self.units) <= _MOST_STAGES:
+            raise DesignError(f"a network has 1 to {_MOST_STAGES} stages; got {len(self.units)}")
         if min(self.units) < 1:
             raise DepthError(f"every stage has at least 1 unit; got {list(self.units)}")
         if sum(self.units) > MOST_UNITS:

@@ -128,10 +128,10 @@ def read_blueprint(path: Path) -> NamedBlueprint:
     pre-activated ones have projections without a norm, which read the pre-activated tensor.
     Raises: BlueprintError with the key and the nearest valid one; DesignError if the network is impossible.
     """
-    return parse_blueprint(read_toml(path), where=str(path))
+    return _parse_blueprint(read_toml(path), where=str(path))
 
 
-def parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
+def _parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
     """The blueprint of a table, as `read_blueprint`."""
     if table.get("schema") != SCHEMA:
         raise BlueprintError(

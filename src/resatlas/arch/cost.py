@@ -59,10 +59,10 @@ def cost(what: Plan | Described) -> Cost:
 
 def unit_cost(unit: Unit) -> Cost:
     """The cost of one unit with all its streams."""
-    return total_cost(layer for _, layer in unit_layers(unit)) + projector_cost(unit)
+    return total_cost(layer for _, layer in unit_layers(unit)) + _projector_cost(unit)
 
 
-def projector_cost(unit: Unit) -> Cost:
+def _projector_cost(unit: Unit) -> Cost:
     """(K·width)² multiply-adds per pixel if a random projector mixes the shortcuts of K streams; no parameters."""
     if unit.mixing.channels == "kept" or unit.streams[0].shortcut is None:
         return Cost()
@@ -74,7 +74,7 @@ def projector_cost(unit: Unit) -> Cost:
 def cost_by_path(plan: Plan) -> dict[str, Cost]:
     """The cost of every layer with a cost, by its path."""
     costs = {path: layer_cost(layer) for path, layer in layers(plan)}
-    costs |= {f"{path}.projector": projector_cost(unit) for path, unit in plan.units}
+    costs |= {f"{path}.projector": _projector_cost(unit) for path, unit in plan.units}
     return {path: price for path, price in costs.items() if price != Cost()}
 
 

@@ -12,7 +12,7 @@ from resatlas.errors import DesignError, quoted
 Rule = Norm | Relu | Dropout | Scale
 """An operation that keeps the shape."""
 
-MOST_CONVS = 512
+_MOST_CONVS = 512
 
 Position = Literal["network-start", "stage-start", "projected"]
 """The first unit of the network; the first unit of a later stage; a unit whose shortcut is a projection."""
@@ -147,8 +147,8 @@ class Residual:
     gate: Gating | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.convs) <= MOST_CONVS:
-            raise DesignError(f"a unit has 1 to {MOST_CONVS} convolutions; got {len(self.convs)}")
+        if not 1 <= len(self.convs) <= _MOST_CONVS:
+            raise DesignError(f"a unit has 1 to {_MOST_CONVS} convolutions; got {len(self.convs)}")
         strided = sum(conv.strided for conv in self.convs)
         if strided != 1:
             raise DesignError(

@@ -7,7 +7,7 @@ from typing import Literal
 
 from resatlas.errors import WidthError
 
-WIDEST = 65_536
+_WIDEST = 65_536
 
 Rounding = Literal["half-up", "floor"]
 
@@ -45,7 +45,7 @@ class AdditivePyramid:
     rounding: Rounding = "half-up"
 
     def __post_init__(self) -> None:
-        check_pyramid(self.start, self.expansion, self.multiple_of)
+        _check_pyramid(self.start, self.expansion, self.multiple_of)
         if self.alpha < 0:
             raise WidthError(f"an additive pyramid widens by alpha >= 0 channels; got {self.alpha}")
 
@@ -65,7 +65,7 @@ class MultiplicativePyramid:
     rounding: Rounding = "half-up"
 
     def __post_init__(self) -> None:
-        check_pyramid(self.start, self.expansion, self.multiple_of)
+        _check_pyramid(self.start, self.expansion, self.multiple_of)
         if not 1 <= self.alpha <= 4096:
             raise WidthError(f"a multiplicative pyramid widens by a factor alpha of 1 to 4096; got {self.alpha}")
 
@@ -111,19 +111,19 @@ def check_width(width: int) -> int:
 
     Raises: WidthError outside 1…65,536.
     """
-    if not 1 <= width <= WIDEST:
-        raise WidthError(f"a unit is 1 to {WIDEST:,} channels wide; got {width:,}")
+    if not 1 <= width <= _WIDEST:
+        raise WidthError(f"a unit is 1 to {_WIDEST:,} channels wide; got {width:,}")
     return width
 
 
-def check_pyramid(start: int, expansion: int, multiple_of: int) -> None:
+def _check_pyramid(start: int, expansion: int, multiple_of: int) -> None:
     """Check the numbers of a pyramid.
 
     Raises: WidthError if any of the three is below 1.
     """
     for name, value in (("start", start), ("expansion", expansion), ("multiple_of", multiple_of)):
-        if not 1 <= value <= WIDEST:
-            raise WidthError(f"a pyramid's {name} must be between 1 and {WIDEST:,}; got {value:,}")
+        if not 1 <= value <= _WIDEST:
+            raise WidthError(f"a pyramid's {name} must be between 1 and {_WIDEST:,}; got {value:,}")
 
 
 def _reaches(rule: MultiplicativePyramid, k: int, units: int, steps: Fraction) -> bool:

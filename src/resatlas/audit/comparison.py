@@ -26,16 +26,16 @@ from resatlas.nets.network import Network, build
 from resatlas.nets.outputs import describe_output, find_logits, logits_only
 from resatlas.weights.identify import ShapeCounts, distance, same_shapes, shape_counts
 
-MAX_MISTAKES = 4
+_MAX_MISTAKES = 4
 """How many mistakes are combined to explain a difference."""
 
-MAX_CANDIDATES = 4
+_MAX_CANDIDATES = 4
 """How many other networks with the same parameter shapes are compared with the module."""
 
-SMALL = 64
+_SMALL = 64
 """Side of the images that replace larger ones, if the module runs on them."""
 
-UNRELATED = 0.5
+_UNRELATED = 0.5
 """No mistake is tried if at least this share of the weights has no counterpart of the same shape.
 
 Compared with a ResNet-50 that has the nearest mistake, the share is 0.83 for torchvision's DenseNet, 0.54 for its VGG
@@ -88,7 +88,7 @@ def _verdict(foreign: nn.Module, entry: Entry) -> Audit:
     weights = shape_counts(tuple(parameter.shape) for parameter in foreign.parameters())
     difference = first.describe()
     applied: list[str] = []
-    while best.structure_differs and len(applied) < MAX_MISTAKES:
+    while best.structure_differs and len(applied) < _MAX_MISTAKES:
         better = _nearest(foreign, weights, variant, best)
         if better is None:
             break
@@ -137,7 +137,7 @@ class _Attempt:
 def _other_network(foreign: nn.Module, weights: ShapeCounts, entry: Entry) -> tuple[str | None, bool]:
     """The network with the module's parameter shapes that agrees farthest, and whether it is the same function."""
     best: tuple[str, _Attempt] | None = None
-    for other in islice(same_shapes(weights, entry), MAX_CANDIDATES):
+    for other in islice(same_shapes(weights, entry), _MAX_CANDIDATES):
         attempt = _attempt(foreign, other.plan(image=entry.image, classes=entry.classes))
         if attempt.describe() is None:
             return other.name, True
@@ -167,7 +167,7 @@ def _promising(weights: ShapeCounts, variant: Variant, so_far: _Attempt) -> Iter
     candidates = [
         (mistake, wrong, distance(weights, wrong.plan())) for mistake, wrong in possible(variant, STRUCTURAL, units)
     ]
-    if min([present, *(share for *_, share in candidates)]) < UNRELATED:
+    if min([present, *(share for *_, share in candidates)]) < _UNRELATED:
         yield from ((mistake, wrong) for mistake, wrong, share in candidates if share <= present)
 
 
@@ -181,7 +181,7 @@ def _suspected(plan: Plan, path: str) -> list[str]:
 def _task(foreign: nn.Module, entry: Entry, image: Shape | None, classes: int | None) -> tuple[Shape, int, str]:
     """The shape of the images, the number of classes, and where the module's output holds the logits, in words."""
     usual = entry.image
-    small = usual._replace(height=min(usual.height, SMALL), width=min(usual.width, SMALL))
+    small = usual._replace(height=min(usual.height, _SMALL), width=min(usual.width, _SMALL))
     images = [image] if image else list(dict.fromkeys([small, usual]))
     reason = ""
     for shape in images:

@@ -20,7 +20,7 @@ from resatlas.values.code_files import FAULTS, executed, fault_text
 from resatlas.values.unforeseen import foreseen, show_traceback
 
 
-def module_of(file: Path, name: str) -> nn.Module:
+def _module_of(file: Path, name: str) -> nn.Module:
     """Execute the file and call the class or function of that name without arguments; returns the module.
 
     Raises: UsageError if the file fails, has no such name, or the call needs arguments or does not return a module.
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     try:
         entry = resolve(request["design"])
         image = Shape(*request["image"]) if request["image"] else None
-        answer = asdict(audit(module_of(file, name), entry, image=image, classes=request["classes"]))
+        answer = asdict(audit(_module_of(file, name), entry, image=image, classes=request["classes"]))
     except Exception as error:
         show_traceback(error)
         fault = foreseen(error, doing=f"auditing {file.name}:{name}", saving="a smaller --image")

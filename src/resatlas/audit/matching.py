@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from resatlas.audit.tracing import DROPOUTS, Call, Numbers, Tracing, nearly_equal, record_calls
 from resatlas.nets.network import Network
 
-IMAGES = "the images"
+_IMAGES = "the images"
 
-MAX_RETRIES = 32
+_MAX_RETRIES = 32
 """How often a pairing is repeated with another choice between operations that have the same input and shape."""
 
 
@@ -46,7 +46,7 @@ def best_pairing(
     best = Pairing(foreign, expected, ours, images, ())
     best.run(logits)
     choices = best.next_choices()
-    for _ in range(MAX_RETRIES):
+    for _ in range(_MAX_RETRIES):
         if not best.structure_differs or not choices:
             break
         other = Pairing(foreign, expected, ours, images, choices)
@@ -195,7 +195,7 @@ class Pairing:
         with torch.no_grad(), Tracing(self.ours, lambda _: None):
             tensors = self.ours.trace(self.images)
         self.ours.load_state_dict(state)
-        return {IMAGES: self.images, **dict(sorted(tensors.items(), key=lambda item: item[0].count(".")))}
+        return {_IMAGES: self.images, **dict(sorted(tensors.items(), key=lambda item: item[0].count(".")))}
 
     def _check_complete(self) -> None:
         """Check that all our operations are paired; a module without any dropout is a minor difference."""
@@ -222,12 +222,12 @@ class Pairing:
             for name, ours in self.partners.items()
             for leaf in ("weight", "bias")
         }
-        for name, path in {**pairs, IMAGES: IMAGES}.items():
+        for name, path in {**pairs, _IMAGES: _IMAGES}.items():
             if path not in expected:
                 continue
             if name in theirs:
                 self._check_equal(f"the gradient of {name}", theirs[name].flatten(), expected[path].flatten())
-            elif name in learned or name == IMAGES:
+            elif name in learned or name == _IMAGES:
                 raise _difference(f"the gradient of {name}", "none", f"one for {path}")
         for name in learned - pairs.keys():
             if name in theirs:
@@ -243,7 +243,7 @@ class Pairing:
         with Tracing(module, self._match_in_evaluation) if module is self.foreign else nullcontext():
             logits = module.eval()(images.clone()).flatten(1)  # a copy, since the module may change it in place
         parameters = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
-        leaves = parameters | {IMAGES: images}
+        leaves = parameters | {_IMAGES: images}
         gradients = torch.autograd.grad(logits.square().sum(), list(leaves.values()), allow_unused=True)
         return logits, {name: value for name, value in zip(leaves, gradients, strict=True) if value is not None}
 

@@ -20,7 +20,7 @@ DROPOUTS: frozenset[Kind] = frozenset({"dropout", "dropout of channels", "alpha 
 Numbers = Mapping[str, float]
 """Settings of an operation that are not structure: the eps and momentum of a norm, the rate of a dropout."""
 
-TOLERANCE = 1e-7
+_TOLERANCE = 1e-7
 """Largest relative difference of tensors that count as equal; rounding in float64 leaves 1e-13 in deep networks."""
 
 _DROPS = ("input", "p", "training", "inplace")
@@ -76,7 +76,7 @@ class Call:
 
     def reads(self, other: "Call") -> bool:
         """Whether both operations have the same input, padding included."""
-        if not math.isclose(self.size, other.size, rel_tol=TOLERANCE):
+        if not math.isclose(self.size, other.size, rel_tol=_TOLERANCE):
             return self.padding != other.padding and nearly_equal(self.padded, other.padded)
         if self.padding == other.padding:
             return nearly_equal(self.input, other.input)
@@ -188,7 +188,7 @@ def nearly_equal(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape:
         return False
     scale = torch.maximum(one.abs().max(), other.abs().max()) if one.numel() else torch.tensor(0.0)
-    return bool(((one - other).abs() <= TOLERANCE * scale).all())
+    return bool(((one - other).abs() <= _TOLERANCE * scale).all())
 
 
 def _is_classifier(kind: Kind, bound: Mapping[str, Any]) -> bool:

@@ -14,8 +14,8 @@ Advance = Callable[[str, int, int], None]
 
 Form = Literal["eager", "compiled"]
 
-LARGEST_BATCH = 4096
-MOST_ROUNDS = 1000
+_LARGEST_BATCH = 4096
+_MOST_ROUNDS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,8 @@ def _check_sizes(options: Options) -> None:
 
     Raises: UsageError
     """
-    bounds = {"--batch": (options.batch, LARGEST_BATCH), "--rounds": (options.rounds, MOST_ROUNDS)}
-    bounds["--norm-group"] = (options.norm_group, LARGEST_BATCH)
+    bounds = {"--batch": (options.batch, _LARGEST_BATCH), "--rounds": (options.rounds, _MOST_ROUNDS)}
+    bounds["--norm-group"] = (options.norm_group, _LARGEST_BATCH)
     for name, (value, most) in bounds.items():
         if value is not None and not 1 <= value <= most:
             raise UsageError(f"{name} must be between 1 and {most:,}; got {value:,}")

@@ -19,11 +19,11 @@ Channels are multiples of the width of vector and matrix units, and each value t
 products.
 """
 
-PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
+_PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
 
-ROUNDS = 3
+_ROUNDS = 3
 
-PASSES = 3
+_PASSES = 3
 """One forward, and two of the same cost backward."""
 
 
@@ -31,22 +31,22 @@ def peaks(*, cores: int, on_advance: Callable[[int, int], object]) -> Mapping[Pr
     """Multiply-adds per second at each precision, with one process of one thread per core: the best of all rounds."""
     tasks = {
         f"{precision} {channels}": Convolution(channels=channels, side=side, images=images, precision=precision)
-        for precision in PRECISIONS
+        for precision in _PRECISIONS
         for channels, side, images in SHAPES
     }
     with crews({name: Contender(task=task, processes=cores, threads=1) for name, task in tasks.items()}) as crew:
         for member in crew.values():
             member.warm()
-        seconds = alternate(crew, rounds=ROUNDS, uncounted=0, on_advance=on_advance)
+        seconds = alternate(crew, rounds=_ROUNDS, uncounted=0, on_advance=on_advance)
         rates = {
             name: cores * crew[name].steps * task.multiply_adds / min(seconds[name]) for name, task in tasks.items()
         }
     return {
         precision: max(rate for name, rate in rates.items() if tasks[name].precision == precision)
-        for precision in PRECISIONS
+        for precision in _PRECISIONS
     }
 
 
 def share_percent(*, multiply_adds: int, images_per_second: float, peak: float) -> float:
     """The share of the peak that a network's training reaches."""
-    return 100 * PASSES * multiply_adds * images_per_second / peak
+    return 100 * _PASSES * multiply_adds * images_per_second / peak

@@ -18,14 +18,14 @@ from resatlas.training.precision import automatic_precision
 from resatlas.training.threads import threads_set
 from resatlas.values.cores import cores
 
-BATCH = 128
+_BATCH = 128
 """Source: the ResNet paper, section 4.2, and most after it."""
 
-ROUNDS = 7
-FEWEST_ROUNDS = 3
+_ROUNDS = 7
+_FEWEST_ROUNDS = 3
 
-MOST_SECONDS = 40.0
-"""Time limit of the rounds of a network, if their number is not given; `FEWEST_ROUNDS` take place in any case."""
+_MOST_SECONDS = 40.0
+"""Time limit of the rounds of a network, if their number is not given; `_FEWEST_ROUNDS` take place in any case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def setting_of(options: Options) -> Setting:
 
     Raises: UsageError for a batch of fewer than two images per core, or a norm group that spans processes.
     """
-    count, batch = cores(), options.batch or BATCH
+    count, batch = cores(), options.batch or _BATCH
     if batch < 2 * count:
         raise UsageError(f"--batch must be at least {2 * count}, two images for each of {count} cores; got {batch}")
     share = batch // count
@@ -125,7 +125,7 @@ def run_contest(
     """
     with crews(contenders) as crew:
         each_round = sum(member.warm() for member in crew.values())
-        count = rounds or max(FEWEST_ROUNDS, min(ROUNDS, floor(MOST_SECONDS / each_round)))
+        count = rounds or max(_FEWEST_ROUNDS, min(_ROUNDS, floor(_MOST_SECONDS / each_round)))
         seconds = alternate(
             crew, rounds=count, uncounted=0, on_advance=lambda done, total: on_advance(title, done, total)
         )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # only the processes that take the steps import torch
 CALL_SECONDS = 0.4
 """Duration of a call of several steps, long enough to hide the latency of the request and the clock's resolution."""
 
-LONG_SECONDS = 2.0
+_LONG_SECONDS = 2.0
 """A first step that takes longer is not repeated to estimate the duration of a step."""
 
 TO_END = 10.0
@@ -70,7 +70,7 @@ class Crew:
         port = _free_port() if contender.processes > 1 else 0
         for rank in range(contender.processes):
             place = Place(rank=rank, size=contender.processes, threads=contender.threads, port=port)
-            self.members.append(start(FORKED, work, contender.task, place))
+            self.members.append(start(FORKED, _work, contender.task, place))
 
     def __call__(self) -> None:
         """Take the steps of a call."""
@@ -83,7 +83,7 @@ class Crew:
         """
         self._answers()
         seconds = self._timed_step()
-        if seconds < LONG_SECONDS:
+        if seconds < _LONG_SECONDS:
             seconds = self._timed_step()
         self.steps = ceil(CALL_SECONDS / seconds)
         return self.steps * seconds
@@ -140,7 +140,7 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-def work(pipe: Connection, task: "Task", place: Place) -> None:
+def _work(pipe: Connection, task: "Task", place: Place) -> None:
     """Main function of a process: join the others, set up the task, and follow orders."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the process that gives the orders
     if place.size > 1:

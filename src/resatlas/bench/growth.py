@@ -54,16 +54,16 @@ SERIES = (
     Series(knob="batch", design="resnet-20", values=(8, 16, 32, 64, 128, 256)),
 )
 
-TINY = "resnet:depth=8,base=4"
+_TINY = "resnet:depth=8,base=4"
 
-ROUNDS = 7
-FEWEST_ROUNDS = 3
-MOST_SECONDS = 5.0
-"""Time limit of the steps of a point, if their number is not given; `FEWEST_ROUNDS` take place in any case."""
+_ROUNDS = 7
+_FEWEST_ROUNDS = 3
+_MOST_SECONDS = 5.0
+"""Time limit of the steps of a point, if their number is not given; `_FEWEST_ROUNDS` take place in any case."""
 
-CONFIDENCE = 0.95
+_CONFIDENCE = 0.95
 
-SETTLING = Path("/proc/self/clear_refs")
+_SETTLING = Path("/proc/self/clear_refs")
 """File that resets the peak memory of a process to its current memory; source: proc_pid_clear_refs(5) of Linux."""
 
 
@@ -110,7 +110,7 @@ class Exponent:
     points: int = of_unit("points")
 
 
-MODELS: Mapping[str, str] = {
+_MODELS: Mapping[str, str] = {
     "step_seconds": "products",
     "first_step_seconds": "products",
     "peak_memory_bytes": "values",
@@ -131,8 +131,8 @@ def measure(options: Options, on_advance: Advance) -> Measured:
 
     Raises: UsageError, DesignError before anything is measured; ProcessLost.
     """
-    if not SETTLING.exists():
-        raise UsageError(f"growth needs Linux: it reads memory from {SETTLING.parent}")
+    if not _SETTLING.exists():
+        raise UsageError(f"growth needs Linux: it reads memory from {_SETTLING.parent}")
     precision, reason = automatic_precision(CPU)
     FORKED.set_forkserver_preload(PRELOADED)
     planned = [(series, value) for series in SERIES for value in series.values]
@@ -157,7 +157,7 @@ def measure(options: Options, on_advance: Advance) -> Measured:
             "Each point has its own process, which trains a tiny network first. The first step includes the set-up of "
             "libraries for new shapes. Peak memory is the largest resident memory minus that before the network was "
             "built. Multiply-adds are those of one image, forward; activations and parameters are the cost model's.",
-            f"An exponent b is fitted to a·value^b by least squares over the logarithms, with its {CONFIDENCE:.0%} "
+            f"An exponent b is fitted to a·value^b by least squares over the logarithms, with its {_CONFIDENCE:.0%} "
             "interval by Student's t. The exponent of the model is fitted in the same way to products = multiply-adds "
             "x batch, or to values = activations x batch + 3 x parameters. For a sum of a constant and a power, b is "
             "below the power.",
@@ -195,7 +195,7 @@ def exponents(points: Sequence[Point]) -> Iterator[Exponent]:
     for knob in dict.fromkeys(point.knob for point in points):
         selected = [point for point in points if point.knob == knob]
         values = [point.value for point in selected]
-        for measured, model in MODELS.items():
+        for measured, model in _MODELS.items():
             exponent, half = fitted(values, [getattr(point, measured) for point in selected])
             counted, _ = fitted(values, [getattr(point, model) for point in selected])
             yield Exponent(
@@ -215,7 +215,7 @@ def fitted(x: Sequence[float], y: Sequence[float]) -> tuple[float, float | None]
     line = stats.linregress([math.log(value) for value in x], [math.log(value) for value in y])
     if len(x) < 3:
         return float(line.slope), None
-    return float(line.slope), float(stats.t.ppf((1 + CONFIDENCE) / 2, len(x) - 2) * line.stderr)
+    return float(line.slope), float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(x) - 2) * line.stderr)
 
 
 def time_in_own_process(task: Ours, rounds: int | None) -> Timed:
@@ -242,10 +242,10 @@ def train(pipe: Connection, task: Ours, threads: int, rounds: int | None) -> Non
     import torch
 
     torch.set_num_threads(threads)
-    tiny = Ours(designs=(TINY,), batch=task.batch, norm_group=None, precision=task.precision)
+    tiny = Ours(designs=(_TINY,), batch=task.batch, norm_group=None, precision=task.precision)
     with context_of(tiny):
         step_of(tiny, ALONE)()
-    before = settled_memory()
+    before = _settled_memory()
     seconds: list[float] = []
     with context_of(task):
         step = step_of(task, ALONE)
@@ -255,28 +255,28 @@ def train(pipe: Connection, task: Ours, threads: int, rounds: int | None) -> Non
             seconds.append(time.perf_counter() - started)
             if pipe.poll():  # nothing is ever sent to this process: the other end is closed
                 return
-    pipe.send(Timed(first=seconds[0], others=tuple(seconds[1:]), memory=max(peak_memory() - before, 1)))
+    pipe.send(Timed(first=seconds[0], others=tuple(seconds[1:]), memory=max(_peak_memory() - before, 1)))
     pipe.close()
 
 
 def _enough(seconds: Sequence[float], rounds: int | None) -> bool:
     if rounds:
         return len(seconds) >= rounds
-    return len(seconds) >= ROUNDS or (len(seconds) >= FEWEST_ROUNDS and sum(seconds) > MOST_SECONDS)
+    return len(seconds) >= _ROUNDS or (len(seconds) >= _FEWEST_ROUNDS and sum(seconds) > _MOST_SECONDS)
 
 
-def settled_memory() -> int:
+def _settled_memory() -> int:
     """Bytes of resident memory now; resets the peak to it."""
-    SETTLING.write_text("5")
+    _SETTLING.write_text("5")
     return _status("VmRSS")
 
 
-def peak_memory() -> int:
-    """The largest number of bytes of resident memory since `settled_memory`."""
+def _peak_memory() -> int:
+    """The largest number of bytes of resident memory since `_settled_memory`."""
     return _status("VmHWM")
 
 
 def _status(name: str) -> int:
     """Source: proc_pid_status(5) of Linux."""
-    lines = SETTLING.with_name("status").read_text().splitlines()
+    lines = _SETTLING.with_name("status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

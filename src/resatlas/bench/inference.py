@@ -32,18 +32,18 @@ from resatlas.runs.environment import installed_version
 from resatlas.training.compiling import require_compiler
 from resatlas.values.table import Cell, Column, Table
 
-BATCHES = (1, 64)
+_BATCHES = (1, 64)
 """The batch of a service and that of an evaluation."""
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 CALL_SECONDS = 0.1
 """Duration of a call of several passes."""
 
-ROUNDS = 15
-FEWEST_ROUNDS = 3
-MOST_SECONDS = 12.0
-"""Time limit of the rounds of a network and batch, if their number is not given; at least `FEWEST_ROUNDS`."""
+_ROUNDS = 15
+_FEWEST_ROUNDS = 3
+_MOST_SECONDS = 12.0
+"""Time limit of the rounds of a network and batch, if their number is not given; at least `_FEWEST_ROUNDS`."""
 
 OURS = "ours"
 
@@ -59,7 +59,7 @@ class Key(NamedTuple):
         return f"{self.who} {self.form} {self.precision}"
 
 
-RATIOS = ("over_eager", "over_default", "over_compiled")
+_RATIOS = ("over_eager", "over_default", "over_compiled")
 
 COLUMNS = (
     Column("design", ""),
@@ -70,7 +70,7 @@ COLUMNS = (
     Column("peer_images_per_second", "images/s"),
     Column("peer_default_images_per_second", "images/s"),
     Column("peer_compiled_images_per_second", "images/s"),
-    *(Column(f"{name}{end}", "1") for name in RATIOS for end in ("", "_low", "_high")),
+    *(Column(f"{name}{end}", "1") for name in _RATIOS for end in ("", "_low", "_high")),
     Column("compile_seconds", "s"),
     Column("rounds", "rounds"),
     Column("norms", "norms"),
@@ -82,7 +82,7 @@ COLUMNS = (
 eager: the peer in the row's precision; default: the peer in float32, eager, as its users run it.
 """
 
-VIEWS = (
+_VIEWS = (
     View("Images a second", ("design", "batch", "precision", "peer", *(column.name for column in COLUMNS[4:8]))),
     View(
         "Ours, how many times as fast in the same rounds",
@@ -103,7 +103,7 @@ VIEWS = (
     ),
 )
 
-NOTES = (
+_NOTES = (
     "peer: in the row's precision (bf16: weights and images are bfloat16), eager, default layout. default: the peer in "
     "float32, as its users run it. compiled: torch.compile of the whole network for this batch, with default settings. "
     "Our logits are float32; folding is exact, see resatlas.inference.folding.",
@@ -136,7 +136,7 @@ def measure(options: Options, on_advance: Advance) -> Measured:
     torch.set_num_threads(threads)
     rows: list[dict[str, Cell]] = []
     for name in names:
-        for batch in (options.batch,) if options.batch else BATCHES:
+        for batch in (options.batch,) if options.batch else _BATCHES:
             rows += _rows(name, plans[name], peers[name], batch, options, on_advance)
     libraries = dict.fromkeys(net.library for nets in peers.values() for net in nets)
     values = tuple(tuple(row[column.name] for column in COLUMNS) for row in rows)
@@ -147,10 +147,10 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         views=_present(rows),
         facts=(
             Fact(name="threads, of one process", unit="", value=threads),
-            *means(rows),
+            *_means(rows),
             *(Fact(name=library, unit="", value=installed_version(library)) for library in libraries),
         ),
-        notes=(*NOTES, *(f"{name}: none of the libraries has this network" for name in names if not peers[name])),
+        notes=(*_NOTES, *(f"{name}: none of the libraries has this network" for name in names if not peers[name])),
     )
 
 
@@ -177,7 +177,7 @@ def contestants_of(design: str, plan: Plan, peers: Sequence[PeerNet], batch: int
     calls: dict[Key, Callable[[], Tensor]] = {}
     compiling: dict[Key, float] = {}
     unfolded: Sequence[Unfolded] = ()
-    for precision, dtype in PRECISIONS.items():
+    for precision, dtype in _PRECISIONS.items():
         inputs = images.to(dtype)
         ours = for_inference(network, precision="fp32" if precision == "fp32" else "bf16")
         unfolded = ours.unfolded
@@ -212,7 +212,7 @@ def _rows(
     on_advance(f"{title} setup", 1, 1)
     passes = {key: _passes(call) for key, call in contestants.calls.items()}
     each_round = sum(count * seconds for count, seconds in passes.values())
-    rounds = options.rounds or max(FEWEST_ROUNDS, min(ROUNDS, floor(MOST_SECONDS / each_round)))
+    rounds = options.rounds or max(_FEWEST_ROUNDS, min(_ROUNDS, floor(_MOST_SECONDS / each_round)))
     contenders = {str(key): _repeated(call, passes[key][0]) for key, call in contestants.calls.items()}
     seconds = alternate(contenders, rounds=rounds, on_advance=lambda done, total: on_advance(title, done, total))
     rates = {
@@ -220,7 +220,7 @@ def _rows(
         for key in contestants.calls
     }
     price, norms = cost(plan), _norms(plan)
-    for precision in PRECISIONS:
+    for precision in _PRECISIONS:
         own = rates[Key(OURS, "eager", precision)]
         for library in [peer.library for peer in peers] or [""]:
             compiled = Key(library, "compiled", precision)
@@ -280,9 +280,9 @@ def _quartiles(name: str, over: Sequence[float], under: Sequence[float] | None) 
     return {name: median, f"{name}_low": low, f"{name}_high": high}
 
 
-def means(rows: Sequence[Mapping[str, Cell]]) -> Iterator[Fact]:
+def _means(rows: Sequence[Mapping[str, Cell]]) -> Iterator[Fact]:
     """Geometric means of each ratio over the networks, at each batch and precision."""
-    for name in RATIOS:
+    for name in _RATIOS:
         groups: dict[str, list[float]] = {}
         for row in rows:
             if isinstance(value := row[name], float):
@@ -295,4 +295,4 @@ def means(rows: Sequence[Mapping[str, Cell]]) -> Iterator[Fact]:
 def _present(rows: Sequence[Mapping[str, Cell]]) -> tuple[View, ...]:
     """The views without the columns of contenders that no row has."""
     present = {name for row in rows for name, value in row.items() if value is not None}
-    return tuple(view._replace(columns=tuple(name for name in view.columns if name in present)) for view in VIEWS)
+    return tuple(view._replace(columns=tuple(name for name in view.columns if name in present)) for view in _VIEWS)

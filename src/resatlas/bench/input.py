@@ -42,19 +42,19 @@ from resatlas.values.table import Column, Table
 IMAGES = 50_000
 """The images of an epoch; source: CIFAR's training part."""
 
-RECIPE = "fb-cifar"
+_RECIPE = "fb-cifar"
 """A recipe that normalises by constants, mirrors, pads and crops."""
 
 DESIGN = "resnet-20"
 
-WORKERS = 2
-BATCH = 128
-ROUNDS = 5
+_WORKERS = 2
+_BATCH = 128
+_ROUNDS = 5
 
 STEPS = 48
-FEWEST_STEPS = 8
-MOST_SECONDS = 40.0
-"""Number of timed training steps; fewer, but at least `FEWEST_STEPS`, if they take longer than `MOST_SECONDS`."""
+_FEWEST_STEPS = 8
+_MOST_SECONDS = 40.0
+"""Number of timed training steps; fewer, but at least `_FEWEST_STEPS`, if they take longer than `_MOST_SECONDS`."""
 
 COLUMNS = (
     Column("batch", "images"),
@@ -71,7 +71,7 @@ COLUMNS = (
 Both are medians; the percentage is a ratio of sums.
 """
 
-VIEWS = (
+_VIEWS = (
     View("Images a second", tuple(column.name for column in COLUMNS[:11])),
     View("What a training step waits for", ("batch", *(column.name for column in COLUMNS[11:]))),
 )
@@ -80,7 +80,7 @@ VIEWS = (
 def measure(options: Options, on_advance: Advance) -> Measured:
     """Both pipelines in turns within one run, then the training."""
     torch.set_num_threads(contest.threads())
-    batch, rounds = options.batch or BATCH, options.rounds or ROUNDS
+    batch, rounds = options.batch or _BATCH, options.rounds or _ROUNDS
     images = random_images(IMAGES)
     precision, _ = automatic_precision(CPU)
     plan, state = training(images, batch=batch, precision=precision)
@@ -88,12 +88,12 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         Photographs(images),
         batch_size=batch,
         shuffle=True,
-        num_workers=WORKERS,
+        num_workers=_WORKERS,
         drop_last=True,
         persistent_workers=True,
     )
     seconds = alternate(
-        {"ours": lambda: count_batches(plan), "peer": lambda: count_batches_of(loader)},
+        {"ours": lambda: _count_batches(plan), "peer": lambda: _count_batches_of(loader)},
         rounds=rounds,
         on_advance=lambda done, total: on_advance("epochs", done, total),
     )
@@ -114,11 +114,11 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         question="input",
         title=f"Images of {images.images.shape[1:]} made into batches: padded and cropped, mirrored, normalised",
         rows=Table(title="Input", columns=COLUMNS, rows=(row,)),
-        views=VIEWS,
+        views=_VIEWS,
         facts=(
             Fact(name="images", unit="images", value=len(images)),
             Fact(name="threads of ours", unit="", value=torch.get_num_threads()),
-            Fact(name="workers of the peer", unit="", value=WORKERS),
+            Fact(name="workers of the peer", unit="", value=_WORKERS),
             Fact(
                 name="training",
                 unit="",
@@ -146,7 +146,7 @@ def random_images(count: int) -> ImageSet:
 def training(images: ImageSet, *, batch: int, precision: Precision) -> tuple[TrainingPlan, TrainState]:
     """The plan and the first state of a training on the images."""
     data = datasets.resolve("cifar-10")
-    recipe = replace(recipes.resolve(RECIPE), batch=batch, norm_group=None, precision=precision, leftover="dropped")
+    recipe = replace(recipes.resolve(_RECIPE), batch=batch, norm_group=None, precision=precision, leftover="dropped")
     experiment = Experiment(design=DESIGN, data=data.name, recipe=recipe)
     pipeline = pipeline_for(recipe, data, images)
     state = first_state(designs.plan(DESIGN, image=data.image, classes=len(data.classes)), experiment)
@@ -154,12 +154,12 @@ def training(images: ImageSet, *, batch: int, precision: Precision) -> tuple[Tra
     return plan_training(experiment, splits, ALONE, state), state
 
 
-def count_batches(plan: TrainingPlan) -> int:
+def _count_batches(plan: TrainingPlan) -> int:
     """Prepare all batches of one epoch of ours, and count them."""
     return sum(1 for _ in batches(plan.images, plan.pipeline, seed=0, epoch=0, batch=plan.recipe.batch))
 
 
-def count_batches_of(loader: "DataLoader[tuple[Tensor, int]]") -> int:
+def _count_batches_of(loader: "DataLoader[tuple[Tensor, int]]") -> int:
     """Prepare all batches of one epoch of a loader, and count them."""
     return sum(1 for _ in loader)
 
@@ -212,7 +212,7 @@ def timed_steps(state: TrainState, plan: TrainingPlan, on_advance: Advance) -> T
         waited.append(begun - before)
         stepped.append(ended - begun)
         on_advance("training steps", len(stepped), STEPS)
-        if len(stepped) >= FEWEST_STEPS and ended - started > MOST_SECONDS:
+        if len(stepped) >= _FEWEST_STEPS and ended - started > _MOST_SECONDS:
             break
         before = time.perf_counter()
     return Times(waits=tuple(waited), steps=tuple(stepped))

@@ -13,7 +13,7 @@ from resatlas.errors import UsageError, quoted
 if TYPE_CHECKING:
     from torch import nn
 
-INSTALLED_BY = "pip install resatlas[oracles]"
+_INSTALLED_BY = "pip install resatlas[oracles]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class NamePattern(NamedTuple):
     more: Mapping[str, bool] = {}
 
 
-PYTORCHCV = (
+_PYTORCHCV = (
     NamePattern(
         r"resnet-(\d+)-B", "resnet-N-B", "resnet_cifar", "get_resnet_cifar", ("blocks",), {"bottleneck": False}
     ),
@@ -95,7 +95,7 @@ _RESNETS = (
     ("resnext-50-32x4d", "resnext50_32x4d"),
     ("wrn-50-2", "wide_resnet50_2"),
 )
-TORCHVISION = TIMM = tuple(NamePattern(re.escape(name), name, "resnet", function, ()) for name, function in _RESNETS)
+_TORCHVISION = TIMM = tuple(NamePattern(re.escape(name), name, "resnet", function, ()) for name, function in _RESNETS)
 """The networks for 224x224 images, with the same names in both libraries; the 3x3 convolution has the stride.
 
 Source: torchvision/models/resnet.py, timm/models/resnet.py.
@@ -107,14 +107,14 @@ def peer_of(peer: str, design: str) -> PeerNet:
 
     Raises: UsageError if the library lacks it.
     """
-    for pattern in LIBRARIES[peer]:
+    for pattern in _LIBRARIES[peer]:
         if match := re.fullmatch(pattern.names, design):
             numbers = dict(zip(pattern.numbers, map(int, match.groups()), strict=True))
             arguments = {**numbers, **pattern.more}
             return PeerNet(
                 library=peer, module=f"{peer}.models.{pattern.module}", function=pattern.function, arguments=arguments
             )
-    known = ", ".join(pattern.label for pattern in LIBRARIES[peer])
+    known = ", ".join(pattern.label for pattern in _LIBRARIES[peer])
     raise UsageError(f"{peer} has no network {quoted(design)}; it has {known}")
 
 
@@ -138,10 +138,10 @@ def library(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0]:
             raise
-        raise UsageError(f"{error.name} is not installed: {INSTALLED_BY}") from None
+        raise UsageError(f"{error.name} is not installed: {_INSTALLED_BY}") from None
 
 
-LIBRARIES: Mapping[str, tuple[NamePattern, ...]] = {"pytorchcv": PYTORCHCV, "torchvision": TORCHVISION, "timm": TIMM}
+_LIBRARIES: Mapping[str, tuple[NamePattern, ...]] = {"pytorchcv": _PYTORCHCV, "torchvision": _TORCHVISION, "timm": TIMM}
 
 SIDES: Mapping[str, int] = {"pytorchcv": 32, "torchvision": 224, "timm": 224}
 """The height and width of the images of each library's networks."""

@@ -51,11 +51,11 @@ def shares(operations: Sequence[Operation]) -> dict[str, float]:
     total = sum(operation.seconds for operation in operations)
     seconds = dict.fromkeys([*GROUPS, OTHER], 0.0)
     for operation in operations:
-        seconds[group_of(operation.name)] += operation.seconds
+        seconds[_group_of(operation.name)] += operation.seconds
     return {name: 100 * spent / total for name, spent in seconds.items()}
 
 
-def group_of(operation: str) -> str:
+def _group_of(operation: str) -> str:
     """The group of an operation by its name."""
     if operation.startswith("autograd::engine"):
         return "between"

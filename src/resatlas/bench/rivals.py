@@ -39,7 +39,7 @@ def rival_of(design: str, against: str | None) -> Rival:
 
     Raises: UsageError if the caller named a library that is not installed or lacks the network.
     """
-    if twins := twins_of(design):
+    if twins := _twins_of(design):
         return twins
     try:
         check_installed(against or PEER)
@@ -50,7 +50,7 @@ def rival_of(design: str, against: str | None) -> Rival:
         return NoRival(why=str(error))
 
 
-def twins_of(design: str) -> Twins | None:
+def _twins_of(design: str) -> Twins | None:
     """For a CIFAR DMRNet, one ResNet per stream with the same convolutions, unconnected; None for other designs."""
     entry = designs.resolve(design)
     if not isinstance(entry.design, DmrNet) or entry.design.version != "cifar":

@@ -27,7 +27,7 @@ from resatlas.training.starting import first_state
 IMAGE = Shape(3, 32, 32)
 CLASSES = 10
 
-EPOCHS = 10**6
+_EPOCHS = 10**6
 """Epochs of a timed training: so many that its learning rate stays at its start value, and no step diverges."""
 
 Step = Callable[[], object]
@@ -104,12 +104,12 @@ def context_of(task: Task) -> AbstractContextManager[None]:
             assert_never(task)
 
 
-def recipe_of(task: Ours) -> Recipe:
+def _recipe_of(task: Ours) -> Recipe:
     """The recipe of our training step: SGD on cross-entropy, with the batch, norm group and precision of the task."""
     return Recipe(
         name="bench",
         source="ours",
-        epochs=EPOCHS,
+        epochs=_EPOCHS,
         batch=task.batch,
         norm_group=task.norm_group,
         precision=task.precision,
@@ -122,7 +122,7 @@ def recipe_of(task: Ours) -> Recipe:
 def _ours(design: str, task: Ours, world: World) -> Step:
     """The step of the training loop, with the first state of a training."""
     data = datasets.resolve(f"synthetic:images={max(2 * CLASSES, task.batch)}")
-    experiment = Experiment(design=design, data="synthetic", recipe=recipe_of(task))
+    experiment = Experiment(design=design, data="synthetic", recipe=_recipe_of(task))
     state = first_state(designs.plan(design, image=data.image, classes=len(data.classes)), experiment)
     plan = plan_training(experiment, split_images(data.read(), experiment, data), world, state)
     state.network.train()

@@ -32,7 +32,7 @@ from resatlas.runs.environment import installed_version
 from resatlas.training.compiling import require_compiler
 from resatlas.values.table import Cell, Column, Table
 
-RATES: Mapping[str, str] = {
+_RATES: Mapping[str, str] = {
     "one_process": "ours",
     "together": "ours together",
     "peer_default": "default",
@@ -58,7 +58,7 @@ def _with_quartiles(*names: str) -> tuple[str, ...]:
     return tuple(f"{name}{end}" for name in names for end in ("", "_low", "_high"))
 
 
-COUNTS: Mapping[str, str] = {
+_COUNTS: Mapping[str, str] = {
     "batch": "images",
     "processes": "processes",
     "bn_group": "images",
@@ -70,23 +70,23 @@ COUNTS: Mapping[str, str] = {
 }
 """Settings and counts of a row, and their units."""
 
-PERCENT = ("share_of_peak_percent", *(f"{group}_percent" for group in (*GROUPS, OTHER)))
+_PERCENT = ("share_of_peak_percent", *(f"{group}_percent" for group in (*GROUPS, OTHER)))
 
 COLUMNS = (
     *(Column(name, "") for name in ("design", "peer", "precision")),
     *(Column(name, "images/s") for name in _with_quartiles("images_per_second")),
-    *(Column(f"{name}_images_per_second", "images/s") for name in RATES),
+    *(Column(f"{name}_images_per_second", "images/s") for name in _RATES),
     *(Column(name, "1") for name in _with_quartiles(*RATIOS)),
-    *(Column(name, unit) for name, unit in COUNTS.items()),
-    *(Column(name, "%") for name in PERCENT),
+    *(Column(name, unit) for name, unit in _COUNTS.items()),
+    *(Column(name, "%") for name in _PERCENT),
 )
 """Columns of a row: rates are medians over rounds, ratios are medians of ratios within a round, with quartiles.
 
 A value is None if there is no such contender. `images_per_second` is the rate of our best contender.
 """
 
-VIEWS = (
-    View("Images a second", ("design", "peer", *(f"{name}_images_per_second" for name in RATES))),
+_VIEWS = (
+    View("Images a second", ("design", "peer", *(f"{name}_images_per_second" for name in _RATES))),
     View(
         "Ours at its best, how many times as fast in the same rounds",
         ("design", *_with_quartiles("over_default", "over_tuned", "over_compiled")),
@@ -98,11 +98,11 @@ VIEWS = (
             *_with_quartiles("one_process_over_tuned", "together_over_tuned_together", "one_process_over_twins"),
         ),
     ),
-    View("How it was measured", ("design", "precision", *COUNTS)),
-    View("Ours at its best: share of the machine's peak, and where the time of a step goes", ("design", *PERCENT)),
+    View("How it was measured", ("design", "precision", *_COUNTS)),
+    View("Ours at its best: share of the machine's peak, and where the time of a step goes", ("design", *_PERCENT)),
 )
 
-NOTES = (
+_NOTES = (
     "peer default: float32, default layout, plain SGD, one process of all threads, as its users run it. peer tuned: "
     "channels-last, our precision, fused SGD, otherwise the same; compiled: tuned, and the whole network compiled by "
     "torch.compile. together: one process of one thread per core, gradients averaged by DDP over gloo, on both sides. "
@@ -132,7 +132,7 @@ def measure(options: Options, on_advance: Advance) -> Measured:
     for name in names:
         result = run_contest(
             name,
-            contenders(name, rivals[name], setting, options),
+            _contenders(name, rivals[name], setting, options),
             setting,
             rounds=options.rounds,
             on_advance=on_advance,
@@ -141,7 +141,7 @@ def measure(options: Options, on_advance: Advance) -> Measured:
     return Measured(
         question="training",
         title=f"Training steps, images of {IMAGE}, {CLASSES} classes, batch {setting.batch}",
-        rows=as_table(rows),
+        rows=_as_table(rows),
         views=_present(rows),
         facts=(
             Fact(name="threads, of one process", unit="", value=setting.threads),
@@ -154,18 +154,18 @@ def measure(options: Options, on_advance: Advance) -> Measured:
             *means(rows),
             Fact(name=PEER, unit="", value=installed_version(PEER)),
         ),
-        notes=(*NOTES, *_further_notes(rivals, rows)),
+        notes=(*_NOTES, *_further_notes(rivals, rows)),
     )
 
 
-def as_table(rows: Sequence[Mapping[str, Cell]]) -> Table:
+def _as_table(rows: Sequence[Mapping[str, Cell]]) -> Table:
     """The rows as a table with all columns."""
     values = tuple(tuple(row[column.name] for column in COLUMNS) for row in rows)
     return Table(title="Training steps", columns=COLUMNS, rows=values)
 
 
-def contenders(design: str, rival: Rival, setting: Setting, options: Options) -> dict[str, Contender]:
-    """The contenders of a design, by the names in `RATES`; "together" needs several cores."""
+def _contenders(design: str, rival: Rival, setting: Setting, options: Options) -> dict[str, Contender]:
+    """The contenders of a design, by the names in `_RATES`; "together" needs several cores."""
     several = setting.cores > 1
     own = our_step(design, setting=setting)
     competing = {"ours": in_one_process(own, setting)} | (
@@ -206,7 +206,7 @@ def _row(design: str, plan: Plan, rival: Rival, result: Contest, setting: Settin
         "peer": str(rival),
         "precision": setting.precision,
         **_quartiles("images_per_second", best),
-        **{f"{key}_images_per_second": result.median(name) for key, name in RATES.items()},
+        **{f"{key}_images_per_second": result.median(name) for key, name in _RATES.items()},
         **{key: value for name, ratio in ratios.items() for key, value in _quartiles(name, ratio).items()},
         "batch": setting.batch,
         "processes": processes,
@@ -214,7 +214,7 @@ def _row(design: str, plan: Plan, rival: Rival, result: Contest, setting: Settin
         "peer_bn_group": setting.group(1),
         "rounds": len(result.rates[result.best]),
         "parameters": price.parameters,
-        "peer_parameters": parameters_of(rival),
+        "peer_parameters": _parameters_of(rival),
         "multiply_adds": price.multiply_adds,
         "share_of_peak_percent": share,
         **{f"{group}_percent": percent for group, percent in result.shares.items()},
@@ -226,7 +226,7 @@ def _quartiles(name: str, values: Spread | None) -> dict[str, Cell]:
     return {name: median, f"{name}_low": low, f"{name}_high": high}
 
 
-def parameters_of(rival: Rival) -> int | None:
+def _parameters_of(rival: Rival) -> int | None:
     """The number of parameters of a rival, if there is one."""
     match rival:
         case PeerNet():
@@ -251,7 +251,7 @@ def means(rows: Sequence[Mapping[str, Cell]]) -> Iterator[Fact]:
 def _present(rows: Sequence[Mapping[str, Cell]]) -> tuple[View, ...]:
     """The views without the columns of contenders that no row has."""
     present = {name for row in rows for name, value in row.items() if value is not None}
-    kept = (view._replace(columns=tuple(name for name in view.columns if name in present)) for view in VIEWS)
+    kept = (view._replace(columns=tuple(name for name in view.columns if name in present)) for view in _VIEWS)
     return tuple(view for view in kept if len(view.columns) > 1)
 
 

@@ -16,7 +16,7 @@ from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.designs.catalog import resolve
 from resatlas.errors import Defect, OutOfMemory, ResatlasError, UsageError, quoted
 
-ERRORS: Mapping[str, type[ResatlasError]] = {error.__name__: error for error in (Defect, OutOfMemory)}
+_ERRORS: Mapping[str, type[ResatlasError]] = {error.__name__: error for error in (Defect, OutOfMemory)}
 """The errors other than UsageError that may end an audit, by the name that the other process reports."""
 
 OPTIONS: Requirements = {
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> Outcome:
     }
     verdict = _verdict(request, timeout=options.timeout)
     if "error" in verdict:
-        raise ERRORS.get(verdict.get("kind", ""), UsageError)(verdict["error"])
+        raise _ERRORS.get(verdict.get("kind", ""), UsageError)(verdict["error"])
     return Outcome(
         {"design": entry.name, **verdict}, _text(options.module, entry.name, verdict), 0 if verdict["same"] else 1
     )

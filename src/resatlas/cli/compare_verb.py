@@ -8,14 +8,14 @@ from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 
 FORMATS = ("table", "markdown", "latex", "csv")
 
-AS_TEXT = Requirement(what="text, without --json", holds=lambda options: not options.json, otherwise="with --json")
+_AS_TEXT = Requirement(what="text, without --json", holds=lambda options: not options.json, otherwise="with --json")
 
 OPTIONS: Requirements = {
     "--against": ALWAYS,
     "--metric": ALWAYS,
     "--margin": ALWAYS,
     "--difference": ALWAYS,
-    "--format": AS_TEXT,
+    "--format": _AS_TEXT,
 }
 
 

@@ -16,7 +16,7 @@ from resatlas.values.terminal import aligned
 if TYPE_CHECKING:  # wrong arguments are reported before the imports that read images
     from resatlas.data.checking import Checked
 
-NOTHING_TO_FETCH = {
+_NOTHING_TO_FETCH = {
     "digits": "digits need no download: they are part of scikit-learn",
     "synthetic": "synthetic images need no download: they are generated",
 }
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "fetch NAME downloads a data set from its publisher and checks it; check FOLDER opens every image of a folder "
         "and lists those that cannot be used for training."
     )
-    parser.add_argument("action", metavar="ACTION", help=" or ".join(ACTIONS))
+    parser.add_argument("action", metavar="ACTION", help=" or ".join(_ACTIONS))
     parser.add_argument(
         "subject", nargs="?", metavar="NAME|FOLDER", help="the data set to fetch, or the folder of images to check"
     )
@@ -38,12 +38,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """The outcome of the action."""
-    if options.action not in ACTIONS:
-        raise UsageError(unknown("action of resatlas data", options.action, ACTIONS))
+    if options.action not in _ACTIONS:
+        raise UsageError(unknown("action of resatlas data", options.action, _ACTIONS))
     if options.subject is None:
         wanted = {"fetch": "the NAME of a data set", "check": "a FOLDER of images"}[options.action]
         raise UsageError(f"resatlas data {options.action} needs {wanted} (resatlas data --help)")
-    return ACTIONS[options.action](options.subject, quiet=options.quiet)
+    return _ACTIONS[options.action](options.subject, quiet=options.quiet)
 
 
 def fetch(text: str, *, quiet: bool) -> Outcome:
@@ -52,8 +52,8 @@ def fetch(text: str, *, quiet: bool) -> Outcome:
 
     data = catalog.resolve(text)
     name = data.name.partition(":")[0]
-    if name in NOTHING_TO_FETCH:
-        return Outcome({"name": data.name, "files": [], "fetched": []}, NOTHING_TO_FETCH[name])
+    if name in _NOTHING_TO_FETCH:
+        return Outcome({"name": data.name, "files": [], "fetched": []}, _NOTHING_TO_FETCH[name])
     if name == "imagenet":
         folder = imagenet.located()
         return Outcome({"name": data.name, "files": [str(folder)], "fetched": []}, f"imagenet: it is in {folder}")
@@ -96,4 +96,4 @@ def _text(result: "Checked") -> str:
     return "\n".join([*faults, table, f"{result.images:,} images{unreadable}, {len(result.faults):,} faults"])
 
 
-ACTIONS: dict[str, Callable[..., Outcome]] = {"fetch": fetch, "check": check}
+_ACTIONS: dict[str, Callable[..., Outcome]] = {"fetch": fetch, "check": check}

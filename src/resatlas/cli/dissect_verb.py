@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--swap",
         action="append",
-        type=pair,
+        type=_pair,
         default=[],
         metavar="UNIT,UNIT",
         help="lesion: swap two units of the same shape, as in stages.0.1,stages.0.2; repeatable",
@@ -60,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def pair(words: str) -> tuple[str, str]:
+def _pair(words: str) -> tuple[str, str]:
     """The paths of two units.
 
     Raises: ArgumentTypeError if there are not two.

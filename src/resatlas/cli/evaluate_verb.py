@@ -20,22 +20,22 @@ from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
 from resatlas.values.text import plain
 
-MOST_COLUMNS = 12
+_MOST_COLUMNS = 12
 """The largest number of classes whose confusions are printed in full, with a column for each class."""
 
-SEVERAL_RUNS = Requirement(
+_SEVERAL_RUNS = Requirement(
     what="two RUNs or more", holds=lambda options: len(options.runs) > 1, otherwise="with a single RUN"
 )
-OTHER_DATA = Requirement(what="--data", holds=lambda options: options.data is not None, otherwise="without --data")
+_OTHER_DATA = Requirement(what="--data", holds=lambda options: options.data is not None, otherwise="without --data")
 
 OPTIONS: Requirements = {
     "--test-batch": ALWAYS,
     "--out": ALWAYS,
     "--probabilities": ALWAYS,
     "--protocol": ALWAYS,
-    "--ensemble": SEVERAL_RUNS,
+    "--ensemble": _SEVERAL_RUNS,
     "--data": ALWAYS,
-    "--among": OTHER_DATA,
+    "--among": _OTHER_DATA,
     "--norm-statistics": ALWAYS,
     "--device": ALWAYS,
     "--processes": ALWAYS,
@@ -171,7 +171,7 @@ def _text_of_one(evaluation: Evaluation) -> Iterator[str]:
 def _classes(evaluation: Evaluation) -> str:
     """All classes with their confusions if they are few, else the worst classes and the most frequent confusions."""
     names = evaluation.classes
-    if len(names) <= MOST_COLUMNS:
+    if len(names) <= _MOST_COLUMNS:
         counts = {(confusion.true, confusion.predicted): confusion.images for confusion in evaluation.taken}
         rows = [
             (names[row.label], row.images, f"{row.error_percent:.2f}", *_confusions(row.label, counts, len(names)))
@@ -179,14 +179,14 @@ def _classes(evaluation: Evaluation) -> str:
         ]
         columns = (*words("class"), *numbers("images", "error_percent", *(f"as {name}" for name in names)))
         return aligned(Table(columns=columns, rows=tuple(rows)))
-    worst = sorted(evaluation.missed, key=lambda row: -row.error_percent)[:MOST_COLUMNS]
+    worst = sorted(evaluation.missed, key=lambda row: -row.error_percent)[:_MOST_COLUMNS]
     errors = Table(
         columns=(*words(f"worst of {len(names):,} classes"), *numbers("images", "error_percent")),
         rows=tuple((names[row.label], row.images, f"{row.error_percent:.2f}") for row in worst),
     )
     confusions = Table(
         columns=(*words("most frequent confusion", "predicted as"), *numbers("images")),
-        rows=tuple((names[row.true], names[row.predicted], row.images) for row in evaluation.taken[:MOST_COLUMNS]),
+        rows=tuple((names[row.true], names[row.predicted], row.images) for row in evaluation.taken[:_MOST_COLUMNS]),
     )
     return f"{aligned(errors)}\n\n{aligned(confusions)}"
 

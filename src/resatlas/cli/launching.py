@@ -17,15 +17,15 @@ from resatlas.training.signals import stopping_signals
 from resatlas.training.watch import LOST, RANK_TIMEOUT, leave
 from resatlas.values.cores import cores
 
-DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG. Source: prctl(2)
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG. Source: prctl(2)
 
-RESTARTS = 2
+_RESTARTS = 2
 """How often the processes of a training are restarted after one of them was killed."""
 
-TO_SAVE = 300
+_TO_SAVE = 300
 """Seconds that processes have to finish their step and save a checkpoint after a stop, before they are killed."""
 
-MOST_TIMEOUT = 604_800.0
+_MOST_TIMEOUT = 604_800.0
 """The longest --rank-timeout: a week in seconds."""
 
 
@@ -90,8 +90,8 @@ def rank_timeout(options: argparse.Namespace) -> float:
     Raises: UsageError
     """
     seconds: float = options.rank_timeout
-    if not 1 <= seconds <= MOST_TIMEOUT or math.isnan(seconds):
-        raise UsageError(f"--rank-timeout must be between 1 and {MOST_TIMEOUT:,.0f} seconds; got {seconds:g}")
+    if not 1 <= seconds <= _MOST_TIMEOUT or math.isnan(seconds):
+        raise UsageError(f"--rank-timeout must be between 1 and {_MOST_TIMEOUT:,.0f} seconds; got {seconds:g}")
     return seconds
 
 
@@ -104,9 +104,9 @@ def launch(processes: int, words: list[str], *, restart: list[str] | None) -> in
 
     Raises: ProcessLost if a process is killed after the last restart.
     """
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(TO_SAVE))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_TO_SAVE))
     end = _run_group(processes, words)
-    for _ in range(RESTARTS if restart else 0):
+    for _ in range(_RESTARTS if restart else 0):
         if isinstance(end, int):
             break
         print(f"{end}; all processes restart from the last checkpoint", file=sys.stderr)
@@ -136,7 +136,7 @@ def _run_group(processes: int, words: list[str]) -> int | str:
         signals_to_handle=",".join(number.name for number in stopping_signals()),
     )
     try:
-        elastic_launch(config, program)(words)
+        elastic_launch(config, _program)(words)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode == LOST:
@@ -149,10 +149,10 @@ def _run_group(processes: int, words: list[str]) -> int | str:
     return 0
 
 
-def program(words: list[str]) -> None:
+def _program(words: list[str]) -> None:
     """The main function of each process, which stops if the launcher dies."""
     os.setpgrp()  # so that Ctrl-C reaches only the launcher, which passes it on
-    ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     from resatlas.cli.main import main
 

@@ -43,7 +43,7 @@ VERBS: Mapping[str, str] = {
 }
 
 
-SAVING: Mapping[str, str] = {
+_SAVING: Mapping[str, str] = {
     "train": "--set norm_group=N below the batch, --checkpoint-activations segments, smaller images, --test-batch N",
     "evaluate": "--test-batch N, a protocol of fewer crops, smaller images",
     "dissect": "--images N, --test-batch N",
@@ -56,7 +56,7 @@ SAVING: Mapping[str, str] = {
 }
 """How a verb needs less memory, for the message of an out-of-memory error."""
 
-GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 1.0
 """Grace period before this rank reports an error as its own: if another rank failed first, all end within it."""
 
 
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report_failure(error: BaseException, words: Sequence[str]) -> int:
     """Print one line about an error; return its exit code."""
     show_traceback(error)
-    ours = foreseen(error, doing=_command(words), saving=SAVING.get(words[0], "") if words else "")
+    ours = foreseen(error, doing=_command(words), saving=_SAVING.get(words[0], "") if words else "")
     if not (isinstance(ours, ProcessLost) and launched()):
         _print_error(f"{type(ours).__name__}: {ours}", only_here=not isinstance(ours, Stopped))
     return ours.exit_code
@@ -100,7 +100,7 @@ def _print_error(text: str, *, only_here: bool = False) -> None:
     if not leading():
         if not only_here:
             return
-        time.sleep(GRACE_SECONDS)
+        time.sleep(_GRACE_SECONDS)
     with suppress(OSError):
         print(plain(" ".join(text.split())), file=sys.stderr, flush=True)
 
@@ -194,7 +194,7 @@ def _help() -> str:
     )
 
 
-def no_hint(word: str, options: argparse.Namespace) -> str:  # noqa: ARG001 - the signature of a verb's `hint`
+def _no_hint(word: str, options: argparse.Namespace) -> str:  # noqa: ARG001 - the signature of a verb's `hint`
     """No hint about an unknown option."""
     return ""
 
@@ -205,7 +205,7 @@ class _Parser(argparse.ArgumentParser):
     `hint` returns another suggestion for an unknown option of the verb, or "".
     """
 
-    hint: Callable[[str, argparse.Namespace], str] = staticmethod(no_hint)
+    hint: Callable[[str, argparse.Namespace], str] = staticmethod(_no_hint)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         options, rest = self.parse_known_args(args, namespace)

@@ -13,7 +13,7 @@ from resatlas.page.page import page_figures, write_page
 from resatlas.page.picture import check_folder, write_figures
 from resatlas.studies.pictures import pictures
 
-MOST_NAMED = 3
+_MOST_NAMED = 3
 """Folders named in the title."""
 
 OPTIONS: Requirements = {
@@ -53,5 +53,5 @@ def run(options: argparse.Namespace) -> Outcome:
 def _names(folders: Sequence[Path]) -> str:
     """The names of the folders, shortened if there are many."""
     names = [presentable(folder.resolve().name) for folder in folders]
-    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
-    return ", ".join([*names[:MOST_NAMED], *more])
+    more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+    return ", ".join([*names[:_MOST_NAMED], *more])

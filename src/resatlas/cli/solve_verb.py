@@ -18,7 +18,7 @@ from resatlas.errors import ResatlasError
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
 
-SCALES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+_SCALES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 OPTIONS: Requirements = {
     "--parameters": ALWAYS,
@@ -36,11 +36,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "family", metavar="FAMILY", help="family to search, as in pyramidnet, or FILE.py:NAME (executes the file)"
     )
     parser.add_argument(
-        "--parameters", type=count, metavar="N", help="number of parameters, as in 1.7M or 250k (default: any)"
+        "--parameters", type=_count, metavar="N", help="number of parameters, as in 1.7M or 250k (default: any)"
     )
     parser.add_argument(
         "--multiply-adds",
-        type=count,
+        type=_count,
         metavar="N",
         help="multiply-adds for one image, as in 40.6M or 3.8G (default: any)",
     )
@@ -53,7 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tolerance",
-        type=percentage,
+        type=_percentage,
         default=Fraction(1, 20),
         metavar="P%",
         help="largest relative deviation from the sizes (default: 5%%)",
@@ -62,16 +62,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", type=image_shape, metavar="C,H,W", help=IMAGE_HELP)
 
 
-def count(text: str) -> int:
+def _count(text: str) -> int:
     """The whole number that is written 1.7M, 250k, 3.8G, 1700000 or 1,700,000."""
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,12})?|\d{1,3}(?:,\d{3}){1,5})([kMG]?)", text, re.ASCII)
-    number = Fraction(match[1].replace(",", "")) * SCALES[match[2]] if match else Fraction(0)
+    number = Fraction(match[1].replace(",", "")) * _SCALES[match[2]] if match else Fraction(0)
     if number < 1 or number.denominator != 1:
         raise argparse.ArgumentTypeError(f'expected a size such as 1.7M, 250k, 3.8G or 1700000; got "{text[:40]}"')
     return number.numerator
 
 
-def percentage(text: str) -> Fraction:
+def _percentage(text: str) -> Fraction:
     """The fraction that is written 5%."""
     match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)%", text, re.ASCII)
     if not match:

@@ -33,10 +33,10 @@ from resatlas.values.terminal import aligned
 from resatlas.values.text import plain
 from resatlas.values.weights import Which
 
-SETTINGS: Mapping[str, str] = {"--lr": "schedule.peak", "--batch": "batch", "--precision": "precision"}
+_SETTINGS: Mapping[str, str] = {"--lr": "schedule.peak", "--batch": "batch", "--precision": "precision"}
 """Fields of a recipe that have their own option."""
 
-SYNONYMS: Mapping[str, str] = {
+_SYNONYMS: Mapping[str, str] = {
     "learning_rate": "schedule.peak",
     "batch_size": "batch",
     "weight_decay": "decay",
@@ -50,13 +50,13 @@ SYNONYMS: Mapping[str, str] = {
 }
 """Fields of a recipe by their names in other programs."""
 
-ONE_RUN = Requirement(
+_ONE_RUN = Requirement(
     what="a single run (several take --resume auto)",
     holds=lambda options: options.seeds is None or options.resume in (None, "auto"),
     otherwise="with --seeds and the path of a checkpoint",
 )
 
-A_START = Requirement(
+_A_START = Requirement(
     what="--init-from FILE", holds=lambda options: options.init_from is not None, otherwise="without --init-from"
 )
 
@@ -69,11 +69,11 @@ OPTIONS: Requirements = {
     "--lr": ALWAYS,
     "--batch": ALWAYS,
     "--init-from": ALWAYS,
-    "--weights": A_START,
+    "--weights": _A_START,
     "--seed": ALWAYS,
     "--seeds": ALWAYS,
     "--out": ALWAYS,
-    "--resume": ONE_RUN,
+    "--resume": _ONE_RUN,
     "--save-every": ALWAYS,
     "--set": ALWAYS,
     "--precision": ALWAYS,
@@ -278,20 +278,20 @@ def _named_settings(options: argparse.Namespace) -> list[str]:
 
     Raises: RecipeError for a setting that --set has too.
     """
-    values = {name: getattr(options, name.removeprefix("--")) for name in SETTINGS}
+    values = {name: getattr(options, name.removeprefix("--")) for name in _SETTINGS}
     keys = {setting.partition("=")[0] for setting in options.set}
-    for name, key in SETTINGS.items():
+    for name, key in _SETTINGS.items():
         if values[name] is not None and key in keys:
             raise RecipeError(f"{name} is --set {key}=…; use only one of the two")
-    return [f"{key}={values[name]}" for name, key in SETTINGS.items() if values[name] is not None]
+    return [f"{key}={values[name]}" for name, key in _SETTINGS.items() if values[name] is not None]
 
 
 def hint(word: str, options: argparse.Namespace) -> str:
     """How to set the field of a recipe whose name was used as an option; "" if there is no such field."""
     recipe = recipes.NAMED.get(options.recipe, recipes.NAMED["quick"])
     name = word.lstrip("-").replace("-", "_")
-    key = SYNONYMS.get(name, name)
-    for option, field in SETTINGS.items():
+    key = _SYNONYMS.get(name, name)
+    for option, field in _SETTINGS.items():
         if field == key:
             return f'did you mean "{option}"?'
     keys = fields_named(recipe, key)

@@ -45,7 +45,7 @@ def comparable_amounts(
         if within_tolerance(amounts[near], amount):
             pair = (one, near) if sign > 0 else (near, one)
             comparable.append((amount, (_direct_way(*pair, amounts),)))
-        elif ways := bounds_at(amount, [amounts[place] for place in places]):
+        elif ways := _bounds_at(amount, [amounts[place] for place in places]):
             comparable.append((amount, tuple(_against_kind(one, way, places, sign, len(amounts)) for way in ways)))
     return tuple(comparable)
 
@@ -55,7 +55,7 @@ def claim(first: int, second: int, amounts: Sequence[float], kinds: Sequence[Has
     return tuple(ways for _, ways in comparable_amounts(first, second, amounts, kinds))
 
 
-def bounds_at(amount: float, sizes: Sequence[float]) -> tuple[tuple[Weights, ...], ...]:
+def _bounds_at(amount: float, sizes: Sequence[float]) -> tuple[tuple[Weights, ...], ...]:
     """Ways to enclose the error at an amount: a value beyond all bounds of one of the ways is beyond the error.
 
     Empty if the amount is outside the sizes, which are amounts in ascending order.

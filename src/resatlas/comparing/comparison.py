@@ -20,7 +20,7 @@ from resatlas.designs.published import Published, published_of
 from resatlas.errors import UsageError
 from resatlas.runs.record import RunRecord
 
-PUBLISHED_AS: Mapping[str, tuple[str, str]] = {
+_PUBLISHED_AS: Mapping[str, tuple[str, str]] = {
     "cifar-10": ("CIFAR-10", "test error"),
     "cifar-100": ("CIFAR-100", "test error"),
     "svhn": ("SVHN", "test error"),
@@ -204,6 +204,6 @@ def _seed_pairs(first: Group, second: Group) -> list[tuple[int, int]]:
 
 def _published(group: Group) -> tuple[Published, ...]:
     """The values published for the design on this data set, as they were printed."""
-    known = PUBLISHED_AS.get(group.experiment.data)
+    known = _PUBLISHED_AS.get(group.experiment.data)
     values = published_of(group.entry) if known and group.entry else ()
     return tuple(value for value in values if (value.dataset, value.metric) == known)

@@ -160,9 +160,9 @@ def _difference(difference: Difference) -> dict[str, Any]:
     }
 
 
-BASES: tuple[Basis, ...] = ("multiply-adds", "parameters", "sizes")
+_BASES: tuple[Basis, ...] = ("multiply-adds", "parameters", "sizes")
 
-HEAD = (
+_HEAD = (
     *("question", "data", "first", "second"),
     *(f"{side}_{what}" for side in ("first", "second") for what in ("nets", "mean_percent", "deviation")),
     *("points", "low", "high", "p", "p_holm", "method", "correlation"),
@@ -175,7 +175,7 @@ HEAD = (
 def as_csv(comparisons: Sequence[Comparison]) -> str:
     """The comparisons as CSV: one row per pair, numbers with six digits, and an empty cell for an unknown value."""
     rows = [tuple(map(_rounded, row)) for comparison in comparisons for row in _rows(comparison)]
-    return csv_text(HEAD, rows).rstrip("\n")
+    return csv_text(_HEAD, rows).rstrip("\n")
 
 
 def _rounded(cell: object) -> object:
@@ -194,7 +194,7 @@ def _rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:
             *(*question, pair.first.label, pair.second.label, *sides, *_cells(pair, comparison.points)),
             *(pair.p, pair.verdict, "; ".join(pair.reasons)),
             *((pair.trained.interval_images if pair.trained else None) or (None, None)),
-            *(pair.verdicts[basis].verdict if basis in pair.verdicts else None for basis in BASES),
+            *(pair.verdicts[basis].verdict if basis in pair.verdicts else None for basis in _BASES),
         )
 
 

@@ -17,13 +17,13 @@ from resatlas.designs.catalog import families
 from resatlas.recipes.recipe import Recipe
 from resatlas.values.codec import encode
 
-OPPOSED = -0.5
+_OPPOSED = -0.5
 """Correlation over shared seeds at or below which a note warns the reader."""
 
-FEW_WRONG = 10
+_FEW_WRONG = 10
 """Misclassified images below which an error is a small whole number, with a distribution far from normal."""
 
-MOST_NAMED = 4
+_MOST_NAMED = 4
 
 
 def warnings(question: GroupedQuestion) -> tuple[str, ...]:
@@ -154,8 +154,8 @@ def _short(value: object) -> str:
 
 
 def _first_few(lines: list[str], between: str) -> str:
-    more = f"{between}and {len(lines) - MOST_NAMED} more" if len(lines) > MOST_NAMED else ""
-    return between.join(lines[:MOST_NAMED]) + more
+    more = f"{between}and {len(lines) - _MOST_NAMED} more" if len(lines) > _MOST_NAMED else ""
+    return between.join(lines[:_MOST_NAMED]) + more
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:
@@ -191,7 +191,7 @@ def _opposed(pairs: Sequence[ComparedPair]) -> Iterator[str]:
     named = [
         f"{pair.first.label} and {pair.second.label} ({pair.correlation:+.2f})"
         for pair in pairs
-        if pair.correlation is not None and pair.correlation <= OPPOSED
+        if pair.correlation is not None and pair.correlation <= _OPPOSED
     ]
     if named:
         yield (
@@ -213,7 +213,7 @@ def _near_zero(question: GroupedQuestion) -> Iterator[str]:
     few = [
         f"{group.label} ({group.row.test_error_percent.mean / 100 * question.images:.1f})"
         for group in question.groups
-        if group.row.test_error_percent.mean / 100 * question.images < FEW_WRONG
+        if group.row.test_error_percent.mean / 100 * question.images < _FEW_WRONG
     ]
     if few:
         step = 100 / question.images

@@ -9,7 +9,7 @@ from resatlas.runs.record import Beginning, RunRecord
 
 Metric = Literal["test_error", "train_loss", "time_to_error"]
 
-METRICS: tuple[Metric, ...] = ("test_error", "train_loss", "time_to_error")
+_METRICS: tuple[Metric, ...] = ("test_error", "train_loss", "time_to_error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,8 @@ def measure_of(text: str) -> Measure:
     Raises: UsageError
     """
     name, _, target = text.partition("=")
-    if name not in METRICS:
-        raise UsageError(unknown("metric", name, METRICS))
+    if name not in _METRICS:
+        raise UsageError(unknown("metric", name, _METRICS))
     try:
         percent = float(target) if target else None
     except ValueError:

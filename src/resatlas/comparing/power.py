@@ -19,10 +19,10 @@ POWER = 0.80
 MOST_NETS = 10_000
 """Networks per design up to which the number needed is searched."""
 
-NODES = 64
+_NODES = 64
 """Nodes of the quadrature over one deviation: with two networks per design or more, the power is exact to 5e-4."""
 
-NODES_OF_TWO = 32
+_NODES_OF_TWO = 32
 """Nodes of the quadrature over each of two deviations."""
 
 
@@ -207,9 +207,9 @@ def _spreads(scheme: Scheme) -> tuple["Array", "Array", "Array"]:
         return gammaincinv(degrees / 2, nodes) * 2 / degrees
 
     if not (isinstance(scheme, WelchScheme) and len(scheme.counts) == 2 and min(scheme.deviations) > 0):
-        degrees, (nodes, weights) = degrees_of(scheme), _quadrature(NODES)
-        return error_of(scheme) ** 2 * observed(degrees, nodes), np.full(NODES, degrees), weights
-    nodes, weights = _quadrature(NODES_OF_TWO)
+        degrees, (nodes, weights) = degrees_of(scheme), _quadrature(_NODES)
+        return error_of(scheme) ** 2 * observed(degrees, nodes), np.full(_NODES, degrees), weights
+    nodes, weights = _quadrature(_NODES_OF_TWO)
     n, m = scheme.counts
     one = scheme.deviations[0] ** 2 * observed(n - 1, nodes)[:, None]
     other = scheme.deviations[1] ** 2 * observed(m - 1, nodes)[None, :]

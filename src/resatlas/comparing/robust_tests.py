@@ -11,7 +11,7 @@ from resatlas.comparing.statistics import moments, welch
 LEAST_NETWORKS = 10
 """Networks per design from which rank tests and resampling are reported."""
 
-RESAMPLES = 9_999
+_RESAMPLES = 9_999
 
 
 def least_rank_p(first: int, second: int) -> float:
@@ -41,14 +41,14 @@ def bootstrap_p(first: Sequence[float], second: Sequence[float]) -> float:
 
     random = np.random.default_rng(0)
     sides = sorted((sorted(first), sorted(second)))
-    resamples = [np.asarray(side)[random.integers(len(side), size=(RESAMPLES, len(side)))] for side in sides]
+    resamples = [np.asarray(side)[random.integers(len(side), size=(_RESAMPLES, len(side)))] for side in sides]
     observed = welch((1.0, -1.0), [moments(side) for side in sides])
     resampled = welch((1.0, -1.0), [moments(resample) for resample in resamples])
     with np.errstate(divide="ignore", invalid="ignore"):
         statistics = np.abs(resampled.difference - observed.difference) / resampled.error
     limit = float(np.abs(observed.difference) / observed.error)
     extreme = int(((statistics >= limit) | (resampled.error == 0)).sum())
-    return (1 + extreme) / (1 + RESAMPLES)
+    return (1 + extreme) / (1 + _RESAMPLES)
 
 
 def mcnemar_p(first_alone: int, second_alone: int) -> float:

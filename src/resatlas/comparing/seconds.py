@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from resatlas.comparing.questions import Group
 from resatlas.comparing.words import presentable, with_and
 
-MACHINE = ("processor", "number of cores", "OMP_NUM_THREADS", "version of torch")
+_MACHINE = ("processor", "number of cores", "OMP_NUM_THREADS", "version of torch")
 """The entries of each of a group's `machines`, in this order."""
 
 REMARK = (
@@ -34,9 +34,9 @@ def machine_differences(groups: Iterable[Group]) -> str:
     machines = {machine for group in groups for machine in group.machines}
     if len(machines) < 2:
         return ""
-    if any(len(machine) != len(MACHINE) for machine in machines):
+    if any(len(machine) != len(_MACHINE) for machine in machines):
         return "different machines (one not recorded)"
-    values = dict(zip(MACHINE, map(sorted, map(set, zip(*machines, strict=True))), strict=True))
+    values = dict(zip(_MACHINE, map(sorted, map(set, zip(*machines, strict=True))), strict=True))
     return f"different {with_and(_with_values(name, several) for name, several in values.items() if len(several) > 1)}"
 
 

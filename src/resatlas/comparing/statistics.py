@@ -30,10 +30,10 @@ LEAST_PAIRS = 5
 PAIRING_LEVEL = 0.01
 """One-sided level of a positive correlation over seeds from which designs are paired; docs/decisions/0005."""
 
-OPPOSING_LEVEL = 0.05
+_OPPOSING_LEVEL = 0.05
 """The same for a negative correlation, where an unpaired interval would be too narrow."""
 
-ROUNDING = 1e-9
+_ROUNDING = 1e-9
 """Points below which values count as equal: one image of ten million is a hundred times as much."""
 
 Method = Literal["Welch", "pooled", "paired"]
@@ -63,7 +63,7 @@ def moments(values: "ArrayLike") -> Moments:
     networks = np.asarray(values, dtype=np.float64)
     first = networks[..., :1]
     shifted = networks - first
-    shifted = np.where(np.abs(shifted) < ROUNDING, 0.0, shifted)
+    shifted = np.where(np.abs(shifted) < _ROUNDING, 0.0, shifted)
     return Moments(networks.shape[-1], first[..., 0] + shifted.mean(axis=-1), shifted.var(axis=-1, ddof=1))
 
 
@@ -136,7 +136,7 @@ def correlated(r: "ArrayLike", pairs: int) -> "Facts":
         return quantile / math.sqrt(pairs - 2 + quantile**2)
 
     known = np.nan_to_num(np.asarray(r))
-    return (known > limit(PAIRING_LEVEL)) | (known < -limit(OPPOSING_LEVEL))
+    return (known > limit(PAIRING_LEVEL)) | (known < -limit(_OPPOSING_LEVEL))
 
 
 def difference(

@@ -27,7 +27,7 @@ from resatlas.comparing.words import with_and
 if TYPE_CHECKING:
     from resatlas.comparing.statistics import Array
 
-DECIDED: Mapping[int, Verdict] = {-1: "supported", 1: "contradicted", 2: "depends on the budget"}
+_DECIDED: Mapping[int, Verdict] = {-1: "supported", 1: "contradicted", 2: "depends on the budget"}
 
 Pair = tuple[Group, Group]
 
@@ -48,7 +48,9 @@ class Criteria:
     margin: float | None = None
 
 
-def observations_of(groups: Sequence[Group], images: GroupDraw | None = None) -> tuple[tuple[Group, ...], Observations]:
+def _observations_of(
+    groups: Sequence[Group], images: GroupDraw | None = None
+) -> tuple[tuple[Group, ...], Observations]:
     """The groups of several networks, and their values."""
     import numpy as np
 
@@ -80,7 +82,7 @@ def judge_pairs(
     images: GroupDraw | None = None,
 ) -> tuple[ComparedPair, ...]:
     """The verdicts on the pairs of one question."""
-    several, observations = observations_of(groups, images)
+    several, observations = _observations_of(groups, images)
     obstacles = [(*_obstacles(pair, several), *_different_machines(pair, criteria.measure)) for pair in pairs]
     free = [pair for pair, reasons in zip(pairs, obstacles, strict=True) if not reasons]
     trained = iter(_as_trained(free, several, observations, criteria))
@@ -145,7 +147,7 @@ def _budget_verdicts(
         )
         p = float(adjusted[place])
         if p <= CLAIM_LEVEL:
-            verdict: Verdict = DECIDED[sides[0] if len(set(sides)) == 1 else 2]
+            verdict: Verdict = _DECIDED[sides[0] if len(set(sides)) == 1 else 2]
         else:
             verdict = next((name for name, p_values in within.items() if p_values[place] <= CLAIM_LEVEL), "undecided")
         yield (

@@ -13,7 +13,7 @@ from resatlas.arch.ops import Shape
 from resatlas.data.order import generator, occasion
 from resatlas.recipes.images import Erase, Flip, PadCrop, pixels
 
-TRIES = 10
+_TRIES = 10
 """Draws of a rectangle before an image stays whole. Source: torchvision's RandomErasing, get_params."""
 
 
@@ -61,7 +61,7 @@ def augment(
     """The images after one step, each with the draw of its index."""
     match drawn:
         case Crops(corners=corners):
-            return cropped(images, corners[indices], padding=drawn.padding, fill=drawn.fill)
+            return _cropped(images, corners[indices], padding=drawn.padding, fill=drawn.fill)
         case Mirrors(mirrored=mirrored):
             chosen = mirrored[indices].nonzero()[:, 0]
             return images.index_copy(0, chosen, images.index_select(0, chosen).flip(3))
@@ -69,7 +69,7 @@ def augment(
             assert_never(drawn)
 
 
-def cropped(
+def _cropped(
     images: Float[Tensor, "b c h w"],
     corners: Int64[Tensor, "b 2"],
     *,
@@ -102,7 +102,7 @@ def erased(image: Float[Tensor, "c h w"], step: Erase, draw: torch.Generator) ->
 
 def _rectangle(h: int, w: int, step: Erase, draw: torch.Generator) -> tuple[int, int, int, int] | None:
     """(top, left, height, width) of a rectangle of an allowed area and ratio within h and w, if one is drawn."""
-    for _ in range(TRIES):
+    for _ in range(_TRIES):
         area = h * w * _uniform(draw, float(step.least), float(step.most))
         ratio = math.exp(_uniform(draw, math.log(step.narrowest), math.log(step.widest)))
         height, width = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))

@@ -29,7 +29,7 @@ from resatlas.recipes.images import NORMALISATIONS, Erase, Flip, PadCrop
 from resatlas.recipes.recipe import Recipe
 from resatlas.values.pulse import PULSE
 
-MEASURED = 4096
+_MEASURED = 4096
 """At most so many photographs, evenly spaced through the training part, determine a measured normalisation."""
 
 
@@ -57,7 +57,7 @@ def source(part: Part, pipeline: Pipeline) -> Source:
         return part
     images = torch.from_numpy(part.images)
     if isinstance(pipeline.normaliser, Whitening):
-        images = torch.cat([normalised(unit(chunk), pipeline.normaliser) for chunk in images.split(MEASURED)])
+        images = torch.cat([normalised(unit(chunk), pipeline.normaliser) for chunk in images.split(_MEASURED)])
     return Resident(images=images, labels=torch.tensor(part.labels), ids=torch.tensor(part.ids))
 
 
@@ -150,10 +150,10 @@ def _measured(recipe: Recipe, data: DataSet, train: Part, bare: Pipeline) -> Nor
 
 
 def _pixels(part: Part, bare: Pipeline) -> Tensor:
-    """All images in memory, or the views of up to `MEASURED` photographs, evenly spaced."""
+    """All images in memory, or the views of up to `_MEASURED` photographs, evenly spaced."""
     if isinstance(part, ImageSet):
         return torch.from_numpy(part.images)
-    count = min(len(part), MEASURED)
+    count = min(len(part), _MEASURED)
     places = torch.tensor([k * len(part) // count for k in range(count)])
     make, policy = cropping(part, bare), bare.unreadable
     crops = loaded(part, make, places.split(64), workers=bare.workers, policy=policy, on_note=bare.on_note)

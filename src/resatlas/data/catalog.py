@@ -27,7 +27,7 @@ def resolve(text: str) -> DataSet:
         out of bounds; DataError if a folder is not laid out as a data set.
     """
     name, colon, rest = separated(text)
-    if name not in NAMED and not is_path(name):
+    if name not in NAMED and not _is_path(name):
         raise UnknownName(unknown("data set", name, NAMED))
     make = NAMED.get(name) or partial(folder, Path(name))
     usual = {knob: parameter.default for knob, parameter in inspect.signature(make).parameters.items()}
@@ -43,7 +43,7 @@ def separated(text: str) -> tuple[str, str, str]:
         return first
     if text and is_directory(Path(text)):
         return text, "", ""
-    return last if is_path(last[0]) else first
+    return last if _is_path(last[0]) else first
 
 
 def is_folder(text: str) -> bool:
@@ -51,7 +51,7 @@ def is_folder(text: str) -> bool:
     return separated(text)[0] not in NAMED
 
 
-def is_path(name: str) -> bool:
+def _is_path(name: str) -> bool:
     """Whether a name that is not a data set means a folder of images: it has a slash, or the folder exists."""
     return "/" in name or (name != "" and is_directory(Path(name)))
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-TEST_IMAGES = 360  # a fifth of the 1,797
+_TEST_IMAGES = 360  # a fifth of the 1,797
 
 
 def digits(size: int = 8) -> DataSet:
@@ -48,7 +48,7 @@ def read(size: int) -> Parts:
         labels=labels,
         ids=np.arange(len(labels)),
     )
-    train, test = split(everything.labels, TEST_IMAGES)
+    train, test = split(everything.labels, _TEST_IMAGES)
     return Parts(train=everything.take(train), test=everything.take(test))
 
 
@@ -60,11 +60,11 @@ def resized(images: "NDArray[np.float64]", size: int) -> "NDArray[np.uint8]":
     import numpy as np
 
     h, w = images.shape[2:]
-    between = blending(h, size) @ images @ blending(w, size).T
+    between = _blending(h, size) @ images @ _blending(w, size).T
     return np.floor(between + 0.5).astype(np.uint8)
 
 
-def blending(length: int, size: int) -> "NDArray[np.float64]":
+def _blending(length: int, size: int) -> "NDArray[np.float64]":
     """The weights of `length` pixels along a line in each of `size` interpolated ones; edges repeat.
 
     Shape: (size, length).

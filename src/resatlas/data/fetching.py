@@ -29,11 +29,11 @@ from resatlas.data.official import Official, Source, by_hand, check, folders, lo
 from resatlas.errors import DataError, FolderError, Stopped
 from resatlas.values.progress import Progress
 
-BLOCK = 1 << 20  # the largest number of bytes read at a time
+_BLOCK = 1 << 20  # the largest number of bytes read at a time
 SECONDS = 30  # timeout of a server that sends nothing
 
-MEMBERS = 100  # the largest number of files in an archive; CIFAR's archives have fewer than ten
-UNREAD = 1 << 20  # the largest number of bytes of an archive in files that are not read
+_MEMBERS = 100  # the largest number of files in an archive; CIFAR's archives have fewer than ten
+_UNREAD = 1 << 20  # the largest number of bytes of an archive in files that are not read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +51,10 @@ def fetch(source: Source, *, progress: Progress) -> Fetched:
         by Ctrl-C, after which the next call continues.
     """
     names: tuple[str, ...] = ()
-    if missing(source):
+    if _missing(source):
         folder = folders(source.folder)[0]
-        with kept(folder), locked(folder):
-            names = tuple(get(official, source, folder, progress=progress) for official in missing(source))
+        with kept(folder), _locked(folder):
+            names = tuple(get(official, source, folder, progress=progress) for official in _missing(source))
     paths = located(source)
     for official in source.files:
         if official.name not in names and (path := present_file(source, official.name)):
@@ -62,7 +62,7 @@ def fetch(source: Source, *, progress: Progress) -> Fetched:
     return Fetched(names=names, paths=paths)
 
 
-def missing(source: Source) -> tuple[Official, ...]:
+def _missing(source: Source) -> tuple[Official, ...]:
     """The official files that must be downloaded."""
     if source.members:
         return () if all(present_file(source, path) for path in source.needed) else source.files
@@ -78,13 +78,13 @@ def get(official: Official, source: Source, folder: Path, *, progress: Progress)
     """
     present = present_file(source, official.name)
     part = present or folder / f"{official.name}.part"
-    check_room(folder, official, unpacked(source) + (0 if present else official.bytes - size(part)))
+    _check_room(folder, official, _unpacked(source) + (0 if present else official.bytes - size(part)))
     if present:
         check(present, official)
     else:
-        obtain(official, part, progress=progress)
+        _obtain(official, part, progress=progress)
     if source.members:
-        extract(part, folder / top(source), limits=Limits(members=MEMBERS, bytes=unpacked(source)))
+        extract(part, folder / _top(source), limits=Limits(members=_MEMBERS, bytes=_unpacked(source)))
         if not present:
             part.unlink()
     else:
@@ -92,7 +92,7 @@ def get(official: Official, source: Source, folder: Path, *, progress: Progress)
     return official.name
 
 
-def obtain(official: Official, part: Path, *, progress: Progress) -> None:
+def _obtain(official: Official, part: Path, *, progress: Progress) -> None:
     """Complete the download `part`; remove it if it is not the official file.
 
     Raises: as `fetch`.
@@ -110,7 +110,7 @@ def obtain(official: Official, part: Path, *, progress: Progress) -> None:
         raise DataError(f"{error}; it is removed: rerun the command later") from None
 
 
-def check_room(folder: Path, official: Official, need: int) -> None:
+def _check_room(folder: Path, official: Official, need: int) -> None:
     """Check that the disk of a folder has enough free bytes.
 
     Raises: FolderError.
@@ -127,12 +127,12 @@ def size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def unpacked(source: Source) -> int:
+def _unpacked(source: Source) -> int:
     """The largest size of an unpacked archive: little more than its files to read; 0 if there is no archive."""
-    return sum(member.bytes or 0 for member in source.members) + UNREAD if source.members else 0
+    return sum(member.bytes or 0 for member in source.members) + _UNREAD if source.members else 0
 
 
-def top(source: Source) -> str:
+def _top(source: Source) -> str:
     """The top folder of an archive."""
     return source.members[0].path.partition("/")[0]
 
@@ -152,7 +152,7 @@ def kept(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Lock the folder against downloads of other processes; the system releases the lock at the end of the process.
 
     Raises: FolderError if another process has the lock.
@@ -193,7 +193,7 @@ def download(official: Official, part: Path, *, progress: Progress) -> None:
             file.truncate(0)
         done = file.seek(0, 2)
         try:
-            for position, block in arriving(official, start=done) if done < official.bytes else ():
+            for position, block in _arriving(official, start=done) if done < official.bytes else ():
                 if position != done:  # the server starts from the beginning
                     file.truncate(position)
                 file.write(block)
@@ -204,10 +204,10 @@ def download(official: Official, part: Path, *, progress: Progress) -> None:
                 f"{done:,} of {official.bytes:,} bytes of {official.name} are in {part}; rerun the command to continue"
             ) from None
     if done < official.bytes:
-        raise unfetched(official, f"the connection ended at {done:,} of {official.bytes:,} bytes, which are kept")
+        raise _unfetched(official, f"the connection ended at {done:,} of {official.bytes:,} bytes, which are kept")
 
 
-def arriving(official: Official, *, start: int) -> Iterator[tuple[int, bytes]]:
+def _arriving(official: Official, *, start: int) -> Iterator[tuple[int, bytes]]:
     """Yield (position, bytes) of the download, from `start` if the server supports it, else from the beginning.
 
     Raises: DataError as `download`.
@@ -216,36 +216,36 @@ def arriving(official: Official, *, start: int) -> Iterator[tuple[int, bytes]]:
     try:
         with opener().open(request, timeout=SECONDS) as answer:
             response = cast("HTTPResponse", answer)
-            position = beginning(response, official, start=start)
-            while block := response.read1(BLOCK):
+            position = _beginning(response, official, start=start)
+            while block := response.read1(_BLOCK):
                 if position + len(block) > official.bytes:
-                    raise unfetched(official, f"the server sends more than the published {official.bytes:,} bytes")
+                    raise _unfetched(official, f"the server sends more than the published {official.bytes:,} bytes")
                 yield position, block
                 position += len(block)
     except HTTPError as error:
         error.close()
         if error.code != 416 or start == 0:  # 416: the server has no bytes from `start`
-            raise unfetched(official, f"the server answers {error.code} {error.reason}") from None
-        yield from arriving(official, start=0)
+            raise _unfetched(official, f"the server answers {error.code} {error.reason}") from None
+        yield from _arriving(official, start=0)
     except (OSError, HTTPException, ValueError) as error:  # ValueError: an invalid address or number
-        raise unfetched(official, reason(error)) from None
+        raise _unfetched(official, reason(error)) from None
 
 
-def beginning(response: HTTPResponse, official: Official, *, start: int) -> int:
+def _beginning(response: HTTPResponse, official: Official, *, start: int) -> int:
     """The position of the first byte of a response.
 
     Raises: DataError if it is not what was asked for, or the rest is not as long as was published.
     """
     position = start if response.status == 206 else 0
     if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-        raise unfetched(official, "the server answers with other bytes than were asked for")
+        raise _unfetched(official, "the server answers with other bytes than were asked for")
     length = response.length
     if length is not None and position + length != official.bytes:
-        raise unfetched(official, f"{position + length:,} bytes are there, {official.bytes:,} were published")
+        raise _unfetched(official, f"{position + length:,} bytes are there, {official.bytes:,} were published")
     return position
 
 
-def unfetched(official: Official, why: str) -> DataError:
+def _unfetched(official: Official, why: str) -> DataError:
     """The error of a file that does not come."""
     return DataError(f"{official.url} cannot be fetched: {why}; rerun the command later")
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # describing a folder needs no numpy
     import numpy as np
     from numpy.typing import NDArray
 
-SIZES = (8, 1024)
+_SIZES = (8, 1024)
 
 TESTED = 20
 """Percent of each class that are tested on if the folder has no test part; the default of the knob."""
@@ -52,7 +52,7 @@ def folder(root: Path, *, size: int = 224, tested: int = TESTED) -> DataSet:
     """
     check_size(size)
     layout: Layout = found_layout(root)
-    check_tested(root, layout, tested)
+    _check_tested(root, layout, tested)
     if "test" not in layout and tested == 100:
         layout = {"test": layout["train"]}
     first = layout.get("train", layout.get("test", ""))
@@ -64,7 +64,7 @@ def folder(root: Path, *, size: int = 224, tested: int = TESTED) -> DataSet:
         image=Shape(3, size, size),
         classes=classes,
         mirror="allowed",
-        note=f"images of a folder, {tested_on(layout, tested)}; mirrored images are assumed to keep their class",
+        note=f"images of a folder, {_tested_on(layout, tested)}; mirrored images are assumed to keep their class",
         serves="training" if "train" in layout else "testing",
         read=partial(read, root, layout, classes=classes, size=size, tested=tested),
     )
@@ -75,12 +75,12 @@ def check_size(size: int) -> None:
 
     Raises: UsageError.
     """
-    least, most = SIZES
+    least, most = _SIZES
     if not least <= size <= most:
         raise UsageError(f"photographs are resized to {least} to {most:,} pixels per side; got {size:,}")
 
 
-def check_tested(root: Path, layout: Layout, tested: int) -> None:
+def _check_tested(root: Path, layout: Layout, tested: int) -> None:
     """Check that `tested` is a percentage and has an effect.
 
     Raises: UsageError.
@@ -91,7 +91,7 @@ def check_tested(root: Path, layout: Layout, tested: int) -> None:
         raise UsageError(f"{printable(root)} has the test part {layout['test']}; tested={tested} has no effect")
 
 
-def tested_on(layout: Layout, tested: int) -> str:
+def _tested_on(layout: Layout, tested: int) -> str:
     """The test images of a layout, in words."""
     if "test" in layout:
         return f"tested on its {layout['test']}" if layout["test"] else "all for the test"
@@ -144,13 +144,13 @@ def read(root: Path, layout: Layout, *, classes: tuple[str, ...], size: int, tes
             )
     if "test" not in parts:
         whole = parts["train"]
-        parts["train"], parts["test"] = held_out(whole, tested)
+        parts["train"], parts["test"] = _held_out(whole, tested)
         notes.append(
             f"{len(parts['test']):,} of {len(whole):,} images are held out for the test, {tested} % of each class: "
             f"{printable(root)} has no test part"
         )
     test = parts["test"]
-    train = parts.get("train") or renumbered(test, np.arange(0))
+    train = parts.get("train") or _renumbered(test, np.arange(0))
     return Parts(train=train, test=test, validation=parts.get("validation"), notes=tuple(notes))
 
 
@@ -164,9 +164,9 @@ def part(folder: Path, classes: tuple[str, ...], size: int) -> tuple[ImageFiles,
     own = class_folders(folder)
     for name in in_order(set(own).difference(classes)):
         raise DataError(f"{printable(folder / name)} is out of place: train has {unknown('class', name, classes)}")
-    entries = {name: listed(folder, own[name]) if name in own else () for name in classes}
+    entries = {name: _listed(folder, own[name]) if name in own else () for name in classes}
     files = [tuple(file for file, kind in entries[name] if kind == "image") for name in classes]
-    notes = list(left_out(folder, own, entries))
+    notes = list(_left_out(folder, own, entries))
     n = sum(map(len, files))
     if n == 0:
         raise DataError(f"{printable(folder)} has class folders without a single image{_because(notes)}")
@@ -179,7 +179,7 @@ def part(folder: Path, classes: tuple[str, ...], size: int) -> tuple[ImageFiles,
     ), notes
 
 
-def listed(part: Path, name: str) -> tuple[Found, ...]:
+def _listed(part: Path, name: str) -> tuple[Found, ...]:
     """The entries of the folder of one class, named relative to the part's folder.
 
     Raises: DataError if a folder cannot be listed.
@@ -192,7 +192,7 @@ def listed(part: Path, name: str) -> tuple[Found, ...]:
     return tuple(Found(f"{name}/{inner}", kind) for inner, kind in entries)
 
 
-def left_out(folder: Path, own: dict[str, str], entries: dict[str, tuple[Found, ...]]) -> Iterator[str]:
+def _left_out(folder: Path, own: dict[str, str], entries: dict[str, tuple[Found, ...]]) -> Iterator[str]:
     """A sentence for every kind of skipped images of a part, and for every class name that was composed."""
     files = [file for of_class in entries.values() for file, kind in of_class if kind == "other"]
     unread = [file for file in files if file.lower().endswith(UNREAD)]
@@ -220,7 +220,7 @@ def _because(notes: list[str]) -> str:
     return f"; {'; '.join(notes)}" if notes else ""
 
 
-def held_out(files: ImageFiles, percent: int) -> tuple[ImageFiles, ImageFiles]:
+def _held_out(files: ImageFiles, percent: int) -> tuple[ImageFiles, ImageFiles]:
     """(training images, test images); the test images are drawn class by class.
 
     Raises: DataError if no class has two images.
@@ -232,7 +232,7 @@ def held_out(files: ImageFiles, percent: int) -> tuple[ImageFiles, ImageFiles]:
     tested = np.array([name in chosen for name in files.files])
     if not chosen:
         raise DataError(f"{printable(files.root)} has one image per class, and none to test on")
-    return renumbered(files, np.flatnonzero(~tested)), renumbered(files, np.flatnonzero(tested))
+    return _renumbered(files, np.flatnonzero(~tested)), _renumbered(files, np.flatnonzero(tested))
 
 
 def drawn(names: Sequence[str], percent: int) -> tuple[str, ...]:
@@ -244,7 +244,7 @@ def drawn(names: Sequence[str], percent: int) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: blake2b(os.fsencode(name), digest_size=8).digest())[:count])
 
 
-def renumbered(files: ImageFiles, places: "NDArray[np.int64]") -> ImageFiles:
+def _renumbered(files: ImageFiles, places: "NDArray[np.int64]") -> ImageFiles:
     """The files at these positions as a new part with ids from 0."""
     import numpy as np
 

@@ -13,7 +13,7 @@ from resatlas.data.listing import is_directory, printable
 from resatlas.data.official import folders
 from resatlas.errors import DataError
 
-LAYOUT: Layout = {"train": "train", "test": "val"}  # its folder test, if it exists, has no labels
+_LAYOUT: Layout = {"train": "train", "test": "val"}  # its folder test, if it exists, has no labels
 IMAGES = {"train": 1_281_167, "val": 50_000}
 """Source: arXiv:1409.0575, table 2, ILSVRC2012 to 2014."""
 
@@ -49,7 +49,7 @@ def read(size: int) -> Parts:
             f"{printable(root / 'train')} should have the 1,000 classes of ImageNet, n01440764 to n15075141; "
             f"{printable(min(strange))} is missing or none of them (any other classes: --data {printable(root)}/)"
         )
-    parts = read_folder(root, LAYOUT, classes=classes, size=size)
+    parts = read_folder(root, _LAYOUT, classes=classes, size=size)
     for name, part in (("train", parts.train), ("val", parts.test)):
         if len(part) != IMAGES[name]:
             raise DataError(

@@ -14,14 +14,14 @@ Layout = Mapping[Role, str]
 """The folder of each part below the root. Without a test, images are drawn for it from train, whose folder may be the
 root itself, "". Without a train, there is nothing to learn from."""
 
-WORDS: Mapping[Role, tuple[str, ...]] = {
+_WORDS: Mapping[Role, tuple[str, ...]] = {
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
 """What the folder of a part may be called, in any case: as ImageNet, Roboflow, Keras and Kaggle have them."""
 
-LOOKED_INTO = 20  # folders, for a hint
+_LOOKED_INTO = 20  # folders, for a hint
 
 
 def found_layout(root: Path) -> Layout:
@@ -32,11 +32,11 @@ def found_layout(root: Path) -> Layout:
     try:
         folders = in_order(contents(root)[1])
     except DataError as error:
-        raise DataError(f"{error}{beside(root)}") from None
-    parts = named_parts(root, folders)
+        raise DataError(f"{error}{_beside(root)}") from None
+    parts = _named_parts(root, folders)
     if parts:
-        return tested_on_the_last(parts)
-    if holds_classes(root, folders):
+        return _tested_on_the_last(parts)
+    if _holds_classes(root, folders):
         return {"train": ""}
     few = ", ".join(quoted(printable(name)) for name in folders[:5]) + (
         f" and {len(folders) - 5:,} more" if len(folders) > 5 else ""
@@ -47,13 +47,13 @@ def found_layout(root: Path) -> Layout:
     )
 
 
-def named_parts(root: Path, folders: Iterable[str]) -> dict[Role, str]:
+def _named_parts(root: Path, folders: Iterable[str]) -> dict[Role, str]:
     """The folders with the name of a part.
 
     Raises: DataError if two folders have names of one part.
     """
     parts: dict[Role, str] = {}
-    for role, words in WORDS.items():
+    for role, words in _WORDS.items():
         named = [name for name in folders if name.lower() in words]
         if len(named) > 1:
             raise DataError(
@@ -64,7 +64,7 @@ def named_parts(root: Path, folders: Iterable[str]) -> dict[Role, str]:
     return parts
 
 
-def tested_on_the_last(parts: dict[Role, str]) -> Layout:
+def _tested_on_the_last(parts: dict[Role, str]) -> Layout:
     """The parts; without a test part, the validation part is for the test."""
     if "test" in parts or "validation" not in parts:
         return parts
@@ -72,7 +72,7 @@ def tested_on_the_last(parts: dict[Role, str]) -> Layout:
     return {**parts, "test": test}
 
 
-def holds_classes(root: Path, folders: Iterable[str]) -> bool:
+def _holds_classes(root: Path, folders: Iterable[str]) -> bool:
     """Whether two folders or more have images directly in them."""
     count = 0
     for name in folders:
@@ -83,7 +83,7 @@ def holds_classes(root: Path, folders: Iterable[str]) -> bool:
     return False
 
 
-def beside(root: Path) -> str:
+def _beside(root: Path) -> str:
     """A hint at a folder with a similar name to a missing root, or ""."""
     try:
         folders = contents(root.parent)[1]
@@ -97,16 +97,16 @@ def hint(root: Path, folders: tuple[str, ...]) -> str:
     """A hint at how to repair a root with these folders, or ""."""
     meant = {
         words[0]: name
-        for words in WORDS.values()
+        for words in _WORDS.values()
         for name in folders
         if name.lower().startswith(words[0]) and name.lower() not in words
     }
     if meant:
         return "; rename " + " and ".join(f"{quoted(printable(name))} to {wanted}" for wanted, name in meant.items())
-    for name in folders[:LOOKED_INTO]:
+    for name in folders[:_LOOKED_INTO]:
         with suppress(DataError):
             files, inner = contents(root / name)
-            if named_parts(root / name, inner) or holds_classes(root / name, inner):
+            if _named_parts(root / name, inner) or _holds_classes(root / name, inner):
                 return f"; did you mean {printable(root / name)}?"
             if any(map(is_image, files)):
                 return "; an image classifier needs two classes or more"

@@ -81,13 +81,13 @@ def contents(folder: Path) -> tuple[list[str], list[str]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.name.startswith("."):
-                    (folders if is_folder(entry) else files).append(entry.name)
+                    (folders if _is_folder(entry) else files).append(entry.name)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise DataError(f"{printable(folder)} cannot be listed: {getattr(error, 'strerror', error)}") from None
     return files, folders
 
 
-def is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     """Whether the entry is a folder or links to one; links with an ending of images are not followed, to save time."""
     try:
         return entry.is_dir(follow_symlinks=not is_image(entry.name))
@@ -101,17 +101,17 @@ def below(folder: Path, *, apart_from: Iterable[Path] = ()) -> tuple[Found, ...]
     A folder with several names is entered under one of them: the one with the fewest parents, then the first.
     Folders in `apart_from` are not entered.
     """
-    return tuple(sorted(walk(folder, apart_from), key=lambda entry: os.fsencode(entry.name)))
+    return tuple(sorted(_walk(folder, apart_from), key=lambda entry: os.fsencode(entry.name)))
 
 
-def walk(folder: Path, apart_from: Iterable[Path]) -> Iterator[Found]:
+def _walk(folder: Path, apart_from: Iterable[Path]) -> Iterator[Found]:
     """The entries, breadth first; the files of a folder before its folders."""
-    entered = {identity(path) for path in apart_from}
+    entered = {_identity(path) for path in apart_from}
     waiting = deque([""])
     while waiting:
         inner = waiting.popleft()
         try:
-            here = identity(folder / inner)
+            here = _identity(folder / inner)
             if here in entered:
                 yield Found(inner, "again")
                 continue
@@ -126,7 +126,7 @@ def walk(folder: Path, apart_from: Iterable[Path]) -> Iterator[Found]:
         waiting.extend(prefix + name for name in in_order(folders))
 
 
-def identity(folder: Path) -> tuple[int, int]:
+def _identity(folder: Path) -> tuple[int, int]:
     """The device and inode of a folder, shared by every link to it."""
     status = folder.stat()
     return status.st_dev, status.st_ino

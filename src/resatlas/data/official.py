@@ -84,7 +84,7 @@ def check(path: Path, official: Official) -> None:
     Raises: DataError.
     """
     checksum = official.checksum
-    digest, fault = measured(path, checksum)
+    digest, fault = _measured(path, checksum)
     if fault or digest != checksum.digest:
         raise DataError(
             f"{path} is damaged or another file{fault and f': {fault}'}; {checksum.algorithm} found {digest}, "
@@ -92,7 +92,7 @@ def check(path: Path, official: Official) -> None:
         )
 
 
-def measured(path: Path, checksum: Checksum) -> tuple[str, str]:
+def _measured(path: Path, checksum: Checksum) -> tuple[str, str]:
     """(the digest of the file at `path`, what is wrong with it or ""), as the checksum has it."""
     algorithm = partial(hashlib.new, checksum.algorithm, usedforsecurity=False)
     if checksum.content is None:
@@ -137,9 +137,9 @@ def located(source: Source) -> tuple[Path, ...]:
     """
     paths = {path: where for path in source.needed if (where := present_file(source, path))}
     if missing := [path for path in source.needed if path not in paths]:
-        looked = " or ".join(map(str, places(source)))
+        looked = " or ".join(map(str, _places(source)))
         where = f"is not in {looked}" if not paths else f"lacks {', '.join(missing)}, which is not in {looked}"
-        raise DataError(f"{source.title} {where}; {remedy(source)}")
+        raise DataError(f"{source.title} {where}; {_remedy(source)}")
     for member in source.members:
         size = paths[member.path].stat().st_size
         if member.bytes not in (None, size):
@@ -152,15 +152,15 @@ def located(source: Source) -> tuple[Path, ...]:
 
 def present_file(source: Source, path: str) -> Path | None:
     """The first existing file of this path, or None."""
-    return next((folder / path for folder in places(source) if (folder / path).is_file()), None)
+    return next((folder / path for folder in _places(source) if (folder / path).is_file()), None)
 
 
-def places(source: Source) -> tuple[Path, ...]:
+def _places(source: Source) -> tuple[Path, ...]:
     """The folders to search for a source: those of the user, then that of its package."""
     return folders(source.folder) + ((source.package[0],) if source.package else ())
 
 
-def remedy(source: Source) -> str:
+def _remedy(source: Source) -> str:
     """How to get a data set, with a network and without."""
     packaged = f'"{source.package[1]}" or ' if source.package else ""
     put = by_hand(source.files, folders(source.folder)[0])

@@ -13,7 +13,7 @@ from resatlas.designs.family import Family
 from resatlas.designs.tasks import Design
 from resatlas.errors import DesignError
 
-ELSEWHERE = "resnet-26"
+_ELSEWHERE = "resnet-26"
 """A small network for CIFAR here; resnet26 of timm has bottlenecks and is for ImageNet."""
 
 _TAGGED = re.compile(r"(\w+)\.[a-z0-9_]+", re.ASCII)
@@ -74,7 +74,7 @@ def _suggestions(
         return (bottleneck, name)
     if design.setting == "imagenet" and design.family in ("resnet", "preact-resnet") and not name.endswith("-v1.5"):
         return (name, peer) if peer and peer != name else (name,)
-    return (name,) if name == ELSEWHERE else ()
+    return (name,) if name == _ELSEWHERE else ()
 
 
 def _bottleneck(name: str) -> str:

@@ -78,7 +78,7 @@ def _depths(plan: Plan, figure: Printed) -> Iterator[Count]:
         case "":
             design = named()[figure.name].design
             usual = Count(convention="conv+fc without projections", number=longest(plan) + classifiers(plan))
-            theirs = Count(convention="convs with projections without fc", number=longest(plan) + projections(plan))
+            theirs = Count(convention="convs with projections without fc", number=longest(plan) + _projections(plan))
             label = Count(convention="N from 6N+4", number=6 * len(plan.stages[0]) + 4)
             if isinstance(design, WideResNet) and design.setting == "cifar":
                 yield from (theirs, label, usual)
@@ -142,7 +142,7 @@ def classifiers(plan: Plan) -> int:
     return sum(isinstance(layer.op, Linear) for layer in plan.head)
 
 
-def projections(plan: Plan) -> int:
+def _projections(plan: Plan) -> int:
     """Convolutions on the shortcuts of one stream."""
     return sum(_convs(unit.streams[0].shortcut or ()) for _, unit in plan.units)
 

@@ -29,9 +29,9 @@ from resatlas.designs.catalog import Entry
 from resatlas.designs.plan_mistakes import PLAN_MISTAKES, PlanMistake, plan_mistakes_in
 from resatlas.errors import DesignError
 
-JOINS: tuple[Join, ...] = ("merge", "sum", "concat")
+_JOINS: tuple[Join, ...] = ("merge", "sum", "concat")
 
-ACTIVATED: tuple[Rule, ...] = (Norm(), Relu())
+_ACTIVATED: tuple[Rule, ...] = (Norm(), Relu())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,11 +357,11 @@ STRUCTURAL: tuple[Mistake, ...] = (
         seen="kuangliu/pytorch-cifar's PreActResNet, keras-resnet#26",
         rewrite=_head(),
     ),
-    Mistake(what="norm and relu before the pool", seen="a plausible slip", rewrite=_head(*ACTIVATED)),
+    Mistake(what="norm and relu before the pool", seen="a plausible slip", rewrite=_head(*_ACTIVATED)),
     Mistake(
         what="norm and relu after the stem",
         seen="weiaicunzai/pytorch-cifar100, alinlab/cs-kd#4",
-        rewrite=_stem(*ACTIVATED),
+        rewrite=_stem(*_ACTIVATED),
     ),
     Mistake(what="a stem without norm and relu", seen="ports of pre-activated code", rewrite=_stem()),
     Mistake(what="a stem with a norm but no relu", seen="ports of PyramidNet", rewrite=_stem(Norm())),
@@ -426,7 +426,7 @@ STRUCTURAL: tuple[Mistake, ...] = (
     Mistake(what="the sum of the shortcuts, not their mean", seen="a plausible slip", rewrite=_summed),
     *(
         Mistake(what=f"streams joined by {join}", seen="DMRNet's three versions", rewrite=_joined(join))
-        for join in JOINS
+        for join in _JOINS
     ),
     *(
         Mistake(what=f"shortcuts of the streams: {skip}", seen="a plausible slip", rewrite=_skipped(skip))
@@ -434,7 +434,7 @@ STRUCTURAL: tuple[Mistake, ...] = (
     ),
 )
 
-NUMERICAL: tuple[Mistake, ...] = (
+_NUMERICAL: tuple[Mistake, ...] = (
     Mistake(what="dropout between the convolutions", seen="ports of Wide ResNet", rewrite=_order(_dropped)),
     Mistake(what="dropout before the classifier", seen="a plausible slip", rewrite=_dropped_head),
     *(
@@ -444,4 +444,4 @@ NUMERICAL: tuple[Mistake, ...] = (
 )
 """Mistakes in numbers, which an audit reads from the operations."""
 
-MISTAKES: tuple[Mistake, ...] = (*STRUCTURAL, *NUMERICAL)
+MISTAKES: tuple[Mistake, ...] = (*STRUCTURAL, *_NUMERICAL)

@@ -20,7 +20,7 @@ class PlanMistake:
 
 def plan_mistakes_in(unit: str) -> Iterator[PlanMistake]:
     """The possible mistakes in the single unit of this path."""
-    for what, change in IN_ONE_UNIT.items():
+    for what, change in _IN_ONE_UNIT.items():
         yield PlanMistake(what=f"{what} in {unit}", seen="a plausible slip", rewrite=_in_unit(unit, change))
 
 
@@ -82,7 +82,7 @@ def _largest(plan: Plan) -> Plan:
     return replace(plan, head=tuple(head))
 
 
-IN_ONE_UNIT: Mapping[str, Change] = {
+_IN_ONE_UNIT: Mapping[str, Change] = {
     "no shortcut": _streams(_without_shortcut),
     "no relu after the sum": _linear_sum,
     "no relu between the convolutions": _streams(_linear_body),

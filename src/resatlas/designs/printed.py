@@ -16,7 +16,7 @@ Quantity = Literal["parameters", "multiply_adds", "depth", "width"]
 Agreement = Literal["yes", "partly", "no", "none"]
 """Our rule gives the figure; only another rule gives it; no known rule gives it; no figure was printed."""
 
-UNITS: Mapping[str, int] = {"k": 10**3, "M": 10**6, "G": 10**9}
+_UNITS: Mapping[str, int] = {"k": 10**3, "M": 10**6, "G": 10**9}
 """Factors; any other unit (layers, channels, …) is a plain number of things."""
 
 FOREIGN = ("vgg-16", "vgg-19")
@@ -46,7 +46,7 @@ class Printed:
 
     def means(self, number: int, rounding: str = ROUND_HALF_UP) -> bool:
         """Whether the number, rounded to the printed digits, equals the printed figure."""
-        scaled = Decimal(number) / UNITS.get(self.unit.partition(" (")[0], 1)
+        scaled = Decimal(number) / _UNITS.get(self.unit.partition(" (")[0], 1)
         return scaled.quantize(Decimal(self.printed), rounding=rounding) == Decimal(self.printed)
 
 

@@ -64,9 +64,9 @@ def design_of(figure: Published) -> str | None:
         return None
     corrected = _MISATTRIBUTED.search(figure.protocol)
     name = corrected["owner"] if corrected else figure.name
-    for pattern, replacement in ALIASES.items():
+    for pattern, replacement in _ALIASES.items():
         name = re.sub(pattern, replacement, name)
-    return f"{name}:dropout={SVHN_DROPOUT}" if figure.dataset == "SVHN" and name.endswith("-dropout") else name
+    return f"{name}:dropout={_SVHN_DROPOUT}" if figure.dataset == "SVHN" and name.endswith("-dropout") else name
 
 
 def elsewhere(name: str) -> str | None:
@@ -74,7 +74,7 @@ def elsewhere(name: str) -> str | None:
     return next((reason for pattern, reason in ELSEWHERE.items() if re.fullmatch(pattern, name)), None)
 
 
-ALIASES: Mapping[str, str] = {
+_ALIASES: Mapping[str, str] = {
     r"^resnet-(110|164)-order-full-preact$": r"preact-resnet-\1",
     r"^resnet-164-order": "resnet-164-bottleneck-order",
     r"-order-original$|-shortcut-original$|-mxnet-rerun$": "",
@@ -82,7 +82,7 @@ ALIASES: Mapping[str, str] = {
 }
 """Parts of names in the record that designs omit: a twin, the usual order of a network, the source of a rerun."""
 
-SVHN_DROPOUT = 0.4
+_SVHN_DROPOUT = 0.4
 """Source: Wide ResNet paper, section 3; on CIFAR it is the designs' own."""
 
 _MISATTRIBUTED = re.compile(r"misattributed: belongs to (?P<owner>\S+)")

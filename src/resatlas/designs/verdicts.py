@@ -11,7 +11,7 @@ from resatlas.designs.catalog import Entry
 from resatlas.designs.counting import counts
 from resatlas.designs.printed import Agreement, Printed, Quantity, printed_of
 
-COUNTED: tuple[Quantity, ...] = ("parameters", "multiply_adds")
+_COUNTED: tuple[Quantity, ...] = ("parameters", "multiply_adds")
 """Quantities with a verdict for every entry; depth and width have one only if they were printed."""
 
 
@@ -46,7 +46,7 @@ def verdicts(entry: Entry) -> Iterator[Verdict]:
         of_quantity = [figure for figure in figures if figure.quantity == quantity]
         for figure in of_quantity:
             yield verdict_of(entry.name, plan(figure.classes), figure)
-        if quantity in COUNTED and not of_quantity:
+        if quantity in _COUNTED and not of_quantity:
             yield Verdict(
                 name=entry.name,
                 quantity=quantity,

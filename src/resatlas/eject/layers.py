@@ -98,9 +98,9 @@ def _convolution(op: Convolution, inputs: str, outputs: str, stride: str) -> Cal
 def definitions(plan: Plan) -> list[str]:
     """The definitions of functions and modules that the layers of a network need."""
     ops = {layer.op for _, layer in layers(plan)}
-    texts = [CHAIN, _conv_function(ops)]
+    texts = [_CHAIN, _conv_function(ops)]
     if any(isinstance(op, Scale) for op in ops):
-        texts.append(SCALE)
+        texts.append(_SCALE)
     if any(isinstance(op, AvgPool | Subsample | ZeroChannels) for op in ops):
         texts.append(_zero_padding(ops))
     return texts
@@ -155,11 +155,11 @@ def _zero_padding(ops: set[Op]) -> str:
     )
 
 
-CHAIN = '''def chain(**layers: nn.Module) -> nn.Sequential:
+_CHAIN = '''def chain(**layers: nn.Module) -> nn.Sequential:
     """A sequence of named layers."""
     return nn.Sequential(OrderedDict(layers))'''
 
-SCALE = '''class Scale(nn.Module):
+_SCALE = '''class Scale(nn.Module):
     """x -> factor * x."""
 
     def __init__(self, factor: float) -> None:

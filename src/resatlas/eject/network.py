@@ -7,7 +7,7 @@ from resatlas.eject.printing import Call, function, indented, module_class, para
 from resatlas.eject.table import UnitTable
 from resatlas.eject.units import DEPTH
 
-STAGE = '''def stage(rows: list[Row]) -> {container}:
+_STAGE = '''def stage(rows: list[Row]) -> {container}:
     """The units of one stage."""
     return {container}(*(Unit(row) for row in rows for _ in range(row.units)))'''
 
@@ -54,7 +54,7 @@ def network_class(plan: Plan, table: UnitTable, name: str) -> str:
     ]
     result = "logits" if plan.classes else "features"
     body = _forward_streams(plan, table, result) if table.several_streams else _forward(result)
-    stage = STAGE.format(container=container)
+    stage = _STAGE.format(container=container)
     network = module_class(
         name,
         [f"images -> {result}.", f"Shape: (n, {', '.join(map(str, plan.image))}) -> (n, {plan.head[-1].output[0]})."],

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from textwrap import fill
 from typing import NamedTuple
 
-LINE = 88  # of the formatter black
+_LINE = 88  # of the formatter black
 
 
 class Call(NamedTuple):
@@ -16,7 +16,7 @@ class Call(NamedTuple):
     def after(self, start: str, *, depth: int, end: str = "") -> list[str]:
         """`start`, the call and `end` in one line or with one argument per line; `depth` is their indentation."""
         line = f"{start}{self}{end}"
-        if depth + len(line) <= LINE and not (self.function == "chain" and len(self.arguments) > 2):
+        if depth + len(line) <= _LINE and not (self.function == "chain" and len(self.arguments) > 2):
             return [line]
         return [f"{start}{self.function}(", *indented(f"{argument}," for argument in self.arguments), f"){end}"]
 
@@ -37,7 +37,7 @@ def docstring(*paragraphs: str) -> list[str]:
 
 def paragraph(text: str, *, depth: int = 0, hanging: str = "") -> str:
     """The text, wrapped at the formatter's line length."""
-    return fill(text, LINE - depth, subsequent_indent=hanging, break_on_hyphens=False, break_long_words=False)
+    return fill(text, _LINE - depth, subsequent_indent=hanging, break_on_hyphens=False, break_long_words=False)
 
 
 def function(signature: Call, returns: str, doc: str, body: Iterable[str]) -> str:

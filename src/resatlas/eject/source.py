@@ -16,7 +16,7 @@ from resatlas.eject.streams import IN_ORDER, adds, projector, streams_unit_class
 from resatlas.eject.table import UnitTable, row_class, rows, unit_table
 from resatlas.eject.units import ADDED, bodies_function, stream_class, unit_class
 
-IMPORTS = """from collections import OrderedDict
+_IMPORTS = """from collections import OrderedDict
 from typing import NamedTuple
 
 import torch
@@ -43,7 +43,7 @@ def source(entry: Entry, *, image: Shape | None = None, classes: int | None = No
         _main(name),
     ]
     doc = "\n".join(docstring(*_doc(entry, plan, design or entry.name)))
-    return "\n\n\n".join([f"{doc}\n\n{IMPORTS}", numbers, *parts]) + "\n"
+    return "\n\n\n".join([f"{doc}\n\n{_IMPORTS}", numbers, *parts]) + "\n"
 
 
 def _units(plan: Plan, table: UnitTable) -> list[str]:
@@ -59,7 +59,7 @@ def _doc(entry: Entry, plan: Plan, design: str) -> list[str]:
     sources = [paragraph(f"Source: {text}", hanging="    ") for text in origin(entry).sources]
     shape = f"(n, {', '.join(map(str, plan.image))}) -> (n, {plan.head[-1].output.channels})"
     return [
-        f"{docstring_safe(entry.name)}: {shape}, {cost(plan).parameters:,} parameters.",
+        f"{_docstring_safe(entry.name)}: {shape}, {cost(plan).parameters:,} parameters.",
         "\n".join(sources),
         paragraph(
             f"Written by {_command(design, entry, plan)}. Weights saved with that library load here with "
@@ -78,11 +78,11 @@ def _command(design: str, entry: Entry, plan: Plan) -> str:
     arguments += ["--image", ",".join(map(str, plan.image))] if plan.image != entry.image else []
     text = shlex.join(arguments)
     if not text.isprintable() or set(text) & set('"\\`'):
-        return f"`resatlas eject DESIGN`, where DESIGN is the file of {docstring_safe(entry.name)}"
+        return f"`resatlas eject DESIGN`, where DESIGN is the file of {_docstring_safe(entry.name)}"
     return f"`resatlas eject {text}`"
 
 
-def docstring_safe(name: str) -> str:
+def _docstring_safe(name: str) -> str:
     """A name without characters that could end a docstring."""
     allowed = set(string.ascii_letters + string.digits + " .,:;=+/()_-")
     return "".join(letter if letter in allowed else "_" for letter in name)[:60]

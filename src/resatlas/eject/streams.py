@@ -13,7 +13,7 @@ IN_ORDER = '''class InOrder(nn.Sequential):
             streams = module(streams)
         return streams'''
 
-PROJECTOR = '''class Projector(nn.Module):
+_PROJECTOR = '''class Projector(nn.Module):
     """(s_1, ..., s_K) -> P * (s_1, ..., s_K): a fixed random projection of all channels.
 
     P = Q * Q^T; Q has orthonormal columns, as many as a stream has channels. P depends
@@ -35,9 +35,9 @@ PROJECTOR = '''class Projector(nn.Module):
         mixed = nn.functional.conv2d(maps, self.matrix[:, :, None, None])
         return list(mixed.chunk(len(shortcuts), dim=1))'''
 
-MEAN = "added(shortcuts) / len(shortcuts)"
+_MEAN = "added(shortcuts) / len(shortcuts)"
 
-TERMS = {
+_TERMS = {
     "identity": "the shortcut of stream k",
     "mean": "the mean of the shortcuts of all streams",
     "swap": "the shortcut of stream k + 1; for the last stream, that of the first",
@@ -75,7 +75,7 @@ def _projects(table: UnitTable) -> bool:
 
 def projector(table: UnitTable) -> list[str]:
     """The class of the fixed projection, if the network has one."""
-    return [PROJECTOR] if _projects(table) else []
+    return [_PROJECTOR] if _projects(table) else []
 
 
 def adds(table: UnitTable) -> bool:
@@ -88,7 +88,7 @@ def _doc(table: UnitTable) -> list[str]:
     output = total if table.after_sum == IDENTITY else f"after_sum({total})"
     lines = [f"For each of K streams: x_k -> {output}."]
     if not table.plain:
-        lines.append(f"t_k is {TERMS[table.units[0].skip]}.")
+        lines.append(f"t_k is {_TERMS[table.units[0].skip]}.")
     if table.units[-1].joined:
         term = {"merge": " + the mean of the shortcuts", "sum": " + that of all shortcuts"}[table.units[-1].join or ""]
         lines.append(f"The last unit adds all streams: the sum of all residuals{'' if table.plain else term}.")
@@ -120,7 +120,7 @@ def _ends(table: UnitTable) -> list[str]:
 
 
 def _joined(table: UnitTable) -> list[str]:
-    more = f"residuals.append({MEAN})" if table.units[-1].join == "merge" else "residuals.extend(shortcuts)"
+    more = f"residuals.append({_MEAN})" if table.units[-1].join == "merge" else "residuals.extend(shortcuts)"
     total = "added(residuals)"
     result = total if table.after_sum == IDENTITY else f"self.after_sum({total})"
     return [*([] if table.plain else [more]), f"return [{result}]"]
@@ -133,7 +133,7 @@ def _separate(table: UnitTable) -> list[str]:
     if table.plain:
         term = ""
     elif skip == "mean":
-        lines, term = [f"mean = {MEAN}"], " + mean"
+        lines, term = [f"mean = {_MEAN}"], " + mean"
     elif skip == "swap":
         lines = ["shortcuts = shortcuts[1:] + shortcuts[:1]"]
     if separate_after_sum(table):

@@ -13,9 +13,9 @@ MOST_CLASSES = 100
 MOST_CELLS = 10_000_000
 """The largest number of images times classes whose probabilities are written by default: about 100 MB of text."""
 
-HEAD = ("id", "true", "predicted", "probability", "label")
+_HEAD = ("id", "true", "predicted", "probability", "label")
 
-MARK = "p:"
+_MARK = "p:"
 """Prefix of a class name in the head of its column, so that it differs from other columns and from formulas."""
 
 
@@ -44,8 +44,8 @@ def write_predictions(
     """
     rows = iter(predictions)
     first = next(rows, None)
-    columns = [f"{MARK}{name}" for name in classes] if first and first.probabilities else []
-    write_csv(file, (*HEAD, *columns), _rows(first, rows, classes, names), within=file.parent)
+    columns = [f"{_MARK}{name}" for name in classes] if first and first.probabilities else []
+    write_csv(file, (*_HEAD, *columns), _rows(first, rows, classes, names), within=file.parent)
 
 
 def _rows(

@@ -9,12 +9,17 @@ from resatlas.runs.experiment import TrainedWeights
 from resatlas.values.markdown import as_text, table
 from resatlas.values.table import Column, Table, numbers, words
 
-COLUMNS = (*words("part"), Column("error", "%", ".2f"), *numbers("misclassified", "images"), Column("loss", "1", ".4f"))
+_COLUMNS = (
+    *words("part"),
+    Column("error", "%", ".2f"),
+    *numbers("misclassified", "images"),
+    Column("loss", "1", ".4f"),
+)
 
-MAX_NAMES = 100
+_MAX_NAMES = 100
 """The number of class names in the card; config.json has all of them."""
 
-LICENCES = {"fashion-mnist": "MIT", "synthetic": "not needed, they are generated"}
+_LICENCES = {"fashion-mnist": "MIT", "synthetic": "not needed, they are generated"}
 """Licences of images, by data set. Source: LICENSE of github.com/zalandoresearch/fashion-mnist."""
 
 
@@ -46,8 +51,8 @@ def _kind(config: Config) -> str:
 
 def _classes(names: Sequence[str]) -> Iterable[str]:
     if names:
-        more = f" and {len(names) - MAX_NAMES:,} more, listed in `config.json`" if len(names) > MAX_NAMES else ""
-        yield f"Classes, in the order of the outputs: {', '.join(map(as_text, names[:MAX_NAMES]))}{more}."
+        more = f" and {len(names) - _MAX_NAMES:,} more, listed in `config.json`" if len(names) > _MAX_NAMES else ""
+        yield f"Classes, in the order of the outputs: {', '.join(map(as_text, names[:_MAX_NAMES]))}{more}."
 
 
 def _figures(training: Training) -> Iterable[str]:
@@ -59,7 +64,7 @@ def _figures(training: Training) -> Iterable[str]:
         for part, figures in parts.items()
         if figures
     )
-    yield table(Table(columns=COLUMNS, rows=rows))
+    yield table(Table(columns=_COLUMNS, rows=rows))
     yield (
         f"These are the results of one run with seed {training.seed}, after its last epoch; no test image was used "
         "before. The training results are means over the last epoch, while the weights changed. A run with another "
@@ -141,7 +146,7 @@ def _licence(config: Config) -> str:
     ]
     if config.training:
         name = config.training.data.partition(":")[0]
-        lines.append(f"Images: {LICENCES.get(name, 'unknown; see their source')}.")
+        lines.append(f"Images: {_LICENCES.get(name, 'unknown; see their source')}.")
     return f"## Licences\n\n{_listed(lines)}"
 
 

@@ -28,9 +28,9 @@ CARD = "README.md"
 NORMALISATION = "normalisation.safetensors"
 
 LARGEST = 10_000_000  # bytes of config.json
-MAX_CHANNELS = 1024
-MAX_LAYERS = 200_000
-MAX_ENDS = 64  # stems or heads: one for each stream
+_MAX_CHANNELS = 1024
+_MAX_LAYERS = 200_000
+_MAX_ENDS = 64  # stems or heads: one for each stream
 
 Numbers = tuple[tuple[tuple[float, ...], ...], ...]
 """Channels of rows of numbers; [[[0.5]], [[0.4]], [[0.3]]] is one number per channel."""
@@ -128,8 +128,10 @@ class Config:
 
     def __post_init__(self) -> None:
         check_sha256(self.weights_sha256)
-        if not (1 <= self.image.channels <= MAX_CHANNELS and all(1 <= side <= LARGEST_SIDE for side in self.image[1:])):
-            raise BlueprintError(f"an image has 1 to {MAX_CHANNELS} channels and up to {LARGEST_SIDE:,} pixels a side")
+        if not (
+            1 <= self.image.channels <= _MAX_CHANNELS and all(1 <= side <= LARGEST_SIDE for side in self.image[1:])
+        ):
+            raise BlueprintError(f"an image has 1 to {_MAX_CHANNELS} channels and up to {LARGEST_SIDE:,} pixels a side")
         if not 0 <= self.classes <= MOST_CLASSES:
             raise BlueprintError(f"a network has 0 to {MOST_CLASSES:,} classes; {self.classes:,} is outside")
         if (self.image, self.classes) != (self.plan.image, self.plan.classes):
@@ -197,10 +199,10 @@ def file_in(folder: Path, name: str) -> Path:
 
 def _check_bounds(plan: Plan) -> None:
     """Refuse a plan that is too large, before anything is built from it."""
-    if not (1 <= plan.stems <= MAX_ENDS and 1 <= plan.heads <= MAX_ENDS):
-        raise BlueprintError(f"a plan has 1 to {MAX_ENDS} stems and heads; got {plan.stems:,} and {plan.heads:,}")
-    if next(islice(layers(plan), MAX_LAYERS, None), None):
-        raise BlueprintError(f"a saved network has at most {MAX_LAYERS:,} layers; this one has more")
+    if not (1 <= plan.stems <= _MAX_ENDS and 1 <= plan.heads <= _MAX_ENDS):
+        raise BlueprintError(f"a plan has 1 to {_MAX_ENDS} stems and heads; got {plan.stems:,} and {plan.heads:,}")
+    if next(islice(layers(plan), _MAX_LAYERS, None), None):
+        raise BlueprintError(f"a saved network has at most {_MAX_LAYERS:,} layers; this one has more")
 
 
 def _check_units(plan: object) -> None:

@@ -14,17 +14,17 @@ def entry_of(experiment: Experiment, plan: Plan) -> Entry | None:
         entry = experiment.entry
     except UsageError:
         return None
-    return entry if gives_plan(entry, plan) else None
+    return entry if _gives_plan(entry, plan) else None
 
 
 def entry_for(plan: Plan) -> Entry | None:
     """The first entry of the catalogue that gives a plan, with any images and classes."""
     units = tuple(map(len, plan.stages))
     candidates = (entry for entry in named().values() if entry.blueprint.units == units)
-    return next((entry for entry in candidates if gives_plan(entry, plan)), None)
+    return next((entry for entry in candidates if _gives_plan(entry, plan)), None)
 
 
-def gives_plan(entry: Entry, plan: Plan) -> bool:
+def _gives_plan(entry: Entry, plan: Plan) -> bool:
     """Whether a plan is that of an entry, apart from the initial weights."""
     try:
         own = entry.plan(image=plan.image, classes=plan.classes)

@@ -22,7 +22,7 @@ from resatlas.exporting.seals import check_sealed
 from resatlas.nets.preparation import Preparation
 from resatlas.recipes.images import Centre
 
-MAX_NUMBERS = 20_000
+_MAX_NUMBERS = 20_000
 """The largest normalisation in JSON: a mean image of 3x32x32 has 3,072 numbers, its whitening 9 million."""
 
 
@@ -135,7 +135,7 @@ def affine_of(preparation: Preparation, channels: int) -> Affine:
 def as_numbers(normaliser: Normaliser) -> Affine | None:
     """The normalisation as numbers for JSON; None if there are too many."""
     match normaliser:
-        case normalisation.Affine(mean=mean, std=std) if mean.numel() + std.numel() <= MAX_NUMBERS:
+        case normalisation.Affine(mean=mean, std=std) if mean.numel() + std.numel() <= _MAX_NUMBERS:
             return Affine(mean=_numbers(mean), std=_numbers(std))
         case normalisation.Affine() | Whitening():
             return None

@@ -101,20 +101,20 @@ def fold(chain: Iterable[Step]) -> Steps:
     """The same function in fewer steps."""
     folded: Steps = ()
     for step in chain:
-        folded = (*folded[:-1], *fold_pair(folded[-1], step)) if folded else (step,)
+        folded = (*folded[:-1], *_fold_pair(folded[-1], step)) if folded else (step,)
     return folded
 
 
-def fold_pair(first: Step, second: Step) -> Steps:
+def _fold_pair(first: Step, second: Step) -> Steps:
     """Two steps as one, if one step can compute the same; otherwise both."""
     match first, second:
         case Convolve(then="nothing"), Affine():
-            return (fold_after(first, second),)
+            return (_fold_after(first, second),)
         case Affine(then="nothing"), Affine():
             scale, shift = first.scale * second.scale, first.shift * second.scale + second.shift
             return (Affine(scale=scale, shift=shift, then=second.then, norms=first.norms + second.norms),)
         case Affine(then="nothing"), Convolve() if unpadded(second):
-            return (fold_before(first, second),)
+            return (_fold_before(first, second),)
         case ((Convolve() | Affine()), Plain(op=Relu())):
             return (replace(first, then="relu"),)
         case _:
@@ -126,14 +126,14 @@ def unpadded(convolution: Convolve) -> bool:
     return convolution.op.kernel == 1
 
 
-def fold_after(convolution: Convolve, affine: Affine) -> Convolve:
+def _fold_after(convolution: Convolve, affine: Affine) -> Convolve:
     """scale·(W·x + b) + shift = (scale·W)·x + (scale·b + shift)."""
     weight = convolution.weight * affine.scale[:, None, None, None]
     bias = convolution.bias * affine.scale + affine.shift
     return replace(convolution, weight=weight, bias=bias, then=affine.then)
 
 
-def fold_before(affine: Affine, convolution: Convolve) -> Convolve:
+def _fold_before(affine: Affine, convolution: Convolve) -> Convolve:
     """W·(scale·x + shift) + b = (W·scale)·x + (W·shift + b), for a convolution without padding."""
     weight, groups = convolution.weight, convolution.op.groups
     scale = affine.scale.view(groups, 1, -1).expand(groups, len(weight) // groups, -1)
@@ -153,7 +153,9 @@ def fold_bodies(
         parts = zip(affine.scale.chunk(len(ends)), affine.shift.chunk(len(ends)), strict=True)
     else:
         parts = [(affine.scale, affine.shift if k == 0 else affine.shift * 0) for k in range(len(ends))]
-    lasts = [fold_after(end, Affine(scale=scale, shift=shift)) for end, (scale, shift) in zip(ends, parts, strict=True)]
+    lasts = [
+        _fold_after(end, Affine(scale=scale, shift=shift)) for end, (scale, shift) in zip(ends, parts, strict=True)
+    ]
     rest = (Plain(Relu(), nn.ReLU()),) if affine.then == "relu" else ()
     return tuple((*body[:-1], end) for body, end in zip(bodies, lasts, strict=True)), (*rest, *merged[1:])
 

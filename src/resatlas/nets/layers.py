@@ -23,7 +23,7 @@ from resatlas.arch.ops import (
     ZeroChannels,
 )
 
-NARROW = 8
+_NARROW = 8
 """Strided 1x1 convolutions of torch are safe on every processor from this number of input channels on."""
 
 
@@ -38,7 +38,7 @@ def module(layer: plan.Layer) -> nn.Module:
     match layer.op:
         case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias):
             padding, biased = kernel // 2, bias is not None
-            if kernel == 1 and stride > 1 and inputs < NARROW:
+            if kernel == 1 and stride > 1 and inputs < _NARROW:
                 return NarrowPointwise2d(inputs, outputs, 1, stride=stride, groups=groups, bias=biased)
             return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding, groups=groups, bias=biased)
         case Norm(eps=eps):
@@ -69,7 +69,7 @@ def module(layer: plan.Layer) -> nn.Module:
 
 
 class NarrowPointwise2d(nn.Conv2d):
-    """x -> weight · x[:, :, ::stride, ::stride] + bias: a strided 1x1 convolution of fewer than `NARROW` channels.
+    """x -> weight · x[:, :, ::stride, ::stride] + bias: a strided 1x1 convolution of fewer than `_NARROW` channels.
 
     Shape: (n, c, h, w) -> (n, d, ceil(h/stride), ceil(w/stride)).
     Differs: on processors with AVX2 but not AVX-512, the backward pass of torch 2.14 for such a convolution writes out

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-LOGITS = "logits"
+_LOGITS = "logits"
 """Their name in the outputs of other libraries."""
 
 
@@ -23,11 +23,11 @@ def find_logits(output: object) -> Logits | None:
     kind = type(output).__name__
     if isinstance(output, Tensor):
         return Logits(tensor=output) if _has_rows(output) else None
-    if isinstance(tensor := getattr(output, LOGITS, None), Tensor):
-        place = f".{LOGITS} of the returned {kind}"
+    if isinstance(tensor := getattr(output, _LOGITS, None), Tensor):
+        place = f".{_LOGITS} of the returned {kind}"
     elif isinstance(output, Mapping):
         tensors = [(key, value) for key, value in output.items() if isinstance(value, Tensor)]
-        candidates = [(key, value) for key, value in tensors if key == LOGITS] or tensors
+        candidates = [(key, value) for key, value in tensors if key == _LOGITS] or tensors
         if len(candidates) != 1:
             return None
         key, tensor = candidates[0]

@@ -13,15 +13,15 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 COLOURS = tuple(family.colour for family in FAMILIES.values())
 """Colours of lines that are not families: the palette of Okabe and Ito, with grey in place of yellow."""
 
-OTHER = ("#7f4f24", "stroke")
+_OTHER = ("#7f4f24", "stroke")
 """Colour and shape of families outside the catalogue."""
 
-LONGEST_LINE = 36
+_LONGEST_LINE = 36
 """Letters of a title that fit into one line on a phone."""
 
 LETTERS = 12  # pixels: the smallest font that is legible on a phone
 
-THEME: Spec = {
+_THEME: Spec = {
     "font": "Helvetica, Arial, Liberation Sans, sans-serif",
     "background": "transparent",
     "padding": {"left": 2, "right": 8, "top": 4, "bottom": 4},
@@ -53,10 +53,10 @@ THEME: Spec = {
     },
 }
 
-WIDE_LABEL = 18
+_WIDE_LABEL = 18
 """Letters from which a legend has one column, so that labels fit on a phone."""
 
-FAINT = 0.07
+_FAINT = 0.07
 """Opacity of lines and points that the legend filters out, relative to the usual one."""
 
 Kind = Literal["linear", "log", "symlog"]
@@ -66,7 +66,7 @@ Kind = Literal["linear", "log", "symlog"]
 def look_of(family: str) -> tuple[str, str]:
     """The colour and the shape of a family, the same in all charts."""
     entry = families().get(family)
-    return (entry.colour, entry.shape) if entry else OTHER
+    return (entry.colour, entry.shape) if entry else _OTHER
 
 
 def complete_chart(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: str, how: str, height: int) -> Spec:
@@ -74,7 +74,7 @@ def complete_chart(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: st
     return {
         "$schema": SCHEMA,
         "title": {
-            "text": title if len(title) <= LONGEST_LINE else wrap(title, LONGEST_LINE),
+            "text": title if len(title) <= _LONGEST_LINE else wrap(title, _LONGEST_LINE),
             "subtitle": wrap(how, 54),
         },
         "description": f"{title}: {how}",
@@ -83,7 +83,7 @@ def complete_chart(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: st
         "height": height,
         **chart,
         "datasets": {name: list(values) for name, values in data.items()},
-        "config": THEME,
+        "config": _THEME,
     }
 
 
@@ -105,9 +105,9 @@ def legend_filter(field: str, usual: float = 0.9) -> dict[str, Spec]:
 
 def legend_of(labels: Sequence[str]) -> Spec:
     """A legend with as many columns as fit on a phone."""
-    return {"columns": 2 if max(map(len, labels)) < WIDE_LABEL else 1, "labelLimit": 300}
+    return {"columns": 2 if max(map(len, labels)) < _WIDE_LABEL else 1, "labelLimit": 300}
 
 
 def opacity(usual: float) -> Spec:
     """The opacity of lines and points that the legend can filter out."""
-    return {"condition": {"param": "shown", "value": usual}, "value": FAINT * usual}
+    return {"condition": {"param": "shown", "value": usual}, "value": _FAINT * usual}

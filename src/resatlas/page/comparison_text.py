@@ -19,7 +19,7 @@ from resatlas.comparing.words import with_and
 from resatlas.page.document import Block, Bullets, Heading, Paragraph
 from resatlas.values.table import Cell, Column, Table, numbers, words
 
-MOST_PAIRS_SHOWN = 20
+_MOST_PAIRS_SHOWN = 20
 """Rows in the table of pairs of networks; the JSON output has all pairs."""
 
 NAMES = {"rank sum": "Wilcoxon rank-sum test", "bootstrap": "bootstrap t test"}
@@ -224,11 +224,11 @@ def _network_pairs(comparison: Comparison) -> Iterator[Block]:
                 f"{pair.second.label} s{pair.seeds[1]}",
                 *(pair.first_alone, pair.second_alone, _p_value(pair.p)),
             )
-            for pair in comparison.nets[:MOST_PAIRS_SHOWN]
+            for pair in comparison.nets[:_MOST_PAIRS_SHOWN]
         ]
         columns = (*words("first", "second"), *numbers("only first wrong", "only second wrong", "p"))
         yield Table(title=caption, columns=columns, rows=tuple(rows))
-        more = len(comparison.nets) - MOST_PAIRS_SHOWN
+        more = len(comparison.nets) - _MOST_PAIRS_SHOWN
         if more > 0:
             yield Paragraph(f"{more:,} more pairs of networks: resatlas compare --json")
 

@@ -25,7 +25,7 @@ from resatlas.page.verdict import notes, verdict
 from resatlas.runs.record import RunRecord
 from resatlas.values.table import Table
 
-LONGEST_NAME = 80  # letters
+_LONGEST_NAME = 80  # letters
 
 
 class Section(NamedTuple):
@@ -112,7 +112,7 @@ class _Names:
 
     def new(self, *words: str) -> str:
         """The words in small letters, digits and dashes, with a number if the name is already used."""
-        name = re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")[:LONGEST_NAME].strip("-") or "chart"
+        name = re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")[:_LONGEST_NAME].strip("-") or "chart"
         count, unique = 1, name
         while unique in self.used:
             count += 1

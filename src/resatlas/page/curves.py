@@ -9,10 +9,10 @@ from resatlas.page.chart import Kind, complete_chart, drawable, legend_filter, l
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.record import RunRecord
 
-DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
+_DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
 """Dashes of the designs of one family, from the largest to the smallest; all further ones have the last."""
 
-MOST_TURNS = 4
+_MOST_TURNS = 4
 """Turning points of a learning rate up to which it is described piece by piece."""
 
 
@@ -151,7 +151,7 @@ def _rate_in_words(rates: Sequence[float]) -> str:
             ends.append(rate)
     if len(ends) == 1:
         return f"is {rates[0]:.3g} throughout"
-    if len(ends) > MOST_TURNS:
+    if len(ends) > _MOST_TURNS:
         return f"varies between {min(rates):.3g} and {max(rates):.3g}"
     ways = ("rises" if rate > before else "falls" for before, rate in pairwise(ends))
     pieces = [f"{way} to {rate:.3g}" for way, rate in zip(ways, ends[1:], strict=True)]
@@ -175,5 +175,5 @@ def _dashes(groups: Sequence[Group]) -> list[list[int]]:
             other.row.family == group.row.family and (other.row.depth, other.label) > (group.row.depth, group.label)
             for other in groups
         )
-        dashes.append(DASHES[min(larger, len(DASHES) - 1)])
+        dashes.append(_DASHES[min(larger, len(_DASHES) - 1)])
     return dashes

@@ -24,16 +24,16 @@ from resatlas.runs.record import RunRecord
 from resatlas.values.reading import content
 from resatlas.values.table import Table, objects
 
-LARGEST_PICTURE = 1_000_000  # bytes
+_LARGEST_PICTURE = 1_000_000  # bytes
 
-SLANTED: Spec = {"labelAngle": -40, "labelOverlap": "greedy"}
+_SLANTED: Spec = {"labelAngle": -40, "labelOverlap": "greedy"}
 """The axis of many units; labels that do not fit are left out."""
 
 
-MARK = " /2"
+_MARK = " /2"
 """The mark after the name of a down-sampling unit."""
 
-MOST_LABELS = 16
+_MOST_LABELS = 16
 """Labels below a chart that fit on a phone."""
 
 
@@ -66,7 +66,7 @@ class Drawing(NamedTuple):
     only: tuple[str, str] = ("", "")
 
 
-DRAWINGS: Mapping[str, tuple[Drawing, ...]] = {
+_DRAWINGS: Mapping[str, tuple[Drawing, ...]] = {
     "lesion": (
         Drawing(1, "unit", ("error_frozen", "error_reestimated"), only=("stream", "all")),
         Drawing(2, "count", ("error_frozen_median", "error_reestimated_median")),
@@ -83,7 +83,7 @@ DRAWINGS: Mapping[str, tuple[Drawing, ...]] = {
 """The line charts of each probe; similarity and surface have heat maps."""
 
 
-READINGS: Mapping[str, str] = {
+_READINGS: Mapping[str, str] = {
     "lesion": (
         "BN kept: batch normalisation has the statistics of the trained network. BN re-estimated: statistics are "
         "estimated again without the unit, on training images. Extra error when a down-sampling unit is removed: mean "
@@ -126,7 +126,7 @@ def finding(result: ProbeResult, folder: Path) -> Finding:
         title=presentable(f"{result.title}: {_designs(result.runs, folder.parent)}"),
         runs=tuple(map(presentable, result.runs)),
         images=presentable(result.images),
-        reading=READINGS.get(result.question, ""),
+        reading=_READINGS.get(result.question, ""),
         facts=tuple(presentable(fact_text(fact)) for fact in result.facts),
         specs=tuple(_specs(result)),
         pictures=tuple(_pictures(result, folder)) if result.question == "explain" else (),
@@ -161,7 +161,7 @@ def _with_short_names(result: ProbeResult) -> ProbeResult:
 
 
 def _specs(result: ProbeResult) -> Iterator[Spec]:
-    for drawing in DRAWINGS.get(result.question, ()):
+    for drawing in _DRAWINGS.get(result.question, ()):
         if drawing.table < len(result.tables) and (spec := _lines(result.tables[drawing.table], drawing)):
             yield spec
     if result.question == "similarity":
@@ -196,7 +196,7 @@ def _lines(table: Table, drawing: Drawing) -> Spec | None:
     heads = [labelled(table).columns[names.index(y)].head for y in drawing.ys]
     longest = max(len(str(label)) for label in order)
     slanted = {
-        **SLANTED,
+        **_SLANTED,
         **_labels(order),
         "minExtent": LETTERS + int(0.4 * LETTERS * longest),
     }  # left-out labels need room too
@@ -232,7 +232,7 @@ def _heat_map(points: Sequence[Spec], title: str, how: str, scale: Literal["line
         {
             "mark": "rect",
             "encoding": {
-                "x": {"field": "x", "type": "ordinal", "sort": xs, "title": None, "axis": SLANTED},
+                "x": {"field": "x", "type": "ordinal", "sort": xs, "title": None, "axis": _SLANTED},
                 "y": {"field": "y", "type": "ordinal", "sort": ys, "title": None},
                 "color": {
                     "field": "value",
@@ -266,15 +266,15 @@ def _points(table: Table) -> list[Spec]:
 
 def _x_label(row: Mapping[str, Any], x: str) -> Any:  # noqa: ANN401 - a word or a number
     """The label of a point on the x axis; down-sampling units are marked."""
-    return f"{row[x]}{MARK}" if row.get("down_sampling") == "yes" else row[x]
+    return f"{row[x]}{_MARK}" if row.get("down_sampling") == "yes" else row[x]
 
 
 def _labels(order: Sequence[object]) -> Spec:
     """The labels of an axis with marked units: all marked ones, and others that fit."""
-    marked = [k for k, label in enumerate(order) if str(label).endswith(MARK)]
+    marked = [k for k, label in enumerate(order) if str(label).endswith(_MARK)]
     if not marked:
         return {}
-    step = ceil(len(order) / MOST_LABELS)
+    step = ceil(len(order) / _MOST_LABELS)
     kept = [k for k in range(0, len(order), step) if all(abs(k - other) >= step for other in marked)]
     return {"values": [order[k] for k in sorted({*marked, *kept})], "labelOverlap": False}
 
@@ -310,6 +310,6 @@ def _pictures(result: ProbeResult, folder: Path) -> Iterator[tuple[str, str]]:
         file = folder / "explain" / Path(str(row.get("picture", ""))).name
         if file.suffix == ".png":
             with suppress(OSError):
-                data = base64.b64encode(content(file, most=LARGEST_PICTURE)).decode("ascii")
+                data = base64.b64encode(content(file, most=_LARGEST_PICTURE)).decode("ascii")
                 caption = f"image {row.get('image')}: {row.get('true')} → {row.get('predicted')}"
                 yield f"data:image/png;base64,{data}", presentable(caption)

@@ -41,17 +41,17 @@ def as_text(document: Document) -> str:
     return "\n\n".join(map(_terminal, document))
 
 
-def as_markdown(document: Document) -> str:
+def _as_markdown(document: Document) -> str:
     """The document as GitHub's Markdown; markup in names of the user is escaped."""
     return "\n\n".join(map(_markdown, document))
 
 
-def as_latex(document: Document) -> str:
+def _as_latex(document: Document) -> str:
     """The document as LaTeX for the body of a paper; its first line names the package that the tables need."""
     return "\n\n".join([latex.PACKAGES, *map(_latex, document)])
 
 
-FORMATS: Mapping[str, Callable[[Document], str]] = {"table": as_text, "markdown": as_markdown, "latex": as_latex}
+FORMATS: Mapping[str, Callable[[Document], str]] = {"table": as_text, "markdown": _as_markdown, "latex": _as_latex}
 
 
 def _terminal(block: Block) -> str:

@@ -29,7 +29,7 @@ KINDS = {
 }
 """The kinds of shortcuts and their colours: the palette of Okabe and Ito with a darker yellow; greys for the rest."""
 
-MARKED = ("gated", "scaled", "dropout", "projected", "zero-padded", "subsampled", "norm or activation")
+_MARKED = ("gated", "scaled", "dropout", "projected", "zero-padded", "subsampled", "norm or activation")
 """The first of these kinds that applies gives a shortcut its colour."""
 
 DOES: Mapping[Role, str] = {
@@ -46,16 +46,16 @@ DOES: Mapping[Role, str] = {
 }
 """The kind of a shortcut with each operation."""
 
-MOST_BODIES = 4
+_MOST_BODIES = 4
 """Up to this number, added bodies are drawn one above the other; more are drawn as one."""
 
-FEWEST_STEPS = 16  # least width of a drawing, so that the blocks of a small network are not too long
+_FEWEST_STEPS = 16  # least width of a drawing, so that the blocks of a small network are not too long
 
 
 Way = Literal["along", "across"]
 """The direction of a line: in the lane of its stream, or between lanes."""
 
-THIN = 400  # convolutions; deeper networks have no space between units
+_THIN = 400  # convolutions; deeper networks have no space between units
 
 
 def drawing(plan: Plan, *, title: str) -> Spec:
@@ -76,10 +76,10 @@ def drawing(plan: Plan, *, title: str) -> Spec:
     return complete_chart(chart, data, title=presentable(title), how=how, height=sheet.height)
 
 
-def kind_of(unit: Unit) -> str:
+def _kind_of(unit: Unit) -> str:
     """The kind of the shortcut of a unit, a key of `KINDS`."""
     kinds = _kinds(unit.streams[0])
-    return next((kind for kind in MARKED if kind in kinds), kinds[0])
+    return next((kind for kind in _MARKED if kind in kinds), kinds[0])
 
 
 def _kinds(stream: Stream) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def _kinds(stream: Stream) -> tuple[str, ...]:
         return ("no shortcut",)
     present = {DOES[layer.op.role] for layer in stream.shortcut}
     present = present - {"norm or activation"} or present  # the norm of a projection is not mentioned
-    kinds = (*(kind for kind in reversed(MARKED) if kind in present), *(("gated",) if stream.gate else ()))
+    kinds = (*(kind for kind in reversed(_MARKED) if kind in present), *(("gated",) if stream.gate else ()))
     return kinds or ("identity",)
 
 
@@ -124,13 +124,13 @@ class _Sheet:
         gap = 0.2 * max(unit.output.channels for unit in units)
         highest = max(_stacked(unit) * (max(unit.output.channels, _inner(unit)) + gap) - gap for unit in units)
         ends = max(plan.stem[-1].output.channels, plan.head[0].input.channels) / (1 if plan.heads > 1 else lanes)
-        margin = 0.3 if steps <= 120 else 0.2 if steps <= THIN else 0.0
+        margin = 0.3 if steps <= 120 else 0.2 if steps <= _THIN else 0.0
         return cls(
             lanes=lanes,
             pitch=1.35 * max(highest, ends),
             gap=gap,
             margin=margin,
-            spill=3 if steps > THIN else 0,
+            spill=3 if steps > _THIN else 0,
             end=max(1.2, steps / 50),
         )
 
@@ -142,7 +142,7 @@ class _Sheet:
     @property
     def across(self) -> float:
         """The length of the drawing."""
-        return max(self.x, FEWEST_STEPS)
+        return max(self.x, _FEWEST_STEPS)
 
     def centres(self, count: int) -> list[float]:
         """The middles of this many lanes, the first one at the top."""
@@ -192,7 +192,7 @@ class _Sheet:
         steps, stacked, channels = _steps(unit), _stacked(unit), unit.output.channels
         ends = [0.0] if unit.joined else ys
         words = ", ".join(_kinds(unit.streams[0]))
-        about = {"shortcut": kind_of(unit), "channels": _change(unit.input.channels, channels)}
+        about = {"shortcut": _kind_of(unit), "channels": _change(unit.input.channels, channels)}
         about |= {"map": _change(_map(unit.input), _map(unit.output)), "stride": unit.stride}
         about |= {"adds": words if unit.skip == "own" else f"{words}: {unit.skip}", "operations": operations(unit)}
         inner = _inner(unit)
@@ -296,7 +296,7 @@ def _steps(unit: Unit) -> int:
 def _stacked(unit: Unit) -> int:
     """The number of bodies that are drawn one above the other."""
     stream = unit.streams[0]
-    return len(stream.bodies) if stream.merge == "sum" and len(stream.bodies) <= MOST_BODIES else 1
+    return len(stream.bodies) if stream.merge == "sum" and len(stream.bodies) <= _MOST_BODIES else 1
 
 
 def _inner(unit: Unit) -> int:

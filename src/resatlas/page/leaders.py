@@ -6,7 +6,7 @@ from resatlas.comparing.statistics import mean_interval
 from resatlas.page.table import with_deviation
 from resatlas.values.table import Cell, Column, Table, numbers, words
 
-FIGURES = (
+_FIGURES = (
     *(*numbers("seeds"), Column("test error", "%")),
     *numbers("95 % interval of the mean", "parameters", "multiply-adds"),
     *(Column("seconds", "1", ",.1f"), *numbers("depth"), Column("mean path length", "1", ".2f")),
@@ -20,7 +20,7 @@ def leaders(comparison: Comparison) -> Table:
     several = len({group.experiment.recipe for group in groups}) > 1
     names = words("design", "recipe") if several else words("design")
     rows = tuple((group.row.design, *((_recipe(group),) if several else ()), *_figures(group)) for group in groups)
-    return Table(columns=(*names, *FIGURES), rows=rows)
+    return Table(columns=(*names, *_FIGURES), rows=rows)
 
 
 def _recipe(group: Group) -> str:

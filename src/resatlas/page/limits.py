@@ -12,7 +12,7 @@ from resatlas.comparing.words import presentable, with_and
 from resatlas.page.verdict import detectable_difference, significant_pairs
 from resatlas.runs.record import RunRecord
 
-MOST_NAMED = 6
+_MOST_NAMED = 6
 """Designs with one seed that are named."""
 
 
@@ -80,7 +80,7 @@ def _smaller(comparisons: Sequence[Comparison]) -> Iterator[str]:
 def _singles(groups: Sequence[Group]) -> Iterator[str]:
     single = list(dict.fromkeys(group.label for group in groups if len(group.seeds) == 1))
     if single:
-        named = single if len(single) <= MOST_NAMED else [*single[:MOST_NAMED], f"{len(single) - MOST_NAMED} more"]
+        named = single if len(single) <= _MOST_NAMED else [*single[:_MOST_NAMED], f"{len(single) - _MOST_NAMED} more"]
         have = "they have" if len(single) > 1 else "it has"
         yield f"How much the error of {with_and(named)} varies between seeds: {have} one seed only, so no interval."
 

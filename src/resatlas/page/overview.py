@@ -14,7 +14,7 @@ from resatlas.page.curves import curves
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.collection import View
 
-LARGEST_RATIO = 8.0
+_LARGEST_RATIO = 8.0
 """Ratio of the largest mean error to the smallest, or to 1 %, above which a logarithmic scale is used."""
 
 
@@ -134,7 +134,7 @@ def _per_design(comparison: Comparison) -> Figure:
 def _errors_scale(groups: Iterable[Group]) -> tuple[Spec, Spec, str]:
     """Scale and axis of test errors, and their description; log(1 + x) if one error is far above the others."""
     means = sorted(map(_mean, groups))
-    if means[-1] > LARGEST_RATIO * max(means[0], 1.0):
+    if means[-1] > _LARGEST_RATIO * max(means[0], 1.0):
         return {"type": "symlog", "constant": 1}, {"values": [0, 1, 2, 5, 10, 20, 50, 100]}, "; scale: log(1 + error)"
     return {"zero": False}, {}, ""
 

@@ -19,25 +19,25 @@ def svg(spec: Spec) -> bytes:
     return vl_convert.vegalite_to_svg(_with_background(spec), allowed_base_urls=[]).encode()
 
 
-def png(spec: Spec) -> bytes:
+def _png(spec: Spec) -> bytes:
     """The chart as PNG with a white background."""
     import vl_convert
 
     return vl_convert.vegalite_to_png(_with_background(spec), scale=SCALE, allowed_base_urls=[])
 
 
-FORMATS: Mapping[str, Callable[[Spec], bytes]] = {".svg": svg, ".png": png}
+_FORMATS: Mapping[str, Callable[[Spec], bytes]] = {".svg": svg, ".png": _png}
 """The functions that write a chart, by the extension of the file."""
 
 
-def check_picture(file: Path) -> None:
+def _check_picture(file: Path) -> None:
     """Refuse a file to which no picture can be written.
 
-    Raises: UsageError if its extension is not in `FORMATS`, FolderError if it is a folder.
+    Raises: UsageError if its extension is not in `_FORMATS`, FolderError if it is a folder.
     """
-    if file.suffix not in FORMATS:
+    if file.suffix not in _FORMATS:
         raise UsageError(
-            f"a picture must be an {' or '.join(FORMATS)} file; got {file}; files of other types are not overwritten"
+            f"a picture must be an {' or '.join(_FORMATS)} file; got {file}; files of other types are not overwritten"
         )
     if file.is_dir():
         raise FolderError(f"{file} is a folder; name a file in it, as in {file / 'network.svg'}")
@@ -59,8 +59,8 @@ def write_picture(file: Path, spec: Spec) -> None:
 
     Raises: UsageError or FolderError if the file cannot be written.
     """
-    check_picture(file)
-    _write({file: partial(FORMATS[file.suffix], spec)})
+    _check_picture(file)
+    _write({file: partial(_FORMATS[file.suffix], spec)})
 
 
 def write_figures(folder: Path, figures: Sequence[Figure]) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def write_figures(folder: Path, figures: Sequence[Figure]) -> tuple[str, ...]:
     """
     check_folder(folder)
     files = {
-        folder / f"{figure.name}{end}": partial(FORMATS[end], figure.spec) for figure in figures for end in FORMATS
+        folder / f"{figure.name}{end}": partial(_FORMATS[end], figure.spec) for figure in figures for end in _FORMATS
     }
     occupied = next((file for file in files if file.is_dir()), None)
     if occupied:

@@ -9,7 +9,7 @@ from resatlas.runs.record import RunRecord
 from resatlas.values import terminal
 from resatlas.values.table import Cell, Column, Table, numbers, words
 
-OUTCOME = (*numbers("training loss"), Column("test error", "%"))
+_OUTCOME = (*numbers("training loss"), Column("test error", "%"))
 
 
 def grid(view: View, runs: Sequence[RunRecord]) -> Table:
@@ -21,14 +21,14 @@ def grid(view: View, runs: Sequence[RunRecord]) -> Table:
     match view:
         case "depth":
             return Table(
-                columns=(*words("design"), *numbers("depth", "seeds", "parameters"), *OUTCOME),
+                columns=(*words("design"), *numbers("depth", "seeds", "parameters"), *_OUTCOME),
                 rows=tuple((row.design, row.depth, *_size(row), *_outcome(row)) for row in results),
             )
         case "budget":
             costs = numbers("seeds", "parameters", "multiply-adds", "depth")
             path = Column("mean path length", "1", ".2f")
             return Table(
-                columns=(*words("design"), *costs, path, *OUTCOME, Column("images/s", "1", ",.0f")),
+                columns=(*words("design"), *costs, path, *_OUTCOME, Column("images/s", "1", ",.0f")),
                 rows=tuple(
                     (
                         *(row.design, *_size(row), row.multiply_adds, row.depth, row.mean_path_length),
@@ -38,7 +38,7 @@ def grid(view: View, runs: Sequence[RunRecord]) -> Table:
                 ),
             )
         case "runs":
-            loss, error = OUTCOME
+            loss, error = _OUTCOME
             settings = (*words("design", "data", "recipe"), *numbers("epochs", "seed", "parameters"))
             measured = (loss, Column("validation error", "%"), error, Column("seconds", "1", ",.1f"))
             return Table(columns=(*settings, *measured), rows=tuple(map(_run, results)))

@@ -132,7 +132,7 @@ def rate(schedule: Schedule, progress: Fraction, pace: Pace = START) -> float:
             return _one_cycle(schedule, float(progress))
         case Cosine():
             return _cosine(schedule, progress)
-        case Steps(warm_up=WarmUp() as warm_up) if warming(schedule, progress, pace):
+        case Steps(warm_up=WarmUp() as warm_up) if _warming(schedule, progress, pace):
             return float(warm_up.rate)
         case Steps() | Plateau():
             return float(schedule.peak * schedule.factor ** fallen(schedule, progress, pace))
@@ -158,7 +158,7 @@ def momentum_after_drop(schedule: Schedule) -> Literal["kept", "reset"]:
     return schedule.momentum if isinstance(schedule, Steps) else "kept"
 
 
-def warming(schedule: Schedule, progress: Fraction, pace: Pace = START) -> bool:
+def _warming(schedule: Schedule, progress: Fraction, pace: Pace = START) -> bool:
     """Whether the warm-up is still running at a progress."""
     warm_up = schedule.warm_up if isinstance(schedule, Steps) else None
     return warm_up is not None and pace.warm is None and progress < warm_up.share
@@ -166,7 +166,7 @@ def warming(schedule: Schedule, progress: Fraction, pace: Pace = START) -> bool:
 
 def after_step(schedule: Schedule, progress: Fraction, pace: Pace, *, step: int, error_percent: float) -> Pace:
     """The pace after a step: a warm-up ends once the error of the current epoch is low enough."""
-    if isinstance(schedule, Steps) and schedule.warm_up and warming(schedule, progress, pace):
+    if isinstance(schedule, Steps) and schedule.warm_up and _warming(schedule, progress, pace):
         below = schedule.warm_up.below_percent
         if below is not None and error_percent < below:
             return replace(pace, warm=step)

@@ -89,7 +89,7 @@ def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
         )
     if recipe.average:
         yield "average", _average(recipe.average)
-    yield from (("images" if k == 0 else "", f"{k + 1}. {step_text(step)}") for k, step in enumerate(recipe.steps))
+    yield from (("images" if k == 0 else "", f"{k + 1}. {_step_text(step)}") for k, step in enumerate(recipe.steps))
     if any(isinstance(step, PadCrop) and step.fill == "zeros" for step in recipe.steps):
         yield "", f"zeros are {_zeros(recipe.steps)}"
     if recipe.mixing:
@@ -207,7 +207,7 @@ def _start(recipe: Recipe) -> str:
     return f"convolutions normal(0, 2/fan-{recipe.initial.fan}), scale of norms {scale}"
 
 
-def step_text(step: Step) -> str:
+def _step_text(step: Step) -> str:
     """One step on an image in words."""
     match step:
         case Standardise() | SubtractMeanImage() | Rescale() | Whiten():

@@ -33,7 +33,7 @@ from resatlas.values.codec import decode, known
 from resatlas.values.notes import once
 from resatlas.values.reading import text
 
-LARGEST = 1 << 26
+_LARGEST = 1 << 26
 """Bytes of the largest JSON file of a run that is read; that of a plan of 10,000 units has far less."""
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def decode_run(folder: Path) -> RunRecord:
     written = _table(folder / RESULTS) if ended else {}
     record = RunRecord(
         beginning=beginning,
-        environment=read_environment(folder),
+        environment=_read_environment(folder),
         status=read_status(folder),
         metrics=read_rows(folder / METRICS, EpochRow),
         timing=read_rows(folder / TIMING, TimingRow),
@@ -135,7 +135,7 @@ def read_status(folder: Path) -> StatusRecord | None:
     return decoded(StatusRecord, _table(file), file, where="status") if file.exists() else None
 
 
-def read_environment(folder: Path) -> Environment | None:
+def _read_environment(folder: Path) -> Environment | None:
     """The environment of a run; None without env.json.
 
     Raises: FolderError
@@ -181,7 +181,7 @@ def _say_unsealed(run: RunRecord) -> None:
 
 
 def _table(file: Path) -> dict[str, Any]:
-    table = read_json(file, most=LARGEST)
+    table = read_json(file, most=_LARGEST)
     if not isinstance(table, dict):
         raise FolderError(f"{file}: expected a table, got {type(table).__name__}")
     return table

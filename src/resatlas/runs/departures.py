@@ -9,7 +9,7 @@ AMENDED = "amended.json"
 UNREADABLE = "unreadable.json"
 """The file with the unreadable images of a run."""
 
-MOST_NAMED = 5
+_MOST_NAMED = 5
 """Classes that a sentence names."""
 
 
@@ -72,8 +72,8 @@ def sentences(departures: Departures) -> Iterator[str]:
         )
     for kind, classes in vars(departures.classes_without_images).items():
         if classes:
-            more = f" and {len(classes) - MOST_NAMED:,} more" if len(classes) > MOST_NAMED else ""
-            yield f"{kind} has no images of {_counted(len(classes), 'class')}: {', '.join(classes[:MOST_NAMED])}{more}"
+            more = f" and {len(classes) - _MOST_NAMED:,} more" if len(classes) > _MOST_NAMED else ""
+            yield f"{kind} has no images of {_counted(len(classes), 'class')}: {', '.join(classes[:_MOST_NAMED])}{more}"
     if departures.skipped_steps:
         yield f"{_counted(departures.skipped_steps, 'step')} skipped: the loss or a gradient was not finite"
     if departures.overflows:

@@ -20,7 +20,7 @@ from resatlas.values.codec import decode, encode
 from resatlas.values.weights import Which, check_offered
 
 SCHEMA = 2
-READABLE = (1, SCHEMA)
+_READABLE = (1, SCHEMA)
 """The schemas of experiments, and of their checkpoints, that this version reads; it writes the last."""
 
 Compiled = Literal["nothing", "units"]
@@ -173,10 +173,10 @@ def from_json(data: Mapping[str, Any]) -> Experiment:
 def schema_fault(schema: object) -> str | None:
     """Why a file of that schema cannot be read, as the predicate of a sentence; None if it can."""
     numbered = type(schema) is int
-    if numbered and schema in READABLE:
+    if numbered and schema in _READABLE:
         return None
     fault = "was written by a later version of resatlas" if numbered and schema > SCHEMA else "cannot be read"
-    return f"of schema {str(schema)[:20]} {fault}; this version reads {' and '.join(map(str, READABLE))}"
+    return f"of schema {str(schema)[:20]} {fault}; this version reads {' and '.join(map(str, _READABLE))}"
 
 
 def _migrated(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -29,7 +29,7 @@ from resatlas.values.reading import MOST, content, opened
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{16}\.draft|\.[a-z]+\.[a-z]+\.\d+", re.DOTALL)
 """The name of a draft: a dot, the name, random digits; in earlier versions the id of its process."""
 
-LONGEST_NAME = 120
+_LONGEST_NAME = 120
 """Bytes of a file's name that its draft repeats: with what is added, a file system still takes it."""
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -305,7 +305,7 @@ def _write_all(handle: int, content: bytes) -> None:
 
 
 def _shortened(name: str) -> str:
-    return os.fsdecode(os.fsencode(name)[:LONGEST_NAME])
+    return os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
 
 
 def _named(error: OSError, file: Path) -> OSError:

@@ -10,7 +10,7 @@ from resatlas.runs.lock import OWNER
 from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, NORMALISATION, STATUS, TIMING
 from resatlas.runs.store import Run
 
-BEFORE_TRAINING = (
+_BEFORE_TRAINING = (
     FIRST,
     ENVIRONMENT,
     STATUS,
@@ -26,7 +26,7 @@ BEFORE_TRAINING = (
 )
 """The possible files of a run before its training; logs of TensorBoard are in events."""
 
-DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, BEFORE_TRAINING))})\..+")
+_DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, _BEFORE_TRAINING))})\..+")
 """The draft of a file that a crash left."""
 
 
@@ -37,8 +37,8 @@ def trained_nothing(folder: Path) -> bool:
     """
     if not (folder / FIRST).is_file() or any((folder / "checkpoints").glob("step-*")):
         return False
-    names = {file.name for file in folder.iterdir() if not DRAFT.fullmatch(file.name)}
-    return names <= {*BEFORE_TRAINING} and not any(read_lines(folder / METRICS))
+    names = {file.name for file in folder.iterdir() if not _DRAFT.fullmatch(file.name)}
+    return names <= {*_BEFORE_TRAINING} and not any(read_lines(folder / METRICS))
 
 
 def clear(folder: Path) -> None:
@@ -50,6 +50,6 @@ def clear(folder: Path) -> None:
         if not trained_nothing(folder):
             raise FolderError(f"{folder} has been trained in the meantime; continue it with --resume auto")
         for name in sorted(
-            BEFORE_TRAINING, key=lambda name: name == FIRST
+            _BEFORE_TRAINING, key=lambda name: name == FIRST
         ):  # the file that makes the folder a run is removed last
             remove(folder / name, within=folder)

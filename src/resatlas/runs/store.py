@@ -20,7 +20,7 @@ from resatlas.runs.lock import OWNER, locked
 from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, RESULTS, STATUS, TIMING
 from resatlas.runs.record import Beginning, EpochRow, RunRecord, Status, TimingRow
 
-ROWS = (METRICS, TIMING)
+_ROWS = (METRICS, TIMING)
 """The files that get one row per epoch."""
 
 
@@ -87,7 +87,7 @@ class Run:
 
         Raises: CheckpointError if a file has fewer rows.
         """
-        return {name: hashlib.sha256("".join(self._kept(name, epochs)).encode()).hexdigest() for name in ROWS}
+        return {name: hashlib.sha256("".join(self._kept(name, epochs)).encode()).hexdigest() for name in _ROWS}
 
     def check_rows(self, epochs: int, sealed: Mapping[str, str] | None) -> None:
         """Check that the rows are those of a checkpoint, from its number of finished epochs and its sha256.
@@ -98,7 +98,7 @@ class Run:
         if sealed is None:  # of an earlier version: check at least that they can be decoded
             read_rows(self.folder / METRICS, EpochRow)
             read_rows(self.folder / TIMING, TimingRow)
-        for name in ROWS if sealed else ():
+        for name in _ROWS if sealed else ():
             if sealed and sealed.get(name) != digests[name]:
                 raise CheckpointError(
                     f"{self.folder / name} was changed: its first {epochs} rows are not those of the checkpoint; put "
@@ -110,7 +110,7 @@ class Run:
 
         Raises: CheckpointError if a file has fewer rows.
         """
-        for name in ROWS:
+        for name in _ROWS:
             if (self.folder / name).exists() or epochs:
                 write_text(self.folder / name, "".join(self._kept(name, epochs)), within=self.folder)
 

@@ -28,7 +28,7 @@ def count_departures(
         unreadable_images=Unread(train=broken["train"], validation=broken["validation"], test=broken["test"]),
         substituted_images=sum(row.substituted_images or 0 for row in rows),
         mended_images=len(mended),
-        left_over_images=left_over(beginning.experiment.recipe, len(images.train)),
+        left_over_images=_left_over(beginning.experiment.recipe, len(images.train)),
         classes_without_images=Untested(
             validation=_absent_classes(beginning.classes, held_back), test=_absent_classes(beginning.classes, tested)
         ),
@@ -37,7 +37,7 @@ def count_departures(
     )
 
 
-def left_over(recipe: Recipe, images: int) -> int:
+def _left_over(recipe: Recipe, images: int) -> int:
     """Images of an epoch that are in no batch; an epoch of a single batch contains all images."""
     return images % recipe.batch if recipe.leftover == "dropped" and images > recipe.batch else 0
 

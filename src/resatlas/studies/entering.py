@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from resatlas.studies.single import Prepared
     from resatlas.training.session import Watcher
 
-MOST_NAMED = 5
+_MOST_NAMED = 5
 """Mended images that a note names."""
 
 
@@ -50,7 +50,7 @@ def open_run(prepared: "Prepared", watcher: "Watcher") -> Run:
             run.settle()
             _continue(run, prepared, watcher)
         return run
-    experiment = with_precision(prepared.experiment, execution, watcher)
+    experiment = _with_precision(prepared.experiment, execution, watcher)
     check_machine(experiment, execution)
     check_weights(prepared.plan, experiment.weights)
     scans = _verified(prepared, watcher)
@@ -101,9 +101,9 @@ def _continue(run: Run, prepared: "Prepared", watcher: "Watcher") -> None:
     if policy != before:
         watcher.on_note(f"unreadable images: {policy} from here on, {before} so far")
     if changed:
-        more = f" and {len(mended) - MOST_NAMED:,} more" if len(mended) > MOST_NAMED else ""
+        more = f" and {len(mended) - _MOST_NAMED:,} more" if len(mended) > _MOST_NAMED else ""
         watcher.on_note(
-            f"images that could not be read are replaced, and used from here on: {', '.join(mended[:MOST_NAMED])}{more}"
+            f"images that could not be read are replaced, and used from now on: {', '.join(mended[:_MOST_NAMED])}{more}"
         )
 
 
@@ -124,7 +124,7 @@ def _verified(prepared: "Prepared", watcher: "Watcher", *, refuse_unreadable: bo
     return scans
 
 
-def with_precision(experiment: Experiment, execution: Execution, watcher: "Watcher") -> Experiment:
+def _with_precision(experiment: Experiment, execution: Execution, watcher: "Watcher") -> Experiment:
     """The experiment with the precision of this machine, if its recipe says auto."""
     if experiment.precision:
         return experiment

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # nothing else here needs torch
     from resatlas.data.pipeline import Policy
 
 ROLES: tuple[Role, ...] = get_args(Role)
-MOST_NAMED = 10
+_MOST_NAMED = 10
 """Broken files that a message names."""
 
 Standing = Literal["own", "mended", "other", "unrecorded"]
@@ -71,11 +71,11 @@ def check_readable(data: DataSet, scans: Mapping[Role, Looked], policy: "Policy"
     ]
     if not broken:
         return
-    more = f" and {len(broken) - MOST_NAMED:,} more" if len(broken) > MOST_NAMED else ""
+    more = f" and {len(broken) - _MOST_NAMED:,} more" if len(broken) > _MOST_NAMED else ""
     count = "1 image" if len(broken) == 1 else f"{len(broken):,} images"
     advice = ", or add --unreadable skip to test without them" if policy == "error" else ""
     raise DataError(
-        f"{count} of {data.name} cannot be read: {'; '.join(broken[:MOST_NAMED])}{more}. No run was started; replace "
+        f"{count} of {data.name} cannot be read: {'; '.join(broken[:_MOST_NAMED])}{more}. No run was started; replace "
         f"or remove {'it' if len(broken) == 1 else 'them'}{advice}"
     )
 
@@ -120,7 +120,7 @@ class ImageComparison:
     mended: tuple[str, ...] = ()
 
 
-def recorded_fingerprints(run: Beginning) -> dict[Role, Fingerprint] | str:
+def _recorded_fingerprints(run: Beginning) -> dict[Role, Fingerprint] | str:
     """The fingerprints of a run's parts after its last amendment; runs of older versions have one text for all parts.
 
     Raises: FolderError, DataError if they are not valid fingerprints.
@@ -136,7 +136,7 @@ def compare_images(
 ) -> ImageComparison:
     """The scanned parts of these roles against those of the run."""
     now = {role: scan.fingerprint for role, scan in scans.items() if role in roles}
-    before = recorded_fingerprints(run)
+    before = _recorded_fingerprints(run)
     if isinstance(before, str):
         if not before and now:
             return ImageComparison(standing="unrecorded", differences={})

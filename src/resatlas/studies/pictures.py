@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-IN_FILES = ("imagenet",)
+_IN_FILES = ("imagenet",)
 """The named data sets whose images are files, which a page does not show."""
 
 
@@ -31,17 +31,17 @@ def pictures() -> Pictures:
 def _pictures(run: RunRecord, images: Sequence[str], read: Callable[[DataSet], Parts]) -> Mapping[str, bytes] | str:
     """The images by their ids, or the reason why there are none, which names no folder."""
     name, _, _ = datasets.separated(run.experiment.data)
-    if name not in datasets.NAMED or name in IN_FILES:
-        return "No picture is shown: a page does not read image files."
+    if name not in datasets.NAMED or name in _IN_FILES:
+        return "No pictures: a page does not read image files."
     try:
         data = datasets.resolve(run.experiment.data)
         check_classes(run, data)
         parts = read(data)
         check_own(run.beginning, data, parts, roles=("test",), purpose="none is shown")
     except (ResatlasError, ImportError):
-        return f"No picture is shown: {name} is not on this machine, or has changed since the runs were tested."
+        return f"No pictures: {name} is not on this machine, or has changed since the runs were tested."
     if not isinstance(parts.test, ImageSet) or parts.test.shape.channels not in (1, 3):
-        return f"No picture is shown: the images of {name} are neither greyscale nor RGB images in memory."
+        return f"No pictures: the images of {name} are neither greyscale nor RGB images in memory."
     positions = {str(id_): k for k, id_ in enumerate(parts.test.ids.tolist())}
     return {image: png(parts.test.images[positions[image]]) for image in images if image in positions}
 

@@ -33,11 +33,11 @@ from resatlas.values.workers import Lost, Worker, end, messages, start
 if TYPE_CHECKING:  # only the workers import torch
     from resatlas.training.session import Watcher
 
-POLL_SECONDS = 0.5
-GRACE_SECONDS = 120.0
+_POLL_SECONDS = 0.5
+_GRACE_SECONDS = 120.0
 """How long a worker may take to finish its step and save a checkpoint after a stop."""
 
-UNIT_OVERHEAD = 300_000
+_UNIT_OVERHEAD = 300_000
 """The fixed time that a unit takes per image, in multiply-adds.
 
 Estimated from the times of the demo (2026-11, two cores); used only for the order of runs and the time left.
@@ -58,10 +58,10 @@ class StudyProgress:
     """A warning about a worker that has not advanced, if there is one."""
 
 
-SAVING = "a norm_group below the batch among the settings, smaller images, a smaller design"
+_SAVING = "a norm_group below the batch among the settings, smaller images, a smaller design"
 """How a run of a study needs less memory."""
 
-RESUMING = Execution(resume="auto")
+_RESUMING = Execution(resume="auto")
 
 OnProgress = Callable[[StudyProgress], None]
 Ended = tuple[Prepared, dict[str, Any]]
@@ -81,7 +81,7 @@ def carry_out_study(
     check_writable(folder)
     read = cache(read_parts)  # each data set is read once for all runs
     prepared = [
-        prepare(experiment, out=folder / name, execution=RESUMING, read=read)
+        prepare(experiment, out=folder / name, execution=_RESUMING, read=read)
         for name, experiment in study.distinct_experiments().items()
     ]
     try:
@@ -162,9 +162,9 @@ class _Pool:
                 slot.worker.send((slot.task.experiment, slot.task.folder))
 
     def results(self) -> Iterator[Ended]:
-        """The results that arrive within `POLL_SECONDS`; errors are stored."""
+        """The results that arrive within `_POLL_SECONDS`; errors are stored."""
         by_worker = {slot.worker: slot for slot in self.slots}
-        for worker, message in messages(list(by_worker), timeout=POLL_SECONDS):
+        for worker, message in messages(list(by_worker), timeout=_POLL_SECONDS):
             slot = by_worker[worker]
             task, slot.task = slot.task, None
             match message:
@@ -187,7 +187,7 @@ class _Pool:
     def stop(self) -> None:
         """Start no further run, and stop every run after its current step, saved."""
         if not self.stopping:
-            self.deadline = time.monotonic() + GRACE_SECONDS
+            self.deadline = time.monotonic() + _GRACE_SECONDS
             self.queue.clear()
             for slot in self.slots:
                 slot.worker.send("stop")
@@ -237,7 +237,7 @@ def _work(prepared: Prepared) -> float:
     recipe = prepared.experiment.recipe
     images = recipe.batch * steps_in_all(recipe, len(prepared.parts.train))
     units = sum(len(unit.streams) for _, unit in prepared.plan.units)
-    return images * (cost(prepared.plan).multiply_adds + UNIT_OVERHEAD * units)
+    return images * (cost(prepared.plan).multiply_adds + _UNIT_OVERHEAD * units)
 
 
 def _work_for(parent: Connection, parent_id: int, threads: int, mirror: Mirror) -> None:
@@ -259,7 +259,7 @@ def _work_for(parent: Connection, parent_id: int, threads: int, mirror: Mirror) 
     parent.send("ready")
     try:
         while os.getppid() == parent_id:
-            if not parent.poll(POLL_SECONDS):
+            if not parent.poll(_POLL_SECONDS):
                 continue
             message = parent.recv()
             if message == "stop":
@@ -273,7 +273,7 @@ def _work_for(parent: Connection, parent_id: int, threads: int, mirror: Mirror) 
 def _results(experiment: Experiment, folder: Path, watcher: "Watcher") -> dict[str, Any] | ResatlasError:
     """The results of one run, or the error that ended it."""
     try:
-        return carry_out(prepare(experiment, out=folder, execution=RESUMING), watcher=watcher)
+        return carry_out(prepare(experiment, out=folder, execution=_RESUMING), watcher=watcher)
     except Exception as error:  # sent to the parent, which may not be able to unpickle another class
         show_traceback(error)
-        return foreseen(error, doing=f"training {experiment.design}", saving=SAVING)
+        return foreseen(error, doing=f"training {experiment.design}", saving=_SAVING)

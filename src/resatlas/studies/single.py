@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.training.splits import Splits
 
 
-MOST_LEARNT = 10_000
+_MOST_LEARNT = 10_000
 """Training images on which a finished network is evaluated, evenly spaced among all."""
 
 
@@ -178,7 +178,7 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
         )
         with failure_written(run, world, lambda: state.epoch):
             skipping = replace(images.pipeline, unreadable="skip")  # training images may not have been decoded before
-            learnt = predict(state.tested, evenly(images.train, MOST_LEARNT), skipping)
+            learnt = predict(state.tested, _evenly(images.train, _MOST_LEARNT), skipping)
             held_back = predict(state.tested, images.validation) if images.validation else None
             tested = predict(state.tested, images.test)
             results = world.lead(lambda: _conclude(run, prepared, images, learnt, held_back, tested))
@@ -216,7 +216,7 @@ def _predictions(
     return predict_together(part, world, lambda own: predict(network, own, pipeline, portion=portion))
 
 
-def evenly(part: Part, most: int) -> Part:
+def _evenly(part: Part, most: int) -> Part:
     """At most this many images of a part, evenly spaced."""
     return part.take(slice(None, None, -(-len(part) // most)))
 
@@ -243,7 +243,7 @@ def _conclude(
         results["validation"] = dict(classification(held_back))
     results["test"] = finite(dict(classification(tested)), of="on the test images")
     results["departures"] = encode(count_departures(run, images, held_back=held_back, tested=tested))
-    names = names_in(images.test)
+    names = _names_in(images.test)
     write_predictions(run.folder / PREDICTIONS, prediction_rows(tested), prepared.data.classes, names)
     write_json(run.folder / RESULTS, results, within=run.folder)
     finish(run)
@@ -283,6 +283,6 @@ def _trained(run: Run, prepared: Prepared, images: "Splits") -> dict[str, Any]:
     }
 
 
-def names_in(part: Part) -> tuple[str, ...]:
+def _names_in(part: Part) -> tuple[str, ...]:
     """The file names of a part's images, in the order of their ids; empty for images without files."""
     return part.files if isinstance(part, ImageFiles) else ()

@@ -17,8 +17,8 @@ from resatlas.values.codec import decode
 from resatlas.values.toml import read_toml
 
 SCHEMA = 1
-MOST_RUNS = 10_000
-LONGEST_NAME = 100
+_MOST_RUNS = 10_000
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,9 @@ class Study:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise BlueprintError(f"study {self.name}: schema must be {SCHEMA}; got {self.schema}")
-        if self.name != folder_name(self.name) or not self.name.strip(".") or len(self.name) > LONGEST_NAME:
+        if self.name != folder_name(self.name) or not self.name.strip(".") or len(self.name) > _LONGEST_NAME:
             raise BlueprintError(
-                f"a study's name has up to {LONGEST_NAME} letters, digits, dots, _ and -, not dots alone; got "
+                f"a study's name has up to {_LONGEST_NAME} letters, digits, dots, _ and -, not dots alone; got "
                 f"{quoted(self.name)}"
             )
         names = [question.name for question in self.questions]
@@ -84,9 +84,9 @@ class Study:
         lists = [runs for question in self.questions for runs in question.runs]
         if not all(runs.designs for runs in lists) or not lists:
             raise BlueprintError(f"study {self.name} has no runs, or a list of runs without designs")
-        if min(runs.seeds for runs in lists) < 1 or sum(runs.seeds * len(runs.designs) for runs in lists) > MOST_RUNS:
+        if min(runs.seeds for runs in lists) < 1 or sum(runs.seeds * len(runs.designs) for runs in lists) > _MOST_RUNS:
             raise BlueprintError(
-                f"study {self.name}: seeds must be between 1 and {MOST_RUNS:,}, and so must the number of all runs"
+                f"study {self.name}: seeds must be between 1 and {_MOST_RUNS:,}, and so must the number of all runs"
             )
 
     def experiments(self, question: StudyQuestion) -> Iterator[tuple[str, Experiment]]:

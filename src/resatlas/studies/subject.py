@@ -70,7 +70,7 @@ class EvaluationOptions:
 
 DEFAULT_OPTIONS = EvaluationOptions()
 
-LEARNT: tuple[Role, ...] = ("train", "validation")
+_LEARNT: tuple[Role, ...] = ("train", "validation")
 """The parts that a training uses."""
 
 
@@ -210,7 +210,7 @@ def _standing(
 
 def _changed_since_training(run: RunRecord, data: DataSet, parts: Parts, scans: Mapping[Role, Looked]) -> str:
     """A remark if the training or validation images have changed since the training, else nothing."""
-    comparison = compare_images(run.beginning, parts, scans, roles=[role for role in LEARNT if role in scans])
+    comparison = compare_images(run.beginning, parts, scans, roles=[role for role in _LEARNT if role in scans])
     if comparison.standing != "other":
         return ""
     changes = differ_text(comparison.differences)

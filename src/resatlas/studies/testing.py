@@ -33,10 +33,10 @@ if TYPE_CHECKING:  # wrong arguments are reported before torch is imported
 Same = Literal["yes", "no", "another test"]
 Filing = Literal["written", "kept", "not written"]
 
-ROUNDING = 1e-3
+_ROUNDING = 1e-3
 """The relative difference that a loss may have if it is computed on another machine or in batches of another size."""
 
-MOST_LETTERS = 80
+_MOST_LETTERS = 80
 """The length of a data set's path in the name of a file."""
 
 
@@ -240,7 +240,7 @@ def _same(
         return "another test"
     before = first.run.outcome.test
     equal = (values["error_percent"], values["images"]) == (before.error_percent, before.images)
-    return "yes" if equal and isclose(values["loss"], before.loss, rel_tol=ROUNDING) else "no"
+    return "yes" if equal and isclose(values["loss"], before.loss, rel_tol=_ROUNDING) else "no"
 
 
 def _file_name(subjects: Sequence[RunUnderTest], protocol: Protocol, options: EvaluationOptions) -> str:
@@ -251,7 +251,7 @@ def _file_name(subjects: Sequence[RunUnderTest], protocol: Protocol, options: Ev
         names = "\n".join(f"{subject.run.name} {subject.run.digest} {subject.run.network}" for subject in subjects)
         words.append(f"ensemble-{len(subjects)}-{short_digest(names)}")
     if first.standing in ("other", "mended"):
-        words.append("-".join(filter(None, (distinct_name(first.data.name)[-MOST_LETTERS:], first.identity))))
+        words.append("-".join(filter(None, (distinct_name(first.data.name)[-_MOST_LETTERS:], first.identity))))
     if len(first.columns) < len(first.run.classes):
         words.append("restricted")
     if options.statistics == "reestimated":
@@ -259,6 +259,6 @@ def _file_name(subjects: Sequence[RunUnderTest], protocol: Protocol, options: Ev
     if options.probabilities == "every":
         words.append("probabilities")
     name = folder_name("-".join(["predictions", *words, protocol.name]))
-    if len(name) > 2 * MOST_LETTERS:
-        name = f"{name[: 2 * MOST_LETTERS]}-{short_digest(name)}"
+    if len(name) > 2 * _MOST_LETTERS:
+        name = f"{name[: 2 * _MOST_LETTERS]}-{short_digest(name)}"
     return f"{name}.csv"

@@ -32,12 +32,12 @@ from resatlas.weights.weight_files import read_tensors, save_file
 
 T = TypeVar("T")
 
-KEPT = 2
+_KEPT = 2
 MANIFEST = "MANIFEST.json"
-ALWAYS = ("model.safetensors", "optim.safetensors", "state.json")
+_ALWAYS = ("model.safetensors", "optim.safetensors", "state.json")
 AVERAGE = "average.safetensors"
 
-SINCE_SCHEMA_1: dict[str, Any] = {
+_SINCE_SCHEMA_1: dict[str, Any] = {
     "normalisation": None,
     "scaler": {},
     "overflows": 0,
@@ -46,8 +46,8 @@ SINCE_SCHEMA_1: dict[str, Any] = {
 }
 """The values of the keys that a state of schema 1 lacks."""
 
-LARGEST_JSON = 10_000_000  # bytes
-NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_LARGEST_JSON = 10_000_000  # bytes
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 _STEP = re.compile(r"step-\d{8,}")
 
@@ -124,7 +124,7 @@ def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation:
         raise CheckpointError(f"checkpoint {checkpoint.name} {reason}")
     position: dict[str, Any] = _read(checkpoint / "state.json")
     if position["schema"] == 1:
-        position = {**SINCE_SCHEMA_1, **position}
+        position = {**_SINCE_SCHEMA_1, **position}
     if position.get("experiment") != experiment:
         raise CheckpointError(f"checkpoint {checkpoint.name} belongs to another experiment")
     saved = position.get("normalisation")
@@ -180,7 +180,7 @@ def fault(checkpoint: Path) -> str | None:
         if reason := schema_fault(manifest["schema"]):
             return reason
         found_here = {file.name for file in _files(checkpoint)} - {MANIFEST}
-        for name in sorted({*ALWAYS, *found_here, *({AVERAGE} & {*files})}):
+        for name in sorted({*_ALWAYS, *found_here, *({AVERAGE} & {*files})}):
             if name not in files:
                 return f"is damaged: {MANIFEST} does not list {name}"
             size, seal = files[name]["size"], files[name]["sha256"]
@@ -242,7 +242,7 @@ def _reason(error: OSError | SafetensorError, state: TrainState) -> str:
     code = re.search(r"os error (\d+)", str(error))  # safetensors gives the errno in its message only
     number = int(code[1]) if code else getattr(error, "errno", None)
     reason = os.strerror(number).lower() if number else str(error).lower()
-    if number not in NO_ROOM:
+    if number not in _NO_ROOM:
         return reason
     averaged = state.average.state_dict() if state.average else {}
     kept = [*state.network.state_dict().values(), *momenta(state.network, state.optimizer).values(), *averaged.values()]
@@ -261,7 +261,7 @@ def _forget_old(folder: Path, newest: Path) -> None:
     for checkpoint in sorted(_steps(folder), key=lambda path: int(path.name[5:]), reverse=True):
         if checkpoint == newest:
             continue
-        if kept < KEPT and fault(checkpoint) is None:
+        if kept < _KEPT and fault(checkpoint) is None:
             kept += 1
         else:
             remove(checkpoint, within=folder.parent)
@@ -285,4 +285,4 @@ def _write(file: Path, value: object) -> None:
 
 
 def _read(file: Path) -> Any:  # noqa: ANN401 - JSON has any type
-    return json.loads(text(file, most=LARGEST_JSON))
+    return json.loads(text(file, most=_LARGEST_JSON))

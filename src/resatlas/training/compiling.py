@@ -13,7 +13,7 @@ from resatlas.errors import UsageError
 from resatlas.nets.network import Network
 from resatlas.runs.experiment import Compiled
 
-FORMS = 4
+_FORMS = 4
 """Compiled versions of one unit at most: full and last batch, each in two memory layouts."""
 
 
@@ -51,7 +51,7 @@ def compiling(network: Network, compiled: Compiled, *, backend: str = "inductor"
     from torch._dynamo import config
 
     units = [unit for stage in network.stages for unit in stage.children()]
-    with config.patch(recompile_limit=FORMS * len(units), accumulated_recompile_limit=FORMS * len(units)):
+    with config.patch(recompile_limit=_FORMS * len(units), accumulated_recompile_limit=_FORMS * len(units)):
         for unit in units:
             unit.compile(dynamic=False, backend=backend)
         try:

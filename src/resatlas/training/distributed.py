@@ -32,10 +32,10 @@ T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)
 """Timeout of a collective while all processes report: see `training.watch`."""
 
-BACKEND = "cpu:gloo,cuda:nccl"
+_BACKEND = "cpu:gloo,cuda:nccl"
 """With GPUs: NCCL for gradients, gloo for values in main memory."""
 
-LOST = re.compile("gloo|NCCL|Connection (closed|reset)", re.IGNORECASE)
+_LOST = re.compile("gloo|NCCL|Connection (closed|reset)", re.IGNORECASE)
 """Error messages of a collective whose peer has ended, beside the error classes of torch.distributed."""
 
 _watches: list[Watch] = []
@@ -181,7 +181,7 @@ def _join(rank_timeout: float, on_note: Callable[[str], None]) -> None:
     hosted = None if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" else 0
     _watches.append(Watch(aside, rank=rank, size=size, timeout=rank_timeout, hosted=hosted, on_note=on_note))
     _watches[-1].start()
-    backend = BACKEND if torch.cuda.is_available() else "gloo"
+    backend = _BACKEND if torch.cuda.is_available() else "gloo"
     with PULSE:
         distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=max(PATIENCE, 2 * limit))
 
@@ -202,7 +202,7 @@ def losses_explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, distributed.DistError) and not LOST.search(str(error)):
+        if not isinstance(error, distributed.DistError) and not _LOST.search(str(error)):
             raise
         silent = _watches[-1].reason() if _watches else None
         if silent:

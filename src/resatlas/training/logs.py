@@ -19,7 +19,7 @@ EVENTS = "events"
 Row = Mapping[str, Any]
 Write = Callable[[Row], None]
 
-INSTALLED_BY = {"tensorboard": "pip install resatlas[train]", "wandb": "pip install wandb"}
+_INSTALLED_BY = {"tensorboard": "pip install resatlas[train]", "wandb": "pip install wandb"}
 
 
 def logs_here(wanted: Sequence[Log] | None) -> tuple[Log, ...]:
@@ -31,7 +31,7 @@ def logs_here(wanted: Sequence[Log] | None) -> tuple[Log, ...]:
         return ("tensorboard",) if installed_version("tensorboard") else ()
     for log in wanted:
         if not installed_version(log):
-            raise UsageError(f"--log {log} needs a package that is not installed: {INSTALLED_BY[log]}")
+            raise UsageError(f"--log {log} needs a package that is not installed: {_INSTALLED_BY[log]}")
     return tuple(wanted)
 
 

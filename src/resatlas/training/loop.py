@@ -146,7 +146,7 @@ def step(state: TrainState, batch: Batch, training: TrainingPlan) -> None:
     Raises: NonFiniteError before the update if the loss or the norm of the gradient is not finite in any process.
     """
     recipe, progress, count = training.recipe, training.progress(state.step), training.size(state.batch)
-    rate = set_rate(state, training, progress)
+    rate = _set_rate(state, training, progress)
     torch.manual_seed(derive(training.seed, "step", state.step, *training.world.words))  # dropout, stochastic depth
     how = mixture(recipe, seed=training.seed, step=state.step)
     state.optimizer.zero_grad()
@@ -183,7 +183,7 @@ def step(state: TrainState, batch: Batch, training: TrainingPlan) -> None:
     )
 
 
-def set_rate(state: TrainState, training: TrainingPlan, progress: Fraction) -> float:
+def _set_rate(state: TrainState, training: TrainingPlan, progress: Fraction) -> float:
     """Set the learning rate for this progress; at a drop, adapt or reset the momentum."""
     plan, before = training.recipe.schedule, state.rate
     state.rate = schedule.rate(plan, progress, state.pace)

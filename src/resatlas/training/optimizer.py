@@ -15,7 +15,7 @@ from resatlas.training.muon import MuonOptimizer
 Kind = Literal["conv", "linear", "norm", "bias"]
 
 
-BUFFERS: Mapping[type[Optimizer], tuple[str, ...]] = {
+_BUFFERS: Mapping[type[Optimizer], tuple[str, ...]] = {
     torch.optim.SGD: ("momentum_buffer",),
     MuonOptimizer: ("momentum_buffer",),
     LambOptimizer: ("first", "second", "updates"),
@@ -86,7 +86,7 @@ def decay_of(kind: Kind, decay: Decay) -> float:
 
 def momenta(network: nn.Module, optimizer: Optimizer) -> dict[str, torch.Tensor]:
     """The optimizer's state of every updated parameter: SGD's momentum by its path, others by path.name."""
-    names = BUFFERS[type(optimizer)]
+    names = _BUFFERS[type(optimizer)]
     return {
         _key(path, name): optimizer.state[parameter][name]
         for path, parameter in network.named_parameters()
@@ -98,7 +98,7 @@ def momenta(network: nn.Module, optimizer: Optimizer) -> dict[str, torch.Tensor]
 def set_momenta(network: nn.Module, optimizer: Optimizer, buffers: Mapping[str, torch.Tensor]) -> None:
     """Set the result of `momenta`, in the memory layout of each parameter."""
     for path, parameter in network.named_parameters():
-        for name in BUFFERS[type(optimizer)]:
+        for name in _BUFFERS[type(optimizer)]:
             if (buffer := buffers.get(_key(path, name))) is not None:
                 like = torch.empty_like(parameter) if buffer.shape == parameter.shape else torch.empty_like(buffer)
                 optimizer.state[parameter][name] = like.copy_(buffer)

@@ -20,7 +20,7 @@ FIRST_SCALE = 2.0**16
 LEAST_SCALE = 2.0**-10
 """The least scale: a gradient that still overflows here has another cause than the scale."""
 
-BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """The names in /proc/cpuinfo of instructions that multiply in bfloat16, on x86 and on Arm."""
 
 
@@ -30,7 +30,7 @@ def automatic_precision(device: torch.device) -> tuple[Precision, str]:
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16", "the GPU multiplies in bfloat16"
         return "fp16", "the GPU does not multiply in bfloat16"
-    flags = sorted(BF16_FLAGS & processor_flags())
+    flags = sorted(_BF16_FLAGS & processor_flags())
     if flags:
         return "bf16", f"the processor has {flags[0]}"
     return "fp32", "the processor does not multiply in bfloat16"

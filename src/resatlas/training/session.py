@@ -35,12 +35,12 @@ from resatlas.training.starting import first_state, take_weights
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.unforeseen import foreseen
 
-CONTINUE = "run the same command with --resume auto to continue"
+_CONTINUE = "run the same command with --resume auto to continue"
 
 Measures = Iterator[tuple[str, float]]
 Evaluate = Callable[[Network, Part, Pipeline], Measures]
 
-NONFINITE = "nonfinite.json"
+_NONFINITE = "nonfinite.json"
 """The file of a run that describes the step at which a loss or gradient was not finite."""
 
 
@@ -105,7 +105,9 @@ class Session:
         self.watcher.on_step(state)
         if stopping := self.training.world.agreed(self.request.signal):
             self.save()
-            raise Stopped(f"by {stopping.name} after step {state.step:,} of {self.training.steps:,}, saved; {CONTINUE}")
+            raise Stopped(
+                f"by {stopping.name} after step {state.step:,} of {self.training.steps:,}, saved; {_CONTINUE}"
+            )
 
     def measure(self, state: TrainState, tally: Tally, seconds: float) -> float | None:
         """Write the rows of a finished epoch, and return the error of the held-out images, if there are any."""
@@ -194,7 +196,7 @@ def train(
             skip=session.skip if experiment.nonfinite == "skip" else None,
         )
         if stopping := world.agreed(request.signal):
-            raise Stopped(f"by {stopping.name} after the last step, saved; {CONTINUE}")
+            raise Stopped(f"by {stopping.name} after the last step, saved; {_CONTINUE}")
     return state
 
 
@@ -235,7 +237,7 @@ def _write_evidence(run: Run, error: NonFiniteError) -> None:
     """Write the evidence of a step that was not finite; ignore a full disk."""
     if error.evidence:
         with suppress(OSError):
-            write_json(run.folder / NONFINITE, error.evidence, within=run.folder)
+            write_json(run.folder / _NONFINITE, error.evidence, within=run.folder)
 
 
 def _sealed(run: Run, images: Splits) -> str:

@@ -8,13 +8,13 @@ from resatlas.errors import NonFiniteError
 if TYPE_CHECKING:  # the command line names the limits without torch
     from resatlas.training.state import TrainState
 
-IN_A_ROW = 10
+_IN_A_ROW = 10
 """The number of steps that may be skipped in a row, and in all if a training has few steps."""
 
-ONE_OF = 100
+_ONE_OF = 100
 """One of this many steps may be skipped if a training has many steps."""
 
-CAP = f"at most {IN_A_ROW} in a row, and in all {IN_A_ROW} or one of {ONE_OF}"
+CAP = f"at most {_IN_A_ROW} in a row, and in all {_IN_A_ROW} or one of {_ONE_OF}"
 
 
 def attempt(state: "TrainState", step: Callable[[], None]) -> NonFiniteError | None:
@@ -37,9 +37,9 @@ def require_few(state: "TrainState", error: NonFiniteError, *, steps: int) -> No
 
     Raises: NonFiniteError with the same evidence.
     """
-    most = max(IN_A_ROW, steps // ONE_OF)
-    if state.skipped_in_a_row > IN_A_ROW:
-        raise NonFiniteError(f"{error}; the {IN_A_ROW} steps before it were skipped too", evidence=error.evidence)
+    most = max(_IN_A_ROW, steps // _ONE_OF)
+    if state.skipped_in_a_row > _IN_A_ROW:
+        raise NonFiniteError(f"{error}; the {_IN_A_ROW} steps before it were skipped too", evidence=error.evidence)
     if state.skipped > most:
         raise NonFiniteError(
             f"{error}; {most:,} of {steps:,} steps were skipped before it, which is the limit", evidence=error.evidence

@@ -17,7 +17,7 @@ from resatlas.runs.files import read_json
 from resatlas.runs.names import ENVIRONMENT
 from resatlas.values.cores import cores
 
-PER_THREAD = 2_000_000_000
+_PER_THREAD = 2_000_000_000
 """Multiply-adds of a forward pass per thread. Measured on two shared cores: docs/log.md, 2026-11."""
 
 PASS = 256
@@ -32,7 +32,7 @@ def threads_set() -> int | None:
     return int(first) if first.isdecimal() and int(first) else None
 
 
-def most_threads() -> int:
+def _most_threads() -> int:
     """The largest number of threads of a process: OMP_NUM_THREADS, or its share of the available cores."""
     import torch
 
@@ -42,13 +42,13 @@ def most_threads() -> int:
 
 
 def threads_for(plan: Plan, *, images: int | None) -> int:
-    """OMP_NUM_THREADS, or one thread per `PER_THREAD` multiply-adds of a pass of `images`, up to `most_threads`.
+    """OMP_NUM_THREADS, or one thread per `_PER_THREAD` multiply-adds of a pass of `images`, up to `_most_threads`.
 
     `images` is None if a GPU computes; all threads then prepare its images.
     """
     if images is None or threads_set():
-        return most_threads()
-    return max(min(cost(plan).multiply_adds * images // PER_THREAD, most_threads()), 1)
+        return _most_threads()
+    return max(min(cost(plan).multiply_adds * images // _PER_THREAD, _most_threads()), 1)
 
 
 def threads_of(folder: Path, plan: Plan, *, images: int | None, on_note: Callable[[str], None] = lambda _: None) -> int:
@@ -59,9 +59,9 @@ def threads_of(folder: Path, plan: Plan, *, images: int | None, on_note: Callabl
     if threads_set():
         on_note(f"{VARIABLE} gives {chosen} threads, the run began with {before}: the last bits differ")
         return chosen
-    if before > most_threads():
-        on_note(f"the run began with {before} threads, here it has {most_threads()}: the last bits differ")
-    return min(before, most_threads())
+    if before > _most_threads():
+        on_note(f"the run began with {before} threads, here it has {_most_threads()}: the last bits differ")
+    return min(before, _most_threads())
 
 
 @contextmanager

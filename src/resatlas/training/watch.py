@@ -29,19 +29,19 @@ RANK_TIMEOUT = 600.0
 NOTE_AFTER = 60.0
 """Seconds without an answer between notes about it; a tenth of the limit if that is less."""
 
-INTERVAL = 1.0
+_INTERVAL = 1.0
 """Seconds between two checks."""
 
-FIRST_INTERVAL = 0.1
+_FIRST_INTERVAL = 0.1
 """Seconds between two checks until all processes are known, so that one that hangs early can be named."""
 
-MISSED = 5.0
+_MISSED = 5.0
 """Seconds without a report after which a process no longer counts as waiting."""
 
 LOST = 76
 """Exit code that note_after our launcher that all processes ended at the limit, so that it starts none again."""
 
-LAUNCHER = -1
+_LAUNCHER = -1
 """Stands for the launcher in place of a rank, if its store does not answer."""
 
 INTACT = "saved checkpoints are intact; continue a training with --resume auto"
@@ -102,12 +102,12 @@ class LastReport:
         """Whether it waited in an exchange when it last reported."""
         return self.report is not None and self.report.waiting
 
-    def stale(self, now: float, missed: float = MISSED) -> bool:
+    def stale(self, now: float, missed: float = _MISSED) -> bool:
         """Whether its reports have stopped."""
         return now - self.seen > missed
 
 
-def silences(last_reports: Mapping[int, LastReport], now: float, *, missed: float = MISSED) -> dict[int, float]:
+def silences(last_reports: Mapping[int, LastReport], now: float, *, missed: float = _MISSED) -> dict[int, float]:
     """Seconds for which others have waited for a process that does not answer, by its rank.
 
     A process is silent if its reports have stopped, or if it has not reached the exchange in which another waits. A
@@ -125,7 +125,7 @@ def silences(last_reports: Mapping[int, LastReport], now: float, *, missed: floa
     return {rank: now - max(moment, begun) for rank, moment in last.items()}
 
 
-def ignore_end(_status: str, _reason: str) -> None:
+def _ignore_end(_status: str, _reason: str) -> None:
     """No-op."""
 
 
@@ -144,7 +144,7 @@ class Watch:
         self._noted = 0.0
         self._stopping_since: float | None = None
         self._request: StopRequest | None = None
-        self._on_end: OnEnd = ignore_end
+        self._on_end: OnEnd = _ignore_end
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._correspond, self._judge)]
@@ -166,7 +166,7 @@ class Watch:
             if self.ending:
                 threading.Event().wait()
         for thread in self._threads:
-            thread.join(2 * INTERVAL)  # a thread that waits for a lost store ends with the process
+            thread.join(2 * _INTERVAL)  # a thread that waits for a lost store ends with the process
 
     @contextmanager
     def stopping_on(self, request: StopRequest, on_end: OnEnd) -> Iterator[None]:
@@ -177,7 +177,7 @@ class Watch:
             yield
         finally:
             with self._lock:
-                self._request, self._on_end = None, ignore_end
+                self._request, self._on_end = None, _ignore_end
 
     def reason(self) -> str | None:
         """A sentence about the processes that have been silent for the limit, or None."""
@@ -207,13 +207,13 @@ class Watch:
         """Seconds before the next report; 0 before the first."""
         if not reports:
             return 0.0
-        return INTERVAL if known == self._size else FIRST_INTERVAL
+        return _INTERVAL if known == self._size else _FIRST_INTERVAL
 
     def _judge(self) -> None:
         last = time.monotonic()
-        while not self._over.wait(min(INTERVAL, self.note_after / 4)):
+        while not self._over.wait(min(_INTERVAL, self.note_after / 4)):
             now = time.monotonic()
-            self._clock += min(now - last, 3 * INTERVAL)  # a machine that slept is not a silent process
+            self._clock += min(now - last, 3 * _INTERVAL)  # a machine that slept is not a silent process
             last = now
             with self._lock:
                 if not self._over.is_set():
@@ -248,13 +248,13 @@ class Watch:
 
     def _silent(self) -> dict[int, float]:
         now, last_reports = self._clock, dict(self._heard)
-        missed = min(MISSED, self.timeout / 2)
+        missed = min(_MISSED, self.timeout / 2)
         if not last_reports[self._rank].stale(now, missed):
             return silences(last_reports, now, missed=missed)
         if not PULSE.waiting:  # the store stands still, but this process advances
             return {}
         return {
-            LAUNCHER if self._hosted is None else self._hosted: now - max(last_reports[self._rank].seen, self._since)
+            _LAUNCHER if self._hosted is None else self._hosted: now - max(last_reports[self._rank].seen, self._since)
         }
 
     def _speaks(self, silent: Mapping[int, float]) -> bool:
@@ -268,7 +268,7 @@ class Watch:
         return ", ".join(several[:3]) + more
 
     def _name(self, rank: int) -> str:
-        if rank == LAUNCHER:
+        if rank == _LAUNCHER:
             return "the launcher, whose store does not respond,"
         report = self._heard[rank].report
         where = f"rank {rank}, pid {report.pid} on {report.host}" if report else f"rank {rank}, not started yet"
@@ -286,7 +286,7 @@ class Watch:
             if signal:
                 self._kill(silent)
         else:  # wait, since the others would report the end of this process as a loss
-            time.sleep(3 * INTERVAL)
+            time.sleep(3 * _INTERVAL)
         leave(Stopped.exit_code if signal else lost)
 
     def _kill(self, silent: Mapping[int, float]) -> None:

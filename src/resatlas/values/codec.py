@@ -16,7 +16,7 @@ from resatlas.errors import BlueprintError, quoted, unknown
 
 T = TypeVar("T")
 
-MOST_DIGITS = 24
+_MOST_DIGITS = 24
 
 
 def encode(value: object) -> Any:  # noqa: ANN401 - JSON has any type
@@ -59,7 +59,7 @@ def decode_text(kind: Any, text: str, *, where: str) -> Any:  # noqa: ANN401 - t
     members = _members(kind) if union else (kind,)
     if text == "none" and union and type(None) in get_args(kind):
         return None
-    if len(text) <= MOST_DIGITS and re.fullmatch(r"[-+.0-9a-z]+", text):
+    if len(text) <= _MOST_DIGITS and re.fullmatch(r"[-+.0-9a-z]+", text):
         for number in (int, float):
             if number in members:
                 try:
@@ -146,18 +146,18 @@ def _decode_scalar(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
         return float(data)
     if not isinstance(data, hint) or (isinstance(data, bool) and hint is not bool):
         raise BlueprintError(f"{where}: expected {_NAMES.get(hint, hint.__name__)}, got {_kind_name(data)}")
-    if isinstance(data, int) and abs(data) >= 10**MOST_DIGITS:
-        raise BlueprintError(f"{where}: expected a whole number of at most {MOST_DIGITS} digits")
+    if isinstance(data, int) and abs(data) >= 10**_MOST_DIGITS:
+        raise BlueprintError(f"{where}: expected a whole number of at most {_MOST_DIGITS} digits")
     return data
 
 
 def _fraction(data: object, where: str) -> Fraction:
-    if isinstance(data, str) and len(data) <= MOST_DIGITS and "e" not in data.lower():
+    if isinstance(data, str) and len(data) <= _MOST_DIGITS and "e" not in data.lower():
         try:
             return Fraction(data)
         except (ValueError, ZeroDivisionError):
             pass
-    elif isinstance(data, int) and not isinstance(data, bool) and abs(data) < 10**MOST_DIGITS:
+    elif isinstance(data, int) and not isinstance(data, bool) and abs(data) < 10**_MOST_DIGITS:
         return Fraction(data)
     elif isinstance(data, float) and abs(data) < float("inf"):
         return Fraction(repr(data))
@@ -184,7 +184,7 @@ _NAMES: dict[object, str] = {int: "a whole number", float: "a number", str: "a t
 
 def value_text(data: object) -> str:
     """A string or a short number unchanged; any other value as its kind."""
-    short = isinstance(data, str | float) or (isinstance(data, int) and abs(data) < 10**MOST_DIGITS)
+    short = isinstance(data, str | float) or (isinstance(data, int) and abs(data) < 10**_MOST_DIGITS)
     return str(data) if short else _kind_name(data)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-GROUPS = Path("/sys/fs/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
 """The control groups of Linux and their limits. Source: cgroups(7)."""
 
-OWN = Path("/proc/self/cgroup")
+_OWN = Path("/proc/self/cgroup")
 """The groups of this process, one per line: number, controllers, path."""
 
 
@@ -18,7 +18,7 @@ def cores() -> int:
     return max(min([allowed, *map(int, quotas())]), 1)
 
 
-def quotas(own: Path = OWN, groups: Path = GROUPS) -> Iterator[float]:
+def quotas(own: Path = _OWN, groups: Path = _GROUPS) -> Iterator[float]:
     """The quotas in cores of the groups of this process that have one, such as from a container or a batch system."""
     with suppress(OSError, ValueError):  # only Linux has these files
         for line in own.read_text().splitlines():

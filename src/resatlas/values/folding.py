@@ -9,7 +9,7 @@ from resatlas.values.table import Table
 
 Rows = tuple[tuple[str, ...], ...]
 
-LONGEST_WORDS = (24, 12)
+_LONGEST_WORDS = (24, 12)
 """Numbers of letters after which words are broken in the narrowest forms."""
 
 
@@ -40,7 +40,7 @@ def forms(table: Table) -> Iterator[Form]:
     yield Form(_heads(table, rows), rows, 1)
     rows = _changed(table, rows, _by_knob, numbers=False)
     yield Form(_heads(table, rows), rows, 1)
-    for longest in LONGEST_WORDS:
+    for longest in _LONGEST_WORDS:
         rows = _changed(table, rows, lambda text, span=longest: _wrapped(text, span), numbers=False)
         yield Form(_heads(table, rows), rows, 1)
 

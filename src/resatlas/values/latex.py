@@ -15,7 +15,7 @@ TEXT_WIDTH, GAP, DIGIT = 345.0, 6.0, 4.63
 Source: article.cls and size10.clo of LaTeX; cmr9.tfm.
 """
 
-MARKS: Mapping[str, str] = {
+_MARKS: Mapping[str, str] = {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
@@ -45,7 +45,7 @@ MARKS: Mapping[str, str] = {
 def escaped(words: str) -> str:
     """Text for LaTeX, with all special characters escaped."""
     line = "".join(c if c.isprintable() else "?" for c in " ".join(words.split()))
-    return re.sub("|".join(map(re.escape, MARKS)), lambda mark: MARKS[mark[0]], line)
+    return re.sub("|".join(map(re.escape, _MARKS)), lambda mark: _MARKS[mark[0]], line)
 
 
 def table(whole: Table) -> str:

@@ -4,20 +4,20 @@ import re
 
 from resatlas.values.table import Table
 
-MARKUP = re.compile(r"[\\`*_\[\]|~#!$@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
-"""Characters with a meaning in GitHub's Markdown: code, tables, links, formulas, names; see also `ENTITIES`."""
+_MARKUP = re.compile(r"[\\`*_\[\]|~#!$@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+"""Characters with a meaning in GitHub's Markdown: code, tables, links, formulas, names; see also `_ENTITIES`."""
 
-ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
-LONGEST = 200  # characters
+_LONGEST = 200  # characters
 
 
-def as_text(words: str, *, longest: int = LONGEST) -> str:
+def as_text(words: str, *, longest: int = _LONGEST) -> str:
     """The words on one line of bounded length, with special characters escaped and "?" for unprintable ones."""
     line = " ".join(words.split())
     printable = "".join(c if c.isprintable() else "?" for c in (line if len(line) <= longest else f"{line[:longest]}…"))
-    marked = MARKUP.sub(r"\\\g<0>", printable)
-    return "".join(ENTITIES.get(c, c) for c in marked)
+    marked = _MARKUP.sub(r"\\\g<0>", printable)
+    return "".join(_ENTITIES.get(c, c) for c in marked)
 
 
 def table(rows: Table) -> str:

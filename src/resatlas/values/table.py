@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 Cell = str | int | float | None
 """A value; None if it is missing."""
 
-LONGEST_NUMBER = 10**12
+_LONGEST_NUMBER = 10**12
 """Larger whole numbers are rounded in text; JSON has all digits."""
 
 
@@ -111,7 +111,7 @@ def cell_text(value: Cell) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) < LONGEST_NUMBER else f"{Decimal(value):.3e}"
+        return f"{value:,}" if abs(value) < _LONGEST_NUMBER else f"{Decimal(value):.3e}"
     return f"{value:.4g}"
 
 

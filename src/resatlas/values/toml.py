@@ -9,7 +9,7 @@ from resatlas.errors import BlueprintError
 from resatlas.values import reading
 
 LARGEST = 1_000_000  # bytes
-DEEPEST = 16
+_DEEPEST = 16
 
 _QUIET = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\Z)'
@@ -19,7 +19,7 @@ _QUIET = re.compile(
     r"|#[^\n]*+",
     re.DOTALL,
 )
-_DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]++\s*+\.\s*+){{{DEEPEST}}}")
+_DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]++\s*+\.\s*+){{{_DEEPEST}}}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def check_nesting(text: str, name: str) -> None:
     bare = _QUIET.sub(lambda match: "" if match[0].startswith("#") else "q", text)  # a quoted key counts as a key
     for character in re.findall(r"[\[\]{}]", bare):
         depth += 1 if character in "[{" else -1
-        if depth > DEEPEST:
-            raise BlueprintError(f"{name}: nested more than {DEEPEST} deep")
+        if depth > _DEEPEST:
+            raise BlueprintError(f"{name}: nested more than {_DEEPEST} deep")
     if _DOTTED.search(bare):
-        raise BlueprintError(f"{name}: a dotted key of more than {DEEPEST} parts")
+        raise BlueprintError(f"{name}: a dotted key of more than {_DEEPEST} parts")

@@ -7,10 +7,10 @@ import traceback
 from resatlas.errors import Defect, OutOfMemory, ResatlasError, Stopped, UsageError
 from resatlas.values.memory import on_gpu, out_of_memory, requested
 
-SWITCH = "RESATLAS_TRACEBACK"
+_SWITCH = "RESATLAS_TRACEBACK"
 """The environment variable that enables the traceback."""
 
-LONGEST = 200
+_LONGEST = 200
 """The largest number of characters of an error's message."""
 
 
@@ -31,27 +31,27 @@ def foreseen(error: BaseException, *, doing: str, saving: str = "") -> ResatlasE
         remedy = f"; to use less: {saving}" if saving else ""
         return OutOfMemory(f"{doing} needs more memory than {where}{allocation}{remedy}")
     if isinstance(error, OSError):  # such as a full disk or a removed folder
-        what = one_line(str(error.filename or "a file"))
-        return ResatlasError(f"{what} cannot be used: {one_line(error.strerror or str(error)).lower()}")
+        what = _one_line(str(error.filename or "a file"))
+        return ResatlasError(f"{what} cannot be used: {_one_line(error.strerror or str(error)).lower()}")
     if isinstance(error, ImportError) and not (error.name or "").startswith("resatlas"):
         return UsageError(
-            f"{doing}: a package that it needs cannot be imported: {one_line(str(error))}; reinstall it "
+            f"{doing}: a package that it needs cannot be imported: {_one_line(str(error))}; reinstall it "
             "(resatlas doctor shows what is installed)"
         )
-    message = one_line(str(error))
+    message = _one_line(str(error))
     return Defect(
         f"{doing}: {type(error).__name__}{f': {message}' if message else ''}; "
-        f"this is a defect; rerun with {SWITCH}=1 and report it"
+        f"this is a defect; rerun with {_SWITCH}=1 and report it"
     )
 
 
-def one_line(text: str) -> str:
+def _one_line(text: str) -> str:
     """The text as one printable line of bounded length."""
     line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
 
 def show_traceback(error: BaseException) -> None:
-    """Print the traceback to standard error, if `SWITCH` is set."""
-    if os.environ.get(SWITCH) == "1":
+    """Print the traceback to standard error, if `_SWITCH` is set."""
+    if os.environ.get(_SWITCH) == "1":
         traceback.print_exception(error, file=sys.stderr)

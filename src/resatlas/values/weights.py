@@ -21,9 +21,9 @@ AVERAGED = re.compile(r"(?:^|_)(?:ema|swa|averaged?|teacher|shadow)(?:_|$)|^avg_
 
 TAKEN = "weights are read from a .safetensors file, or from a torch file (.pt, .pth, .ckpt, .bin) of a state dict"
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
-FOUND_AT_START: Sequence[tuple[bytes, str]] = (
+_FOUND_AT_START: Sequence[tuple[bytes, str]] = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file itself; git lfs pull fetches it"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes"),
     (b"\x93NUMPY", "a NumPy array"),
@@ -44,7 +44,7 @@ FOUND_AT_START: Sequence[tuple[bytes, str]] = (
     (b"\x7fELF", "a program"),
 )
 
-BEGINNING = 4096
+_BEGINNING = 4096
 """The number of bytes that identify a file."""
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/+", re.IGNORECASE | re.ASCII)
@@ -64,7 +64,7 @@ def check_offered(file: Path) -> None:
         raise CheckpointError(f"{file} cannot be read: a folder, not a file of weights{_inside(file)}")
     try:
         with opened(file) as source:
-            kind = kind_of(source, file.name)
+            kind = _kind_of(source, file.name)
     except OSError as error:
         raise CheckpointError(f"{file} cannot be read: {(error.strerror or 'no such path').lower()}") from None
     if kind:
@@ -80,10 +80,10 @@ def check_address(text: str) -> None:
         raise CheckpointError(f"{quoted(text)} is an address; download it first, then give the file")
 
 
-def kind_of(source: BinaryIO, name: str) -> str | None:
+def _kind_of(source: BinaryIO, name: str) -> str | None:
     """The kind of an open file, or None if it may contain weights; the position in the file is restored."""
     start = source.tell()
-    beginning = source.read(BEGINNING)
+    beginning = source.read(_BEGINNING)
     source.seek(start)
     if beginning.startswith(b"PK\x03\x04"):
         kind = _archive(source)
@@ -91,7 +91,7 @@ def kind_of(source: BinaryIO, name: str) -> str | None:
         return kind
     if beginning[8:9] == b"{":  # a safetensors file: eight bytes of length, then JSON
         return None
-    signed = next((words for signature, words in FOUND_AT_START if beginning.startswith(signature)), None)
+    signed = next((words for signature, words in _FOUND_AT_START if beginning.startswith(signature)), None)
     return signed or _protocol_buffer(beginning, name) or _text(beginning, name)
 
 
@@ -134,7 +134,7 @@ def _text(beginning: bytes, name: str) -> str | None:
     if _PAGE.match(beginning):
         return "an HTML page, sent by a server in place of a file; download the file itself"
     try:
-        text = beginning.decode("utf-8", errors="strict" if len(beginning) < BEGINNING else "ignore")
+        text = beginning.decode("utf-8", errors="strict" if len(beginning) < _BEGINNING else "ignore")
     except UnicodeDecodeError:
         return None
     if not text.strip() or not all(letter.isprintable() or letter.isspace() for letter in text) or _PICKLE.search(text):
@@ -152,7 +152,7 @@ def _text(beginning: bytes, name: str) -> str | None:
 
 def _inside(folder: Path) -> str:
     """A hint at the likely file of weights in a folder."""
-    files = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.glob("*") if path.suffix in _SUFFIXES and path.is_file())
     for path in (*files, *sorted(folder.glob("checkpoints/step-*/model.safetensors"), reverse=True)):
         return f"; did you mean {path}?"
     return ""

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec
 
 P = ParamSpec("P")
 
-TO_EXIT = 1.0
+_TO_EXIT = 1.0
 """Seconds to wait for the exit of a process whose pipe is closed."""
 
 
@@ -71,7 +71,7 @@ def messages(workers: Sequence[Worker], *, timeout: float | None = None) -> Iter
 def exit_cause(workers: Sequence[Worker]) -> str:
     """The name of the signal that ended the first such worker, or "an error" if there is none."""
     for worker in workers:
-        worker.process.join(TO_EXIT)
+        worker.process.join(_TO_EXIT)
         code = worker.process.exitcode or 0
         if code < 0:
             return signal.Signals(-code).name

@@ -20,16 +20,16 @@ from resatlas.weights.sources import Dialect, dialect_for, dialects_of, key_of, 
 from resatlas.weights.weight_files import Content, read_content, save_file
 from resatlas.weights.wrappers import Unwrapped, unwrap
 
-NOTE = "plan"
+_NOTE = "plan"
 """Key of a file's metadata that holds the plan of the network."""
 
-WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-COUNT_TYPES = (torch.int64, torch.int32)
+_WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_COUNT_TYPES = (torch.int64, torch.int32)
 
 
 def save_weights(network: nn.Module, file: Path) -> None:
     """Write every parameter and buffer under its path as safetensors, with the plan of the network as metadata."""
-    metadata = {NOTE: json.dumps(to_json(network.plan), sort_keys=True)} if isinstance(network, Network) else None
+    metadata = {_NOTE: json.dumps(to_json(network.plan), sort_keys=True)} if isinstance(network, Network) else None
     tensors = {path: tensor.detach().contiguous() for path, tensor in network.state_dict().items()}
     save_file(tensors, file, metadata=metadata)
 
@@ -101,7 +101,7 @@ def read_named_weights(
         UnknownName.
     """
     where = _name(weights)
-    content = read_content(checked_path(weights)) if isinstance(weights, str | Path) else Content(value=weights)
+    content = read_content(_checked_path(weights)) if isinstance(weights, str | Path) else Content(value=weights)
     state = find_state_dict(content.value, where=where, which=which)
     own = [_keys(network, dialect) for source in sources for dialect in dialects_of(source)]
     bare = unwrap(state.tensors, own, where=where, which="raw" if state.averaged else which)
@@ -128,7 +128,7 @@ def set_weights(network: Network, weights: Mapping[str, Tensor], *, source: str,
         tensor.copy_(fitted[key])
 
 
-def checked_path(weights: str | Path) -> Path:
+def _checked_path(weights: str | Path) -> Path:
     """The path of a file of weights.
 
     Raises: CheckpointError for an address, since nothing is downloaded.
@@ -177,7 +177,7 @@ def check_writer(plan: Plan, written: Plan | None) -> None:
 def _plan_of(notes: Mapping[str, str]) -> Plan | None:
     """The plan in a file's metadata; None if there is none or it is of an unknown version."""
     try:
-        return from_json(json.loads(notes.get(NOTE, "null")))
+        return from_json(json.loads(notes.get(_NOTE, "null")))
     except (BlueprintError, ValueError, RecursionError):
         return None
 
@@ -258,14 +258,14 @@ def _fitted(key: str, tensor: Tensor, own: Tensor) -> Tensor:
     """The tensor in the type and on the device of the network's own tensor."""
     if own.is_meta:
         raise CheckpointError('a network on the device "meta" has no values to set; build it on another')
-    types = WEIGHT_TYPES if own.is_floating_point() else COUNT_TYPES
+    types = _WEIGHT_TYPES if own.is_floating_point() else _COUNT_TYPES
     kind = str(tensor.dtype).removeprefix("torch.")
     if tensor.is_quantized:
         raise CheckpointError(f"{quoted(key)} is quantized ({kind}); give the weights from before quantization")
     if tensor.layout != torch.strided or tensor.is_meta:
         raise CheckpointError(f"{quoted(key)} has no dense values")
     if tensor.dtype not in types:
-        advice = "convert the file to float32" if types is WEIGHT_TYPES else "a count of batches must be int64"
+        advice = "convert the file to float32" if types is _WEIGHT_TYPES else "a count of batches must be int64"
         raise CheckpointError(f"{quoted(key)} is {kind}; {advice}")
     fitted = tensor.detach().to(device=own.device, dtype=own.dtype)
     if bad := int((~fitted.isfinite()).sum()):

@@ -8,10 +8,10 @@ from torch import Tensor
 from resatlas.errors import CheckpointError, quoted
 from resatlas.values.weights import AVERAGED, Which
 
-HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "student", "module")
+_HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "student", "module")
 """Keys under which training programs save the weights; averaged weights have other keys."""
 
-MAX_DEPTH = 4  # dicts within dicts
+_MAX_DEPTH = 4  # dicts within dicts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,7 +28,7 @@ class StateDict:
 
 
 def find_state_dict(value: object, *, where: str, which: Which = "raw") -> StateDict:
-    """The one mapping from names to tensors in a value: the value itself, or an entry under one of `HOLDERS`.
+    """The one mapping from names to tensors in a value: the value itself, or an entry under one of `_HOLDERS`.
 
     With "ema", averaged weights are preferred.
     Raises: CheckpointError if there is no such mapping, or more than one.
@@ -36,12 +36,12 @@ def find_state_dict(value: object, *, where: str, which: Which = "raw") -> State
     path: list[str] = []
     left: tuple[str, ...] = ()
     averaged = False
-    for _ in range(MAX_DEPTH):
+    for _ in range(_MAX_DEPTH):
         if not isinstance(value, Mapping):
             raise CheckpointError(
                 f"{where} holds a {type(value).__name__}; weights are a mapping from names to tensors"
             )
-        raw = [key for key in HOLDERS if isinstance(value.get(key), Mapping)]
+        raw = [key for key in _HOLDERS if isinstance(value.get(key), Mapping)]
         averages = [key for key in value if not averaged and _is_average(key, value[key])]
         if which == "ema" and averages:
             chosen, left, averaged = averages, tuple(raw), True

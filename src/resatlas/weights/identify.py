@@ -19,17 +19,17 @@ Shapes = Mapping[str, tuple[int, ...]]
 ShapeCounts = Counter[tuple[int, ...]]
 """The number of weights of each shape; a 1x1 kernel counts as a matrix."""
 
-MAX_DEPTH = 1202
+_MAX_DEPTH = 1202
 """The depth of the papers' deepest network."""
 
-KNOBS = (("", "stride=3x3"), ("", "wiring=projected", "wiring=paper"))
+_KNOBS = (("", "stride=3x3"), ("", "wiring=projected", "wiring=paper"))
 """Knobs that turn a network of the papers into one of another library."""
 
 
 def name_of_network(weights: Shapes, plan: Plan, *, source: str) -> str | None:
     """The name of the network that has weights of these names and shapes at a source, for a plan's images.
 
-    The search covers names of the catalogue and of its grammar, each with all combinations of `KNOBS`.
+    The search covers names of the catalogue and of its grammar, each with all combinations of `_KNOBS`.
     """
     for dialect in SOURCES[source]:
         classes = math.prod(weights.get(key_of("head.linear.bias", dialect, plan) or "", (0,)))
@@ -38,7 +38,7 @@ def name_of_network(weights: Shapes, plan: Plan, *, source: str) -> str | None:
                 other = catalog.plan(text, image=plan.image, classes=classes)
             except UsageError:  # the family does not have this depth, knob or image
                 continue
-            if _has_weights(other, weights, dialect) and not interchangeable(other, plan):
+            if _has_weights(other, weights, dialect) and not _interchangeable(other, plan):
                 return quoted(text) if classes == plan.classes else f"{quoted(text)} with {classes} classes"
     return None
 
@@ -47,12 +47,12 @@ def name_of_same_function(plan: Plan) -> str | None:
     """The name of a network that computes the same function with the same weights."""
     for text in _texts(tuple(map(len, plan.stages))):
         with suppress(UsageError):
-            if interchangeable(catalog.plan(text, image=plan.image, classes=plan.classes), plan):
+            if _interchangeable(catalog.plan(text, image=plan.image, classes=plan.classes), plan):
                 return quoted(text)
     return None
 
 
-def interchangeable(one: Plan, other: Plan) -> bool:
+def _interchangeable(one: Plan, other: Plan) -> bool:
     """Whether two plans compute the same function after training, with weights of the same names and shapes."""
     return function(one) == function(other) and _shapes(one) == _shapes(other)
 
@@ -100,7 +100,7 @@ def _of_same_units(entry: Entry) -> Iterator[Entry]:
 
 def _of_other_depths(counts: ShapeCounts, entry: Entry) -> Iterator[Entry]:
     """The same design with other depths, from the smallest up to the first with more weights than those counted."""
-    for depth in range(MAX_DEPTH + 1) if entry.depth else ():
+    for depth in range(_MAX_DEPTH + 1) if entry.depth else ():
         try:
             other = catalog.resolve(entry.name.replace(f"{entry.depth}", f"{depth}", 1))
             count = sum(1 for _ in parameters(_plan_for_task_of(entry, other)))
@@ -142,6 +142,6 @@ def _texts(units: tuple[int, ...]) -> Iterator[str]:
         f"{family}-{depth}{option}" for family in ("resnet", "preact-resnet") for depth in deep for option in ("", "-B")
     ]
     names = dict.fromkeys([*listed, *composed])
-    combinations = [[knob for knob in knobs if knob] for knobs in product(*KNOBS)]
+    combinations = [[knob for knob in knobs if knob] for knobs in product(*_KNOBS)]
     for knobs, name in product(sorted(combinations, key=len), names):
         yield f"{name}:{','.join(knobs)}" if knobs else name

@@ -9,19 +9,19 @@ from typing import Any
 
 import torch
 
-CLOCK = ("datetime", "date", "time", "timedelta", "timezone")
-PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
-BUILTINS = ("object", "frozenset", "range", "list", "dict", "tuple", "int", "float", "str", "bool", "bytes")
-ARRAYS = ("scalar", "_reconstruct")
+_CLOCK = ("datetime", "date", "time", "timedelta", "timezone")
+_PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
+_BUILTINS = ("object", "frozenset", "range", "list", "dict", "tuple", "int", "float", "str", "bool", "bytes")
+_ARRAYS = ("scalar", "_reconstruct")
 
 VALUES = (
     "argparse.Namespace",
     "types.SimpleNamespace",
     "copyreg._reconstructor",  # how the oldest pickles construct an object without arguments
-    *(f"builtins.{name}" for name in BUILTINS),
-    *(f"datetime.{name}" for name in CLOCK),
-    *(f"{module}.{name}" for module in ("pathlib", "pathlib._local") for name in PATHS),
-    *(f"numpy.{module}.multiarray.{name}" for module in ("core", "_core") for name in ARRAYS),
+    *(f"builtins.{name}" for name in _BUILTINS),
+    *(f"datetime.{name}" for name in _CLOCK),
+    *(f"{module}.{name}" for module in ("pathlib", "pathlib._local") for name in _PATHS),
+    *(f"numpy.{module}.multiarray.{name}" for module in ("core", "_core") for name in _ARRAYS),
     "numpy.ndarray",
     "numpy.dtype",
     "decimal.Decimal",
@@ -31,7 +31,7 @@ VALUES = (
 )
 """Types of values, and functions that pickles call to construct them."""
 
-MAPPINGS = (
+_MAPPINGS = (
     "collections.defaultdict",
     "lightning_fabric.utilities.data.AttributeDict",
     "lightning.fabric.utilities.data.AttributeDict",
@@ -62,5 +62,5 @@ class Table:
 
 def stand_ins() -> torch.serialization.safe_globals:
     """A context in which torch.load replaces the listed names by the stand-ins."""
-    pairs = [(Value, name) for name in VALUES] + [(Table, name) for name in MAPPINGS]
+    pairs = [(Value, name) for name in VALUES] + [(Table, name) for name in _MAPPINGS]
     return torch.serialization.safe_globals(pairs)  # type: ignore[arg-type]

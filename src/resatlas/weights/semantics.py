@@ -31,7 +31,7 @@ Trait = Literal["streams", "stem", "opening", "order", "basic", "bottleneck", "h
 Traits = Mapping[Trait, tuple[str, ...]]
 """For each trait, the words that describe a network, or those that a source's code allows; a missing trait is free."""
 
-CLAUSES: Mapping[Trait, str] = {
+_CLAUSES: Mapping[Trait, str] = {
     "streams": "networks have {}",
     "stem": "stem is {}",
     "opening": "first unit begins with {}",
@@ -97,7 +97,7 @@ def describe_mismatch(own: Traits, allowed: Traits, *, source: str) -> list[str]
         theirs = " or ".join(allowed[trait])
         ours = " and ".join(word for word in own[trait] if word not in allowed[trait])
         whose = "its" if sentences else f"{source}'s"
-        sentences.append(f"{whose} {CLAUSES[trait].format(theirs)}, this network's {ours}")
+        sentences.append(f"{whose} {_CLAUSES[trait].format(theirs)}, this network's {ours}")
     return sentences
 
 

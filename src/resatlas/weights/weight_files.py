@@ -21,7 +21,7 @@ from resatlas.values.weights import check_offered
 from resatlas.weights import plain_values
 from resatlas.weights.holders import find_state_dict
 
-TENSOR_PARTS = ("collections.", "torch._utils.", "torch.storage.", "torch.serialization.", "_codecs.")
+_TENSOR_PARTS = ("collections.", "torch._utils.", "torch.storage.", "torch.serialization.", "_codecs.")
 """Prefixes of the names that a pickle imports for tensors."""
 
 
@@ -109,7 +109,7 @@ def _refused_import(source: BinaryIO, error: Exception) -> str | None:
 
 
 def _is_harmless(name: str) -> bool:
-    return name.startswith(TENSOR_PARTS) or name in plain_values.VALUES
+    return name.startswith(_TENSOR_PARTS) or name in plain_values.VALUES
 
 
 def _imports(content: bytes) -> Iterator[str]:

@@ -15,19 +15,19 @@ from torch import Tensor
 from resatlas.errors import CheckpointError, quoted
 from resatlas.values.weights import AVERAGED, Which
 
-PARALLEL = ("module", "_orig_mod")
+_PARALLEL = ("module", "_orig_mod")
 """Words that DataParallel and torch.compile insert into names, at any place."""
 
-WHOLE = ("model", "net", "network")
+_WHOLE = ("model", "net", "network")
 """Prefixes that stand for the whole network."""
 
-COUNTERS = ("total_ops", "total_params", "n_averaged", "__flops__", "__params__")
+_COUNTERS = ("total_ops", "total_params", "n_averaged", "__flops__", "__params__")
 """Tensors that tools add to a module: thop's counts, and the number of averaged weights of torch."""
 
-MAX_WORDS = 5
+_MAX_WORDS = 5
 """The number of words in the longest prefix."""
 
-FOLLOWS = re.compile(r"(?:^|_)(?:target|momentum|k|key|offline)(?:_|$)")
+_FOLLOWS = re.compile(r"(?:^|_)(?:target|momentum|k|key|offline)(?:_|$)")
 """Words for a network that is a moving average of another one, in addition to `AVERAGED`."""
 
 
@@ -51,8 +51,8 @@ def unwrap(weights: Mapping[str, Tensor], own: Iterable[Collection[str]], *, whe
     names = [set(keys) for keys in own]
     known = set().union(*names)
     bare = _without_parallel(weights, where)
-    counters = Counter(leaf for key in bare if (leaf := key.rpartition(".")[2]) in COUNTERS and key not in known)
-    bare = {key: tensor for key, tensor in bare.items() if key in known or key.rpartition(".")[2] not in COUNTERS}
+    counters = Counter(leaf for key in bare if (leaf := key.rpartition(".")[2]) in _COUNTERS and key not in known)
+    bare = {key: tensor for key, tensor in bare.items() if key in known or key.rpartition(".")[2] not in _COUNTERS}
     counts = _prefixes(bare, known)
     best = max(counts.values(), default=0)
     if 2 * best <= min(len(bare), *map(len, names)):  # another network's names: unchanged, so that they are refused
@@ -70,10 +70,10 @@ def unwrap(weights: Mapping[str, Tensor], own: Iterable[Collection[str]], *, whe
 
 
 def _without_parallel(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """The tensors without the words of `PARALLEL` in their names."""
+    """The tensors without the words of `_PARALLEL` in their names."""
     tensors: dict[str, Tensor] = {}
     for key, tensor in weights.items():
-        bare = ".".join(word for word in key.split(".") if word not in PARALLEL)
+        bare = ".".join(word for word in key.split(".") if word not in _PARALLEL)
         if bare in tensors:
             raise CheckpointError(f"{where} holds {quoted(bare)} twice, once as {quoted(key)}; pass one of the two")
         tensors[bare] = tensor
@@ -85,7 +85,7 @@ def _prefixes(keys: Iterable[str], known: Collection[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for key in keys:
         words = key.split(".")
-        for length in range(min(MAX_WORDS + 1, len(words))):
+        for length in range(min(_MAX_WORDS + 1, len(words))):
             if ".".join(words[length:]) in known:
                 counts["".join(f"{word}." for word in words[:length])] += 1
     return counts
@@ -104,12 +104,12 @@ def _choose(prefixes: list[str], where: str, which: Which) -> str:
 
 
 def _is_average(prefix: str) -> bool:
-    return any(AVERAGED.search(word) or FOLLOWS.search(word) for word in prefix.split("."))
+    return any(AVERAGED.search(word) or _FOLLOWS.search(word) for word in prefix.split("."))
 
 
 def _without_whole(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors without the words of `WHOLE` at the beginning of all names."""
+    """The tensors without the words of `_WHOLE` at the beginning of all names."""
     first = {key.partition(".")[0] for key in weights}
-    if len(first) == 1 and first < set(WHOLE):
+    if len(first) == 1 and first < set(_WHOLE):
         return _without_whole({key.partition(".")[2]: tensor for key, tensor in weights.items()})
     return weights

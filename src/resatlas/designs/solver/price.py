@@ -47,7 +47,7 @@ class Repeating:
     def price(self, units: tuple[int, ...]) -> Cost:
         """The cost with these numbers of units per stage."""
         more = [count - 2 for count in units]
-        return weighted([(1, self.pairs), *zip(more, self.repeated, strict=True)])
+        return _weighted([(1, self.pairs), *zip(more, self.repeated, strict=True)])
 
 
 def repeating(blueprint: Blueprint, *, image: Shape, classes: int) -> Repeating:
@@ -68,20 +68,20 @@ class Quadratic:
     def price(self, places: Iterable[tuple[int, int]]) -> Cost:
         """The sum over places (x, y)."""
         bases = [(1, x, y, x * (x - 1) // 2, x * y, y * (y - 1) // 2) for x, y in places]
-        return weighted(zip(map(sum, zip(*bases, strict=True)), self.differences, strict=True))
+        return _weighted(zip(map(sum, zip(*bases, strict=True)), self.differences, strict=True))
 
 
-def quadratic(value: Callable[[int, int], Cost]) -> Quadratic:
+def _quadratic(value: Callable[[int, int], Cost]) -> Quadratic:
     """The quadratic through the values at (0, 0), (1, 0), (0, 1), (2, 0), (1, 1) and (0, 2): Newton's differences."""
     origin, right, up = value(0, 0), value(1, 0), value(0, 1)
     return Quadratic(
         (
             origin,
-            weighted([(1, right), (-1, origin)]),
-            weighted([(1, up), (-1, origin)]),
-            weighted([(1, value(2, 0)), (-2, right), (1, origin)]),
-            weighted([(1, value(1, 1)), (-1, right), (-1, up), (1, origin)]),
-            weighted([(1, value(0, 2)), (-2, up), (1, origin)]),
+            _weighted([(1, right), (-1, origin)]),
+            _weighted([(1, up), (-1, origin)]),
+            _weighted([(1, value(2, 0)), (-2, right), (1, origin)]),
+            _weighted([(1, value(1, 1)), (-1, right), (-1, up), (1, origin)]),
+            _weighted([(1, value(0, 2)), (-2, up), (1, origin)]),
         )
     )
 
@@ -142,7 +142,7 @@ def _growing(blueprint: Blueprint, *, expansion: int, image: Shape, classes: int
             widths = (narrow, wide) if place.strided else (wide,)
             return unit_cost(_alone(blueprint, maps_in, classes, narrow, *widths).stages[-1][0])
 
-        return quadratic(value)
+        return _quadratic(value)
 
     places = [
         Place(stage, strided, widens)
@@ -152,7 +152,7 @@ def _growing(blueprint: Blueprint, *, expansion: int, image: Shape, classes: int
     ]
     return Growing(
         stem=total_cost(whole.stem),
-        head=quadratic(head),
+        head=_quadratic(head),
         units={place: unit(place) for place in places},
         start=blueprint.stem.width,
         expansion=expansion,
@@ -184,7 +184,7 @@ def _alone(blueprint: Blueprint, maps: Shape, classes: int, narrow: int, *widths
     return expand(alone, image=maps._replace(channels=1), classes=classes)
 
 
-def weighted(terms: Iterable[tuple[int, Cost]]) -> Cost:
+def _weighted(terms: Iterable[tuple[int, Cost]]) -> Cost:
     """The sum of costs with integer weights."""
     parameters = multiply_adds = activations = 0
     for count, part in terms:

@@ -221,7 +221,7 @@ def family_called(name: str | Family) -> Family:
     return families()[name]
 
 
-UNIT_WEIGHTS = 69_632
+_UNIT_WEIGHTS = 69_632
 """Weights of a ResNeXt unit 1x64d behind 256 channels. Source: ResNeXt paper (arXiv:1611.05431), Table 2: about 70k."""
 
 
@@ -233,7 +233,7 @@ def unit_weights(cardinality: int, width: int) -> int:
     return cardinality * (256 * width + 9 * width**2 + 256 * width)
 
 
-def equal_width(cardinality: int, *, weights: int = UNIT_WEIGHTS) -> int:
+def equal_width(cardinality: int, *, weights: int = _UNIT_WEIGHTS) -> int:
     """The whole width d nearest to the root of C·(256·d + 9·d² + 256·d) = weights.
 
     Source: ResNeXt paper, equation 4; the widths of Table 2.
