@@ -319,7 +319,7 @@ def test_verify_fails_where_a_verdict_is_not_the_recorded_one(
     monkeypatch.setattr(verdicts, "printed_of", recorded)
     text = run("verify", "resnet-20", code=1)
     assert "yes, recorded no" in text
-    assert text.endswith("1 verdicts differ from the recorded ones\n")
+    assert text.endswith("1 verdict not as recorded\n")
     assert run("verify", "resnet-20", "--quiet", code=1) == ""
 
 

@@ -101,7 +101,7 @@ def test_nothing_near_is_told_with_exit_code_1(capsys: Captured, how: str) -> No
         (("resnet", "--parameters", "0.5"), 'or 1700000; got "0.5"'),
         (("resnet", "--parameters", "1,7M"), 'or 1700000; got "1,7M"'),
         (("resnet", "--parameters", "1M", "--tolerance", "5"), 'expected a percentage such as 5% or 0.5%; got "5"'),
-        (("resnet", "--parameters", "1M", "--tolerance", "80%"), "a tolerance lies between 0% and 50%; 80% does not"),
+        (("resnet", "--parameters", "1M", "--tolerance", "80%"), "a tolerance must be between 0% and 50%; got 80%"),
         (("resnet", "--parameters", "1M", "--set", "dpeth=20"), 'no knob of resnet "dpeth"; did you mean "depth"?'),
         (("resnet", "--parameters", "1M", "--set", "depth=30"), "has depth 6n + 2; 30 is not (nearest: 26, 32)"),
         (("resnet", "--parameters", "1M", "--image", "3,1,1"), "ImageError: a map of 1x1 pixels"),

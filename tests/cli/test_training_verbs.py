@@ -96,10 +96,10 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
     assert row.startswith(folder)
     scaled, smaller, left_out, opening, how, epoch = err.splitlines()
     assert smaller == f"batch 16 (recipe quick: {NAMED['quick'].batch})"
-    assert scaled == f"1 epochs (recipe quick: {NAMED['quick'].epochs})"
+    assert scaled == f"1 epoch (recipe quick: {NAMED['quick'].epochs})"
     assert left_out == f"Flip off: mirroring changes the class of images of {DATA}"
     assert opening == (
-        f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, "
+        f"{DESIGN} on {DATA} by quick: 84 images, 1 epoch of 5 steps, batch 16, "
         f"learning rate up to {NAMED['quick'].schedule.peak:g}, seed 0 "
         f"-> {folder}"
     )

@@ -262,9 +262,7 @@ def test_a_training_says_what_it_takes(
     refused(*TRAIN, "--weights", "ema", code=2).endswith("it needs --init-from FILE")
     assert main((*TRAIN, "--init-from", "c.pth", "--weights", "ema")) == 0
     (line,) = [each for each in capsys.readouterr().err.splitlines() if "starts from" in each]
-    assert (
-        'named as torchvision names weights; averaged weights from "model_ema"; for the raw weights in "model"' in line
-    )
+    assert '(weight names of torchvision); averaged weights from "model_ema"; for the raw weights in "model"' in line
     found = Run(tmp_path / "run").beginning().experiment.weights
     assert found is not None
     assert found.which == "ema"

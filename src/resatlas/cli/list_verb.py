@@ -9,6 +9,7 @@ from resatlas.designs.catalog import matching
 from resatlas.recipes import catalog as recipes
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
+from resatlas.values.text import counted
 
 PATTERN_HELP = "a pattern of names, as in 'wrn-*', or a family (default: all)"
 
@@ -62,4 +63,4 @@ def _designs(pattern: str) -> Outcome:
     columns = (*words("name", "family"), *numbers("parameters", "multiply-adds"))
     rows = tuple((entry.name, entry.family, total.parameters, total.multiply_adds) for entry, total in costs)
     table = aligned(Table(columns=columns, rows=rows))
-    return Outcome(data, f"{table}\n{len(data)} designs; other members of a family work too, as in wrn-28-3")
+    return Outcome(data, f"{table}\n{counted(len(data), 'design')}; other members of a family work too, as in wrn-28-3")

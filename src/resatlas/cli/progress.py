@@ -6,6 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from resatlas.cli.display import Clock, Display, display
+from resatlas.values.text import counted
 
 if TYPE_CHECKING:  # the annotations alone do not import torch
     from resatlas.runs.store import Run
@@ -26,7 +27,7 @@ def opening(run: "Run", training: "TrainingPlan", state: "TrainState") -> tuple[
     recipe, world, experiment = training.recipe, training.world, run.beginning().experiment
     what = (
         f"{experiment.design} on {experiment.data} by {recipe.name}: {len(training.images):,} images, "
-        f"{training.epochs} epochs of {training.steps_per_epoch} steps, batch {recipe.batch}, "
+        f"{counted(training.epochs, 'epoch')} of {counted(training.steps_per_epoch, 'step')}, batch {recipe.batch}, "
         f"learning rate up to {float(recipe.schedule.peak):g}, seed {training.seed}"
         + (f", from step {state.step:,}" if state.step else "")
         + f" -> {run.folder}"

@@ -17,6 +17,7 @@ from resatlas.designs.tasks import Design
 from resatlas.errors import ResatlasError
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
+from resatlas.values.text import counted
 
 _SCALES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
@@ -112,7 +113,7 @@ def _text(solutions: Solutions, rows: list[dict[str, Any]], target: str) -> str:
     )
     lines = [
         aligned(Table(columns=columns, rows=cells)),
-        f"{_counted(len(rows), 'design')} with {target}, nearest first; {_search_text(solutions)}",
+        f"{counted(len(rows), 'design')} with {target}, nearest first; {_search_text(solutions)}",
     ]
     if solutions.base is not None:
         lines.insert(0, f"no such design has the paper's base width; with base={solutions.base}:")
@@ -130,7 +131,7 @@ def _search_text(solutions: Solutions) -> str:
     """The number of combinations and the bounds of a search."""
     setting = solutions.nearest.design.setting
     bounds = ", ".join(map(str, solutions.bounds))
-    return f"searched {_counted(solutions.combinations, 'combination')} for {setting}: {bounds}"
+    return f"searched {counted(solutions.combinations, 'combination')} for {setting}: {bounds}"
 
 
 def _solution_text(solution: Solution, name_of: Callable[[Design], str]) -> str:
@@ -143,7 +144,3 @@ def _solution_text(solution: Solution, name_of: Callable[[Design], str]) -> str:
 
 def _percent(share: Fraction) -> str:
     return f"{float(100 * share):.2f}%"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

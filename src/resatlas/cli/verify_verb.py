@@ -10,6 +10,7 @@ from resatlas.designs.catalog import matching
 from resatlas.designs.verdicts import verdicts
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
+from resatlas.values.text import counted
 
 OPTIONS: Requirements = {}
 
@@ -55,6 +56,6 @@ def run(options: argparse.Namespace) -> Outcome:
         aligned(Table(columns=columns, rows=rows)),
         f"yes {counts['yes']} (our count gives the printed digits), partly {counts['partly']} (only the named rule "
         f"does), no {counts['no']} (no rule known), none {counts['none']} (nothing printed)",
-        f"{len(changed)} verdicts differ from the recorded ones" if changed else "every verdict is the recorded one",
+        f"{counted(len(changed), 'verdict')} not as recorded" if changed else "every verdict is the recorded one",
     ]
     return Outcome(data, "\n".join(lines), exit_code=1 if changed else 0)

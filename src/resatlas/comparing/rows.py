@@ -9,6 +9,7 @@ from statistics import fmean, median, stdev
 
 from resatlas.comparing.words import presentable, with_and
 from resatlas.runs.record import Beginning, RunRecord
+from resatlas.values.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +145,7 @@ def labels(rows: Sequence[Row]) -> tuple[str, ...]:
     namings: tuple[Callable[[Row], str], ...] = (
         lambda row: row.family,
         lambda row: row.design,
-        lambda row: f"{row.design} on {row.data} by {row.recipe}, {row.epochs} epochs",
+        lambda row: f"{row.design} on {row.data} by {row.recipe}, {counted(row.epochs, 'epoch')}",
     )
     counts = [Counter(map(naming, rows)) for naming in namings]
     unique = []

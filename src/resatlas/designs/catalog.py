@@ -293,7 +293,7 @@ def _design(name: str) -> Design:
     design = _by_grammar(name)
     if design:
         return design
-    where = f"{len(named())} names: resatlas list"
+    where = "all: resatlas list"
     if suggestions := _spelling(name).suggestions:
         raise UnknownName(f"no design {quoted(name)}; did you mean {' or '.join(map(quoted, suggestions))}? ({where})")
     raise UnknownName(unknown("design", name, [*named(), *families()], where=where))

@@ -8,6 +8,7 @@ from resatlas.exporting.metadata import metadata
 from resatlas.runs.experiment import TrainedWeights
 from resatlas.values.markdown import as_text, table
 from resatlas.values.table import Column, Table, numbers, words
+from resatlas.values.text import counted
 
 _COLUMNS = (
     *words("part"),
@@ -89,7 +90,7 @@ def _history(training: Training) -> Iterable[str]:
     yield f"## Data\n\n{as_text(training.data)}: {training.train.images:,} training images."
     if training.note:
         yield f"Note: {as_text(training.note.rstrip('.'))}."
-    recipe = f"Recipe {as_text(training.recipe)}, {training.epochs:,} epochs, seed {training.seed}"
+    recipe = f"Recipe {as_text(training.recipe)}, {counted(training.epochs, 'epoch')}, seed {training.seed}"
     yield f"## Training\n\n{recipe}. Initial weights: {_start(training.begun_from)}."
     if training.departures:
         yield "Differences from the recipe:\n\n" + _listed(map(as_text, training.departures))

@@ -12,6 +12,7 @@ from resatlas.page.chart import complete_chart
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.record import Guess, RunRecord
 from resatlas.values.table import Cell, Column, Table, numbers, words
+from resatlas.values.text import counted
 
 MOST_CLASSES = 30
 """Largest number of classes for which the matrix is drawn."""
@@ -73,7 +74,7 @@ def confusion(group: Group) -> Confusion | None:
     guesses = [guess for run in runs for guess in run.predictions or ()]
     counts = Counter((guess.true, guess.predicted) for guess in guesses)
     classes = _classes(runs[0], guesses)
-    networks = "1 network" if len(runs) == 1 else f"{len(runs)} networks"
+    networks = counted(len(runs), "network")
     errors = sum(true != predicted for true, predicted in counts.elements())
     words = f"{networks}, {len(guesses):,} predictions, {errors:,} {'error' if errors == 1 else 'errors'}"
     figure = _matrix(group, counts, classes, networks) if len(classes) <= MOST_CLASSES else None

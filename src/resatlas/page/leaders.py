@@ -5,6 +5,7 @@ from resatlas.comparing.questions import Group
 from resatlas.comparing.statistics import mean_interval
 from resatlas.page.table import with_deviation
 from resatlas.values.table import Cell, Column, Table, numbers, words
+from resatlas.values.text import counted
 
 _FIGURES = (
     *(*numbers("seeds"), Column("test error", "%")),
@@ -24,7 +25,7 @@ def leaders(comparison: Comparison) -> Table:
 
 
 def _recipe(group: Group) -> str:
-    return f"{group.row.recipe}, {group.row.epochs} epochs"
+    return f"{group.row.recipe}, {counted(group.row.epochs, 'epoch')}"
 
 
 def _figures(group: Group) -> tuple[Cell, ...]:

@@ -11,6 +11,7 @@ from resatlas.comparing.statistics import LEVEL
 from resatlas.comparing.words import presentable, with_and
 from resatlas.page.verdict import detectable_difference, significant_pairs
 from resatlas.runs.record import RunRecord
+from resatlas.values.text import counted
 
 _MOST_NAMED = 6
 """Designs with one seed that are named."""
@@ -115,7 +116,7 @@ def _tests(runs: Sequence[RunRecord]) -> Iterator[str]:
 
 
 def _scope(groups: Sequence[Group]) -> Iterator[str]:
-    recipes = dict.fromkeys(f"{group.row.recipe} ({group.row.epochs} epochs)" for group in groups)
+    recipes = dict.fromkeys(f"{group.row.recipe} ({counted(group.row.epochs, 'epoch')})" for group in groups)
     sizes = sorted(group.row.parameters for group in groups)
     data = dict.fromkeys(group.row.data for group in groups)
     spread = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"

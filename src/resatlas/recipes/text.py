@@ -33,6 +33,7 @@ from resatlas.recipes.images import (
 from resatlas.recipes.recipe import Lamb, Muon, Optimizer, Recipe, Sgd, steps_in_all, steps_per_epoch
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Loss, Mixing, Mixup
 from resatlas.recipes.schedule import Cosine, OneCycle, Plateau, Schedule, Steps, momentum_after_drop, rate, turns
+from resatlas.values.text import counted
 
 USUAL = 224
 """The image side at which shares of a photograph's scale are printed in pixels."""
@@ -112,9 +113,9 @@ def _zeros(steps: tuple[Step, ...]) -> str:
 
 def _length(recipe: Recipe) -> str:
     if recipe.images is None:
-        return f"{recipe.epochs} epochs"
+        return counted(recipe.epochs, "epoch")
     in_epoch, steps = steps_per_epoch(recipe, recipe.images), steps_in_all(recipe, recipe.images)
-    ends = f"{steps:,} iterations, in epoch {recipe.epochs}" if recipe.iterations else f"{recipe.epochs} epochs"
+    ends = f"{steps:,} iterations, in epoch {recipe.epochs}" if recipe.iterations else counted(recipe.epochs, "epoch")
     return f"{ends}; {in_epoch:,} iterations an epoch of {recipe.images:,} images"
 
 

@@ -11,6 +11,7 @@ from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import Recipe
 from resatlas.recipes.schedule import turns
 from resatlas.values.codec import kind_of
+from resatlas.values.text import counted
 
 
 def departures(recipe: Recipe, data: DataSet, plan: Plan) -> Iterator[str]:
@@ -38,7 +39,7 @@ def _changes(recipe: Recipe, named: Recipe) -> Iterator[str]:
     elif (named.epochs, named.iterations) != (recipe.epochs, recipe.iterations):
         drops = [f"{float(turn * recipe.epochs):g}" for turn in turns(recipe.schedule) if turn]
         scaled = f"; its schedule changes after {', '.join(drops)} epochs" if drops else ""
-        yield f"{recipe.epochs} epochs (recipe {recipe.name}: {named.epochs}){scaled}"
+        yield f"{counted(recipe.epochs, 'epoch')} (recipe {recipe.name}: {named.epochs}){scaled}"
     for path, own, usual in _differences(recipe, named):
         if path not in ("epochs", "iterations"):
             yield f"{path} {_text(own)} (recipe {named.name}: {_text(usual)})"

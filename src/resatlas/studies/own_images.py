@@ -23,6 +23,7 @@ from resatlas.runs.amendments import Unreadable, amendments, record_unreadable, 
 from resatlas.runs.record import Beginning
 from resatlas.training.execution import Verify
 from resatlas.values.progress import Progress, silent
+from resatlas.values.text import counted
 
 if TYPE_CHECKING:  # nothing else here needs torch
     from resatlas.data.pipeline import Policy
@@ -72,7 +73,7 @@ def check_readable(data: DataSet, scans: Mapping[Role, Looked], policy: "Policy"
     if not broken:
         return
     more = f" and {len(broken) - _MOST_NAMED:,} more" if len(broken) > _MOST_NAMED else ""
-    count = "1 image" if len(broken) == 1 else f"{len(broken):,} images"
+    count = counted(len(broken), "image")
     advice = ", or add --unreadable skip to test without them" if policy == "error" else ""
     raise DataError(
         f"{count} of {data.name} cannot be read: {'; '.join(broken[:_MOST_NAMED])}{more}. No run was started; replace "
