@@ -121,7 +121,7 @@ def test_equal_networks_get_no_verdict(tmp_path: Path) -> None:
         for seed in (0, 1)
     ]
     [line] = verdict("runs", comparison_of(runs))
-    assert "nothing differs and nothing varies" in line
+    assert "neither difference nor spread" in line
 
 
 def test_a_single_seed_among_others_is_left_out(tmp_path: Path) -> None:
