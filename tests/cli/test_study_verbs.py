@@ -74,7 +74,7 @@ def test_a_study_asks_its_networks(
     file = tiny.write(tmp_path, tiny.TEXT + dissections)
     runs = tmp_path / "here" / "runs" / "tiny"
     assert main(("study", str(file), "--out", str(runs))) == 0
-    assert capsys.readouterr().err == f"asking paths of {tiny.DESIGNS[0]} (1 of 1)\n"
+    assert capsys.readouterr().err == f"dissecting paths of {tiny.DESIGNS[0]} (1 of 1)\n"
     assert "paths by length" in (runs / "report.html").read_text(encoding="utf-8")
     assert main(("study", str(file), "--out", str(runs))) == 0
     assert capsys.readouterr().err == ""
