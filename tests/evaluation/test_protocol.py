@@ -78,7 +78,7 @@ def test_a_recipe_s_first_view_is_the_default() -> None:
         ("centre:shorter=1/0", "shorter is a number of pixels"),
         ("centre:", 'a knob is written key=value; got "" (centre: shorter, crop)'),
         ("ten-crops:mean_of=softmx", 'no value of mean_of "softmx"; did you mean "softmax"?'),
-        ("ten-crops:shorter=224", "more than one"),
+        ("ten-crops:shorter=224", "need a shorter side of more than 1, up to 16 crops; got 1"),
         ("multi-scale:shorter=224+224", "each once"),
         ("multi-scale:shorter=224,256", 'a knob is written key=value; got "256" (multi-scale: '),
         ("multi-scale:shorter=99999", "a share from 1 to 16"),

@@ -364,9 +364,9 @@ def test_a_training_ends_well_with_little_memory_for_its_test(tmp_path: Path, mo
     assert max(sizes) == 7
     assert json.loads((run.folder / "env.json").read_text())["execution"]["test_batch"] == MOST
     for size in (0, -1, 10**6):
-        with pytest.raises(UsageError, match="--test-batch lies between 1 and 65,536"):
+        with pytest.raises(UsageError, match="--test-batch must be between 1 and 65,536"):
             evaluate([run.folder], EvaluationOptions(test_batch=size))
-        with pytest.raises(UsageError, match="--test-batch lies between 1 and 65,536"):
+        with pytest.raises(UsageError, match="--test-batch must be between 1 and 65,536"):
             dissect(run.folder, "lesion", test_batch=size)
 
 

@@ -162,7 +162,7 @@ def test_a_copied_run_is_not_compared(tmp_path: Path) -> None:
     """The page says why it has no comparison."""
     runs = [write_run(tmp_path / name, EQUAL[0][0], seed=0, wrong=[True, False]) for name in ("a", "b")]
     text = Reader(page(title="two", run_sets=read_run_sets([run.folder for run in runs]))).text
-    assert "No verdict: a and b are one training with seed 0; a copy is no further net." in text
+    assert "No verdict: a and b are one training with seed 0; a copy does not count as another network." in text
 
 
 def test_runs_can_be_reproduced(html: str) -> None:

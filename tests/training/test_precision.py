@@ -135,7 +135,7 @@ def test_a_run_keeps_the_precision_of_its_start(tmp_path: Path, monkeypatch: pyt
         carried_out(tmp_path / "run", experiment, watcher=replace(signalling(STEPS + 2), on_note=said.append))
     monkeypatch.setattr(precision, "processor_flags", frozenset)
     run = carried_out(tmp_path / "run", experiment, resume="auto", watcher=session.Watcher(on_note=said.append))
-    assert [note for note in said if note.startswith("precision auto")] == [
+    assert [note for note in said if note.startswith("precision auto is")] == [
         "precision auto is bf16, here and wherever the run is resumed: the processor has avx512_bf16"
     ]
     assert run.beginning().experiment.precision == "bf16"

@@ -62,9 +62,9 @@ ORDERS: Mapping[OrderName, Ordering] = {
     "last-norm": Ordering(first=(Norm(), Relu()), between=_BETWEEN, last=(Norm(),)),
     "pyramidal": PYRAMIDAL,
 }
-"""Sources: the first five, (a)-(e) of the pre-activation paper (arXiv:1603.05027), Table 2; the last four, (a)-(d) of
-PyramidNet (arXiv:1610.02915). Not printed there operation by operation: the readings of "bn-after-add",
-"relu-before-add" and "relu-only-preact" are the common ones."""
+"""Sources: the first five are (a)-(e) of the pre-activation paper (arXiv:1603.05027), Table 2; the last four, with
+"pre-activation" among both, are (a)-(d) of PyramidNet (arXiv:1610.02915). The papers do not print them operation by
+operation: the readings of "bn-after-add", "relu-before-add" and "relu-only-preact" are the common ones."""
 
 
 BEFORE_POOL: Mapping[OrderName, tuple[Rule, ...]] = {

@@ -168,7 +168,8 @@ def judge(claim: Claim, observations: Observations) -> Judgement:
 def decide(judgements: Sequence[Judgement], level: float = CLAIM_LEVEL) -> tuple["Array", ...]:
     """-1 where a claim is supported, 1 where contradicted, 2 where it depends on the budget, 0 where undecided.
 
-    By Holm over the claims. "Depends" needs a significant sign at one amount and the opposite one at another.
+    By Holm over the claims, for whole arrays of simulated studies; `verdicts` words the same rule for one study.
+    "Depends" needs a significant sign at one amount and the opposite one at another.
     """
     import numpy as np
 

@@ -41,7 +41,7 @@ class GroupDraw(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Criteria:
-    """The measure, the difference in `points` for which seeds are counted, and the margin of equivalence."""
+    """The measure, the difference in `points` that the seeds needed are computed for, and the margin of equivalence."""
 
     measure: Measure = TEST_ERROR
     points: float = 0.5
