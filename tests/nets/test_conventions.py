@@ -126,7 +126,7 @@ def test_a_new_classifier_changes_the_plan(design: str) -> None:
         assert all(network.state_dict()[path].equal(tensor) for path, tensor in others.items())
     weights = [head.get_parameter("linear.weight") for head in network.own_heads]
     assert all(weight.dtype == torch.float64 and 0 < weight.abs().max() <= 8**-0.5 for weight in weights)
-    with pytest.raises(WidthError, match="-1 is outside"):
+    with pytest.raises(WidthError, match="1,000,000 classes; got -1"):
         network.reset_classifier(-1)
 
 

@@ -211,7 +211,7 @@ def test_charts_have_tooltips(browser: "Browser", addresses: dict[str, str]) -> 
 def tooltip(page: "Page", chart: str, wanted: str = "") -> str:
     """The text of the first tooltip of a chart, of a mark whose label has the wanted words."""
     marks = page.locator(f"[id='{chart}'] svg .role-mark:not([pointer-events=none]) > :not(g)")
-    box = page.locator("#vg-tooltip-element.detectable")
+    box = page.locator("#vg-tooltip-element.visible")
     for mark in marks.all()[:40]:
         if wanted not in (mark.get_attribute("aria-label") or ""):
             continue

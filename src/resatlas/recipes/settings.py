@@ -28,8 +28,9 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """The recipe with fields replaced, each written key=value; a dot enters a field, as in schedule.peak=0.2.
 
     Where a field is one of several kinds, or none, its kind is set by its name, as in optimizer=lamb or average=none;
-    fields of both kinds keep their values, others take the defaults of the new kind. A tuple is written as its members with
-    commas between them, as in mixing=mixup,cutmix, and the empty one as none. A dot also enters a field that is none.
+    fields of both kinds keep their values, others take the defaults of the new kind. A tuple is written as its members
+    with commas between them, as in mixing=mixup,cutmix, and the empty one as none. A dot also enters a field that is
+    none.
 
     Raises: UnknownName for a field that is not there, RecipeError for a doubled or malformed setting.
     """
