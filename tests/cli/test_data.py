@@ -253,9 +253,6 @@ def test_ctrl_c_leaves_a_part_that_the_next_call_completes(server: Behaviour, da
     assert kept <= 50_000
     where = f"Stopped: {kept:,} of {archive.bytes:,} bytes of cifar-10-binary.tar.gz are in {part}"
     assert err == f"{where}; rerun the command to continue\n"
-        f"Stopped: {kept:,} of {archive.bytes:,} bytes of cifar-10-binary.tar.gz are in {part}; rerun the command to continue"
-    )
-    assert err.count("\n") == 1
     server.cut, server.pause = None, 0
     subprocess.run(words, check=True, capture_output=True)
     assert server.asked == ["", f"bytes={kept}-"]

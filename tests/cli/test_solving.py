@@ -96,7 +96,7 @@ def test_nothing_near_is_told_with_exit_code_1(capsys: Captured, how: str) -> No
     ("words", "sentence"),
     [
         (("resnxt", "--parameters", "1M"), 'UnknownName: no family "resnxt"; did you mean "resnext"?'),
-        (("resnet",), "UsageError: a budget has parameters, multiply-adds or both, as in --parameters 1.7M"),
+        (("resnet",), "UsageError: a budget needs parameters, multiply-adds or both, as in --parameters 1.7M"),
         (("resnet", "--parameters", "1.7m"), 'expected a size such as 1.7M, 250k, 3.8G or 1700000; got "1.7m"'),
         (("resnet", "--parameters", "0.5"), 'or 1700000; got "0.5"'),
         (("resnet", "--parameters", "1,7M"), 'or 1700000; got "1,7M"'),

@@ -91,7 +91,7 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
     out, err = say(*TRAIN)
     folder = f"runs/{NAME}-s0"
     head, row, departure = out.splitlines()
-    assert departure == "4 images left over in every epoch, others each time: the last batch would be smaller"
+    assert departure == "each epoch leaves out 4 images, different ones each time: they do not fill a batch"
     assert head.split("  ")[0] == "run"
     assert row.startswith(folder)
     scaled, smaller, left_out, opening, how, epoch = err.splitlines()
@@ -99,7 +99,7 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
     assert scaled == f"1 epoch (recipe quick: {NAMED['quick'].epochs})"
     assert left_out == f"Flip off: mirroring changes the class of images of {DATA}"
     assert opening == (
-        f"{DESIGN} on {DATA} by quick: 84 images, 1 epoch of 5 steps, batch 16, "
+        f"{DESIGN} on {DATA}, recipe quick: 84 images, 1 epoch of 5 steps, batch 16, "
         f"learning rate up to {NAMED['quick'].schedule.peak:g}, seed 0 "
         f"-> {folder}"
     )
@@ -321,8 +321,8 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("train resnet-20 --data digits --set epochs=three", 'epochs needs a whole number; got "three"'),
     ("train resnet-20 --data digits --set epochs", "key=value"),
     ("train resnet-20 --data digits --set epochs=2 --set epochs=3", 'setting "epochs" is given twice'),
-    ("train resnet-20 --data digits --set schedule.peak=nan", "a finite peak above 0"),
-    ("train resnet-20 --data digits --set schedule.peak=-1", "a finite peak above 0"),
+    ("train resnet-20 --data digits --set schedule.peak=nan", "finite and above 0"),
+    ("train resnet-20 --data digits --set schedule.peak=-1", "finite and above 0"),
     ("train resnet-20 --data digits --epochs 0", "epochs must be between 1 and 1,000,000"),
     ("train resnet-20 --data digits --epochs 1000000000", "epochs must be between 1 and 1,000,000"),
     ("train resnet-20 --data digits --epochs ten", "--epochs"),

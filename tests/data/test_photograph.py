@@ -185,7 +185,7 @@ def test_a_gif_is_refused_by_its_name(tmp_path: Path) -> None:
     """An animated GIF is distinguished from other kinds of files."""
     file = tmp_path / "moving.jpg"
     file.write_bytes(saved(picture(), "GIF", save_all=True, append_images=[picture(1)]))
-    assert refusal(file) == "a GIF, no whole JPEG, PNG, WEBP or BMP"
+    assert refusal(file) == "a GIF, not a complete JPEG, PNG, WEBP or BMP"
 
 
 def test_the_first_picture_of_several_in_a_jpeg_counts() -> None:
@@ -201,11 +201,11 @@ def test_the_first_picture_of_several_in_a_jpeg_counts() -> None:
     ("content", "reason"),
     [
         (b"", "an empty file"),
-        (b"<!DOCTYPE html><html>not found</html>", "a web page or a drawing, no whole JPEG, PNG, WEBP or BMP"),
+        (b"<!DOCTYPE html><html>not found</html>", "a web page or a drawing, not a complete JPEG, PNG, WEBP or BMP"),
         (b"\xef\xbb\xbf\n <svg/>", "a web page or a drawing, no whole"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS without its file"),
         (b"\0\0\0\x1cftypavif", "an AVIF, no whole"),
-        (b"hello", "something else, no whole JPEG, PNG, WEBP or BMP"),
+        (b"hello", "something else, not a complete JPEG, PNG, WEBP or BMP"),
         (b"\xff\xd8\xff", "a JPEG damaged in its first bytes"),
         (b"\x89PNG\r\n\x1a\n", "a PNG damaged in its first bytes"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "could not create decoder object"),

@@ -132,7 +132,7 @@ def test_a_family_in_a_file_is_searched(nets: Path, capsys: pytest.CaptureFixtur
     assert main(["describe", nearest["name"], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["parameters"] == nearest["parameters"]
     for words, message in (
-        (f"{nets}:design", "expected a Family; got a ToyNet"),
+        (f"{nets}:design", "expected a Family; got ToyNet"),
         (f"{nets}:FAMILY:base=8", "knobs of a family are fixed by --set here, as in --set base=8"),
     ):
         assert main(["solve", words, "--parameters", "20k"]) == 2
@@ -143,7 +143,7 @@ def test_a_family_in_a_file_is_searched(nets: Path, capsys: pytest.CaptureFixtur
     ("name", "words"),
     [
         ("nothing", 'my_nets.py: no design "nothing"; '),
-        ("number", "expected a Family, a design or a Blueprint, got a int"),
+        ("number", "expected a Family, a design or a Blueprint; got int"),
         ("fails", "my_nets.py: fails() fails: ValueError: not today"),
         ("blueprint:base=4", 'a blueprint has no knobs; "base=4" cannot be set'),
         ("FAMILY", 'needs the knob "depth"'),

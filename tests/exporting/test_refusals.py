@@ -187,7 +187,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "large image": (lambda t: t.update(image=[1, 10**9, 10**9]), "pixels a side"),
     "fewer names": (lambda t: t.update(class_names=["a"]), "4 classes need as many names"),
-    "names of names": (lambda t: t.update(class_names=[["a"]] * 4), "a text is expected"),
+    "names of names": (lambda t: t.update(class_names=[["a"]] * 4), "expected a text, got a list"),
     "unknown key": (lambda t: t.update(parametres=1), 'did you mean "parameters"'),
     "missing key": (lambda t: t.pop("layout"), 'key "layout" is missing'),
     "code": (lambda t: t.update(normalisation={"kind": "os.system", "mean": "id"}), "no kind"),

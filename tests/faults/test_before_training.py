@@ -206,7 +206,7 @@ def test_everything_that_was_left_out_is_counted(images: Path, capsys: pytest.Ca
     words = f"3 training images cannot be read; other images of the class replaced them {shown} times"
     assert any(line.startswith(words) for line in lines)
     assert any(line.startswith("1 test image cannot be read") for line in lines)
-    assert "1 image left over in every epoch, others each time: the last batch would be smaller" in lines
+    assert "each epoch leaves out 1 image, different ones each time: they do not fill a batch" in lines
     assert "test has no images of 1 class: dog" in lines
     from resatlas.exporting.saving import save_pretrained
 

@@ -127,7 +127,7 @@ REFUSED: dict[str, tuple[str, type[ResatlasError], str]] = {
     "schema": (changed("schema = 1", "schema = 2"), BlueprintError, "schema must be 1; got 2"),
     "no schema": (changed("schema = 1\n", ""), BlueprintError, 'key "schema" is missing'),
     "no title": (changed('title = "Do shortcuts help?"\n', ""), BlueprintError, 'key "title" is missing'),
-    "wrong type": (changed("epochs = 3", 'epochs = "3"'), BlueprintError, "a whole number is expected, a text given"),
+    "wrong type": (changed("epochs = 3", 'epochs = "3"'), BlueprintError, "expected a whole number, got a text"),
     "name with a slash": (changed('"tiny"', '"a/b"'), BlueprintError, '; got "a/b"'),
     "name of dots": (changed('"tiny"', '".."'), BlueprintError, '; got ".."'),
     "empty name": (changed('"tiny"', '""'), BlueprintError, '; got ""'),

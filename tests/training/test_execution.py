@@ -109,7 +109,7 @@ def test_the_opening_lines_describe_the_training(group: int | None, size: int, h
     carry_out(prepare(experiment, out=tmp_path / "run"), watcher=Watcher(on_start=on_start))
     assert said == [
         (
-            f"{DESIGN} on {DATA} by quick: 84 images, 1 epoch of 5 steps, batch 16, "
+            f"{DESIGN} on {DATA}, recipe quick: 84 images, 1 epoch of 5 steps, batch 16, "
             f"learning rate up to {EXPERIMENT.recipe.schedule.peak:g}, seed 0 "
             f"-> {tmp_path / 'run'}",
             how,

@@ -49,7 +49,7 @@ def test_a_second_interrupt_aborts_at_once(tmp_path: Path) -> None:
     """Ctrl-C twice: exit code 75, one line, and no incomplete file."""
     twice = partial(processes.signal_at, STEPS + 2, signal.SIGINT, signal.SIGINT)
     ended = processes.run(tmp_path, *TRAIN, "--quiet", "--save-every", "0", first=twice)
-    assert (ended.code, ended.line) == (75, "Stopped: by the keyboard")
+    assert (ended.code, ended.line) == (75, "Stopped: by Ctrl-C")
     run = Run(tmp_path / "run")
     assert [path.name for path in run.checkpoints.iterdir() if fault(path) is None] == [f"step-{STEPS:08d}"]
 

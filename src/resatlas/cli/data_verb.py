@@ -12,6 +12,7 @@ from resatlas.data.listing import printable
 from resatlas.errors import DataError, UsageError, unknown
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
+from resatlas.values.text import counted
 
 if TYPE_CHECKING:  # wrong arguments are reported before the imports that read images
     from resatlas.data.checking import Checked
@@ -92,8 +93,9 @@ def _text(result: "Checked") -> str:
     sums = ("all", *(sum(classes.values()) for classes in result.classes.values()))
     columns = (*words("class"), *numbers(*(part or "images" for part in result.classes)))
     table = aligned(Table(columns=columns, rows=(*rows, sums)))
-    unreadable = f", {result.unreadable:,} files that cannot be read" if result.unreadable else ""
-    return "\n".join([*faults, table, f"{result.images:,} images{unreadable}, {len(result.faults):,} faults"])
+    unreadable = f", {counted(result.unreadable, 'unreadable file')}" if result.unreadable else ""
+    total = f"{counted(result.images, 'image')}{unreadable}, {counted(len(result.faults), 'fault')}"
+    return "\n".join([*faults, table, total])
 
 
 _ACTIONS: dict[str, Callable[..., Outcome]] = {"fetch": fetch, "check": check}

@@ -39,7 +39,7 @@ def family_named(text: str) -> Family:
     if knobs:
         raise UsageError(f"knobs of a family are fixed by --set here, as in --set {knobs.partition(',')[0]}")
     if not isinstance(value, Family):
-        raise UsageError(f"{text}: expected a Family; got a {type(value).__name__}")
+        raise UsageError(f"{text}: expected a Family; got {type(value).__name__}")
     return value
 
 

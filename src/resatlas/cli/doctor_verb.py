@@ -16,6 +16,7 @@ from resatlas.runs.environment import environment
 from resatlas.runs.store import check_writable
 from resatlas.values.table import Table, words
 from resatlas.values.terminal import aligned
+from resatlas.values.text import counted
 
 OPTIONS: Requirements = {}
 
@@ -52,7 +53,7 @@ def _torch() -> tuple[str, str, bool]:
     except ImportError as error:
         return "devices", f"torch cannot be imported: {error}", False
     cards = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return "devices", f"{', '.join(cards) or 'no GPU'}, {torch.get_num_threads()} threads", True
+    return "devices", f"{', '.join(cards) or 'no GPU'}, {counted(torch.get_num_threads(), 'thread')}", True
 
 
 def _disk() -> tuple[str, str, bool]:

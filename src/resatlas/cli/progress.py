@@ -26,7 +26,7 @@ def opening(run: "Run", training: "TrainingPlan", state: "TrainState") -> tuple[
     """Two lines before the first step: what is trained, and how it is executed."""
     recipe, world, experiment = training.recipe, training.world, run.beginning().experiment
     what = (
-        f"{experiment.design} on {experiment.data} by {recipe.name}: {len(training.images):,} images, "
+        f"{experiment.design} on {experiment.data}, recipe {recipe.name}: {len(training.images):,} images, "
         f"{counted(training.epochs, 'epoch')} of {counted(training.steps_per_epoch, 'step')}, batch {recipe.batch}, "
         f"learning rate up to {float(recipe.schedule.peak):g}, seed {training.seed}"
         + (f", from step {state.step:,}" if state.step else "")

@@ -25,9 +25,9 @@ OPTIONS: Requirements = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="folders of runs or studies, or folders that contain such"
+        "runs", nargs="+", type=Path, metavar="RUN", help="folders of runs or studies, or folders that contain them"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="page.html", help="HTML file to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="page.html", help="HTML file to write (required)")
     parser.add_argument(
         "--figures", type=Path, metavar="DIR", help="also write all charts of the page as SVG and PNG into this folder"
     )

@@ -234,4 +234,4 @@ def _spreads(question: GroupedQuestion) -> Iterator[str]:
                 "smallest."
             )
         else:
-            yield f"Standard deviations from {ends} differ too much to pool: pairs are tested by Welch."
+            yield f"Standard deviations from {ends} differ too much to pool: pairs are tested with Welch's t test."

@@ -83,7 +83,8 @@ def contents(folder: Path) -> tuple[list[str], list[str]]:
                 if not entry.name.startswith("."):
                     (folders if _is_folder(entry) else files).append(entry.name)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise DataError(f"{printable(folder)} cannot be listed: {getattr(error, 'strerror', error)}") from None
+        reason = str(getattr(error, "strerror", error)).lower()
+        raise DataError(f"{printable(folder)} cannot be listed: {reason}") from None
     return files, folders
 
 

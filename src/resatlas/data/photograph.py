@@ -239,7 +239,7 @@ def _beginning(content: bytes) -> str:
     kind = next(
         (kind for pattern, kind in _BEGINNINGS.items() if re.match(pattern, start, re.DOTALL)), "something else"
     )
-    return f"{kind}, no whole {_OF_OURS}"
+    return f"{kind}, not a complete {_OF_OURS}"
 
 
 _FILTERS = threading.Lock()

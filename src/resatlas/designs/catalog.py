@@ -129,7 +129,7 @@ def entry_of_value(value: object, *, name: str, knobs: Iterable[str] = ()) -> En
         return replace(_of_blueprint(value), name=name)
     if isinstance(value, Design) and not isinstance(value, type):
         return _entry(name, _with_knobs(type(value), _knob_values(value), words, name) if words else value)
-    raise UsageError(f"{name}: expected a Family, a design or a Blueprint, got a {type(value).__name__}")
+    raise UsageError(f"{name}: expected a Family, a design or a Blueprint; got {type(value).__name__}")
 
 
 def _of_blueprint(blueprint: Blueprint) -> Entry:

@@ -22,9 +22,9 @@ def can_show(comparisons: Sequence[Comparison], dissected: Sequence[str]) -> tup
     runs = _runs(comparisons)
     return (
         *(line for comparison in comparisons for line in _differences(comparison)),
-        f"The course of {_count(len(runs), 'training run')}, epoch by epoch, and the final error on the test images.",
+        f"The training curves of {counted(len(runs), 'run')}, and the final error on the test images.",
         *(
-            [f"The inside of {_count(len(dissected), 'trained network')}. These results hold for these networks only."]
+            [f"The inside of {counted(len(dissected), 'trained network')}. These results hold for these networks only."]
             if dissected
             else []
         ),
@@ -59,7 +59,7 @@ def _differences(comparison: Comparison) -> Iterator[str]:
         yield (
             f"“{presentable(comparison.question.title)}”: whether two designs with {seeds} seeds each differ in test "
             f"error; smallest detectable difference {detectable_difference(comparison)} points "
-            f"({100 * POWER:.0f} % power). {len(significant_pairs(comparison))} of {_count(len(judged), 'pair')} "
+            f"({100 * POWER:.0f} % power). {len(significant_pairs(comparison))} of {counted(len(judged), 'pair')} "
             f"{'differs' if len(judged) == 1 else 'differ'} significantly. If all designs were equal, at most "
             f"{100 * LEVEL:.0f} % of such comparisons would find a significant difference."
         )
@@ -108,11 +108,11 @@ def _tests(runs: Sequence[RunRecord]) -> Iterator[str]:
     retested = sum(any(run.folder.glob("predictions-*.csv")) for run in runs)
     yield (
         "The error of the best design on new images: the lowest test error on this page is selected on these test "
-        "images, so it is too low. The runs selected nothing on them: each was tested once, after its last epoch."
+        "images, so it is too low. No run used them to select anything: each was tested once, after its last epoch."
     )
     if retested:
         were = "was" if retested == 1 else "were"
-        yield f"Of these, {_count(retested, 'run')} {were} tested again in other ways; this page shows the first test."
+        yield f"{counted(retested, 'run')} {were} tested again in other ways; this page shows the first test."
 
 
 def _scope(groups: Sequence[Group]) -> Iterator[str]:
@@ -122,27 +122,23 @@ def _scope(groups: Sequence[Group]) -> Iterator[str]:
     spread = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
     yield (
         f"Results outside these conditions: networks of {spread} parameters, recipe {with_and(recipes)}, data "
-        f"{with_and(data)}. Larger networks, longer training, other images or a recipe tuned for one design may give "
-        "another order."
+        f"{with_and(data)}. Larger networks, longer training, other images or a recipe tuned for one design may "
+        "rank the designs differently."
     )
 
 
 def _departures(groups: Sequence[Group]) -> Iterator[str]:
     departures = dict.fromkeys(note for group in groups for note in group.departures)
     if departures:
-        yield f"The results of the recipes as published; the differences here: {'; '.join(departures)}."
+        yield f"The results of the published recipes; these runs differ: {'; '.join(departures)}."
 
 
 def _unfinished(comparisons: Sequence[Comparison]) -> Iterator[str]:
     for question in (comparison.question for comparison in comparisons if comparison.question.unfinished):
-        count = _count(len(question.unfinished), "run")
+        count = counted(len(question.unfinished), "run")
         yield f"The results of {count} of “{presentable(question.title)}” that did not finish."
 
 
 def _runs(comparisons: Sequence[Comparison]) -> list[RunRecord]:
     runs = (run for comparison in comparisons for group in comparison.question.groups for run in group.runs)
     return list(dict.fromkeys(runs))
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s' if number != 1 else ''}"

@@ -44,7 +44,7 @@ _PYRAMIDNET_CIFAR_100 = replace(
 _PYRAMIDNET_IMAGENET = replace(
     FB_IMAGENET_RECIPE,
     name="pyramidnet-imagenet",
-    source="PyramidNet paper (arXiv:1610.02915); the schedule is told by third parties",
+    source="PyramidNet paper (arXiv:1610.02915); the schedule is from third parties",
     epochs=120,
     batch=128,
     schedule=Steps(peak=Fraction(1, 20), drops=shares(60, 90, 105, of=120)),

@@ -52,7 +52,7 @@ class OneCycle:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.peak) and self.peak > 0):
-            raise RecipeError(f"a one-cycle schedule has a finite peak above 0; got {self.peak}")
+            raise RecipeError(f"schedule.peak must be finite and above 0; got {self.peak}")
         if not 0 < self.rise < 1:
             raise RecipeError(f"a one-cycle schedule rises for a share between 0 and 1; got {self.rise}")
 

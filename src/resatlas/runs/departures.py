@@ -69,8 +69,8 @@ def sentences(departures: Departures) -> Iterator[str]:
         yield f"{counted(departures.mended_images, 'image')} became readable during the training ({AMENDED})"
     if departures.left_over_images:
         yield (
-            f"{counted(departures.left_over_images, 'image')} left over in every epoch, others each time: the last "
-            "batch would be smaller"
+            f"each epoch leaves out {counted(departures.left_over_images, 'image')}, different ones each time: they do "
+            "not fill a batch"
         )
     for kind, classes in vars(departures.classes_without_images).items():
         if classes:

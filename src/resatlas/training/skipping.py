@@ -14,7 +14,7 @@ _IN_A_ROW = 10
 _ONE_OF = 100
 """One of this many steps may be skipped if a training has many steps."""
 
-CAP = f"at most {_IN_A_ROW} in a row, and in all {_IN_A_ROW} or one of {_ONE_OF}"
+CAP = f"at most {_IN_A_ROW} in a row, and in total {_IN_A_ROW} or 1 of {_ONE_OF}, whichever is more"
 
 
 def attempt(state: "TrainState", step: Callable[[], None]) -> NonFiniteError | None:

@@ -17,6 +17,8 @@ def executed(file: Path, *, name: str) -> ModuleType:
     Raises: UsageError if it is missing, not Python, or fails.
     """
     spec = importlib.util.spec_from_file_location(name, file)
+    if not file.exists():
+        raise UsageError(f"{quoted(str(file))} does not exist")
     if spec is None or spec.loader is None or not file.is_file():
         raise UsageError(f"{quoted(str(file))} is not a Python file")
     sys.path.insert(0, str(file.parent))

@@ -23,7 +23,7 @@ def foreseen(error: BaseException, *, doing: str, saving: str = "") -> ResatlasE
     if isinstance(error, ResatlasError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Stopped("by the keyboard")
+        return Stopped("by Ctrl-C")
     if out_of_memory(error):
         size = requested(error)
         where = "the GPU has" if on_gpu(error) else "there is"

@@ -30,7 +30,7 @@ class Budget:
     def __post_init__(self) -> None:
         wanted = [quantity for quantity in (self.parameters, self.multiply_adds) if quantity is not None]
         if not wanted:
-            raise UsageError("a budget has parameters, multiply-adds or both, as in --parameters 1.7M")
+            raise UsageError("a budget needs parameters, multiply-adds or both, as in --parameters 1.7M")
         if min(wanted) < 1:
             raise UsageError(f"a budget must be at least 1; got {min(wanted)}")
         if not 0 <= self.tolerance <= Fraction(1, 2):
