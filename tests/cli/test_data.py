@@ -175,7 +175,7 @@ def test_faults_are_named_on_a_line_each(say: Say, images: Path) -> None:
     first, second, *_, last = out.splitlines()
     assert first.startswith("train/cat/bro\\nken.jpg: ")
     assert second.startswith("val/dog/empty.png: ")
-    assert last == "5 images, 2 files that cannot be read, 2 faults"
+    assert last == "5 images, 2 unreadable files, 2 faults"
     values = json.loads(say("data", "check", str(images), "--json", code=3)[0])
     assert [list(fault) for fault in values["faults"]] == [["file", "reason"]] * 2
     assert say("data", "check", str(images), "--quiet", code=3) == ("", "")

@@ -52,7 +52,7 @@ def test_each_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
     for mode, ending in (("CMYK", "jpg"), ("P", "png"), ("RGBA", "webp"), ("I;16", "png"), ("1", "png")):
         image = picture(len(mode)).convert("L").convert(mode) if mode == "I;16" else picture(len(mode)).convert(mode)
         image.save(cat / f"{mode}.{ending}")
-    rest = "no whole JPEG, PNG, WEBP or BMP"
+    rest = "not a complete JPEG, PNG, WEBP or BMP"
     by_file = faults(tmp_path)
     assert "image file is truncated" in by_file.pop("train/cat/cut.jpg")
     assert by_file == {

@@ -202,17 +202,17 @@ def test_the_first_picture_of_several_in_a_jpeg_counts() -> None:
     [
         (b"", "an empty file"),
         (b"<!DOCTYPE html><html>not found</html>", "a web page or a drawing, not a complete JPEG, PNG, WEBP or BMP"),
-        (b"\xef\xbb\xbf\n <svg/>", "a web page or a drawing, no whole"),
+        (b"\xef\xbb\xbf\n <svg/>", "a web page or a drawing, not a complete"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS without its file"),
-        (b"\0\0\0\x1cftypavif", "an AVIF, no whole"),
+        (b"\0\0\0\x1cftypavif", "an AVIF, not a complete"),
         (b"hello", "something else, not a complete JPEG, PNG, WEBP or BMP"),
         (b"\xff\xd8\xff", "a JPEG damaged in its first bytes"),
         (b"\x89PNG\r\n\x1a\n", "a PNG damaged in its first bytes"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "could not create decoder object"),
         (b"RIFF\x10\0\0\0WEBP", "a WEBP damaged in its first bytes"),
-        (b"BM", "a BMP damaged in its first bytes, no whole"),
-        (saved(picture(), "TIFF"), "a TIFF, no whole"),
-        (saved(picture(), "PPM"), "something else, no whole"),
+        (b"BM", "a BMP damaged in its first bytes, not a complete"),
+        (saved(picture(), "TIFF"), "a TIFF, not a complete"),
+        (saved(picture(), "PPM"), "something else, not a complete"),
     ],
 )
 def test_what_is_no_image_is_told_what_it_is(tmp_path: Path, content: bytes, reason: str) -> None:

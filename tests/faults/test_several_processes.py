@@ -199,7 +199,7 @@ def test_statistics_are_those_of_a_process(tmp_path: Path, group: str, code: int
     leader, other = world(tmp_path, *command, "--epochs", "1", "--out", str(tmp_path / "run"))
     assert (leader.code, other.code) == (code, code)
     refusal = (
-        "UsageError: norm_group 16 is more than the 8 images of a batch in each of 2 processes, which share "
+        "UsageError: norm_group 16 is more than the 8 images of a batch in each of 2 processes, and processes share "
         "statistics only on GPUs; set norm_group=8 or start fewer processes"
     )
     assert (refusal in leader.err.splitlines()) == (code == 2)

@@ -60,7 +60,7 @@ def test_departures_further_tests_and_probes_are_named(tmp_path: Path) -> None:
     edited(runs[0].folder / "experiment.json", departures=["batch is 64 in place of 128"])
     (runs[0].folder / "predictions-flips.csv").write_text("")
     after = limits_of(runs, runs[0].name)
-    assert "The results of the recipes as published; the differences here: batch is 64 in place of 128." in after["not"]
+    assert "The results of the published recipes; these runs differ: batch is 64 in place of 128." in after["not"]
     assert "1 run were tested again" not in after["not"]
     assert "1 run was tested again in other ways" in after["not"]
     assert "The inside of 1 trained network. These results hold for these networks only." in after["can"]

@@ -135,7 +135,7 @@ def test_what_regularises_has_bounds(wrong: Callable[[], object], words: str) ->
 @pytest.mark.parametrize("peak", [0.0, -0.1, math.inf, math.nan])
 def test_a_peak_is_finite_and_positive(peak: float) -> None:
     """A schedule without a learning rate learns nothing."""
-    with pytest.raises(RecipeError, match="has finite and above 0"):
+    with pytest.raises(RecipeError, match="must be finite and above 0"):
         OneCycle(peak=peak)
 
 
