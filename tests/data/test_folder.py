@@ -325,7 +325,7 @@ def test_a_folder_that_is_not_there_is_answered_with_its_neighbour(tmp_path: Pat
     )
     assert refusal(tmp_path / "file") == f"{tmp_path}/file cannot be listed: not a directory"
     assert refusal(tmp_path / "no" / "where") == f"{tmp_path}/no/where cannot be listed: no such file or directory"
-    assert "File name too long" in refusal(tmp_path / ("x" * 300))
+    assert "file name too long" in refusal(tmp_path / ("x" * 300))
     assert "null" in refusal(tmp_path / "nu\0ll")
 
 

@@ -120,4 +120,4 @@ def test_a_manifest_names_every_file(newest: Path, tmp_path: Path) -> None:
     copy = tmp_path / newest.name
     shutil.copytree(newest, copy)
     (copy / AVERAGE).write_bytes(b"not hashed")
-    assert fault(copy) == f"is damaged: {MANIFEST} does not name {AVERAGE}"
+    assert fault(copy) == f"is damaged: {MANIFEST} does not list {AVERAGE}"
