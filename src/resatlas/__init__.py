@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # type checkers do not follow __getattr__; these are the names of _PUBLIC
     from resatlas.arch.cost import cost as cost
     from resatlas.arch.paths import path_lengths as path_lengths
-    from resatlas.comparing.answering import compare as compare
+    from resatlas.comparing.comparison import compare as compare
     from resatlas.designs.catalog import list_designs as list_designs
     from resatlas.designs.catalog import plan as plan
     from resatlas.exporting.config import read_config as read_config
@@ -54,7 +54,7 @@ _PUBLIC = {
     "evaluate": "resatlas.studies.testing",
     "predict": "resatlas.studies.predicting",
     "dissect": "resatlas.studies.dissection",
-    "compare": "resatlas.comparing.answering",
+    "compare": "resatlas.comparing.comparison",
     "save_pretrained": "resatlas.exporting.saving",
     "from_pretrained": "resatlas.exporting.loading",
     "Preparation": "resatlas.nets.preparation",

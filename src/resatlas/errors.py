@@ -145,13 +145,13 @@ def unknown(kind: str, word: str, known: Iterable[str], *, where: str = "") -> s
 
 def nearest(word: str, names: Iterable[str]) -> list[str]:
     """Up to three names that are alike enough to be meant, none of them much less than the first."""
-    word = word[:LONGEST_WORD]
+    word = word[:_LONGEST_WORD]
     likeness = {name: max(_likeness(word, name), _likeness(_bare(word), _bare(name))) for name in names}
     best = sorted(likeness, key=lambda name: -likeness[name])[:3]
     return [name for name in best if likeness[name] >= max(0.6, likeness[best[0]] - 0.05)]
 
 
-LONGEST_WORD = 200
+_LONGEST_WORD = 200
 """Letters of a word that are compared with names: the time grows with their number, and no name has more."""
 
 

@@ -1,1 +1,1 @@
-"""Tests of what is found inside networks."""
+"""Tests of the probes of trained networks."""

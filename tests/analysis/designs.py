@@ -1,4 +1,4 @@
-"""One small network of every kind of unit, and images for it."""
+"""Small networks with every kind of unit, and random images."""
 
 import torch
 from torch import nn
@@ -40,19 +40,19 @@ DESIGNS = (
 
 
 def network(design: str, *, seed: int = 1) -> Network:
-    """The design for these images, with running statistics of noise, in float64 and evaluation mode."""
+    """The network of a design, with running statistics of random images, in float64 and evaluation mode."""
     image = LARGER if "ijcai" in design else IMAGE
-    made = build(design, image=image, classes=CLASSES, seed=seed).double().train()
+    net = build(design, image=image, classes=CLASSES, seed=seed).double().train()
     with torch.no_grad():
-        for module in made.modules():
+        for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.bias.normal_(std=0.3, generator=torch.Generator().manual_seed(seed))
-        made(noise(16, made).images)
-    return made.eval()
+        net(noise(16, net).images)
+    return net.eval()
 
 
 def noise(count: int, net: Network, *, seed: int = 2) -> Batch:
-    """Images without any pattern, and labels drawn for them."""
-    draw = torch.Generator().manual_seed(seed)
-    images = torch.randn(count, *net.plan.image, generator=draw, dtype=torch.float64)
-    return Batch(images, torch.randint(CLASSES, (count,), generator=draw), torch.arange(count))
+    """Random images with random labels."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, *net.plan.image, generator=generator, dtype=torch.float64)
+    return Batch(images, torch.randint(CLASSES, (count,), generator=generator), torch.arange(count))

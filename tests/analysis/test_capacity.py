@@ -1,8 +1,8 @@
-"""Where the capacity is: all parts together are the whole."""
+"""The capacity of all parts adds up to that of the network."""
 
 import pytest
 
-from resatlas.analysis.capacity import answer, capacity
+from resatlas.analysis.capacity import capacity, probe
 from resatlas.arch.cost import cost
 from resatlas.arch.paths import mean_lengths
 from resatlas.designs.catalog import plan
@@ -22,7 +22,7 @@ DESIGNS = (
 
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_parts_sum_to_the_whole(design: str) -> None:
-    """Parameters and multiply-adds are those of `cost`, shares add up to 1, the depth is that of the longest path."""
+    """Parameters and multiply-adds equal `cost`, shares add up to 1, the depth is that of the longest path."""
     whole, rows = plan(design), capacity(plan(design))
     assert sum(row.parameters for row in rows) == cost(whole).parameters
     assert sum(row.multiply_adds for row in rows) == cost(whole).multiply_adds
@@ -33,9 +33,8 @@ def test_the_parts_sum_to_the_whole(design: str) -> None:
     assert [row.part for row in rows] == ["stem", *(path for path, _ in whole.units), "head"]
 
 
-def test_most_parameters_stand_at_the_end() -> None:
-    """In a ResNet of doubled widths half of them come after three quarters of the depth."""
-    found = answer("run", plan("resnet-20"))
-    facts = {fact.name: fact for fact in found.facts}
+def test_most_parameters_are_near_the_head() -> None:
+    """In a ResNet that doubles its widths, half of the parameters come after three quarters of the depth."""
+    facts = {fact.name: fact for fact in probe("run", plan("resnet-20")).facts}
     assert facts["half_of_the_parameters_by"].value == 17
     assert facts["half_of_the_parameters_by"].unit == "convolutions and classifiers"

@@ -1,4 +1,4 @@
-"""Linear CKA: what it must not see, and a slow reference."""
+"""Linear CKA: its invariances, and a slow reference."""
 
 import re
 
@@ -13,8 +13,8 @@ from tests.analysis.designs import network, noise
 
 def features(n: int, d: int, *, seed: int) -> Tensor:
     """Random features, not centred."""
-    draw = torch.Generator().manual_seed(seed)
-    return torch.randn(n, d, generator=draw, dtype=torch.float64).exp()
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, d, generator=generator, dtype=torch.float64).exp()
 
 
 def hsic(k: Tensor, m: Tensor) -> float:
@@ -27,12 +27,12 @@ def hsic(k: Tensor, m: Tensor) -> float:
 
 
 def keys(traced: dict[str, Tensor], path: str) -> list[str]:
-    """Where a unit's own output stands in a trace."""
+    """The keys of a unit's output in a trace."""
     return [path] if path in traced else [key for key in traced if re.fullmatch(rf"{path}\.streams\.\d", key)]
 
 
 def test_the_slow_reference_agrees() -> None:
-    """CKA is HSIC of linear kernels over the root of both with themselves."""
+    """CKA is the normalised HSIC of linear kernels."""
     x, y = features(7, 5, seed=1), features(7, 9, seed=2)
     k, m = x @ x.T, y @ y.T
     slow = hsic(k, m) / (hsic(k, k) * hsic(m, m)) ** 0.5
@@ -41,7 +41,7 @@ def test_the_slow_reference_agrees() -> None:
 
 
 def test_rotations_shifts_and_scales_change_nothing() -> None:
-    """CKA with itself is 1, also turned, moved and scaled; it is symmetric, and other linear maps do change it."""
+    """CKA is invariant to rotation, shift and scale, and symmetric; other linear maps change it."""
     x, y = features(20, 6, seed=1), features(20, 4, seed=2)
     turn, _ = torch.linalg.qr(features(6, 6, seed=3))
     assert linear_cka(x, x) == pytest.approx(1, abs=1e-12)
@@ -51,34 +51,34 @@ def test_rotations_shifts_and_scales_change_nothing() -> None:
     assert linear_cka(x @ features(6, 6, seed=5), x) < 0.999
 
 
-def test_constant_features_are_like_nothing() -> None:
-    """Where all images look alike there is nothing to compare."""
+def test_constant_features_have_similarity_zero() -> None:
+    """Features that are equal for all images have CKA 0 with any others."""
     assert linear_cka(torch.ones(5, 3, dtype=torch.float64), features(5, 3, seed=1)) == 0
 
 
 @pytest.mark.parametrize("design", ["resnet:depth=14,base=4", "dmrnet:depth=14,base=4,streams=3"])
 def test_units_of_one_network(design: str) -> None:
-    """1 on the diagonal, symmetric, and each entry that of the traced outputs, streams side by side."""
+    """The matrix has 1 on its diagonal, is symmetric, and equals CKA of the traced outputs."""
     net = network(design)
     batch = noise(9, net)
-    found = similarity(net, net, (batch.images, batch.images))
-    values = torch.tensor(found.values, dtype=torch.float64)
+    result = similarity(net, net, (batch.images, batch.images))
+    values = torch.tensor(result.values, dtype=torch.float64)
     paths = [path for path, _ in net.plan.units]
-    assert found.rows == found.columns == tuple(paths)
+    assert result.rows == result.columns == tuple(paths)
     torch.testing.assert_close(values.diagonal(), torch.ones(len(paths), dtype=torch.float64))
     torch.testing.assert_close(values, values.T)
     with torch.no_grad():
         traced = net.trace(batch.images)
-    made = [side_by_side(tuple(traced[key] for key in keys(traced, path))).flatten(1) for path in paths[:2]]
-    assert found.values[0][1] == pytest.approx(linear_cka(made[0], made[1]))
+    outputs = [side_by_side(tuple(traced[key] for key in keys(traced, path))).flatten(1) for path in paths[:2]]
+    assert result.values[0][1] == pytest.approx(linear_cka(outputs[0], outputs[1]))
 
 
 def test_units_of_two_networks() -> None:
-    """Rows are the first network's, columns the second's; two of other weights are not the same."""
+    """Rows are units of the first network, columns those of the second; networks of other weights differ."""
     one, other = network("resnet:depth=14,base=4"), network("resnet:depth=20,base=4", seed=3)
     batch = noise(9, one)
-    found = similarity(one, other, (batch.images, batch.images))
-    assert (len(found.rows), len(found.columns)) == (6, 9)
-    assert all(0 <= value < 1 for row in found.values for value in row)
-    back = similarity(other, one, (batch.images, batch.images))
-    torch.testing.assert_close(torch.tensor(back.values).T, torch.tensor(found.values))
+    result = similarity(one, other, (batch.images, batch.images))
+    assert (len(result.rows), len(result.columns)) == (6, 9)
+    assert all(0 <= value < 1 for row in result.values for value in row)
+    swapped = similarity(other, one, (batch.images, batch.images))
+    torch.testing.assert_close(torch.tensor(swapped.values).T, torch.tensor(result.values))

@@ -1,4 +1,4 @@
-"""The surface around a network: the network itself in its middle, and steps as large as its filters."""
+"""The loss surface: the network is its middle, and steps are scaled by the filter norms."""
 
 import pytest
 import torch
@@ -10,30 +10,30 @@ from tests.analysis.designs import network, noise
 
 
 def test_each_filter_moves_by_its_own_norm() -> None:
-    """Norms and biases stay; the same seed gives the same direction, another another."""
+    """Normalisation parameters and biases do not move; the direction depends only on the seed."""
     net = network("resnet:depth=8,base=4")
     weights = dict(net.named_parameters())
-    found = direction(net, seed=1)
-    assert set(found) == {path for path, weight in weights.items() if weight.dim() > 1}
-    for path, step in found.items():
+    steps = direction(net, seed=1)
+    assert set(steps) == {path for path, weight in weights.items() if weight.dim() > 1}
+    for path, step in steps.items():
         torch.testing.assert_close(step.flatten(1).norm(dim=1), weights[path].detach().flatten(1).norm(dim=1))
         assert not torch.allclose(step, weights[path])
-    assert all(step.equal(direction(net, seed=1)[path]) for path, step in found.items())
-    assert not all(step.equal(direction(net, seed=2)[path]) for path, step in found.items())
+    assert all(step.equal(direction(net, seed=1)[path]) for path, step in steps.items())
+    assert not all(step.equal(direction(net, seed=2)[path]) for path, step in steps.items())
 
 
 def test_the_middle_is_the_network_and_the_rest_is_computed_by_hand() -> None:
-    """Loss at (0, 0) to the bit; at another point that of weights moved by hand; then all is as it was."""
+    """The loss at (0, 0) is bit-equal; another point is computed by hand; the network does not change."""
     net = network("dmrnet:depth=8,base=4")
-    shown = [noise(6, net, seed=4), noise(5, net, seed=5)]
-    images, labels = torch.cat([b.images for b in shown]), torch.cat([b.labels for b in shown])
+    batches = [noise(6, net, seed=4), noise(5, net, seed=5)]
+    images, labels = torch.cat([b.images for b in batches]), torch.cat([b.labels for b in batches])
     before = {path: tensor.clone() for path, tensor in net.state_dict().items()}
     with torch.no_grad():
-        own = F.cross_entropy(torch.cat([net(b.images) for b in shown]), labels).item()
+        expected = F.cross_entropy(torch.cat([net(b.images) for b in batches]), labels).item()
     directions = direction(net, seed=1), direction(net, seed=2)
-    rows = {(row.first, row.second): row for row in surface(net, shown, directions, points=3, span=0.5)}
+    rows = {(row.first, row.second): row for row in surface(net, batches, directions, points=3, span=0.5)}
     assert len(rows) == 9
-    assert rows[0, 0].loss == own
+    assert rows[0, 0].loss == expected
     assert all(before[path].equal(tensor) for path, tensor in net.state_dict().items())
     other = network("dmrnet:depth=8,base=4")
     with torch.no_grad():
@@ -46,7 +46,9 @@ def test_the_middle_is_the_network_and_the_rest_is_computed_by_hand() -> None:
 
 
 def test_a_surface_has_a_middle() -> None:
-    """An even number of points has none, and is refused."""
+    """An even number of points is refused."""
     net = network("resnet:depth=8,base=4")
-    with pytest.raises(UsageError, match="an odd number of points"):
+    with pytest.raises(
+        UsageError, match="points must be an odd number from 1, so that the middle is the network; got 4"
+    ):
         next(surface(net, [], ({}, {}), points=4))

@@ -1,4 +1,4 @@
-"""Blueprints as TOML: what a file says, what it leaves to the order, and what is no blueprint."""
+"""Blueprints as TOML files: their content, the defaults of the order, and refusals."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,7 +122,7 @@ def test_the_file_decides_where_it_speaks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_file_can_name_every_order(tmp_path: Path, order: OrderName) -> None:
-    """The unit and what stands before the pool are those of the order."""
+    """The unit and the operations before the pool are those of the order."""
     blueprint = read_blueprint(written(tmp_path, SILENT + f'[residual]\norder = "{order}"\n')).blueprint
     assert blueprint.residual.order == ORDERS[order]
     assert blueprint.head == Head(before=BEFORE_POOL[order])
@@ -142,7 +142,7 @@ def test_a_file_can_name_every_order(tmp_path: Path, order: OrderName) -> None:
     ],
 )
 def test_a_file_can_name_every_shortcut(tmp_path: Path, word: str, shortcut: Shortcut) -> None:
-    """A word each; behind pre-activation a projection is bare, wherever it stands."""
+    """One word each; with pre-activation, projections have no norm."""
     text = SILENT + f'[residual]\nshortcut = "{word}"\n'
     assert read_blueprint(written(tmp_path, text)).blueprint.residual.shortcut == shortcut
     bare = replace(shortcut, after=()) if isinstance(shortcut, Projection) else shortcut
@@ -269,7 +269,7 @@ def expanded(path: Path) -> Plan:
 
 
 def refusal(path: Path) -> str:
-    """What is said of a file that is refused: one line, at once, with the exit code of a wrong request."""
+    """The message of a refused file: one line, quickly, with the exit code of a usage error."""
     started = process_time()
     with pytest.raises(UsageError) as error:
         expanded(path)
@@ -284,78 +284,78 @@ def refusal(path: Path) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("schema = 1", "schema = 2", "net.toml: schema = 1 is expected, 2 given"),
-        ("schema = 1\n", "", "net.toml: schema = 1 is expected, none given"),
-        ("schema = 1", "schema = true", "net.toml.schema: a whole number is expected, true or false given"),
+        ("schema = 1", "schema = 2", "net.toml: expected schema = 1, got 2"),
+        ("schema = 1\n", "", "net.toml: expected schema = 1, got none"),
+        ("schema = 1", "schema = true", "net.toml.schema: expected a whole number, got true or false"),
         ("name =", "nam =", 'net.toml: no key "nam"; did you mean "name"?'),
         ("units =", "unit =", 'net.toml: no key "unit"; did you mean "units"?'),
         ("[stem]", "[stm]", 'net.toml: no key "stm"; did you mean "stem"?'),
         ("[streams]", "[stream]", 'net.toml: no key "stream"; did you mean "streams"?'),
         ("[widths]", "[width]", 'net.toml: table "widths" is missing'),
         ("kernel = 3", "kernle = 3", 'net.toml.stem: no key "kernle"; did you mean "kernel"?'),
-        ("kernel = 3", "kernel = 4", "a kernel is odd and at most 15, so that padding centres it; 4 is not"),
+        ("kernel = 3", "kernel = 4", "a kernel is odd and at most 15, so that padding centres it; got 4"),
         ("kernel = 3", "kernel = 3\nkernel = 3", "net.toml: not valid TOML: Cannot overwrite a value"),
         ("[stem]", "[stem]\n[stem]", "net.toml: not valid TOML: Cannot declare ('stem',) twice"),
-        ("width = 16", "width = 16.0", "net.toml.stem.width: a whole number is expected, a number given"),
-        ("width = 16", 'width = "16"', "net.toml.stem.width: a whole number is expected, a text given"),
-        ("width = 16", "width = nan", "net.toml.stem.width: a whole number is expected, a number given"),
-        ("width = 16", "width = 0", "a unit is 1 to 65,536 channels wide; 0 is outside"),
-        ("width = 16", "width = 1979-05-27", "net.toml.stem.width: a whole number is expected, a date given"),
+        ("width = 16", "width = 16.0", "net.toml.stem.width: expected a whole number, got a number"),
+        ("width = 16", 'width = "16"', "net.toml.stem.width: expected a whole number, got a text"),
+        ("width = 16", "width = nan", "net.toml.stem.width: expected a whole number, got a number"),
+        ("width = 16", "width = 0", "a unit is 1 to 65,536 channels wide; got 0"),
+        ("width = 16", "width = 1979-05-27", "net.toml.stem.width: expected a whole number, got a date"),
         ('"norm", "relu"', '"nrom"', 'net.toml.stem.after[0]: no value "nrom"; did you mean "norm"?'),
-        ("name = ", "name = 3 # ", "net.toml.name: a text is expected, a whole number given"),
+        ("name = ", "name = 3 # ", "net.toml.name: expected a text, got a whole number"),
         ("[1, 32, 32]", "[32, 32]", "net.toml.image: 3 numbers (channels, height, width), not 2"),
-        ("[1, 32, 32]", "[1, 32, -1]", "an image is 1-1024 channels of up to 4096x4096 pixels; 1x32x-1 is not"),
-        ("[1, 32, 32]", "[1, 2, 2]", "a map of 1x1 pixels cannot take a stride of 2; give a larger image"),
-        ("classes = 10", "classes = -10", "a network has 0 (no classifier) to 1,000,000 classes; -10 is outside"),
-        ("classes = 10", "classes = 1e3", "net.toml.classes: a whole number is expected, a number given"),
-        ("[2, 2, 2]", "[1000000000]", f"a network has at most {MOST_UNITS:,} units; 1,000,000,000 is more"),
-        ("[2, 2, 2]", "[0]", "every stage has at least 1 unit; [0] has a stage without"),
-        ("[2, 2, 2]", "[]", "a network has 1 to 8 stages; 0 is outside"),
-        ("[2, 2, 2]", "[2.0]", "net.toml.units[0]: a whole number is expected, a number given"),
-        ("[2, 2, 2]", "2", "net.toml.units: a list is expected, a whole number given"),
+        ("[1, 32, 32]", "[1, 32, -1]", "an image is 1-1024 channels of up to 4096x4096 pixels; got 1x32x-1"),
+        ("[1, 32, 32]", "[1, 2, 2]", "a map of 1x1 pixels is too small for a stride of 2; give a larger image"),
+        ("classes = 10", "classes = -10", "a network has 0 (no classifier) to 1,000,000 classes; got -10"),
+        ("classes = 10", "classes = 1e3", "net.toml.classes: expected a whole number, got a number"),
+        ("[2, 2, 2]", "[1000000000]", f"a network has at most {MOST_UNITS:,} units; got 1,000,000,000"),
+        ("[2, 2, 2]", "[0]", "every stage has at least 1 unit; got [0]"),
+        ("[2, 2, 2]", "[]", "a network has 1 to 8 stages; got 0"),
+        ("[2, 2, 2]", "[2.0]", "net.toml.units[0]: expected a whole number, got a number"),
+        ("[2, 2, 2]", "2", "net.toml.units: expected a list, got a whole number"),
         ('"additive"', '"aditive"', 'net.toml: widths: no rule "aditive"; did you mean "additive"?'),
         ("start = 16", "strat = 16", 'net.toml: widths: no key "strat"; did you mean "start"?'),
         ("start = 16\n", "", 'net.toml: widths: key "start" is missing'),
-        ("alpha = 48", "alpha = -48", "an additive pyramid widens by alpha >= 0 channels; -48 is negative"),
+        ("alpha = 48", "alpha = -48", "an additive pyramid widens by alpha >= 0 channels; got -48"),
         (
             "alpha = 48",
             "alpha = nan",
-            'net.toml: widths.alpha: a fraction such as "1/4" or 0.25 is expected, "nan" given',
+            'net.toml: widths.alpha: expected a fraction such as "1/4" or 0.25, got "nan"',
         ),
         (
             "alpha = 48",
             "alpha = inf",
-            'net.toml: widths.alpha: a fraction such as "1/4" or 0.25 is expected, "inf" given',
+            'net.toml: widths.alpha: expected a fraction such as "1/4" or 0.25, got "inf"',
         ),
         (
             "alpha = 48",
             'alpha = "1e9999999"',
-            'net.toml: widths.alpha: a fraction such as "1/4" or 0.25 is expected, "1e9999999" given',
+            'net.toml: widths.alpha: expected a fraction such as "1/4" or 0.25, got "1e9999999"',
         ),
         ("groups = 4", "groups = 5", "5 groups do not divide 24 channels (nearest: 20, 25)"),
-        ("groups = 4", "groups = 0", "a convolution has at least 1 group; 0 is less"),
+        ("groups = 4", "groups = 0", "a convolution has at least 1 group; got 0"),
         ("groups = 4", "group = 4", 'net.toml.residual: no key "group"; did you mean "groups"?'),
         ("groups = 4", '_target_ = "os.system"', None),
-        ("groups = 4", "dropout = nan", "a dropout rate lies in [0, 1); nan does not"),
-        ("groups = 4", "dropout = inf", "a dropout rate lies in [0, 1); inf does not"),
-        ("groups = 4", "dropout = -0.5", "a dropout rate lies in [0, 1); -0.5 does not"),
-        ("groups = 4", "inner = 0", "a convolution's width is a positive share of the unit's output; 0 is not"),
-        ("groups = 4", 'inner = "1/7"', "a share of 1/7 of 96 channels is not a whole number of them"),
+        ("groups = 4", "dropout = nan", "a dropout rate must be in [0, 1); got nan"),
+        ("groups = 4", "dropout = inf", "a dropout rate must be in [0, 1); got inf"),
+        ("groups = 4", "dropout = -0.5", "a dropout rate must be in [0, 1); got -0.5"),
+        ("groups = 4", "inner = 0", "a convolution's width is a positive share of the unit's output; got 0"),
+        ("groups = 4", 'inner = "1/7"', "a share of 1/7 of 96 channels is not a whole number"),
         ('"bottleneck"', '"bottlneck"', 'net.toml.residual.convs: no value "bottlneck"; did you mean "bottleneck"?'),
         ('"projection"', '"projecton"', None),
         (
             "groups = 4",
             'modified = "halved"',
             "a shortcut is modified by scale-0.5-0.5, exclusive-gate-b-6, shortcut-gate-b-6 or dropout-0.5, "
-            'with any numbers, or by none; "halved" is none of them',
+            'with any numbers, or by none; got "halved"',
         ),
-        ("groups = 4", 'modified = "scale-0-1"', "a constant factor lies in (0, 1024]; 0 does not"),
-        ("groups = 4", "modified = 0.5", "net.toml.residual.modified: a text is expected, a number given"),
+        ("groups = 4", 'modified = "scale-0-1"', "a constant factor must be in (0, 1024]; got 0"),
+        ("groups = 4", "modified = 0.5", "net.toml.residual.modified: expected a text, got a number"),
         ('"post-activation"', '"postactivation"', None),
         ('join = "merge"', 'skip = "swop"', 'net.toml: streams.skip: no value "swop"; did you mean "swap"?'),
         ('join = "merge"', 'stems = "own"', 'net.toml: streams.stems: no value "own"; there are shared, separate'),
-        ("count = 2", "count = 0", "merge-and-run has 1 to 64 streams; 0 is outside"),
-        ("count = 2", "count = 1000000000", "merge-and-run has 1 to 64 streams; 1000000000 is outside"),
+        ("count = 2", "count = 0", "merge-and-run has 1 to 64 streams; got 0"),
+        ("count = 2", "count = 1000000000", "merge-and-run has 1 to 64 streams; got 1000000000"),
         ('"merge-and-run"', '"merge-and-rnu"', None),
         ('join = "merge"', 'join = "marge"', 'net.toml: streams.join: no value "marge"; did you mean "merge"?'),
         ('join = "merge"', "jion = 1", 'net.toml: streams: no key "jion"; did you mean "join"?'),
@@ -385,7 +385,7 @@ def test_more_convolutions_than_any_unit_has_are_refused(tmp_path: Path) -> None
 
 
 def test_a_key_too_deep_to_show_is_refused_in_one_line(tmp_path: Path) -> None:
-    """A dotted key of thousands of parts where a fraction belongs is no reason to fail."""
+    """A dotted key of thousands of parts in place of a fraction is refused normally."""
     refusal(written(tmp_path, EXAMPLE.replace("groups = 4", "inner." + '"a".' * 3_000 + '"a" = 1')))
 
 

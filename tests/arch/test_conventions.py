@@ -28,7 +28,7 @@ def test_a_gate_has_biases_and_its_sigmoid_is_not_counted() -> None:
     plain, gated = plan("resnet-20"), plan("resnet-20:modified=shortcut-gate-b0")
     values = [unit.output.channels * unit.output.height * unit.output.width for _, unit in plain.units]
     weights = sum(value * unit.output.channels for value, (_, unit) in zip(values, plain.units, strict=True))
-    added = {each.name: each.count(gated) - each.count(plain) for each in CONVENTIONS}
+    added = {convention.name: convention.count(gated) - convention.count(plain) for convention in CONVENTIONS}
     assert added == {
         "papers": weights,
         "torchvision": weights,
@@ -42,7 +42,10 @@ def test_the_figures_of_one_network() -> None:
 
     Measured with ptflops 0.7.5 on torchvision 0.29.1, `count_functional` off: 4,121,925,096.
     """
-    counts = [{each.name: each.count(plan(name)) for each in CONVENTIONS} for name in ("resnet-50", "resnet-50-v1.5")]
+    counts = [
+        {convention.name: convention.count(plan(name)) for convention in CONVENTIONS}
+        for name in ("resnet-50", "resnet-50-v1.5")
+    ]
     assert counts == [
         {
             "papers": 3_857_973_248,

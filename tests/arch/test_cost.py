@@ -30,7 +30,7 @@ def test_the_whole_is_the_sum_of_its_paths(blueprint: Blueprint, image: Shape, c
 @settings(max_examples=20, deadline=None)
 def test_classes_cost_the_classifier_alone(blueprint: Blueprint, image: Shape, classes: int) -> None:
     """A row of weights, a bias and an output for each class, in each classifier."""
-    without, plan = (expand(blueprint, image=image, classes=each) for each in (0, classes))
+    without, plan = (expand(blueprint, image=image, classes=number) for number in (0, classes))
     weights = classes * without.head[-1].output.channels
     rows = Cost(weights + classes, weights, classes)
     assert cost(plan) == sum([rows] * plan.heads, cost(without))

@@ -67,7 +67,7 @@ def of_residual(residual: Residual) -> Blueprint:
 
 
 def shortcuts(blueprint: Blueprint) -> list[list[Op] | None]:
-    """The operations on the shortcut of every unit, None where there is none."""
+    """The operations on the shortcut of every unit, or None."""
     streams = [unit.streams[0] for _, unit in expand(blueprint, image=IMAGE, classes=2).units]
     return [None if stream.shortcut is None else [layer.op for layer in stream.shortcut] for stream in streams]
 
@@ -120,14 +120,14 @@ def test_every_shape_given_is_the_shape_taken(blueprint: Blueprint, image: Shape
                 assert end(stream.gate, unit.output) == unit.output
         assert end(unit.after_sum, unit.output) == unit.output
         shape, outcomes = unit.output, unit.outcomes
-    given = shape.channels * outcomes // plan.heads
-    assert end(plan.head, shape._replace(channels=given)) == Shape(classes or given, 1, 1)
+    channels = shape.channels * outcomes // plan.heads
+    assert end(plan.head, shape._replace(channels=channels)) == Shape(classes or channels, 1, 1)
 
 
 @given(blueprint=blueprints(), image=images())
 @settings(max_examples=25, deadline=None)
 def test_paths_are_roles_and_unique(blueprint: Blueprint, image: Shape) -> None:
-    """Every path is made of roles alone, and none stands twice."""
+    """Every path consists of roles, and all paths differ."""
     paths = [path for path, _ in layers(expand(blueprint, image=image, classes=2))]
     assert len(set(paths)) == len(paths)
     assert not [path for path in paths if not PATH.fullmatch(path)]
@@ -147,7 +147,7 @@ def test_widths_and_strides_are_those_of_the_rule(blueprint: Blueprint, image: S
 @given(blueprint=blueprints(), image=images())
 @settings(max_examples=25, deadline=None)
 def test_streams_are_joined_once_at_the_end(blueprint: Blueprint, image: Shape) -> None:
-    """Only the last unit of several streams has a join, and all streams of a unit are alike."""
+    """Only the last unit of several streams has a join, and all streams of a unit are equal."""
     plan = expand(blueprint, image=image, classes=2)
     units = [unit for _, unit in plan.units]
     several = isinstance(blueprint.streams, MergeAndRun)
@@ -166,7 +166,7 @@ def test_operations_without_weights_shift_no_path() -> None:
     """The weights have the same paths with more or fewer activations between."""
     fewer = Residual(convs=basic((3, 3, 3)), order=replace(POST_ACTIVATION, between=(Norm(),), after_sum=()))
     more = replace(fewer, order=replace(fewer.order, between=(Relu(), Norm(), Relu()), last=(Relu(), Norm())))
-    plans = [expand(replace(SMALL, residual=each), image=IMAGE, classes=2) for each in (fewer, more)]
+    plans = [expand(replace(SMALL, residual=residual), image=IMAGE, classes=2) for residual in (fewer, more)]
     assert tensors(plans[0]) == tensors(plans[1])
 
 
@@ -275,9 +275,9 @@ def test_projections_stand_where_they_are_told(
 ) -> None:
     """Where units widen one by one; the units that do not project append zeros, with no pixel left out."""
     residual = Residual(convs=basic(), shortcut=Projection(where=where))
-    found = shortcuts(replace(WIDENING, residual=residual))
-    assert [any(isinstance(op, Convolution) for op in ops or ()) for ops in found] == projects
-    assert [ops for ops, is_projected in zip(found, projects, strict=True) if not is_projected] == [
+    by_unit = shortcuts(replace(WIDENING, residual=residual))
+    assert [any(isinstance(op, Convolution) for op in ops or ()) for ops in by_unit] == projects
+    assert [ops for ops, is_projected in zip(by_unit, projects, strict=True) if not is_projected] == [
         [ZeroChannels()] for is_projected in projects if not is_projected
     ]
 
@@ -294,7 +294,7 @@ def test_projections_everywhere_stand_beside_equal_shapes_too() -> None:
 
 
 def test_a_modification_stands_on_every_shortcut() -> None:
-    """Also on the identity and behind the norm of a projection; nothing stands where there is no shortcut."""
+    """They follow the identity and the norm of a projection; without a shortcut there are none."""
     usual = modified(modified(SMALL.residual, "scale-0.5-1"), "dropout-0.5")
     change = [Scale(Fraction(1, 2)), Dropout(0.5)]
     assert shortcuts(of_residual(usual)) == [change, [Convolution(1, 2), Norm(), *change]]
@@ -308,7 +308,7 @@ def test_a_modification_stands_on_the_identities_that_omit_leaves() -> None:
 
 
 def test_a_gate_reads_what_the_shortcut_gives() -> None:
-    """A biased 1x1 convolution and a sigmoid, of the unit's output width; no gate where there is no shortcut."""
+    """A biased 1x1 convolution and a sigmoid, of the unit's output width; no gate without a shortcut."""
     gated = modified(SMALL.residual, "shortcut-gate-b-6")
     for shortcut, gates in ((Projection(), [True, True]), (Omit(), [True, False]), (Absent(), [False, False])):
         units = [
@@ -343,7 +343,7 @@ def test_ends_are_shared_or_stand_once_a_stream(
 
 
 def test_ends_of_one_stream_are_shared_ends() -> None:
-    """A single stream has one stem and one classifier, whatever it is told."""
+    """A single stream has one stem and one classifier in any case."""
     separate = replace(SMALL, streams=MergeAndRun(count=1, stems="separate", join="logits"))
     plan = expand(separate, image=IMAGE, classes=2)
     assert (plan.stems, plan.heads) == (1, 1)
@@ -369,7 +369,7 @@ def test_no_classes_leave_the_features() -> None:
             of(Conv(3, Fraction(1, 3), strided=True), Conv(3)),
             IMAGE,
             WidthError,
-            "a share of 1/3 of 8 channels is not a whole number of them",
+            "a share of 1/3 of 8 channels is not a whole number",
         ),
         (
             of(Conv(3, strided=True, groups=3), Conv(3)),
@@ -381,34 +381,34 @@ def test_no_classes_leave_the_features() -> None:
             of(Conv(3, Fraction(1, 2), strided=True)),
             IMAGE,
             WidthError,
-            "the bodies of a unit end 4 channels wide; the unit is 8 wide",
+            "the bodies of a unit end with 4 channels; the unit has 8",
         ),
         (
             replace(SMALL, residual=Residual(convs=basic(), shortcut=ZeroPad()), widths=PerStage((8, 4))),
             IMAGE,
             WidthError,
-            "zero-padding only adds channels; a unit from 8 to 4 loses some",
+            "zero-padding only adds channels; this unit narrows from 8 to 4",
         ),
         (
             replace(SMALL, widths=PerStage((8,))),
             IMAGE,
             WidthError,
-            "2 stages need as many widths; 1 are given",
+            "2 stages need 2 widths; got 1",
         ),
         (
             SMALL,
             Shape(3, 1, 8),
             ImageError,
-            "a map of 1x8 pixels cannot take a stride of 2; give a larger image",
+            "a map of 1x8 pixels is too small for a stride of 2; give a larger image",
         ),
         (
             SMALL,
             Shape(3, 5000, 8),
             ImageError,
-            "an image is 1-1024 channels of up to 4096x4096 pixels; 3x5000x8 is not",
+            "an image is 1-1024 channels of up to 4096x4096 pixels; got 3x5000x8",
         ),
-        (SMALL, Shape(0, 8, 8), ImageError, "an image is 1-1024 channels of up to 4096x4096 pixels; 0x8x8 is not"),
-        (SMALL, Shape(3, 8, -8), ImageError, "an image is 1-1024 channels of up to 4096x4096 pixels; 3x8x-8 is not"),
+        (SMALL, Shape(0, 8, 8), ImageError, "an image is 1-1024 channels of up to 4096x4096 pixels; got 0x8x8"),
+        (SMALL, Shape(3, 8, -8), ImageError, "an image is 1-1024 channels of up to 4096x4096 pixels; got 3x8x-8"),
     ],
 )
 def test_what_cannot_be_expanded_is_told(
@@ -425,4 +425,4 @@ def test_classes_have_bounds(classes: int) -> None:
     """Neither negative nor absurd numbers of classes make a network."""
     with pytest.raises(WidthError) as refusal:
         expand(SMALL, image=IMAGE, classes=classes)
-    assert str(refusal.value) == f"a network has 0 (no classifier) to 1,000,000 classes; {classes:,} is outside"
+    assert str(refusal.value) == f"a network has 0 (no classifier) to 1,000,000 classes; got {classes:,}"

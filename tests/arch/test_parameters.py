@@ -28,7 +28,7 @@ GROUPED = Blueprint(
 
 def listed(blueprint: Blueprint) -> dict[str, Parameter]:
     """The parameters of a blueprint for small images, by path."""
-    return {each.path: each for each in parameters(expand(blueprint, image=Shape(3, 8, 8), classes=5))}
+    return {parameter.path: parameter for parameter in parameters(expand(blueprint, image=Shape(3, 8, 8), classes=5))}
 
 
 @given(blueprint=blueprints(), image=images(), classes=st.integers(0, 5))
@@ -38,35 +38,35 @@ def test_parameters_are_those_that_cost(blueprint: Blueprint, image: Shape, clas
     plan = expand(blueprint, image=image, classes=classes)
     sizes: dict[str, int] = {}
     paths = []
-    for each in parameters(plan):
-        layer, _, name = each.path.rpartition(".")
+    for parameter in parameters(plan):
+        layer, _, name = parameter.path.rpartition(".")
         assert name in ("weight", "bias")
-        sizes[layer] = sizes.get(layer, 0) + math.prod(each.shape)
-        paths.append(each.path)
+        sizes[layer] = sizes.get(layer, 0) + math.prod(parameter.shape)
+        paths.append(parameter.path)
     assert len(set(paths)) == len(paths)
     assert sizes == {path: price.parameters for path, price in cost_by_path(plan).items() if price.parameters}
     assert list(sizes) == [path for path, _ in layers(plan) if path in sizes]
 
 
 def test_shapes_and_starts_of_a_small_network() -> None:
-    """A grouped bottleneck with a gate, by fan-out: all outputs count, whatever the groups."""
-    found = {path: (each.shape, each.start) for path, each in listed(GROUPED).items()}
-    assert found["stem.conv.weight"] == ((8, 3, 3, 3), Normal(math.sqrt(2 / (9 * 8))))
-    assert found["stem.norm.weight"] == ((8,), Constant(1))
-    assert found["stem.norm.bias"] == ((8,), Constant(0))
-    assert found["stages.0.0.body.conv2.weight"] == ((4, 2, 3, 3), Normal(math.sqrt(2 / (9 * 4))))
-    assert found["stages.0.0.gate.conv.weight"] == ((16, 16, 1, 1), Normal(math.sqrt(2 / 16)))
-    assert found["stages.0.0.gate.conv.bias"] == ((16,), Constant(-6))
-    assert found["head.linear.weight"] == ((5, 16), Uniform(-0.25, 0.25))
-    assert found["head.linear.bias"] == ((5,), Constant(0))
-    assert not [path for path in found if "conv" in path and path.endswith("bias") and ".gate." not in path]
+    """A grouped bottleneck with a gate, by fan-out: all outputs count, for any number of groups."""
+    facts = {path: (parameter.shape, parameter.start) for path, parameter in listed(GROUPED).items()}
+    assert facts["stem.conv.weight"] == ((8, 3, 3, 3), Normal(math.sqrt(2 / (9 * 8))))
+    assert facts["stem.norm.weight"] == ((8,), Constant(1))
+    assert facts["stem.norm.bias"] == ((8,), Constant(0))
+    assert facts["stages.0.0.body.conv2.weight"] == ((4, 2, 3, 3), Normal(math.sqrt(2 / (9 * 4))))
+    assert facts["stages.0.0.gate.conv.weight"] == ((16, 16, 1, 1), Normal(math.sqrt(2 / 16)))
+    assert facts["stages.0.0.gate.conv.bias"] == ((16,), Constant(-6))
+    assert facts["head.linear.weight"] == ((5, 16), Uniform(-0.25, 0.25))
+    assert facts["head.linear.bias"] == ((5,), Constant(0))
+    assert not [path for path in facts if "conv" in path and path.endswith("bias") and ".gate." not in path]
 
 
 def test_the_fan_of_inputs_is_that_of_one_group() -> None:
     """By fan-in the variance is 2/(kernel² · inputs a group)."""
-    found = listed(replace(GROUPED, initial=Initial(fan="in")))
-    assert found["stem.conv.weight"].start == Normal(math.sqrt(2 / (9 * 3)))
-    assert found["stages.0.0.body.conv2.weight"].start == Normal(math.sqrt(2 / (9 * 2)))
+    by_path = listed(replace(GROUPED, initial=Initial(fan="in")))
+    assert by_path["stem.conv.weight"].start == Normal(math.sqrt(2 / (9 * 3)))
+    assert by_path["stages.0.0.body.conv2.weight"].start == Normal(math.sqrt(2 / (9 * 2)))
 
 
 def test_uniform_scales_leave_the_shifts_at_zero() -> None:
@@ -78,14 +78,14 @@ def test_uniform_scales_leave_the_shifts_at_zero() -> None:
 
 
 def test_streams_have_parameters_of_their_own() -> None:
-    """Separate stems, streams and heads are listed one by one and alike."""
+    """Separate stems, streams and heads are listed one by one and have equal facts."""
     streams = MergeAndRun(count=2, join="logits", stems="separate")
-    found = listed(replace(GROUPED, streams=streams))
+    by_path = listed(replace(GROUPED, streams=streams))
     for one, other in (("stems.0", "stems.1"), ("heads.0", "heads.1"), ("streams.0", "streams.1")):
-        pairs = [(path, path.replace(one, other)) for path in found if one in path]
+        pairs = [(path, path.replace(one, other)) for path in by_path if one in path]
         assert pairs
-        assert all((found[a].shape, found[a].start) == (found[b].shape, found[b].start) for a, b in pairs)
-    assert not [path for path in found if path.startswith(("stem.", "head."))]
+        assert all((by_path[a].shape, by_path[a].start) == (by_path[b].shape, by_path[b].start) for a, b in pairs)
+    assert not [path for path in by_path if path.startswith(("stem.", "head."))]
 
 
 @pytest.mark.parametrize(

@@ -56,16 +56,16 @@ def changed(path: str, value: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("schema", 2, "a plan has schema 1; this has 2"),
-        ("schema", None, "a plan has schema 1; this has None"),
-        ("classes", "ten", "plan.classes: a whole number is expected, a text given"),
-        ("classes", True, "plan.classes: a whole number is expected, true or false given"),
+        ("schema", 2, "a plan has schema 1; got 2"),
+        ("schema", None, "a plan has schema 1; got None"),
+        ("classes", "ten", "plan.classes: expected a whole number, got a text"),
+        ("classes", True, "plan.classes: expected a whole number, got true or false"),
         ("classes", None, 'plan: key "classes" is missing'),
         ("clases", 2, 'plan: no key "clases"; did you mean "classes"?'),
         ("image", [3, 8], "plan.image: 3 numbers (channels, height, width), not 2"),
-        ("image", [3, 8, 8.5], "plan.image[2]: a whole number is expected, a number given"),
-        ("image", "3x8x8", "plan.image: a list is expected, a text given"),
-        ("stem", {}, "plan.stem: a list is expected, a dict given"),
+        ("image", [3, 8, 8.5], "plan.image[2]: expected a whole number, got a number"),
+        ("image", "3x8x8", "plan.image: expected a list, got a text"),
+        ("stem", {}, "plan.stem: expected a list, got a dict"),
         ("stem.0.op", {"kernel": 3}, None),
         ("stem.0.op.kind", "convolutoin", 'plan.stem[0].op: no kind "convolutoin"; did you mean "convolution"?'),
         ("stem.0.op.kernel", None, 'plan.stem[0].op: key "kernel" is missing'),
@@ -74,7 +74,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("stages", 5, 'stages of a plan are lists of {"times": …, "unit": …}'),
         ("stages", None, 'stages of a plan are lists of {"times": …, "unit": …}'),
         ("stages.0.0.unit", None, 'plan.stages: key "unit" is missing'),
-        ("stages.0.0.times", "3", "plan.stages.times: a whole number is expected, a text given"),
+        ("stages.0.0.times", "3", "plan.stages.times: expected a whole number, got a text"),
     ],
 )
 def test_what_is_no_plan_is_told(path: str, value: object, words: str | None) -> None:
@@ -83,22 +83,22 @@ def test_what_is_no_plan_is_told(path: str, value: object, words: str | None) ->
         from_json(changed(path, value))
     if words is None:
         words = (
-            'plan.stem[0].op: a table with "kind" (convolution, norm, relu, sigmoid, scale, dropout, max-pool, '
-            "avg-pool, subsample, zero-channels, global-pool, linear) is expected"
+            'plan.stem[0].op: expected a table with "kind" (convolution, norm, relu, sigmoid, scale, dropout, '
+            "max-pool, avg-pool, subsample, zero-channels, global-pool, linear)"
         )
     assert str(refusal.value) == words
 
 
 @pytest.mark.parametrize("times", [-1, 0, 2 * 10**18])
 def test_a_number_of_units_that_no_network_has_is_refused(times: int) -> None:
-    """Neither nothing nor more than memory holds stands for equal units."""
+    """A number of equal units below 1 or beyond memory is refused."""
     with pytest.raises(BlueprintError):
         from_json(changed("stages.0.0.times", times))
 
 
 @pytest.mark.parametrize("path", ["stem", "head", "stages"])
 def test_a_plan_has_all_its_parts(path: str) -> None:
-    """A plan without stem, units or head is none."""
+    """A plan without stem, units or head is refused."""
     with pytest.raises(BlueprintError):
         from_json(changed(path, []))
 
@@ -106,5 +106,5 @@ def test_a_plan_has_all_its_parts(path: str) -> None:
 @pytest.mark.parametrize("data", [[], None, "plan", 3])
 def test_a_value_that_is_no_table_is_no_plan(data: Any) -> None:  # noqa: ANN401 - whatever stands in a file
     """The error names what was found in place of a table."""
-    with pytest.raises(BlueprintError, match=f"a plan has schema 1; this has {type(data).__name__}"):
+    with pytest.raises(BlueprintError, match=f"a plan has schema 1; got {type(data).__name__}"):
         from_json(data)

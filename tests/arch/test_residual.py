@@ -127,17 +127,17 @@ def test_other_words_are_refused_in_one_line(word: str) -> None:
         modified(BASIC, word)
     message = str(refusal.value)
     assert message.startswith("a shortcut is modified by scale-0.5-0.5, exclusive-gate-b-6, shortcut-gate-b-6 or ")
-    assert message.endswith("is none of them")
+    assert "dropout-0.5, with any numbers, or by none; got " in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("scale-0-1", "a constant factor lies in (0, 1024]; 0 does not (0 is an absent shortcut)"),
-        ("scale-1-0", "a constant factor lies in (0, 1024]; 0 does not (0 is an absent shortcut)"),
-        ("scale-1-1025", "a constant factor lies in (0, 1024]; 1025 does not (0 is an absent shortcut)"),
-        ("exclusive-gate-b-65", "a gate's bias starts between -64 and 64; -65.0 is outside"),
+        ("scale-0-1", "a constant factor must be in (0, 1024]; got 0 (for 0, use an absent shortcut)"),
+        ("scale-1-0", "a constant factor must be in (0, 1024]; got 0 (for 0, use an absent shortcut)"),
+        ("scale-1-1025", "a constant factor must be in (0, 1024]; got 1025 (for 0, use an absent shortcut)"),
+        ("exclusive-gate-b-65", "a gate's bias starts between -64 and 64; got -65.0"),
     ],
 )
 def test_numbers_of_a_modification_have_bounds(word: str, message: str) -> None:
@@ -157,16 +157,16 @@ def test_a_gate_starts_at_a_moderate_bias(bias: float) -> None:
 @pytest.mark.parametrize(
     ("convs", "bodies", "message"),
     [
-        ((), 1, "a unit has 1 to 512 convolutions; 0 is outside"),
-        (basic((3,) * 513), 1, "a unit has 1 to 512 convolutions; 513 is outside"),
-        ((Conv(3), Conv(3)), 1, "exactly one convolution of a unit takes its stride; of these 2, 0 do"),
-        ((Conv(3, strided=True),) * 2, 1, "exactly one convolution of a unit takes its stride; of these 2, 2 do"),
-        (basic(), 0, "a unit has 1 to 256 bodies; 0 is outside"),
-        (basic(), 257, "a unit has 1 to 256 bodies; 257 is outside"),
+        ((), 1, "a unit has 1 to 512 convolutions; got 0"),
+        (basic((3,) * 513), 1, "a unit has 1 to 512 convolutions; got 513"),
+        ((Conv(3), Conv(3)), 1, "exactly one convolution of a unit has its stride; of these 2, 0 do"),
+        ((Conv(3, strided=True),) * 2, 1, "exactly one convolution of a unit has its stride; of these 2, 2 do"),
+        (basic(), 0, "a unit has 1 to 256 bodies; got 0"),
+        (basic(), 257, "a unit has 1 to 256 bodies; got 257"),
     ],
 )
 def test_what_no_unit_can_be(convs: tuple[Conv, ...], bodies: int, message: str) -> None:
-    """Nothing or too much, or a stride that stands nowhere or twice."""
+    """Too few or too many convolutions, or a stride on none or two of them."""
     with pytest.raises(DesignError) as refusal:
         Residual(convs=convs, bodies=bodies)
     assert str(refusal.value) == message
@@ -185,7 +185,7 @@ def test_bottlenecks_have_their_stride_in_one_of_two_places() -> None:
 
 
 def test_another_eps_reaches_every_norm_and_nothing_else() -> None:
-    """Wherever a norm stands in an order, with_eps renews it; convolutions, relus and factors stay."""
+    """with_eps changes every norm of an order; convolutions, relus and factors stay."""
     rules = (Norm(), Relu(), Scale(Fraction(1, 2)))
     renewed = (Norm(2e-5), *rules[1:])
     order = Ordering(first=rules, between=rules, last=rules, merged=(Conv(1), *rules), shortcut=rules, after_sum=rules)

@@ -27,7 +27,7 @@ def test_matrices_of_three_streams():
 
 @pytest.mark.parametrize("adds", RULES)
 def test_one_stream_keeps_its_shortcut(adds: Adds):
-    """Whatever the rule."""
+    """For every rule."""
     assert mixing(adds, 1)[:2] == mixing("own", 1)[:2]
 
 

@@ -122,36 +122,36 @@ def test_doubling() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: PerStage((0,)), "a unit is 1 to 65,536 channels wide; 0 is outside"),
-        (lambda: PerStage((65_537,)), "a unit is 1 to 65,536 channels wide; 65,537 is outside"),
-        (lambda: doubling(65_536, 2), "a unit is 1 to 65,536 channels wide; 131,072 is outside"),
+        (lambda: PerStage((0,)), "a unit is 1 to 65,536 channels wide; got 0"),
+        (lambda: PerStage((65_537,)), "a unit is 1 to 65,536 channels wide; got 65,537"),
+        (lambda: doubling(65_536, 2), "a unit is 1 to 65,536 channels wide; got 131,072"),
         (
             lambda: AdditivePyramid(start=0, alpha=Fraction(1)),
-            "a pyramid's start lies between 1 and 65,536; 0 does not",
+            "a pyramid's start must be between 1 and 65,536; got 0",
         ),
         (
             lambda: AdditivePyramid(start=1, alpha=Fraction(1), multiple_of=-8),
-            "a pyramid's multiple_of lies between 1 and 65,536; -8 does not",
+            "a pyramid's multiple_of must be between 1 and 65,536; got -8",
         ),
         (
             lambda: AdditivePyramid(start=1, alpha=Fraction(-1)),
-            "an additive pyramid widens by alpha >= 0 channels; -1 is negative",
+            "an additive pyramid widens by alpha >= 0 channels; got -1",
         ),
         (
             lambda: MultiplicativePyramid(start=1, alpha=Fraction(1, 2)),
-            "a multiplicative pyramid widens by a factor alpha of 1 to 4096; 1/2 is not",
+            "a multiplicative pyramid widens by a factor alpha of 1 to 4096; got 1/2",
         ),
         (
             lambda: MultiplicativePyramid(start=1, alpha=Fraction(5000)),
-            "a multiplicative pyramid widens by a factor alpha of 1 to 4096; 5000 is not",
+            "a multiplicative pyramid widens by a factor alpha of 1 to 4096; got 5000",
         ),
         (
             lambda: flat(AdditivePyramid(start=1, alpha=Fraction(10**9)), 4),
-            "a unit is 1 to 65,536 channels wide; 250,000,001 is outside",
+            "a unit is 1 to 65,536 channels wide; got 250,000,001",
         ),
         (
             lambda: flat(MultiplicativePyramid(start=1024, alpha=Fraction(4096)), 1),
-            "a unit is 1 to 65,536 channels wide; 4,194,304 is outside",
+            "a unit is 1 to 65,536 channels wide; got 4,194,304",
         ),
     ],
 )

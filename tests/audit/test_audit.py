@@ -1,4 +1,4 @@
-"""Foreign modules against the papers' networks: the same function, or where it parts and which mistake it is."""
+"""Audits of foreign modules: the same function as the paper's network, or the first difference and the mistake."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +30,7 @@ RIGHT: list[tuple[Callable[[], nn.Module], str]] = [
 
 @pytest.mark.parametrize(("make", "name"), RIGHT, ids=[name for _, name in RIGHT])
 def test_right_networks_are_the_same_function(make: Callable[[], nn.Module], name: str) -> None:
-    """Other names, another order of execution and functions in place of modules change nothing."""
+    """Other names, another order of execution and functions instead of modules make no difference."""
     verdict = audit(make(), resolve(name))
     assert verdict.same, verdict.first_difference
     assert verdict.paired == verdict.operations
@@ -39,7 +39,7 @@ def test_right_networks_are_the_same_function(make: Callable[[], nn.Module], nam
 
 
 WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]] = [
-    # module, design, and of the first difference: at, there, ours; the mistakes
+    # module, design, the first difference (at, foreign, ours), the mistakes
     (
         wrong_nets.resnet_20_b,
         "resnet-20",
@@ -52,7 +52,7 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
         wrong_nets.resnet_20_sides,
         "resnet-20",
         "1.4.body.0",
-        "reads 2x32x16x16 values that ours has nowhere",
+        "reads a 2x32x16x16 tensor that ours does not have",
         "reads stages.1.0",
         ("zeros on both sides",),
     ),
@@ -60,7 +60,7 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
         wrong_nets.preact_without_last_norm,
         "preact-resnet-20-B",
         "1.1.bn1",
-        "values that ours has nowhere",
+        "tensor that ours does not have",
         "stages.0.1.first.norm",
         ("the first unit's shortcut reads the raw stem", "no norm and relu before the pool"),
     ),
@@ -148,7 +148,7 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
         wrong_nets.wrn_shared,
         "wrn-16-2",
         "1.2.bn1",
-        "values that ours has nowhere",
+        "tensor that ours does not have",
         "stages.1.0.first.norm",
         ("every shortcut reads the pre-activated tensor",),
     ),
@@ -190,10 +190,10 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
 @pytest.mark.parametrize(
     ("make", "name", "at", "there", "ours", "mistakes"), WRONG, ids=[f"{row[0].__name__}-{row[1]}" for row in WRONG]
 )
-def test_wrong_networks_are_told_where_and_why(
+def test_wrong_networks_are_explained(
     make: Callable[[], nn.Module], name: str, at: str, there: str, ours: str, mistakes: tuple[str, ...]
 ) -> None:
-    """The first difference is named on both sides, and the known mistakes that make ours the same function."""
+    """The verdict describes the first difference on both sides and names the mistakes that explain it."""
     verdict = audit(make(), resolve(name))
     difference = verdict.first_difference
     assert not verdict.same
@@ -212,8 +212,8 @@ def test_wrong_networks_are_told_where_and_why(
         (wrong_nets.frozen, "the gradient of 0.weight", "none"),
     ],
 )
-def test_differences_beside_the_structure(make: Callable[[], nn.Module], at: str, there: str) -> None:
-    """A softmax inside, more to learn and less are told by themselves; no mistake of structure explains them."""
+def test_differences_that_are_not_of_structure(make: Callable[[], nn.Module], at: str, there: str) -> None:
+    """A softmax, an additional parameter and a frozen one are reported; no mistake of structure explains them."""
     verdict = audit(make(), resolve("wrn-16-2"))
     assert verdict.first_difference is not None
     assert (verdict.first_difference.at, verdict.first_difference.foreign) == (at, there)
@@ -223,9 +223,9 @@ def test_differences_beside_the_structure(make: Callable[[], nn.Module], at: str
 DROPPING = "wrn-16-2:dropout=0.3"
 
 DROPS: list[tuple[nn.Module, bool, str, str]] = [
-    # the dropout, whether it stands early, what the network is meant to be, and the mistake
-    (nn.Dropout(0.3), False, "wrn-16-2", "dropout with rate 0.3 where ours has none"),
-    (nn.Dropout2d(0.3), True, "wrn-16-2", "dropout of channels with rate 0.3 where ours has none"),
+    # the dropout, whether it comes early, the expected design, the mistake
+    (nn.Dropout(0.3), False, "wrn-16-2", "an additional dropout with rate 0.3"),
+    (nn.Dropout2d(0.3), True, "wrn-16-2", "an additional dropout of channels with rate 0.3"),
     (nn.Identity(), False, DROPPING, "no dropout with rate 0.3"),
     (nn.Dropout(0.5), False, DROPPING, "dropout with rate 0.5 in place of dropout with rate 0.3"),
     (nn.Dropout2d(0.3), False, DROPPING, "dropout of channels with rate 0.3 in place of dropout with rate 0.3"),
@@ -236,21 +236,21 @@ DROPS: list[tuple[nn.Module, bool, str, str]] = [
 
 
 @pytest.mark.parametrize(("drop", "early", "name", "mistake"), DROPS, ids=[row[3] for row in DROPS])
-def test_dropout_is_told_by_kind_rate_and_place(drop: nn.Module, early: bool, name: str, mistake: str) -> None:
-    """Of whole channels, of another rate, at another place, where ours has none, or none where ours has it."""
+def test_dropout_is_compared_by_kind_rate_and_place(drop: nn.Module, early: bool, name: str, mistake: str) -> None:
+    """Dropout of channels, of another rate, at another place, an additional dropout, or a missing one is a mistake."""
     verdict = audit(wrong_nets.wrn_dropping(drop, early=early), resolve(name))
     assert not verdict.same
     assert verdict.explained
-    assert [each.startswith(mistake) for each in verdict.mistakes] == [True]
+    assert [text.startswith(mistake) for text in verdict.mistakes] == [True]
 
 
 def test_dropout_as_in_the_paper_is_the_same() -> None:
-    """Behind the inner relu, at the paper's rate."""
+    """Dropout after the inner relu, at the paper's rate."""
     assert audit(wrong_nets.wrn_dropping(nn.Dropout(0.3)), resolve(DROPPING)).same
 
 
-def test_dropout_in_evaluation_is_told() -> None:
-    """A dropout that forgets to ask whether the network trains."""
+def test_dropout_in_evaluation_is_a_difference() -> None:
+    """A dropout that ignores whether the network is in training mode is reported."""
     always = nn.Dropout(0.3)
     always.forward = lambda x: nn.functional.dropout(x, 0.3)  # type: ignore[method-assign]
     verdict = audit(wrong_nets.wrn_dropping(always), resolve(DROPPING))
@@ -258,12 +258,12 @@ def test_dropout_in_evaluation_is_told() -> None:
     assert verdict.first_difference.foreign == "dropout with rate 0.3, in evaluation mode too"
 
 
-def test_images_changed_in_place_are_not_ours() -> None:
-    """What a module does to its images is seen as what it does."""
+def test_images_changed_in_place_are_a_difference() -> None:
+    """A module that changes its images in place does not read our images."""
     verdict = audit(wrong_nets.Centred(), resolve("wrn-16-2"))
     assert verdict.first_difference is not None
     assert verdict.first_difference.at == "network.0"
-    assert verdict.first_difference.foreign.endswith("reads 2x3x32x32 values that ours has nowhere")
+    assert verdict.first_difference.foreign.endswith("reads a 2x3x32x32 tensor that ours does not have")
 
 
 @pytest.mark.parametrize(
@@ -278,21 +278,21 @@ def test_images_changed_in_place_are_not_ours() -> None:
     ],
 )
 def test_the_network_that_has_the_parameters_is_named(theirs: str, name: str, bearer: str) -> None:
-    """Of another depth, or of another family; of several with the same weights, the one that computes the same."""
+    """A network of another depth or family is named; of several with the same weights, that of the same function."""
     verdict = audit(build(theirs, seed=0), resolve(name))
     assert (verdict.same, verdict.explained, verdict.bearer, verdict.bearer_same) == (False, False, bearer, True)
 
 
-def test_a_network_with_the_parameters_alone_is_named_as_such() -> None:
-    """Where its function differs too."""
+def test_a_network_with_the_same_parameters_and_another_function_is_named() -> None:
+    """The verdict names the network with the same parameters and says that the functions differ."""
     network = build("resnet:depth=14,base=4", seed=0)
     network.get_submodule("stages.2.1").after_sum = nn.Identity()
     verdict = audit(network, resolve("resnet:depth=8,base=4"))
     assert (verdict.bearer, verdict.bearer_same) == ("resnet:depth=14,base=4", False)
 
 
-def test_a_network_of_another_kind_is_given_up_early() -> None:
-    """No mistake is tried on what has hardly a weight in common with ours."""
+def test_an_unrelated_network_is_refused_early() -> None:
+    """No mistake is tried if few weights have the shapes of ours."""
     start = process_time()
     verdict = audit(peer("torchvision", "densenet121", classes=10), resolve("resnet-50"))
     assert process_time() - start < 15
@@ -301,29 +301,29 @@ def test_a_network_of_another_kind_is_given_up_early() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_traced_module_is_refused() -> None:
-    """What it runs cannot be heard."""
+    """Its operations are hidden."""
     traced = torch.jit.trace(wrong_nets.wrn_right(), torch.zeros(2, 3, 32, 32), check_trace=False)
     assert isinstance(traced, nn.Module)
-    with pytest.raises(UsageError, match="audit the module that it was made of"):
+    with pytest.raises(UsageError, match="audit the module it was made from"):
         audit(traced, resolve("wrn-16-2"))
 
 
-def test_parameters_that_nothing_uses_are_remarked() -> None:
-    """They do not change the function, only the count."""
+def test_unused_parameters_are_reported() -> None:
+    """They change the number of parameters and not the function."""
     verdict = audit(wrong_nets.half_used(), resolve("wrn-16-2"))
     assert verdict.same
     assert verdict.parameters == verdict.expected_parameters + 7
-    assert verdict.remarks == ("1 parameters are never used, forgotten.weight the first",)
+    assert verdict.remarks == ("1 parameters are never used, the first is forgotten.weight",)
 
 
 @pytest.mark.parametrize("base", ["preact-resnet:depth=14,shortcut=B,base=4", "dmrnet:depth=8,base=4"])
 def test_every_known_mistake_is_recognised(base: str) -> None:
-    """Built as a foreign module, each wrong network differs from the right one and is explained by one mistake."""
+    """Each wrong network, built as a foreign module, differs from the right one, and one mistake explains it."""
     entry = replace(resolve(base), image=Shape(3, 16, 16))
-    wrong = [each for _, each in possible(Variant(entry=entry), MISTAKES, ["stages.1.0"])]
-    assert len(wrong) > 15
-    for each in wrong[::4]:
-        verdict = audit(build(each.plan(), seed=7), entry)
+    variants = [variant for _, variant in possible(Variant(entry=entry), MISTAKES, ["stages.1.0"])]
+    assert len(variants) > 15
+    for variant in variants[::4]:
+        verdict = audit(build(variant.plan(), seed=7), entry)
         assert not verdict.same
         assert verdict.explained
         assert len(verdict.mistakes) == 1
@@ -339,8 +339,8 @@ def test_every_known_mistake_is_recognised(base: str) -> None:
         "dilnet-8",
     ],
 )
-def test_operations_alike_are_told_apart(name: str) -> None:
-    """Where several operations read the same and fit the same, the pairing still ends well."""
+def test_equivalent_operations_are_paired(name: str) -> None:
+    """The pairing succeeds although several operations have the same input and the same shapes."""
     assert audit(build(name, seed=5), resolve(name)).same
 
 
@@ -356,13 +356,13 @@ def test_operations_alike_are_told_apart(name: str) -> None:
     ],
 )
 def test_peers_are_the_same_function(source: str, peer_name: str, name: str) -> None:
-    """Networks of three libraries, by nothing but what they compute."""
+    """Networks of three libraries compute the same function as ours."""
     verdict = audit(peer(source, peer_name, classes=10), resolve(name))
     assert verdict.same, verdict.first_difference
 
 
-def test_the_stride_of_torchvision_is_seen() -> None:
-    """Its ResNet-50 is not the paper's: the stride stands on the 3x3."""
+def test_the_stride_of_torchvision_is_a_difference() -> None:
+    """Its ResNet-50 is not the paper's: the 3x3 convolution has the stride."""
     verdict = audit(peer("torchvision", "resnet50", classes=10), resolve("resnet-50"))
     assert verdict.first_difference is not None
     assert verdict.first_difference.at == "layer2.0.conv1"
@@ -370,8 +370,8 @@ def test_the_stride_of_torchvision_is_seen() -> None:
 
 
 def test_a_module_that_runs_on_no_image_is_refused() -> None:
-    """In words, with what it said."""
+    """The refusal contains the error of the module."""
     with pytest.raises(UsageError, match="does not run on 2 images of 3x32x32 pixels: RuntimeError"):
         audit(nn.Linear(3, 4), resolve("resnet-20"))
-    with pytest.raises(UsageError, match="one row an image"):
+    with pytest.raises(UsageError, match="one row per image"):
         audit(nn.Conv2d(3, 4, 3), resolve("resnet-20"))

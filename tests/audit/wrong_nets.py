@@ -1,6 +1,6 @@
-"""Networks as public repositories get them wrong, and two that get them right, each with the plainest of torch.
+"""Wrong networks, as in public repositories, and right ones, written with plain torch.
 
-What is wrong with each stands in its docstring; the repositories are those that `designs.mistakes` names.
+The docstring of each says what is wrong; `designs.mistakes` names the repositories.
 """
 
 import torch
@@ -18,7 +18,7 @@ class Plus(nn.Module):
 
     def __init__(self, body: nn.Module, shortcut: nn.Module | None, end: nn.Module) -> None:
         super().__init__()
-        self.shortcut = shortcut or nn.Identity()  # first, to run in another order than ours
+        self.shortcut = shortcut or nn.Identity()  # registered first, so that the order of execution differs from ours
         self.body = body
         self.end = end
 
@@ -57,7 +57,7 @@ def post_units(units: int, projection: bool) -> tuple[nn.Sequential, int]:
 
 
 class Padded(nn.Module):
-    """Every second pixel, then zeros up to `width` channels, half of them in front."""
+    """Every stride-th pixel, padded with zeros to `width` channels, half of them in front."""
 
     def __init__(self, width: int, stride: int, front: float = 0.5) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Padded(nn.Module):
 
 
 def resnet_20_b() -> nn.Module:
-    """Right but for its name: a ResNet-20 with projections."""
+    """Right as a ResNet-20 with projections."""
     body, features = post_units(3, projection=True)
     return small(body, features, nn.Sequential(conv(3, 16), nn.BatchNorm2d(16), nn.ReLU()))
 
@@ -100,7 +100,7 @@ def resnet_20_without_last_relu() -> nn.Module:
 
 
 def resnet_20_without_one_shortcut() -> nn.Module:
-    """The fifth unit, and it alone, adds nothing to its body."""
+    """The fifth unit has no shortcut."""
     network = resnet_20_sides()
     network.get_submodule("1.4").shortcut = Nothing()
     return network
@@ -115,14 +115,14 @@ class Nothing(nn.Module):
 
 
 def resnet_20_of_the_largest() -> nn.Module:
-    """The largest value in place of the mean at the end."""
+    """A global maximum instead of the mean."""
     network = resnet_20_sides()
     network.register_module("3", nn.AdaptiveMaxPool2d(1))
     return network
 
 
 def resnet_20_with_eps(eps: float, where: str) -> nn.Module:
-    """Another eps in the norms whose paths start so."""
+    """Another eps in the norms below a path."""
     network = resnet_20_sides()
     for path, module in network.named_modules():
         if isinstance(module, nn.BatchNorm2d) and path.startswith(where):
@@ -196,7 +196,7 @@ def wrn_right() -> nn.Module:
 
 
 def wrn_shared() -> nn.Module:
-    """Every shortcut of a wide ResNet reads relu(norm(x)), be it a projection or not."""
+    """Every shortcut of a wide ResNet reads relu(norm(x)), not only the projections."""
     network = wrn_right()
     for unit in network.modules():
         if isinstance(unit, PreUnit):
@@ -205,7 +205,7 @@ def wrn_shared() -> nn.Module:
 
 
 def wrn_dropping(drop: nn.Module, *, early: bool = False) -> nn.Module:
-    """A wide ResNet with dropout in its units, behind the inner relu or, early, behind the first convolution."""
+    """A wide ResNet with dropout in its units, after the inner relu or, if early, after the first convolution."""
     network = wrn_right()
     for unit in network.modules():
         if isinstance(unit, PreUnit):
@@ -221,12 +221,12 @@ class Centred(nn.Module):
         self.network = wrn_right()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits of the images less a half."""
+        """The logits of the images minus 0.5."""
         return self.network(x.sub_(0.5))
 
 
 def resnext(*, tied: bool, first_grouped: bool, kernel: int) -> nn.Module:
-    """ResNeXt-29 2x16d on a base of 16: outputs tied to the groups, a grouped first 1x1, or neither."""
+    """ResNeXt-29 2x16d with base 16: 2·C·d output channels, a grouped first 1x1, or neither."""
     cardinality, base = 2, 16
     layers: list[nn.Module] = []
     inputs = base
@@ -250,17 +250,17 @@ def resnext(*, tied: bool, first_grouped: bool, kernel: int) -> nn.Module:
 
 
 def resnext_tied() -> nn.Module:
-    """Outputs of 2·C·d channels and a 1x1 stem."""
+    """2·C·d output channels and a 1x1 stem."""
     return resnext(tied=True, first_grouped=False, kernel=1)
 
 
 def resnext_first_grouped() -> nn.Module:
-    """The first 1x1 is grouped too."""
+    """The first 1x1 is grouped, too."""
     return resnext(tied=False, first_grouped=True, kernel=3)
 
 
 def resnext_right() -> nn.Module:
-    """A right one."""
+    """The right network."""
     return resnext(tied=False, first_grouped=False, kernel=3)
 
 
@@ -301,12 +301,12 @@ class Pyramid(nn.Module):
 
 
 def pyramid_right() -> nn.Module:
-    """A right one."""
+    """The right network."""
     return Pyramid()
 
 
 def pyramid_floored() -> nn.Module:
-    """Widths cut off, not rounded."""
+    """Widths rounded down."""
     return Pyramid(floored=True)
 
 
@@ -321,7 +321,7 @@ def pyramid_sum_relu() -> nn.Module:
 
 
 class NeedsWords(nn.Module):
-    """A network that cannot be made without an argument."""
+    """A network whose constructor needs an argument."""
 
     def __init__(self, depth: int) -> None:
         super().__init__()
@@ -329,7 +329,7 @@ class NeedsWords(nn.Module):
 
 
 def half_used() -> nn.Module:
-    """A right WRN-16-2 that holds a layer it never uses."""
+    """A right WRN-16-2 with an unused layer."""
     network = wrn_right()
     network.register_module("forgotten", nn.Module())
     network.get_submodule("forgotten").register_parameter("weight", nn.Parameter(torch.zeros(7)))
@@ -352,7 +352,7 @@ def with_momentum() -> nn.Module:
 
 
 class Scaled(nn.Module):
-    """A right WRN-16-2 whose logits are scaled by a learnt number that starts at 1."""
+    """A right WRN-16-2 whose logits are multiplied by a parameter with the initial value 1."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""How fast it is."""
+"""Tests of the benchmarks."""

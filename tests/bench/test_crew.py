@@ -1,4 +1,4 @@
-"""Contenders in processes of their own."""
+"""Contenders in their own processes."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ TASK = Ours(designs=("resnet:depth=8,base=2",), batch=8, norm_group=None, precis
 
 
 def test_two_processes_step_together_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call takes its steps in both, one profile is the first one's, and nobody is left afterwards."""
+    """A call takes its steps in both, the profile is that of the first, and no process is left afterwards."""
     monkeypatch.setattr(module, "CALL_SECONDS", 1e-9)
     with crews({"ours": Contender(task=TASK, processes=2, threads=1)}) as crew:
         crew["ours"].warm()
         crew["ours"].steps = 2
         crew["ours"]()
-        operations = {each.name: each for each in crew["ours"].profile()}
+        operations = {operation.name: operation for operation in crew["ours"].profile()}
         members = [worker.process for worker in crew["ours"].members]
         assert len(members) == 2
         assert all(process.is_alive() for process in members)
@@ -33,8 +33,8 @@ def test_two_processes_step_together_and_end(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_lost_process_is_told_and_the_other_ends(rank: int) -> None:
-    """Whichever of two is killed: one sentence that names what it measured and how it ended, nobody left."""
+def test_a_lost_process_is_reported_and_the_other_ends(rank: int) -> None:
+    """If one of two is killed: one sentence names what it measured and how it ended, and no process is left."""
     with crews({"ours": Contender(task=TASK, processes=2, threads=1)}) as crew:
         crew["ours"].warm()
         members = [worker.process for worker in crew["ours"].members]
@@ -44,8 +44,8 @@ def test_a_lost_process_is_told_and_the_other_ends(rank: int) -> None:
     assert wait_for(lambda: not any(process.is_alive() for process in members), seconds=20)
 
 
-def test_a_process_lost_before_the_others_have_met_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed as it starts, while the first one waits for it: told at once, not when the other's patience ends."""
+def test_a_process_lost_before_it_joins_the_others_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed as it starts, while the first one waits for it: reported at once, not after a timeout."""
     monkeypatch.setattr(module, "TO_END", 0.1)
     with crews({"ours": Contender(task=TASK, processes=2, threads=1)}) as crew:
         os.kill(crew["ours"].members[1].process.pid or 0, signal.SIGKILL)
@@ -54,8 +54,8 @@ def test_a_process_lost_before_the_others_have_met_it_is_told(monkeypatch: pytes
         assert crew["ours"].members[0].process.is_alive()
 
 
-def test_what_a_process_refuses_is_refused() -> None:
-    """A group of norms that two processes would have to share."""
+def test_an_error_of_a_process_is_raised() -> None:
+    """A norm group that two processes cannot share."""
     task = Ours(designs=TASK.designs, batch=8, norm_group=8, precision="fp32")
     with (
         pytest.raises(UsageError, match="norm_group 8 is more than the 4 images"),

@@ -1,4 +1,4 @@
-"""How a step grows: points in processes of their own, and exponents that are those of a power."""
+"""The growth of a step: points in their own processes, and exponents of powers."""
 
 import json
 
@@ -23,7 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_points_and_exponents(capsys: pytest.CaptureFixture[str]) -> None:
-    """A row a point with what was measured and counted; a larger batch takes more memory."""
+    """One row per point with measured and counted values; a larger batch takes more memory."""
     assert main(("bench", "--question", "growth", "--rounds", "3", "--json")) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["knob"], row["value"], row["batch"]) for row in rows] == [
@@ -59,26 +59,26 @@ def point(value: int) -> Point:
 
 
 def test_exponents_are_those_of_powers() -> None:
-    """Of a·x^b it is b, with an interval of no width; of a constant 0; beside it the model's own."""
-    found = {each.measured: each for each in exponents([point(value) for value in (2, 5, 9, 30)])}
-    assert found["step_seconds"].exponent == pytest.approx(2)
-    assert (found["step_seconds"].low, found["step_seconds"].high) == pytest.approx((2, 2))
-    assert found["peak_memory_bytes"].exponent == pytest.approx(3)
-    assert found["first_step_seconds"].exponent == pytest.approx(0)
-    assert all(each.model_exponent == pytest.approx(1) for each in found.values())
+    """The exponent b for a·x^b, with an interval of zero width; 0 for a constant; and the exponent of the model."""
+    by_name = {exponent.measured: exponent for exponent in exponents([point(value) for value in (2, 5, 9, 30)])}
+    assert by_name["step_seconds"].exponent == pytest.approx(2)
+    assert (by_name["step_seconds"].low, by_name["step_seconds"].high) == pytest.approx((2, 2))
+    assert by_name["peak_memory_bytes"].exponent == pytest.approx(3)
+    assert by_name["first_step_seconds"].exponent == pytest.approx(0)
+    assert all(exponent.model_exponent == pytest.approx(1) for exponent in by_name.values())
 
 
 def test_the_interval_is_students() -> None:
-    """Of points beside a line: slope and interval as computed by hand; of two points there is none."""
+    """Slope and interval of points off a line, as computed by hand; two points have no interval."""
     slope, half = fitted([1, 10, 100], [1, 100, 100])
     assert slope == pytest.approx(1)
     assert half == pytest.approx(12.7062 * 3**-0.5, rel=1e-4)
     assert fitted([1, 10], [1, 10]) == (pytest.approx(1), None)
 
 
-def test_memory_is_that_above_what_was_held_before() -> None:
-    """A process of a network of four million parameters holds weights, gradients and momenta: 48 MB at least."""
+def test_memory_is_the_increase_over_the_start() -> None:
+    """A network of four million parameters needs weights, gradients and momenta: at least 48 MB."""
     task = Ours(designs=("resnet:depth=8,base=116",), batch=2, norm_group=None, precision="fp32")
-    timed = growth.apart(task, rounds=1)
+    timed = growth.time_in_own_process(task, rounds=1)
     assert len(timed.others) == 1
     assert 3 * 4 * 4e6 < timed.memory < 400e6

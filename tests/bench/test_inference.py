@@ -8,14 +8,14 @@ import torch
 
 from resatlas.arch.cost import cost
 from resatlas.bench import contest, inference
-from resatlas.bench.inference import OURS, Key, contestants, peers_of
+from resatlas.bench.inference import OURS, Key, contestants_of, peers_of
 from resatlas.bench.peers import SIDES, TIMM, peer_of
 from resatlas.cli.main import main
 from resatlas.designs import catalog
 from resatlas.errors import UsageError
 from tests.oracles.peers import library
 
-PHOTOGRAPHIC = tuple(form.said for form in TIMM)
+PHOTOGRAPHIC = tuple(pattern.label for pattern in TIMM)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def bench(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any
 
 
 def test_networks_with_and_without_a_peer(capsys: pytest.CaptureFixture[str]) -> None:
-    """A row for each precision and peer, ratios that fit the rates, and the norms that stay."""
+    """One row per precision and peer, ratios that agree with the rates, and the norms that do not fold."""
     rows = bench(capsys, "resnet-8-B", "pyramidnet-8-a12", "dmrnet-8", "--batch", "2")
     assert [(row["design"], row["precision"], row["peer"]) for row in rows] == [
         (design, precision, peer)
@@ -54,10 +54,10 @@ def test_networks_with_and_without_a_peer(capsys: pytest.CaptureFixture[str]) ->
     assert rows[-1]["peer_images_per_second"] is rows[-1]["over_eager"] is rows[-1]["compile_seconds"] is None
 
 
-def test_compiled_peers_take_part_when_asked(
+def test_compiled_peers_take_part_if_wanted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each batch and precision is compiled for itself, and what that takes is told."""
+    """The peer is compiled for each batch and precision, and the seconds of compiling are reported."""
     compiled: list[bool] = []
 
     def compile_nothing(network: torch.nn.Module, *, dynamic: bool) -> torch.nn.Module:
@@ -65,7 +65,7 @@ def test_compiled_peers_take_part_when_asked(
         return network
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
-    monkeypatch.setattr(inference, "require_compiler", str)  # which refuses nothing
+    monkeypatch.setattr(inference, "require_compiler", str)  # no-op
     rows = bench(capsys, "resnet-8-B", "--batch", "1", "--compiled")
     assert compiled == [False, False]
     assert all(row["over_compiled"] > 0 and row["compile_seconds"] > 0 for row in rows)
@@ -75,28 +75,28 @@ def test_compiled_peers_take_part_when_asked(
 def test_compiling_without_a_compiler_is_refused_before(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one line, and no network is made."""
+    """The refusal has one line, and no network is built."""
     monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.delattr(inference, "contestants")
+    monkeypatch.delattr(inference, "contestants_of")
     assert main(("bench", "resnet-8-B", "--question", "inference", "--compiled")) == 2
     assert "--compiled needs a C++ compiler; no-such-compiler is missing" in capsys.readouterr().err
 
 
-def test_everybody_answers_in_the_precision_of_the_row() -> None:
-    """Ours and the peer in both precisions, as many logits as classes; the compiled one of the first peer alone."""
+def test_all_contestants_run_in_the_precision_of_the_row() -> None:
+    """Ours and the peer run in both precisions, with as many logits as classes."""
     plan = catalog.plan("resnet-8-B")
-    found = contestants("resnet-8-B", plan, peers_of("resnet-8-B", plan, None), 2, ("eager",))
-    assert list(found.calls) == [
+    contestants = contestants_of("resnet-8-B", plan, peers_of("resnet-8-B", plan, None), 2, ("eager",))
+    assert list(contestants.calls) == [
         Key(who, "eager", precision) for precision in ("fp32", "bf16") for who in (OURS, "pytorchcv")
     ]
-    for key, call in found.calls.items():
+    for key, call in contestants.calls.items():
         assert call().shape == (2, plan.classes)
         assert call().dtype == (torch.float32 if key.precision == "fp32" else torch.bfloat16)
 
 
 @pytest.mark.parametrize("design", PHOTOGRAPHIC)
 def test_photographic_peers_are_the_same_networks(design: str) -> None:
-    """Both libraries have it, with as many parameters as ours."""
+    """Both libraries have the network, with as many parameters as ours."""
     plan = catalog.plan(design)
     peers = peers_of(design, plan, None)
     assert [peer.library for peer in peers] == ["torchvision", "timm"]
@@ -104,9 +104,9 @@ def test_photographic_peers_are_the_same_networks(design: str) -> None:
 
 
 def test_a_peer_that_is_named_must_have_it() -> None:
-    """Named, it is refused in words; unnamed, whoever lacks a network is left out."""
+    """A named library that lacks the network is refused; without a name, such libraries are skipped."""
     assert [str(peer) for peer in peers_of("resnet-18-B", catalog.plan("resnet-18-B"), "timm")] == ["timm resnet18()"]
-    with pytest.raises(UsageError, match='timm has no net that is "resnet-20-B"'):
+    with pytest.raises(UsageError, match='timm has no network "resnet-20-B"'):
         peers_of("resnet-20-B", catalog.plan("resnet-20-B"), "timm")
     assert peers_of("resnet-20-B", catalog.plan("resnet-20-B"), None) == (peer_of("pytorchcv", "resnet-20-B"),)
     assert peers_of("dmrnet-20", catalog.plan("dmrnet-20"), None) == ()

@@ -1,7 +1,7 @@
-"""The hot path of every benchmarked network, guarded by what it does and not by how long that takes.
+"""The hot path of every benchmarked network, checked by its operations rather than by its time.
 
-The golden file counts the operations of one training step, bf16 and channels-last, and the maps that it copies. A copy
-or a conversion of layout that slips in changes it; so does an operation more.
+The golden file counts the operations of one training step, bf16 and channels-last, and the maps that it copies. An
+additional copy, conversion of layout or other operation changes it.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from resatlas.bench.benchmarks import NETS
-from resatlas.bench.tasks import IMAGE, Ours, Step, stepping
+from resatlas.bench.tasks import IMAGE, Ours, Step, step_of
 from resatlas.nets.network import build
 from resatlas.recipes.recipe import Precision
 from resatlas.runs.environment import processor_flags
@@ -26,22 +26,22 @@ from resatlas.training.distributed import ALONE
 HERE = Path(__file__).parent
 
 BATCH = 3
-"""Which is no width of a convolution, so that maps are told from weights."""
+"""Differs from the width of every convolution, so that maps differ from weights in shape."""
 
 SLICES = {
     "resnext-29-32x4d": {(4, 32, 32), (8, 32, 32), (8, 16, 16), (16, 16, 16), (16, 8, 8)},
 }
-"""Maps of a single group of a convolution in groups, by network; no whole map of it has one of these shapes.
+"""Maps of a single group of a grouped convolution, by network; no whole map has one of these shapes.
 
-Without AVX512, torch convolves each group apart in bf16 and copies its maps; there these copies are not ours to count.
+Without AVX512, torch convolves each group separately in bf16 and copies its maps; these copies are not counted.
 """
 
 UNCOUNTED = ("profiler.", "aten.detach", "aten.empty", "aten.t.", "aten.view", "aten.unsqueeze", "aten.expand")
-"""They compute nothing: views, memory that others fill, and marks for the profiler."""
+"""Operations that compute nothing: views, uninitialised memory, and marks for the profiler."""
 
 
 class Counting(TorchDispatchMode):
-    """Counts the operations that torch is asked for, those of the backward pass included."""
+    """Counts the operations of torch, including those of the backward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,50 +61,50 @@ class Counting(TorchDispatchMode):
 def training_step(design: str, *, batch: int = BATCH, precision: Precision = "bf16") -> Step:
     """A training step of ours that has run once."""
     task = Ours(designs=(design,), batch=batch, norm_group=None, precision=precision)
-    step = stepping(task, ALONE)
+    step = step_of(task, ALONE)
     step()
     return step
 
 
 @cache
 def done_by(design: str) -> tuple[Counter[str], Counter[tuple[int, ...]]]:
-    """The operations of a training step, and the shapes of the maps that are copied anywhere below these.
+    """The operations of a training step, and the shapes of the maps that these copy.
 
-    Except those that torch copies by itself for want of AVX512.
+    Without the maps that torch itself copies if AVX512 is missing.
     """
-    apart = set() if "avx512f" in processor_flags() else SLICES.get(design, set())
+    groups = set() if "avx512f" in processor_flags() else SLICES.get(design, set())
     step = training_step(design)
     with Counting() as counting:
         step()
-    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
         step()
     copies: Counter[tuple[int, ...]] = Counter()
-    for each in found.key_averages(group_by_input_shape=True):
-        if each.key != "aten::copy_":
+    for event in profiler.key_averages(group_by_input_shape=True):
+        if event.key != "aten::copy_":
             continue
-        shape = tuple(each.input_shapes[0])
-        if len(shape) == 4 and shape[0] == BATCH and shape[1:] not in apart:
-            copies[shape] += each.count
+        shape = tuple(event.input_shapes[0])
+        if len(shape) == 4 and shape[0] == BATCH and shape[1:] not in groups:
+            copies[shape] += event.count
     return counting.calls, copies
 
 
 def lines(design: str) -> Iterator[str]:
-    """What the golden file says of a network."""
-    found, copies = done_by(design)
-    calls = {name: count for name, count in found.items() if not name.startswith(UNCOUNTED)}
+    """The lines of the golden file for a network."""
+    counted, copies = done_by(design)
+    calls = {name: count for name, count in counted.items() if not name.startswith(UNCOUNTED)}
     yield f"{design}: {sum(calls.values())} operations, {sum(copies.values())} copies of maps"
     yield from (f"  {count:4}  {name}" for name, count in sorted(calls.items()))
     yield from (f"  {count:4}  copy of {'x'.join(map(str, shape[1:]))}" for shape, count in sorted(copies.items()))
 
 
 def test_operations_are_those_of_the_golden_file(golden: Callable[[Path, str], None]) -> None:
-    """No operation and no copy more than is known, and none fewer without being told."""
+    """The numbers of operations and copies are exactly those of the golden file."""
     golden(HERE / "operations.txt", "\n".join(line for design in NETS for line in lines(design)))
 
 
 @pytest.mark.parametrize("design", [name for name in NETS if not name.startswith("pyramidnet")])
 def test_no_map_between_the_ends_changes_its_layout(design: str) -> None:
-    """The images are put into layout and precision; the gradient of the last mean is; no other map is ever copied."""
+    """Only the images and the gradient of the last mean are converted; no other map is copied."""
     copies = Counter(done_by(design)[1])
     last = max(copies, key=lambda shape: shape[1])
     assert copies.pop((BATCH, *IMAGE)) <= 2
@@ -113,7 +113,7 @@ def test_no_map_between_the_ends_changes_its_layout(design: str) -> None:
 
 
 def operations(step: Callable[[], object]) -> Counter[str]:
-    """What torch is asked for in a call."""
+    """The operations of torch in a call."""
     with Counting() as counting:
         step()
     return counting.calls
@@ -133,12 +133,12 @@ AROUND = {
     "aten.linalg_vector_norm.default": 1,
     "aten._fused_sgd_.default": 1,
 }
-"""The part of the batch, the tally of losses and errors, the gradient's norm; weights without decay, a group apart."""
+"""The share of the batch, the tally of losses and errors, the norm of the gradient, the group without weight decay."""
 
 
 @pytest.mark.parametrize("design", ["resnet-8-B", "resnet-20-B"])
-def test_the_loop_costs_little_around_a_network(design: str) -> None:
-    """Of any depth, a step of the loop asks for these few operations beside a bare pass with the same optimizer."""
+def test_the_loop_adds_few_operations(design: str) -> None:
+    """At any depth, a step of the loop has these operations more than a bare pass with the same optimizer."""
     ours, network = training_step(design, batch=8, precision="fp32"), build(design, seed=0).train()
     network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-6, momentum=0.9, nesterov=True, fused=True)

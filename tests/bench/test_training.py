@@ -26,7 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "CALL_SECONDS", 1e-9)
     monkeypatch.setattr(ceiling, "SHAPES", ((16, 8, 2),))
     monkeypatch.setattr(contest, "cores", lambda: 2)
-    monkeypatch.setattr(training, "alone", one_thread)
+    monkeypatch.setattr(training, "in_one_process", one_thread)
 
 
 def one_thread(task: Task, _setting: contest.Setting) -> Contender:
@@ -41,7 +41,7 @@ def bench(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any
 
 
 def test_a_network_against_its_peer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The rows of the contract, numbers that agree with each other, and both files of the same."""
+    """The columns of the contract, numbers that agree with each other, and both files with the same rows."""
     out = tmp_path / "tables" / "training"
     [row] = bench(capsys, "resnet-8-B", "--against", "pytorchcv", *SMALL, "--out", str(out))
     assert list(row) == [column.name for column in training.COLUMNS]
@@ -54,9 +54,9 @@ def test_a_network_against_its_peer(capsys: pytest.CaptureFixture[str], tmp_path
     assert row["bn_group"] * row["processes"] == 8
     assert sum(row[f"{group}_percent"] for group in (*training.GROUPS, "other")) == pytest.approx(100)
     assert row["twins_images_per_second"] is row["peer_compiled_images_per_second"] is None
-    told = json.loads(out.with_suffix(".json").read_text())
-    assert told["rows"] == [row]
-    [peak] = [fact["value"] for fact in told["facts"] if fact["name"] == f"peak in {row['precision']}"]
+    written = json.loads(out.with_suffix(".json").read_text())
+    assert written["rows"] == [row]
+    [peak] = [fact["value"] for fact in written["facts"] if fact["name"] == f"peak in {row['precision']}"]
     share = 100 * 3 * row["multiply_adds"] * row["images_per_second"] / (peak * 1e9)
     assert row["share_of_peak_percent"] == pytest.approx(share)
     assert "| resnet-8-B | pytorchcv get\\_resnet\\_cifar(blocks=8, bottleneck=False) |" in (
@@ -64,40 +64,40 @@ def test_a_network_against_its_peer(capsys: pytest.CaptureFixture[str], tmp_path
     )
 
 
-def test_streams_against_twins_and_a_network_against_nobody(
+def test_streams_against_twins_and_a_network_without_rival(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No library has DMRNet, and none that is asked has option A: twins, and a reason. One core has no processes."""
+    """DMRNet competes with twins, since no library has it; option A has no rival. One core runs one process."""
     monkeypatch.setattr(contest, "cores", lambda: 1)
     assert main(("bench", "dmrnet-8", "resnet-8", *SMALL)) == 0
-    told = capsys.readouterr().out
-    assert "dmrnet-8: no library has it; its twins are resnet-8-B and resnet-8-B" in told
-    assert 'resnet-8: pytorchcv has no net that is "resnet-8"' in told
-    tables = told.partition("peer default: float32")[0]
+    out = capsys.readouterr().out
+    assert "dmrnet-8: no library has it; its twins are resnet-8-B and resnet-8-B" in out
+    assert 'resnet-8: pytorchcv has no network "resnet-8"' in out
+    tables = out.partition("peer default: float32")[0]
     assert "twins" in tables
     assert "peer default" not in tables
     assert "together" not in tables
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (("resnet-20", "--against", "pytorchcv"), 'pytorchcv has no net that is "resnet-20"'),
-        (("resnet-20-B", "--batch", "3"), "--batch is at least 4, two images for each of 2 cores; 3 is fewer"),
-        (("resnet-20-B", "--norm-group", "65"), "--norm-group is at most 64"),
+        (("resnet-20", "--against", "pytorchcv"), 'pytorchcv has no network "resnet-20"'),
+        (("resnet-20-B", "--batch", "3"), "--batch must be at least 4, two images for each of 2 cores; got 3"),
+        (("resnet-20-B", "--norm-group", "65"), "--norm-group must be at most 64"),
     ],
 )
 def test_refusals_come_before_anything_is_measured(
-    words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line, exit code 2, and no process was started."""
+    """One line, exit code 2, and no process is started."""
     monkeypatch.delattr(crew, "FORKED")
     assert main(("bench", *words)) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_means_are_over_those_that_have_a_peer() -> None:
-    """Ratios of networks without such a rival are left out; one ratio has no mean."""
+    """Networks without a ratio are skipped; a single ratio has no mean."""
     names = dict.fromkeys(training.RATIOS)
     rows = [
         {"design": "a", **names, "over_tuned": 2.0, "over_default": 5.0},

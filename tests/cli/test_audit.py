@@ -1,4 +1,4 @@
-"""`resatlas audit`: files of other people, executed in a process of their own."""
+"""`resatlas audit`: files of other authors, executed in a process of their own."""
 
 import json
 from pathlib import Path
@@ -84,7 +84,7 @@ def audited(file: Path, name: str, *more: str) -> int:
 
 
 def test_the_same_function_is_told_so(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Exit code 0; what the file prints is not on standard output."""
+    """Exit code 0; the output of the file is not on standard output."""
     assert audited(file, "right", "--json") == 0
     printed = capfd.readouterr()
     verdict = json.loads(printed.out)
@@ -95,7 +95,7 @@ def test_the_same_function_is_told_so(file: Path, capfd: pytest.CaptureFixture[s
 
 
 def test_another_function_is_told_where(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Exit code 1, with the first difference in words."""
+    """Exit code 1, with the first difference."""
     assert audited(file, "wrong") == 1
     text = capfd.readouterr().out
     assert "wrong is not resnet:depth=8,base=4; 14 of 15 operations paired" in text
@@ -107,52 +107,52 @@ def test_another_function_is_told_where(file: Path, capfd: pytest.CaptureFixture
 
 
 def test_another_network_is_named(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A right network of another depth, with the words to audit it as what it is."""
+    """A correct network of another depth, with the option to audit it as such."""
     assert audited(file, "deeper") == 1
     text = capfd.readouterr().out
     assert text.endswith("\nit is the same function as resnet:depth=14,base=4: use --as resnet:depth=14,base=4\n")
 
 
 def test_what_is_more_than_known_mistakes_is_told_so(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """What is known is told, and that there is more."""
+    """The known mistake is listed, and a remaining difference is mentioned."""
     assert audited(file, "strange") == 1
     assert capfd.readouterr().out.endswith(
-        "these bring resnet:depth=8,base=4 nearer to it, but something that is not known here differs too:\n"
+        "with these mistakes resnet:depth=8,base=4 comes closer to it, but an unknown difference remains:\n"
         "  - eps 0.001 in place of 1e-05: stem.norm\n"
     )
 
 
 @pytest.mark.parametrize("seconds", ["0", "-3", "1.5", "soon"])
 def test_seconds_are_a_whole_number(file: Path, seconds: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """None at all is refused, and nothing is executed."""
+    """Other values are refused, and nothing is executed."""
     assert audited(file, "right", "--timeout", seconds) == 2
-    assert f'"{seconds}" is not a whole number of seconds, 1 or more' in capfd.readouterr().err
+    assert f'expected a whole number of seconds, 1 or more; got "{seconds}"' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("Needy", "Needy() fails: TypeError: "),
-        ("number", "number() gives a int; a torch.nn.Module is expected"),
+        ("number", "number() returns a int; a torch.nn.Module is expected"),
         ("broken", "broken() fails: KeyError: 'no such thing'"),
         ("rigt", 'no class or function "rigt"; did you mean "right"'),
-        ("deadly", "ended itself with exit code 3 before there was a verdict"),
-        ("killed", "was ended by SIGKILL before there was a verdict"),
+        ("deadly", "exited with code 3 before it had a verdict"),
+        ("killed", "was killed by SIGKILL before it had a verdict"),
         ("interrupted", "interrupted() fails: KeyboardInterrupt; "),
         ("leaving", "leaving() fails: SystemExit: 0; "),
-        ("Leaving", "theirs.py: Leaving ends the program while it runs: SystemExit: bye"),
+        ("Leaving", "theirs.py: Leaving exits the program: SystemExit: bye"),
     ],
 )
 def test_what_gives_no_network_is_refused(file: Path, name: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:
     """One line, exit code 2."""
     assert audited(file, name) == 2
-    told = [line for line in capfd.readouterr().err.splitlines() if line != "imported"]
-    assert len(told) == 1
-    assert words in told[0]
+    lines = [line for line in capfd.readouterr().err.splitlines() if line != "imported"]
+    assert len(lines) == 1
+    assert words in lines[0]
 
 
 def test_what_never_ends_is_given_up(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """After the seconds that were allowed."""
+    """The audit ends after --timeout."""
     assert audited(file, "endless", "--timeout", "8") == 2
     assert "the audit took more than 8 seconds" in capfd.readouterr().err
 
@@ -166,7 +166,7 @@ def test_what_never_ends_is_given_up(file: Path, capfd: pytest.CaptureFixture[st
     ],
 )
 def test_files_that_fail_are_told(tmp_path: Path, source: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """With what they failed at."""
+    """The message has the error of the file."""
     file = tmp_path / "bad.py"
     file.write_text(source, encoding="utf-8")
     assert audited(file, "anything") == 2
@@ -178,8 +178,8 @@ def test_files_that_fail_are_told(tmp_path: Path, source: str, words: str, capfd
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("net.py", 'a module is written FILE.py:CLASS; "net.py" is not'),
-        ("net.txt:Net", 'a module is written FILE.py:CLASS; "net.txt:Net" is not'),
+        ("net.py", 'expected FILE.py:CLASS; got "net.py"'),
+        ("net.txt:Net", 'expected FILE.py:CLASS; got "net.txt:Net"'),
         ("nowhere.py:Net", 'there is no file "nowhere.py"'),
     ],
 )

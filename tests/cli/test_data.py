@@ -1,4 +1,4 @@
-"""`resatlas data`: data sets fetched, folders of images checked."""
+"""`resatlas data`: download of data sets, check of image folders."""
 
 import json
 import os
@@ -24,19 +24,19 @@ Say = Callable[..., tuple[str, str]]
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Runs a command and gives its two outputs."""
+    """A function that runs a command and returns its standard output and standard error."""
 
-    def said(*words: str, code: int = 0) -> tuple[str, str]:
+    def run(*words: str, code: int = 0) -> tuple[str, str]:
         assert main(words) == code
         output = capsys.readouterr()
         return output.out, output.err
 
-    return said
+    return run
 
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of data, the only place that is looked at."""
+    """An empty data folder, the only place where data are searched."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("RESATLAS_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
@@ -44,7 +44,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
-    """A server with a tiny CIFAR-10, which is the one that is fetched."""
+    """A server with a tiny CIFAR-10, which replaces the real one."""
     (tmp_path / "certificate").mkdir()
     with serving(tmp_path / "certificate", monkeypatch) as behaviour:
         published, _, archive = tiny.cifar(cifar.CIFAR_10, site=behaviour.site)
@@ -55,25 +55,25 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviou
 
 @pytest.mark.usefixtures("server")
 def test_a_data_set_is_fetched_once(say: Say, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first call says what came and where it is, while it lasts how much; the second that everything is there."""
+    """The first call shows progress, the fetched files and their folder; the second fetches nothing."""
     monkeypatch.setattr(display, "SILENCE_SECONDS", -1)
     out, err = say("data", "fetch", "cifar-10")
     assert out == f"cifar-10: fetched cifar-10-binary.tar.gz; it is in {data}/cifar-10/cifar-10-batches-bin\n"
     assert err.startswith("cifar-10-binary.tar.gz bytes ")
     assert err.endswith("seconds_left 0\n")
     out, err = say("data", "fetch", "cifar-10")
-    assert (out, err) == (f"cifar-10: everything is there; it is in {data}/cifar-10/cifar-10-batches-bin\n", "")
+    assert (out, err) == (f"cifar-10: nothing to fetch; it is in {data}/cifar-10/cifar-10-batches-bin\n", "")
 
 
 @pytest.mark.usefixtures("server")
 def test_json_tells_files_and_what_was_fetched(say: Say, data: Path) -> None:
-    """One value: the name, the files that are read, those that came."""
+    """One value: the name, the files that are read, and the fetched files."""
     out, err = say("data", "fetch", "cifar-10", "--json")
-    told = json.loads(out)
-    assert list(told) == ["name", "files", "fetched"]
-    assert told["name"] == "cifar-10"
-    assert told["files"] == [str(data / "cifar-10" / path) for path in cifar.CIFAR_10.source.needed]
-    assert (told["fetched"], err) == (["cifar-10-binary.tar.gz"], "")
+    values = json.loads(out)
+    assert list(values) == ["name", "files", "fetched"]
+    assert values["name"] == "cifar-10"
+    assert values["files"] == [str(data / "cifar-10" / path) for path in cifar.CIFAR_10.source.needed]
+    assert (values["fetched"], err) == (["cifar-10-binary.tar.gz"], "")
 
 
 @pytest.mark.usefixtures("server", "data")
@@ -84,32 +84,32 @@ def test_quiet_says_nothing(say: Say) -> None:
 
 @pytest.mark.usefixtures("data")
 def test_without_a_network_one_line_says_which_file_to_put_where(say: Say, server: Behaviour, data: Path) -> None:
-    """Exit code 3; the address, the reason, the file and its place."""
+    """Exit code 3; the address, the reason, the file and its folder."""
     server.files.clear()
     out, err = say("data", "fetch", "cifar-10", code=3)
     assert out == ""
     assert err == (
-        f"DataError: {server.site}cifar-10-binary.tar.gz cannot be fetched: the server answers 404 Not Found; say the "
-        f"same again later, or put cifar-10-binary.tar.gz of {server.site} into {data}/cifar-10\n"
+        f"DataError: {server.site}cifar-10-binary.tar.gz cannot be fetched: the server answers 404 Not Found; rerun "
+        f"the command later, or put cifar-10-binary.tar.gz of {server.site} into {data}/cifar-10\n"
     )
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("digits:size=16", "scikit-learn brings them"), ("synthetic", "they are made on the spot")],
+    [("digits:size=16", "they are part of scikit-learn"), ("synthetic", "they are generated")],
 )
 def test_sets_that_are_there_anyhow_say_so(say: Say, text: str, words: str) -> None:
     """One line, exit code 0."""
     out, err = say("data", "fetch", text)
     assert words in out
     assert (out.count("\n"), err) == (1, "")
-    told = json.loads(say("data", "fetch", text, "--json")[0])
-    assert told == {"name": text, "files": [], "fetched": []}
+    values = json.loads(say("data", "fetch", text, "--json")[0])
+    assert values == {"name": text, "files": [], "fetched": []}
 
 
 @pytest.mark.usefixtures("data")
 def test_imagenet_is_asked_for_elsewhere(say: Say, data: Path) -> None:
-    """Exit code 3 and what to do; where it lies, exit code 0."""
+    """Exit code 3 and what to do; if it exists, its folder and exit code 0."""
     assert "image-net.org" in say("data", "fetch", "imagenet", code=3)[1]
     (data / "imagenet/train").mkdir(parents=True)
     assert say("data", "fetch", "imagenet:size=128")[0] == f"imagenet: it is in {data}/imagenet\n"
@@ -158,8 +158,8 @@ def test_a_good_folder_is_counted(say: Say, images: Path) -> None:
     out, _ = say("data", "check", str(images))
     table = ["class  train  val", "cat        2    1", "dog        1    1", "all        3    2"]
     assert out.splitlines() == [*table, "5 images, 0 faults"]
-    told = json.loads(say("data", "check", str(images), "--json")[0])
-    assert told == {
+    values = json.loads(say("data", "check", str(images), "--json")[0])
+    assert values == {
         "images": 5,
         "unreadable": 0,
         "faults": [],
@@ -175,9 +175,9 @@ def test_faults_are_named_on_a_line_each(say: Say, images: Path) -> None:
     first, second, *_, last = out.splitlines()
     assert first.startswith("train/cat/bro\\nken.jpg: ")
     assert second.startswith("val/dog/empty.png: ")
-    assert last == "5 images, 2 files that cannot be read, 2 faults"
-    told = json.loads(say("data", "check", str(images), "--json", code=3)[0])
-    assert [list(fault) for fault in told["faults"]] == [["file", "reason"]] * 2
+    assert last == "5 images, 2 unreadable files, 2 faults"
+    values = json.loads(say("data", "check", str(images), "--json", code=3)[0])
+    assert [list(fault) for fault in values["faults"]] == [["file", "reason"]] * 2
     assert say("data", "check", str(images), "--quiet", code=3) == ("", "")
 
 
@@ -189,7 +189,7 @@ def test_a_folder_that_is_none_is_told(say: Say, tmp_path: Path) -> None:
 
 
 def test_long_work_is_told_of_in_between(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a silence, a line; then at the end, a line; nothing of what is soon done; to nobody if quiet."""
+    """A line after a silence and a last line; none for short work, and none if quiet."""
     with display.meter("images", quiet=False) as progress:
         progress("checked", 1, 10)
         progress("soon", 10, 10)
@@ -207,7 +207,7 @@ def test_long_work_is_told_of_in_between(capsys: pytest.CaptureFixture[str], mon
 
 
 def test_a_terminal_shows_one_live_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line is redrawn in its place, lines that stay go above it, and it is gone at the end."""
+    """The line is redrawn in place, permanent lines are above it, and it is erased at the end."""
     monkeypatch.setattr(display, "on_terminal", lambda: True)
     monkeypatch.setattr(display, "REDRAWS_PER_SECOND", 1e9)
     with display.display(quiet=False) as shown:
@@ -238,7 +238,7 @@ raise SystemExit(main(["data", "fetch", "cifar-10"]))
 
 
 def test_ctrl_c_leaves_a_part_that_the_next_call_completes(server: Behaviour, data: Path) -> None:
-    """Exit code 75, one line that says what is kept; then the rest alone is asked for."""
+    """Exit code 75, one line that says what is kept; the next call requests only the rest."""
     archive = cifar.CIFAR_10.archive
     words = [sys.executable, "-c", PROGRAM, server.site, str(archive.bytes), archive.checksum.digest]
     server.cut, server.pause = 50_000, 20
@@ -251,8 +251,8 @@ def test_ctrl_c_leaves_a_part_that_the_next_call_completes(server: Behaviour, da
     assert process.returncode == 75
     kept = part.stat().st_size
     assert kept <= 50_000
-    assert err.startswith(f"Stopped: {kept:,} of {archive.bytes:,} bytes of cifar-10-binary.tar.gz are in {part}; say")
-    assert err.count("\n") == 1
+    where = f"Stopped: {kept:,} of {archive.bytes:,} bytes of cifar-10-binary.tar.gz are in {part}"
+    assert err == f"{where}; rerun the command to continue\n"
     server.cut, server.pause = None, 0
     subprocess.run(words, check=True, capture_output=True)
     assert server.asked == ["", f"bytes={kept}-"]
@@ -261,18 +261,20 @@ def test_ctrl_c_leaves_a_part_that_the_next_call_completes(server: Behaviour, da
 
 
 def test_a_file_that_grows_too_large_is_told_and_kept(server: Behaviour, data: Path) -> None:
-    """Where the system writes no more, one line says so, exit code 2; the part goes on from there."""
+    """If the system refuses to write more, one line and exit code 2; the part is kept."""
     archive = cifar.CIFAR_10.archive
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
     words = [sys.executable, "-c", limit + PROGRAM, server.site, str(archive.bytes), archive.checksum.digest]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.endswith("cannot keep the files: file too large; RESATLAS_DATA names another folder\n")
-    assert (data / "cifar-10/cifar-10-binary.tar.gz.part").stat().st_size == 60_000
+    place = data / "cifar-10"
+    refusal = f"files cannot be written to {place}: file too large; set RESATLAS_DATA to another folder"
+    assert done.stderr.endswith(f"{refusal}\n")
+    assert (place / "cifar-10-binary.tar.gz.part").stat().st_size == 60_000
 
 
 def test_the_verb_starts_without_torch(data: Path) -> None:
-    """A wrong name, and a set that is missing, are answered before anything heavy is loaded."""
+    """A wrong name and a missing data set are reported before heavy imports."""
     program = (
         "import sys; from resatlas.cli.main import main; code = main(sys.argv[1:]); "
         "print(code, *sorted({'torch', 'sklearn', 'scipy', 'numpy', 'PIL'} & set(sys.modules)))"

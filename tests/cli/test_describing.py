@@ -1,4 +1,4 @@
-"""What list, describe, verify and cite print, as text and as JSON."""
+"""The output of list, describe, verify and cite, as text and as JSON."""
 
 import json
 import subprocess
@@ -35,15 +35,15 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a verb that succeeds, and gives its standard output."""
+    """A function that runs a verb and returns its standard output; nothing is on standard error."""
 
-    def told(*words: str, code: int = 0) -> str:
+    def output_of(*words: str, code: int = 0) -> str:
         assert main(words) == code
         output = capsys.readouterr()
         assert output.err == ""
         return output.out
 
-    return told
+    return output_of
 
 
 def test_list_as_json(run: Run) -> None:
@@ -60,13 +60,13 @@ def test_list_as_json(run: Run) -> None:
 
 
 def test_list_as_text(run: Run) -> None:
-    """A line each, aligned, and how many they are."""
+    """An aligned line for each design, and their number."""
     assert run("list", "wrn-22-*").splitlines() == [
         "name           family       parameters  multiply-adds",
         "wrn-22-8       wide-resnet  17,158,106  2,454,115,328",
         "wrn-22-10      wide-resnet  26,797,914  3,827,751,168",
         "wrn-22-2-B313  wide-resnet   1,145,498    167,167,232",
-        "3 designs; any other member of a family resolves too, as in wrn-28-3",
+        "3 designs; other members of a family work too, as in wrn-28-3",
     ]
 
 
@@ -102,7 +102,7 @@ def test_describe_as_json(run: Run) -> None:
 
 
 def test_describe_as_text(run: Run) -> None:
-    """What it is, its units, and the papers' figures beside it."""
+    """The network, its units, and the figures of the papers."""
     plan = (PLANS / "resnet-20.txt").read_text(encoding="utf-8")
     assert run("describe", "resnet-20") == (
         "resnet-20: resnet, depth 20 as labelled, 19 convolutions on the longest path, mean path length 11.00; "
@@ -118,7 +118,7 @@ def test_describe_as_text(run: Run) -> None:
 
 
 def test_describe_shows_both_ways_of_counting_paths(run: Run) -> None:
-    """Where streams meet, the whole paths of the paper stand beside the weighted ones."""
+    """If streams are joined, both the whole paths of the paper and the weighted ones are printed."""
     [head, *_] = run("describe", "dmrnet-20:join=sum").splitlines()
     assert head == (
         "dmrnet-20:join=sum: dmrnet, depth 20 as labelled, 19 convolutions on the longest path, mean path length 8.00 "
@@ -127,7 +127,7 @@ def test_describe_shows_both_ways_of_counting_paths(run: Run) -> None:
 
 
 def test_describe_says_where_nothing_was_printed(run: Run) -> None:
-    """A network without figures is said to have none."""
+    """The text says so for a network without figures."""
     assert run("describe", "resnet-26").endswith(
         "\n\nno printed size is known for this network\n\nno published result is known for this network\n"
     )
@@ -136,7 +136,7 @@ def test_describe_says_where_nothing_was_printed(run: Run) -> None:
 @pytest.mark.parametrize("name", ["resnet-18", "resnet-34"])
 def test_describe_shows_an_alias_its_figures(run: Run, name: str) -> None:
     """A network under its other name has the same printed figures."""
-    alias, itself = (run("describe", each).partition("\nprinted ") for each in (name, f"{name}-B"))
+    alias, itself = (run("describe", design).partition("\nprinted ") for design in (name, f"{name}-B"))
     assert alias[2] == itself[2] != ""
 
 
@@ -166,7 +166,7 @@ def test_describe_shows_what_was_published(run: Run) -> None:
 
 
 def test_describe_explains_what_counters_report(run: Run) -> None:
-    """A ResNet-50 is printed with 3.8, and counted with 3.86, 4.09, 7.72 and 8.18 G: by rule and by place of stride."""
+    """The paper prints 3.8 G for ResNet-50; rule and place of the stride give 3.86, 4.09, 7.72 or 8.18 G."""
     [_, _, *lines] = run("describe", "resnet-50", "--conventions").splitlines()
     assert lines == [
         "counted by                    resnet-50          resnet-50-v1.5",
@@ -190,7 +190,7 @@ def test_describe_explains_what_counters_report(run: Run) -> None:
 
 
 def test_conventions_as_json(run: Run) -> None:
-    """Each counter's figure for the network and for its twin, beside everything that describe gives."""
+    """The count of each convention for the network and its twin, and all values of describe."""
     data = json.loads(run("describe", "resnext-50-32x4d", "--conventions", "--json"))
     assert set(data) >= KEYS
     assert {tuple(row) for row in data["conventions"]} == {("name", "stride", "convention", "rule", "count")}
@@ -207,7 +207,7 @@ def test_conventions_as_json(run: Run) -> None:
 
 
 def test_conventions_of_other_networks_and_images(run: Run) -> None:
-    """Units without a place to choose have no twin; image and classes are those asked for, small counts in millions."""
+    """Units with one place for the stride have no twin; --image and --classes apply; small counts are in millions."""
     words = ("describe", "resnet-26", "--conventions", "--image", "1,16,16", "--classes", "0")
     data = json.loads(run(*words, "--json"))
     assert [(row["name"], row["stride"]) for row in data["conventions"]] == [("resnet-26", None)] * 4
@@ -242,14 +242,14 @@ def test_describe_takes_a_file(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["svg", "png"])
 def test_describe_draws(run: Run, tmp_path: Path, end: str) -> None:
-    """The network at these images and classes as a picture, whose place is told."""
+    """The network for these images and classes as a picture, whose path is printed."""
     file = tmp_path / "drawn" / f"network.{end}"
     words = ("describe", "dmrnet-8", "--image", "1,16,16", "--draw", str(file))
     assert f"drawn in {file}" in run(*words)
     first = file.read_bytes()
     assert first.startswith({"svg": b"<svg ", "png": b"\x89PNG"}[end])
     if end == "svg":
-        assert all(told.encode() in first for told in ("dmrnet-8", "16×16", "2 streams"))
+        assert all(text.encode() in first for text in ("dmrnet-8", "16×16", "2 streams"))
     assert json.loads(run(*words, "--json"))["drawing"] == str(file)
     assert file.read_bytes() == first
     assert "drawing" not in json.loads(run("describe", "dmrnet-8", "--json"))
@@ -276,7 +276,7 @@ def test_verify_as_json(run: Run) -> None:
 
 
 def test_verify_as_text(run: Run) -> None:
-    """The figures that were printed, how they come out, and that nothing changed."""
+    """The printed figures, their verdicts, and that no verdict has changed."""
     assert run("verify", "resnet-1202").splitlines() == [
         "name         quantity    verdict  convention                       printed        ours",
         "resnet-1202  parameters  yes      all weights                       19.4 M  19,421,274",
@@ -289,18 +289,18 @@ def test_verify_as_text(run: Run) -> None:
 
 
 def test_verify_tells_of_an_entry_without_a_figure(run: Run) -> None:
-    """Both its sizes, and that nothing was printed of them."""
+    """Both its sizes, and that none was printed."""
     assert run("verify", "plain-14").splitlines()[:3] == [
         "name      quantity       verdict  convention  printed        ours",
         "plain-14  parameters     none                             172,506",
         "plain-14  multiply-adds  none                          26,395,264",
     ]
-    told = {line.split()[0] for line in run("verify").splitlines()}
-    assert set(named()) <= told
+    names = {line.split()[0] for line in run("verify").splitlines()}
+    assert set(named()) <= names
 
 
 def test_verify_needs_no_torch() -> None:
-    """The whole catalogue is checked, and found right, without what computes."""
+    """The whole catalogue is verified without torch."""
     code = "import sys; from resatlas.cli.main import main; print(main(('verify', '--quiet')), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "0 False\n"
@@ -310,21 +310,21 @@ def test_verify_needs_no_torch() -> None:
 def test_verify_fails_where_a_verdict_is_not_the_recorded_one(
     run: Run, monkeypatch: pytest.MonkeyPatch, quantity: str
 ) -> None:
-    """Another record than today's verdict is named, and the exit code is that of a failed check."""
+    """A verdict that differs from the recorded one is printed, and the exit code is 1."""
 
     def recorded(entry: Entry) -> tuple[Printed, ...]:
-        figures = (each for each in printed() if (each.name, each.quantity) == (entry.name, quantity))
+        figures = (figure for figure in printed() if (figure.name, figure.quantity) == (entry.name, quantity))
         return (replace(next(figures), agrees="no"),)
 
     monkeypatch.setattr(verdicts, "printed_of", recorded)
     text = run("verify", "resnet-20", code=1)
     assert "yes, recorded no" in text
-    assert text.endswith("1 verdicts differ from the recorded ones\n")
+    assert text.endswith("1 verdict not as recorded\n")
     assert run("verify", "resnet-20", "--quiet", code=1) == ""
 
 
 def test_cite_as_text(run: Run) -> None:
-    """References and nothing else, so that the output is a .bib file."""
+    """Only references, so that the output is a .bib file."""
     text = run("cite", "wrn-28-10")
     entries = text.removesuffix("\n").split("\n\n")
     assert [entry.splitlines()[0] for entry in entries] == [
@@ -370,5 +370,5 @@ def test_cite_takes_a_file(run: Run, tmp_path: Path) -> None:
     "words", [("list",), ("describe", "resnet-20"), ("verify", "resnet-20"), ("cite", "resnet-20")]
 )
 def test_quiet_prints_nothing(run: Run, words: tuple[str, ...]) -> None:
-    """Only the exit code is left."""
+    """There is only an exit code."""
     assert run(*words, "--quiet") == ""

@@ -1,4 +1,4 @@
-"""`resatlas solve`: what it prints, what it refuses, and how many networks a search expands."""
+"""`resatlas solve`: its output, its errors, and how many networks a search expands."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 def rows(capsys: Captured, *words: str) -> list[dict[str, object]]:
-    """What it gives as JSON."""
+    """The designs of --json."""
     assert main(("solve", *words, "--json")) == 0
     output = capsys.readouterr()
     assert output.err == ""
@@ -38,10 +38,10 @@ def rows(capsys: Captured, *words: str) -> list[dict[str, object]]:
     ids=lambda words: words[0],
 )
 def test_every_design_resolves_to_what_it_costs(capsys: Captured, words: tuple[str, ...]) -> None:
-    """The four keys of list; the name resolves to a network of the family with exactly these sizes."""
-    found = rows(capsys, *words)
-    assert found
-    for row in found:
+    """The keys are those of list; the name resolves to a network of the family with exactly these sizes."""
+    designs = rows(capsys, *words)
+    assert designs
+    for row in designs:
         assert tuple(row) == ("name", "family", "parameters", "multiply_adds")
         entry = resolve(str(row["name"]))
         total = cost(entry.plan())
@@ -57,26 +57,26 @@ def test_the_nearest_stands_first(capsys: Captured) -> None:
 
 
 def test_the_text_tells_what_was_searched(capsys: Captured) -> None:
-    """A line each with its deviation; the last line tells tolerance, bounds and how many were looked at."""
+    """A line for each design with its deviation; the last line has tolerance, bounds and number of combinations."""
     assert main(("solve", "resnet", "--set", "widen=1", "--parameters", "1.7M")) == 0
     assert capsys.readouterr().out.splitlines() == [
         "name        family  parameters  multiply-adds  off by",
         "resnet-110  resnet   1,727,962    252,887,680   1.64%",
         "resnet-104  resnet   1,630,746    238,731,904   4.07%",
-        "2 designs with 1,700,000 parameters within 5%, nearest first; looked at 200 combinations for cifar: "
+        "2 designs with 1,700,000 parameters within 5%, nearest first; searched 200 combinations for cifar: "
         "depth 8 to 1202 in steps of 6",
     ]
 
 
 def test_another_base_is_told(capsys: Captured) -> None:
-    """Where the paper's base has no member within tolerance, the text says so, and JSON is still a list."""
+    """If no design with the paper's base is within the tolerance, the text says so; JSON is still a list."""
     words = ("resnet", "--set", "depth=20", "--set", "widen=1", "--parameters", "200k")
     assert main(("solve", *words)) == 0
     [first, _, row, last] = capsys.readouterr().out.splitlines()
-    assert first == "no member of this family at the paper's base width here; with base=14 there is:"
+    assert first == "no such design has the paper's base width; with base=14:"
     assert row.split()[0] == "resnet-20:base=14"
-    assert last.endswith("looked at 32 combinations for cifar: depth 20, base 1 to 32")
-    assert [each["name"] for each in rows(capsys, *words)] == ["resnet-20:base=14"]
+    assert last.endswith("searched 32 combinations for cifar: depth 20, base 1 to 32")
+    assert [row["name"] for row in rows(capsys, *words)] == ["resnet-20:base=14"]
 
 
 @pytest.mark.parametrize("how", ["--json", "--quiet"])
@@ -87,21 +87,21 @@ def test_nothing_near_is_told_with_exit_code_1(capsys: Captured, how: str) -> No
     assert output.out == ""
     assert output.err == (
         "ResatlasError: no resnet has 10 parameters within 5%; the nearest is resnet-8:base=1 with 395 parameters and "
-        "73,768 multiply-adds (3850.00% off); looked at 102,400 combinations for cifar: depth 8 to 1202 in steps of 6, "
+        "73,768 multiply-adds (3850.00% off); searched 102,400 combinations for cifar: depth 8 to 1202 in steps of 6, "
         "widen 1 to 16, base 1 to 32\n"
     )
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "sentence"),
     [
         (("resnxt", "--parameters", "1M"), 'UnknownName: no family "resnxt"; did you mean "resnext"?'),
-        (("resnet",), "UsageError: a budget has parameters, multiply-adds or both, as in --parameters 1.7M"),
-        (("resnet", "--parameters", "1.7m"), '"1.7m" is not a size, such as 1.7M, 250k, 3.8G or 1700000'),
-        (("resnet", "--parameters", "0.5"), '"0.5" is not a size'),
-        (("resnet", "--parameters", "1,7M"), '"1,7M" is not a size'),
-        (("resnet", "--parameters", "1M", "--tolerance", "5"), '"5" is not a percentage, such as 5% or 0.5%'),
-        (("resnet", "--parameters", "1M", "--tolerance", "80%"), "a tolerance lies between 0% and 50%; 80% does not"),
+        (("resnet",), "UsageError: a budget needs parameters, multiply-adds or both, as in --parameters 1.7M"),
+        (("resnet", "--parameters", "1.7m"), 'expected a size such as 1.7M, 250k, 3.8G or 1700000; got "1.7m"'),
+        (("resnet", "--parameters", "0.5"), 'or 1700000; got "0.5"'),
+        (("resnet", "--parameters", "1,7M"), 'or 1700000; got "1,7M"'),
+        (("resnet", "--parameters", "1M", "--tolerance", "5"), 'expected a percentage such as 5% or 0.5%; got "5"'),
+        (("resnet", "--parameters", "1M", "--tolerance", "80%"), "a tolerance must be between 0% and 50%; got 80%"),
         (("resnet", "--parameters", "1M", "--set", "dpeth=20"), 'no knob of resnet "dpeth"; did you mean "depth"?'),
         (("resnet", "--parameters", "1M", "--set", "depth=30"), "has depth 6n + 2; 30 is not (nearest: 26, 32)"),
         (("resnet", "--parameters", "1M", "--image", "3,1,1"), "ImageError: a map of 1x1 pixels"),
@@ -109,12 +109,12 @@ def test_nothing_near_is_told_with_exit_code_1(capsys: Captured, how: str) -> No
     ],
     ids=repr,
 )
-def test_refusals_are_one_line(capsys: Captured, words: tuple[str, ...], told: str) -> None:
+def test_refusals_are_one_line(capsys: Captured, words: tuple[str, ...], sentence: str) -> None:
     """What was given, what is allowed, the nearest right thing; exit code 2."""
     assert main(("solve", *words)) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert told in output.err
+    assert sentence in output.err
     assert output.err.count("\n") == 1
 
 
@@ -137,7 +137,7 @@ print(code, *sorted({name.partition(".")[0] for name in sys.modules} & {"torch",
     ids=["resnext", "pyramidnet", "resnet", "dmrnet"],
 )
 def test_a_search_expands_few_networks(words: tuple[str, ...], most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only one of each kind: what more units and other widths cost follows by formula."""
+    """Only one of each kind is expanded: a formula gives the cost of more units and other widths."""
     expanded: list[Blueprint] = []
 
     def counted(blueprint: Blueprint, *, image: Shape, classes: int) -> Plan:
@@ -151,7 +151,7 @@ def test_a_search_expands_few_networks(words: tuple[str, ...], most: int, monkey
 
 
 def test_a_search_imports_nothing_that_computes() -> None:
-    """No library of tensors, models or tables: its start-up is Python's and that of the designs."""
+    """Neither torch nor numpy nor scikit-learn is imported."""
     words = ("pyramidnet", "--parameters", "28M")
     done = subprocess.run(
         [sys.executable, "-c", LOADED, "solve", *words, "--quiet"], capture_output=True, text=True, check=False

@@ -1,7 +1,7 @@
-"""Describing starts at once: without torch, numpy and the like, in a fraction of a second.
+"""Describing starts in a fraction of a second, without torch, numpy and other heavy imports.
 
-Times are processor seconds of the program's own process, which a busy machine changes less than the clock's; the
-best of several tries counts.
+Times are processor seconds of the process, which depend less on a busy machine than wall-clock time; the best of
+several tries counts.
 """
 
 import os
@@ -43,16 +43,16 @@ STANDARD = """
 import argparse, asyncio, csv, dataclasses, email.message, fractions, http.client, json, typing, unittest.mock
 import xml.dom.minidom
 """
-"""Modules of the standard library, about as many as describing needs: what a machine takes for them is its measure."""
+"""Modules of the standard library, about as many as describing needs; the time of their import is the unit."""
 
 TIMES = 8
-"""Describing takes at most so many times that: 0.4 s where Python needs 0.05 s for them."""
+"""Describing takes at most this many units: 0.4 s where their import takes 0.05 s."""
 
 CITE = ("cite", "wrn-28-10")
 
 
 def python(*words: str) -> str:
-    """Standard output of a Python of its own, which must succeed."""
+    """Standard output of a new Python process, which must succeed."""
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -71,12 +71,12 @@ def python(*words: str) -> str:
     ids=lambda words: " ".join((words[0], *words[2:])),
 )
 def test_describing_imports_nothing_heavy(words: tuple[str, ...]) -> None:
-    """None of the libraries that compute is loaded by a verb that describes."""
+    """A describing verb imports none of the heavy libraries."""
     assert python("-c", IMPORTED, ",".join(HEAVY), *words).split() == ["0"]
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    """The package itself is a name and a version."""
+    """`import resatlas` imports none of the heavy libraries."""
     script = f"import sys, resatlas; print(*sorted({set(HEAVY)} & set(sys.modules)))"
     assert python("-c", script).split() == []
 
@@ -93,21 +93,21 @@ def spent(*words: str) -> float:
     "words", [("--help",), ("list",), ("describe", "resnet-1202"), CITE], ids=lambda words: words[0]
 )
 def test_describing_starts_at_once(words: tuple[str, ...]) -> None:
-    """The best of up to five runs takes at most eight times what Python itself takes for its own modules."""
+    """The best of up to five runs takes at most `TIMES` units."""
     assert any(spent("-m", "resatlas", *words) < most_seconds() for _ in range(5))
 
 
 def most_seconds() -> float:
-    """What describing may take on this machine, as busy as it is now."""
+    """The longest time for describing on this machine under its present load."""
     return TIMES * spent("-c", STANDARD)
 
 
 def test_the_whole_catalogue_is_counted_at_once() -> None:
-    """Every network is expanded and counted, the best of up to three times as fast."""
+    """Every network is expanded and counted within that time, in the best of up to three tries."""
     assert any(float(python("-c", COUNTED).split()[0]) < most_seconds() for _ in range(3))
 
 
 def test_the_deepest_network_is_described_in_seconds() -> None:
-    """No depth that is allowed takes more than six processor seconds, nor with two streams."""
+    """The largest depth with two streams takes at most six processor seconds."""
     design = f"dmrnet:depth={6 * (MOST_UNITS // 3) + 2}"
     assert python("-c", LIMITED, "describe", design, "--quiet") == ""

@@ -1,4 +1,4 @@
-"""What study and demo do, print and refuse."""
+"""The effects, output and errors of study and demo."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, processes.Ende
 
 
 def test_a_study_shows_its_answers(done: tuple[Path, processes.Ended]) -> None:
-    """Progress run by run on standard error; on standard output each question with its table, then the page."""
+    """A line for each run on standard error; on standard output each question with its table, then the page."""
     folder, ended = done
     assert ended.code == 0
     progress = ended.err.splitlines()
@@ -56,7 +56,7 @@ def test_a_study_gives_its_results_as_json(done: tuple[Path, processes.Ended], t
     assert (ended.code, ended.err) == (0, "")
     assert value["page"] == "runs/tiny/report.html"
     shortcuts, again = value["questions"]["shortcuts"], value["questions"]["again"]
-    assert [(each["design"], each["seed"], each["data"]) for each in shortcuts] == [
+    assert [(run["design"], run["seed"], run["data"]) for run in shortcuts] == [
         (design, seed, DATA) for seed in (0, 1) for design in tiny.DESIGNS
     ]
     assert again == shortcuts[:1]
@@ -67,21 +67,21 @@ def test_a_study_gives_its_results_as_json(done: tuple[Path, processes.Ended], t
 def test_a_study_asks_its_networks(
     done: tuple[Path, processes.Ended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Once all runs are finished, a line a question on standard error; the page shows the answers, and none twice."""
+    """After all runs, a line for each question on standard error; the page shows the answers; none is repeated."""
     folder, _ = done
     shutil.copytree(folder, tmp_path / "here")
-    asked = f'\n[[dissections]]\nquestion = "paths"\ndesigns = ["{tiny.DESIGNS[0]}"]\n'
-    file = tiny.write(tmp_path, tiny.TEXT + asked)
+    dissections = f'\n[[dissections]]\nquestion = "paths"\ndesigns = ["{tiny.DESIGNS[0]}"]\n'
+    file = tiny.write(tmp_path, tiny.TEXT + dissections)
     runs = tmp_path / "here" / "runs" / "tiny"
     assert main(("study", str(file), "--out", str(runs))) == 0
-    assert capsys.readouterr().err == f"asking paths of {tiny.DESIGNS[0]} (1 of 1)\n"
-    assert "paths by their length" in (runs / "report.html").read_text(encoding="utf-8")
+    assert capsys.readouterr().err == f"dissecting paths of {tiny.DESIGNS[0]} (1 of 1)\n"
+    assert "paths by length" in (runs / "report.html").read_text(encoding="utf-8")
     assert main(("study", str(file), "--out", str(runs))) == 0
     assert capsys.readouterr().err == ""
 
 
 def test_a_page_shows_the_images_that_are_wrong(done: tuple[Path, processes.Ended], tmp_path: Path) -> None:
-    """`report` reads the data set of the runs for them, where it is at hand."""
+    """`report` reads them from the data set of the runs, if it exists."""
     folder, _ = done
     assert main(("report", str(folder / "runs"), "--out", str(tmp_path / "page.html"), "--quiet")) == 0
     assert '<img src="data:image/png;base64,' in (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -90,14 +90,14 @@ def test_a_page_shows_the_images_that_are_wrong(done: tuple[Path, processes.Ende
 def test_a_study_can_be_reported_again(
     done: tuple[Path, processes.Ended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`report` takes the folder of a study as it takes a run's."""
+    """`report` takes the folder of a study as well as that of a run."""
     folder, _ = done
     assert main(("report", str(folder / "runs" / "tiny"), "--out", str(tmp_path / "page.html"), "--json")) == 0
     assert json.loads(capsys.readouterr().out)["questions"] == ["shortcuts", "again"]
 
 
 def demo_of_tiny(file: Path) -> None:
-    """Let the demo be the tiny study, carried out by forked workers."""
+    """Replace the demo by the tiny study, carried out by forked workers."""
     from resatlas.cli import demo_verb
     from resatlas.studies.study import read_study
 
@@ -106,7 +106,7 @@ def demo_of_tiny(file: Path) -> None:
 
 
 def test_the_demo_is_a_study_of_its_own(tmp_path: Path) -> None:
-    """It needs no word, and writes where it is told; in silence if asked."""
+    """It needs no argument, writes to --out, and prints nothing with --quiet."""
     file = tiny.write(tmp_path, tiny.TEXT.replace("seeds = 2", "seeds = 1"))
     ended = processes.run(tmp_path, "demo", "--out", "mine", "--quiet", first=partial(demo_of_tiny, file))
     assert ended == processes.Ended(0, "", "")
@@ -137,7 +137,7 @@ def test_a_wrong_command_is_answered_in_a_line(
     words: tuple[str, ...],
     sentence: str,
 ) -> None:
-    """Exit code 2, one line, and nothing is begun."""
+    """Exit code 2, one line, and no run is started."""
     monkeypatch.chdir(tmp_path)
     tiny.write(tmp_path)
     (tmp_path / "wrong.toml").write_text(tiny.TEXT.replace("title", "titel"))

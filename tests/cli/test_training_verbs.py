@@ -1,4 +1,4 @@
-"""What train, evaluate and report do, print and refuse."""
+"""The effects, output and errors of train, evaluate, predict and report."""
 
 import errno
 import json
@@ -37,21 +37,21 @@ Say = Callable[..., tuple[str, str]]
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Runs the program in an empty folder with the exit code that is expected; what it writes, out and err."""
+    """A function that runs a command in an empty folder and returns its standard output and standard error."""
     monkeypatch.chdir(tmp_path)
 
-    def said(*words: str, code: int = 0) -> tuple[str, str]:
+    def run(*words: str, code: int = 0) -> tuple[str, str]:
         assert main(words) == code, capsys.readouterr()
         return tuple(capsys.readouterr())
 
-    return said
+    return run
 
 
 @pytest.fixture
 def refused(say: Say) -> Callable[..., str]:
-    """The line that refuses a command, which begins with the kind of error; nothing on standard output."""
+    """A function that runs a wrong command and returns its sentence, without the kind of error."""
 
-    def told(*words: str, code: int = 2) -> str:
+    def sentence_of(*words: str, code: int = 2) -> str:
         out, err = say(*words, code=code)
         assert out == ""
         assert err.count("\n") == 1
@@ -61,7 +61,7 @@ def refused(say: Say) -> Callable[..., str]:
         assert colon
         return sentence
 
-    return told
+    return sentence_of
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_training_gives_its_results_as_json(say: Say, tmp_path: Path) -> None:
-    """One JSON value on standard output and nothing else there: the results, with the keys of the contract."""
+    """Standard output is one JSON value: the results, with their keys."""
     out, err = say(*TRAIN, "--out", "run", "--json")
     results = json.loads(out)
     assert results == Run(tmp_path / "run").record().written
@@ -87,19 +87,19 @@ def test_training_gives_its_results_as_json(say: Say, tmp_path: Path) -> None:
 
 
 def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
-    """Plain lines on standard error where there is no terminal, a table on standard output; the folder is the usual."""
+    """Plain lines on standard error without a terminal, a table on standard output; the folder is the default."""
     out, err = say(*TRAIN)
     folder = f"runs/{NAME}-s0"
     head, row, departure = out.splitlines()
-    assert departure == "4 images left over in every epoch, others each time: the last batch would be smaller"
+    assert departure == "each epoch leaves out 4 images, different ones each time: they do not fill a batch"
     assert head.split("  ")[0] == "run"
     assert row.startswith(folder)
     scaled, smaller, left_out, opening, how, epoch = err.splitlines()
     assert smaller == f"batch 16 (recipe quick: {NAMED['quick'].batch})"
-    assert scaled == f"1 epochs (recipe quick: {NAMED['quick'].epochs})"
+    assert scaled == f"1 epoch (recipe quick: {NAMED['quick'].epochs})"
     assert left_out == f"Flip off: mirroring changes the class of images of {DATA}"
     assert opening == (
-        f"{DESIGN} on {DATA} by quick: 84 images, 1 epochs of 5 steps, batch 16, "
+        f"{DESIGN} on {DATA}, recipe quick: 84 images, 1 epoch of 5 steps, batch 16, "
         f"learning rate up to {NAMED['quick'].schedule.peak:g}, seed 0 "
         f"-> {folder}"
     )
@@ -111,15 +111,15 @@ def test_training_says_what_it_does_and_closes_with_a_table(say: Say) -> None:
 
 
 def test_a_machine_is_told_how_to_carry_it_out(say: Say) -> None:
-    """Every option arrives, is said before the start and written down; only precision makes another experiment."""
+    """Every option is printed at the start and recorded; only the precision changes the experiment."""
     how = ("--precision", "bf16", "--checkpoint-activations", "segments", "--deterministic", "--device", "cpu")
     _, err = say(*TRAIN, *how, "--log", "none", "--out", "run")
     assert "precision bf16 (recipe quick: fp32)" in err.splitlines()
     assert any(line.startswith("deterministic: the same seed gives the same weights") for line in err.splitlines())
     assert any(line.startswith("bf16 on cpu, channels-last, 1 process") for line in err.splitlines())
     run = Run(Path("run"))
-    told = json.loads((run.folder / "env.json").read_text())["execution"]
-    assert {name: told[name] for name in ("device", "kept", "deterministic", "logs")} == {
+    execution = json.loads((run.folder / "env.json").read_text())["execution"]
+    assert {name: execution[name] for name in ("device", "kept", "deterministic", "logs")} == {
         "device": "cpu",
         "kept": "segments",
         "deterministic": True,
@@ -131,28 +131,28 @@ def test_a_machine_is_told_how_to_carry_it_out(say: Say) -> None:
 
 
 def test_quiet_trains_in_silence(say: Say, finished: Run, tmp_path: Path) -> None:
-    """Nothing is written on either side, and the run is the same as from Python."""
+    """Nothing is printed, and the run is the same as from Python."""
     assert say(*TRAIN, "--epochs", "3", "--save-every", "0", "--out", "run", "--quiet") == ("", "")
     assert_same(Run(tmp_path / "run"), finished)
 
 
 def test_several_seeds_make_sibling_folders_and_a_list(say: Say, tmp_path: Path) -> None:
-    """Each seed has a folder of its own, named after the given or the usual one."""
+    """Each seed has its own folder, named after --out or the default."""
     out, _ = say(*TRAIN, "--seeds", "2", "--json")
     results = json.loads(out)
-    assert [each["seed"] for each in results] == [0, 1]
+    assert [result["seed"] for result in results] == [0, 1]
     assert [Run(tmp_path / "runs" / f"{NAME}-s{seed}").record().written for seed in (0, 1)] == results
     out, _ = say(*TRAIN, "--seeds", "2", "--out", "mine", "--json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine-s0", "mine-s1", "runs"]
-    for seed, each in enumerate(results):
+    for seed, result in enumerate(results):
         other = Run(tmp_path / f"mine-s{seed}")
         assert results_without_times(other) == results_without_times(Run(tmp_path / "runs" / f"{NAME}-s{seed}"))
-        assert each["test"] == other.record().written["test"]
+        assert result["test"] == other.record().written["test"]
     assert isinstance(json.loads(say(*TRAIN, "--seeds", "1", "--out", "one", "--json")[0]), list)
 
 
 def test_no_seed_is_trained_where_a_folder_is_occupied(refused: Callable[..., str], tmp_path: Path) -> None:
-    """All folders are checked before the first of them is begun."""
+    """All folders are checked before the first run is started."""
     (tmp_path / "mine-s1").mkdir()
     (tmp_path / "mine-s1" / "file").write_text("")
     assert "mine-s1 holds other files" in refused(*TRAIN, "--seeds", "2", "--out", "mine")
@@ -161,13 +161,13 @@ def test_no_seed_is_trained_where_a_folder_is_occupied(refused: Callable[..., st
 
 @pytest.mark.parametrize("out", [".", "/"])
 def test_several_seeds_need_a_folder_with_a_name(refused: Callable[..., str], tmp_path: Path, out: str) -> None:
-    """Siblings of a folder without a name of its own are none."""
+    """A folder without a name cannot be extended by the seed."""
     assert "--out" in refused(*TRAIN, "--seeds", "2", "--out", out)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_run_is_resumed_in_a_word(say: Say) -> None:
-    """It says so, gives the results again and exits 0."""
+    """A message, the same results, and exit code 0."""
     first, _ = say(*TRAIN, "--out", "run", "--json")
     again, err = say(*TRAIN, "--out", "run", "--json", "--resume", "auto")
     assert again == first
@@ -179,7 +179,7 @@ CONFIG = ("--print-config", "--set", "schedule.peak=0.3", "--set", "schedule.ris
 
 
 def test_the_resolved_experiment_is_printed(say: Say, tmp_path: Path) -> None:
-    """Every field of it, as text and as JSON the same; nothing is trained or written."""
+    """Every field of it, the same as text and as JSON; nothing is trained or written."""
     text, err = say(*TRAIN, *CONFIG)
     out, _ = say(*TRAIN, *CONFIG, "--json")
     experiment = from_json(json.loads(out))
@@ -193,19 +193,19 @@ def test_the_resolved_experiment_is_printed(say: Say, tmp_path: Path) -> None:
 
 
 def test_the_experiments_of_several_seeds_are_a_list(say: Say) -> None:
-    """One for each seed."""
+    """The list has one experiment for each seed."""
     out, _ = say(*TRAIN, "--print-config", "--seeds", "3", "--json")
-    assert [each["seed"] for each in json.loads(out)] == [0, 1, 2]
+    assert [experiment["seed"] for experiment in json.loads(out)] == [0, 1, 2]
 
 
 def test_data_are_named_by_their_shortest_text(say: Say) -> None:
-    """The usual value of a knob is not part of a name."""
+    """The default value of a knob is not part of a name."""
     out, _ = say("train", "resnet-20", "--data", "digits:size=8", "--print-config")
     assert json.loads(out)["data"] == "digits"
 
 
 def test_evaluating_gives_the_values_of_the_results(say: Say, finished: Run, tmp_path: Path) -> None:
-    """By name, as JSON and as text, and in silence."""
+    """By name, as JSON and as text; nothing with --quiet."""
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
     out, err = say("evaluate", "run", "--json")
@@ -219,9 +219,9 @@ def test_evaluating_gives_the_values_of_the_results(say: Say, finished: Run, tmp
         *("test_images", "same_as_results", "note"),
     ]
     assert (values["test_images"], values["same_as_results"]) == ("own", True)
-    wrong = sum(each["images"] for each in values["confusion"])
+    wrong = sum(confusion["images"] for confusion in values["confusion"])
     assert 100 * wrong / values["images"] == pytest.approx(values["error_percent"])
-    assert [each["class"] for each in values["classes"]] == [f"wave {k}" for k in range(4)]
+    assert [row["class"] for row in values["classes"]] == [f"wave {k}" for k in range(4)]
     out, _ = say("evaluate", "run")
     assert [line.split()[0] for line in out.splitlines()[:4]] == [
         *("loss", "error_percent", "images", "calibration_error_percent"),
@@ -233,44 +233,44 @@ def test_evaluating_gives_the_values_of_the_results(say: Say, finished: Run, tmp
 
 
 def test_a_long_evaluation_is_told_of(say: Say, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of each run under each protocol, how many images have been shown; to nobody if quiet."""
+    """For each run and protocol, the number of images so far; nothing with --quiet."""
     shutil.copytree(finished.folder, tmp_path / "run")
     monkeypatch.setattr(display, "SILENCE_SECONDS", -1)
-    told = re.findall(
+    progress = re.findall(
         r"run (\S+) images (\d+) of 24 seconds_left \d+\n", say("evaluate", "run", "--test-batch", "16")[1]
     )
-    assert told == [("centre", "16"), ("centre", "24")]
+    assert progress == [("centre", "16"), ("centre", "24")]
     assert say("evaluate", "run", "--quiet") == ("", "")
 
 
 def test_several_evaluations_are_a_list_and_a_table(say: Say, finished: Run, tmp_path: Path) -> None:
-    """A row for each run and protocol; an ensemble is one, of its own."""
+    """A row for each run and protocol; an ensemble is a single evaluation."""
     for name in ("one", "two"):
         shutil.copytree(finished.folder, tmp_path / name)
     out, err = say("evaluate", "one", "two", "--json")
     rows = json.loads(out)
-    assert [(each["runs"], each["protocol"], err) for each in rows] == [
+    assert [(row["runs"], row["protocol"], err) for row in rows] == [
         (["one"], "centre", ""),
         (["two"], "centre", ""),
     ]
-    assert {each["error_percent"] for each in rows} == {finished.record().written["test"]["error_percent"]}
+    assert {row["error_percent"] for row in rows} == {finished.record().written["test"]["error_percent"]}
     head, *lines = say("evaluate", "one", "two")[0].splitlines()
     assert re.split("  +", head) == ["run", "protocol", "loss", "error percent", "images", "calibration error percent"]
     assert [line.split()[:2] for line in lines[:2]] == [["one", "centre"], ["two", "centre"]]
-    assert lines[2] == "one, centre: the same as in results.json; one/predictions.csv is kept"
+    assert lines[2] == "one, centre: same as results.json; one/predictions.csv is kept"
     both = json.loads(say("evaluate", "one", "two", "--ensemble", "--json")[0])
     assert both["error_percent"] == finished.record().written["test"]["error_percent"]
     assert both["predictions"].startswith("one/predictions-ensemble-2-")
 
 
 def test_images_are_classified(say: Say, finished: Run, tmp_path: Path) -> None:
-    """As JSON and as a table; exit code 3 where one cannot be read, and the others are answered all the same."""
+    """As JSON and as a table; exit code 3 if one cannot be read, while the others are classified."""
     write(tmp_path / "in" / "a.png")
     out, err = say("predict", str(finished.folder), "in", "--json")
-    [found] = json.loads(out)
-    assert (found["image"], err) == ("in/a.png", "")
-    assert len(found["classes"]) == 4
-    assert sum(each["probability"] for each in found["classes"]) == pytest.approx(1)
+    [image] = json.loads(out)
+    assert (image["image"], err) == ("in/a.png", "")
+    assert len(image["classes"]) == 4
+    assert sum(answer["probability"] for answer in image["classes"]) == pytest.approx(1)
     out, _ = say("predict", str(finished.folder), "in/a.png", "--top", "2")
     assert [line.split()[0] for line in out.splitlines()[:2]] == ["image", "in/a.png"]
     assert len(out.splitlines()) == 3
@@ -278,14 +278,14 @@ def test_images_are_classified(say: Say, finished: Run, tmp_path: Path) -> None:
     out, _ = say("predict", str(finished.folder), "in", code=3)
     assert out.splitlines()[-1] == "in/b.png cannot be read as an image: an empty file"
     assert [
-        ("error" in each) for each in json.loads(say("predict", str(finished.folder), "in", "--json", code=3)[0])
+        ("error" in image) for image in json.loads(say("predict", str(finished.folder), "in", "--json", code=3)[0])
     ] == [
         *(False, True),
     ]
 
 
 def test_a_report_is_a_page(say: Say, finished: Run, tmp_path: Path) -> None:
-    """One file, and its path as JSON, as text or in silence."""
+    """One file, whose path is printed as JSON or text, or not with --quiet."""
     out, err = say("report", str(finished.folder), "--out", "page.html", "--json")
     assert (json.loads(out)["page"], err) == ("page.html", "")
     assert "page.html" in say("report", str(finished.folder), "--out", "page.html")[0]
@@ -295,16 +295,16 @@ def test_a_report_is_a_page(say: Say, finished: Run, tmp_path: Path) -> None:
 
 
 def test_a_report_leaves_its_figures_too(say: Say, finished: Run, tmp_path: Path) -> None:
-    """Every chart of the page as SVG and PNG, their names told; the same again, and nothing else is touched."""
+    """Every chart of the page as SVG and PNG, and their names; a second call gives the same, and keeps other files."""
     words = ("report", str(finished.folder), "--out", "page.html", "--figures", "figures")
-    told = json.loads(say(*words, "--json")[0])["figures"]
+    names = json.loads(say(*words, "--json")[0])["figures"]
     page = (tmp_path / "page.html").read_text()
     files = {f"figures/{file.name}": file.read_bytes() for file in (tmp_path / "figures").iterdir()}
-    assert set(told) == set(files)
-    assert len(told) == len(set(told)) == 2 * page.count("data-chart=") > 0
-    assert all(re.fullmatch(r"figures/[a-z0-9-]+\.(svg|png)", name) for name in told)
+    assert set(names) == set(files)
+    assert len(names) == len(set(names)) == 2 * page.count("data-chart=") > 0
+    assert all(re.fullmatch(r"figures/[a-z0-9-]+\.(svg|png)", name) for name in names)
     (tmp_path / "figures" / "mine.svg").write_text("mine")
-    assert f"figures: {len(told)} figures, SVG and PNG" in say(*words)[0]
+    assert f"figures: {len(names)} figures, SVG and PNG" in say(*words)[0]
     assert all((tmp_path / name).read_bytes() == content for name, content in files.items())
     assert (tmp_path / "figures" / "mine.svg").read_text() == "mine"
 
@@ -321,15 +321,15 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("train resnet-20 --data digits --set epochs=three", 'epochs needs a whole number; got "three"'),
     ("train resnet-20 --data digits --set epochs", "key=value"),
     ("train resnet-20 --data digits --set epochs=2 --set epochs=3", 'setting "epochs" is given twice'),
-    ("train resnet-20 --data digits --set schedule.peak=nan", "a finite peak above 0"),
-    ("train resnet-20 --data digits --set schedule.peak=-1", "a finite peak above 0"),
-    ("train resnet-20 --data digits --epochs 0", "epochs lies between 1 and 1,000,000"),
-    ("train resnet-20 --data digits --epochs 1000000000", "epochs lies between 1 and 1,000,000"),
+    ("train resnet-20 --data digits --set schedule.peak=nan", "finite and above 0"),
+    ("train resnet-20 --data digits --set schedule.peak=-1", "finite and above 0"),
+    ("train resnet-20 --data digits --epochs 0", "epochs must be between 1 and 1,000,000"),
+    ("train resnet-20 --data digits --epochs 1000000000", "epochs must be between 1 and 1,000,000"),
     ("train resnet-20 --data digits --epochs ten", "--epochs"),
-    ("train resnet-20 --data digits --seed -1", "a seed lies between 0 and"),
+    ("train resnet-20 --data digits --seed -1", "a seed must be between 0 and"),
     ("train resnet-20 --data digits --seed x", "--seed"),
-    ("train resnet-20 --data digits --seeds 0", "--seeds lies between 1 and 1000"),
-    ("train resnet-20 --data digits --seeds 2000000000", "--seeds lies between 1 and 1000"),
+    ("train resnet-20 --data digits --seeds 0", "--seeds must be between 1 and 1000"),
+    ("train resnet-20 --data digits --seeds 2000000000", "--seeds must be between 1 and 1000"),
     ("train resnet-20 --data digits --seed 1 --seeds 2", "not allowed with"),
     (f"train {DESIGN} --data {DATA} --save-every nan", "save"),
     (f"train {DESIGN} --data {DATA} --save-every -1", "save"),
@@ -356,8 +356,8 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("evaluate full --protocl centre", 'no option of resatlas evaluate "--protocl"; did you mean "--protocol"?'),
     ("evaluate full --among all", "--among"),
     ("evaluate full --norm-statistics new", "--norm-statistics"),
-    ("evaluate full --processes 0", "--processes lies between 1 and"),
-    ("evaluate full --workers 0", "--workers lies between 1 and 256"),
+    ("evaluate full --processes 0", "--processes must be between 1 and"),
+    ("evaluate full --workers 0", "--workers must be between 1 and 256; got 0"),
     ("predict", "RUN"),
     ("predict full", "IMAGE"),
     (
@@ -370,7 +370,7 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("report nowhere --out page.html", "nowhere is neither a run nor a study: it does not exist"),
     ("report file --out page.html", "it is a file"),
     ("report full", "--out"),
-    ("report full --out page.html --figures file", "file is a file; figures go into a folder"),
+    ("report full --out page.html --figures file", "file is a file; figures are written into a folder"),
     ("report --out page.html", "RUN"),
 )
 
@@ -379,7 +379,7 @@ USAGE: tuple[tuple[str, str], ...] = (
 def test_a_wrong_command_is_answered_in_a_line(
     refused: Callable[..., str], tmp_path: Path, command: str, sentence: str
 ) -> None:
-    """Exit code 2, one line with what was given, what is allowed or what is near; nothing is begun."""
+    """Exit code 2, one line with what was given, what is allowed or what is near; no run is started."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
     (tmp_path / "file").write_text("")
@@ -396,7 +396,7 @@ def no_fashion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_fashion")
 def test_missing_data_are_answered_with_their_package(refused: Callable[..., str], tmp_path: Path) -> None:
-    """Exit code 3, the package that has them, the variable that finds them; the folder stays free."""
+    """Exit code 3, the package and the environment variable for them; no folder is created."""
     sentence = refused("train", DESIGN, "--data", "fashion-mnist", code=3)
     assert "apt-get install dataset-fashion-mnist" in sentence
     assert "RESATLAS_DATA" in sentence
@@ -407,7 +407,7 @@ def test_missing_data_are_answered_with_their_package(refused: Callable[..., str
 def test_damaged_data_are_answered_with_their_file(
     refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 3 and the file that is not what was published."""
+    """Exit code 3 and the file that differs from the published one."""
     folder = tmp_path / "data"
     folder.mkdir()
     for file in fashion_mnist.FILES:
@@ -421,7 +421,7 @@ def test_damaged_data_are_answered_with_their_file(
 def test_a_damaged_checkpoint_that_was_named_is_answered(
     refused: Callable[..., str], finished: Run, tmp_path: Path
 ) -> None:
-    """Exit code 4 and what is wrong with it."""
+    """Exit code 4 and the damage."""
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
     (folder / "results.json").unlink()
@@ -431,11 +431,11 @@ def test_a_damaged_checkpoint_that_was_named_is_answered(
     shutil.rmtree(folder / "checkpoints")
     for name in ("results.json", "SEAL.json"):
         shutil.copy(finished.folder / name, folder)
-    assert refused("evaluate", "run", code=4) == "run has no valid checkpoint"
+    assert refused("evaluate", "run", code=4) == "run has no valid checkpoint of its last step"
 
 
 def test_a_rate_that_is_too_high_is_non_finite(refused: Callable[..., str], tmp_path: Path) -> None:
-    """Exit code 5, the step, and what may help; no results are written."""
+    """Exit code 5, the step, and advice; no results are written."""
     command = (*TRAIN, "--epochs", "3", "--set", "schedule.peak=1e30", "--out", "run", "--quiet")
     sentence = refused(*command, code=5)
     assert "schedule.peak" in sentence
@@ -444,7 +444,7 @@ def test_a_rate_that_is_too_high_is_non_finite(refused: Callable[..., str], tmp_
 
 
 def test_another_experiment_in_the_folder_is_refused(refused: Callable[..., str], finished: Run) -> None:
-    """Neither begun anew nor resumed with other settings."""
+    """It is neither started over nor resumed with other settings."""
     out = ("--out", str(finished.folder))
     assert "already holds a run; continue it with --resume auto" in refused(*TRAIN, "--epochs", "3", *out)
     assert "holds another experiment" in refused(*TRAIN, "--epochs", "2", "--resume", "auto", *out)
@@ -455,7 +455,7 @@ def test_another_experiment_in_the_folder_is_refused(refused: Callable[..., str]
 def test_a_damaged_experiment_is_answered_in_a_line(
     refused: Callable[..., str], finished: Run, tmp_path: Path, command: str, text: str
 ) -> None:
-    """No verb ends in a traceback where experiment.json is not what it should be."""
+    """No verb ends in a traceback if experiment.json is damaged."""
     shutil.copytree(finished.folder, tmp_path / "run")
     (tmp_path / "run" / "experiment.json").write_text(text)
     words = command.split()
@@ -475,7 +475,7 @@ def test_a_page_that_cannot_be_written_is_answered_in_a_line(
 
 
 def fill_the_disk(function: str) -> None:
-    """Let every file of this kind find the disk full, as the system says it: without a name."""
+    """Make every write of this kind fail with a full disk; the error names no file, as from the system."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -485,7 +485,7 @@ def fill_the_disk(function: str) -> None:
 
 @pytest.mark.parametrize("function", ["append_line", "write_json", "write_text"])
 def test_a_full_disk_ends_a_training_in_a_line(finished: Run, tmp_path: Path, function: str) -> None:
-    """Whatever file does not fit: no traceback, an exit code that is not 0, and no blame for something else."""
+    """For every kind of file: no traceback, an exit code other than 0, and the right cause."""
     shutil.copytree(finished.folder, tmp_path / "run")
     (tmp_path / "run" / "results.json").unlink()
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000015")
@@ -499,7 +499,7 @@ def test_a_full_disk_ends_a_training_in_a_line(finished: Run, tmp_path: Path, fu
 def test_a_folder_that_was_removed_ends_a_training_in_a_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Someone who removes a run in progress gets a line, not a traceback."""
+    """One line instead of a traceback if a run in progress is removed."""
     monkeypatch.chdir(tmp_path)
     real = store.append_line
 
@@ -557,33 +557,33 @@ def test_what_cannot_be_done_is_refused_before_torch_is_imported(
             check=True,
         )
         assert done.stderr.count("\n") == 1
-        found, with_torch, spent = done.stdout.split()
-        assert (int(found), with_torch) == (code, "False")
+        exit_code, with_torch, spent = done.stdout.split()
+        assert (int(exit_code), with_torch) == (code, "False")
         seconds.append(float(spent))
     assert min(seconds) < 1
 
 
 def test_the_usual_recipe_is_the_quick_one(say: Say) -> None:
-    """What --recipe is left out for."""
+    """Without --recipe the recipe is quick."""
     out, _ = say("train", "resnet-20", "--data", "digits", "--print-config", "--json")
     assert from_json(json.loads(out)).recipe == NAMED["quick"]
     assert from_json(json.loads(out)).layout == EXPERIMENT.layout
 
 
 def test_a_scaled_schedule_is_told_and_kept(say: Say) -> None:
-    """Where drops and a warm-up come in the epochs asked for, and which rates of dropout are not the recipe's."""
+    """When the learning rate changes in the given epochs, and dropout rates that the recipe does not have."""
     out, err = say(
         "train", "wide-resnet:depth=10,base=2,widen=1,dropout=0.1", "--data", DATA, "--recipe", "wrn-cifar",
         "--epochs", "2", "--set", "batch=16", "--out", "run", "--json",
     )  # fmt: skip
-    told = err.splitlines()[:4]
-    assert told == [
+    departures = err.splitlines()[:4]
+    assert departures == [
         "2 epochs (recipe wrn-cifar: 200); its schedule changes after 0.59, 1.19, 1.59 epochs",
         "batch 16 (recipe wrn-cifar: 128)",
         f"Flip off: mirroring changes the class of images of {DATA}",
         "dropout rate of the network 0.1 (recipe wrn-cifar: 0 or 0.3)",
     ]
-    assert json.loads(Path("run/experiment.json").read_text())["departures"] == told
+    assert json.loads(Path("run/experiment.json").read_text())["departures"] == departures
     assert json.loads(out)["recipe"] == "wrn-cifar"
     rates = [row["learning_rate"] for row in Run(Path("run")).metrics]
     assert rates == [0.02, 0.0008]
@@ -609,7 +609,7 @@ def test_a_training_that_cannot_begin_leaves_no_folder(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One line and its exit code; the corrected command can use the same folder."""
+    """One line and an exit code; the corrected command can use the same folder."""
     monkeypatch.chdir(tmp_path)
     Path("empty.pth").write_bytes(b"")
     assert main((*TRAIN, "--out", "run", *words)) == code
@@ -620,12 +620,12 @@ def test_a_training_that_cannot_begin_leaves_no_folder(
 
 
 def test_weights_start_a_training(say: Say, finished: Run) -> None:
-    """Said with their source; their digest stands in the experiment."""
+    """Their source is printed; the experiment has their digest."""
     weights = next(iter(sorted(finished.checkpoints.glob("step-*")))) / "model.safetensors"
     copy = Path("start.safetensors")
     shutil.copy(weights, copy)
     _, err = say(*TRAIN, "--init-from", "start.safetensors", "--out", "run")
-    assert "starts from start.safetensors, named as resatlas names weights" in err.splitlines()
+    assert "starts from start.safetensors (weight names of resatlas)" in err.splitlines()
     experiment = Run(Path("run")).beginning().experiment
     assert experiment.weights is not None
     assert experiment.weights.sha256 == sha256(copy.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The program's help and its refusals, to the letter."""
+"""The exact help and error messages of the program."""
 
 import os
 import re
@@ -62,6 +62,9 @@ REFUSED: tuple[tuple[str, ...], ...] = (
     ("describe", "resnet-20", "--draw", "network.pdf"),
     ("describe", "resnet-20", "--draw", "bad.toml"),
     ("describe", "resnet-20", "--draw", "bad.toml/network.svg"),
+    ("describe", "resnet-20", "--draw", "folder"),
+    ("describe", "resnet-20", "--draw", "folder.toml"),
+    ("describe", "resnet-20", "--draw", "folder.svg"),
     ("describe", "--draw", "network.svg"),
     ("list", "wnr-*"),
     ("list", "resnet-20", "wrn-28-10"),
@@ -94,13 +97,14 @@ FILES = {
 def refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[tuple[str, ...]], str]:
-    """Runs a command that is refused, and gives the line that says so."""
+    """A function that runs a wrong command and returns its line on standard error."""
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "folder.toml").mkdir()
+    for name in ("folder", "folder.toml", "folder.svg"):
+        (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
 
-    def told(words: tuple[str, ...]) -> str:
+    def line_of(words: tuple[str, ...]) -> str:
         assert main(words) == 2
         output = capsys.readouterr()
         assert output.out == ""
@@ -108,7 +112,7 @@ def refused(
         assert output.err.endswith("\n")
         return output.err
 
-    return told
+    return line_of
 
 
 def test_refusals_read_as_their_golden_text(
@@ -141,17 +145,17 @@ def test_refusals_read_as_their_golden_text(
 def test_words_of_several_lines_are_refused_in_one(
     refused: Callable[[tuple[str, ...]], str], words: tuple[str, ...]
 ) -> None:
-    """Line breaks, great lengths and zero bytes of the caller's do not break the line."""
+    """Line breaks, long texts and zero bytes in arguments do not break the line."""
     assert len(refused(words)) < 11_000
 
 
 def test_help_reads_as_its_golden_text(
     capsys: pytest.CaptureFixture[str], golden: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The verbs, and the options of those that describe."""
+    """The verbs, and the options of each."""
     monkeypatch.setenv("COLUMNS", "100")
     text = []
-    for words in ((), ("list",), ("describe",), ("verify",), ("cite",), ("bench",)):
+    for words in ((), *((verb,) for verb in VERBS if verb not in ("compare", "dissect", "report"))):
         try:
             code: object = main([*words, "--help"])
         except SystemExit as done:
@@ -162,7 +166,7 @@ def test_help_reads_as_its_golden_text(
 
 
 def test_no_word_is_a_call_for_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """The program alone prints its verbs."""
+    """The program without arguments prints its help."""
     texts = []
     for words in ((), ("--help",), ("-h",)):
         assert main(words) == 0
@@ -172,12 +176,12 @@ def test_no_word_is_a_call_for_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_its_module(verb: str) -> None:
-    """What the help names can be called."""
+    """Every verb of the help can be called."""
     assert find_spec(f"resatlas.cli.{verb}_verb")
 
 
 def program(*words: str, module: bool, **how: str) -> subprocess.CompletedProcess[str]:
-    """The program in a process of its own, as console script or as module."""
+    """The program in a new process, as console script or as module."""
     start = [sys.executable, "-m", "resatlas"] if module else [str(Path(sys.executable).with_name("resatlas"))]
     return subprocess.run([*start, *words], capture_output=True, text=True, check=False, env={**os.environ, **how})
 
@@ -186,8 +190,8 @@ def program(*words: str, module: bool, **how: str) -> subprocess.CompletedProces
     ("words", "code"), [(("list", "dilnet"), 0), (("--version",), 0), (("describe", "resnet-30"), 2)]
 )
 def test_the_module_is_the_script(words: tuple[str, ...], code: int) -> None:
-    """`python -m resatlas` and `resatlas` print the same and end the same."""
-    script, module = (program(*words, module=each) for each in (False, True))
+    """`python -m resatlas` and `resatlas` have the same output and exit code."""
+    script, module = (program(*words, module=module) for module in (False, True))
     assert (script.returncode, script.stdout, script.stderr) == (module.returncode, module.stdout, module.stderr)
     assert script.returncode == code
     assert bool(script.stdout) == (code == 0)
@@ -197,15 +201,15 @@ def test_the_module_is_the_script(words: tuple[str, ...], code: int) -> None:
     "how", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"TERM": "dumb", "COLUMNS": "1"}], ids=str
 )
 def test_any_terminal_can_show_the_help(how: dict[str, str]) -> None:
-    """Where a letter cannot be shown, another stands for it."""
-    told = program("--help", module=True, **how)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout.startswith("usage: resatlas VERB ")
+    """A character that the terminal cannot show is replaced."""
+    done = program("--help", module=True, **how)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: resatlas VERB ")
 
 
 @pytest.mark.parametrize("words", [("--version",), ("list",)])
 def test_a_reader_that_has_gone_is_no_error(words: tuple[str, ...]) -> None:
-    """Short and long output into a closed pipe ends quietly."""
+    """Short and long output into a closed pipe ends without an error."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -217,7 +221,7 @@ def test_a_reader_that_has_gone_is_no_error(words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("words", [("--version",), ("list",)])
 def test_a_full_disk_is_told_in_one_line(words: tuple[str, ...]) -> None:
-    """Output that cannot be written ends in a message, not in a traceback."""
+    """Output that cannot be written gives a message, not a traceback."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "resatlas", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
@@ -228,7 +232,7 @@ def test_a_full_disk_is_told_in_one_line(words: tuple[str, ...]) -> None:
 
 
 def drawn_errors() -> dict[str, tuple[str, int]]:
-    """Parent and exit code of every error as drawn; where no code stands, it is the parent's."""
+    """Parent and exit code of every error in the drawing; without a code it is the parent's."""
     lines = re.findall(r"^( +(?:[│├└─ ]*))(\w+)(?: +(\d+) )?", errors.__doc__ or "", flags=re.MULTILINE)
     above = [(-1, "Exception", 0)]
     drawn = {}
@@ -243,14 +247,14 @@ def drawn_errors() -> dict[str, tuple[str, int]]:
 
 def test_the_errors_are_the_tree_that_is_drawn() -> None:
     """Names, parents and exit codes are those of the drawing in the module's docstring."""
-    ours = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, ResatlasError)]
+    ours = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, ResatlasError)]
     assert drawn_errors() == {
-        each.__name__: (each.__base__.__name__ if each.__base__ else "", each.exit_code) for each in ours
+        error.__name__: (error.__base__.__name__ if error.__base__ else "", error.exit_code) for error in ours
     }
 
 
 def test_unknown_names_are_told_with_the_nearest() -> None:
-    """Up to three near names, all of few where none is near, their number where they are many."""
+    """Up to three near names; if none is near, all names if they are few, else their number."""
     assert unknown("verb", "trian", ["train", "list"]) == 'no verb "trian"; did you mean "train"?'
     assert unknown("knob", "x", ["depth", "base"]) == 'no knob "x"; there are depth, base'
     assert (

@@ -1,4 +1,4 @@
-"""Run folders as a training leaves them, written without one; the figures are drawn, the formats are real."""
+"""Run folders in the format of real trainings, with random values, for tests that train nothing."""
 
 import hashlib
 import math
@@ -9,8 +9,8 @@ from random import Random
 
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import to_json as plan_to_json
-from resatlas.comparing.answering import Answered, answered
-from resatlas.comparing.report import Answer
+from resatlas.comparing.comparison import Comparison, compare_run_set
+from resatlas.comparing.run_sets import RunSet
 from resatlas.designs.catalog import plan
 from resatlas.errors import ResatlasError
 from resatlas.evaluation.predictions import Prediction, write_predictions
@@ -30,9 +30,9 @@ RECIPE = replace(NAMED["quick"], epochs=12)
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A design to be drawn figures for.
+    """A design whose runs get random values.
 
-    `ease` lowers its errors, `loss` is where its training ends, `pace` its seconds an epoch.
+    `ease` lowers its errors, `loss` is the final training loss, `pace` the seconds per epoch.
     """
 
     family: str
@@ -46,21 +46,21 @@ class Subject:
 
     @property
     def design(self) -> str:
-        """Its text."""
+        """The DESIGN text."""
         return f"{self.family}:depth={self.depth},{self.knobs}"
 
 
-def drawn_answers(
+def random_errors(
     random: Random, eases: Sequence[float], *, seeds: int = 3, images: int = IMAGES, hardness: float = -6.0
 ) -> list[list[list[bool]]]:
-    """Wrong answers by design, seed and image: images differ in hardness, for each design a little differently."""
+    """For each design, seed and image: whether it is misclassified; images differ in hardness, partly by design."""
     shared = [random.gauss(hardness, 2.0) for _ in range(images)]
-    drawn = []
+    errors = []
     for ease in eases:
-        own = [each + random.gauss(0, 1.0) - ease for each in shared]
+        own = [logit + random.gauss(0, 1.0) - ease for logit in shared]
         skills = [random.gauss(0, 0.3) for _ in range(seeds)]
-        drawn.append([[random.random() < 1 / (1 + math.exp(skill - each)) for each in own] for skill in skills])
-    return drawn
+        errors.append([[random.random() < 1 / (1 + math.exp(skill - logit)) for logit in own] for skill in skills])
+    return errors
 
 
 def write_run(
@@ -73,9 +73,9 @@ def write_run(
     data: str = "digits:size=16",
     design: str | None = None,
 ) -> Run:
-    """One finished run."""
+    """Write one finished run; `wrong` says for each test image whether it is misclassified."""
     (folder / "checkpoints").mkdir(parents=True)
-    random = Random(f"{subject.design} {seed}")  # noqa: S311 - figures, not secrets
+    random = Random(f"{subject.design} {seed}")  # noqa: S311 - test values, not secrets
     experiment = Experiment(design=design or subject.design, data=data, recipe=recipe, seed=seed)
     write_json(
         folder / "experiment.json",
@@ -127,7 +127,7 @@ def write_run(
 
 
 def diverged(run: Run) -> None:
-    """Let a run end as one does whose loss is not finite: without results, and with a reason."""
+    """Change a run to one whose loss was not finite: without results, and with a reason."""
     for name in ("results.json", "predictions.csv", "SEAL.json"):
         (run.folder / name).unlink()
     reason = "the loss is nan at step 20 (epoch 2); a lower schedule.peak may help"
@@ -135,23 +135,23 @@ def diverged(run: Run) -> None:
 
 
 def plan_of(design: str) -> Mapping[str, object]:
-    """The plan of a design for images of 16 pixels; where there is no such design, one that no other text has."""
+    """The plan of a design for images of 16 pixels; for an unknown design, a plan that depends on its text."""
     image, number = Shape(1, 16, 16), int(hashlib.sha256(design.encode()).hexdigest(), 16)
     try:
-        found = plan(design, image=image, classes=len(CLASSES))
+        network = plan(design, image=image, classes=len(CLASSES))
     except ResatlasError:
-        found = plan(f"resnet:depth={6 * (number // 97 % 20) + 8},base={number % 97 + 1}", image=image, classes=10)
-    return plan_to_json(found)
+        network = plan(f"resnet:depth={6 * (number // 97 % 20) + 8},base={number % 97 + 1}", image=image, classes=10)
+    return plan_to_json(network)
 
 
 def edited(file: Path, **values: object) -> None:
-    """Let a file of a run say something else, under a seal of its own."""
+    """Change keys of a JSON file of a run, and seal the run again."""
     write_json(file, {**read_json(file), **values})
     seal(file.parent)
 
 
 def seal(folder: Path) -> None:
-    """Seal a run as it is now; its last checkpoint is a name alone."""
+    """Seal a run as it is now; its last checkpoint is an empty manifest."""
     manifest = folder / "checkpoints" / "step-00000228" / "MANIFEST.json"
     manifest.parent.mkdir(exist_ok=True)
     manifest.write_text("{}", encoding="utf-8")
@@ -161,18 +161,18 @@ def seal(folder: Path) -> None:
 def write_errors(
     folder: Path, subject: Subject, wrong: Sequence[int], *, recipe: Recipe = RECIPE, data: str = "digits:size=16"
 ) -> list[Run]:
-    """Runs of one design with seeds from 0 on, each with so many wrong images."""
+    """Runs of one design with seeds from 0, each with its number of misclassified images."""
     runs = []
     for seed, count in enumerate(wrong):
-        answers = [k < count for k in range(IMAGES)]
-        Random(f"{subject.design} {seed}").shuffle(answers)  # noqa: S311 - figures, not secrets
+        misclassified = [k < count for k in range(IMAGES)]
+        Random(f"{subject.design} {seed}").shuffle(misclassified)  # noqa: S311 - test values, not secrets
         name = Experiment(design=subject.design, data=data, recipe=recipe, seed=seed).run_name
-        runs.append(write_run(folder / name, subject, seed=seed, wrong=answers, recipe=recipe, data=data))
+        runs.append(write_run(folder / name, subject, seed=seed, wrong=misclassified, recipe=recipe, data=data))
     return runs
 
 
 def environment() -> Mapping[str, object]:
-    """An env.json with a command that names private folders."""
+    """The content of env.json, with a command that names private folders."""
     return {
         "python": "3.11.7",
         "packages": {"resatlas": "0.1.0", "torch": "2.14.1", "torchvision": None},
@@ -184,13 +184,13 @@ def environment() -> Mapping[str, object]:
     }
 
 
-def write_runs(folder: Path, subjects: Sequence[tuple[Subject, int]], *, chance: int = 0) -> list[Run]:
+def write_runs(folder: Path, subjects: Sequence[tuple[Subject, int]], *, random_seed: int = 0) -> list[Run]:
     """Runs of several designs, each with its number of seeds, tested on the same images."""
     most = max(seeds for _, seeds in subjects)
-    random = Random(chance)  # noqa: S311 - figures, not secrets
-    answers = drawn_answers(random, [subject.ease for subject, _ in subjects], seeds=most)
+    random = Random(random_seed)  # noqa: S311 - test values, not secrets
+    errors = random_errors(random, [subject.ease for subject, _ in subjects], seeds=most)
     runs = []
-    for (subject, seeds), wrong in zip(subjects, answers, strict=True):
+    for (subject, seeds), wrong in zip(subjects, errors, strict=True):
         for seed in range(seeds):
             experiment = Experiment(design=subject.design, data="digits:size=16", recipe=RECIPE, seed=seed)
             runs.append(write_run(folder / experiment.run_name, subject, seed=seed, wrong=wrong[seed]))
@@ -211,7 +211,7 @@ DEEP = (
     (Subject(family="dmrnet", depth=56, loss=0.015, parameters=430_000), 1),
     (Subject(family="dilnet", depth=56, loss=0.02, parameters=430_000), 1),
 )
-"""What the demo asks about depth."""
+"""The designs of the demo's question about depth."""
 
 EQUAL = tuple(
     (Subject(family=family, depth=depth, knobs=knobs, loss=loss, ease=ease, parameters=parameters), 3)
@@ -224,18 +224,18 @@ EQUAL = tuple(
         ("dilnet", 20, "base=6", 0.03, 0.0, 84_930),
     )
 )
-"""What the demo asks at an equal budget."""
+"""The designs of the demo's question at an equal budget."""
 
 
 def write_study(folder: Path) -> Path:
-    """A study like the demo's, all of it finished."""
+    """A study like the demo's, with all runs finished."""
     questions = []
-    asked: tuple[tuple[View, str, Sequence[tuple[Subject, int]]], ...] = (
+    views: tuple[tuple[View, str, Sequence[tuple[Subject, int]]], ...] = (
         ("depth", "Which designs train when they are deep?", DEEP),
         ("budget", "Which is better at an equal budget?", EQUAL),
     )
-    for chance, (view, title, subjects) in enumerate(asked):
-        runs = write_runs(folder, subjects, chance=chance)
+    for random_seed, (view, title, subjects) in enumerate(views):
+        runs = write_runs(folder, subjects, random_seed=random_seed)
         questions.append(Question(name=view, title=title, view=view, runs=tuple(run.name for run in runs)))
     write_collection(folder, Collection(name="demo", questions=tuple(questions)))
     return folder
@@ -253,9 +253,9 @@ def write_stopped(folder: Path) -> Run:
     return run
 
 
-def told(runs: Sequence[Run], *, view: View = "runs") -> Answered:
-    """What is said about some runs."""
+def comparison_of(runs: Sequence[Run], *, view: View = "runs") -> Comparison:
+    """The comparison of some runs."""
     names = tuple(run.name for run in runs)
-    return answered(
-        Answer(Question(name="which", title="Which?", view=view, runs=names), tuple(run.record() for run in runs))
+    return compare_run_set(
+        RunSet(Question(name="which", title="Which?", view=view, runs=names), tuple(run.record() for run in runs))
     )

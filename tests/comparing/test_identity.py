@@ -1,4 +1,4 @@
-"""A design is its plan, and not what it is called."""
+"""A design is identified by its plan, not by its label."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resatlas.arch import plan as plans
-from resatlas.comparing.answering import compare
+from resatlas.comparing.comparison import compare
 from resatlas.errors import FolderError
 from resatlas.runs.experiment import Experiment, default_folder
 from resatlas.runs.store import Run, begin
@@ -17,7 +17,7 @@ SMALL, LARGE = "pyramidnet:depth=11,base=2,alpha=8", "pyramidnet:depth=11,base=2
 
 
 def run_of(folder: Path, meant: str, *, called: str, seed: int, parameters: int) -> Run:
-    """A run of a design under some label."""
+    """A run of the design `meant` under the label `called`."""
     subject = replace(EQUAL[3][0], parameters=parameters)
     wrong = [k < 10 + seed for k in range(IMAGES)]
     run = write_run(
@@ -28,29 +28,32 @@ def run_of(folder: Path, meant: str, *, called: str, seed: int, parameters: int)
 
 
 def test_two_designs_of_one_label_are_two(tmp_path: Path) -> None:
-    """A file that changed between two trainings: two rows with their sizes, numbered, and it is said."""
+    """A file that changed between two trainings: two numbered rows with their sizes, and a warning."""
     for seed in (0, 1):
         run_of(tmp_path, SMALL, called="my.toml", seed=seed, parameters=6_906)
         run_of(tmp_path, LARGE, called="my.toml", seed=seed, parameters=21_546)
-    [answer] = compare([tmp_path])
-    shown = [(group.row.design, group.row.parameters, group.seeds) for group in answer.question.groups]
+    [comparison] = compare([tmp_path])
+    shown = [(group.row.design, group.row.parameters, group.seeds) for group in comparison.question.groups]
     assert shown == [("my.toml", 6_906, (0, 1)), ("my.toml (2)", 21_546, (0, 1))]
-    assert answer.warnings[0] == (
-        "my.toml names 2 designs, whose plans differ: my.toml has 6,906 parameters; my.toml (2) has 21,546 parameters"
+    assert comparison.warnings[0] == (
+        "my.toml is the label of 2 designs with different plans: my.toml has 6,906 parameters; my.toml (2) has 21,546 "
+        "parameters"
     )
 
 
 def test_one_design_of_two_labels_is_one(tmp_path: Path) -> None:
-    """Equal plans are one row, under the first label, and it is said."""
+    """Equal plans are one row under the first label, with a warning."""
     run_of(tmp_path, SMALL, called="a.toml", seed=0, parameters=6_906)
     run_of(tmp_path, SMALL, called="b.toml", seed=1, parameters=6_906)
     run_of(tmp_path, LARGE, called="c.toml", seed=0, parameters=21_546)
-    [answer] = compare([tmp_path])
-    assert [(group.row.design, group.seeds) for group in answer.question.groups] == [
+    [comparison] = compare([tmp_path])
+    assert [(group.row.design, group.seeds) for group in comparison.question.groups] == [
         ("a.toml", (0, 1)),
         ("c.toml", (0,)),
     ]
-    assert "a.toml and b.toml are one design, since their plans are equal; it is shown as a.toml" in answer.warnings
+    assert (
+        "a.toml and b.toml are the same design, because their plans are equal; shown as a.toml" in comparison.warnings
+    )
 
 
 CROSS = """
@@ -74,18 +77,18 @@ shortcut = "projection"
 
 
 def test_crosses_of_one_name_have_their_own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A digest of what the file describes stands in the folder's name."""
+    """The name of the folder contains a digest of the file's content."""
     monkeypatch.chdir(tmp_path)
-    found = []
+    folders = []
     for width in (4, 8, 4):
         Path("my.toml").write_text(CROSS.format(width=width))
-        found.append(default_folder(Experiment(design="my.toml", data="digits")))
-    assert found[0] == found[2] != found[1]
-    assert found[0].name.startswith("digits-my.toml-")
+        folders.append(default_folder(Experiment(design="my.toml", data="digits")))
+    assert folders[0] == folders[2] != folders[1]
+    assert folders[0].name.startswith("digits-my.toml-")
 
 
 def test_names_of_other_letters_have_their_own_folders() -> None:
-    """As 猫 and 犬; catalogue names and their knobs have no digest."""
+    """Such as 猫 and 犬; catalogue names and their knobs have no digest."""
     cat, dog = (default_folder(Experiment(design="resnet-20", data=data)) for data in ("猫", "犬"))
     assert cat != dog
     assert cat.name.isascii()
@@ -98,11 +101,11 @@ def test_names_of_other_letters_have_their_own_folders() -> None:
 
 
 def test_a_run_whose_design_has_changed_is_not_resumed(tmp_path: Path) -> None:
-    """Nor taken for finished by a study: both sizes are said, and what to do."""
+    """A study does not count it as finished either; the error names both sizes."""
     experiment = Experiment(design="my.toml", data="digits")
     small, large = (plans.from_json(plan_of(design)) for design in (SMALL, LARGE))
     run = begin(tmp_path / "run", experiment, small)
-    run.record_epoch({"epoch": 1}, {"epoch": 1})  # one that has trained nothing would begin anew
+    run.record_epoch({"epoch": 1}, {"epoch": 1})  # a run without an epoch would start again
     check_folder(tmp_path / "run", experiment, small, resume="auto")
     with pytest.raises(
         FolderError, match=r"my\.toml has changed since it began \([\d,]+ parameters then, [\d,]+ now\)"

@@ -1,4 +1,4 @@
-"""What the intervals cover, what the tests see, and each statistic against a derivation of its own."""
+"""Coverage of the intervals, power of the tests, and each statistic against an independent derivation."""
 
 import math
 from collections.abc import Sequence
@@ -12,22 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from resatlas.comparing import second_opinions, statistics
+from resatlas.comparing import statistics
 from resatlas.comparing.power import (
     POWER,
-    Matched,
-    Own,
+    PairedScheme,
+    PooledScheme,
     Scheme,
-    Shared,
+    WelchScheme,
     degrees_of,
+    detectable,
     deviation_factors,
     error_of,
     nets_needed,
     power,
-    visible,
     with_nets,
 )
-from resatlas.comparing.second_opinions import bootstrap_p, least_bootstrap_p, least_rank_p, mcnemar_p, rank_p
+from resatlas.comparing.robust_tests import (
+    LEAST_NETWORKS,
+    bootstrap_p,
+    least_bootstrap_p,
+    least_rank_p,
+    mcnemar_p,
+    rank_p,
+)
 from resatlas.comparing.statistics import (
     LEVEL,
     Estimate,
@@ -44,7 +51,7 @@ from resatlas.comparing.statistics import (
 )
 
 STUDIES = 40_000
-"""Simulated studies: a share of 95 % is known to 0.33 points (three standard errors)."""
+"""Simulated studies: three standard errors of a share of 95 % are 0.33 points."""
 
 DIRECT = (1.0, -1.0)
 
@@ -52,29 +59,29 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 @cache
-def errors(designs: int, nets: int, *, shared: float = 0.0, chance: int = 0) -> Array:
-    """Errors of equal designs, studies x designs x nets; `shared` is the correlation over seeds."""
-    random = np.random.default_rng(chance)
+def errors(designs: int, nets: int, *, shared: float = 0.0, random_seed: int = 0) -> Array:
+    """Errors of equal designs, studies x designs x networks; `shared` is the correlation over seeds."""
+    random = np.random.default_rng(random_seed)
     seeds = random.standard_normal((STUDIES, 1, nets))
     own = random.standard_normal((STUDIES, designs, nets))
     return math.sqrt(shared) * seeds + math.sqrt(1 - shared) * own
 
 
 def covered(estimate: Estimate, truth: float = 0.0) -> float:
-    """The share of 95 % intervals that hold the truth, in percent."""
+    """The share of 95 % intervals that contain the truth, in percent."""
     low, high = interval(estimate)
     return 100 * float(((low <= truth) & (truth <= high)).mean())
 
 
 def as_used(drawn: Array, first: int = 0, second: int = 1) -> tuple[Estimate, np.ndarray]:
-    """The whole procedure on two of the designs, choice of the method included."""
-    everyone = [moments(drawn[:, design]) for design in range(drawn.shape[1])]
-    return difference(drawn[:, first], drawn[:, second], everyone, seeds="shared")
+    """The whole procedure on two of the designs, including the choice of the method."""
+    designs = [moments(drawn[:, design]) for design in range(drawn.shape[1])]
+    return difference(drawn[:, first], drawn[:, second], designs, seeds="shared")
 
 
 @pytest.mark.parametrize("nets", [3, 5, 10])
 def test_pooled_intervals_cover_95_percent(nets: int) -> None:
-    """94 to 96 % with few nets and with many, of two designs and of five."""
+    """94 to 96 % with few networks and with many, of two designs and of five."""
     for designs in (2, 5):
         sides = [moments(errors(designs, nets)[:, design]) for design in range(designs)]
         assert 94 <= covered(pooled(DIRECT, sides[:2], sides)) <= 96
@@ -82,7 +89,7 @@ def test_pooled_intervals_cover_95_percent(nets: int) -> None:
 
 @pytest.mark.parametrize(("nets", "most"), [(3, 97.5), (5, 96.0), (10, 96.0)])
 def test_intervals_of_welch_cover_95_percent(nets: int, most: float) -> None:
-    """94 to 96 %, with three nets up to 97.5; also where one design's deviation is twice the other's."""
+    """94 to 96 %, up to 97.5 % with three networks; also if one design's deviation is twice the other's."""
     one, other = errors(2, nets)[:, 0], errors(2, nets)[:, 1]
     for factor in (1, 2):
         assert 94 <= covered(welch(DIRECT, [moments(one), moments(factor * other)])) <= most
@@ -90,7 +97,7 @@ def test_intervals_of_welch_cover_95_percent(nets: int, most: float) -> None:
 
 @pytest.mark.parametrize(("nets", "most"), [(3, 97.5), (5, 96.0), (10, 96.0)])
 def test_the_procedure_as_used_covers_95_percent(nets: int, most: float) -> None:
-    """The intervals are no worse for choosing between Welch, pooling and pairing by the very data."""
+    """Choosing between Welch, pooling and pairing from the same data does not lower the coverage."""
     for designs in (2, 4):
         estimate, methods = as_used(errors(designs, nets))
         assert 94 <= covered(estimate) <= most
@@ -100,17 +107,17 @@ def test_the_procedure_as_used_covers_95_percent(nets: int, most: float) -> None
 @pytest.mark.parametrize("nets", [3, 5, 10])
 @pytest.mark.parametrize("spread", [2, 4])
 def test_the_procedure_survives_unequal_deviations(nets: int, spread: int) -> None:
-    """Where two of four designs vary more, pairs of either and of both are covered in 93.5 % at least."""
+    """If two of four designs vary more, the coverage is at least 93.5 % for pairs within and between the two kinds."""
     drawn = errors(4, nets) * np.array([1, 1, spread, spread])[:, None]
     for first, second in ((0, 1), (0, 3), (2, 3)):
         assert covered(as_used(drawn, first, second)[0]) >= 93.5
     always = [moments(drawn[:, design]) for design in range(4)]
-    assert covered(pooled(DIRECT, always[2:], always)) < 89, "pooling unasked would not do"
+    assert covered(pooled(DIRECT, always[2:], always)) < 89, "pooling without the rule covers too rarely"
 
 
 @pytest.mark.parametrize("shared", [0.4, 0.8, 0.95])
 def test_the_procedure_survives_correlated_seeds(shared: float) -> None:
-    """Never below 94 %, whether the correlation is seen or not; where it is strong, pairing is what is used."""
+    """Never below 94 %, whether the correlation is significant or not; designs with a strong one are paired."""
     for nets in (3, 5, 10):
         estimate, methods = as_used(errors(2, nets, shared=shared))
         assert covered(estimate) >= 94
@@ -119,7 +126,7 @@ def test_the_procedure_survives_correlated_seeds(shared: float) -> None:
 
 
 def test_intervals_hold_a_true_difference() -> None:
-    """A planted difference is covered as no difference is."""
+    """A true difference has the same coverage as no difference."""
     drawn = errors(3, 5) + np.array([1.3, 0, 0])[:, None]
     assert 94 <= covered(as_used(drawn)[0], truth=1.3) <= 96
 
@@ -132,70 +139,70 @@ def test_interpolated_errors_are_covered() -> None:
 
 
 def test_holm_keeps_the_level_over_a_question() -> None:
-    """In at most 5 % of questions over four equal designs is any of the six pairs claimed."""
+    """At most 5 % of questions about four equal designs have a claim about any of the six pairs."""
     for nets in (3, 5):
         drawn = errors(4, nets)[:20_000]
-        chances = [p_value(as_used(drawn, *pair)[0]) for pair in combinations(range(4), 2)]
-        assert (np.min(chances, axis=0) < LEVEL / 6).mean() < 0.053, "Holm's first step decides whether any is"
+        p_values = [p_value(as_used(drawn, *pair)[0]) for pair in combinations(range(4), 2)]
+        assert (np.min(p_values, axis=0) < LEVEL / 6).mean() < 0.053, "Holm's first step decides on any claim"
 
 
 SCHEMES: Sequence[Scheme] = (
-    Own(weights=DIRECT, deviations=(1.0, 1.0), counts=(3, 3)),
-    Own(weights=DIRECT, deviations=(1.0, 3.0), counts=(3, 5)),
-    Own(weights=DIRECT, deviations=(1.0, 1.0), counts=(10, 10)),
-    Shared(weights=DIRECT, deviation=1.0, counts=(3, 3), everyone=(3, 3, 3)),
-    Shared(weights=DIRECT, deviation=1.0, counts=(5, 10), everyone=(5, 10)),
-    Matched(deviation=1.0, count=5),
+    WelchScheme(weights=DIRECT, deviations=(1.0, 1.0), counts=(3, 3)),
+    WelchScheme(weights=DIRECT, deviations=(1.0, 3.0), counts=(3, 5)),
+    WelchScheme(weights=DIRECT, deviations=(1.0, 1.0), counts=(10, 10)),
+    PooledScheme(weights=DIRECT, deviation=1.0, counts=(3, 3), all_counts=(3, 3, 3)),
+    PooledScheme(weights=DIRECT, deviation=1.0, counts=(5, 10), all_counts=(5, 10)),
+    PairedScheme(deviation=1.0, count=5),
 )
 
 
-def seen(scheme: Scheme, points: float, level: float) -> float:
-    """The share of simulated studies in which a planted difference is told from none."""
+def detected(scheme: Scheme, points: float, level: float) -> float:
+    """The share of simulated studies with a significant difference, if there is one of this many points."""
     random = np.random.default_rng(1)
     match scheme:
-        case Matched():
+        case PairedScheme():
             pairs = random.normal(points, scheme.deviation, (STUDIES, scheme.count))
-            chances = p_value(paired(pairs, np.zeros_like(pairs)))
-        case Own():
+            p_values = p_value(paired(pairs, np.zeros_like(pairs)))
+        case WelchScheme():
             parts = zip((points, 0.0), scheme.deviations, scheme.counts, strict=True)
-            chances = p_value(welch(DIRECT, [moments(random.normal(m, s, (STUDIES, n))) for m, s, n in parts]))
-        case Shared():
-            means = (points, *(0.0 for _ in scheme.everyone[1:]))
+            p_values = p_value(welch(DIRECT, [moments(random.normal(m, s, (STUDIES, n))) for m, s, n in parts]))
+        case PooledScheme():
+            means = (points, *(0.0 for _ in scheme.all_counts[1:]))
             sides = [
                 moments(random.normal(m, scheme.deviation, (STUDIES, n)))
-                for m, n in zip(means, scheme.everyone, strict=True)
+                for m, n in zip(means, scheme.all_counts, strict=True)
             ]
-            chances = p_value(pooled(DIRECT, sides[:2], sides))
-    return float((chances < level).mean())
+            p_values = p_value(pooled(DIRECT, sides[:2], sides))
+    return float((p_values < level).mean())
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=str)
-def test_planted_effects_are_seen_with_the_stated_power(scheme: Scheme) -> None:
-    """The smallest visible difference is seen in 80 % of studies, alone and as the first of ten by Holm."""
+def test_detectable_differences_have_the_stated_power(scheme: Scheme) -> None:
+    """The smallest detectable difference is detected in 80 % of studies, alone and as the first of ten by Holm."""
     for level in (LEVEL, LEVEL / 10):
-        points = visible(scheme, level=level)
-        assert seen(scheme, points, level) == pytest.approx(POWER, abs=0.007)
+        points = detectable(scheme, level=level)
+        assert detected(scheme, points, level) == pytest.approx(POWER, abs=0.007)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=str)
-def test_the_nets_needed_are_the_fewest_that_see(scheme: Scheme) -> None:
-    """So many nets see the difference in 80 % of studies, one fewer do not."""
+def test_the_networks_needed_are_the_fewest_that_detect(scheme: Scheme) -> None:
+    """They detect the difference in 80 % of studies, one network fewer does not."""
     nets = nets_needed(scheme, 1.5)
     assert nets is not None
-    enough, fewer = (seen(with_nets(scheme, each), 1.5, LEVEL) for each in (nets, nets - 1))
+    enough, fewer = (detected(with_nets(scheme, count), 1.5, LEVEL) for count in (nets, nets - 1))
     assert enough >= POWER - 0.007
     assert fewer < POWER + 0.007
     assert power(with_nets(scheme, nets - 1), 1.5) < POWER <= power(with_nets(scheme, nets), 1.5)
 
 
-def test_hopeless_differences_need_more_nets_than_anybody_trains() -> None:
-    """No number is made up for them."""
+def test_the_number_of_networks_needed_has_a_limit() -> None:
+    """There is no number for a difference that is too small."""
     assert nets_needed(SCHEMES[0], 0.01) is None
 
 
 def test_a_power_that_scipy_computes() -> None:
-    """The quadrature is the noncentral t, where scipy gives it."""
-    scheme = Shared(weights=DIRECT, deviation=2.0, counts=(5, 7), everyone=(5, 7, 5))
+    """The quadrature equals the noncentral t of scipy where both apply."""
+    scheme = PooledScheme(weights=DIRECT, deviation=2.0, counts=(5, 7), all_counts=(5, 7, 5))
     shift, degrees = 3 / (2 * math.sqrt(1 / 5 + 1 / 7)), 14
     limit = stats.t.isf(0.025, degrees)
     expected = stats.nct.sf(limit, degrees, shift) + stats.nct.cdf(-limit, degrees, shift)
@@ -204,11 +211,11 @@ def test_a_power_that_scipy_computes() -> None:
 
 
 def test_a_deviation_lies_in_its_own_interval() -> None:
-    """The ends of the deviation, and with it of what is visible, hold the truth in 95 % of studies."""
+    """The interval of the deviation, and so of the detectable difference, contains the truth in 95 % of studies."""
     for nets in (3, 10):
-        found = moments(errors(2, nets)[:, 0]).variance ** 0.5
+        deviation = moments(errors(2, nets)[:, 0]).variance ** 0.5
         low, high = deviation_factors(nets - 1)
-        assert 100 * ((low * found <= 1) & (high * found >= 1)).mean() == pytest.approx(95, abs=0.4)
+        assert 100 * ((low * deviation <= 1) & (high * deviation >= 1)).mean() == pytest.approx(95, abs=0.4)
 
 
 # ------------------------------------------------------------------------------------- against other derivations
@@ -218,7 +225,7 @@ few = st.lists(st.integers(0, 400).map(lambda n: n / 16), min_size=2, max_size=8
 
 @given(few, few)
 def test_welch_is_that_of_scipy(first: list[float], second: list[float]) -> None:
-    """p, degrees of freedom and interval; and the difference turns round with the sides."""
+    """p, degrees of freedom and interval agree; exchanged sides change the sign of the difference."""
     if not variance(first) or not variance(second):  # scipy warns
         return
     ours = welch(DIRECT, [moments(first), moments(second)])
@@ -231,18 +238,18 @@ def test_welch_is_that_of_scipy(first: list[float], second: list[float]) -> None
 
 
 def test_pooled_is_that_of_scipy() -> None:
-    """Of two designs; of three the deviation is known from all of them."""
+    """For two designs; for three the deviation is estimated from all of them."""
     a, b, c = [1.0, 2.0, 4.0], [2.0, 2.5, 7.0, 1.0], [0.0, 3.0]
     ours = pooled(DIRECT, [moments(a), moments(b)], [moments(a), moments(b)])
     assert p_value(ours) == pytest.approx(stats.ttest_ind(a, b).pvalue)
-    ours = pooled(DIRECT, [moments(a), moments(b)], [moments(each) for each in (a, b, c)])
+    ours = pooled(DIRECT, [moments(a), moments(b)], [moments(design) for design in (a, b, c)])
     square = (2 * variance(a) + 3 * variance(b) + variance(c)) / 6
     assert float(ours.error) == pytest.approx(math.sqrt(square * (1 / 3 + 1 / 4)))
     assert float(ours.degrees) == 6
 
 
 def test_paired_is_that_of_scipy() -> None:
-    """The differences of the pairs, and nothing else."""
+    """It depends only on the differences of the pairs."""
     a, b = [1.0, 2.0, 4.0, 4.5, 6.0], [0.5, 2.0, 3.0, 4.0, 5.5]
     assert p_value(paired(a, b)) == pytest.approx(stats.ttest_rel(a, b).pvalue)
     assert float(correlation(a, b)) == pytest.approx(stats.pearsonr(a, b).statistic)
@@ -250,8 +257,8 @@ def test_paired_is_that_of_scipy() -> None:
 
 
 @given(st.floats(-1, 1), st.integers(5, 30))
-def test_a_correlation_is_believed_from_its_p_on(r: float, pairs: int) -> None:
-    """The limit of r is that at which its one-sided p is 1 %, or 5 % below 0; fewer than five pairs show nothing."""
+def test_a_correlation_is_tested_by_its_p(r: float, pairs: int) -> None:
+    """The limit of r has a one-sided p of 1 %, or of 5 % below 0; fewer than five pairs are never significant."""
     t = r * math.sqrt((pairs - 2) / max(1 - r * r, 1e-300))
     above, below = stats.t.sf(t, pairs - 2), stats.t.cdf(t, pairs - 2)
     if min(abs(above - 0.01), abs(below - 0.05)) > 1e-9:
@@ -259,75 +266,75 @@ def test_a_correlation_is_believed_from_its_p_on(r: float, pairs: int) -> None:
     assert not correlated(1.0, 4)
 
 
-def test_a_correlation_with_a_constant_is_none() -> None:
-    """Nothing is divided by zero, and nothing is paired."""
+def test_a_correlation_with_a_constant_is_not_a_number() -> None:
+    """There is no warning of a division by zero, and no pairing."""
     assert math.isnan(correlation([1.0] * 6, [1.0, 2, 3, 4, 5, 6]))
     assert not correlated(math.nan, 6)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
-def test_holm_is_the_closure_of_bonferroni(chances: list[float]) -> None:
-    """Each p is the largest, over all sets that hold it, of the set's size times its least p."""
-    places = range(len(chances))
+def test_holm_is_the_closure_of_bonferroni(p_values: list[float]) -> None:
+    """Each p is the largest, over all sets that contain it, of the set's size times its least p."""
+    places = range(len(p_values))
     sets = [chosen for size in places for chosen in combinations(places, size + 1)]
-    slow = [max(min(1.0, len(s) * min(chances[k] for k in s)) for s in sets if place in s) for place in places]
-    assert holm(chances) == pytest.approx(slow)
+    slow = [max(min(1.0, len(s) * min(p_values[k] for k in s)) for s in sets if place in s) for place in places]
+    assert holm(p_values) == pytest.approx(slow)
 
 
 @given(st.permutations(range(8)), st.integers(2, 6))
 def test_the_least_rank_p_is_never_undercut(ranks: list[int], n: int) -> None:
-    """The share of all ways to deal the ranks that are as far off is p itself, and at least the least."""
+    """P is the share of all ways to assign the ranks that are at least as extreme, and is at least the least p."""
     first, second = ranks[:n], ranks[n:]
     middle = sum(ranks) * n / len(ranks)
     ways = [abs(sum(chosen) - middle) for chosen in combinations(ranks, n)]
-    share = sum(each >= abs(sum(first) - middle) - 1e-9 for each in ways) / len(ways)
+    share = sum(way >= abs(sum(first) - middle) - 1e-9 for way in ways) / len(ways)
     assert rank_p(first, second) == pytest.approx(min(1.0, share))
     assert share >= least_rank_p(n, len(second)) - 1e-12
     assert rank_p(range(n), range(10, 18)) == pytest.approx(least_rank_p(n, 8))
 
 
 def test_the_bootstrap_is_the_share_of_all_resamples() -> None:
-    """27 x 27 resamples of three nets each, one by one, against those that are drawn."""
+    """All 27 x 27 resamples of three networks each, against the random ones."""
     first, second = [1.0, 2.0, 4.0], [3.0, 4.5, 7.0]
 
     def t_of(a: Sequence[float], b: Sequence[float], truth: float) -> float:
         error = math.sqrt(variance(a) / 3 + variance(b) / 3)
         return math.inf if error == 0 else abs(fmean(a) - fmean(b) - truth) / error
 
-    found, truth = t_of(first, second, 0.0), fmean(first) - fmean(second)
-    all_of_them = [t_of(a, b, truth) for a in product(first, repeat=3) for b in product(second, repeat=3)]
-    share = sum(each >= found for each in all_of_them) / len(all_of_them)
+    observed, truth = t_of(first, second, 0.0), fmean(first) - fmean(second)
+    every = [t_of(a, b, truth) for a in product(first, repeat=3) for b in product(second, repeat=3)]
+    share = sum(resample >= observed for resample in every) / len(every)
     assert bootstrap_p(first, second) == pytest.approx(share, abs=0.015)
     assert bootstrap_p(second, first[::-1]) == bootstrap_p(first, second)
-    far = [each + 1e6 for each in second]
+    far = [error + 1e6 for error in second]
     assert bootstrap_p(first, far) == pytest.approx(least_bootstrap_p(3, 3), abs=0.004)
 
 
 @pytest.mark.parametrize(("alone", "rest"), [(0, 0), (0, 1), (3, 9), (10, 10), (40, 18)])
 def test_mcnemar_is_a_fair_coin(alone: int, rest: int) -> None:
-    """Twice the chance of so few heads or fewer, at most 1."""
+    """It is twice the probability of at most this many heads, and at most 1."""
     n, k = alone + rest, min(alone, rest)
-    slow = min(1.0, 2 * sum(math.comb(n, each) for each in range(k + 1)) / 2**n)
+    slow = min(1.0, 2 * sum(math.comb(n, heads) for heads in range(k + 1)) / 2**n)
     assert mcnemar_p(alone, rest) == mcnemar_p(rest, alone) == pytest.approx(slow)
 
 
 def test_equal_values_do_not_vary() -> None:
-    """Not even in the last digit: tenths are not exact."""
-    found = moments([0.1] * 3)
-    assert (float(found.variance), float(found.mean)) == (0.0, 0.1)
+    """Their variance is exactly 0, although tenths have rounding errors."""
+    equal = moments([0.1] * 3)
+    assert (float(equal.variance), float(equal.mean)) == (0.0, 0.1)
     values = [0.3, 0.5, 1.7]
     assert float(moments(values).variance) == pytest.approx(stdev(values) ** 2)
 
 
-def test_schemes_tell_what_their_estimates_tell() -> None:
-    """Error and degrees of a plan from the deviations found are those of the difference itself."""
+def test_schemes_agree_with_their_estimates() -> None:
+    """A scheme from the observed deviations has the error and degrees of the difference itself."""
     a, b = [1.0, 2.0, 4.0], [2.0, 2.5, 7.0, 1.0]
     sides = [moments(a), moments(b)]
     both = (welch(DIRECT, sides), pooled(DIRECT, sides, sides))
     deviation = math.sqrt((2 * variance(a) + 3 * variance(b)) / 5)
     schemes: tuple[Scheme, Scheme] = (
-        Own(weights=DIRECT, deviations=(stdev(a), stdev(b)), counts=(3, 4)),
-        Shared(weights=DIRECT, deviation=deviation, counts=(3, 4), everyone=(3, 4)),
+        WelchScheme(weights=DIRECT, deviations=(stdev(a), stdev(b)), counts=(3, 4)),
+        PooledScheme(weights=DIRECT, deviation=deviation, counts=(3, 4), all_counts=(3, 4)),
     )
     for estimate, scheme in zip(both, schemes, strict=True):
         assert error_of(scheme) == pytest.approx(float(estimate.error))
@@ -335,5 +342,10 @@ def test_schemes_tell_what_their_estimates_tell() -> None:
 
 
 def test_rules_are_those_that_were_decided() -> None:
-    """docs/decisions/0005 speaks of these numbers, and the simulations above of no others."""
-    assert (statistics.ALIKE, statistics.PAIRS, statistics.PAIRING_LEVEL, second_opinions.RANKS) == (1.5, 5, 0.01, 10)
+    """They are the numbers of docs/decisions/0005, for which the simulations above hold."""
+    assert (
+        statistics.POOLING_RATIO,
+        statistics.LEAST_PAIRS,
+        statistics.PAIRING_LEVEL,
+        LEAST_NETWORKS,
+    ) == (1.5, 5, 0.01, 10)

@@ -1,4 +1,4 @@
-"""Small image files, written where a test wants them."""
+"""Small image files for tests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A server of files over https on this machine, which behaves as badly as it is told to."""
+"""A local https server of files with configurable faults."""
 
 import ssl
 import subprocess

@@ -21,7 +21,7 @@ Unpack = Callable[[bytes], Path]
 
 @pytest.fixture
 def unpack(tmp_path: Path) -> Unpack:
-    """Unpacks an archive of these bytes into data/top, whatever happens."""
+    """Unpack an archive of these bytes into data/top."""
 
     def unpacked(content: bytes) -> Path:
         (tmp_path / "data").mkdir(exist_ok=True)
@@ -107,7 +107,7 @@ ABUSES: dict[str, tuple[list[tuple[tarfile.TarInfo, bytes]], str]] = {
 def test_abuse_is_refused_and_leaves_nothing(
     unpack: Unpack, tmp_path: Path, members: list[tuple[tarfile.TarInfo, bytes]], words: str
 ) -> None:
-    """After a good file comes a bad one: the reason is told, and nothing stays, inside or outside."""
+    """A bad member after a good one: the reason is reported, and no file stays, inside or outside."""
     before = set(os.listdir("/tmp"))  # noqa: S108, PTH208 - where an absolute member would land
     with pytest.raises(DataError, match=r"pack\.tar\.gz is damaged or refused: ") as error:
         unpack(tar_gz((member("top/good"), b"good"), *members))
@@ -155,7 +155,7 @@ def test_a_cut_archive_is_refused_or_lacks_files(unpack: Unpack, tmp_path: Path,
 
 
 def test_a_folder_that_is_there_stays_as_it_is(unpack: Unpack, tmp_path: Path) -> None:
-    """Nothing is unpacked over what somebody has."""
+    """Existing files are not overwritten."""
     (tmp_path / "data/top").mkdir(parents=True)
     (tmp_path / "data/top/own").write_text("own")
     with pytest.raises(FolderError, match="top exists and is incomplete; remove it"):

@@ -15,7 +15,7 @@ from resatlas.data.batches import Batch, Resident, batches, pipeline_for, source
 from resatlas.data.catalog import resolve
 from resatlas.data.dataset import ImageSet
 from resatlas.data.normalisation import Affine, measured, normalised, unit
-from resatlas.data.order import generator, order, shown
+from resatlas.data.order import batch_positions, generator, order
 from resatlas.data.pipeline import Pipeline
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Erase, Flip, PadCrop, Standardise, Step
@@ -34,9 +34,9 @@ def part(n: int = 70) -> ImageSet:
 
 def standard(images: ImageSet) -> Affine:
     """The normalisation by the part's own moments."""
-    found = measured(Standardise(), torch.from_numpy(images.images))
-    assert isinstance(found, Affine)
-    return found
+    normaliser = measured(Standardise(), torch.from_numpy(images.images))
+    assert isinstance(normaliser, Affine)
+    return normaliser
 
 
 def pipeline(*steps: Step, n: int = 70) -> Pipeline:
@@ -46,9 +46,9 @@ def pipeline(*steps: Step, n: int = 70) -> Pipeline:
 
 def resident(n: int = 70) -> Resident:
     """The part as batches are drawn from it."""
-    found = source(part(n), pipeline(n=n))
-    assert isinstance(found, Resident)
-    return found
+    resident_part = source(part(n), pipeline(n=n))
+    assert isinstance(resident_part, Resident)
+    return resident_part
 
 
 def whole(n: int = 70) -> torch.Tensor:
@@ -96,7 +96,7 @@ def test_a_constant_channel_becomes_zero() -> None:
     ("n", "batch", "steps"), [(1257, 128, 9), (128, 128, 1), (129, 128, 1), (5, 128, 1), (5, 1, 5)]
 )
 def test_an_epoch_has_whole_batches_or_one(n: int, batch: int, steps: int) -> None:
-    """Steps are floor(n / batch), and one where that is none."""
+    """Steps are floor(n / batch), but at least one."""
     assert steps_per_epoch(replace(NAMED["quick"], batch=batch), n) == steps
 
 
@@ -106,7 +106,7 @@ def test_a_leftover_batch_is_kept_where_the_recipe_says_so(n: int, batch: int) -
     """Then every image is shown once an epoch, and the steps are those that the recipe counts."""
     shown = list(batches(resident(n), pipeline(n=n), seed=0, epoch=0, batch=batch, leftover="kept"))
     assert len(shown) == steps_per_epoch(replace(NAMED["quick"], batch=batch, leftover="kept"), n)
-    assert sorted(torch.cat([each.ids for each in shown]).tolist()) == sorted(part(n).ids.tolist())
+    assert sorted(torch.cat([batch.ids for batch in shown]).tolist()) == sorted(part(n).ids.tolist())
 
 
 @given(n=st.integers(4, 70), batch=st.integers(1, 80))
@@ -149,7 +149,7 @@ def test_an_image_is_made_by_its_epoch_index_and_repeat(repeats: int) -> None:
     """Every image of every batch is what it is alone; labels and ids are its own; a third of the images is shown."""
     thrice = replace(pipeline(*BOTH, ERASE), repeats=repeats)
     made = list(batches(resident(), thrice, seed=4, epoch=2, batch=9))
-    positions = shown(4, 2, 70, repeats=repeats, batch=9)[: len(made)]
+    positions = batch_positions(4, 2, 70, repeats=repeats, batch=9)[: len(made)]
     for batch, chunk in zip(made, positions, strict=True):
         assert batch.images.equal(torch.stack([sample(p % 70, p // 70) for p in chunk.tolist()]))
         assert batch.labels.tolist() == part().labels[chunk % 70].tolist()
@@ -165,7 +165,7 @@ def test_repeats_resume_at_any_batch_and_are_shared_out(start: int) -> None:
     every = list(batches(resident(), thrice, seed=1, epoch=3, batch=8))
     assert same(list(batches(resident(), thrice, seed=1, epoch=3, batch=8, start=start)), every[start:])
     worlds = [World(rank=rank, size=3) for rank in range(3)]
-    parts = [batches(resident(), thrice, seed=1, epoch=3, batch=8, start=start, share=each.share) for each in worlds]
+    parts = [batches(resident(), thrice, seed=1, epoch=3, batch=8, start=start, share=world.share) for world in worlds]
     joined = [Batch(*map(torch.cat, zip(*some, strict=True))) for some in zip(*parts, strict=True)]
     assert same(joined, every[start:])
 
@@ -175,7 +175,9 @@ def test_steps_go_in_the_order_of_the_recipe() -> None:
     after = pipeline(PadCrop())
     before = replace(after, steps=(PadCrop(), Standardise()))
     black = normalised(torch.zeros(1, 2, 1, 1), after.normaliser)
-    late, early = (next(batches(resident(), each, seed=0, epoch=0, batch=70)).images for each in (after, before))
+    late, early = (
+        next(batches(resident(), pipeline, seed=0, epoch=0, batch=70)).images for pipeline in (after, before)
+    )
     padded = late == 0
     assert 0 < padded.double().mean() < 0.5
     assert early[padded].equal(black.expand_as(early)[padded])
@@ -202,7 +204,7 @@ def test_global_randomness_does_not_matter() -> None:
 
 @pytest.mark.parametrize("batch", [1, 32, 70, 100])
 def test_views_show_every_image_once_in_order(batch: int) -> None:
-    """Evaluation sees each image as it is, in the order of the source, at every size of batch."""
+    """Evaluation sees each image unchanged, in the order of the source, at every batch size."""
     images, labels, ids = (torch.cat(column) for column in zip(*views(part(), pipeline(), batch), strict=True))
     assert images.equal(whole())
     assert labels.tolist() == part().labels.tolist()

@@ -68,16 +68,16 @@ def test_an_unknown_name_is_answered_with_the_nearest(text: str, words: str) -> 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("digits:", 'a knob is written key=value; "" is not (digits: size, split)'),
-        ("digits:size=16,", 'a knob is written key=value; "" is not (digits: size, split)'),
-        ("digits:size", 'a knob is written key=value; "size" is not (digits: size, split)'),
-        ("digits:size=", '"size=" is not (digits: size, split)'),
-        ("digits:size=1.5", 'as size=8; "size=1.5" is not'),
-        ("digits:size=16=16", '"size=16=16" is not'),
-        ("digits:size= 16", '"size= 16" is not'),
+        ("digits:", 'a knob is written key=value; got "" (digits: size, split)'),
+        ("digits:size=16,", 'a knob is written key=value; got "" (digits: size, split)'),
+        ("digits:size", 'a knob is written key=value; got "size" (digits: size, split)'),
+        ("digits:size=", 'got "size=" (digits: size, split)'),
+        ("digits:size=1.5", 'as size=8; got "size=1.5"'),
+        ("digits:size=16=16", 'got "size=16=16"'),
+        ("digits:size= 16", 'got "size= 16"'),
         ("digits:size=1234567890", "up to 9 digits"),
         ("digits:size=16,size=16", 'knob "size" of digits is given twice'),
-        ("digits:size=-8", "-8 is outside"),
+        ("digits:size=-8", "got -8"),
         ("fashion-mnist:size=32", 'fashion-mnist has no knobs; "size=32" cannot be set'),
     ],
 )
@@ -91,7 +91,7 @@ def test_a_malformed_knob_is_refused_in_words(text: str, words: str) -> None:
 @pytest.mark.parametrize("text", ["some/folder", "some/folder:size=96", "/:size=96"])
 def test_a_text_with_a_slash_is_a_folder(text: str) -> None:
     """A folder that is not there, or holds no data set, is missing data and no wrong name."""
-    with pytest.raises(DataError, match=r"some/folder cannot be listed|^/ should have the folders train and val"):
+    with pytest.raises(DataError, match=r"some/folder cannot be listed|^/ needs the folders train and val"):
         resolve(text)
 
 
@@ -106,7 +106,7 @@ def answer(text: str) -> str:
 @given(st.text(max_size=20), st.text(max_size=20))
 @settings(deadline=None)  # folders are looked for
 def test_no_text_breaks_the_catalogue(name: str, knobs: str) -> None:
-    """Whatever is typed is answered in one line."""
+    """Any text is answered in one line."""
     for text in (name, f"{name}:{knobs}", f"digits:{knobs}", f"digits:size={knobs}"):
         assert len(answer(text).splitlines()) == 1
 

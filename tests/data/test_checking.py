@@ -20,19 +20,19 @@ from tests.data.pictures import picture, write, write_parts
 
 def faults(root: Path) -> dict[str, str]:
     """The reason for each file, of which every one has a single fault."""
-    found = checked(root).faults
-    reasons = {fault.file: fault.reason for fault in found}
-    assert len(reasons) == len(found)
+    found_faults = checked(root).faults
+    reasons = {fault.file: fault.reason for fault in found_faults}
+    assert len(reasons) == len(found_faults)
     return reasons
 
 
 def test_a_whole_folder_has_no_fault(tmp_path: Path) -> None:
     """Images are counted by part and class, and nothing is wrong."""
     write(write_parts(tmp_path) / "train" / "cat" / "young" / "9.jpg", 77)
-    found = checked(tmp_path)
-    assert found.images == 9
-    assert found.classes == {"train": {"cat": 3, "dog": 2}, "val": {"cat": 2, "dog": 2}}
-    assert found.faults == ()
+    result = checked(tmp_path)
+    assert result.images == 9
+    assert result.classes == {"train": {"cat": 3, "dog": 2}, "val": {"cat": 2, "dog": 2}}
+    assert result.faults == ()
 
 
 def test_each_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
@@ -52,10 +52,10 @@ def test_each_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
     for mode, ending in (("CMYK", "jpg"), ("P", "png"), ("RGBA", "webp"), ("I;16", "png"), ("1", "png")):
         image = picture(len(mode)).convert("L").convert(mode) if mode == "I;16" else picture(len(mode)).convert(mode)
         image.save(cat / f"{mode}.{ending}")
-    rest = "no whole JPEG, PNG, WEBP or BMP"
-    found = faults(tmp_path)
-    assert "image file is truncated" in found.pop("train/cat/cut.jpg")
-    assert found == {
+    rest = "not a complete JPEG, PNG, WEBP or BMP"
+    by_file = faults(tmp_path)
+    assert "image file is truncated" in by_file.pop("train/cat/cut.jpg")
+    assert by_file == {
         "train/cat/broken.jpg": "a link to nothing",
         "train/cat/empty.jpg": "an empty file",
         "train/cat/gif.jpg": f"a GIF, {rest}",
@@ -122,7 +122,7 @@ def test_classes_are_compared_with_those_of_train(tmp_path: Path) -> None:
 
 
 def test_images_of_two_parts_are_named_once(tmp_path: Path) -> None:
-    """The same bytes in an earlier part are a fault, also under another class; twice in one part is none."""
+    """The same bytes in an earlier part are a fault, also under another class; twice in one part are not."""
     root = write_parts(tmp_path, parts=("train", "val", "test"))
     shutil.copy(root / "train/cat/0.png", root / "val/dog/copy.png")
     shutil.copy(root / "train/cat/0.png", root / "train/cat/twice.png")
@@ -144,13 +144,13 @@ def test_unreadable_files_are_counted_apart(tmp_path: Path) -> None:
     root = write_parts(tmp_path)
     (root / "train" / "cat" / "empty.png").touch()
     (root / "val" / "dog" / "0.png").write_bytes(b"")
-    found = checked(root)
-    assert (found.images, found.unreadable) == (7, 2)
-    assert found.classes == {"train": {"cat": 2, "dog": 2}, "val": {"cat": 2, "dog": 1}}
+    result = checked(root)
+    assert (result.images, result.unreadable) == (7, 2)
+    assert result.classes == {"train": {"cat": 2, "dog": 2}, "val": {"cat": 2, "dog": 1}}
 
 
 def test_an_image_of_two_classes_is_a_fault(tmp_path: Path) -> None:
-    """In one part too; twice in one class is none, where both are learnt from."""
+    """The same within one part; twice in one class is allowed if both are training images."""
     root = write_parts(tmp_path)
     shutil.copy(root / "train/cat/0.png", root / "train/dog/wrong.png")
     shutil.copy(root / "train/cat/0.png", root / "train/cat/twice.png")
@@ -158,7 +158,7 @@ def test_an_image_of_two_classes_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_every_part_that_is_used_is_checked(tmp_path: Path) -> None:
-    """Whatever it is called; class folders alone are one part, and an image twice may come into both of its halves."""
+    """For any name; class folders only are one part, and a repeated image may be in both of its halves."""
     root = write_parts(tmp_path / "named", parts=("train", "valid", "test"))
     (root / "valid" / "cat" / "empty.png").touch()
     assert list(checked(root).classes) == ["train", "valid", "test"]
@@ -219,8 +219,8 @@ def test_odd_names_stay_on_their_line(tmp_path: Path) -> None:
     (root / "train" / "cat" / "two\nlines.jpg").touch()
     (root / "train" / "cat" / os.fsdecode(b"\xe9.jpg")).touch()
     write(root / "train" / "esc\x1b[31m" / "a.png", 90)
-    found = checked(root)
-    assert found.classes["train"][r"esc\x1b[31m"] == 1
+    result = checked(root)
+    assert result.classes["train"][r"esc\x1b[31m"] == 1
     assert faults(root) == {
         r"train/cat/two\nlines.jpg": "an empty file",
         r"train/cat/\udce9.jpg": "an empty file",
@@ -245,14 +245,14 @@ def test_a_closed_folder_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_who_looks_on_hears_of_every_image(tmp_path: Path) -> None:
-    """Each image is told once, with the number of all."""
-    told: list[tuple[int, int]] = []
-    checked(write_parts(tmp_path, 20), on_image=lambda looked, total: told.append((looked, total)))
-    assert told == [(k, 80) for k in range(1, 81)]
+    """Each image is reported with the total."""
+    advances: list[tuple[int, int]] = []
+    checked(write_parts(tmp_path, 20), on_image=lambda looked, total: advances.append((looked, total)))
+    assert advances == [(k, 80) for k in range(1, 81)]
 
 
 def test_an_interruption_ends_the_check(tmp_path: Path) -> None:
-    """What the onlooker raises comes out, and no thread goes on."""
+    """An error of the callback is raised, and all threads end."""
 
     def interrupted(looked: int, total: int) -> None:
         if looked == total // 2:
@@ -278,5 +278,5 @@ def test_two_checks_say_the_same(tmp_path: Path) -> None:
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     """Without parts or classes there is nothing to check, and the way out is that of the data set."""
     Image.new("L", (1, 1)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match="should have the folders train and val"):
+    with pytest.raises(DataError, match="needs the folders train and val"):
         checked(tmp_path)

@@ -11,7 +11,7 @@ from resatlas.data.dataset import ImageSet
 from resatlas.errors import DataError
 from tests.data import tiny
 
-BOTH = pytest.mark.parametrize("published", [CIFAR_10, CIFAR_100], ids=lambda each: each.name)
+BOTH = pytest.mark.parametrize("published", [CIFAR_10, CIFAR_100], ids=lambda published: published.name)
 
 Put = Callable[[Cifar], tuple[Cifar, Path, dict[str, bytes]]]
 
@@ -93,7 +93,7 @@ def test_each_missing_file_is_named(put: Put, published: Cifar) -> None:
 @BOTH
 @pytest.mark.parametrize("more", [-1, 1, -200_000])
 def test_a_file_of_another_length_is_damaged(put: Put, published: Cifar, more: int) -> None:
-    """A byte more or less is told with both sizes."""
+    """A file with one byte more or less is refused with both sizes."""
     small, folder, files = put(published)
     name = small.train[0]
     content = files[f"{small.folder}/{name}"]
@@ -111,7 +111,7 @@ def test_a_file_of_another_length_is_damaged(put: Put, published: Cifar, more: i
     ],
 )
 def test_labels_are_in_their_range(put: Put, published: Cifar, byte: int, value: int, words: str) -> None:
-    """A label that no class has is told with its image."""
+    """A label outside of the classes is refused with its image."""
     small, folder, files = put(published)
     name = small.test[0]
     content = bytearray(files[f"{small.folder}/{name}"])

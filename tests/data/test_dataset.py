@@ -86,9 +86,9 @@ def test_files_are_taken_as_images_are() -> None:
     ("change", "words"),
     [
         ({"labels": np.zeros(5, np.int64)}, "labels of 6 images are 6 entries of int64"),
-        ({"ids": np.arange(6.0)}, "these are float64"),
-        ({"labels": np.full(6, -1)}, "labels count from 0; -1 is less"),
-        ({"size": 0}, "at least 1 pixel a side; 0 is less"),
+        ({"ids": np.arange(6.0)}, "got float64"),
+        ({"labels": np.full(6, -1)}, "labels count from 0; got -1"),
+        ({"size": 0}, "at least 1 pixel per side; got 0"),
     ],
 )
 def test_files_that_do_not_belong_together_are_refused(change: dict[str, Any], words: str) -> None:
@@ -100,7 +100,7 @@ def test_files_that_do_not_belong_together_are_refused(change: dict[str, Any], w
 @given(n=st.integers(20, 200), share=st.fractions(Fraction(1, 8), Fraction(1, 2)))
 @settings(deadline=None)  # the first split imports scikit-learn
 def test_files_are_held_back_as_images_are(n: int, share: Fraction) -> None:
-    """The split is one of labels, whatever a part lies in."""
+    """The split depends on labels only, for parts in memory and in files."""
     kept, validation = hold_back(files(n), share)
     same, held = hold_back(part(n), share)
     assert validation is not None
@@ -112,11 +112,11 @@ def test_files_are_held_back_as_images_are(n: int, share: Fraction) -> None:
     ("change", "words"),
     [
         ({"images": np.zeros((6, 1, 4, 5), np.float32)}, "images of 6 images are 6 entries of uint8 on 4 axes"),
-        ({"images": np.zeros((6, 4, 5), np.uint8)}, r"these are uint8 of shape \(6, 4, 5\)"),
+        ({"images": np.zeros((6, 4, 5), np.uint8)}, r"got uint8 of shape \(6, 4, 5\)"),
         ({"images": np.zeros((0, 1, 4, 5), np.uint8)}, "at least 1 image"),
         ({"labels": np.zeros(5, np.int64)}, "labels of 6 images"),
-        ({"labels": np.zeros(6, np.int32)}, "these are int32"),
-        ({"labels": np.full(6, -1)}, "labels count from 0; -1 is less"),
+        ({"labels": np.zeros(6, np.int32)}, "got int32"),
+        ({"labels": np.full(6, -1)}, "labels count from 0; got -1"),
         ({"ids": np.zeros((6, 1), np.int64)}, "ids of 6 images"),
     ],
 )
@@ -148,7 +148,7 @@ def test_the_held_back_images_never_change() -> None:
 
 @pytest.mark.parametrize("share", [Fraction(0), Fraction(1, 13)])
 def test_a_share_of_less_than_half_an_image_holds_nothing_back(share: Fraction) -> None:
-    """A count that rounds to 0 keeps the part as it is."""
+    """A count that rounds to 0 leaves the part unchanged."""
     train = part()
     assert hold_back(train, share) == (train, None)
 

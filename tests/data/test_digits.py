@@ -57,12 +57,12 @@ def test_resizing_is_bilinear_between_pixel_centres() -> None:
 @pytest.mark.parametrize("size", [7, 257, -1])
 def test_a_size_out_of_bounds_is_refused_in_words(size: int) -> None:
     """The error names the bounds and the size."""
-    with pytest.raises(UsageError, match=f"8 to 256 pixels a side; {size} is outside"):
+    with pytest.raises(UsageError, match=f"8 to 256 pixels per side; got {size}"):
         digits(size)
 
 
 def test_digits_forbid_mirrors_and_name_their_writers() -> None:
-    """A mirrored digit is none, and a report must say that writers are in both parts."""
+    """A mirrored digit is not a digit, and the note says that writers are in both parts."""
     assert digits().mirror == "forbidden"
     assert "same writers (UCI counts 13" in digits().note
     assert "sheets of the test part are not in the training part" in digits(split="sheets").note

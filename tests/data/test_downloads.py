@@ -1,4 +1,4 @@
-"""A file comes over https or not at all, goes on where it broke off, and is never more than was published."""
+"""Downloads use https only, continue after an interruption, and never exceed the published size."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,13 +38,13 @@ def part(tmp_path: Path) -> Path:
 
 
 def unseen(*_: object) -> None:
-    """Nobody looks."""
+    """No-op."""
 
 
 def test_a_file_comes_whole(published: Official, part: Path) -> None:
     """The bytes are the server's, and progress ends at their number."""
     seen: list[tuple[object, ...]] = []
-    download(published, part, progress=lambda *each: seen.append(each))
+    download(published, part, progress=lambda *advance: seen.append(advance))
     assert part.read_bytes() == CONTENT
     assert seen[-1] == ("file", len(CONTENT), len(CONTENT))
 
@@ -52,7 +52,9 @@ def test_a_file_comes_whole(published: Official, part: Path) -> None:
 def test_what_broke_off_goes_on(published: Official, part: Path, server: Behaviour) -> None:
     """A connection that ends keeps what came; the next call asks for the rest alone."""
     server.cut = 1000
-    with pytest.raises(DataError, match=r"the connection ended at 1,000 of 10,240 bytes, which are kept; say the same"):
+    with pytest.raises(
+        DataError, match=r"the connection ended at 1,000 of 10,240 bytes, which are kept; rerun the command"
+    ):
         download(published, part, progress=unseen)
     assert part.read_bytes() == CONTENT[:1000]
     server.cut = None
@@ -62,7 +64,7 @@ def test_what_broke_off_goes_on(published: Official, part: Path, server: Behavio
 
 
 def test_a_server_without_ranges_begins_anew(published: Official, part: Path, server: Behaviour) -> None:
-    """An answer that is the whole file replaces the part, whatever was in it."""
+    """A response with the whole file replaces any partial download."""
     server.ranges = "ignored"
     part.write_bytes(b"x" * 5000)
     server.cut = 100
@@ -108,7 +110,7 @@ def test_a_part_that_is_too_long_is_begun_anew(published: Official, part: Path) 
 
 @pytest.mark.parametrize("length", [5, 20_000])
 def test_a_file_of_another_size_is_not_begun(published: Official, part: Path, server: Behaviour, length: int) -> None:
-    """A size that differs from the published one is told before a byte is kept."""
+    """A size other than the published one is refused before a byte is stored."""
     server.files["file"] = bytes(length)
     with pytest.raises(DataError, match=f"{length:,} bytes are there, 10,240 were published"):
         download(published, part, progress=unseen)
@@ -119,7 +121,7 @@ def test_more_than_was_published_is_never_taken(published: Official, part: Path,
     """A server that tells no size and sends without end is left."""
     server.length = "hidden"
     server.files["file"] = bytes(1 << 22)
-    with pytest.raises(DataError, match="more comes than the 10,240 bytes that were published"):
+    with pytest.raises(DataError, match="the server sends more than the published 10,240 bytes"):
         download(published, part, progress=unseen)
     assert part.stat().st_size <= 10_240
 
@@ -132,7 +134,7 @@ def test_a_server_that_tells_no_size_is_fine(published: Official, part: Path, se
 
 
 def test_a_file_that_is_gone_is_told(published: Official, part: Path, server: Behaviour) -> None:
-    """404 is told with the address."""
+    """The error 404 has the address."""
     server.files.clear()
     with pytest.raises(
         DataError, match=r"https://localhost:\d+/file cannot be fetched: the server answers 404 Not Found"
@@ -141,15 +143,15 @@ def test_a_file_that_is_gone_is_told(published: Official, part: Path, server: Be
 
 
 def test_no_network_is_told(part: Path) -> None:
-    """A name that does not resolve is told with the address."""
+    """The error of an unresolved name has the address."""
     with pytest.raises(
-        DataError, match=r"https://nowhere\.invalid/file cannot be fetched: .+; say the same again later"
+        DataError, match=r"https://nowhere\.invalid/file cannot be fetched: .+; rerun the command later"
     ):
         download(official("file", CONTENT), part, progress=unseen)
 
 
 def test_a_closed_port_is_told(published: Official, part: Path) -> None:
-    """A refused connection is told."""
+    """A refused connection is reported."""
     with pytest.raises(DataError, match=r"cannot be fetched: Connection refused"):
         download(replace(published, site="https://localhost:9/"), part, progress=unseen)
 
@@ -157,7 +159,7 @@ def test_a_closed_port_is_told(published: Official, part: Path) -> None:
 def test_a_stranger_s_certificate_is_not_trusted(
     published: Official, part: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that nobody vouches for sends nothing."""
+    """A server without a trusted certificate is refused."""
     monkeypatch.delenv("SSL_CERT_FILE")
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     with pytest.raises(DataError, match="certificate verify failed"):
@@ -170,7 +172,7 @@ def test_ctrl_c_keeps_what_came(published: Official, part: Path) -> None:
     def interrupting(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(Stopped, match=r"of 10,240 bytes of file are in .*file\.part; say the same again to go on"):
+    with pytest.raises(Stopped, match=r"of 10,240 bytes of file are in .*file\.part; rerun the command to continue"):
         download(published, part, progress=interrupting)
     assert CONTENT.startswith(part.read_bytes())
     assert part.stat().st_size > 0

@@ -34,17 +34,17 @@ def rectangle(image: Tensor, made: Tensor) -> tuple[int, int] | None:
 
 
 def test_rectangles_are_drawn_as_torchvision_draws_them() -> None:
-    """As many images, the same areas and ratios over 600 images each, up to chance; all else stays as it is."""
+    """600 images have the same share, areas and ratios as torchvision's, up to chance; other pixels are unchanged."""
     from torchvision.transforms import RandomErasing
 
     image, step = torch.ones(3, 60, 80), Erase(probability=Fraction(3, 4))
     torch.manual_seed(0)
     theirs = RandomErasing(p=0.75)
-    found = [rectangle(image, erased(image, step, drawn(seed))) for seed in range(600)]
+    drawn_boxes = [rectangle(image, erased(image, step, drawn(seed))) for seed in range(600)]
     expected = [rectangle(image, theirs(image)) for _ in range(600)]
-    for sample in (found, expected):
-        assert abs(sum(each is None for each in sample) / 600 - 1 / 4) < 0.06
-    one, other = (np.array([each for each in sample if each]) for sample in (found, expected))
+    for sample in (drawn_boxes, expected):
+        assert abs(sum(box is None for box in sample) / 600 - 1 / 4) < 0.06
+    one, other = (np.array([box for box in sample if box]) for sample in (drawn_boxes, expected))
     areas = [sample.prod(axis=1) for sample in (one, other)]
     ratios = [np.log(sample[:, 0] / sample[:, 1]) for sample in (one, other)]
     for ours, reference in (areas, ratios):
@@ -56,10 +56,10 @@ def test_rectangles_are_drawn_as_torchvision_draws_them() -> None:
 
 
 def test_noise_is_standard_in_every_value() -> None:
-    """Mean 0 and deviation 1 inside, no two channels alike."""
+    """Mean 0 and deviation 1 inside, with different values in all channels."""
     image = torch.full((3, 64, 64), 9.0)
     made = [erased(image, Erase(probability=Fraction(1), fill="noise"), drawn(seed)) for seed in range(40)]
-    values = torch.cat([each[:, (each != image).all(dim=0)] for each in made], dim=1)
+    values = torch.cat([view[:, (view != image).all(dim=0)] for view in made], dim=1)
     assert abs(values.mean()) < 0.02
     assert abs(values.std() - 1) < 0.02
     assert not values[0].equal(values[1])
@@ -67,7 +67,7 @@ def test_noise_is_standard_in_every_value() -> None:
 
 @pytest.mark.parametrize("fill", ["zeros", "noise"])
 def test_an_image_is_fixed_by_its_draw(fill: str) -> None:
-    """The same generator erases the same, others something else, and the image given stays as it is."""
+    """Equal generators erase the same, others differ, and the original image is unchanged."""
     image = torch.ones(1, 20, 20)
     step = Erase(probability=Fraction(1), fill=fill)  # type: ignore[arg-type]
     made = [erased(image, step, drawn(seed)) for seed in (0, 1, 2, 0)]

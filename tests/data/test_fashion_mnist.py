@@ -90,7 +90,7 @@ def test_a_missing_data_set_names_its_remedies(tiny: Path, monkeypatch: pytest.M
 
 
 def test_a_missing_file_is_named(tiny: Path) -> None:
-    """Three of the four files are told apart from none."""
+    """The message for three of the four files differs from that for none."""
     name = module.FILES[1].name
     (tiny / name).unlink()
     with pytest.raises(DataError, match=f"Fashion-MNIST lacks {name}, which is not in .*; get it with"):
@@ -111,7 +111,7 @@ def test_a_flipped_byte_in_any_file_is_found(tiny: Path, number: int) -> None:
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", gzip.compress(bytes(4000), mtime=0)[:-9]])
 def test_a_cut_file_or_a_web_page_is_named(tiny: Path, content: bytes) -> None:
-    """What is no whole gzip file is refused with the file's name."""
+    """A truncated or invalid gzip file is refused with its name."""
     name = module.FILES[0].name
     (tiny / name).write_bytes(content)
     with pytest.raises(DataError, match=f"{name} is damaged or another file: "):

@@ -53,7 +53,7 @@ def loose(data: Path, server: Behaviour) -> Source:
 
 
 def fetched(source: Source) -> Fetched:
-    """What is fetched while nobody looks."""
+    """The result of a fetch without progress."""
     return fetch(source, progress=lambda *_: None)
 
 
@@ -95,7 +95,7 @@ def test_the_cache_serves_where_no_folder_is_named(
 
 
 def test_only_what_is_missing_is_fetched(loose: Source, data: Path, server: Behaviour) -> None:
-    """A file that somebody put in a place stays there."""
+    """A file that the user placed there is kept."""
     data.mkdir()
     (data / "two").write_bytes(b"2" * 200)
     assert fetched(loose) == Fetched(names=("one",), paths=(data / "pair/one", data / "two"))
@@ -126,7 +126,7 @@ def test_another_archive_that_was_put_there_is_refused(packed: Source, data: Pat
 
 
 def test_another_file_that_was_put_there_is_refused(loose: Source, data: Path) -> None:
-    """A file that is not the published one is told by each fetch."""
+    """Every fetch refuses a file that is not the published one."""
     fetched(loose)
     (data / "pair/one").write_bytes(b"0" * 100)
     with pytest.raises(DataError, match="one is damaged or another file; md5 found"):
@@ -143,7 +143,7 @@ def test_a_wrong_checksum_is_refused_and_removed(
     name = source.files[0].name
     right = server.files[name]
     server.files[name] = right[:-1] + b"?"
-    with pytest.raises(DataError, match=r"is damaged or another file; md5 found .*; it is removed: say the same again"):
+    with pytest.raises(DataError, match=r"is damaged or another file; md5 found .*; it is removed: rerun the command"):
         fetched(source)
     assert below(data) == set()
     server.files[name] = right
@@ -171,25 +171,23 @@ def test_a_killed_unpacking_is_taken_up(packed: Source, data: Path, server: Beha
 
 
 def test_without_a_network_the_file_and_its_place_are_named(data: Path) -> None:
-    """What to put where stands in the one line."""
+    """The line says which files to put where."""
     source = tiny.cifar(cifar.CIFAR_100)[0].source
     with pytest.raises(DataError) as error:
         fetched(source)
     assert str(error.value).endswith(
-        f"say the same again later, or put cifar-100-binary.tar.gz of https://nowhere.invalid/ into {data}/cifar-100"
+        f"rerun the command later, or put cifar-100-binary.tar.gz of https://nowhere.invalid/ into {data}/cifar-100"
     )
     assert len(str(error.value).splitlines()) == 1
     assert below(data) == set()
 
 
 def test_two_processes_do_not_fetch_to_one_place(loose: Source, data: Path) -> None:
-    """Who comes second, while a file of the first arrives, is told so at once."""
+    """A second process is refused at once while the first one downloads."""
     refusals: list[FolderError] = []
 
     def second(*_: object) -> None:
-        with pytest.raises(
-            FolderError, match=r"another process fetches to .*pair now; say the same again when"
-        ) as error:
+        with pytest.raises(FolderError, match=r"another process downloads to .*pair; rerun the command when") as error:
             fetched(loose)
         refusals.append(error.value)
 
@@ -201,21 +199,23 @@ def test_two_processes_do_not_fetch_to_one_place(loose: Source, data: Path) -> N
 def test_a_full_disk_is_told_before_anything_is_asked(
     loose: Source, server: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is needed and what is free are told."""
+    """The message has the needed and the free bytes."""
 
     def nearly_full(_folder: Path) -> SimpleNamespace:
         return SimpleNamespace(free=99)
 
     monkeypatch.setattr(shutil, "disk_usage", nearly_full)
-    with pytest.raises(FolderError, match=r"has 99 bytes free, and one needs 100; RESATLAS_DATA names another folder"):
+    with pytest.raises(FolderError, match=r"has 99 bytes free, but one needs 100; set RESATLAS_DATA to another folder"):
         fetched(loose)
     assert server.asked == []
 
 
 def test_a_folder_that_cannot_be_made_is_told(loose: Source, data: Path) -> None:
-    """A place below a file is no place."""
+    """A folder below a file is refused."""
     data.write_text("a file")
-    with pytest.raises(FolderError, match=r"pair cannot keep the files: .*; RESATLAS_DATA names another folder"):
+    with pytest.raises(
+        FolderError, match=r"files cannot be written to .*pair: .*; set RESATLAS_DATA to another folder"
+    ):
         fetched(loose)
 
 

@@ -33,7 +33,7 @@ def train(root: Path) -> ImageFiles:
 
 
 def refusal(root: Path) -> str:
-    """Why the folder is no data set, in one line."""
+    """The refusal of the folder in one line."""
     with pytest.raises(DataError) as error:
         folder(root).read()
     message = str(error.value)
@@ -105,7 +105,7 @@ def test_what_is_hidden_or_no_image_is_left_out(tmp_path: Path) -> None:
 
 
 def test_folders_in_a_class_belong_to_it(tmp_path: Path) -> None:
-    """Subfolders are listed, one that ends as an image too, hidden ones are not."""
+    """Subfolders are listed, also with an ending of images; hidden ones are not."""
     write_parts(tmp_path, 1)
     for name in ("young/a.png", "young/er/b.png", "odd.png/c.png", ".hidden/d.png"):
         write(tmp_path / "train" / "cat" / name)
@@ -188,16 +188,16 @@ def test_a_part_without_images_is_refused(tmp_path: Path) -> None:
         (["train1/cat/a.png", "val_2/cat/a.png"], 'rename "train1" to train and "val_2" to val'),
         (
             ["train/cat/a.png", "val/cat/a.png", "valid/cat/a.png"],
-            'has "val" and "valid", which are two folders for one',
+            'has "val" and "valid", two folders for one',
         ),
         (["cat/a.png"], 'it has "cat"; an image classifier needs two classes or more'),
         (["pets/cat/a.png", "pets/dog/a.png"], "did you mean {root}/pets?"),
         (["images/train/cat/a.png", "images/val/cat/a.png"], "did you mean {root}/images?"),
         (["a.png"], "it has no folders"),
         ([f"{k}/notes.txt" for k in range(7)], 'it has "0", "1", "2", "3", "4" and 2 more'),
-        (["train/a.png", "val/a.png"], "{root}/train should have a folder a class; it has no folders, and images"),
-        (["train/cat/a.png", "train/dog/a.png", "val/a.png"], "{root}/val should have a folder a class"),
-        (["train/cat/a.png", "val/cat/a.png"], "{root}/train should have two class folders or more; it has cat alone"),
+        (["train/a.png", "val/a.png"], "{root}/train needs one folder per class; it has no folders, and images"),
+        (["train/cat/a.png", "train/dog/a.png", "val/a.png"], "{root}/val needs one folder per class"),
+        (["train/cat/a.png", "val/cat/a.png"], "{root}/train needs at least two class folders; it has only cat"),
     ],
 )
 def test_another_layout_gets_the_way_to_this_one(tmp_path: Path, files: list[str], words: str) -> None:
@@ -222,15 +222,15 @@ def test_parts_may_be_called_as_people_call_them(
     """The usual words for each part, in any case."""
     data = folder(write_parts(tmp_path, parts=names))
     parts = data.read()
-    found = [part and in_files(part).root.name for part in (parts.train, parts.validation, parts.test)]
-    assert found == list(roles)
+    folders = [part and in_files(part).root.name for part in (parts.train, parts.validation, parts.test)]
+    assert folders == list(roles)
     assert f"tested on its {roles[2]}" in data.note
     assert parts.notes == ()
 
 
 @pytest.mark.parametrize("inner", ["", "train"])
 def test_class_folders_alone_are_drawn_apart(tmp_path: Path, inner: str) -> None:
-    """A fifth of each class is tested on, the same one whatever else there is, and it is said with the count."""
+    """A fixed fifth of each class is held out for the test, and a note has the number."""
     for name, images in (("cat", 20), ("dog", 7), ("emu", 1)):
         for k in range(images):
             write(tmp_path / inner / name / f"{k}.png", k)
@@ -245,7 +245,7 @@ def test_class_folders_alone_are_drawn_apart(tmp_path: Path, inner: str) -> None
     )
     assert test.ids.tolist() == list(range(5))
     assert parts.notes == (
-        f"5 of 28 images are set apart for the test, 20 % of each class: {tmp_path} has no part of its own to test on",
+        f"5 of 28 images are held out for the test, 20 % of each class: {tmp_path} has no test part",
     )
     write(tmp_path / inner / "dog" / "another.png", 99)
     assert {file for file in in_files(folder(tmp_path).read().test).files if "cat" in file} == {
@@ -262,7 +262,7 @@ def test_images_to_test_on_alone_are_not_learnt(tmp_path: Path) -> None:
         data = folder(root)
         parts = data.read()
         assert (data.serves, len(parts.train), len(parts.test)) == ("testing", 0, 6)
-        with pytest.raises(DataError, match="has images to test on and none to learn from"):
+        with pytest.raises(DataError, match="has test images but no training images"):
             data.check_learnable()
     whole = resolve(f"{tmp_path}/test/test:tested=100")
     assert (whole.serves, len(whole.read().test)) == ("testing", 6)
@@ -270,7 +270,7 @@ def test_images_to_test_on_alone_are_not_learnt(tmp_path: Path) -> None:
     assert in_files(both.test).root.name == "test"
 
 
-@pytest.mark.parametrize(("tested", "words"), [(0, "1 to 100; 0 is outside"), (101, "101"), (30, "tested on its val")])
+@pytest.mark.parametrize(("tested", "words"), [(0, "1 to 100; got 0"), (101, "101"), (30, "has the test part val")])
 def test_a_share_to_test_on_is_refused_where_it_means_nothing(tmp_path: Path, tested: int, words: str) -> None:
     """Outside of its bounds, or where the folder has a part for it."""
     with pytest.raises(UsageError, match=words):
@@ -278,14 +278,14 @@ def test_a_share_to_test_on_is_refused_where_it_means_nothing(tmp_path: Path, te
 
 
 def test_images_of_other_formats_are_counted(tmp_path: Path) -> None:
-    """Not a word is said of texts; of pictures that are not read it is, also where a class has no others."""
+    """Text files are ignored; pictures that are not read are noted, also in a class without other images."""
     root = write_parts(tmp_path)
     for name in ("train/cat/a.tif", "train/cat/b.TIFF", "train/dog/c.gif", "train/dog/notes.txt", "train/stray.png"):
         (root / name).touch()
     assert folder(root).read().notes == (
-        "in train 3 files are not read (1 .gif, 1 .tif, 1 .tiff), as cat/a.tif: convert to PNG (resatlas data "
-        "check names each)",
-        "in train 1 image is left out, in no class folder, as stray.png",
+        "in train 3 files are not read (1 .gif, 1 .tif, 1 .tiff), such as cat/a.tif: convert to PNG (resatlas data "
+        "check lists all)",
+        "in train 1 image is skipped, in no class folder, such as stray.png",
     )
     (root / "train" / "emu").mkdir()
     (root / "train" / "emu" / "d.tif").touch()
@@ -300,7 +300,7 @@ def test_the_usual_endings_are_those_of_images(tmp_path: Path, ending: str) -> N
 
 
 def test_names_of_classes_are_composed(tmp_path: Path) -> None:
-    """Apple's systems take them apart: one class in all parts, which is said; two of one part are refused."""
+    """Apple's systems decompose names: one class in all parts, with a note; two in one part are refused."""
     apart, whole = "cafe\u0301", "caf\u00e9"
     for part, name in (("train", whole), ("train", "dog"), ("val", apart), ("val", "dog")):
         write(tmp_path / part / name / "a.png")
@@ -313,7 +313,7 @@ def test_names_of_classes_are_composed(tmp_path: Path) -> None:
     assert "U+0301" in note
     assert "U+00E9" in note
     write(tmp_path / "train" / apart / "b.png")
-    assert f'has two class folders of one name, "{apart}" (U+0301) and "{whole}" (U+00E9)' in refusal(tmp_path)
+    assert f'has two class folders of the same name, "{apart}" (U+0301) and "{whole}" (U+00E9)' in refusal(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_answered_with_its_neighbour(tmp_path: Path) -> None:
@@ -321,17 +321,17 @@ def test_a_folder_that_is_not_there_is_answered_with_its_neighbour(tmp_path: Pat
     (tmp_path / "animals").mkdir()
     (tmp_path / "file").touch()
     assert refusal(tmp_path / "animal") == (
-        f"{tmp_path}/animal cannot be listed: No such file or directory; did you mean {tmp_path}/animals?"
+        f"{tmp_path}/animal cannot be listed: no such file or directory; did you mean {tmp_path}/animals?"
     )
-    assert refusal(tmp_path / "file") == f"{tmp_path}/file cannot be listed: Not a directory"
-    assert refusal(tmp_path / "no" / "where") == f"{tmp_path}/no/where cannot be listed: No such file or directory"
-    assert "File name too long" in refusal(tmp_path / ("x" * 300))
+    assert refusal(tmp_path / "file") == f"{tmp_path}/file cannot be listed: not a directory"
+    assert refusal(tmp_path / "no" / "where") == f"{tmp_path}/no/where cannot be listed: no such file or directory"
+    assert "file name too long" in refusal(tmp_path / ("x" * 300))
     assert "null" in refusal(tmp_path / "nu\0ll")
 
 
 @pytest.mark.parametrize("name", ["two\nlines", os.fsdecode(b"\xff"), "esc\x1b[31m"])
 def test_a_class_has_a_name_that_can_be_printed(tmp_path: Path, name: str) -> None:
-    """Classes stand in tables and pages: no control characters, nothing that is no text."""
+    """Names of classes with control characters or invalid text are refused, since tables and pages show them."""
     write(write_parts(tmp_path) / "train" / name / "a.png")
     assert "is a class whose name is not UTF-8 without control characters; rename it" in refusal(tmp_path)
 
@@ -339,7 +339,7 @@ def test_a_class_has_a_name_that_can_be_printed(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("size", [7, 1025, -1])
 def test_a_size_out_of_bounds_is_refused(tmp_path: Path, size: int) -> None:
     """The error names the bounds."""
-    with pytest.raises(UsageError, match=f"8 to 1,024 pixels a side; {size:,} is outside"):
+    with pytest.raises(UsageError, match=f"8 to 1,024 pixels per side; got {size:,}"):
         folder(write_parts(tmp_path), size=size)
 
 

@@ -35,7 +35,7 @@ def test_the_header_is_the_format_s() -> None:
 
 
 def test_a_changed_byte_names_the_file_and_both_hashes(tmp_path: Path) -> None:
-    """Other content under the name is told by its sha256."""
+    """Other content under the name is refused with its sha256."""
     other = CONTENT[:-1] + b"\xff"
     path = written(tmp_path, gzip.compress(other, mtime=0))
     with pytest.raises(DataError) as error:

@@ -20,7 +20,7 @@ from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Parts
 from resatlas.data.fitting import left_out
 from resatlas.data.loading import Samples, pixels_of, training
 from resatlas.data.normalisation import normalised, unit
-from resatlas.data.order import order, shown
+from resatlas.data.order import batch_positions, order
 from resatlas.data.photograph import decoded
 from resatlas.data.photographic import centre
 from resatlas.data.pipeline import Pipeline
@@ -80,10 +80,10 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index(data: DataSet, recipe: s
     """
     torch.set_num_threads(1)
     parts, pipeline = made(data, recipe)
-    found = epoch(parts, pipeline)
-    positions = shown(3, 1, 12, repeats=NAMED[recipe].repeats, batch=5)
+    shown_images = epoch(parts, pipeline)
+    positions = batch_positions(3, 1, 12, repeats=NAMED[recipe].repeats, batch=5)
     make = training(parts.train, pipeline, seed=3, epoch=1)
-    for batch, chunk in zip(found, positions, strict=True):
+    for batch, chunk in zip(shown_images, positions, strict=True):
         alone = [make(pixels_of(parts.train, p % 12), p) for p in chunk.tolist()]
         indices = chunk % 12
         assert batch.images.equal(torch.stack(alone))
@@ -92,7 +92,7 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index(data: DataSet, recipe: s
         assert batch.ids.tolist() == indices.tolist()
     later = training(parts.train, pipeline, seed=3, epoch=2)
     again = [later(pixels_of(parts.train, p % 12), p) for p in torch.cat(positions).tolist()]
-    assert not torch.stack(again).equal(torch.cat([batch.images for batch in found]))
+    assert not torch.stack(again).equal(torch.cat([batch.images for batch in shown_images]))
 
 
 @pytest.mark.parametrize("recipe", PHOTOGRAPHIC)
@@ -112,9 +112,9 @@ def test_views_are_the_centres_in_order(data: DataSet) -> None:
     """Each test image once, as the centre view of its file, normalised."""
     parts, pipeline = made(data)
     assert isinstance(parts.test, ImageFiles)
-    found = list(views(parts.test, pipeline, 3))
-    assert torch.cat([batch.ids for batch in found]).tolist() == [0, 1, 2, 3]
-    for k, image in enumerate(torch.cat([batch.images for batch in found])):
+    test_views = list(views(parts.test, pipeline, 3))
+    assert torch.cat([batch.ids for batch in test_views]).tolist() == [0, 1, 2, 3]
+    for k, image in enumerate(torch.cat([batch.images for batch in test_views])):
         pixels = torch.from_numpy(decoded(parts.test.path(k)))
         expected = normalised(unit(centre(pixels, pipeline.view, 32))[None], pipeline.normaliser)[0]
         assert image.equal(expected)
@@ -135,8 +135,8 @@ def test_images_of_two_channels_lose_the_drawn_operations() -> None:
         data = resolve(f"synthetic:size=16,channels={channels},classes=2,images=10")
         parts, pipeline = made(data, "torchvision-v2")
         kinds = [type(step).__name__ for step in pipeline.steps]
-        told = list(left_out(NAMED["torchvision-v2"].steps, data))
-        assert ("neither grey nor RGB" in " ".join(told)) == (channels == 2)
+        notes = list(left_out(NAMED["torchvision-v2"].steps, data))
+        assert ("neither grey nor RGB" in " ".join(notes)) == (channels == 2)
         assert kinds == (expected or ["AreaCrop", "TrivialAugment", "Standardise", "Erase"])
         assert next(batches(parts.train, pipeline, seed=0, epoch=0, batch=5)).images.shape == (5, channels, 13, 13)
 
@@ -173,7 +173,7 @@ def damaged(data: DataSet, tmp_path: Path) -> DataSet:
 
 
 def test_an_unreadable_image_ends_the_epoch_with_its_name(damaged: DataSet) -> None:
-    """By default; the error comes out of the worker as it is, in one line."""
+    """By default the error of the worker is raised unchanged, in one line."""
     parts, pipeline = made(damaged)
     with pytest.raises(DataError, match=r"(0|[13579])\.png cannot be read as an image") as refused:
         epoch(parts, pipeline)
@@ -183,9 +183,9 @@ def test_an_unreadable_image_ends_the_epoch_with_its_name(damaged: DataSet) -> N
 def test_an_unreadable_image_may_be_replaced_by_another_of_its_class(damaged: DataSet) -> None:
     """Under "skip", always by the same one; labels stay, and ids tell what was shown."""
     parts, pipeline = made(damaged, unreadable="skip", workers=2)
-    found = epoch(parts, pipeline)
-    assert_equal(epoch(parts, pipeline), found)
-    labels, ids = (torch.cat([batch[k] for batch in found]) for k in (1, 2))
+    shown_images = epoch(parts, pipeline)
+    assert_equal(epoch(parts, pipeline), shown_images)
+    labels, ids = (torch.cat([batch[k] for batch in shown_images]) for k in (1, 2))
     assert labels.tolist() == parts.train.labels[order(3, 1, 12)].tolist()
     assert (parts.train.labels[ids] == labels.numpy()).all()
     assert isinstance(parts.train, ImageFiles)
@@ -199,10 +199,10 @@ def test_no_image_is_tested_in_the_place_of_another(damaged: DataSet) -> None:
     assert isinstance(parts.train, ImageFiles)
     whole = [k for k, name in enumerate(parts.train.files) if name.startswith("cat/") or name == "dog/11.png"]
     whole.remove(parts.train.files.index("cat/0.png"))
-    found = list(views(parts.train, pipeline, 2))
-    assert torch.cat([batch.ids for batch in found]).tolist() == whole
-    assert torch.cat([batch.labels for batch in found]).tolist() == parts.train.labels[whole].tolist()
-    assert len(found) < 6
+    test_views = list(views(parts.train, pipeline, 2))
+    assert torch.cat([batch.ids for batch in test_views]).tolist() == whole
+    assert torch.cat([batch.labels for batch in test_views]).tolist() == parts.train.labels[whole].tolist()
+    assert len(test_views) < 6
     with pytest.raises(DataError, match="cannot be read as an image"):
         list(views(parts.train, replace(pipeline, unreadable="error"), 2))
 
@@ -227,7 +227,7 @@ def test_a_class_without_a_readable_image_is_told(damaged: DataSet) -> None:
 
 
 def test_a_killed_worker_is_one_sentence(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its death is told in one sentence and leaves no process behind."""
+    """A killed worker is reported in one sentence, and no process is left."""
     parts, pipeline = made(data)
     parent = os.getpid()
 
@@ -244,7 +244,7 @@ def test_a_killed_worker_is_one_sentence(data: DataSet, monkeypatch: pytest.Monk
 def test_an_error_in_a_worker_is_what_it_is(
     data: DataSet, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    """A mistake in the program is not told as a death."""
+    """A programming error is not reported as a killed worker."""
     parts, pipeline = made(data)
 
     def mistaken(*_: object) -> None:
@@ -320,7 +320,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 
 def test_a_signal_to_the_whole_group_leaves_the_workers(data: DataSet) -> None:
-    """The process that trains hears it and goes on as it likes; all batches come, and no process stays."""
+    """The training process handles the signal; all batches arrive, and no process is left."""
     with reading(data) as process:
         assert first_line(process) == "batch\n"
         os.killpg(process.pid, signal.SIGTERM)
@@ -352,7 +352,7 @@ def test_a_killed_program_leaves_no_worker(data: DataSet) -> None:
 
 
 def alive(group: int) -> bool:
-    """Whether a process of the group runs; one that ended and was not asked for counts as none."""
+    """Whether a process of the group runs, zombies excluded."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, number = stat.read_text().rpartition(") ")[2].split()[:3]
@@ -368,9 +368,9 @@ def test_samples_have_their_labels(data: DataSet) -> None:
     parts, pipeline = made(data)
     samples = Samples(parts.train, training(parts.train, pipeline, seed=0, epoch=0), "error")
     for k in range(12):
-        found = samples[k]
-        assert not isinstance(found, DataError)
-        assert found[1:] == (parts.train.labels[k], k)
+        sample = samples[k]
+        assert not isinstance(sample, DataError)
+        assert sample[1:] == (parts.train.labels[k], k)
 
 
 def test_a_normalisation_is_measured_on_the_views(data: DataSet) -> None:

@@ -51,14 +51,14 @@ def images() -> Tensor:
 
 def made(step: Normalisation) -> tuple[Normaliser, Tensor]:
     """A normalisation measured on the images, and the images under it."""
-    found = measured(step, images())
-    return found, normalised(unit(images()), found)
+    normaliser = measured(step, images())
+    return normaliser, normalised(unit(images()), normaliser)
 
 
 def test_constants_are_numbers_from_0_to_255() -> None:
     """(x - mean)/std of bytes."""
     under = normalised(unit(images()), by_constants(CONSTANTS))
-    mean, std = (np.array(each)[:, None, None] for each in (CONSTANTS.mean, CONSTANTS.std))
+    mean, std = (np.array(values)[:, None, None] for values in (CONSTANTS.mean, CONSTANTS.std))
     np.testing.assert_allclose(under, (images().numpy() - mean) / std, rtol=1e-5, atol=1e-6)
 
 
@@ -75,8 +75,8 @@ def test_constants_of_other_channels_are_not_used() -> None:
     train = data.read().train
     assert isinstance(train, ImageSet)
     own = replace(data, name="cifar-10")
-    found = pipeline_for(NAMED["fb-cifar"], own, train).normaliser
-    assert found.mean.equal(measured(Standardise(), torch.from_numpy(train.images)).mean)
+    normaliser = pipeline_for(NAMED["fb-cifar"], own, train).normaliser
+    assert normaliser.mean.equal(measured(Standardise(), torch.from_numpy(train.images)).mean)
     colour = replace(resolve("synthetic:size=8,channels=3,classes=2,images=30"), name="cifar-10")
     known = pipeline_for(NAMED["fb-cifar"], colour, colour.read().train).normaliser
     assert known.mean.flatten().tolist() == pytest.approx([125.3 / 255, 123 / 255, 113.9 / 255])
@@ -84,8 +84,8 @@ def test_constants_of_other_channels_are_not_used() -> None:
 
 def test_the_mean_image_is_subtracted_pixel_by_pixel() -> None:
     """Every pixel of every channel has the mean 0 over the training images; the scale is that of x/255."""
-    found, under = made(SubtractMeanImage())
-    assert tuple(found.mean.shape) == (2, 6, 6)
+    normaliser, under = made(SubtractMeanImage())
+    assert tuple(normaliser.mean.shape) == (2, 6, 6)
     assert under.mean(dim=0).abs().max() < 1e-6
     np.testing.assert_allclose(under, images().numpy() / 255 - images().numpy().mean(0) / 255, atol=1e-6)
 
@@ -123,25 +123,27 @@ def test_sums_are_over_chunks(step: Normalisation, monkeypatch: pytest.MonkeyPat
     whole, many = measured(step, images()), images().repeat(50, 1, 1, 1)
     monkeypatch.setattr(normalisation, "CHUNK", 7)
     with torch.profiler.profile(profile_memory=True) as profile:
-        found = measured(step, many)
+        normaliser = measured(step, many)
     largest = max(event.self_cpu_memory_usage for event in profile.events() or ())
-    torch.testing.assert_close(normalised(unit(images()), found), normalised(unit(images()), whole), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        normalised(unit(images()), normaliser), normalised(unit(images()), whole), atol=1e-4, rtol=0
+    )
     assert largest < many.numel()  # bytes; the covariance takes a fifth
 
 
 def test_a_flat_image_stays_flat_under_whitening() -> None:
     """No contrast is not divided by zero."""
-    found, _ = made(Whiten())
+    normaliser, _ = made(Whiten())
     flat = torch.full((1, 2, 6, 6), 0.25)
-    assert normalised(flat, found).isfinite().all()
+    assert normalised(flat, normaliser).isfinite().all()
 
 
 @pytest.mark.parametrize("step", ALL, ids=lambda step: type(step).__name__)
 def test_a_normalisation_comes_back_from_its_file(step: Normalisation, tmp_path: Path) -> None:
     """Kind and numbers are the same to the bit, and nothing else lies beside the file."""
-    found, under = made(step)
+    normaliser, under = made(step)
     file = tmp_path / "normalisation.safetensors"
-    file.write_bytes(normaliser_bytes(found))
+    file.write_bytes(normaliser_bytes(normaliser))
     assert normalised(unit(images()), read_normaliser(file)).equal(under)
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
@@ -182,9 +184,9 @@ def test_a_file_without_its_kind_is_told(tmp_path: Path) -> None:
 )
 def test_constants_go_by_the_name_of_the_data(recipe: str, data: str, photographs: bool, expected: str | None) -> None:
     """Knobs do not matter; folders of photographs take ImageNet's; without any, the images are measured."""
-    step = next(each for each in NAMED[recipe].steps if isinstance(each, NORMALISATIONS))
-    found = constants_for(step, data, photographs=photographs)
-    assert (found and found.data) == expected
+    step = next(step for step in NAMED[recipe].steps if isinstance(step, NORMALISATIONS))
+    constants = constants_for(step, data, photographs=photographs)
+    assert (constants and constants.data) == expected
 
 
 def test_kinds_are_what_they_are_called() -> None:

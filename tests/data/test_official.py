@@ -20,7 +20,7 @@ def test_the_published_file_is_taken(tmp_path: Path) -> None:
 
 
 def test_another_file_is_named_with_both_checksums(tmp_path: Path) -> None:
-    """One changed byte is told with what was found and what was published."""
+    """One changed byte is refused with both digests."""
     (tmp_path / "file").write_bytes(CONTENT[:-1] + b"S")
     with pytest.raises(
         DataError, match=r"file is damaged or another file; md5 found [0-9a-f]{32}, published "
@@ -46,7 +46,7 @@ def test_a_gzip_file_may_be_packed_anew(tmp_path: Path, level: int) -> None:
     ],
 )
 def test_content_that_does_not_unpack_is_refused(tmp_path: Path, packed: bytes, words: str) -> None:
-    """No gzip file, and one that unpacks to more than was published, are told so."""
+    """A file that is not gzip and one that unpacks to more than the published size are refused."""
     checksum = Checksum(algorithm="sha256", digest=sha256(CONTENT).hexdigest(), content=len(CONTENT))
     (tmp_path / "file").write_bytes(packed)
     with pytest.raises(DataError, match=f"is damaged or another file: .*{words}.*; sha256 found "):
@@ -56,7 +56,7 @@ def test_content_that_does_not_unpack_is_refused(tmp_path: Path, packed: bytes, 
 @pytest.mark.parametrize("site", ["http://example.org/", "ftp://example.org/", "https://example.org", "file:///"])
 def test_official_files_come_over_https_alone(site: str) -> None:
     """Any other address is refused where it is written."""
-    with pytest.raises(DataError, match="fetched from https"):
+    with pytest.raises(DataError, match="downloaded from https"):
         Official(name="file", site=site, bytes=1, checksum=Checksum(algorithm="md5", digest=""))
 
 

@@ -156,7 +156,7 @@ def test_bytes_are_mapped_one_by_one(
 
 
 def recorders(count: int, seen: list[tuple[int, float]]) -> tuple[Operation, ...]:
-    """Operations that leave an image as it is, and tell which was asked for by how much."""
+    """Operations that keep an image unchanged and record their name and strength."""
 
     def recorder(k: int) -> Operation:
         def change(image: Tensor, amount: float, _outside: object) -> Tensor:
@@ -206,13 +206,13 @@ def test_randomised_operations_are_drawn_as_they_are_described(monkeypatch: pyte
 @pytest.mark.parametrize("step", [TrivialAugment(), RandAugment(magnitude=Fraction(9), count=3)], ids=str)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_image_is_fixed_by_its_draw(step: TrivialAugment | RandAugment, channels: int) -> None:
-    """The same generator gives the same bytes, others give others, and the image given stays as it is."""
+    """Equal generators give equal bytes, others differ, and the original image is unchanged."""
     image = photograph()[:channels]
     before, mean = image.clone(), MEAN[:channels]
     made = [augmented(image, step, drawn(seed), size=96, mean=mean) for seed in (*range(12), 3)]
-    assert all(each.shape == image.shape and each.dtype == torch.uint8 for each in made)
+    assert all(view.shape == image.shape and view.dtype == torch.uint8 for view in made)
     assert made[3].equal(made[-1])
-    assert len({each.numpy().tobytes() for each in made}) > 6
+    assert len({view.numpy().tobytes() for view in made}) > 6
     assert image.equal(before)
 
 

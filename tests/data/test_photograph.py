@@ -81,7 +81,7 @@ def test_pixels_come_channels_first_as_they_are(tmp_path: Path, ending: str) -> 
 
 
 def test_a_jpeg_is_pillow_s(tmp_path: Path) -> None:
-    """Lossy images are those of Pillow's decoder, whatever the file is called."""
+    """Lossy images equal those of Pillow's decoder, for any name of the file."""
     file = tmp_path / "image.png"
     file.write_bytes(saved(picture(), "JPEG"))
     assert decoded(file).tolist() == channels_first(np.asarray(Image.open(file)))
@@ -101,7 +101,7 @@ def test_grey_is_spread_to_three_channels(mode: str, expected: tuple[int, ...]) 
 
 @pytest.mark.parametrize("colour", [0, 2])
 def test_sixteen_bits_give_their_higher_byte(colour: int) -> None:
-    """Grey and colour of 16 bits are scaled alike, and 8 bits that were spread to 16 come back exactly."""
+    """Grey and colour of 16 bits are scaled equally, and 8 bits spread to 16 are restored exactly."""
     values = (0, 255, 256, 1000, 32767, 257 * 77, 65535)
     spread = [value for value in values for _ in range(3 if colour == 2 else 1)]
     content = png(7, 1, depth=16, colour=colour, rows=b"\0" + struct.pack(f">{len(spread)}H", *spread))
@@ -182,14 +182,14 @@ def test_an_animation_is_refused(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_gif_is_refused_by_its_name(tmp_path: Path) -> None:
-    """An animated GIF is told from other kinds of files."""
+    """An animated GIF is distinguished from other kinds of files."""
     file = tmp_path / "moving.jpg"
     file.write_bytes(saved(picture(), "GIF", save_all=True, append_images=[picture(1)]))
-    assert refusal(file) == "a GIF, no whole JPEG, PNG, WEBP or BMP"
+    assert refusal(file) == "a GIF, not a complete JPEG, PNG, WEBP or BMP"
 
 
 def test_the_first_picture_of_several_in_a_jpeg_counts() -> None:
-    """Cameras store a second picture after the first, which is the one that everybody shows."""
+    """Cameras store a second picture after the first, which is the one that programs show."""
     content = saved(picture(), "MPO", save_all=True, append_images=[picture(1)])
     assert pixels(content).tolist() == pixels(saved(picture(), "JPEG")).tolist()
     damaged = content.replace(b"MPF\0II*\0", b"MPF\0II*\1")
@@ -201,18 +201,18 @@ def test_the_first_picture_of_several_in_a_jpeg_counts() -> None:
     ("content", "reason"),
     [
         (b"", "an empty file"),
-        (b"<!DOCTYPE html><html>not found</html>", "a web page or a drawing, no whole JPEG, PNG, WEBP or BMP"),
-        (b"\xef\xbb\xbf\n <svg/>", "a web page or a drawing, no whole"),
+        (b"<!DOCTYPE html><html>not found</html>", "a web page or a drawing, not a complete JPEG, PNG, WEBP or BMP"),
+        (b"\xef\xbb\xbf\n <svg/>", "a web page or a drawing, not a complete"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS without its file"),
-        (b"\0\0\0\x1cftypavif", "an AVIF, no whole"),
-        (b"hello", "something else, no whole JPEG, PNG, WEBP or BMP"),
+        (b"\0\0\0\x1cftypavif", "an AVIF, not a complete"),
+        (b"hello", "something else, not a complete JPEG, PNG, WEBP or BMP"),
         (b"\xff\xd8\xff", "a JPEG damaged in its first bytes"),
         (b"\x89PNG\r\n\x1a\n", "a PNG damaged in its first bytes"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "could not create decoder object"),
         (b"RIFF\x10\0\0\0WEBP", "a WEBP damaged in its first bytes"),
-        (b"BM", "a BMP damaged in its first bytes, no whole"),
-        (saved(picture(), "TIFF"), "a TIFF, no whole"),
-        (saved(picture(), "PPM"), "something else, no whole"),
+        (b"BM", "a BMP damaged in its first bytes, not a complete"),
+        (saved(picture(), "TIFF"), "a TIFF, not a complete"),
+        (saved(picture(), "PPM"), "something else, not a complete"),
     ],
 )
 def test_what_is_no_image_is_told_what_it_is(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -225,7 +225,7 @@ def test_what_is_no_image_is_told_what_it_is(tmp_path: Path, content: bytes, rea
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
 @pytest.mark.parametrize("tenths", range(1, 10))
 def test_a_jpeg_that_breaks_off_is_refused(options: dict[str, bool], tenths: int) -> None:
-    """Cut at any tenth of its length, a JPEG is no image."""
+    """A JPEG truncated at any tenth of its length is refused."""
     content = saved(picture(size=(64, 64)), "JPEG", **options)
     with pytest.raises(DataError, match=r"[Tt]runcated|damaged"):
         pixels(content[: len(content) * tenths // 10])
@@ -240,7 +240,7 @@ def test_the_last_bytes_are_missed(kind: str) -> None:
 
 
 def answer(content: bytes) -> str:
-    """The number of channels, or the reason why there are none."""
+    """The number of channels, or the error."""
     try:
         return str(len(pixels(content)))
     except DataError as error:
@@ -250,7 +250,7 @@ def answer(content: bytes) -> str:
 @given(cut=st.integers(0, 700), flips=st.lists(st.tuples(st.integers(0, 700), st.integers(1, 255)), max_size=6))
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_no_damage_raises_anything_else(cut: int, flips: list[tuple[int, int]]) -> None:
-    """Whatever bytes change, the answer is an image of three channels or a data error in one line."""
+    """For any changed bytes, the result is an image of three channels or a data error in one line."""
     exif = Image.Exif()
     exif[0x0112] = 6
     for whole in (saved(picture(), kind, exif=exif) for kind in ("JPEG", "PNG", "WEBP")):
@@ -321,7 +321,7 @@ def test_a_line_is_no_photograph(tmp_path: Path, size: tuple[int, int], reason: 
 
 @pytest.mark.parametrize("size", [(2, 100), (100, 2), (2, 2)])
 def test_a_strip_is_a_photograph(tmp_path: Path, size: tuple[int, int]) -> None:
-    """Up to 50 times as long as it is wide."""
+    """The ratio of sides is at most 50."""
     picture(size=size).save(tmp_path / "strip.png")
     assert decoded(tmp_path / "strip.png").shape == (3, *size)
 
@@ -336,7 +336,7 @@ def test_too_many_bytes_are_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_pixels_are_counted_before_they_are_decoded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One pixel more than allowed is refused by the header, whatever is allowed."""
+    """One pixel more than the limit is refused by the header, for every limit."""
     monkeypatch.setattr(photograph, "PIXELS", 53)
     with pytest.raises(DataError, match=r"9 x 6 pixels, where 53 is the most \(RESATLAS_MOST_PIXELS\)"):
         pixels(saved(picture(), kind))
@@ -348,7 +348,7 @@ def test_pixels_are_counted_before_they_are_decoded(kind: str, monkeypatch: pyte
 def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """It is not the image's fault."""
     monkeypatch.setenv("RESATLAS_MOST_PIXELS", text)
-    with pytest.raises(UsageError, match=f'RESATLAS_MOST_PIXELS is a number of pixels from 1, .*; "{text}" is not'):
+    with pytest.raises(UsageError, match=f'RESATLAS_MOST_PIXELS is a number of pixels from 1, .*; got "{text}"'):
         pixels(saved(picture(), "PNG"))
 
 
@@ -401,7 +401,7 @@ def test_a_larger_image_may_be_allowed(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
 def test_strips_are_converted_as_the_whole(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the mode, and with a transparent colour or a palette."""
+    """In every mode, and with a transparent colour or a palette."""
     plain = picture(size=(7, 9))
     image = plain.convert("L").convert(mode) if mode == "I;16" else plain.convert(mode)
     kind = "JPEG" if mode == "CMYK" else "PNG"
@@ -442,7 +442,7 @@ def test_a_text_or_profile_that_unpacks_to_much_is_passed_over(kind: bytes) -> N
 
 
 def test_a_turn_in_a_text_counts() -> None:
-    """As XMP has it, which stands in a text of a PNG."""
+    """Orientation in XMP, a text of a PNG."""
     xmp = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="3"/>'
     text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
     assert pixels(png(2, 1, depth=8, colour=0, rows=b"\0\7\x09", before=text)).tolist() == [[[9, 7]]] * 3

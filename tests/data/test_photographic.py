@@ -51,7 +51,7 @@ def test_crops_have_the_size_and_are_fixed_by_their_draw(step: ScaleCrop | AreaC
     """The same generator gives the same pixels, others give others; size and type are those asked for."""
     for image in (photographs()[0], photographs()[1][:, :50, :], photographs()[0][:, :, :40]):
         made = [placed(image, step, 48, drawn(seed)) for seed in (0, 0, 1)]
-        assert all(each.shape == (3, 48, 48) and each.dtype == torch.uint8 for each in made)
+        assert all(view.shape == (3, 48, 48) and view.dtype == torch.uint8 for view in made)
         assert made[0].equal(made[1])
     assert len({tuple(placed(photographs()[0], step, 48, drawn(seed)).flatten().tolist()) for seed in range(6)}) == 6
 
@@ -112,11 +112,11 @@ def test_a_strip_is_cropped_as_if_it_were_whole(
         def made(image: Tensor, seed: int) -> Tensor:
             return centre(image, step, 32) if isinstance(step, Centre) else placed(image, step, 32, drawn(seed))
 
-        found = [made(strip, seed) for seed in range(20)]
+        views = [made(strip, seed) for seed in range(20)]
         with monkeypatch.context() as whole:
             whole.setattr(photographic, "LONG", 1000)
             expected = [made(strip, seed) for seed in range(20)]
-        for one, other in zip(found, expected, strict=True):
+        for one, other in zip(views, expected, strict=True):
             assert (one.to(torch.int16) - other).abs().max() <= 3
 
 
@@ -158,11 +158,11 @@ def test_the_components_of_colour_are_orthonormal() -> None:
 
 
 def test_jitter_keeps_grey_grey_and_stays_in_bounds() -> None:
-    """Brightness, contrast and saturation move the values within 0 and 1, and saturation leaves grey as it is."""
+    """Brightness, contrast and saturation keep values within 0 and 1, and saturation keeps grey."""
     image = photographs()[1][:, :32, :32].to(torch.float32) / 255
     made = [coloured(image, ColourJitter(), drawn(seed)) for seed in range(8)]
-    assert all(float(each.min()) >= 0 and float(each.max()) <= 1 for each in made)
-    assert len({float(each.mean()) for each in made}) == 8
+    assert all(float(view.min()) >= 0 and float(view.max()) <= 1 for view in made)
+    assert len({float(view.mean()) for view in made}) == 8
     grey = image.mean(dim=0, keepdim=True).expand(3, -1, -1)
     only = ColourJitter(brightness=Fraction(0), contrast=Fraction(0))
     torch.testing.assert_close(coloured(grey, only, drawn()), grey, atol=1e-5, rtol=0)

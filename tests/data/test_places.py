@@ -80,7 +80,7 @@ def test_no_home_is_wanted_where_something_else_is_set(home: Path, monkeypatch: 
 def test_without_any_home_what_is_to_be_set_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a line."""
     monkeypatch.delenv("RESATLAS_DATA")
-    with pytest.raises(DataError, match="no home directory to keep data sets in; set RESATLAS_DATA or XDG_CACHE_HOME"):
+    with pytest.raises(DataError, match="no home directory for data sets; set RESATLAS_DATA or XDG_CACHE_HOME"):
         located(PAIR)
     with pytest.raises(DataError, match="set RESATLAS_DATA"):
         imagenet.located()
@@ -113,12 +113,12 @@ def test_what_is_missing_is_answered_with_places_and_remedies(home: Path) -> Non
     put = f"put one, two of https://nowhere.invalid/ into {home}/data/pair"
     assert str(error.value) == (
         f"Pair is not in {home}/data/pair or {home}/data or {home}/home/.cache/resatlas/pair; get it with "
-        f'"resatlas data fetch pair"; without a network, {put} first (RESATLAS_DATA names another folder)'
+        f'"resatlas data fetch pair"; without a network, {put} first (set RESATLAS_DATA to use another folder)'
     )
 
 
 def test_one_missing_file_is_named(home: Path) -> None:
-    """Some of the files are told apart from none."""
+    """The message for some missing files differs from that for all."""
     put(home / "data/one")
     with pytest.raises(DataError, match="Pair lacks two, which is not in "):
         located(PAIR)

@@ -54,7 +54,7 @@ def assert_equal(left: list[Batch], right: list[Batch]) -> None:
 def test_where_fewer_processes_can_be_started_those_read(
     batch_by_batch: Callable[..., Iterator[Batch]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One or none in place of three give the same bits, by one thread whatever this process has, and it is said."""
+    """One or no reader in place of three gives equal bits in one thread, with a note."""
     whole, real = list(batch_by_batch()), os.fork
     for most, words in ((1, "images are read by 1"), (0, "images are read by the process that uses them")):
         started: list[int] = []
@@ -172,8 +172,8 @@ def test_a_batch_that_cannot_be_mapped_is_no_hang(
     real = socket.recv_fds
 
     def full(*arguments: Any) -> object:  # noqa: ANN401 - as the real one
-        found = real(*arguments)
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) if found else EOFError
+        result = real(*arguments)
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) if result else EOFError
 
     monkeypatch.setattr(socket, "recv_fds", full)
     with pytest.raises(MemoryError, match="a batch of 4 images, 3,072 bytes"):

@@ -74,7 +74,7 @@ def test_the_label_10_is_the_digit_0(folder: Path) -> None:
 
 
 def test_what_is_published_has_the_papers_sizes() -> None:
-    """604,388 images to train on with extra, 73,257 without, 26,032 to test on; mirrored digits are none."""
+    """604,388 training images with extra, 73,257 without, 26,032 test images; mirrored digits are not digits."""
     assert [sum(file.images for file in module.chosen(extra)) for extra in (1, 0)] == [
         604_388 + 26_032,
         73_257 + 26_032,

@@ -40,10 +40,10 @@ def test_the_class_can_be_seen() -> None:
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
-        ({"size": 3}, "size of a synthetic data set lies between 4 and 256; 3 does not"),
-        ({"channels": 17}, "channels .* between 1 and 16; 17"),
-        ({"classes": 1}, "classes .* between 2 and 1,000; 1 "),
-        ({"images": 19}, "images .* between 20 and 100,000; 19 "),
+        ({"size": 3}, "size of a synthetic data set must be between 4 and 256; got 3"),
+        ({"channels": 17}, "channels .* between 1 and 16; got 17"),
+        ({"classes": 1}, "classes .* between 2 and 1,000; got 1$"),
+        ({"images": 19}, "images .* between 20 and 100,000; got 19$"),
         ({"size": 256, "images": 1000}, "at most 134,217,728 values; 1,000 of 3x256x256 hold more"),
     ],
 )

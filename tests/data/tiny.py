@@ -32,7 +32,7 @@ def cifar(published: Cifar, *, site: str = NOWHERE) -> tuple[Cifar, dict[str, by
         labels = draw.permutation(np.repeat(np.arange(len(small.classes)), images)).astype(np.uint8)
         both = np.stack((labels // 5, labels), 1)[:, -small.labels :]
         records = np.concatenate((both, draw.integers(0, 256, (len(labels), PIXELS), np.uint8)), 1)
-        files |= {name: each.tobytes() for name, each in zip(names, np.split(records, len(names)), strict=True)}
+        files |= {name: part.tobytes() for name, part in zip(names, np.split(records, len(names)), strict=True)}
     files = {f"{small.folder}/{name}": content for name, content in files.items()}
     archive = packed(files)
     return replace(small, archive=official(small.archive.name, archive, site=site)), files, archive
@@ -41,7 +41,7 @@ def cifar(published: Cifar, *, site: str = NOWHERE) -> tuple[Cifar, dict[str, by
 def packed(files: Mapping[str, bytes]) -> bytes:
     """A tar.gz of these files, and of a folder for each that has one."""
     members = [member(folder, type=tarfile.DIRTYPE) for folder in sorted({path.rpartition("/")[0] for path in files})]
-    return tar_gz(*((each, b"") for each in members), *((member(path), files[path]) for path in files))
+    return tar_gz(*((member, b"") for member in members), *((member(path), files[path]) for path in files))
 
 
 def member(name: str, *, type: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:  # noqa: A002 - tar's word
@@ -52,12 +52,12 @@ def member(name: str, *, type: bytes = tarfile.REGTYPE, link: str = "") -> tarfi
 
 
 def tar_gz(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    """A tar.gz of these members; one of a size that was set keeps it, whatever its content."""
+    """A tar.gz of these members; a size that is set is kept, for any content."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for each, inside in members:
-            each.size = each.size or len(inside)
-            content.write(each.tobuf(tar.format, tar.encoding, tar.errors))
+        for member, inside in members:
+            member.size = member.size or len(inside)
+            content.write(member.tobuf(tar.format, tar.encoding, tar.errors))
             content.write(inside + bytes(-len(inside) % tarfile.BLOCKSIZE))
             tar.offset = content.tell()
     return gzip.compress(content.getvalue(), mtime=0)

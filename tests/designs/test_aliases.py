@@ -10,7 +10,7 @@ from resatlas.designs.catalog import FAMILIES, alias_note, canonical, named, res
 from resatlas.errors import DepthError, UnknownName
 from resatlas.nets.network import build
 from resatlas.runs.experiment import Experiment
-from resatlas.weights.semantics import differing, traits
+from resatlas.weights.semantics import differing_traits, traits
 from resatlas.weights.sources import dialect_for, key_of
 from tests.oracles.peers import peer
 
@@ -45,14 +45,14 @@ def test_a_spelling_is_the_name_here(spelling: str, text: str) -> None:
     assert entry == resolve(text)
     assert entry.name == text
     assert Experiment(design=spelling, data="digits").design == text
-    name, known = (each.partition(":")[0] for each in (spelling, text))
+    name, known = (words.partition(":")[0] for words in (spelling, text))
     assert (alias_note(spelling) or "").startswith(f"{name} is {known} here")
 
 
 def test_a_tag_of_trained_weights_is_said_to_load_none() -> None:
     """As timm's names of models have it."""
     assert resolve("resnet50.tv_in1k").name == "resnet-50-v1.5"
-    assert (alias_note("resnet50.tv_in1k") or "").endswith('; "tv_in1k" names weights, and none are loaded')
+    assert (alias_note("resnet50.tv_in1k") or "").endswith('; "tv_in1k" names weights, which are not loaded')
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -60,7 +60,7 @@ def test_the_networks_of_torchvision_are_those_of_their_names(name: str) -> None
     """Names and shapes of all weights, and what shapes do not show: the traits of its code."""
     plan = resolve(name).plan()
     dialect = dialect_for(plan, "torchvision")
-    assert differing(traits(plan), dialect.traits) == []
+    assert differing_traits(traits(plan), dialect.traits) == []
     with torch.device("meta"):
         theirs = peer("timm" if name in ("resnext101_32x4d", "resnet200") else "torchvision", name, classes=1000)
     own = build(plan, device="meta").state_dict()
@@ -107,7 +107,7 @@ def test_names_of_the_catalogue_are_not_spellings() -> None:
     "words", [("describe", "resnet18"), ("cite", "resnet18"), ("train", "resnet18", "--print-config")]
 )
 def test_verbs_say_what_a_spelling_means(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """In one line on standard error, and go on with the name here."""
+    """A note of one line on standard error, and the result under the name here."""
     assert main(words) == 0
     out, err = capsys.readouterr()
     assert err == "resnet18 is resnet-18 here\n"

@@ -86,14 +86,14 @@ def test_designs_cite_their_parts(text: str, papers: str) -> None:
     ],
 )
 def test_a_cross_cites_its_parts(tmp_path: Path, widths: str, residual: str, papers: str) -> None:
-    """A file has no paper of its own: each part brings the one that it comes from."""
+    """A file has no paper of its own: each part has the paper that it comes from."""
     file = tmp_path / "mine.toml"
     file.write_text(CROSS.format(widths=widths, residual=residual), encoding="utf-8")
     assert cited(str(file)) == papers
 
 
 def test_every_design_has_the_paper_of_its_file() -> None:
-    """No class of designs, and no name of the catalogue, stands in a file without a paper."""
+    """Every class of designs and every name of the catalogue is in a file with a paper."""
     for entry in named().values():
         assert type(entry.design).__module__.rpartition(".")[2] in cited(entry.name).split()
 
@@ -101,7 +101,7 @@ def test_every_design_has_the_paper_of_its_file() -> None:
 @pytest.mark.parametrize("paper", papers(), ids=lambda paper: paper.key)
 def test_references_are_bibtex(paper: object) -> None:
     """One entry of ASCII fields in balanced braces, with every author and the number on arXiv."""
-    [paper] = [each for each in papers() if each == paper]
+    [paper] = [known for known in papers() if known == paper]
     text = bibtex(paper)
     assert text.isascii()
     assert text.count("{") == text.count("}")

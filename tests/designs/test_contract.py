@@ -33,7 +33,7 @@ def counts() -> tuple[dict[str, str], ...]:
 
 @pytest.mark.parametrize("name", named())
 def test_a_network_keeps_the_contract(name: str) -> None:
-    """Its paths are roles and unique, its plan comes back from JSON, its task is its paper's, and it takes a base."""
+    """Paths are roles and unique, the plan survives JSON, the task is the paper's, and there is a base."""
     entry = named()[name]
     plan = entry.plan()
     paths = [path for path, _ in layers(plan)]

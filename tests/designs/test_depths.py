@@ -43,7 +43,7 @@ DEEPEST = MOST_UNITS // 3
 
 
 def refusal(text: str) -> str:
-    """What is said of a depth that is refused."""
+    """The message of a refused depth."""
     with pytest.raises(DepthError) as error:
         resolve(text)
     return str(error.value)
@@ -60,13 +60,13 @@ def nearest(message: str) -> list[int]:
 def test_depths_follow_the_rule(family: str) -> None:
     """From -10 to 60, the depths that exist are step·n + rest, with n units a stage."""
     step, rest = RULES[family]
-    found = {}
+    by_family = {}
     for depth in range(-10, 61):
         try:
-            found[depth] = resolve(f"{family},depth={depth}").blueprint.units
+            by_family[depth] = resolve(f"{family},depth={depth}").blueprint.units
         except DepthError as error:
             assert f"has depth {step}n + {rest}; {depth} is not" in str(error)  # noqa: PT017 - most depths are refused
-    assert found == {step * n + rest: (n, n, n) for n in range(1, 60) if step * n + rest <= 60}
+    assert by_family == {step * n + rest: (n, n, n) for n in range(1, 60) if step * n + rest <= 60}
 
 
 @pytest.mark.parametrize("family", RULES)
@@ -84,21 +84,21 @@ def test_the_nearest_depths_are_offered(family: str, depth: int) -> None:
         assert str(max(around)) in refusal(text)
     else:
         offered = nearest(refusal(text))
-        assert min(abs(each - depth) for each in offered) == min(abs(each - depth) for each in around)
-        assert [resolve(f"{family},depth={each}").depth for each in offered] == offered
+        assert min(abs(near - depth) for near in offered) == min(abs(near - depth) for near in around)
+        assert [resolve(f"{family},depth={near}").depth for near in offered] == offered
 
 
 @pytest.mark.parametrize("family", TABLES)
 def test_depths_of_a_table_are_the_table_s(family: str) -> None:
     """From 0 to 250, the depths that exist are those listed; the others offer the nearest of them."""
-    found = []
+    built = []
     for depth in range(251):
         try:
-            found.append(resolve(f"{family},depth={depth}").depth)
+            built.append(resolve(f"{family},depth={depth}").depth)
         except DepthError as error:
             [near] = nearest(str(error))
-            assert abs(near - depth) == min(abs(each - depth) for each in TABLES[family])
-    assert tuple(found) == TABLES[family]
+            assert abs(near - depth) == min(abs(listed - depth) for listed in TABLES[family])
+    assert tuple(built) == TABLES[family]
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ def test_depths_of_a_table_are_the_table_s(family: str) -> None:
         ("pyramidnet-111-a48", "a PyramidNet for CIFAR has depth 6n + 2; 111 is not (nearest: 110, 116)"),
         ("dmrnet-25", "a DMRNet for CIFAR has depth 6n + 2; 25 is not (nearest: 20, 26)"),
         ("dilnet-25", "a DILNet has depth 6n + 2; 25 is not (nearest: 20, 26)"),
-        ("dmrnet-50-v2", "a DMRNet v2 for ImageNet has depth 44; 50 is none of them (nearest: 44)"),
-        ("resnet-50-ijcai", "the IJCAI version's ResNet has depth 98; 50 is none of them (nearest: 98)"),
+        ("dmrnet-50-v2", "a DMRNet v2 for ImageNet has depth 44; got 50 (nearest: 44)"),
+        ("resnet-50-ijcai", "the IJCAI version's ResNet has depth 98; got 50 (nearest: 98)"),
         (
             "imagenet-resnet-20",
-            "a ResNet for ImageNet has depth 18, 34, 50, 101, 152, 200; 20 is none of them (nearest: 18)",
+            "a ResNet for ImageNet has depth 18, 34, 50, 101, 152, 200; got 20 (nearest: 18)",
         ),
     ],
 )

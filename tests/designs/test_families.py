@@ -29,7 +29,7 @@ def family(request: pytest.FixtureRequest) -> Family:
 
 def smallest(family: Family) -> str:
     """A DESIGN text of the family with every other size than the depth at its least."""
-    least = ",".join(f"{size.knob}={size.values[0]}" for size in sizes_of(family.name)[1:])
+    least = ",".join(f"{size.knob}={size.values[0]}" for size in sizes_of(family)[1:])
     depth = next(entry.depth for entry in named().values() if type(entry.design) is family.design)
     return f"{family.name}:depth={depth}" + (f",{least}" if least else "")
 
@@ -57,7 +57,7 @@ def test_grammar(family: Family) -> None:
 
 def test_sizes(family: Family) -> None:
     """They rise, and with every size but the depth a network costs more."""
-    depth, *others = sizes_of(family.name)
+    depth, *others = sizes_of(family)
     assert depth.knob == "depth"
     for size in (depth, *others):
         assert list(size.values) == sorted(set(size.values))

@@ -1,4 +1,4 @@
-"""Names are a grammar: every valid member of a family resolves, and what does not is told with the nearest name."""
+"""Names follow a grammar: all valid members of a family resolve, and other names get the nearest name."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -219,7 +219,7 @@ def test_the_grammar_gives_the_catalogue(name: str) -> None:
 @given(n=st.integers(1, 200), k=st.integers(1, 12))
 @settings(max_examples=60, deadline=None)
 def test_a_name_has_one_meaning(n: int, k: int) -> None:
-    """Names of neighbouring families are told apart, and a depth of the ImageNet table is the ImageNet one."""
+    """Names of similar families are distinguished, and a depth of the ImageNet table is the ImageNet one."""
     deep = 6 * n + 2
     setting = "imagenet" if deep in IMAGENET_UNITS else "cifar"
     assert claims(f"resnet-{deep}") == [ResNet(depth=deep, setting=setting)]
@@ -340,12 +340,12 @@ def test_no_choice_takes_a_word_that_is_none_of_its_own(family: str) -> None:
         ("dilnet-26-v2", UnknownName, 'no design "dilnet-26-v2"; did you mean "dilnet-26"'),
         ("wrn-28-10-B22", UnknownName, 'no design "wrn-28-10-B22"; '),
         ("resnet-٢٠", UnknownName, 'no design "resnet-٢٠"; '),
-        ("resnet-20:", BlueprintError, 'a knob is written key=value; "" is not'),
-        ("resnet-20:,", BlueprintError, 'a knob is written key=value; "" is not (resnet-20: depth, setting, '),
-        ("resnet-20:base", BlueprintError, 'a knob is written key=value; "base" is not (resnet-20: depth, setting, '),
-        ("resnet-20:base=", BlueprintError, 'a knob is written key=value; "base=" is not (resnet-20: depth, '),
+        ("resnet-20:", BlueprintError, 'a knob is written key=value; got ""'),
+        ("resnet-20:,", BlueprintError, 'a knob is written key=value; got "" (resnet-20: depth, setting, '),
+        ("resnet-20:base", BlueprintError, 'a knob is written key=value; got "base" (resnet-20: depth, setting, '),
+        ("resnet-20:base=", BlueprintError, 'a knob is written key=value; got "base=" (resnet-20: depth, '),
         ("resnet-20:=4", UnknownName, 'no knob of resnet-20 ""; there are depth, setting, '),
-        ("resnet-20:base=4,", BlueprintError, 'a knob is written key=value; "" is not (resnet-20: depth, setting, '),
+        ("resnet-20:base=4,", BlueprintError, 'a knob is written key=value; got "" (resnet-20: depth, setting, '),
         ("resnet-20:base=4,base=4", BlueprintError, 'knob "base" of resnet-20 is given twice'),
         ("resnet-20:bsae=4", UnknownName, 'no knob of resnet-20 "bsae"; did you mean "base"?'),
         ("resnet-20:family=plain", UnknownName, 'no knob of resnet-20 "family"; there are depth, setting, '),
@@ -363,18 +363,18 @@ def test_no_choice_takes_a_word_that_is_none_of_its_own(family: str) -> None:
         (
             "wrn-28-10:widen=x",
             BlueprintError,
-            'wrn-28-10: widen: a fraction such as "1/4" or 0.25 is expected, "x" given',
+            'wrn-28-10: widen: expected a fraction such as "1/4" or 0.25, got "x"',
         ),
         (
             "wrn-28-10:widen=1/0",
             BlueprintError,
-            'wrn-28-10: widen: a fraction such as "1/4" or 0.25 is expected, "1/0" given',
+            'wrn-28-10: widen: expected a fraction such as "1/4" or 0.25, got "1/0"',
         ),
         ("wrn-28-10:dropout=x", BlueprintError, 'wrn-28-10: dropout needs a number; got "x"'),
-        ("wrn-28-10:dropout=nan", DesignError, "a dropout rate lies in [0, 1); nan does not"),
-        ("wrn-28-10:dropout=inf", DesignError, "a dropout rate lies in [0, 1); inf does not"),
-        ("wrn-28-10:dropout=-0.1", DesignError, "a dropout rate lies in [0, 1); -0.1 does not"),
-        ("wrn-28-10:kernels=22", DesignError, 'kernels are a word of 1s and 3s, such as 33 or 131; "22" is not'),
+        ("wrn-28-10:dropout=nan", DesignError, "a dropout rate must be in [0, 1); got nan"),
+        ("wrn-28-10:dropout=inf", DesignError, "a dropout rate must be in [0, 1); got inf"),
+        ("wrn-28-10:dropout=-0.1", DesignError, "a dropout rate must be in [0, 1); got -0.1"),
+        ("wrn-28-10:kernels=22", DesignError, 'kernels are a word of 1s and 3s, such as 33 or 131; got "22"'),
         (
             "wrn-40-2-B131:deepening=3",
             DesignError,
@@ -382,11 +382,11 @@ def test_no_choice_takes_a_word_that_is_none_of_its_own(family: str) -> None:
         ),
         ("wrn-50-2:dropout=0.3", DesignError, "a wide ResNet for ImageNet has no dropout, kernels or deepening"),
         ("wrn-28-0.1", UsageError, "widths are whole numbers of channels; base times widen gives 8/5"),
-        ("wrn-28-0", UsageError, "a wide ResNet is up to 1024 times as wide; 0 is outside"),
-        ("wrn-28-9999", UsageError, "a wide ResNet is up to 1024 times as wide; 9999 is outside"),
-        ("resnet-20-w0", UsageError, "a unit is 1 to 65,536 channels wide; 0 is outside"),
-        ("resnet-20:base=-16", UsageError, "a unit is 1 to 65,536 channels wide; -16 is outside"),
-        ("resnet-20:base=99999", UsageError, "a unit is 1 to 65,536 channels wide; 99,999 is outside"),
+        ("wrn-28-0", UsageError, "a wide ResNet has widen between 0 and 1024; got 0"),
+        ("wrn-28-9999", UsageError, "a wide ResNet has widen between 0 and 1024; got 9999"),
+        ("resnet-20-w0", UsageError, "a unit is 1 to 65,536 channels wide; got 0"),
+        ("resnet-20:base=-16", UsageError, "a unit is 1 to 65,536 channels wide; got -16"),
+        ("resnet-20:base=99999", UsageError, "a unit is 1 to 65,536 channels wide; got 99,999"),
         ("resnext-29-32x4d:base=8", UsageError, "a group of this ResNeXt has base·width/64 channels, a whole number; "),
         ("resnext-29-0x4d", UsageError, ""),
         (
@@ -425,10 +425,10 @@ def test_no_choice_takes_a_word_that_is_none_of_its_own(family: str) -> None:
         (
             "resnet-20:modified=scale-0-1",
             DesignError,
-            "a constant factor lies in (0, 1024]; 0 does not (0 is an absent shortcut)",
+            "a constant factor must be in (0, 1024]; got 0 (for 0, use an absent shortcut)",
         ),
         ("resnet-20:modified=scale-0.5", DesignError, "a shortcut is modified by scale-0.5-0.5, exclusive-gate-b-6, "),
-        ("resnet-20-shortcut-exclusive-gate-b-99", DesignError, "a gate's bias starts between -64 and 64; -99.0 is"),
+        ("resnet-20-shortcut-exclusive-gate-b-99", DesignError, "a gate's bias starts between -64 and 64; got -99.0"),
         ("resnet-20-shortcut-dropout-0.5-bn-after-add", DesignError, "a shortcut is modified by "),
         ("preact-resnet-20-C", UnknownName, 'no design "preact-resnet-20-C"; '),
         ("preact-resnet-20-fb-projected", UnknownName, 'no design "preact-resnet-20-fb-projected"; '),
@@ -458,13 +458,13 @@ def test_no_choice_takes_a_word_that_is_none_of_its_own(family: str) -> None:
         ("fuse4-20", UnknownName, 'no design "fuse4-20"; did you mean '),
         ("fuse3-20:blocks=4", BlueprintError, "fuse3-20: blocks: "),
         ("fuse6-21", UsageError, "a fused network has depth 6n + 2; 21 is not (nearest: 20, 26)"),
-        ("fuse3-4004", UsageError, "a fused network is at most 3998 deep; 4004 is deeper"),
-        ("fuse3-3998", DesignError, "a unit has 1 to 512 convolutions; 1332 is outside"),
-        ("pyramidnet-110-m0.5", UsageError, "a multiplicative pyramid widens by a factor alpha of 1 to 4096; 1/2 is"),
+        ("fuse3-4004", UsageError, "a fused network has at most depth 3998; got 4004"),
+        ("fuse3-3998", DesignError, "a unit has 1 to 512 convolutions; got 1332"),
+        ("pyramidnet-110-m0.5", UsageError, "a multiplicative pyramid widens by a factor alpha of 1 to 4096; got 1/2"),
         ("pyramidnet-110-a99999", UsageError, "a unit is 1 to 65,536 channels wide; "),
-        ("dmrnet-26-k0", UsageError, "merge-and-run has 1 to 64 streams; 0 is outside"),
-        ("dmrnet-26-k100", UsageError, "merge-and-run has 1 to 64 streams; 100 is outside"),
-        ("dilnet-26-k0", UsageError, "a unit has 1 to 256 bodies; 0 is outside"),
+        ("dmrnet-26-k0", UsageError, "merge-and-run has 1 to 64 streams; got 0"),
+        ("dmrnet-26-k100", UsageError, "merge-and-run has 1 to 64 streams; got 100"),
+        ("dilnet-26-k0", UsageError, "a unit has 1 to 256 bodies; got 0"),
     ],
 )
 def test_what_is_no_design_is_told(text: str, error: type[UsageError], words: str) -> None:
@@ -478,7 +478,7 @@ def test_what_is_no_design_is_told(text: str, error: type[UsageError], words: st
 
 @pytest.mark.parametrize("text", ["resnet-20:a\nb", "resnet-20:a\nb=3", "resnet-20:base=4\n\n", "x\ny"])
 def test_a_name_of_several_lines_is_refused_in_one(text: str) -> None:
-    """Whatever stands in a name, the message is one line."""
+    """For any name, the message is one line."""
     with pytest.raises(UsageError) as refusal:
         resolve(text)
     assert "\n" not in str(refusal.value)

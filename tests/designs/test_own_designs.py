@@ -51,12 +51,12 @@ def test_a_design_of_the_catalogue_has_a_text() -> None:
 
 def test_a_plan_has_one_image() -> None:
     """Another is refused, with the way to it."""
-    with pytest.raises(DesignError, match=r"a plan is of one image, here \(3, 32, 32\); for another expand its"):
+    with pytest.raises(DesignError, match=r"a plan has a fixed image, here \(3, 32, 32\); expand its"):
         resatlas.plan(resatlas.plan(TOY), image=Shape(1, 8, 8))
 
 
 def test_an_experiment_keeps_the_blueprint() -> None:
-    """It comes back from JSON without the code; a design of the catalogue is kept as its text alone."""
+    """It is restored from JSON without the code; a design of the catalogue is stored as its text."""
     experiment = Experiment.of(TOY, data="digits")
     back = from_json(json.loads(json.dumps(to_json(experiment))))
     assert back == experiment
@@ -102,7 +102,7 @@ def fails():
 
 @pytest.fixture
 def nets(tmp_path: Path) -> Path:
-    """A file of somebody's own networks."""
+    """A file with a user's networks."""
     file = tmp_path / "my_nets.py"
     file.write_text(NETS, encoding="utf-8")
     return file
@@ -123,11 +123,27 @@ def test_a_name_in_a_file_is_a_design(
     assert depth is None or said["depth"] == depth
 
 
+def test_a_family_in_a_file_is_searched(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`solve` writes its members as the DESIGN texts that the other verbs take."""
+    assert (
+        main(["solve", f"{nets}:FAMILY", "--parameters", "20k", "--set", "base=8", "--tolerance", "50%", "--json"]) == 0
+    )
+    [nearest, *_] = json.loads(capsys.readouterr().out)
+    assert main(["describe", nearest["name"], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == nearest["parameters"]
+    for words, message in (
+        (f"{nets}:design", "expected a Family; got ToyNet"),
+        (f"{nets}:FAMILY:base=8", "knobs of a family are fixed by --set here, as in --set base=8"),
+    ):
+        assert main(["solve", words, "--parameters", "20k"]) == 2
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("nothing", 'my_nets.py: no design "nothing"; '),
-        ("number", "a Family, a design or a Blueprint is expected, not a int"),
+        ("number", "expected a Family, a design or a Blueprint; got int"),
         ("fails", "my_nets.py: fails() fails: ValueError: not today"),
         ("blueprint:base=4", 'a blueprint has no knobs; "base=4" cannot be set'),
         ("FAMILY", 'needs the knob "depth"'),
@@ -147,13 +163,13 @@ def test_a_file_is_executed_where_a_command_names_it_alone(nets: Path, tmp_path:
     nets.write_text("raise SystemExit('executed')", encoding="utf-8")
     assert main(["evaluate", str(out), "--quiet"]) == 0
     assert main(["report", str(out), "--out", str(tmp_path / "page.html"), "--quiet"]) == 0
-    with pytest.raises(UsageError, match="is code, which is executed only where a command line names it"):
+    with pytest.raises(UsageError, match="is code, which is executed only if it is the DESIGN of a command line"):
         resolve(f"{nets}:design")
 
 
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two installed packages: one with a family, one that fails."""
+    """Two installed packages: one with a family, and one that fails."""
     points = {"good": "tests.designs.toy:FAMILY", "broken": "no_such_package:FAMILY", "odd": "tests.designs.toy:ToyNet"}
     folder = tmp_path / "toys-1.0.dist-info"
     folder.mkdir()
@@ -187,9 +203,9 @@ def test_an_installed_family_is_found(caplog: pytest.LogCaptureFixture) -> None:
         assert resatlas.list_designs("toy") == ["toy-8", "toy-14"]
     notes = [record.getMessage() for record in caplog.records]
     assert notes == [
-        'the family "broken" of toys (no_such_package:FAMILY) is left out: '
+        'the family "broken" of toys (no_such_package:FAMILY) is skipped: '
         "ModuleNotFoundError: No module named 'no_such_package'",
-        'the family "odd" of toys (tests.designs.toy:ToyNet) is left out: a Family is expected, not a type',
+        'the family "odd" of toys (tests.designs.toy:ToyNet) is skipped: expected a Family, got a type',
     ]
     experiment = Experiment(design="toy-8", data="digits")
     assert experiment.own is not None
@@ -212,8 +228,8 @@ def test_names_of_the_catalogue_import_no_plugin(capsys: pytest.CaptureFixture[s
 def test_a_family_takes_no_name_that_is_taken(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The one that was there stays."""
+    """The existing family is kept."""
     monkeypatch.setattr(ToyNet, "family", "resnet")
     with caplog.at_level(logging.WARNING, logger="resatlas"):
         assert toy.FAMILY.name not in catalog.installed()
-    assert "there is a family resnet already" in caplog.text
+    assert "a family resnet exists already" in caplog.text

@@ -97,12 +97,12 @@ def test_weight_decay_reads_as_its_golden_text(name: str, golden: Callable[[Path
 def test_no_network_of_the_catalogue_changes_unseen(golden: Callable[[Path, str], None]) -> None:
     """A line a network: the digest of its plan, starts and weight decay; those that changed are named."""
     path = GOLDEN / "digests.txt"
-    found = {name: digest(entry.plan()) for name, entry in named().items()}
+    digests = {name: digest(entry.plan()) for name, entry in named().items()}
     if os.environ.get("UPDATE_GOLDEN") != "1":
         known = dict(line.split() for line in path.read_text(encoding="utf-8").splitlines())
-        changed = [name for name in known | found if known.get(name) != found.get(name)]
+        changed = [name for name in known | digests if known.get(name) != digests.get(name)]
         assert changed == []
-    golden(path, "\n".join(f"{name} {each}" for name, each in found.items()))
+    golden(path, "\n".join(f"{name} {value}" for name, value in digests.items()))
 
 
 def test_golden_texts_are_of_networks_that_are_listed() -> None:
@@ -119,7 +119,9 @@ def digest(plan: Plan) -> str:
 
 def starts(plan: Plan) -> str:
     """Path, shape and start of every parameter."""
-    return "\n".join(f"{each.path}  {'x'.join(map(str, each.shape))}  {each.start}" for each in parameters(plan))
+    return "\n".join(
+        f"{parameter.path}  {'x'.join(map(str, parameter.shape))}  {parameter.start}" for parameter in parameters(plan)
+    )
 
 
 def decays(plan: Plan) -> str:

@@ -27,7 +27,7 @@ def test_what_belongs_to_none_has_a_reason() -> None:
         "several networks together": 9,
         "a detector, perhaps on one of the networks": 33,
         "a localiser, perhaps on one of the networks": 10,
-        "a network not fully told": 9,
+        "a network without full description": 9,
         "a network of another paper": 43,
         "a training of another paper": 3,
     }
@@ -102,7 +102,7 @@ def test_a_network_without_figures_has_none() -> None:
 
 
 def test_figures_keep_their_digits() -> None:
-    """A published zero is a digit, and a spread stands behind its mean."""
+    """A published zero is a digit, and a spread follows its mean."""
     assert values("wrn-28-10", "CIFAR-10")[:2] == ["4.17", "4.00"]
     [mean] = [figure for figure in FIGURES if figure.name == "resnet-110" and figure.spread]
     assert mean == Published(

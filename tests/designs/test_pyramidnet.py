@@ -103,7 +103,7 @@ def test_the_unit_has_no_first_relu_and_none_after_the_sum() -> None:
 
 
 def test_the_largest_network_alone_drops_out() -> None:
-    """With alpha = 450 dropout stands between the pool and the classifier, with alpha = 300 none."""
+    """With alpha = 450 there is dropout between pool and classifier, with alpha = 300 there is none."""
     roles = {
         alpha: [layer.role for layer in resolve(f"pyramidnet-200-bottleneck-a{alpha}").plan().head]
         for alpha in (300, 450)

@@ -30,7 +30,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_it_is_listed_described_and_cited(capsys: pytest.CaptureFixture[str]) -> None:
-    """Under its names, other spellings and its family with knobs; its paper stands among those of its parts."""
+    """It resolves by names, other spellings and knobs; its paper is listed with those of its parts."""
     assert [row["name"] for row in json.loads(said(capsys, "list", "toy", "--json"))] == ["toy-8", "toy-14"]
     described = json.loads(said(capsys, "describe", "toy:depth=8,base=4", "--json"))
     assert (described["family"], described["depth"], len(described["units"])) == ("toy", 8, 3)
@@ -41,8 +41,8 @@ def test_it_is_listed_described_and_cited(capsys: pytest.CaptureFixture[str]) ->
 def test_it_is_solved(capsys: pytest.CaptureFixture[str]) -> None:
     """A budget is met by its members, under their names."""
     [size] = {row["parameters"] for row in json.loads(said(capsys, "list", "toy-14", "--json"))}
-    found = json.loads(said(capsys, "solve", "toy", "--parameters", str(size), "--json"))
-    assert found[0]["name"] == "toy-14"
+    solutions = json.loads(said(capsys, "solve", "toy", "--parameters", str(size), "--json"))
+    assert solutions[0]["name"] == "toy-14"
 
 
 def test_it_is_built_trained_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

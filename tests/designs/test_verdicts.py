@@ -11,14 +11,14 @@ from resatlas.designs import verdicts as module
 from resatlas.designs.catalog import Entry, named, resolve
 from resatlas.designs.counting import counts
 from resatlas.designs.printed import FOREIGN, Printed, Quantity, printed
-from resatlas.designs.verdicts import Verdict, judged, verdicts
+from resatlas.designs.verdicts import Verdict, verdict_of, verdicts
 from resatlas.errors import DesignError
 
 OURS = [figure for figure in printed() if figure.name not in FOREIGN]
 
 
 def test_every_printed_figure_has_its_network() -> None:
-    """No figure stands beside a name that the catalogue does not have, but the two of another paper."""
+    """Every figure has a name of the catalogue, except for two networks of another paper."""
     assert len(printed()) == 217
     assert {figure.name for figure in printed()} - set(named()) == set(FOREIGN)
 
@@ -27,7 +27,7 @@ def test_every_printed_figure_has_its_network() -> None:
 def test_verdicts_are_the_recorded_ones(name: str) -> None:
     """Whether our rule gives the figure, another one does, or none; and which other one."""
     for figure in (figure for figure in OURS if figure.name == name):
-        verdict = judged(name, named()[name].plan(classes=figure.classes), figure)
+        verdict = verdict_of(name, named()[name].plan(classes=figure.classes), figure)
         assert (verdict.verdict, verdict.recorded) == (figure.agrees, figure.agrees), figure
         if figure.agrees == "partly":
             assert verdict.convention == figure.convention
@@ -77,12 +77,12 @@ def plan(text: str) -> Plan:
         (figure_at("pyramidnet-200-bottleneck-a300", printed="69"), "imagenet-pyramidnet-200-bottleneck-a400", "no"),
         (figure_at("pyramidnet-200-bottleneck-a300", printed="355"), "imagenet-pyramidnet-200-bottleneck-a299", "no"),
     ],
-    ids=lambda each: f"{each.quantity} {each.unit}" if isinstance(each, Printed) else each,
+    ids=lambda value: f"{value.quantity} {value.unit}" if isinstance(value, Printed) else value,
 )
 def test_another_network_turns_the_verdict(figure: Printed, wrong: str, turned: str) -> None:
-    """A wrong count, a wrong depth or a wrong width is told as such."""
-    assert judged(figure.name, plan(figure.name), figure).stands
-    assert judged(figure.name, plan(wrong), figure).verdict == turned != figure.agrees
+    """A wrong count, depth or width is detected."""
+    assert verdict_of(figure.name, plan(figure.name), figure).stands
+    assert verdict_of(figure.name, plan(wrong), figure).verdict == turned != figure.agrees
 
 
 @pytest.mark.parametrize("form", ["a", "b", "c"])
@@ -90,7 +90,7 @@ def test_widths_are_those_of_all_paths(form: str) -> None:
     """In each of its three forms a ResNeXt has 32 paths of 4 channels, 128 together, and 256 behind them."""
     drawn = plan(f"resnext-50-32x4d:form={form}")
     for unit in ("channels (conv2 inner)", "channels (conv2 out)", "channels (d per path; conv2)"):
-        assert judged("x", drawn, figure_at("resnext-50-32x4d", unit=unit)).verdict == "yes"
+        assert verdict_of("x", drawn, figure_at("resnext-50-32x4d", unit=unit)).verdict == "yes"
 
 
 def solved(cardinality: int) -> int:
@@ -104,7 +104,7 @@ def solved(cardinality: int) -> int:
 
 def test_widths_of_equal_complexity() -> None:
     """Every width that the paper derives from its equation is the solution for the network's own cardinality."""
-    figures = [each for each in OURS if each.quantity == "width" and each.convention.endswith("eq. 4")]
+    figures = [figure for figure in OURS if figure.quantity == "width" and figure.convention.endswith("eq. 4")]
     assert len(figures) == 10
     designs: list[Any] = [named()[figure.name].design for figure in figures]
     assert [int(figure.printed) for figure in figures] == [solved(design.cardinality) for design in designs]
@@ -193,19 +193,19 @@ def test_a_network_without_figures_has_none() -> None:
 def test_one_network_has_the_figures_of_all_its_names() -> None:
     """A ResNeXt of one path is a ResNet with its stride on the 3x3: what was printed for one holds for the other."""
 
-    def told(name: str) -> set[tuple[str, str, str]]:
-        return {(each.quantity, each.printed, each.verdict) for each in verdicts(named()[name])}
+    def figures_of(name: str) -> set[tuple[str, str, str]]:
+        return {(verdict.quantity, verdict.printed, verdict.verdict) for verdict in verdicts(named()[name])}
 
-    assert told("resnet-50-v1.5") == told("resnext-50-1x64d")
-    assert {("parameters", "25.6 M", "yes"), ("parameters", "25.5 M", "partly")} <= told("resnet-50-v1.5")
+    assert figures_of("resnet-50-v1.5") == figures_of("resnext-50-1x64d")
+    assert {("parameters", "25.6 M", "yes"), ("parameters", "25.5 M", "partly")} <= figures_of("resnet-50-v1.5")
 
 
 def test_a_verdict_that_changed_does_not_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another record than today's verdict is told as such."""
+    """A record that differs from the verdict is detected."""
     figure = replace(figure_at("resnet-20", quantity="parameters"), agrees="no")
 
     def recorded(_entry: Entry) -> tuple[Printed, ...]:
         return (figure,)
 
     monkeypatch.setattr(module, "printed_of", recorded)
-    assert [each.stands for each in verdicts(named()["resnet-20"]) if each.printed] == [False]
+    assert [verdict.stands for verdict in verdicts(named()["resnet-20"]) if verdict.printed] == [False]

@@ -79,7 +79,7 @@ def test_the_stride_stands_where_the_papers_have_it(text: str, strides: list[int
     ],
 )
 def test_stems_and_heads(text: str, stem: str, head: str) -> None:
-    """What stands before the first unit and behind the last."""
+    """The operations before the first unit and after the last."""
     plan = resolve(text).plan()
     assert [" ".join(layer.role for layer in chain) for chain in (plan.stem, plan.head)] == [stem, head]
 
@@ -101,7 +101,7 @@ def test_dropout_stands_before_every_convolution_but_the_first() -> None:
         "dropout3",
         "conv4",
     ]
-    assert all("dropout" not in layer.role for each in units("wrn-16-2:dropout=0.3") for layer in each.streams[0].first)
+    assert all("dropout" not in layer.role for unit in units("wrn-16-2:dropout=0.3") for layer in unit.streams[0].first)
 
 
 def test_every_stream_projects_for_itself() -> None:

@@ -1,1 +1,1 @@
-"""Several processes train together."""
+"""Tests of trainings in several processes."""

@@ -13,11 +13,11 @@ import pytest
 from tests.training.small import EXPERIMENT, carried_out
 
 ODD = "synthetic:size=8,channels=1,classes=4,images=92"
-"""Of which 23 are tested."""
+"""Images of which 23 are tested."""
 
 
 def said(folder: Path, *words: str, processes: int) -> str:
-    """What the program says in so many processes."""
+    """The output of the program with this number of processes."""
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone")
     done = subprocess.run(
         [sys.executable, *(torchrun if processes > 1 else ()), "-m", "resatlas", *words],
@@ -53,22 +53,22 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_uneven_shares_are_joined(runs: Path, processes: int) -> None:
-    """23 images by two or three processes: the values and the files that one process gives, each said once.
+    """Two or three processes predict 23 images: values and files equal those of one process, printed once.
 
     Probabilities agree up to the rounding of float32: a process shows its images in other portions.
     """
     command = ("evaluate", "run-0", "run-1", "--norm-statistics", "reestimated", "--json")
     expected = json.loads(said(runs, *command, processes=1))
-    files = [runs / each["predictions"] for each in expected]
+    files = [runs / row["predictions"] for row in expected]
     alone = [table(file) for file in files]
     for file in files:
         file.unlink()
-    found = json.loads(said(runs, *command, processes=processes))
+    rows = json.loads(said(runs, *command, processes=processes))
     for (words, numbers), (others, near) in zip(map(table, files), alone, strict=True):
         assert words == others
         assert numbers == pytest.approx(near, abs=1e-5)
-    assert [each.pop("loss") for each in found] == pytest.approx([each.pop("loss") for each in expected], rel=1e-5)
-    for one, other in zip(found, expected, strict=True):
+    assert [row.pop("loss") for row in rows] == pytest.approx([row.pop("loss") for row in expected], rel=1e-5)
+    for one, other in zip(rows, expected, strict=True):
         assert one.pop("calibration_error_percent") == pytest.approx(other.pop("calibration_error_percent"), rel=1e-4)
-    assert found == expected
-    assert [each["images"] for each in found] == [23, 23]
+    assert rows == expected
+    assert [row["images"] for row in rows] == [23, 23]

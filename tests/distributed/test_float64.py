@@ -1,4 +1,4 @@
-"""One process and two are the same training: in float64, to the order of sums.
+"""Trainings in one and two processes are equal, in float64 up to the order of sums.
 
 The single process has groups of normalisation of the size of a rank's part, so that statistics are of the same images.
 """
@@ -17,12 +17,12 @@ from resatlas.recipes.recipe import Lamb, Muon, Recipe, Sgd
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Mixup
 from resatlas.recipes.schedule import Cosine
 from resatlas.training.average import average_of
-from resatlas.training.distributed import current, together
+from resatlas.training.distributed import current, data_parallel
 from resatlas.training.loop import epoch, step
 from resatlas.training.optimizer import momenta, optimizer
 from resatlas.training.state import TrainState
 from tests.training.processes import FORKED, PATIENCE
-from tests.training.small import EXPERIMENT, course, fresh, noise
+from tests.training.small import EXPERIMENT, fresh, noise, plan_for
 
 IMAGES, BATCH, EPOCHS = 24, 8, 2
 
@@ -53,30 +53,30 @@ RECIPES = {
 
 
 def trained(recipe: Recipe, file: Path) -> None:
-    """Train on noise, in the world that was joined; write what was learnt, and the sum of the losses."""
+    """Train on noise in the current process group; write all tensors and the sum of the losses."""
     images, world = noise(IMAGES), current()
-    way = replace(course(Batch(images.images.double(), images.labels, images.ids), recipe), world=world)
+    plan = replace(plan_for(Batch(images.images.double(), images.labels, images.ids), recipe), world=world)
     network = fresh().network.double()
     average = average_of(network) if recipe.average else None
     state = TrainState(network=network, optimizer=optimizer(network, recipe), average=average)
-    way = replace(way, wrapped=together(network, world))
+    plan = replace(plan, wrapped=data_parallel(network, world))
     for _ in range(EPOCHS):
         network.train()
-        for batch in epoch(state, way):
+        for batch in epoch(state, plan):
             assert batch.images.dtype == torch.float64
-            step(state, batch, way)
+            step(state, batch, plan)
         state.epoch, state.batch = state.epoch + 1, 0
-    found = {f"weights: {path}": each for path, each in network.state_dict().items()}
-    found |= {f"average: {path}": each for path, each in state.tested.state_dict().items()}
-    found |= {f"momentum: {path}": each for path, each in momenta(network, state.optimizer).items()}
-    found["loss"] = torch.tensor(state.tally.loss, dtype=torch.float64)
-    found["errors"] = torch.tensor(state.tally.errors)
+    tensors = {f"weights: {path}": tensor for path, tensor in network.state_dict().items()}
+    tensors |= {f"average: {path}": tensor for path, tensor in state.tested.state_dict().items()}
+    tensors |= {f"momentum: {path}": tensor for path, tensor in momenta(network, state.optimizer).items()}
+    tensors["loss"] = torch.tensor(state.tally.loss, dtype=torch.float64)
+    tensors["errors"] = torch.tensor(state.tally.errors)
     if world.leads:
-        save_file({name: each.clone().contiguous() for name, each in found.items()}, file)
+        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, file)
 
 
 def trained_as(rank: int, recipe: Recipe, folder: Path) -> None:
-    """The same as one of two processes."""
+    """The same training as one of two processes."""
     distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     try:
         trained(recipe, folder / "two.safetensors")
@@ -97,8 +97,8 @@ def test_two_processes_are_one_in_float64(name: str, tmp_path: Path) -> None:
     one, two = (load_file(tmp_path / f"{count}.safetensors") for count in ("one", "two"))
     assert one.keys() == two.keys()
     assert one["errors"].equal(two["errors"])
-    for path, each in one.items():
-        assert torch.allclose(each.double(), two[path].double(), rtol=1e-10, atol=1e-10), path
+    for path, tensor in one.items():
+        assert torch.allclose(tensor.double(), two[path].double(), rtol=1e-10, atol=1e-10), path
     before = fresh().network.double().state_dict()
-    moved = [path for path, each in before.items() if not each.equal(one[f"weights: {path}"])]
+    moved = [path for path, tensor in before.items() if not tensor.equal(one[f"weights: {path}"])]
     assert len(moved) == len(before)

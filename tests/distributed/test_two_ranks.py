@@ -1,4 +1,4 @@
-"""Two processes train as one does: the same images, the same losses, one checkpoint, one voice."""
+"""Two processes train like one: same images, same losses, one checkpoint, one output."""
 
 import json
 import os
@@ -20,7 +20,7 @@ REPEATED = ("--set", "repeats=2")
 
 
 def started(folder: Path, *words: str) -> "subprocess.Popen[str]":
-    """The program in a folder, one thread a process, in a process group of its own."""
+    """The program in a folder, with one thread per process, in its own process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "resatlas", *words],
         cwd=folder,
@@ -33,7 +33,7 @@ def started(folder: Path, *words: str) -> "subprocess.Popen[str]":
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """(exit code, standard output, standard error) of a process that must end."""
+    """(exit code, standard output, standard error) of a process, which must end."""
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
@@ -51,7 +51,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_ranks_learn_what_one_learns(runs: Path) -> None:
-    """With equal groups of statistics: the same losses, rates and errors, weights up to the order of sums."""
+    """With equal norm groups, losses, rates and errors are equal, and weights up to the order of sums."""
     one, two = Run(runs / "one"), Run(runs / "two")
     for mine, theirs in zip(one.metrics, two.metrics, strict=True):
         assert mine.keys() == theirs.keys()
@@ -64,14 +64,14 @@ def test_two_ranks_learn_what_one_learns(runs: Path) -> None:
 
 
 def test_predictions_count_every_image_once(runs: Path) -> None:
-    """Each process answers its part of the test images, and one file has them all in order."""
+    """Each process predicts its share of the test images, and one file has all in order."""
     rows = [(runs / name / "predictions.csv").read_text().splitlines() for name in ("one", "two")]
     assert [line.split(",")[:2] for line in rows[0]] == [line.split(",")[:2] for line in rows[1]]
     assert len(rows[1]) == 1 + 24
 
 
 def test_ctrl_c_stops_all_at_one_step(tmp_path: Path) -> None:
-    """The keyboard reaches the launcher, which hands it on once: saved, exit 75, status "stopped", nobody left."""
+    """Ctrl-C reaches the launcher, which forwards it once: checkpoint, exit code 75, "stopped", no process left."""
     process = started(tmp_path, *TRAIN, "--epochs", "4000", "--out", "run", "--processes", "2")
     run = Run(tmp_path / "run")
     assert wait_for(lambda: list(run.checkpoints.glob("step-*")))
@@ -86,7 +86,7 @@ def test_ctrl_c_stops_all_at_one_step(tmp_path: Path) -> None:
 
 
 def test_the_processes_stop_when_their_launcher_is_killed(tmp_path: Path) -> None:
-    """Kill -9 of the launcher: its processes save and end, and the run goes on from there."""
+    """After kill -9 of the launcher, its processes save and end, and the run can be resumed."""
     process = started(tmp_path, *TRAIN, "--epochs", "80", "--out", "run", "--processes", "2")
     run = Run(tmp_path / "run")
     assert wait_for(lambda: list(run.checkpoints.glob("step-*")))
@@ -99,7 +99,7 @@ def test_the_processes_stop_when_their_launcher_is_killed(tmp_path: Path) -> Non
 
 
 def alive(pid: int) -> bool:
-    """Whether a process lives."""
+    """Whether a process is alive."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -108,25 +108,25 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
-        (("--processes", "0"), 2, "UsageError: --processes lies between 1 and"),
-        (("--processes", "999"), 2, "UsageError: --processes lies between 1 and"),
+        (("--processes", "0"), 2, "UsageError: --processes must be between 1 and"),
+        (("--processes", "999"), 2, "UsageError: --processes must be between 1 and"),
         (("--processes", "2", "--set", "batch=1"), 2, "too small for 2 processes; start fewer"),
         (("--processes", "2", "--set", "schedule.peak=1e30"), 5, "NonFiniteError: "),
         (("--processes", "2", "--out", "occupied"), 2, "FolderError: occupied holds other files"),
     ],
 )
-def test_refusals_are_said_once(words: tuple[str, ...], code: int, told: str, tmp_path: Path) -> None:
-    """One line by the leading process, with the exit code that it has alone."""
+def test_refusals_are_said_once(words: tuple[str, ...], code: int, message: str, tmp_path: Path) -> None:
+    """Rank 0 prints one line, and all processes end with its exit code."""
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "file").write_text("mine")
     base = [word for word in TRAIN if not ("batch=1" in words and word in ("batch=16", "norm_group=8"))]
     if "batch=1" in words:
         base = [word for word in base if word != "--set"]
-    found, _, err = ended(started(tmp_path, *base, "--epochs", "2", *words))
-    assert found == code, err
-    assert [line for line in err.splitlines() if told in line] == [err.splitlines()[-1]]
+    code_seen, _, err = ended(started(tmp_path, *base, "--epochs", "2", *words))
+    assert code_seen == code, err
+    assert [line for line in err.splitlines() if message in line] == [err.splitlines()[-1]]
     assert "Traceback" not in err
 
 
@@ -148,11 +148,11 @@ def test_torchrun_is_the_same_command(tmp_path: Path, runs: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - begun < 120
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (runs / "two" / "metrics.jsonl").read_bytes()
-    assert different(*(tensors(last_checkpoint(Run(each))) for each in (tmp_path / "run", runs / "two"))) == []
+    assert different(*(tensors(last_checkpoint(Run(folder))) for folder in (tmp_path / "run", runs / "two"))) == []
 
 
 def test_an_image_that_one_process_cannot_read_is_named(tmp_path: Path) -> None:
-    """Whichever of the processes meets it says so, in one line, and all end with the code of bad data."""
+    """The process with the error prints one line, and all end with the exit code of bad data."""
     root = write_parts(tmp_path / "images", 4)
     (root / "train" / "dog" / "3.png").write_bytes(b"not an image")
     words = ("train", DESIGN, "--data", f"{root}:size=8", "--set", "batch=8", "--set", "validation=0", "--epochs", "1")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import resatlas
-from resatlas.analysis.questions import QUESTIONS
+from resatlas.analysis.probes import PROBES
 from resatlas.cli.main import VERBS, main
 from resatlas.data import digits
 from resatlas.data.dataset import Parts
@@ -105,7 +105,7 @@ def test_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     printed = StringIO()
     with redirect_stdout(printed):
-        exec(compile(block("python", "import resatlas\n\n[answer]"), "README.md", "exec"), {})  # noqa: S102
+        exec(compile(block("python", "import resatlas\n\n[comparison]"), "README.md", "exec"), {})  # noqa: S102
     assert printed.getvalue().startswith("plain has a lower error than resnet supported -8.1")
 
 
@@ -163,7 +163,7 @@ def test_the_questions_are_those_that_are_put() -> None:
     rows = re.findall(
         r"^\| `([a-z]+)` \|", README.partition("## Inside a trained network")[2].partition("## ")[0], re.M
     )
-    assert rows == list(QUESTIONS)
+    assert rows == list(PROBES)
 
 
 def tree() -> list[str]:

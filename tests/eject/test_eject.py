@@ -1,4 +1,4 @@
-"""Ejected files: the same network as ours, to the bit, in a file that stands alone."""
+"""Ejected files contain the same network as ours, bit for bit, and need only torch."""
 
 import importlib.util
 import json
@@ -111,49 +111,49 @@ join = "sum"
 
 
 def loaded(text: str) -> nn.Module:
-    """The network of an ejected file, whose module has its own names."""
+    """The network of an ejected file."""
     names: dict[str, Any] = {"__name__": "ejected"}
     exec(compile(text, "ejected", "exec"), names)  # noqa: S102 - the text under test
-    last = [each for each in names.values() if isinstance(each, type) and each.__module__ == "ejected"][-1]
-    network = last()
+    classes = [value for value in names.values() if isinstance(value, type) and value.__module__ == "ejected"]
+    network = classes[-1]()
     assert isinstance(network, nn.Module)
     return network
 
 
 def shapes(network: nn.Module) -> dict[str, torch.Size]:
-    """The shape of every tensor by its key."""
+    """The shape of every tensor, by key."""
     return {path: tensor.shape for path, tensor in network.state_dict().items()}
 
 
-def computed(network: nn.Module, given: Tensor, *, training: bool) -> Tensor:
-    """What a network gives, with the same random draws each time; its running statistics move."""
+def output(network: nn.Module, images: Tensor, *, training: bool) -> Tensor:
+    """The output of a network, with the same random numbers in every call; training changes its statistics."""
     torch.manual_seed(3)
-    return network.train(training)(given).nan_to_num(7.0)
+    return network.train(training)(images).nan_to_num(7.0)
 
 
 def assert_same(entry: Entry, *, image: Shape | None = None, classes: int = 5) -> None:
-    """Equal keys and shapes; with our weights, equal outputs in both modes and equal running statistics."""
+    """Check that keys and shapes are equal, and with our weights also outputs and running statistics."""
     plan = entry.plan(image=image, classes=classes)
     ours, theirs = build(plan, seed=1), loaded(source(entry, image=image, classes=classes))
     assert shapes(ours) == shapes(theirs)
     theirs.load_state_dict(ours.state_dict())
-    given = torch.randn(2, *plan.image)
+    batch = torch.randn(2, *plan.image)
     for training in (True, False):
-        assert torch.equal(computed(ours, given, training=training), computed(theirs, given, training=training))
+        assert torch.equal(output(ours, batch, training=training), output(theirs, batch, training=training))
     after = theirs.state_dict()
     assert all(torch.equal(x.nan_to_num(7), after[path].nan_to_num(7)) for path, x in ours.state_dict().items())
 
 
 @pytest.mark.parametrize("design", [*RESNETS, *PREACTIVATED, *GROUPED, *PYRAMIDS, *STREAMS])
 def test_an_ejected_network_is_ours_to_the_bit(design: str) -> None:
-    """Our weights load, and both networks give the same numbers, in training and in evaluation."""
+    """Our weights load, and outputs are equal in training and in evaluation mode."""
     entry = resolve(design)
     side = 64 if entry.image.height > 32 else 16
     assert_same(entry, image=Shape(3, side, side))
 
 
 def test_a_cross_is_ejected_to_the_bit(tmp_path: Path) -> None:
-    """A blueprint from a file, with gates, bodies, groups and streams, on odd maps and with a name that needs care."""
+    """A blueprint from a file, with gates, bodies, groups, streams, maps of odd size, and quotes in its name."""
     (tmp_path / "cross.toml").write_text(CROSS)
     assert_same(resolve(str(tmp_path / "cross.toml")), image=Shape(1, 17, 13))
 
@@ -161,7 +161,7 @@ def test_a_cross_is_ejected_to_the_bit(tmp_path: Path) -> None:
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(blueprint=blueprints(most_units=2), image=images())
 def test_any_blueprint_is_ejected_to_the_bit(blueprint: Blueprint, image: Shape) -> None:
-    """Whatever the vocabulary can say, the file says too."""
+    """Random blueprints are ejected correctly."""
     entry = Entry(name="any", family="blueprint", depth=None, blueprint=blueprint, image=image, classes=3)
     if cost(entry.plan()).parameters < 300_000:
         assert_same(entry, classes=3)
@@ -177,13 +177,13 @@ def test_every_entry_is_ejected_with_our_keys(name: str) -> None:
 
 
 def shape_only(text: str) -> nn.Module:
-    """The network of a file without its numbers, but for those of a fixed matrix."""
+    """The network of a file on the device "meta"; with a fixed projection, on the CPU."""
     with torch.device("cpu" if "Projector" in text else "meta"):
         return loaded(text)
 
 
 def assert_clean(text: str) -> None:
-    """Plain ASCII, our name in the one sentence on the file's origin, and none of our machinery's words."""
+    """Check that the text is ASCII, names resatlas only as its origin, and uses no internal terms."""
     assert text.isascii()
     assert len(re.findall("resatlas", text)) == 1
     assert "Written by `resatlas eject " in text
@@ -193,12 +193,12 @@ def assert_clean(text: str) -> None:
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_ejected_files_read_as_their_golden_text(name: str, golden: Callable[[Path, str], None]) -> None:
-    """One network a family, read in review as code."""
+    """One network per family is compared with its golden text."""
     golden(GOLDEN / f"{name}.py.txt", source(resolve(name)))
 
 
 def test_ejected_files_satisfy_the_linter_and_the_formatter(tmp_path: Path) -> None:
-    """Each kind of unit passes ruff with the rules of this project; only forward goes without a docstring."""
+    """All kinds of units pass ruff with the rules of this project; only forward needs no docstring."""
     designs = [*RESNETS, *PREACTIVATED, *GROUPED, *PYRAMIDS, *STREAMS, *PRINTED]
     for number, design in enumerate(designs):
         (tmp_path / f"ejected_{number}.py").write_text(source(resolve(design)))
@@ -224,7 +224,7 @@ SCRIPTED = (
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is:FutureWarning")
 @pytest.mark.parametrize("design", SCRIPTED)
 def test_an_ejected_network_is_scripted(design: str, tmp_path: Path) -> None:
-    """`torch.jit.script` takes it, also with several streams, and gives the same numbers."""
+    """`torch.jit.script` gives the same outputs, also with several streams."""
     entry = resolve(design)
     side = 64 if entry.image.height > 32 else 16
     network = imported(tmp_path / "ejected.py", source(entry, image=Shape(3, side, side))).eval()
@@ -233,7 +233,7 @@ def test_an_ejected_network_is_scripted(design: str, tmp_path: Path) -> None:
 
 
 def imported(path: Path, text: str) -> nn.Module:
-    """The network of a file on disk, which `torch.jit.script` reads again."""
+    """The network of a file on disk, since `torch.jit.script` reads the source."""
     path.write_text(text)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -252,7 +252,7 @@ def imported(path: Path, text: str) -> nn.Module:
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [("black", "--check"), ("mypy", "--strict", "--cache-dir", "cache")])
 def test_ejected_files_satisfy_black_and_mypy(words: tuple[str, ...], tmp_path: Path) -> None:
-    """Each kind of unit, and the files that are reviewed, are clean in the style and under the checks of a user."""
+    """All kinds of units and the golden files pass black and mypy."""
     missing = importlib.util.find_spec(words[0]) is None
     if missing and not os.environ.get("CI"):
         pytest.skip(f"{words[0]} is not installed")
@@ -268,7 +268,7 @@ def test_ejected_files_satisfy_black_and_mypy(words: tuple[str, ...], tmp_path: 
 
 @pytest.mark.parametrize("design", ["resnet-20", "dmrnet-14"])
 def test_an_ejected_file_runs_alone(design: str, tmp_path: Path) -> None:
-    """As a script, with torch and nothing of ours, it prints the number of parameters."""
+    """As a script without resatlas, it prints the number of parameters."""
     path = tmp_path / "network.py"
     blocked = 'import sys\nsys.modules["resatlas"] = None\n'
     path.write_text(blocked + source(resolve(design)))
@@ -280,8 +280,8 @@ def test_an_ejected_file_runs_alone(design: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "design", ["resnet:depth=8,base=16,modified=shortcut-gate-b-6", "wrn-10-2", GROUPED[2], "dmrnet:depth=8"]
 )
-def test_an_ejected_network_starts_where_ours_does(design: str) -> None:
-    """Every parameter is drawn from the distribution that the plan names for it."""
+def test_an_ejected_network_has_our_initial_weights(design: str) -> None:
+    """Every parameter follows the distribution in the plan."""
     plan = resolve(design).plan()
     torch.manual_seed(0)
     tensors = dict(loaded(source(resolve(design))).named_parameters())
@@ -299,8 +299,8 @@ def test_an_ejected_network_starts_where_ours_does(design: str) -> None:
                 assert values.mean().item() == pytest.approx((low + high) / 2, abs=error * (high - low)), parameter.path
 
 
-def test_nothing_stands_in_a_file_that_its_network_does_not_need() -> None:
-    """Constants, functions, columns and parameters of other networks are absent."""
+def test_a_file_contains_nothing_unused() -> None:
+    """Constants, functions, columns and parameters that only other networks need are absent."""
     plain, pyramid = source(resolve("plain-20")), source(resolve("pyramidnet-110-a270"))
     for word in ("shortcut", "reads", "join", "groups", "STREAMS", "eps=", "torch.cat", "added", "Identity"):
         assert word not in plain
@@ -308,8 +308,8 @@ def test_nothing_stands_in_a_file_that_its_network_does_not_need() -> None:
     assert "CLASSES" not in source(resolve("resnet-20"), classes=0)
 
 
-def test_the_table_has_one_row_for_each_run_of_equal_units() -> None:
-    """Its rows, each as often as it says, are the units of the plan; neighbours differ."""
+def test_the_table_has_one_row_for_each_sequence_of_equal_units() -> None:
+    """The expanded rows are the units of the plan, and adjacent rows differ."""
     entry = resolve("pyramidnet:depth=20,alpha=3,growth=multiplicative,multiple_of=4,rounding=floor")
     for design in (entry, resolve("resnet-50"), resolve("dmrnet-50-ijcai")):
         names: dict[str, Any] = {"__name__": "ejected"}
@@ -321,12 +321,12 @@ def test_the_table_has_one_row_for_each_run_of_equal_units() -> None:
         assert all(row[1:] != other[1:] for stage in names["STAGES"] for row, other in pairwise(stage))
 
 
-def test_units_that_no_table_can_say_are_refused() -> None:
-    """A plan whose units have different bodies is refused in words."""
+def test_units_that_a_table_cannot_express_are_refused() -> None:
+    """A plan whose units have different numbers of bodies is refused."""
     plan = resolve("resnet-20").plan()
     last = plan.stages[-1][-1]
     other = replace(last, streams=(replace(last.streams[0], bodies=plan.stages[0][0].streams[0].bodies * 2),))
-    with pytest.raises(DesignError, match="differ by more than a table of units says; it cannot be ejected"):
+    with pytest.raises(DesignError, match="differ in more than a table of units can express; it cannot be ejected"):
         unit_table(replace(plan, stages=(*plan.stages[:-1], (*plan.stages[-1][:-1], other))))
 
 
@@ -348,7 +348,7 @@ def test_gradients_are_ours_to_the_bit(design: str) -> None:
 
 
 def test_the_verb_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """`resatlas eject` writes the file to standard output, or into JSON, for the classes and images that are asked."""
+    """`resatlas eject` prints the file, or JSON, for the classes and images of its options."""
     words = ("eject", "resnet-20", "--classes", "7", "--image", "1,28,28")
     expected = source(resolve("resnet-20"), image=Shape(1, 28, 28), classes=7)
     assert main(words) == 0
@@ -383,7 +383,7 @@ shortcut = "projection"
 def test_the_command_in_a_file_writes_it_again(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A cross is named by its file, as the shell takes it, and not by the name that stands in it."""
+    """The command contains the path of the design file, quoted for the shell, not the name in the file."""
     monkeypatch.chdir(tmp_path)
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text(TWO_STREAMS)
@@ -395,10 +395,10 @@ def test_the_command_in_a_file_writes_it_again(
 
 
 @pytest.mark.parametrize("file", ['a"""+print(1)+""".toml', "back\\slash.toml", "tick`.toml", "line\n.toml"])
-def test_a_file_name_ends_no_docstring(
+def test_a_file_name_cannot_end_the_docstring(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a docstring cannot hold is not in it; an absolute path is nobody else's."""
+    """Characters that a docstring cannot contain are replaced, and an absolute path is not printed."""
     monkeypatch.chdir(tmp_path)
     Path(file).write_text(TWO_STREAMS)
     assert main(("eject", str(tmp_path / file))) == 0

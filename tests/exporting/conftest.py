@@ -1,4 +1,4 @@
-"""A finished run, and the folder that it is saved as."""
+"""A finished run, and the folder of its saved network."""
 
 import shutil
 from pathlib import Path
@@ -12,13 +12,13 @@ from tests.training.small import carried_out
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The smallest experiment, carried out."""
+    """A finished run of the smallest experiment."""
     return carried_out(tmp_path_factory.mktemp("exported") / "run")
 
 
 @pytest.fixture(scope="session")
 def kept(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That run as it was saved; not to be changed."""
+    """The saved network of that run; tests must not change it."""
     folder = tmp_path_factory.mktemp("kept") / "saved"
     save_pretrained(run.folder, folder)
     return folder
@@ -26,5 +26,5 @@ def kept(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def saved(kept: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be changed."""
+    """A copy of the saved network, which a test may change."""
     return Path(shutil.copytree(kept, tmp_path / "saved"))

@@ -1,4 +1,4 @@
-"""Saved networks for the tests: configs made by hand, and folders that are changed."""
+"""Saved networks for the tests: configs written by hand, and changes of folders."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from resatlas.recipes.images import Centre
 from resatlas.runs.experiment import TrainedWeights
 
 MARKUP = ("<script>alert(1)</script>", "a | b", "`c` **d** [e](https://f.example) $g$\n# h", "=cmd()")
-"""Class names that a page, a table or a spreadsheet could take for something else."""
+"""Class names that a page, a table or a spreadsheet could interpret as markup or code."""
 
 ENTRY = resolve("wrn-16-4")
 PLAN = ENTRY.plan(classes=4)
@@ -62,7 +62,7 @@ TRAINED = replace(
 
 
 def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change what config.json says."""
+    """Change config.json."""
     file = folder / "config.json"
     table = json.loads(file.read_text(encoding="utf-8"))
     change(table)
@@ -70,6 +70,6 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def resealed(folder: Path) -> None:
-    """Write down the sha256 of the weights that lie there now."""
+    """Update the sha256 of the weights in config.json."""
     sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     changed(folder, lambda table: table.update(weights_sha256=sha256))

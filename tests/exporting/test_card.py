@@ -1,4 +1,4 @@
-"""The card of a saved network, and the config that it is written from."""
+"""The model card of a saved network, and its config."""
 
 import json
 import re
@@ -25,19 +25,19 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.mark.parametrize(("name", "config"), [("run", TRAINED), ("network", BARE)])
 def test_cards_are_as_written(name: str, config: Config, golden: Callable[[Path, str], None]) -> None:
-    """The cards of a run and of a network alone, with names full of markup."""
+    """The cards of a run and of a network without a run, with markup in the names."""
     golden(GOLDEN / f"{name}.md", card(config, papers_of(ENTRY) if config.training else ()))
 
 
 def test_a_config_is_read_as_it_was_written() -> None:
-    """To JSON and back is the same config, markup and all."""
+    """Conversion to JSON and back gives the same config, markup included."""
     for config in (BARE, TRAINED):
         assert from_json(json.loads(json.dumps(to_json(config)))) == config
 
 
 @pytest.mark.parametrize("name", [*MARKUP, "www.f.example", "a\u202eb\n- c", "@someone", "&lt;"])
 def test_names_stay_words(name: str) -> None:
-    """Taken back as Markdown reads it, a name is what it was, on one line; no mark of it is left bare."""
+    """All markup in a name is escaped, and a Markdown reader shows the name on one line."""
     text = as_text(name)
     assert not re.search(r"[<>\n\u202e]|(?<!\\)[`*_|$@\[]|(?<!\\)://|www\.", text)
     read = re.sub(r"\\(\W|_)", r"\1", text).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
@@ -45,19 +45,19 @@ def test_names_stay_words(name: str) -> None:
 
 
 def test_many_classes_are_not_all_named() -> None:
-    """A card names a hundred of them, the config all."""
+    """A card lists the first hundred."""
     plan = ENTRY.plan(classes=1000)
     names = tuple(f"class {k}" for k in range(1000))
     config = replace(TRAINED, plan=plan, classes=1000, class_names=names)
-    assert "class 99 and 900 more, which `config.json` has." in card(config, ())
+    assert "class 99 and 900 more, listed in `config.json`." in card(config, ())
 
 
 def front(text: str) -> dict[str, Any]:
-    """The YAML block of a card, as the hub's own library reads it; it agrees with any reader of YAML."""
-    known = ModelCard(text).data.to_dict()
+    """The YAML block of a card; checks that the hub's library and a YAML parser read the same."""
+    on_hub = ModelCard(text).data.to_dict()
     _, block, _ = text.split("---\n", 2)
     table = yaml.safe_load(block)
-    assert {key: known[key] for key in table if key != "model-index"} == {
+    assert {key: on_hub[key] for key in table if key != "model-index"} == {
         key: value for key, value in table.items() if key != "model-index"
     }
     return table
@@ -65,7 +65,7 @@ def front(text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("data", ["beasts:size=32", "fashion-mnist", *MARKUP, 'a: "b"\u2028- c', "yes", "\udcff"])
 def test_the_hub_reads_the_metadata(data: str) -> None:
-    """Library, task, and the figures of the test; a data set by its name on the hub, or by a name that is allowed."""
+    """It reads library, task and results, and the data set by its name on the hub or by a valid name."""
     assert TRAINED.training
     table = front(card(replace(TRAINED, training=replace(TRAINED.training, data=data)), ()))
     assert (table["library_name"], table["pipeline_tag"], table["license"]) == (
@@ -82,12 +82,12 @@ def test_the_hub_reads_the_metadata(data: str) -> None:
 
 
 def test_names_on_the_hub_are_of_data_sets_here() -> None:
-    """A data set that is renamed here keeps its name there."""
+    """The table of names on the hub has no unknown data set."""
     assert set(HUB_NAMES) <= set(NAMED)
 
 
-def test_metadata_say_nothing_that_is_unknown() -> None:
-    """Without a run there is no data set and no figure; without classes another task."""
+def test_unknown_metadata_are_left_out() -> None:
+    """Without a run there is no data set and no result; without classes the task is another."""
     table = front(card(BARE, ()))
     assert set(table) == {"license", "library_name", "pipeline_tag", "tags"}
     plan = ENTRY.plan(classes=0)
@@ -97,5 +97,5 @@ def test_metadata_say_nothing_that_is_unknown() -> None:
 
 @pytest.mark.parametrize(("percent", "images", "low", "high"), [(0, 10, 0, 27.75), (2.5, 360, 1.32, 4.68)])
 def test_intervals_are_those_of_wilson(percent: float, images: int, low: float, high: float) -> None:
-    """(p + z²/2n ± z·√(p(1 - p)/n + z²/4n²))/(1 + z²/n), also where no answer is wrong."""
+    """(p + z²/2n ± z·√(p(1 - p)/n + z²/4n²))/(1 + z²/n), also if no image is misclassified."""
     assert wilson(Figures(loss=1, error_percent=percent, images=images)) == pytest.approx((low, high), abs=0.005)

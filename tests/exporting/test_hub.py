@@ -1,4 +1,4 @@
-"""A trained network saved as a folder, and loaded again from there alone."""
+"""Saving of a trained network as a folder, and loading it from there."""
 
 import re
 import shutil
@@ -43,32 +43,32 @@ with torch.inference_mode():
 
 
 def files(folder: Path) -> list[str]:
-    """The names in a folder, hidden ones too."""
+    """The names in a folder, also hidden ones."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def python(*words: str, cwd: Path) -> str:
-    """Standard output of a Python of its own, which must succeed without a word on its errors."""
+    """The standard output of another Python process, which must succeed with an empty standard error."""
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, cwd=cwd)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
 def images_tested(run: Run) -> ImageSet:
-    """The test images of a run whose data lie in memory."""
+    """The test images of a run whose data is in memory."""
     part = catalog.resolve(run.beginning().experiment.data).read().test
     assert isinstance(part, ImageSet)
     return part
 
 
 def test_a_run_is_three_files(kept: Path) -> None:
-    """They are the weights, the config and the card, and nothing is left beside them."""
+    """The folder contains the weights, the config and the card, and no draft remains."""
     assert files(kept) == ["README.md", "config.json", "model.safetensors"]
     assert files(kept.parent) == ["saved"]
 
 
 def test_another_process_gives_the_same_logits(run: Run, kept: Path, tmp_path: Path) -> None:
-    """Bit for bit, from the folder alone, by the same preparation of an image."""
+    """They are bit-equal, although the process has only the folder, under another name."""
     network = trained(run.record(), run.beginning().experiment).eval()
     pixels = torch.arange(64, dtype=torch.uint8).view(1, 8, 8)
     with torch.inference_mode():
@@ -78,19 +78,19 @@ def test_another_process_gives_the_same_logits(run: Run, kept: Path, tmp_path: P
 
 
 def test_its_errors_are_those_of_the_run(run: Run, kept: Path) -> None:
-    """The test images, prepared one by one, give as many wrong answers as the card says."""
+    """The saved network misclassifies as many test images as the card says."""
     test = images_tested(run)
     prepare, network = preprocessing(kept), from_pretrained(kept)
     with torch.inference_mode():
-        answers = network(torch.stack([prepare(torch.from_numpy(image)) for image in test.images])).argmax(dim=1)
+        predicted = network(torch.stack([prepare(torch.from_numpy(image)) for image in test.images])).argmax(dim=1)
     training = read_config(kept).training
     assert training is not None
-    assert int((answers.numpy() != test.labels).sum()) == training.test.wrong
+    assert int((predicted.numpy() != test.labels).sum()) == training.test.wrong
     assert f"| test | {training.test.error_percent:.2f} |" in (kept / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_config_says_what_the_run_knows(run: Run, kept: Path) -> None:
-    """Design, classes, figures and the version that wrote it."""
+def test_the_config_describes_the_run(run: Run, kept: Path) -> None:
+    """It contains design, classes, results, and the version of the library."""
     config = read_config(kept)
     assert (config.design, config.family) == (run.beginning().experiment.design, "resnet")
     assert (config.class_names, config.plan) == (run.beginning().classes, run.beginning().plan)
@@ -101,23 +101,23 @@ def test_the_config_says_what_the_run_knows(run: Run, kept: Path) -> None:
 
 
 def test_the_weights_load_without_their_config(kept: Path) -> None:
-    """They are those of the network under its own paths, and nothing else."""
+    """The file of weights has exactly the paths of the network."""
     config = read_config(kept)
     network = build(config.plan, seed=0)
     load_weights(network, kept / "model.safetensors")
-    own, known = network.state_dict(), from_pretrained(kept).state_dict()
-    assert own.keys() == load_file(kept / "model.safetensors").keys() == known.keys()
-    assert all(own[path].equal(known[path]) for path in own)
+    own, saved = network.state_dict(), from_pretrained(kept).state_dict()
+    assert own.keys() == load_file(kept / "model.safetensors").keys() == saved.keys()
+    assert all(own[path].equal(saved[path]) for path in own)
 
 
 def test_the_code_of_the_card_runs(kept: Path) -> None:
-    """In the folder it prints one probability a class."""
+    """In the folder it prints one probability per class."""
     [code] = re.findall(r"^```python\n(.*?)^```$", (kept / "README.md").read_text(encoding="utf-8"), re.M | re.S)
     assert python("-c", code, cwd=kept).count("0.") == 4
 
 
 def test_a_network_is_saved_without_a_run(tmp_path: Path) -> None:
-    """The catalogue knows its name; how images are prepared nobody knows, and it says so."""
+    """The config has the name of the design in the catalogue; an unknown preparation is reported."""
     network = build("resnet-20", image=Shape(1, 8, 8), classes=3, seed=5)
     resatlas.save_pretrained(network, tmp_path / "net")
     config = resatlas.read_config(tmp_path / "net")
@@ -125,13 +125,13 @@ def test_a_network_is_saved_without_a_run(tmp_path: Path) -> None:
     again = resatlas.from_pretrained(tmp_path / "net")
     images = torch.randn(2, 1, 8, 8)
     assert again(images).equal(network.eval()(images))
-    with pytest.raises(CheckpointError, match="does not know how images are prepared"):
+    with pytest.raises(CheckpointError, match="does not say how images are prepared"):
         resatlas.preprocessing(tmp_path / "net")
 
 
 @pytest.mark.parametrize("design", ["dmrnet:depth=14,base=2,skip=projector", "pyramidnet:depth=20,base=2,alpha=5"])
-def test_every_kind_of_tensor_travels(design: str, tmp_path: Path) -> None:
-    """Projectors and odd widths come back, off the catalogue too."""
+def test_every_kind_of_tensor_is_saved(design: str, tmp_path: Path) -> None:
+    """Projectors and odd widths are loaded again, also for designs outside the catalogue."""
     network = build(design, image=Shape(3, 16, 16), classes=0, seed=0)
     save_pretrained(network, tmp_path / "net")
     assert read_config(tmp_path / "net").design is None
@@ -143,8 +143,8 @@ def test_every_kind_of_tensor_travels(design: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("step", "kind", "count"), [(Rescale(), "Affine", 3), (SubtractMeanImage(), "Affine", 3), (Whiten(), "Stored", 4)]
 )
-def test_every_normalisation_travels(step: Normalisation, kind: str, count: int, tmp_path: Path) -> None:
-    """As numbers in the config where they are few, else in a file of its own, which is sealed as well."""
+def test_every_normalisation_is_saved(step: Normalisation, kind: str, count: int, tmp_path: Path) -> None:
+    """Few numbers are in the config, many in a separate file, whose sha256 is checked."""
     recipe = replace(EXPERIMENT.recipe, steps=(step,), epochs=1)
     run = carried_out(tmp_path / "run", replace(EXPERIMENT, recipe=recipe))
     folder = tmp_path / "saved"
@@ -180,8 +180,8 @@ shortcut = "projection"
 """
 
 
-def test_folders_of_ones_own_stay_ones_own(tmp_path: Path) -> None:
-    """Of photographs and a design in files, names are kept and no folder; photographs of any size are prepared."""
+def test_names_of_private_folders_are_not_saved(tmp_path: Path) -> None:
+    """For data and a design in files only names are saved, no folders; photographs of any size are prepared."""
     for k, (part, name) in enumerate((part, name) for part in ("train", "val") for name in CLASSES):
         for i in range(2):
             write(tmp_path / "private" / "beasts" / part / name / f"{i}.png", seed=10 * k + i)
@@ -202,8 +202,8 @@ def test_folders_of_ones_own_stay_ones_own(tmp_path: Path) -> None:
     assert tuple(preprocessing(tmp_path / "saved")(photograph).shape) == (3, 8, 8)
 
 
-def test_trained_weights_are_named_as_the_start(kept: Path, tmp_path: Path) -> None:
-    """A run that began from a saved network says so by the name of the file and its content, not by its folder."""
+def test_initial_weights_are_named(kept: Path, tmp_path: Path) -> None:
+    """A run that started from a file of weights names the file and its sha256, not its folder."""
     weights = weights_in(kept / "model.safetensors")
     run = carried_out(tmp_path / "run", replace(EXPERIMENT, weights=weights))
     save_pretrained(run.folder, tmp_path / "saved")
@@ -218,7 +218,7 @@ def test_trained_weights_are_named_as_the_start(kept: Path, tmp_path: Path) -> N
     [torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(1, 8, 8), torch.zeros(8, 8, dtype=torch.uint8)],
     ids=("colours", "floats", "axes"),
 )
-def test_what_is_no_image_of_the_network_is_refused(pixels: torch.Tensor, kept: Path) -> None:
-    """Other channels, other numbers and other axes, in words."""
-    with pytest.raises(UsageError, match=r"an image is uint8 of \(1, height, width\); this is"):
+def test_pixels_of_another_type_or_shape_are_refused(pixels: torch.Tensor, kept: Path) -> None:
+    """Other channels, number types and numbers of axes are refused."""
+    with pytest.raises(UsageError, match=r"an image must be uint8 of shape \(1, height, width\); got"):
         preprocessing(kept)(pixels)

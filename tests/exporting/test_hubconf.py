@@ -1,4 +1,4 @@
-"""torch.hub finds the networks of this repository, and needs no network for it."""
+"""torch.hub finds the networks of this repository without internet access."""
 
 import socket
 from pathlib import Path
@@ -16,7 +16,7 @@ ROOT = str(Path(__file__).parents[2])
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No socket can be opened."""
+    """Opening a socket fails the test."""
 
     def refused(*_: object, **__: object) -> None:
         raise AssertionError("a socket was opened")
@@ -25,25 +25,25 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def load(*words: object, **more: object) -> Network:
-    """What torch.hub gives."""
-    found = torch.hub.load(ROOT, *words, source="local", **more)
-    assert isinstance(found, Network)
-    return found
+    """The network that torch.hub loads."""
+    network = torch.hub.load(ROOT, *words, source="local", **more)
+    assert isinstance(network, Network)
+    return network
 
 
 def test_there_are_two_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a repository that torch.hub has copied they are listed, and their docstrings are their help."""
+    """torch.hub lists them, with their docstrings as help."""
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     (tmp_path / "owner_resatlas_main").symlink_to(ROOT)
-    asked = {"skip_validation": True, "trust_repo": True, "verbose": False}
-    assert torch.hub.list("owner/resatlas:main", **asked) == ["design", "pretrained"]
+    options = {"skip_validation": True, "trust_repo": True, "verbose": False}
+    assert torch.hub.list("owner/resatlas:main", **options) == ["design", "pretrained"]
     for name in ("design", "pretrained"):
         text = torch.hub.help("owner/resatlas:main", name, skip_validation=True, trust_repo=True)
         assert "network" in (text or "")
 
 
 def test_a_design_is_built() -> None:
-    """As resatlas.build builds it, for whatever images and classes."""
+    """The network is that of resatlas.build, for any images and classes."""
     network = load("design", "resnet-20", classes=3, image=(1, 8, 8), seed=2)
     own = build("resnet-20", classes=3, image=Shape(1, 8, 8), seed=2)
     assert network.plan == own.plan
@@ -52,13 +52,13 @@ def test_a_design_is_built() -> None:
 
 
 def test_a_saved_folder_is_loaded(kept: Path) -> None:
-    """As resatlas.from_pretrained loads it."""
+    """The network is that of resatlas.from_pretrained."""
     network, own = load("pretrained", str(kept)), from_pretrained(kept)
     assert not network.training
     assert all(one.equal(other) for one, other in zip(network.parameters(), own.parameters(), strict=True))
 
 
 def test_there_are_no_published_weights() -> None:
-    """Whoever asks for them is told where weights can come from."""
+    """The error suggests from_pretrained."""
     with pytest.raises(UsageError, match=r"no weights of resnet-20 are published yet; .*from_pretrained"):
         load("design", "resnet-20", pretrained=True)

@@ -1,4 +1,4 @@
-"""Folders that cannot be written, and folders that are not what they say."""
+"""Folders that cannot be written, and damaged or malicious saved networks."""
 
 import json
 import os
@@ -23,36 +23,36 @@ from tests.exporting.saved import changed, resealed
 
 
 class Touching:
-    """What touches a file when it is unpickled."""
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Touch it."""
+        """Create the folder."""
         return os.mkdir, (str(self.marker),)
 
 
 def many_layers(table: dict[str, Any]) -> None:
-    """A thousand equal units of two hundred bodies, in a small file."""
+    """A thousand equal units of two hundred bodies, described in a small file."""
     [same, *_] = table["plan"]["stages"][0]
     same["times"] = 1000
     same["unit"]["streams"][0]["bodies"] *= 200
 
 
 def refused(folder: Path, kind: type[ResatlasError] = CheckpointError) -> str:
-    """The one line with which a folder is refused."""
+    """The one line of the refusal of a folder."""
     with pytest.raises(kind) as caught:
         from_pretrained(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_an_occupied_folder_stays_as_it_is(run: Run, tmp_path: Path) -> None:
-    """Nothing is written into it or beside it, and it is refused before the run is looked at."""
+def test_a_folder_with_files_is_not_changed(run: Run, tmp_path: Path) -> None:
+    """Nothing is written into it or next to it, and it is refused before the run is read."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine", encoding="utf-8")
-    for target, reason in (("full", "holds files already"), ("full/thesis.tex", "is a file")):
+    for target, reason in (("full", "is not empty"), ("full/thesis.tex", "is a file")):
         for what in (run.folder, tmp_path / "nothing"):
             with pytest.raises(FolderError, match=reason):
                 save_pretrained(what, tmp_path / target)
@@ -62,8 +62,8 @@ def test_an_occupied_folder_stays_as_it_is(run: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_an_empty_folder_is_taken(run: Run, tmp_path: Path) -> None:
-    """It becomes the saved network."""
+def test_an_empty_folder_is_accepted(run: Run, tmp_path: Path) -> None:
+    """It becomes the folder of the saved network."""
     (tmp_path / "empty").mkdir()
     save_pretrained(run.folder, tmp_path / "empty")
     from_pretrained(tmp_path / "empty")
@@ -71,7 +71,7 @@ def test_an_empty_folder_is_taken(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["save_weights", "write_json", "write_text", "from_pretrained"])
 def test_a_failure_leaves_nothing(name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the disk is full, there is neither a folder nor a draft of it."""
+    """If the disk is full, neither the folder nor a draft of it remains."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -82,8 +82,8 @@ def test_a_failure_leaves_nothing(name: str, run: Run, tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_trained_is_not_saved(tmp_path: Path) -> None:
-    """No run, a damaged one, no network, a network without weights, and one whose weights are not finite."""
+def test_invalid_sources_are_not_saved(tmp_path: Path) -> None:
+    """Missing and damaged runs, other objects, and networks without finite weights are refused."""
     nothing = build("resnet-20", classes=2, device="meta")
     broken = build("resnet:depth=8,base=2", classes=2, seed=0)
     with torch.no_grad():
@@ -93,7 +93,7 @@ def test_what_is_not_trained_is_not_saved(tmp_path: Path) -> None:
     cases: list[tuple[Any, type[ResatlasError], str]] = [
         (tmp_path / "nowhere", FolderError, "is not a run folder"),
         (tmp_path / "begun", FolderError, "a plan has schema 1"),
-        (3, UsageError, "of type int is neither"),
+        (3, UsageError, "got a int"),
         (nothing, CheckpointError, "has no weights to save"),
         (broken, CheckpointError, "NaN or infinity"),
     ]
@@ -105,41 +105,41 @@ def test_what_is_not_trained_is_not_saved(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_missing_file_is_named(name: str, saved: Path) -> None:
-    """As is a folder that is not there."""
+    """A missing folder is named, too."""
     (saved / name).unlink()
     assert f"it has no file {name}" in refused(saved, FolderError)
     assert "it does not exist" in refused(saved / "nowhere", FolderError)
 
 
-def test_a_run_is_told_from_a_saved_network(run: Run) -> None:
-    """Who gives the run's own folder learns what to do with it."""
-    assert "but a run, which resatlas.save_pretrained saves" in refused(run.folder, FolderError)
+def test_the_folder_of_a_run_is_refused(run: Run) -> None:
+    """The refusal says how to save the run."""
+    assert "; it is a run: save it with resatlas.save_pretrained" in refused(run.folder, FolderError)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_links_out_of_the_folder_are_not_followed(name: str, saved: Path, tmp_path: Path) -> None:
-    """Though the file there is the right one; a link inside the folder is."""
+    """They are refused even if the file is the right one; a link inside the folder is followed."""
     (saved / name).rename(saved / "inside")
     (saved / name).symlink_to("inside")
     from_pretrained(saved)
     (saved / "inside").rename(tmp_path / "outside")
     (saved / name).unlink()
     (saved / name).symlink_to(tmp_path / "outside")
-    assert "is a link out of its folder" in refused(saved, FolderError)
+    assert "is a link to a place outside the folder" in refused(saved, FolderError)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, -10])
 def test_truncated_weights_are_refused(keep: int, saved: Path) -> None:
-    """By their sha256; and with a forged one by what they lack."""
+    """The sha256 is wrong; with an updated sha256, the file is incomplete."""
     file = saved / "model.safetensors"
     file.write_bytes(file.read_bytes()[:keep])
     assert "damaged or was changed" in refused(saved)
     resealed(saved)
-    assert "is damaged or no safetensors file" in refused(saved)
+    assert "is damaged or not a safetensors file" in refused(saved)
 
 
-def test_one_flipped_bit_is_found(saved: Path) -> None:
-    """The last of the weights."""
+def test_one_flipped_bit_is_detected(saved: Path) -> None:
+    """The last bit of the weights counts."""
     file = saved / "model.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -148,7 +148,7 @@ def test_one_flipped_bit_is_found(saved: Path) -> None:
 
 
 def test_other_weights_are_refused(saved: Path) -> None:
-    """With the first tensor that is not the network's, even where they are sealed."""
+    """The refusal names the first wrong tensor, even if the sha256 is updated."""
     weights = load_file(saved / "model.safetensors")
     del weights["head.linear.bias"]
     save_file(weights, saved / "model.safetensors")
@@ -157,7 +157,7 @@ def test_other_weights_are_refused(saved: Path) -> None:
 
 
 def test_a_torch_file_in_their_place_runs_no_code(saved: Path, tmp_path: Path) -> None:
-    """The file that it would make is not made, sealed or not."""
+    """Its code is not run, even if the sha256 is updated."""
     for archive in (True, False):
         torch.save(
             {"stem.conv.weight": Touching(tmp_path / "marker")},
@@ -165,13 +165,13 @@ def test_a_torch_file_in_their_place_runs_no_code(saved: Path, tmp_path: Path) -
             _use_new_zipfile_serialization=archive,
         )
         resealed(saved)
-        assert "no safetensors file" in refused(saved)
+        assert "not a safetensors file" in refused(saved)
     assert not (tmp_path / "marker").exists()
 
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None])
 def test_other_schemas_are_refused(schema: object, saved: Path) -> None:
-    """With the schema that is read and the one that was found."""
+    """The refusal contains the known schema and that of the file."""
     changed(saved, lambda table: table.update(schema=schema))
     assert f'a saved network has schema 1; this has "{schema}"' in refused(saved)
 
@@ -186,17 +186,17 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "not 9 classes",
     ),
     "large image": (lambda t: t.update(image=[1, 10**9, 10**9]), "pixels a side"),
-    "fewer names": (lambda t: t.update(class_names=["a"]), "have as many names"),
-    "names of names": (lambda t: t.update(class_names=[["a"]] * 4), "a text is expected"),
+    "fewer names": (lambda t: t.update(class_names=["a"]), "4 classes need as many names"),
+    "names of names": (lambda t: t.update(class_names=[["a"]] * 4), "expected a text, got a list"),
     "unknown key": (lambda t: t.update(parametres=1), 'did you mean "parameters"'),
     "missing key": (lambda t: t.pop("layout"), 'key "layout" is missing'),
     "code": (lambda t: t.update(normalisation={"kind": "os.system", "mean": "id"}), "no kind"),
     "sha256": (lambda t: t.update(weights_sha256="../../etc/passwd"), "64 hexadecimal digits"),
     "parameters": (lambda t: t.update(parameters=1), "1,266 parameters"),
-    "ragged mean": (lambda t: t["normalisation"].update(mean=[[[0.5], [0.5, 0.5]]]), "the same rows"),
-    "no mean": (lambda t: t["normalisation"].update(mean=[]), "the same rows"),
+    "ragged mean": (lambda t: t["normalisation"].update(mean=[[[0.5], [0.5, 0.5]]]), "the same number of rows"),
+    "no mean": (lambda t: t["normalisation"].update(mean=[]), "the same number of rows"),
     "endless mean": (lambda t: t["normalisation"].update(mean=[[[float("inf")]]]), "finite numbers"),
-    "std": (lambda t: t["normalisation"].update(std=[[[0]]]), "a std lies above 0"),
+    "std": (lambda t: t["normalisation"].update(std=[[[0]]]), "a std must be above 0"),
     "huge mean": (lambda t: t["normalisation"].update(mean=[[[10**400]]]), "does not describe a network"),
     "view": (lambda t: t["view"].update(shorter="1/9"), "shares from 1 to 16"),
     "error": (lambda t: t["training"]["test"].update(error_percent=-5), "an error from 0 to 100"),
@@ -214,8 +214,8 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_config_of_malice_is_refused_at_once(name: str, saved: Path) -> None:
-    """In one line and a second, whatever it claims."""
+def test_a_malicious_config_is_refused_at_once(name: str, saved: Path) -> None:
+    """The refusal is one line and takes less than a second."""
     change, reason = CHANGES[name]
     changed(saved, change)
     started = time.process_time()
@@ -228,22 +228,22 @@ def test_a_config_of_malice_is_refused_at_once(name: str, saved: Path) -> None:
     [
         ("", "not valid JSON"),
         ("[" * 1_000_000, "not valid JSON"),
-        ("[1]", "no table but a list"),
+        ("[1]", "not a table but a list"),
         ('{"schema": 1, "schema": 1}', 'key "schema" is given twice'),
         ('{"schema": 1, "plan": ' + "[" * 900 + "]" * 900 + "}", "a plan has schema 1"),
         ('{"schema": ' + "9" * 5000 + "}", "not valid JSON"),
-        (" " * (LARGEST + 1), "more than 10,000,000 bytes"),
+        (" " * (LARGEST + 1), "larger than the limit of 10,000,000 bytes"),
     ],
     ids=("empty", "deep", "list", "twice", "deep plan", "digits", "large"),
 )
-def test_what_is_no_config_is_refused(text: str, reason: str, saved: Path) -> None:
-    """In one line, before anything of it is used."""
+def test_invalid_configs_are_refused(text: str, reason: str, saved: Path) -> None:
+    """The refusal is one line, and nothing of the config is used."""
     (saved / "config.json").write_text(text, encoding="utf-8")
     assert reason in refused(saved)
 
 
 def test_a_design_of_the_config_is_never_opened(saved: Path, tmp_path: Path) -> None:
-    """The plan is built, whatever the design is called, so that nothing outside the folder is read."""
+    """Only the plan is built, whatever the name of the design, so that nothing outside the folder is read."""
     changed(saved, lambda table: table.update(design=f"{tmp_path}/trap.toml", family="no such family"))
     (tmp_path / "trap.toml").mkdir()
     from_pretrained(saved)
@@ -251,15 +251,15 @@ def test_a_design_of_the_config_is_never_opened(saved: Path, tmp_path: Path) -> 
 
 
 def test_a_normalisation_of_other_images_is_refused(saved: Path) -> None:
-    """Three means for a grey image."""
+    """Three means do not match a grey image."""
     changed(saved, lambda table: table["normalisation"].update(mean=[[[0.5]]] * 3))
     from_pretrained(saved)
-    with pytest.raises(CheckpointError, match="its normalisation is not one of images 1x8x8"):
+    with pytest.raises(CheckpointError, match="its normalisation is not for images 1x8x8"):
         preprocessing(saved)
 
 
-def test_texts_are_all_that_is_kept_of_a_foreign_config(saved: Path) -> None:
-    """Names with markup are names, in the config as well."""
+def test_class_names_with_markup_are_kept(saved: Path) -> None:
+    """The config does not interpret them."""
     names = ["<script>", "../..", "=cmd()", "a\nb"]
     changed(saved, lambda table: table.update(class_names=names))
     assert read_config(saved).class_names == tuple(names)

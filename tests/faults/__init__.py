@@ -1,1 +1,1 @@
-"""Abuse: what must survive, what must be refused; README.md tells which test proves which of it."""
+"""Tests of faults and misuse; README.md lists which test proves which claim."""

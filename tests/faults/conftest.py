@@ -1,4 +1,4 @@
-"""A run that nothing disturbed, and what the program says where it refuses."""
+"""An undisturbed run, and the refusals of the program."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,16 +12,16 @@ from tests.training.small import carried_out
 
 @pytest.fixture(scope="session")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The smallest experiment, carried out without a break."""
+    """The smallest experiment, trained without interruption."""
     return carried_out(tmp_path_factory.mktemp("unbroken") / "run")
 
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """The only line with which a command ends in an empty folder, and its exit code as expected."""
+    """The single line of a command that fails in an empty folder, with the expected exit code."""
     monkeypatch.chdir(tmp_path)
 
-    def told(*words: str, code: int = 2) -> str:
+    def refusal(*words: str, code: int = 2) -> str:
         assert main(words) == code, capsys.readouterr()
         out, err = capsys.readouterr()
         assert out == ""
@@ -29,4 +29,4 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
         assert err.endswith("\n")
         return err.rstrip("\n")
 
-    return told
+    return refusal

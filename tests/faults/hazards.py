@@ -1,4 +1,4 @@
-"""What happens to a process: each is a `first` of tests.training.processes, which prepares the process for it."""
+"""Faults of a process: each is a `first` of tests.training.processes, which prepares the process."""
 
 import ctypes
 import os
@@ -21,11 +21,11 @@ SLOWED = (
     ("resatlas.runs.files", ("sync",)),
     ("os", ("rename", "replace")),
 )
-"""The parts of a save, by the module in which they are looked up."""
+"""The steps of a save, by the module that calls them."""
 
 
 def during(step: int, what: Callable[[], object]) -> None:
-    """Let something happen during a step, counted from 1 in the whole training."""
+    """Call a function during a step, counted from 1 over the whole training."""
     from resatlas.training import loop
 
     real = loop.step
@@ -39,7 +39,7 @@ def during(step: int, what: Callable[[], object]) -> None:
 
 
 def slow_saves(seconds: float) -> None:
-    """Let every part of a save take so long."""
+    """Slow down every step of a save."""
 
     def slowed(real: Callable[..., Any]) -> Callable[..., Any]:
         def operation(*arguments: object, **more: object) -> Any:  # noqa: ANN401 - whatever the real one gives
@@ -55,12 +55,12 @@ def slow_saves(seconds: float) -> None:
 
 
 def full_disk_at(step: int, size: int) -> None:
-    """From a step on, let no file grow beyond a number of bytes."""
+    """From a step on, limit the size of files in bytes."""
     during(step, lambda: limit_files(size))
 
 
 def full_device_at(step: int, file: str) -> None:
-    """From a step on, let a file of the run be the kernel's device that is always full; what it was has `.kept`."""
+    """From a step on, replace a file of the run by the device that is always full; the original gets the end .kept."""
 
     def replace() -> None:
         path = Path("run") / file
@@ -71,12 +71,12 @@ def full_device_at(step: int, file: str) -> None:
 
 
 def full_device_for(descriptor: int) -> None:
-    """Let an output of the process be the device that is always full."""
+    """Replace an output of the process by the device that is always full."""
     os.dup2(os.open("/dev/full", os.O_WRONLY), descriptor)
 
 
 def removed_at(step: int, number: signal.Signals | None = None) -> None:
-    """Let someone remove the run's folder during a step, and then perhaps ask for an end."""
+    """Remove the run's folder during a step, and optionally request a stop."""
 
     def remove() -> None:
         shutil.rmtree("run")
@@ -87,12 +87,12 @@ def removed_at(step: int, number: signal.Signals | None = None) -> None:
 
 
 def paused_at(step: int) -> None:
-    """Let the process stand still in a step until it is told to go on."""
+    """Stop the process in a step until it is continued."""
     during(step, lambda: os.kill(os.getpid(), signal.SIGSTOP))
 
 
 def clock_running_back() -> None:
-    """Let the clock on the wall lose an hour whenever it is looked at; only the monotonic one goes on."""
+    """Set the wall clock back by an hour at every call; only the monotonic clock advances."""
     now = [time.time()]
 
     def earlier() -> float:
@@ -104,7 +104,7 @@ def clock_running_back() -> None:
 
 
 def poisoned_at(*steps: int) -> None:
-    """Let the images of these steps, counted from 1, be no numbers."""
+    """Make the images of these steps, counted from 1, NaN."""
     from resatlas.training import loop
 
     real = loop.step
@@ -117,14 +117,14 @@ def poisoned_at(*steps: int) -> None:
 
 
 def scaled_by(scale: float) -> None:
-    """Let the loss of a training in fp16 be scaled by so much at first."""
+    """Set the first scale of the loss in fp16."""
     from resatlas.training import precision
 
     precision.FIRST_SCALE = scale
 
 
 def overflowing_at(step: int) -> None:
-    """Let the loss of a step be so large that its gradient has no place in fp16, though it has one in float32."""
+    """Make the loss of a step so large that its gradient overflows fp16, but not float32."""
     from resatlas.recipes.regularisers import Loss
     from resatlas.training import loop
     from resatlas.training.mixing import Labels
@@ -142,17 +142,17 @@ def overflowing_at(step: int) -> None:
 
 
 def reader_killed(marker: Path, image: int) -> None:
-    """Let the process that reads this image be killed in the second epoch, and leave a marker of the moment."""
+    """Kill the process that reads an image in the second epoch, and leave a marker file."""
     while_reading(marker, image, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def reader_slow(marker: Path, image: int) -> None:
-    """Let the process that reads this image leave a marker in the second epoch, and then take long for it."""
+    """Delay the process that reads an image in the second epoch, and leave a marker file."""
     while_reading(marker, image, lambda: time.sleep(0.5))
 
 
 def while_reading(marker: Path, image: int, what: Callable[[], object]) -> None:
-    """Let something happen, once, where an image is read in the second epoch."""
+    """Call a function once when an image is read in the second epoch."""
     from resatlas.data import loading
 
     real = loading.pixels_of
@@ -171,7 +171,7 @@ NEWNS, REC, PRIVATE = 0x20000, 0x4000, 1 << 18
 
 
 def small_shared_memory(size: int) -> None:
-    """Let /dev/shm be so many bytes small for the process, as containers have it; its files begin anew."""
+    """Limit /dev/shm to a number of bytes for the process, as in containers."""
     libc = ctypes.CDLL(None, use_errno=True)
     for failed in (
         libc.unshare(NEWNS),
@@ -183,25 +183,25 @@ def small_shared_memory(size: int) -> None:
 
 
 UNPERMITTED = 77
-"""How a process ends that may not do to itself what a test wants."""
+"""Exit code of a process without the permissions that a test needs."""
 
 
 def bound_by_permissions() -> None:
-    """Let the process heed the permissions of files, though root has started it."""
+    """Let the process respect permissions of files, even if root started it."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # linux/capability.h, version 3: this process
     if ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()):
         raise OSError("capabilities cannot be dropped")
 
 
 def on_terminal(terminal: str, kind: str) -> None:
-    """Let standard error of the process be a terminal of some kind."""
+    """Make standard error of the process a terminal of some kind."""
     os.dup2(os.open(terminal, os.O_WRONLY | os.O_NOCTTY), 2)
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     os.environ["TERM"] = kind
 
 
 def without_network() -> None:
-    """Let the process end at once where it wants to know an address or to reach one outside of this machine's files."""
+    """End the process at once if it looks up an address or connects to a network."""
 
     def refuse(event: str, arguments: tuple[object, ...]) -> None:
         if not event.startswith(("socket.", "urllib.", "http.", "ftplib.")):
@@ -217,7 +217,7 @@ def without_network() -> None:
 
 
 def unknown_user() -> None:
-    """Let the user of the process have no home and no entry in the system's list, as in containers."""
+    """Run the process as a user without home directory and without an entry in the system's list, as in containers."""
     import pwd
 
     def unknown(number: int) -> None:

@@ -1,4 +1,4 @@
-"""Processes that train together and of which one meets a fault: `python -m tests.faults.ranks …` is resatlas then.
+"""Processes that train together, one of which has a fault: `python -m tests.faults.ranks …` runs resatlas then.
 
 FAULT says what happens to whom and in which step, as in "killed 1 7": the second process is killed in the seventh step;
 "killed 1 7 once" spares it after that. `--processes` imports this module in each process, torchrun runs it in each;
@@ -27,32 +27,32 @@ from tests.training import processes
 
 
 def killed() -> None:
-    """As by a system that has no memory left."""
+    """End like a process killed for lack of memory."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def mistaken() -> None:
-    """A mistake in the program."""
+    """Raise a programming error."""
     raise ZeroDivisionError("a mistake")
 
 
 def infinite(gradient: torch.Tensor) -> torch.Tensor:
-    """A gradient that has overflowed."""
+    """A gradient that overflows."""
     return gradient * torch.inf
 
 
 def unchanged(gradient: torch.Tensor) -> torch.Tensor:
-    """The gradient as it is."""
+    """The unchanged gradient."""
     return gradient
 
 
 def stopped() -> None:
-    """As by a debugger, or a machine that stands still: its threads do nothing either."""
+    """Stop the whole process, including its threads, as a debugger does."""
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def stuck() -> None:
-    """As in a read of a file system that is gone: its threads live."""
+    """Block the main thread, as a read of a lost file system does; other threads run."""
     time.sleep(3600)
 
 
@@ -65,11 +65,11 @@ DEATHS: Mapping[str, Callable[[], None]] = {
 }
 
 LIMITS: Mapping[str, float] = {"stopped": 4.0, "stuck": 4.0, "halted": 40.0}
-"""Seconds of --rank-timeout from the step on in which one is silent: the start of a training takes longer."""
+"""Seconds of --rank-timeout from the step with the silent process on, since the start of a training takes longer."""
 
 
 def fault(what: str, rank: int, step: int, often: str = "always") -> None:
-    """Let the process of that rank meet a fault in that step, counted from 1: a death, or a poison in its images."""
+    """Cause a fault of the process of this rank in this step, counted from 1."""
     real, real_loss, marker = loop.step, loop.loss_of, Path("fault met")
 
     def endless(loss: Loss, logits: torch.Tensor, labels: Labels) -> torch.Tensor:
@@ -95,7 +95,7 @@ def fault(what: str, rank: int, step: int, often: str = "always") -> None:
 
 
 def watch_threads() -> None:
-    """Let each process leave the names of its threads, once its work is done, in a file."""
+    """Let each process write the names of its threads to a file at its end."""
     real = main._run
 
     def watched(words: list[str]) -> int:
@@ -108,7 +108,7 @@ def watch_threads() -> None:
 
 
 def listed(step: int = 0) -> None:
-    """Let each process list the images of its steps in a file, and ask for an end in one of them."""
+    """Let each process write the images of its steps to a file, and request a stop in one of them."""
     real = loop.step
 
     def listing(state: loop.TrainState, batch: loop.Batch, training: loop.TrainingPlan) -> None:
@@ -122,16 +122,16 @@ def listed(step: int = 0) -> None:
 
 
 def healthy() -> None:
-    """No fault at all."""
+    """No fault."""
 
 
 def world(folder: Path, *words: str, first: Callable[[], None] = healthy) -> list[processes.Ended]:
-    """The ends of two processes that train together, each in a folder below this one."""
-    return [each.ended() for each in begun(folder, *words, address=free_address(), first=first)]
+    """The ends of two processes that train together, each in a subfolder."""
+    return [program.ended() for program in begun(folder, *words, address=free_address(), first=first)]
 
 
 def free_address() -> dict[str, str]:
-    """Where two processes can meet."""
+    """A free address for a process group."""
     with socket.create_server(("localhost", 0)) as free:
         return {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
 
@@ -139,14 +139,14 @@ def free_address() -> dict[str, str]:
 def met(
     folder: Path, *words: str, address: Mapping[str, str], first: Callable[[], None] = healthy
 ) -> list[processes.Ended]:
-    """The same where they meet at an address of this test's."""
-    return [each.ended() for each in begun(folder, *words, address=address, first=first)]
+    """The ends of two processes with this address of their group."""
+    return [program.ended() for program in begun(folder, *words, address=address, first=first)]
 
 
 def begun(
     folder: Path, *words: str, address: Mapping[str, str], first: Callable[[], None] = healthy
 ) -> list[processes.Program]:
-    """Two processes that train together, in progress."""
+    """Two running processes that train together."""
     return [
         processes.start(folder / f"rank {rank}", *words, first=partial(belong, rank, address, first))
         for rank in range(2)
@@ -154,7 +154,7 @@ def begun(
 
 
 def launched(folder: Path, *words: str, fault: str = "") -> "subprocess.Popen[str]":
-    """Python with these words in a folder, one thread a process, in a session of its own."""
+    """Python with these words in a folder, with one thread per process, in its own session."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     return subprocess.Popen(
@@ -169,21 +169,21 @@ def launched(folder: Path, *words: str, fault: str = "") -> "subprocess.Popen[st
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """(exit code, standard error) of a process that must end, and leave nobody in its folder."""
+    """(exit code, standard error) of a process, which must end and leave no process in its folder."""
     folder = Path(f"/proc/{process.pid}/cwd").readlink()
-    _, told = process.communicate(timeout=processes.PATIENCE)
+    _, err = process.communicate(timeout=processes.PATIENCE)
     assert processes.wait_for(lambda: not at_work(folder)), at_work(folder)
-    return process.returncode, told
+    return process.returncode, err
 
 
 def at_work(folder: Path) -> list[int]:
-    """The processes whose folder it is: those of torchrun are in sessions of their own."""
-    found = []
+    """The processes whose working folder is this one; those of torchrun have their own sessions."""
+    pids = []
     for link in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
             if link.readlink() == folder:
-                found.append(int(link.parent.name))
-    return found
+                pids.append(int(link.parent.name))
+    return pids
 
 
 def belong(rank: int, address: Mapping[str, str], first: Callable[[], None]) -> None:

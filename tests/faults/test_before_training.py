@@ -1,4 +1,4 @@
-"""The end of a run is sure before its beginning: what can be refused is refused before a folder is begun."""
+"""Invalid input is refused before the folder of a run is created."""
 
 import errno
 import json
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from resatlas.analysis.answer import Answer
+from resatlas.analysis.probes import ProbeResult
 from resatlas.cli.main import main
 from resatlas.data import verifying
 from resatlas.data.folder import folder
@@ -28,7 +28,7 @@ from resatlas.runs.store import Run
 from resatlas.studies import dissection, testing
 from resatlas.studies.dissection import dissect
 from resatlas.studies.single import carry_out, prepare
-from resatlas.studies.subject import Asked
+from resatlas.studies.subject import EvaluationOptions
 from resatlas.studies.testing import evaluate
 from resatlas.training.execution import Execution
 from resatlas.training.session import UNWATCHED
@@ -43,7 +43,7 @@ TRAIN = ("train", EXPERIMENT.design, "--data", "images:size=8", "--set", "batch=
 
 @pytest.fixture
 def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data set of four images a class and part below the working directory, which is new."""
+    """A data set with four images per class and part in the new working folder."""
     monkeypatch.chdir(tmp_path)
     return write_parts(Path("images"), 4)
 
@@ -56,7 +56,7 @@ def stopped(experiment: Any, step: int = 3) -> Run:  # noqa: ANN401 - as carried
 
 
 def test_a_broken_test_image_is_told_before_anything_is_begun(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All of them at once, by name; no folder is there, and the same command trains once they are replaced."""
+    """All broken images are listed at once; no folder is created, and the command trains after their replacement."""
     broken = [images / "val/cat/1.png", images / "val/dog/2.png"]
     for file in broken:
         file.write_bytes(b"not an image")
@@ -73,18 +73,18 @@ def test_a_broken_test_image_is_told_before_anything_is_begun(images: Path, caps
 
 
 def test_whose_images_are_opened_may_be_chosen(images: Path) -> None:
-    """Nobody's: the run is begun, and ends at the broken one. All: a training image is told before, too."""
+    """With --verify none the run starts and ends at the broken image; with all, the image is found before."""
     (images / "train/cat/0.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match="1 image of images:size=8 cannot be read"):
         carry_out(prepare(PHOTOGRAPHS, out=Path("run"), execution=Execution(verify="all")), watcher=UNWATCHED)
     assert not Path("run").exists()
-    with pytest.raises(DataError, match=r"replace the file or add --unreadable skip, and give the same command"):
+    with pytest.raises(DataError, match=r"replace the file or add --unreadable skip, then rerun the command"):
         carry_out(prepare(PHOTOGRAPHS, out=Path("run")), watcher=UNWATCHED)
     assert Path("run").exists()
 
 
 def test_what_was_opened_once_is_remembered(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By path, size and times: neither read nor decoded again until one of them changes; broken ones are."""
+    """Images with the same path, size and times are not decoded again; broken ones are."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(verifying, "FRESH", 0)
     part = folder(images, size=8).read().test
@@ -113,7 +113,7 @@ def test_what_was_opened_once_is_remembered(tmp_path: Path, images: Path, monkey
 def test_a_memory_that_cannot_be_kept_or_read_is_none(
     tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the user's folder is a file, or what it holds is no memory, images are opened again."""
+    """If the cache of the user is a file or is damaged, images are opened again."""
     monkeypatch.setattr(verifying, "FRESH", 0)
     part = folder(images, size=8).read().test
     (tmp_path / "file").touch()
@@ -128,25 +128,25 @@ def test_a_memory_that_cannot_be_kept_or_read_is_none(
 
 
 def test_a_run_goes_on_with_images_that_were_replaced(images: Path) -> None:
-    """Begun under "skip", replaced, continued with and without it: the same run, and what changed is recorded."""
+    """Started under "skip", replaced, continued with and without it: the run is equal, and the changes are recorded."""
     file = images / "train/cat/2.png"
     file.write_bytes(b"not an image")
     (images / "val/dog/1.png").write_bytes(b"")
     stopped(SKIPPING)
     listed = json.loads(Path("run/unreadable.json").read_text())
-    assert {(each["part"], each["file"]) for each in listed} == {("train", "cat/2.png"), ("test", "dog/1.png")}
+    assert {(entry["part"], entry["file"]) for entry in listed} == {("train", "cat/2.png"), ("test", "dog/1.png")}
     shutil.copytree("run", "other")
     picture(500).save(file)
     notes: list[str] = []
     carried_out(Path("run"), SKIPPING, resume="auto", watcher=replace(UNWATCHED, on_note=notes.append))
-    assert any("replaced, and used from here on: train/cat/2.png" in note for note in notes)
+    assert any("replaced, and used from now on: train/cat/2.png" in note for note in notes)
     run = Run(Path("run"))
     assert run.record().written["departures"]["mended_images"] == 1
     assert run.record().written["departures"]["unreadable_images"] == {"train": 0, "validation": 0, "test": 1}
     assert run.record().written["test"]["images"] == 7
     [amendment] = json.loads(Path("run/amended.json").read_text())
     assert (amendment["epoch"], amendment["mended"]) == (1, ["train/cat/2.png"])
-    assert [each.standing for each in evaluate([Path("run")])] == ["own"]
+    assert [result.standing for result in evaluate([Path("run")])] == ["own"]
 
     with pytest.raises(DataError, match=r"val/dog/1\.png \(an empty file\)"):
         carried_out(Path("other"), PHOTOGRAPHS, resume="auto")
@@ -154,13 +154,13 @@ def test_a_run_goes_on_with_images_that_were_replaced(images: Path) -> None:
     other = carried_out(Path("other"), PHOTOGRAPHS, resume="auto")
     assert other.record().written["test"]["images"] == 8
     assert json.loads(Path("other/amended.json").read_text())[-1]["unreadable"] == "error"
-    [found] = evaluate([Path("run")])  # of which a test image is replaced since
-    assert (found.standing, found.values["images"]) == ("mended", 8)
-    assert found.file.name != "predictions.csv"
+    [result] = evaluate([Path("run")])  # of which a test image is replaced since
+    assert (result.standing, result.values["images"]) == ("mended", 8)
+    assert result.file.name != "predictions.csv"
 
 
 def test_an_image_that_ends_a_training_may_be_replaced(images: Path) -> None:
-    """It is met after a checkpoint: with another in its place, or under "skip", the run goes on from there."""
+    """After a checkpoint an image breaks: once it is replaced, or under "skip", the run is resumed from there."""
     recipe = replace(NAMED["fb-imagenet"], batch=7, norm_group=None, epochs=8, leftover="dropped")
     experiment = replace(PHOTOGRAPHS, recipe=recipe)
     file = images / "train/dog/0.png"
@@ -181,7 +181,7 @@ def test_an_image_that_ends_a_training_may_be_replaced(images: Path) -> None:
 
 
 def test_everything_that_was_left_out_is_counted(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In the closing lines, results.json, a list and on the card: broken images, those left over, empty classes."""
+    """The closing lines, results.json, a list and the card name broken images, skipped files and empty classes."""
     for k in range(3):
         (images / "train/cat" / f"{k}.png").write_bytes(b"not an image")
     for k in range(4):
@@ -190,9 +190,9 @@ def test_everything_that_was_left_out_is_counted(images: Path, capsys: pytest.Ca
     write(images / "train/dog/4.png", 9)
     assert main((*TRAIN, "--epochs", "2", "--unreadable", "skip", "--out", "run")) == 0
     run, lines = Run(Path("run")), capsys.readouterr().out.splitlines()
-    found = run.record().written["departures"]
+    departures = run.record().written["departures"]
     shown = sum(row["substituted_images"] for row in run.metrics)
-    assert found == {
+    assert departures == {
         "unreadable_images": {"train": 3, "validation": 0, "test": 1},
         "substituted_images": shown,
         "mended_images": 0,
@@ -206,7 +206,7 @@ def test_everything_that_was_left_out_is_counted(images: Path, capsys: pytest.Ca
     words = f"3 training images cannot be read; other images of the class replaced them {shown} times"
     assert any(line.startswith(words) for line in lines)
     assert any(line.startswith("1 test image cannot be read") for line in lines)
-    assert "1 image left over in every epoch, others each time: the last batch would be smaller" in lines
+    assert "each epoch leaves out 1 image, different ones each time: they do not fill a batch" in lines
     assert "test has no images of 1 class: dog" in lines
     from resatlas.exporting.saving import save_pretrained
 
@@ -215,7 +215,7 @@ def test_everything_that_was_left_out_is_counted(images: Path, capsys: pytest.Ca
 
 
 def test_counts_of_substitutes_survive_a_stop(images: Path) -> None:
-    """An epoch that was broken off counts as one that was not."""
+    """An interrupted epoch counts substitutes like an uninterrupted one."""
     (images / "train/cat/2.png").write_bytes(b"not an image")
     run = stopped(replace(SKIPPING, recipe=replace(RECIPE, batch=2)), step=6)
     carried_out(run.folder, replace(SKIPPING, recipe=replace(RECIPE, batch=2)), resume="auto")
@@ -227,7 +227,7 @@ def test_counts_of_substitutes_survive_a_stop(images: Path) -> None:
 def test_a_run_that_has_trained_nothing_begins_anew(
     images: Path, capsys: pytest.CaptureFixture[str], resume: tuple[str, ...]
 ) -> None:
-    """Whatever changed: the image, the policy, the design, the seed; it is said in one line."""
+    """After a change of image, policy, design or seed, one line says so."""
     (images / "train/cat/2.png").write_bytes(b"not an image")
     command = (*TRAIN, "--epochs", "1", "--out", "run")
     assert main((*command, "--quiet")) == 3
@@ -236,13 +236,13 @@ def test_a_run_that_has_trained_nothing_begins_anew(
     capsys.readouterr()
     changed = ["plain:depth=8,base=2" if word == EXPERIMENT.design else word for word in command]
     assert main((*changed, "--seed", "3", *resume)) == 0
-    told = capsys.readouterr().err.splitlines()
-    assert "the run in run has no checkpoint yet; training starts over" in told
+    err = capsys.readouterr().err.splitlines()
+    assert "the run in run has no checkpoint yet; training starts over" in err
     assert Run(Path("run")).beginning().experiment.seed == 3
 
 
 def test_a_folder_with_files_of_others_is_not_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor one that has trained: both are occupied as ever."""
+    """Folders with other files or a trained run are still refused."""
     monkeypatch.chdir(tmp_path)
     run = carried_out(Path("run"), replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, epochs=1)))
     (run.folder / "results.json").unlink()
@@ -260,7 +260,7 @@ def test_a_folder_with_files_of_others_is_not_cleared(tmp_path: Path, monkeypatc
 
 
 def test_few_images_can_be_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five of each of five classes, and a class of one: what can be is held back, classes that give none are named."""
+    """With five images of each class and a class of one, classes without a validation image are named."""
     monkeypatch.chdir(tmp_path)
     for part in ("train", "val"):
         for k in range(5):
@@ -273,7 +273,7 @@ def test_few_images_can_be_trained_on(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 class Scarce(torch.nn.Module):
-    """A network that finds memory for so many images at once."""
+    """A network with memory for a limited number of images."""
 
     def __init__(self, most: int, error: BaseException) -> None:
         super().__init__()
@@ -297,7 +297,7 @@ class Scarce(torch.nn.Module):
     ],
 )
 def test_a_test_is_halved_where_memory_runs_out(error: BaseException) -> None:
-    """Said once for each halving; what is answered is the same; later batches begin with what there was memory for."""
+    """Each halving is noted once; results are equal; later batches start with the size that fitted."""
     notes: list[str] = []
     network, portion = Scarce(5, error), Portion(size=16, note=notes.append)
     images = torch.arange(16 * 4.0).view(16, 1, 2, 2)
@@ -312,7 +312,7 @@ def test_a_test_is_halved_where_memory_runs_out(error: BaseException) -> None:
 
 
 def test_other_errors_and_single_images_are_not_halved() -> None:
-    """A mistake is none of memory, and less than one image cannot be shown."""
+    """Other errors are not caught, and a single image cannot be halved."""
     images = torch.zeros(4, 1, 2, 2)
     for network, kind in ((Scarce(2, RuntimeError("shapes")), RuntimeError), (Scarce(0, MemoryError()), MemoryError)):
         with pytest.raises(kind):
@@ -320,7 +320,7 @@ def test_other_errors_and_single_images_are_not_halved() -> None:
 
 
 def test_a_test_takes_no_more_than_training_did() -> None:
-    """256 where that is little; less for a large network that trains with a small batch, and for photographs."""
+    """256 for small networks; less for large networks trained with a small batch, and for photographs."""
     small = designs.plan(EXPERIMENT.design, classes=4)
     large = designs.plan("resnet-50")
     quick = NAMED["quick"]
@@ -333,7 +333,7 @@ def test_a_test_takes_no_more_than_training_did() -> None:
 
 
 def scarce(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
-    """Let networks find memory for so many images at once outside of training; the sizes that they are asked."""
+    """Give networks memory for a limited number of images outside of training; returns the sizes of their calls."""
     real, sizes = Network.forward, list[int]()
 
     def forward(self: Network, images: torch.Tensor) -> torch.Tensor:
@@ -348,7 +348,7 @@ def scarce(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
 
 
 def test_a_training_ends_well_with_little_memory_for_its_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says that it halves; so does a later test, and a dissection; --test-batch chooses otherwise."""
+    """Halving is noted, also in a later test and a dissection; --test-batch sets another size."""
     monkeypatch.chdir(tmp_path)
     usual = carried_out(Path("usual"))
     notes: list[str] = []
@@ -356,41 +356,41 @@ def test_a_training_ends_well_with_little_memory_for_its_test(tmp_path: Path, mo
     run = carried_out(Path("run"), watcher=replace(UNWATCHED, on_note=notes.append))
     assert "too little memory for 12 test images at once; 6 at once from here on" in notes
     assert run.record().written["test"] == pytest.approx(usual.record().written["test"], rel=1e-5)
-    [found] = evaluate([run.folder])
-    assert "at once from here on" in found.note
-    assert found.same == "yes"
+    [result] = evaluate([run.folder])
+    assert "at once from here on" in result.note
+    assert result.same == "yes"
     sizes.clear()
-    evaluate([run.folder], Asked(test_batch=7))
+    evaluate([run.folder], EvaluationOptions(test_batch=7))
     assert max(sizes) == 7
     assert json.loads((run.folder / "env.json").read_text())["execution"]["test_batch"] == MOST
     for size in (0, -1, 10**6):
-        with pytest.raises(UsageError, match="--test-batch lies between 1 and 65,536"):
-            evaluate([run.folder], Asked(test_batch=size))
-        with pytest.raises(UsageError, match="--test-batch lies between 1 and 65,536"):
+        with pytest.raises(UsageError, match="--test-batch must be between 1 and 65,536"):
+            evaluate([run.folder], EvaluationOptions(test_batch=size))
+        with pytest.raises(UsageError, match="--test-batch must be between 1 and 65,536"):
             dissect(run.folder, "lesion", test_batch=size)
 
 
 def test_a_dissection_is_halved_where_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And says so in its answer."""
+    """The answer says so."""
     run = carried_out(tmp_path / "run")
-    real = dissection._asked
+    real = dissection._answer
 
-    def asked(question: str, subjects: Any, *rest: Any, **more: Any) -> Answer:  # noqa: ANN401 - as the real one
-        if subjects[0].at_once > 8:
+    def asked(question: str, subjects: Any, *rest: Any, **more: Any) -> ProbeResult:  # noqa: ANN401 - as the real one
+        if subjects[0].batch_size > 8:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
         return real(question, subjects, *rest, **more)
 
-    monkeypatch.setattr(dissection, "_asked", asked)
+    monkeypatch.setattr(dissection, "_answer", asked)
     answer = dissect(run.folder, "lesion", test_batch=32)
-    assert [note for note in answer.notes if "too little memory" in note] == [
-        "There was too little memory for 32 images at once; 16 were shown at once.",
-        "There was too little memory for 16 images at once; 8 were shown at once.",
+    assert [note for note in answer.notes if "Out of memory" in note] == [
+        "Out of memory with a batch of 32 images; repeated with 16.",
+        "Out of memory with a batch of 16 images; repeated with 8.",
     ]
 
 
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A finished run in which nothing can be written, as on a file system that is mounted for reading."""
+    """A finished run in a folder without write permission, as on a read-only file system."""
     monkeypatch.chdir(tmp_path)
     run = carried_out(Path("run"))
     real = os.access
@@ -416,14 +416,14 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_figures_are_given_where_nothing_can_be_written(closed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 0, the figures, and a line that no file is written; --out gives another folder."""
+    """Exit code 0, the results, and a line that no file is written; --out gives another folder."""
     assert main(("evaluate", str(closed), "--norm-statistics", "reestimated", "--json")) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["predictions"] is None
-    assert "no file is written: run cannot be written (read-only file system); --out gives another" in found["note"]
+    assert "no file written: run cannot be written (read-only file system); choose a folder with" in found["note"]
     assert main(("dissect", str(closed), "explain")) == 0
     told = capsys.readouterr().out
-    assert "No file is written: run cannot be written; --out gives another folder." in told
+    assert "No file written: run cannot be written; choose a folder with --out." in told
     assert not (closed / "dissections").exists()
     assert main(("evaluate", str(closed), "--norm-statistics", "reestimated", "--out", "elsewhere", "--quiet")) == 0
     assert main(("dissect", str(closed), "explain", "--out", "elsewhere", "--quiet")) == 0
@@ -435,13 +435,13 @@ def test_figures_are_given_where_nothing_can_be_written(closed: Path, capsys: py
 def test_a_folder_for_the_answer_that_cannot_be_is_told_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file in its place."""
+    """Replace a folder by a file."""
     monkeypatch.chdir(tmp_path)
     run = carried_out(Path("run"), replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, epochs=1)))
     Path("file").touch()
     monkeypatch.setattr(testing, "_subjects", None)
-    monkeypatch.setattr(dissection, "_opened", None)
+    monkeypatch.setattr(dissection, "_subject", None)
     with pytest.raises(UsageError, match="cannot be made: file is not a folder"):
-        evaluate([run.folder], Asked(out=Path("file/x")))
+        evaluate([run.folder], EvaluationOptions(out=Path("file/x")))
     with pytest.raises(UsageError, match="cannot be made: file is not a folder"):
         dissect("run", "flow", out="file/x")

@@ -1,4 +1,4 @@
-"""Hostile configurations, wherever one is read: one line, at once, in little memory, and nothing of theirs is run."""
+"""Malicious configurations are refused in one line, quickly, with little memory, without running any code."""
 
 import json
 import shutil
@@ -21,19 +21,19 @@ CARRIED_OUT = """
 import io, json, re, sys, time
 from contextlib import redirect_stderr, redirect_stdout
 from resatlas.cli.main import main
-told = []
+results = []
 for words in json.load(sys.stdin):
     started, err = time.process_time(), io.StringIO()
     with redirect_stderr(err), redirect_stdout(io.StringIO()):
         code = main(words)
-    told.append([code, err.getvalue(), time.process_time() - started])
+    results.append([code, err.getvalue(), time.process_time() - started])
 size = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
-print(json.dumps([told, size, [name for name in ("torch", "yaml", "antigravity") if name in sys.modules]]))
+print(json.dumps([results, size, [name for name in ("torch", "yaml", "antigravity") if name in sys.modules]]))
 """
 
 
 def refusals(folder: Path, commands: list[list[str]]) -> list[str]:
-    """The line that refuses each of these commands, carried out in one process that stays small."""
+    """The refusals of these commands, run in one process whose memory stays small."""
     done = subprocess.run(
         [sys.executable, "-c", CARRIED_OUT],
         cwd=folder,
@@ -42,9 +42,9 @@ def refusals(folder: Path, commands: list[list[str]]) -> list[str]:
         text=True,
         check=True,
     )
-    told, megabytes, modules = json.loads(done.stdout)
+    error, megabytes, modules = json.loads(done.stdout)
     assert done.stderr == ""
-    for words, (code, err, seconds) in zip(commands, told, strict=True):
+    for words, (code, err, seconds) in zip(commands, error, strict=True):
         assert code == 2, (words, err)
         assert err.count("\n") == 1, (words, err)
         assert len(err) < 1000, (words, err)
@@ -52,7 +52,7 @@ def refusals(folder: Path, commands: list[list[str]]) -> list[str]:
     assert megabytes < MEGABYTES
     assert modules == []
     assert not (folder / "marker").exists()
-    return [err.rstrip("\n") for _, err, _ in told]
+    return [err.rstrip("\n") for _, err, _ in error]
 
 
 HOSTILE: dict[str, str] = {
@@ -76,7 +76,7 @@ HOSTILE: dict[str, str] = {
 
 @pytest.mark.parametrize("verb", ["describe", "train", "study"])
 def test_no_hostile_file_is_followed(tmp_path: Path, verb: str) -> None:
-    """As a network or as a study: exit code 2 and the file's name, whatever it holds."""
+    """As a network or as a study: exit code 2 and the name of the file, for any content."""
     for name, text in HOSTILE.items():
         (tmp_path / f"{name}.toml").write_text(text)
     lines = refusals(tmp_path, [[verb, f"{name}.toml"] for name in HOSTILE])
@@ -109,7 +109,7 @@ COMMANDS: dict[str, str] = {
 
 
 def test_no_hostile_word_is_followed(tmp_path: Path) -> None:
-    """Numbers beyond all bounds, names of code and slips of the pen, each answered with the word that is meant."""
+    """Huge numbers, names of code and misspellings get the nearest valid word."""
     long = {f"train resnet-20 --set epochs={'9' * 10**5}": "epochs", f"train resnet-20 --set {'a.' * 10**4}b=1": "a.a"}
     commands = COMMANDS | long
     lines = refusals(tmp_path, [command.split() for command in commands])
@@ -155,7 +155,7 @@ TEXTS: dict[str, str] = {
 
 
 def test_no_experiment_edited_by_hand_is_followed(unbroken: Run, tmp_path: Path) -> None:
-    """Whatever experiment.json was made to say, neither going on, nor testing, nor a report takes it."""
+    """A modified experiment.json is refused by resume, evaluation and report."""
     record = json.loads((unbroken.folder / "experiment.json").read_text())
     texts = {name: edited(record, *change) for name, change in EDITS.items()} | TEXTS
     commands: list[list[str]] = []
@@ -196,7 +196,7 @@ def test_no_plan_edited_by_hand_is_built(refused: Callable[..., str], unbroken: 
 def test_no_results_edited_by_hand_are_trusted(
     refused: Callable[..., str], unbroken: Run, tmp_path: Path, text: str
 ) -> None:
-    """A run is not tested again against results that are none."""
+    """A run is not evaluated against invalid results."""
     shutil.copytree(unbroken.folder, tmp_path / "run")
     (tmp_path / "run" / "results.json").write_text(text)
     (tmp_path / "run" / "SEAL.json").unlink()  # as in a run of an earlier version

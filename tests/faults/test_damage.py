@@ -1,4 +1,4 @@
-"""Checkpoints that a disk has cut or changed are never taken for whole."""
+"""Truncated and modified checkpoints are never accepted."""
 
 import random
 import shutil
@@ -16,7 +16,7 @@ from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run
 from resatlas.training.checkpoint import AVERAGE, MANIFEST, fault, newest_valid, save
 from tests.training import processes
-from tests.training.small import DATA, DESIGN, assert_same, go_on, stepped
+from tests.training.small import DATA, DESIGN, assert_same, stepped, take_steps
 
 TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--save-every", "0", "--out", "run")
 
@@ -29,13 +29,13 @@ def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The newer of two checkpoints."""
     folder, state, save_it = tmp_path_factory.mktemp("checkpoints"), stepped(3), partial(save, experiment="0" * 64)
     save_it(state, folder)
-    go_on(state, 2)
+    take_steps(state, 2)
     return save_it(state, folder)
 
 
 @contextmanager
 def holding(file: Path, content: bytes) -> Iterator[None]:
-    """Let a file hold something else for a while."""
+    """Replace the content of a file temporarily."""
     before = file.read_bytes()
     file.write_bytes(content)
     try:
@@ -46,13 +46,13 @@ def holding(file: Path, content: bytes) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
 def test_a_file_cut_anywhere_makes_the_one_before_the_newest(newest: Path, name: str) -> None:
-    """At every tenth of it, without its last ten bytes, and empty; the reason has both sizes."""
+    """Truncated at every tenth, without the last ten bytes, and empty; the reason has both sizes."""
     file = newest / name
     whole = file.read_bytes()
     for size in (*(len(whole) * tenth // 10 for tenth in range(10)), len(whole) - 10):
         with holding(file, whole[:size]):
-            found, [rejected] = newest_valid(newest.parent)
-            assert found == newest.parent / "step-00000003"
+            checkpoint, [rejected] = newest_valid(newest.parent)
+            assert checkpoint == newest.parent / "step-00000003"
             assert rejected.name == newest.name
             if name != MANIFEST:
                 assert rejected.reason == f"is damaged: {name} has size {size:,} ≠ {len(whole):,}"
@@ -61,17 +61,17 @@ def test_a_file_cut_anywhere_makes_the_one_before_the_newest(newest: Path, name:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_flipped_bit_anywhere_in_a_file_is_found(newest: Path, name: str) -> None:
-    """In three hundred bytes drawn by lot, the first and the last: named with its sha256."""
+    """With a changed bit in three hundred random bytes, the first and the last, the reason names the sha256."""
     file, draw = newest / name, random.Random(name)  # noqa: S311 - no secret
     whole = file.read_bytes()
     for place in {0, len(whole) - 1, *draw.choices(range(len(whole)), k=FLIPS)}:
         with holding(file, flipped(whole, 8 * place + draw.randrange(8))):
-            assert fault(newest) == f"is damaged: {name} has another sha256 than its manifest says"
+            assert fault(newest) == f"is damaged: {name} does not have the sha256 in MANIFEST.json"
     assert fault(newest) is None
 
 
 def test_every_flipped_bit_of_a_manifest_is_found(newest: Path) -> None:
-    """No bit of it can change without the checkpoint ceasing to be one."""
+    """No bit of the manifest can change without making the checkpoint invalid."""
     file = newest / MANIFEST
     whole = file.read_bytes()
     unseen = []
@@ -90,7 +90,7 @@ def flipped(content: bytes, bit: int) -> bytes:
 
 
 def test_another_normalisation_is_not_trained_with(unbroken: Run, tmp_path: Path) -> None:
-    """Whole but not the one that the weights know: told, for training and testing; where it is gone, it is measured."""
+    """A normalisation that does not belong to the weights is refused; a missing one is measured again."""
     run = Run(tmp_path / "run")
     shutil.copytree(unbroken.folder, run.folder)
     file = run.folder / NORMALISATION
@@ -99,14 +99,16 @@ def test_another_normalisation_is_not_trained_with(unbroken: Run, tmp_path: Path
     file.write_bytes(normaliser_bytes(Affine(mean=measured.mean + 0.5, std=measured.std)))
     last = run.checkpoints / "step-00000015"
     write_seal(run.folder, checkpoint=last.name, manifest=last / "MANIFEST.json")
-    told = f"CheckpointError: {NORMALISATION} has changed since step-00000015 was saved: sha256 {sha256_of(file)}, not "
+    message = (
+        f"CheckpointError: {NORMALISATION} has changed since step-00000015 was saved: sha256 {sha256_of(file)}, not "
+    )
     tested = processes.run(tmp_path, "evaluate", "run")
     assert tested.code == 4
-    assert tested.line.startswith(told)
+    assert tested.line.startswith(message)
     (run.folder / "results.json").unlink()
     resumed = processes.run(tmp_path, *TRAIN, "--resume", "auto", "--quiet")
     assert resumed.code == 4
-    assert resumed.line.startswith(told)
+    assert resumed.line.startswith(message)
     file.unlink()
     assert processes.run(tmp_path, *TRAIN, "--resume", "auto", "--quiet") == processes.Ended(0, "", "")
     assert_same(run, unbroken)
@@ -114,8 +116,8 @@ def test_another_normalisation_is_not_trained_with(unbroken: Run, tmp_path: Path
 
 
 def test_a_manifest_names_every_file(newest: Path, tmp_path: Path) -> None:
-    """A file that it does not know is not read unseen: a name in it may be what was damaged."""
+    """A file that the manifest does not list makes the checkpoint invalid, since its name may be damaged."""
     copy = tmp_path / newest.name
     shutil.copytree(newest, copy)
     (copy / AVERAGE).write_bytes(b"not hashed")
-    assert fault(copy) == f"is damaged: {MANIFEST} does not name {AVERAGE}"
+    assert fault(copy) == f"is damaged: {MANIFEST} does not list {AVERAGE}"

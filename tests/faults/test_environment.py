@@ -1,4 +1,4 @@
-"""Odd machines: no terminal, no home, no language, no network, a clock that runs back, others at the same run."""
+"""Unusual machines: no terminal, no home, no locale, no network, a clock that runs back, another process in the run."""
 
 import json
 import os
@@ -39,7 +39,7 @@ sys.exit(main([*words, "--resume", "auto"]))
 
 
 def test_a_bare_environment_changes_no_bit(unbroken: Run, tmp_path: Path) -> None:
-    """No terminal, no network, no home, a folder that cannot be written, plain ASCII, another seed of hashes."""
+    """No terminal, network or home, a read-only folder, plain ASCII, another hash seed."""
     nowhere = tmp_path / "nowhere"
     nowhere.mkdir(mode=0o555)
     run = tmp_path / "run"
@@ -55,16 +55,16 @@ def test_a_bare_environment_changes_no_bit(unbroken: Run, tmp_path: Path) -> Non
         capture_output=True,
         check=False,
     )
-    told = done.stderr.decode("ascii")
-    assert done.returncode == 0, told
-    assert "checkpoint step-00000015 is damaged: model.safetensors has size 0 ? " in told
-    assert "\x1b" not in told
+    err = done.stderr.decode("ascii")
+    assert done.returncode == 0, err
+    assert "checkpoint step-00000015 is damaged: model.safetensors has size 0 ? " in err
+    assert "\x1b" not in err
     assert_same(Run(run), unbroken)
     assert list(nowhere.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_told_where_nothing_else_is_named(tmp_path: Path) -> None:
-    """The usual folder of a run lies in the working folder; the line says which one is closed."""
+    """The default folder of a run is in the working folder; the line names the folder without permission."""
     tmp_path.chmod(0o555)
     ended = processes.run(tmp_path, *TRAIN, first=hazards.bound_by_permissions)
     tmp_path.chmod(0o755)
@@ -74,22 +74,22 @@ def test_a_folder_that_cannot_be_written_is_told_where_nothing_else_is_named(tmp
 
 @pytest.mark.parametrize("kind", ["dumb", "xterm"])
 def test_a_terminal_that_cannot_redraw_gets_plain_lines(unbroken: Run, tmp_path: Path, kind: str) -> None:
-    """Escapes are written only to one that understands them."""
+    """Escapes are written only to a terminal that supports them."""
     ours, theirs = pty.openpty()
     hazard = partial(hazards.on_terminal, os.ttyname(theirs), kind)
     assert processes.run(tmp_path, *TRAIN, "--out", "run", first=hazard).code == 0
     os.close(theirs)
-    told = b""
+    output = b""
     while chunk := read(ours):
-        told += chunk
+        output += chunk
     os.close(ours)
-    assert (b"\x1b" in told) == (kind != "dumb" and "CI" not in os.environ)
-    assert b"-> run" in told
+    assert (b"\x1b" in output) == (kind != "dumb" and "CI" not in os.environ)
+    assert b"-> run" in output
     assert_same(Run(tmp_path / "run"), unbroken)
 
 
 def read(terminal: int) -> bytes:
-    """What a terminal still has to show."""
+    """The remaining output of a terminal."""
     try:
         return os.read(terminal, 65536)
     except OSError:  # nobody writes to it any more
@@ -97,7 +97,7 @@ def read(terminal: int) -> bytes:
 
 
 def test_a_clock_that_runs_back_changes_no_bit(unbroken: Run, tmp_path: Path) -> None:
-    """Neither order nor saves nor the seconds of a run go by the clock on the wall."""
+    """Order, saves and seconds of a run do not depend on the wall clock."""
     run = Run(tmp_path / "run")
     hazard = hazards.clock_running_back
     command = (*TRAIN, "--out", "run", "--quiet")
@@ -113,7 +113,7 @@ def test_a_clock_that_runs_back_changes_no_bit(unbroken: Run, tmp_path: Path) ->
 
 
 def test_no_address_is_asked_for(tmp_path: Path) -> None:
-    """Training on photographs with readers of their own, testing and reporting reach nothing but files."""
+    """Training on photographs with readers, testing and reporting access only files."""
     write_parts(tmp_path / "images", 12)
     train = ("train", DESIGN, "--data", "images:size=8", "--set", "batch=8", "--epochs", "1", "--out", "run")
     for words in (train, ("evaluate", "run"), ("report", "run", "--out", "page.html")):
@@ -122,7 +122,7 @@ def test_no_address_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_second_process_at_a_run_is_sent_away(unbroken: Run, tmp_path: Path) -> None:
-    """It is told who is in, changes nothing, and the first goes on to its end."""
+    """The second process learns who holds the lock and changes nothing; the first one finishes."""
     command = (*TRAIN, "--out", "run", "--quiet")
     first = processes.start(tmp_path, *command, first=partial(hazards.paused_at, STEPS + 2))
     pid = first.process.pid or 0
@@ -139,20 +139,20 @@ def test_a_second_process_at_a_run_is_sent_away(unbroken: Run, tmp_path: Path) -
 
 
 def paused(pid: int) -> bool:
-    """Whether a process stands still."""
+    """Whether a process is stopped."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_of_many_that_begin_at_once_one_trains(tmp_path: Path) -> None:
-    """Of several seeds for one new folder one is trained, and its experiment is the one written down."""
+    """Of several seeds started in one new folder, one is trained, and its experiment is recorded."""
     folders = [tmp_path / f"{seed}" for seed in range(4)]
     out = str(tmp_path / "run")
     programs = [processes.start(folder, *TRAIN, "--quiet", "--seed", folder.name, "--out", out) for folder in folders]
     ended = [program.ended() for program in programs]
-    assert sorted(each.code or 0 for each in ended) == [0, 2, 2, 2]
-    run, winner = Run(tmp_path / "run"), [each.code for each in ended].index(0)
+    assert sorted(end.code or 0 for end in ended) == [0, 2, 2, 2]
+    run, winner = Run(tmp_path / "run"), [end.code for end in ended].index(0)
     assert (run.beginning().experiment.seed, run.record().written["seed"]) == (winner, winner)
-    refusal = rf"is locked by pid \d+ on {gethostname()} since|holds another|was begun or finished by another process"
+    refusal = rf"is locked by pid \d+ on {gethostname()} since|holds another|another process has started or finished"
     assert [program.line for program in ended if program.code and not re.search(refusal, program.line)] == []
 
 
@@ -166,7 +166,7 @@ def test_of_many_that_begin_at_once_one_trains(tmp_path: Path) -> None:
     ],
 )
 def test_a_state_of_another_version_is_passed_over(unbroken: Run, tmp_path: Path, schema: object, why: str) -> None:
-    """Sealed as it is, it is not guessed at: told with its schema, and the checkpoint before is used."""
+    """A sealed checkpoint of another schema is rejected with its schema, and the previous one is used."""
     shutil.copytree(unbroken.folder, tmp_path / "run")
     run = Run(tmp_path / "run")
     (run.folder / "results.json").unlink()
@@ -184,19 +184,19 @@ def test_a_state_of_another_version_is_passed_over(unbroken: Run, tmp_path: Path
 @pytest.mark.parametrize("key", ["epoch", "tally", "pace", "rate"])
 @pytest.mark.parametrize("value", ["missing", "strange"])
 def test_a_state_that_lacks_something_is_no_traceback(unbroken: Run, tmp_path: Path, key: str, value: str) -> None:
-    """Sealed without a key, or with a value of another kind, it is damaged in words."""
+    """A sealed checkpoint without a key, or with a value of another type, is reported as damaged."""
     shutil.copytree(unbroken.folder, tmp_path / "run")
     (tmp_path / "run" / "results.json").unlink()
     change(tmp_path / "run" / "checkpoints" / "step-00000015", {key: None if value == "missing" else ["strange"]})
     ended = processes.run(tmp_path, *TRAIN, "--out", "run", "--resume", "auto", "--quiet")
     assert (ended.code, ended.line) == (
         4,
-        "CheckpointError: checkpoint step-00000015 is damaged: state.json does not read as one",
+        "CheckpointError: checkpoint step-00000015 is damaged: state.json lacks entries or has wrong ones",
     )
 
 
 def change(checkpoint: Path, values: dict[str, object]) -> None:
-    """Give keys of state.json other values, or take those away that get none, and seal it again."""
+    """Change values of state.json, or remove keys whose value is None, and seal it again."""
     file, manifest = checkpoint / "state.json", checkpoint / "MANIFEST.json"
     state = json.loads(file.read_text()) | values
     file.write_text(json.dumps({key: value for key, value in state.items() if value is not None or key == "schema"}))
@@ -226,7 +226,7 @@ print(seen, threading.active_count() - threads)
 
 
 def test_importing_the_package_leaves_no_trace(tmp_path: Path) -> None:
-    """Every module of it, imported, makes no file, no thread, no process and no socket."""
+    """Importing every module creates no file, thread, process or socket."""
     done = subprocess.run(
         [sys.executable, "-B", "-c", IMPORTED], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""Folders of images as people have them: laid out, named and filled in other ways than ours."""
+"""Folders of images with other layouts, names and files than ours."""
 
 import csv
 import json
@@ -19,12 +19,12 @@ TRAIN = ("train", DESIGN, "--set", "batch=4", "--epochs", "1", "--out", "run")
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test in a folder of its own."""
+    """Run each test in its own folder."""
     monkeypatch.chdir(tmp_path)
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
-    """What a command says on both outputs."""
+def outputs(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    """Both outputs of a command."""
     assert main(words) == code, capsys.readouterr()
     return "".join(capsys.readouterr())
 
@@ -36,18 +36,18 @@ def predicted(run: str = "run") -> list[str]:
 
 
 def test_the_three_parts_of_roboflow_are_used(capsys: pytest.CaptureFixture[str]) -> None:
-    """Train to learn from, valid for validation, test to test on: none is passed over."""
+    """The parts train, valid and test are all used."""
     write_parts(Path("images"), 6, parts=("train", "valid", "test"))
-    told(capsys, *TRAIN, "--data", "images:size=8")
+    outputs(capsys, *TRAIN, "--data", "images:size=8")
     results = json.loads(Path("run/results.json").read_text())
     assert [results[part]["images"] for part in ("train", "validation", "test")] == [12, 12, 12]
 
 
 def test_class_folders_alone_are_trained_on_and_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """A fifth is drawn for the test, with its count in the notes of the run and before it begins."""
+    """A fifth is held out for the test, and its number is in the notes of the run."""
     write_parts(Path("images"), 15, parts=(".",))
-    words = "6 of 30 images are set apart for the test, 20 % of each class"
-    assert words in told(capsys, *TRAIN, "--data", "images:size=8")
+    words = "6 of 30 images are held out for the test, 20 % of each class"
+    assert words in outputs(capsys, *TRAIN, "--data", "images:size=8")
     assert len(predicted()) == 6
     assert words in Path("run/experiment.json").read_text(encoding="utf-8")
 
@@ -58,11 +58,11 @@ def test_images_to_test_on_alone_serve_evaluate(capsys: pytest.CaptureFixture[st
     write_parts(Path("images"), 6)
     write_parts(Path("others"), 3, parts=(part,))
     others = "others:size=8,tested=100" if part == "." else "others:size=8"
-    told(capsys, *TRAIN, "--data", "images:size=8")
-    values = json.loads(told(capsys, "evaluate", "run", "--data", others, "--json").rpartition("\n}")[0] + "}")
+    outputs(capsys, *TRAIN, "--data", "images:size=8")
+    values = json.loads(outputs(capsys, "evaluate", "run", "--data", others, "--json").rpartition("\n}")[0] + "}")
     assert values["images"] == 6
     words = ("train", DESIGN, "--data", others, "--out", "other")
-    assert "has images to test on and none to learn from" in told(capsys, *words, code=3)
+    assert "has test images but no training images" in outputs(capsys, *words, code=3)
     assert not Path("other").exists()
 
 
@@ -71,8 +71,8 @@ def test_pictures_that_are_not_read_are_counted(capsys: pytest.CaptureFixture[st
     cat = write_parts(Path("images"), 6) / "train" / "cat"
     picture().save(cat / "a.tif")
     picture().save(cat / "b.BMP")
-    words = told(capsys, *TRAIN, "--data", "images:size=8")
-    assert "in train 1 file is not read (1 .tif), as cat/a.tif: convert to PNG" in words
+    words = outputs(capsys, *TRAIN, "--data", "images:size=8")
+    assert "in train 1 file is not read (1 .tif), such as cat/a.tif: convert to PNG" in words
     results = json.loads(Path("run/results.json").read_text())
     assert results["train"]["images"] + results["validation"]["images"] == 13
 
@@ -90,7 +90,7 @@ def test_large_profiles_change_no_prediction(capsys: pytest.CaptureFixture[str])
     for k, ending in enumerate(("png", "jpg")):
         folder = write_parts(Path("images"), 6) / "val" / "cat"
         picture(k).save(folder / f"profiled.{ending}", icc_profile=profile)
-    told(capsys, *TRAIN, "--data", "images:size=8")
+    outputs(capsys, *TRAIN, "--data", "images:size=8")
     assert len(predicted()) == 14
 
 
@@ -106,14 +106,14 @@ def test_names_that_are_not_utf_8_end_no_training(capsys: pytest.CaptureFixture[
     data, name = NAMES[what]()
     cat = write_parts(Path(data), 6) / "val" / "cat"
     write(cat / name, 99)
-    out = told(capsys, *TRAIN, "--data", f"{data}:size=8")
+    out = outputs(capsys, *TRAIN, "--data", f"{data}:size=8")
     assert "\udcff" not in out
     shown = name.encode("utf-8", errors="backslashreplace").decode()
     assert f"cat/{shown}" in predicted()
     for words in (("evaluate", "run"), ("report", "run", "--out", "page.html"), ("dissect", "run", "explain")):
-        told(capsys, *words)
-    assert "cat" in told(capsys, "predict", "run", str(cat / name))
-    assert "finished" in told(capsys, *TRAIN, "--data", f"{data}:size=8", "--resume", "auto")
+        outputs(capsys, *words)
+    assert "cat" in outputs(capsys, "predict", "run", str(cat / name))
+    assert "finished" in outputs(capsys, *TRAIN, "--data", f"{data}:size=8", "--resume", "auto")
 
 
 def test_a_run_whose_folder_is_not_utf_8_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,5 +121,5 @@ def test_a_run_whose_folder_is_not_utf_8_ends_well(capsys: pytest.CaptureFixture
     write_parts(Path("images"), 6)
     run = os.fsdecode(b"r\xffn")
     words = ("train", DESIGN, "--set", "batch=4", "--epochs", "1", "--out", run, "--data", "images:size=8")
-    assert "takes no folder whose name is not UTF-8" in told(capsys, *words, "--log", "tensorboard")
+    assert "the name of its folder must be UTF-8" in outputs(capsys, *words, "--log", "tensorboard")
     assert len(predicted(run)) == 12

@@ -25,7 +25,7 @@ from resatlas.errors import CheckpointError
 from resatlas.nets.network import Network, build
 from resatlas.runs.experiment import TrainedWeights
 from resatlas.runs.store import Run
-from resatlas.weights.conversion import Taken, load_weights
+from resatlas.weights.conversion import LoadedWeights, load_weights
 from resatlas.weights.initial_weights import start_from
 from tests.training.small import different
 
@@ -54,7 +54,7 @@ def headless(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: tensor for key, tensor in weights.items() if ".fc." not in f".{key}"}
 
 
-def started(value: object, file: Path, **how: Any) -> tuple[Network, Taken]:  # noqa: ANN401 - as start_from takes it
+def started(value: object, file: Path, **how: Any) -> tuple[Network, LoadedWeights]:  # noqa: ANN401 - as start_from takes it
     """A network that starts from a torch file of the value, and what was taken."""
     torch.save(value, file)
     own = network(1)
@@ -75,8 +75,8 @@ def test_a_prefix_is_taken_off_and_named(prefix: str, around: str, tmp_path: Pat
     """Whatever stands before the names of a whole network, also in Lightning's state_dict."""
     own, taken = started({"state_dict": prefixed(around + prefix), "epoch": 3}, tmp_path / "c.ckpt")
     assert of(own, 5)
-    assert taken == Taken(source="torchvision")
-    assert taken.notes == (f'without the prefix "{prefix}"',)
+    assert taken == LoadedWeights(source="torchvision")
+    assert taken.notes == (f'prefix "{prefix}" removed',)
 
 
 def test_the_query_encoder_of_moco_is_taken(tmp_path: Path) -> None:
@@ -92,18 +92,16 @@ def test_the_query_encoder_of_moco_is_taken(tmp_path: Path) -> None:
     own, taken = started({"state_dict": value, "arch": "resnet18"}, tmp_path / "moco.pth.tar")
     assert of(own, 5, head=False)
     assert taken.notes == (
-        'without the prefix "encoder_q."',
-        'passed over: 120 tensors of "encoder_k", 1 tensors of "queue", 1 tensors of "queue_ptr"',
-        "no classifier in the file but 2 tensors of another head, which are passed over; "
-        "a new one of 10 classes is drawn",
+        'prefix "encoder_q." removed',
+        'ignored: 120 tensors of "encoder_k", 1 tensors of "queue", 1 tensors of "queue_ptr"',
+        "no classifier in the file; 2 tensors of another head are ignored; "
+        "a new classifier for 10 classes is initialised",
     )
 
 
 def test_two_whole_networks_are_refused_by_name(tmp_path: Path) -> None:
     """Nothing is guessed between two that are no average of each other."""
-    with pytest.raises(
-        CheckpointError, match=r'several networks, under "left\." and "right\."; pass the one that is meant'
-    ):
+    with pytest.raises(CheckpointError, match=r'several networks, under "left\." and "right\."; pass only one of them'):
         started({**prefixed("left."), **prefixed("right.", seed=6)}, tmp_path / "two.pth")
 
 
@@ -111,7 +109,7 @@ def test_a_file_without_classifier_gets_the_one_of_the_seed(tmp_path: Path) -> N
     """And that is said; `load_weights`, which promises every weight, refuses it."""
     own, taken = started(headless(exported(5)), tmp_path / "b.pth")
     assert of(own, 5, head=False)
-    assert taken.notes == ("no classifier in the file; a new one of 10 classes is drawn",)
+    assert taken.notes == ("no classifier in the file; a new classifier for 10 classes is initialised",)
     with pytest.raises(CheckpointError, match=r"missing 2 \(head: 2\)"):
         load_weights(network(1), tmp_path / "b.pth", source="torchvision")
 
@@ -125,7 +123,7 @@ def test_counters_of_tools_are_passed_over(tmp_path: Path) -> None:
             value |= {f"{module}.total_ops": torch.zeros(1), f"{module}.total_params": torch.zeros(1)}
     own, taken = started(value, tmp_path / "t.pth")
     assert of(own, 5)
-    assert taken.notes == ('passed over: 9 tensors of "total_ops", 9 tensors of "total_params"',)
+    assert taken.notes == ('ignored: 9 tensors of "total_ops", 9 tensors of "total_params"',)
 
 
 PAIRS: dict[str, tuple[str, str]] = {
@@ -144,10 +142,14 @@ def test_raw_weights_or_their_average_are_taken_and_named(raw: str, average: str
     value = {raw: exported(5), average: averaged, "epoch": 1}
     own, taken = started(value, tmp_path / "c.pth")
     assert of(own, 5)
-    assert taken.notes[0].startswith(f'"{raw}", the raw weights, not "{average}"; --weights ema takes that')
+    assert taken.notes[0].startswith(
+        f'raw weights from "{raw}"; for the averaged weights in "{average}" use --weights ema'
+    )
     own, taken = started(value, tmp_path / "c.pth", which="ema")
     assert of(own, 6)
-    assert taken.notes[0].startswith(f'"{average}", the average of the weights, not "{raw}"; --weights raw takes that')
+    assert taken.notes[0].startswith(
+        f'averaged weights from "{average}"; for the raw weights in "{raw}" use --weights raw'
+    )
     other = network(1)
     assert load_weights(other, value, source="torchvision", which="ema").notes == taken.notes
     assert of(other, 6)
@@ -167,15 +169,15 @@ def test_torch_s_own_average_is_taken(tmp_path: Path) -> None:
         {"model": network(6).state_dict(), "model_ema": averaged.state_dict()}, tmp_path / "a.pth", which="ema"
     )
     assert of(own, 5)
-    assert 'passed over: 1 tensors of "n_averaged"' in taken.notes
+    assert 'ignored: 1 tensors of "n_averaged"' in taken.notes
 
 
 def test_an_average_alone_or_none_is_said(tmp_path: Path) -> None:
     """What the file has not is not replaced by what it has."""
-    with pytest.raises(CheckpointError, match='holds no raw weights, only their average "ema"; --weights ema'):
+    with pytest.raises(CheckpointError, match='holds no raw weights, only their average "ema"; use --weights ema'):
         started({"ema": exported(5)}, tmp_path / "c.pth")
     assert of(started({"ema": exported(5)}, tmp_path / "c.pth", which="ema")[0], 5)
-    with pytest.raises(CheckpointError, match="holds no average of weights"):
+    with pytest.raises(CheckpointError, match="holds no averaged weights"):
         started({"model": exported(5)}, tmp_path / "c.pth", which="ema")
 
 
@@ -240,14 +242,14 @@ def test_no_harmless_name_runs_code(zipped: bool, tmp_path: Path) -> None:
         "system": argparse.Namespace(deep=[Runs(os.system, order)]),
     }
     torch.save({"model": exported(5), "args": traps}, file, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match=r"asks for \w+\.system, which could run code"):
+    with pytest.raises(CheckpointError, match=r"imports \w+\.system, which could run code"):
         start_from(network(1), file)
     for function in (eval, exec, getattr, __import__, open):
         torch.save({"model": exported(5), "args": Runs(function, order)}, file, _use_new_zipfile_serialization=zipped)
-        with pytest.raises(CheckpointError, match=rf"asks for (?:\w+\.)*{function.__name__}, which could run code"):
+        with pytest.raises(CheckpointError, match=rf"imports (?:\w+\.)*{function.__name__}, which could run code"):
             start_from(network(1), file)
     torch.save({"model": exported(5), "args": Settings(a=1)}, file)
-    with pytest.raises(CheckpointError, match=r"asks for .*Settings, which could run code"):
+    with pytest.raises(CheckpointError, match=r"imports .*Settings, which could run code"):
         start_from(network(1), file)
     assert not marker.exists()
 
@@ -257,10 +259,10 @@ def test_a_training_says_what_it_takes(
 ) -> None:
     """On the command line and in the experiment; which weights is part of it."""
     torch.save({"model": exported(5), "model_ema": exported(6), "args": argparse.Namespace(lr=1)}, tmp_path / "c.pth")
-    refused(*TRAIN, "--weights", "ema", code=2).endswith("it needs --init-from FILE")
+    assert refused(*TRAIN, "--weights", "ema", code=2).endswith("it requires --init-from FILE")
     assert main((*TRAIN, "--init-from", "c.pth", "--weights", "ema")) == 0
     (line,) = [each for each in capsys.readouterr().err.splitlines() if "starts from" in each]
-    assert 'named as torchvision names weights; "model_ema", the average of the weights, not "model"' in line
+    assert '(weight names of torchvision); averaged weights from "model_ema"; for the raw weights in "model"' in line
     found = Run(tmp_path / "run").beginning().experiment.weights
     assert found is not None
     assert found.which == "ema"

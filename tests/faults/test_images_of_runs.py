@@ -15,7 +15,7 @@ from resatlas.cli.main import main
 from resatlas.data.dataset import fingerprint
 from resatlas.data.folder import folder
 from resatlas.runs.store import Run
-from resatlas.studies.own_images import look
+from resatlas.studies.own_images import scan_parts
 from tests.data.pictures import picture, write, write_parts
 from tests.training.small import EXPERIMENT, carried_out
 
@@ -83,9 +83,9 @@ def test_a_changed_training_part_is_said_by_a_test_of_unchanged_images(here: Pat
     """The figures stand, and the note names the part that has changed since."""
     shutil.copy(here / "images/val/cat" / sorted(file.name for file in (here / "images/val/cat").iterdir())[0], "kept")
     shutil.copy("kept", here / "images/train/cat/more.png")
-    found = results_of(say, "evaluate", "run")
-    assert (found["test_images"], found["same_as_results"]) == ("own", True)
-    assert "the test images are those of run, but images:size=8 has changed: train has" in found["note"]
+    results = results_of(say, "evaluate", "run")
+    assert (results["test_images"], results["same_as_results"]) == ("own", True)
+    assert "the test images are those of run, but images:size=8 has changed: train has" in results["note"]
 
 
 def test_swapped_labels_are_refused(here: Path, say: Say) -> None:
@@ -108,12 +108,12 @@ def test_another_directory_with_a_folder_of_that_name_is_told(
     swap_classes()
     assert say("evaluate", "../run")[0] == 3
     before = (here / "run/predictions.csv").read_bytes()
-    found = results_of(say, "evaluate", "../run", "--data", "images:size=8")
-    assert (found["test_images"], found["same_as_results"]) == ("other", None)
-    assert "under each other's names" in found["note"]
+    results = results_of(say, "evaluate", "../run", "--data", "images:size=8")
+    assert (results["test_images"], results["same_as_results"]) == ("other", None)
+    assert "under each other's names" in results["note"]
     own = Run(here / "run").record().written["test"]["error_percent"]
-    assert found["error_percent"] == pytest.approx(100 - own)  # of two classes
-    assert Path(found["predictions"]).name.startswith("predictions-images_size_8-")
+    assert results["error_percent"] == pytest.approx(100 - own)  # of two classes
+    assert Path(results["predictions"]).name.startswith("predictions-images_size_8-")
     assert (here / "run/predictions.csv").read_bytes() == before
 
 
@@ -125,9 +125,9 @@ def test_removed_images_leave_the_run_s_own_predictions(here: Path, say: Say) ->
     code, _, err = say("evaluate", "run")
     assert code == 3
     assert "test has 14 images, where it had 16" in err
-    found = results_of(say, "evaluate", "run", "--data", "images:size=8")
-    assert (found["images"], found["test_images"]) == (14, "other")
-    with Path(found["predictions"]).open(newline="", encoding="utf-8") as lines:
+    results = results_of(say, "evaluate", "run", "--data", "images:size=8")
+    assert (results["images"], results["test_images"]) == (14, "other")
+    with Path(results["predictions"]).open(newline="", encoding="utf-8") as lines:
         assert len(list(csv.DictReader(lines))) == 14
     assert Path("run/predictions.csv").read_bytes() == before
     assert say("report", "run", "--out", "page.html")[0] == 0
@@ -139,8 +139,8 @@ def test_different_tests_have_different_files(here: Path, say: Say) -> None:
     for k in range(2):
         picture(700 + k).save(here / "images/val/cat/0.png")
         for protocol in ("centre", "flips"):
-            found = results_of(say, "evaluate", "run", "--data", "images:size=8", "--protocol", protocol)
-            names.append(found["predictions"])
+            results = results_of(say, "evaluate", "run", "--data", "images:size=8", "--protocol", protocol)
+            names.append(results["predictions"])
     assert len(set(names)) == 4
     assert all(Path(name).exists() for name in names)
 
@@ -151,7 +151,7 @@ def test_the_run_s_own_test_is_checked_and_not_written_again(here: Path, say: Sa
     found = results_of(say, "evaluate", "run")
     assert (found["test_images"], found["same_as_results"]) == ("own", True)
     assert found["predictions"] == "run/predictions.csv"
-    assert "the same as in results.json" in say("evaluate", "run")[1]
+    assert "same as results.json" in say("evaluate", "run")[1]
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in (here / "run").glob("*.*")} == before
 
 
@@ -159,8 +159,8 @@ def test_the_run_s_own_test_is_checked_and_not_written_again(here: Path, say: Sa
 def test_a_data_set_is_its_images_and_not_its_path(here: Path, say: Say, spelled: str) -> None:
     """However the folder is spelled, its images are the run's own, and the run's training can be continued on it."""
     data = f"{spelled.format(here=here)}:size=8"
-    found = results_of(say, "evaluate", "run", "--data", data)
-    assert (found["test_images"], found["same_as_results"]) == ("own", True)
+    results = results_of(say, "evaluate", "run", "--data", data)
+    assert (results["test_images"], results["same_as_results"]) == ("own", True)
     words = ("--set", "batch=4", "--set", "validation=1/4", "--epochs", "1", "--out", "run", "--resume", "auto")
     code, _, err = say("train", EXPERIMENT.design, "--data", data, *words)
     assert (code, "nothing is left to train" in err) == (0, True)
@@ -207,15 +207,15 @@ def test_runs_of_earlier_versions_are_checked_by_their_one_digest(here: Path, sa
     assert say("evaluate", "run")[0] == 3
     record["images"] = ""
     file.write_text(json.dumps(record))
-    found = results_of(say, "evaluate", "run")
-    assert found["test_images"] == "unrecorded"
-    assert "has no record of its images" in found["note"]
+    results = results_of(say, "evaluate", "run")
+    assert results["test_images"] == "unrecorded"
+    assert "has no record of its images" in results["note"]
 
 
 def test_a_run_records_the_fingerprint_of_each_part(here: Path) -> None:
     """Which is that of any copy, and of the files that lie there."""
     shutil.copytree("images", "copied")
     record = json.loads((here / "run/experiment.json").read_text())
-    looked = look(folder(Path("copied"), size=8).read())
+    looked = scan_parts(folder(Path("copied"), size=8).read())
     assert {role: str(each.fingerprint) for role, each in looked.items()} == record["images"]
     assert set(record["images"]) == {"train", "test"}

@@ -18,7 +18,7 @@ from resatlas.training.checkpoint import newest_valid, save, sweep
 from tests.faults import hazards
 from tests.training import processes
 from tests.training.breaking import OPERATIONS
-from tests.training.small import DATA, DESIGN, assert_same, go_on, stepped
+from tests.training.small import DATA, DESIGN, assert_same, stepped, take_steps
 
 TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--save-every", "0", "--out", "run")
 RESUME = (*TRAIN, "--resume", "auto", "--quiet")
@@ -68,17 +68,17 @@ def test_a_death_at_any_point_of_a_save_leaves_a_valid_checkpoint(tmp_path: Path
     saver.start()
     saver.join(processes.PATIENCE)
     assert saver.exitcode == 0
-    found: list[str] = []
+    failures: list[str] = []
     for folder in sorted(tmp_path.iterdir(), key=lambda path: int(path.name)):
         newest, rejected = newest_valid(folder)
         assert newest is not None
         assert rejected == []
-        found.append(newest.name)
+        failures.append(newest.name)
         sweep(folder)
         assert not list(folder.glob(".*"))
-    assert found == sorted(found)
-    assert set(found) == {"step-00000005", "step-00000007"}
-    assert len(found) > 20
+    assert failures == sorted(failures)
+    assert set(failures) == {"step-00000005", "step-00000007"}
+    assert len(failures) > 20
 
 
 def saved_and_died(folder: Path) -> None:
@@ -86,9 +86,9 @@ def saved_and_died(folder: Path) -> None:
     state, start = stepped(3), folder / "0"
     save_it = partial(save, state, experiment="0" * 64)
     save_it(start)
-    go_on(state, 2)
+    take_steps(state, 2)
     save_it(start)
-    go_on(state, 2)
+    take_steps(state, 2)
     for k in count(1):
         shutil.copytree(start, folder / f"{k}")
         if not (child := os.fork()):

@@ -20,7 +20,7 @@ from tests.training.small import DATA, DESIGN
 
 TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--out", "run", "--quiet")
 FORMS = ("zip", "old", "pickle0", "pickle2", "pickle5")
-ASKED = f"asks for {os.system.__module__}.system, which could run code"
+ASKED = f"imports {os.system.__module__}.system, which could run code"
 
 
 class Trap:

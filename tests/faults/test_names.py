@@ -1,4 +1,4 @@
-"""Names of classes and runs that are markup, formulas or orders to a terminal stay names, wherever they are shown."""
+"""Names of classes and runs with markup, formulas or control sequences are shown as plain text everywhere."""
 
 import csv
 import json
@@ -27,13 +27,13 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note one."""
+        """Record one element."""
         self.elements.append((tag, dict(attrs)))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of such a name on classes of such names."""
+    """A run with such a name and such class names."""
     folder = tmp_path_factory.mktemp("names")
     for k, name in enumerate(CLASSES):
         for i in range(8):
@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_a_table_of_predictions_has_no_formula(run: Run) -> None:
-    """Every class and file is there, those that a spreadsheet would compute behind an apostrophe."""
+    """Every class and file is listed; names that a spreadsheet would evaluate are prefixed by an apostrophe."""
     text = (run.folder / "predictions.csv").read_text(encoding="utf-8")
     rows = list(csv.reader(text.splitlines()))
     cells = [cell for row in rows for cell in row]
@@ -59,7 +59,7 @@ def test_a_table_of_predictions_has_no_formula(run: Run) -> None:
 def test_a_page_has_no_element_of_a_name(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No name begins or ends an element or gets an attribute, and none leads anywhere."""
+    """No name starts or ends an element, adds an attribute or a link."""
     monkeypatch.chdir(run.folder.parent)
     assert main(("report", RUN, "--out", "page.html")) == 0
     assert RUN not in capsys.readouterr().err
@@ -74,7 +74,7 @@ def test_a_page_has_no_element_of_a_name(
 def test_a_terminal_is_told_names_and_nothing_else(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Trained and tested again, the run is called what it is called, on one line and without escapes."""
+    """The name of the run is printed on one line without escape sequences."""
     monkeypatch.chdir(run.folder.parent)
     assert main((*TRAIN, "--data", "=images:size=8", "--out", RUN, "--resume", "auto")) == 0
     out, err = capsys.readouterr()
@@ -87,7 +87,7 @@ def test_a_terminal_is_told_names_and_nothing_else(
 def test_no_name_steers_the_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder of such a name that cannot be used is refused on one line that a terminal only shows."""
+    """A folder of such a name that cannot be used is refused on one harmless line."""
     monkeypatch.chdir(tmp_path)
     Path(name).write_text("")
     assert main((*TRAIN, "--data", "digits", "--out", name)) == 2

@@ -1,4 +1,4 @@
-"""A loss or gradient that is no number stops before the update, and leaves what is needed to find out why."""
+"""A loss or gradient that is not finite stops before the update and leaves evidence."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from resatlas.runs.store import Run
 from resatlas.training import loop
 from resatlas.training.optimizer import momenta
 from resatlas.training.session import Watcher
+from resatlas.training.skipping import CAP
 from resatlas.training.state import TrainState
 from tests.faults import hazards
 from tests.training import processes
@@ -36,19 +37,19 @@ TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", 
 
 
 def test_images_that_are_no_numbers_are_named(unbroken: Run, tmp_path: Path) -> None:
-    """Exit code 5; step, seed, images, rate and norms stand in the run, the last checkpoint is whole and goes on."""
+    """Exit code 5; step, seed, images, rate and norms are recorded, and the last checkpoint can be resumed."""
     step = STEPS + 3
     ended = processes.run(tmp_path, *TRAIN, "--quiet", first=partial(hazards.poisoned_at, step))
     assert (ended.code, ended.out) == (5, "")
     assert ended.line.startswith(f"NonFiniteError: the loss is nan at step {step} (epoch 2, learning rate ")
     run = Run(tmp_path / "run")
-    told = json.loads((run.folder / "nonfinite.json").read_text())
-    assert (told["step"], told["epoch"], told["batch"], told["seed"]) == (step, 2, 3, EXPERIMENT.seed)
-    assert told["images"] == run_order(epoch=1)[2 * 16 : 3 * 16]
-    assert f"learning rate {told['learning_rate']:.4g}" in ended.line
-    assert (told["loss"], told["gradient_norm"]) == ("nan", "nan")
-    assert all(norms["weight"] > 0 for path, norms in told["norms"].items() if path.endswith("conv.weight"))
-    assert {norms["gradient"] for path, norms in told["norms"].items() if path.endswith("conv.weight")} == {"nan"}
+    evidence = json.loads((run.folder / "nonfinite.json").read_text())
+    assert (evidence["step"], evidence["epoch"], evidence["batch"], evidence["seed"]) == (step, 2, 3, EXPERIMENT.seed)
+    assert evidence["images"] == run_order(epoch=1)[2 * 16 : 3 * 16]
+    assert f"learning rate {evidence['learning_rate']:.4g}" in ended.line
+    assert (evidence["loss"], evidence["gradient_norm"]) == ("nan", "nan")
+    assert all(norms["weight"] > 0 for path, norms in evidence["norms"].items() if path.endswith("conv.weight"))
+    assert {norms["gradient"] for path, norms in evidence["norms"].items() if path.endswith("conv.weight")} == {"nan"}
     assert last_checkpoint(run).name == f"step-{STEPS:08d}"
     assert processes.run(tmp_path, *TRAIN, "--quiet", "--resume", "auto") == processes.Ended(0, "", "")
     assert_same(run, unbroken)
@@ -66,7 +67,7 @@ def run_order(*, epoch: int) -> list[int]:
 
 
 def test_the_weight_whose_gradient_is_no_number_is_named(tmp_path: Path) -> None:
-    """Of all norms that of the poisoned gradient alone is none, and the checkpoint of the epoch before is untouched."""
+    """Only the norm of the poisoned gradient is not finite, and the checkpoint of the previous epoch is unchanged."""
     before: list[dict[str, torch.Tensor]] = []
     run = Run(tmp_path / "run")
 
@@ -82,20 +83,22 @@ def test_the_weight_whose_gradient_is_no_number_is_named(tmp_path: Path) -> None
 
     with pytest.raises(NonFiniteError, match="the norm of the gradient is inf"):
         carried_out(run.folder, watcher=Watcher(on_start=on_start, on_step=on_step))
-    told = json.loads((run.folder / "nonfinite.json").read_text())
-    assert [path for path, norms in told["norms"].items() if isinstance(norms["gradient"], str)] == ["head.linear.bias"]
-    assert isinstance(told["loss"], float)
+    evidence = json.loads((run.folder / "nonfinite.json").read_text())
+    assert [path for path, norms in evidence["norms"].items() if isinstance(norms["gradient"], str)] == [
+        "head.linear.bias"
+    ]
+    assert isinstance(evidence["loss"], float)
     assert different(tensors(last_checkpoint(run)), before[0]) == []
 
 
 def test_a_step_may_be_left_out(tmp_path: Path) -> None:
-    """No update, no statistics, no share in the epoch's means: told, counted, and the same after any resume."""
+    """No update, no statistics, no share in the means of the epoch: noted, counted, and equal after any resume."""
     poison = partial(hazards.poisoned_at, 2, STEPS + 3)
     command = (*TRAIN, "--nonfinite", "skip")
     told = processes.run(tmp_path / "straight", *command, first=poison)
     assert told.code == 0, told.err
-    assert "steps that are not finite are left out, at most 10 in a row, and in all 10 or one of 100" in told.err
-    assert f"step {STEPS + 3} is left out, 2 so far: the loss is nan at step {STEPS + 3} (epoch 2, " in told.err
+    assert f"steps with NaN or infinite values are skipped, {CAP}" in told.err
+    assert f"step {STEPS + 3} is skipped, 2 so far: the loss is nan at step {STEPS + 3} (epoch 2, " in told.err
     straight = Run(tmp_path / "straight" / "run")
     assert [row["skipped_steps"] for row in straight.metrics] == [1, 2, 2]
     assert straight.record().written["train"]["skipped_steps"] == 2
@@ -112,7 +115,7 @@ def test_a_step_may_be_left_out(tmp_path: Path) -> None:
 
 
 def poisoned_and_stopped(last: int) -> None:
-    """Let the images of two steps be no numbers, and someone ask for an end in the last that is to be taken."""
+    """Make the images of two steps NaN, and request a stop in the second."""
     from resatlas.training import skipping
 
     hazards.poisoned_at(2, STEPS + 3)
@@ -128,7 +131,7 @@ def poisoned_and_stopped(last: int) -> None:
 
 
 def test_a_step_left_out_changes_no_weight(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Weights, statistics and momentum after it are those before it, bit for bit."""
+    """Weights, statistics and momentum are bit-equal before and after it."""
     monkeypatch.setattr(loop, "step", loop.step)
     hazards.poisoned_at(STEPS + 3)
     seen: dict[int, dict[str, torch.Tensor]] = {}
@@ -143,27 +146,27 @@ def test_a_step_left_out_changes_no_weight(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.parametrize(
-    ("steps", "last", "told"),
+    ("steps", "last", "message"),
     [
-        (range(3, 22), 13, "10 steps before it were left out already"),
-        (range(2, 40, 2), 22, "10 of 42 steps were left out already, which is the most"),
+        (range(3, 22), 13, "the 10 steps before it were skipped too"),
+        (range(2, 40, 2), 22, "10 of 42 steps were skipped before it, which is the limit"),
     ],
     ids=["in a row", "in all"],
 )
 def test_only_a_few_steps_are_left_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: range, last: int, told: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: range, last: int, message: str
 ) -> None:
-    """The eleventh in a row, or of a short training in all, ends it as one alone does by default."""
+    """The eleventh in a row, or in a short training in all, ends it like a single one by default."""
     monkeypatch.setattr(loop, "step", loop.step)
     hazards.poisoned_at(*steps)
     experiment = replace(EXPERIMENT, nonfinite="skip", recipe=replace(EXPERIMENT.recipe, epochs=2, batch=4))
-    with pytest.raises(NonFiniteError, match=f"the loss is nan at step {last} .*; {told}$"):
+    with pytest.raises(NonFiniteError, match=f"the loss is nan at step {last} .*; {message}$"):
         carried_out(tmp_path / "run", experiment)
     assert json.loads((tmp_path / "run" / "nonfinite.json").read_text())["step"] == last
 
 
 def test_an_epoch_without_a_finite_step_has_no_mean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It ends the training: no row of it would tell the truth."""
+    """An epoch without a finite step ends the training, since its row would be wrong."""
     monkeypatch.setattr(loop, "step", loop.step)
     hazards.poisoned_at(*range(STEPS + 1, 2 * STEPS + 1))
     with pytest.raises(NonFiniteError, match="no step of epoch 2 was finite"):

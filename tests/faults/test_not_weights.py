@@ -1,4 +1,4 @@
-"""Files and tensors that cannot be weights are called what they are; files that are written can be read by others."""
+"""Files that are not weights are named as what they are; written files can be read by others."""
 
 import io
 import os
@@ -50,10 +50,14 @@ KINDS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "page": (
         "r.pth",
         lambda file: file.write_text("\n<!DOCTYPE html><html><body>404"),
-        "an HTML page, as a server sends",
+        "an HTML page, sent by a server",
     ),
-    "TOML": ("cross.toml", lambda file: file.write_text('schema = 1\nname = "x"\n'), "a TOML file, as a design is"),
-    "TOML by content": ("r.pth", lambda file: file.write_text('schema = 1\nname = "x"\n'), "a TOML file, as a design"),
+    "TOML": ("cross.toml", lambda file: file.write_text('schema = 1\nname = "x"\n'), "a TOML file, such as a design"),
+    "TOML by content": (
+        "r.pth",
+        lambda file: file.write_text('schema = 1\nname = "x"\n'),
+        "a TOML file, such as a design",
+    ),
     "JSON": ("config.json", lambda file: file.write_text('{"plan": 1}'), "a JSON file"),
     "index": ("i.json", lambda file: file.write_text('{"weight_map": {"a": "b"}}'), "an index of shards"),
     "text": ("r.pth", lambda file: file.write_text("Not found\n"), "a text file"),
@@ -92,7 +96,7 @@ TEXT_LOADERS: tuple[Callable[[str], object], ...] = (
 def test_a_file_of_another_kind_is_called_what_it_is(
     name: str, write: Callable[[Path], object], words: str, tmp_path: Path
 ) -> None:
-    """By its content, before a training begins and wherever weights are loaded."""
+    """By its content, before a training starts and wherever weights are loaded."""
     write(tmp_path / name)
     for take in LOADERS:
         with pytest.raises(CheckpointError) as caught:
@@ -109,16 +113,16 @@ def pipe(tmp_path: Path) -> Path:
 
 
 def test_a_pipe_is_refused_at_once(pipe: Path) -> None:
-    """It is not waited for, wherever weights are loaded."""
+    """The program does not wait for it, wherever weights are loaded."""
     for take in LOADERS:
         with pytest.raises(CheckpointError, match="cannot be read: a pipe, not a regular file"):
             take(pipe)
 
 
 def test_addresses_and_folders_are_told_what_to_give(tmp_path: Path) -> None:
-    """Nothing is downloaded; of a folder the file of weights in it is offered."""
+    """Nothing is downloaded; for a folder, the message suggests its file of weights."""
     for take in TEXT_LOADERS:
-        with pytest.raises(CheckpointError, match="is an address, and nothing is downloaded here"):
+        with pytest.raises(CheckpointError, match="is an address; download it first"):
             take("https://download.pytorch.org/models/resnet18-f37072fd.pth")
     with pytest.raises(CheckpointError, match=r"a folder, not a file of weights$"):
         load_weights(network(1), tmp_path)
@@ -129,8 +133,8 @@ def test_addresses_and_folders_are_told_what_to_give(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per")
 def test_numbers_of_another_type_are_told(tmp_path: Path) -> None:
-    """Halves are converted, and that is said; integers and quantized numbers are refused with what to do."""
-    halves = {key: each.half() if each.is_floating_point() else each for key, each in exported(5).items()}
+    """Half precision is converted with a note; integers and quantized numbers are refused with a remedy."""
+    halves = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in exported(5).items()}
     assert started(halves, tmp_path / "h.pth")[1].notes == ("converted from float16",)
     whole = exported(5) | {"fc.weight": torch.ones(10, 64, dtype=torch.int64)}
     with pytest.raises(CheckpointError, match=r'"fc\.weight" is int64; convert the file to float32'):
@@ -146,7 +150,7 @@ def test_numbers_of_another_type_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_files_of_tensors_have_the_permissions_of_any_new_file(umask: int, mode: int, tmp_path: Path) -> None:
-    """Weights, a saved network, and what normalises images."""
+    """Weights, a saved network, and a normalisation."""
     before = os.umask(umask)
     try:
         save_weights(network(5), tmp_path / "w.safetensors")
@@ -167,7 +171,7 @@ def test_the_file_that_is_written_is_what_the_library_writes(tmp_path: Path) -> 
 
 
 def test_only_one_function_writes_files_of_tensors() -> None:
-    """The library's own writes them for their owner alone; torch's writes pickles."""
+    """The function of safetensors writes files for the owner only; torch's writes pickles."""
     source = Path(resatlas.__file__).parent
     text = {file: file.read_text(encoding="utf-8") for file in source.rglob("*.py")}
     for words in (
@@ -180,11 +184,11 @@ def test_only_one_function_writes_files_of_tensors() -> None:
 
 
 def test_a_design_in_place_of_weights_leaves_no_run(refused: Callable[..., str], tmp_path: Path) -> None:
-    """It is called a design, not something that could run code."""
+    """The message calls it a design rather than code."""
     (tmp_path / "cross.toml").write_text('schema = 1\nname = "x"\n')
     line = refused("train", DESIGN, "--data", DATA, "--out", "run", "--init-from", "cross.toml", code=4)
     assert line == (
-        "CheckpointError: cross.toml is a TOML file, as a design is; weights are read from a .safetensors file, or "
+        "CheckpointError: cross.toml is a TOML file, such as a design; weights are read from a .safetensors file, or "
         "from a torch file (.pt, .pth, .ckpt, .bin) of a state dict"
     )
     assert not (tmp_path / "run").exists()

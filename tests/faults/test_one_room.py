@@ -1,4 +1,4 @@
-"""Files are opened, written, replaced and removed in few places, each known here with its reason."""
+"""Files are opened, written, replaced and removed in few modules, each listed here with its reason."""
 
 import ast
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ ALLOWED = {
 
 
 def opening(tree: ast.AST) -> Iterator[ast.Call]:
-    """The calls of a module that open, write, replace or remove files, but for those of runs/files."""
+    """The calls of a module that open, write, replace or remove files, without those of runs/files."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -65,20 +65,20 @@ def opening(tree: ast.AST) -> Iterator[ast.Call]:
 
 
 def _of_files(call: ast.Call, function: ast.Attribute) -> bool:
-    """Whether a method of that name is one of files: a list removes, too, and a text replaces."""
+    """Whether a method of this name is one of files; lists and texts have some too."""
     if function.attr == "remove":
         return isinstance(function.value, ast.Name) and function.value.id == "os"
     return function.attr != "replace" or (len(call.args) == 1 and not call.keywords)
 
 
 def test_files_are_opened_in_known_places() -> None:
-    """A new place that opens a file goes through values/reading or runs/files, or stands here with a reason."""
-    found = {
+    """A new module that opens files uses values/reading or runs/files, or is listed here with a reason."""
+    users = {
         str(file.relative_to(SOURCES)): [node.lineno for node in opening(ast.parse(file.read_text(encoding="utf-8")))]
         for file in sorted(SOURCES.rglob("*.py"))
     }
-    assert {name: lines for name, lines in found.items() if lines and name not in ALLOWED} == {}
-    assert [name for name in ALLOWED if not found.get(name)] == [], "these need no exception any more"
+    assert {name: lines for name, lines in users.items() if lines and name not in ALLOWED} == {}
+    assert [name for name in ALLOWED if not users.get(name)] == [], "these need no exception any more"
 
 
 WRITERS = {"write_text", "write_bytes", "write_json", "write_csv", "append_line"}
@@ -93,7 +93,7 @@ BESIDE_RUNS = {
 
 
 def test_what_is_written_in_a_run_stays_in_it() -> None:
-    """Every writing call says inside which folder it stays, but for files that belong to no run."""
+    """Every writing call names the folder that it stays in, except for files outside of runs."""
     loose = {}
     for file in sorted(SOURCES.rglob("*.py")):
         calls = [

@@ -1,4 +1,4 @@
-"""fp16, whose gradients overflow where the loss is scaled too far: the scale backs off, and the training goes on."""
+"""Gradients overflow in fp16 if the loss is scaled too much: the scale is reduced, and the training continues."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from resatlas.training.loop import CPU, step
 from resatlas.training.precision import FIRST_SCALE, LEAST_SCALE, scaler
 from tests.faults import hazards
 from tests.training import processes
-from tests.training.small import DATA, DESIGN, course, different, fresh, last_checkpoint, noise
+from tests.training.small import DATA, DESIGN, different, fresh, last_checkpoint, noise, plan_for
 
 TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--save-every", "0", "--out", "run")
 
 
 def test_a_scale_that_is_too_large_backs_off(tmp_path: Path) -> None:
-    """From 2**50 it is halved a step, each such update left out and counted; the training ends well."""
+    """From 2**50 the scale is halved at each skipped update, which is counted; the training finishes."""
     first = partial(hazards.scaled_by, 2.0**50)
     ended = processes.run(tmp_path, *TRAIN, "--precision", "fp16", "--quiet", first=first)
     assert ended == processes.Ended(0, "", "")
@@ -34,23 +34,23 @@ def test_a_scale_that_is_too_large_backs_off(tmp_path: Path) -> None:
 
 
 def test_an_update_that_overflows_changes_nothing() -> None:
-    """Weights and momenta stay to the bit, the step counts, and the first update that fits is as without it."""
-    state, images, way = fresh(), noise(16), replace(course(noise(16)), precision="fp16")
+    """Weights and momenta are bit-equal, the step counts, and the first update without overflow is as usual."""
+    state, images, plan = fresh(), noise(16), replace(plan_for(noise(16)), precision="fp16")
     state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     before = {path: weight.clone() for path, weight in state.network.named_parameters()}
-    step(state, images, way)
+    step(state, images, plan)
     assert (state.step, state.overflows, state.scaler.get_scale()) == (1, 1, 2.0**59)
     assert different(before, dict(state.network.named_parameters())) == []
     assert not state.optimizer.state
     while state.overflows == state.step:
-        step(state, images, way)
+        step(state, images, plan)
     assert different(before, dict(state.network.named_parameters())) != []
-    assert all(each["momentum_buffer"].isfinite().all() for each in state.optimizer.state.values())
+    assert all(buffers["momentum_buffer"].isfinite().all() for buffers in state.optimizer.state.values())
 
 
 def test_a_scale_that_collapses_ends_the_training() -> None:
-    """A gradient that is infinite at every scale is no matter of the scale: exit 5 once the least has failed too."""
-    state, images, way = fresh(), noise(16), replace(course(noise(16)), precision="fp16")
+    """A gradient that is infinite at every scale ends the training with exit code 5 at the least scale."""
+    state, images, plan = fresh(), noise(16), replace(plan_for(noise(16)), precision="fp16")
     state.scaler = scaler("fp16", CPU)
 
     def infinite(gradient: torch.Tensor) -> torch.Tensor:
@@ -60,7 +60,7 @@ def test_a_scale_that_collapses_ends_the_training() -> None:
 
     def overflow_to_the_end() -> None:
         while state.step < 100:
-            step(state, images, way)
+            step(state, images, plan)
 
     with pytest.raises(NonFiniteError, match=r"at every scale of the loss down to 0\.000976562; a lower schedule.peak"):
         overflow_to_the_end()
@@ -69,7 +69,7 @@ def test_a_scale_that_collapses_ends_the_training() -> None:
 
 
 def test_an_overflow_in_one_process_is_one_in_all(tmp_path: Path) -> None:
-    """Of two processes one overflows at a step: both leave it out, end with one count and go on with equal weights."""
+    """If one of two processes overflows, both skip the step, count it and have equal weights."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

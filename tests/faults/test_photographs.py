@@ -1,4 +1,4 @@
-"""Folders of images with bad ones among them, and the processes that read them."""
+"""Folders with broken images, and the processes that read them."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ TRAIN = (
 
 
 def cut(file: Path) -> None:
-    """A JPEG without its end."""
+    """A truncated JPEG."""
     picture(size=(64, 64)).save(file)
     file.write_bytes(file.read_bytes()[:-300])
 
@@ -45,7 +45,7 @@ def loop(file: Path) -> None:
 
 
 def dangling(file: Path) -> None:
-    """A link to nothing."""
+    """A link to a missing file."""
     file.symlink_to("nowhere")
 
 
@@ -67,12 +67,12 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 NOT_THERE = ("loop.png", "dangling.png")
-"""Those that cannot even be opened, which is told before a run is begun, though training images are only read."""
+"""Files that cannot be opened; this is reported before a run starts, though training images are not decoded."""
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_image_ends_a_training_with_its_name(refused: Callable[..., str], tmp_path: Path, name: str) -> None:
-    """Exit code 3 and one line, which names the file and what it is."""
+    """Exit code 3 and one line with the file and its kind."""
     make, reason = BAD[name]
     make(write_parts(tmp_path / "images", 12) / "train" / "cat" / name)
     line = refused(*TRAIN, "--out", "run", code=3)
@@ -84,7 +84,7 @@ def test_a_bad_image_ends_a_training_with_its_name(refused: Callable[..., str], 
 
 
 def test_bad_images_may_be_skipped_the_same_way_by_any_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands in for them depends on no worker and no try: the runs agree to the bit."""
+    """Substitutes do not depend on workers or attempts: the runs are bit-equal."""
     monkeypatch.chdir(tmp_path)
     cat = write_parts(Path("images"), 12) / "train" / "cat"
     for name, (make, _) in BAD.items():
@@ -118,7 +118,7 @@ def test_odd_images_are_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run on photographs that nothing disturbed."""
+    """An undisturbed run on photographs."""
     folder = tmp_path_factory.mktemp("straight")
     write_parts(folder / "images", 12)
     assert processes.run(folder, *TRAIN, "--out", "run") == processes.Ended(0, "", "")
@@ -126,14 +126,14 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def assert_goes_on(folder: Path, straight: Run) -> None:
-    """The same command in that folder ends as the run that nothing disturbed."""
+    """The same command in this folder ends like the undisturbed run."""
     assert processes.run(folder, *TRAIN, "--out", "run", "--resume", "auto") == processes.Ended(0, "", "")
     assert_same(Run(folder / "run"), straight)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_killed_reader_ends_a_training(straight: Run, tmp_path: Path, workers: str) -> None:
-    """Exit code 3, one sentence, no process left; what was saved goes on."""
+    """Exit code 3, one sentence, no process left; the run can be resumed."""
     write_parts(tmp_path / "images", 12)
     marker = tmp_path / "marker"
     command = (*TRAIN, "--out", "run", "--workers", workers)
@@ -150,7 +150,7 @@ def test_a_killed_reader_ends_a_training(straight: Run, tmp_path: Path, workers:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_small_shared_memory_changes_nothing(straight: Run, tmp_path: Path, workers: str) -> None:
-    """With /dev/shm too small for a single batch a training and its test end as with any other."""
+    """If /dev/shm is too small for a batch, a training and its test still finish."""
     write_parts(tmp_path / "images", 12)
     command = (*TRAIN, "--out", "run", "--workers", workers)
     ended = processes.run(tmp_path, *command, first=partial(hazards.small_shared_memory, 4096))
@@ -166,7 +166,7 @@ def test_a_small_shared_memory_changes_nothing(straight: Run, tmp_path: Path, wo
 def test_a_signal_to_all_processes_stops_and_saves(
     straight: Run, tmp_path: Path, number: signal.Signals, workers: str
 ) -> None:
-    """Ctrl-C of a terminal and SIGTERM of a scheduler reach the readers at work too, who have nothing to say to it."""
+    """Ctrl-C and SIGTERM reach the readers too, which ignore them and print nothing."""
     write_parts(tmp_path / "images", 12)
     marker = tmp_path / "marker"
     command = (*TRAIN, "--out", "run", "--workers", workers)

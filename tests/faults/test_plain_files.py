@@ -1,4 +1,4 @@
-"""Folders of strangers: nothing outside them is written or removed, and nothing in them makes a reader wait."""
+"""Folders of other people: nothing outside of them is written or removed, and no file in them blocks a reader."""
 
 import json
 import os
@@ -21,7 +21,7 @@ MINE = "mine, and nobody else's"
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    """A file outside of the run."""
+    """A file outside the run."""
     file = tmp_path / "outside" / "thesis.tex"
     file.parent.mkdir()
     file.write_text(MINE)
@@ -45,7 +45,7 @@ def test_no_draft_has_a_name_that_can_be_guessed(run: Path, victim: Path) -> Non
 
 
 def test_a_draft_that_exists_is_not_followed(run: Path, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even if its name were known: it is made anew or not at all."""
+    """Even with a known name, a draft is created anew or not at all."""
     monkeypatch.setattr(files, "token_hex", zeros)
     (run / f".status.json.{'0' * 16}.draft").symlink_to(victim)
     with pytest.raises(OSError, match="File exists"):
@@ -55,7 +55,7 @@ def test_a_draft_that_exists_is_not_followed(run: Path, victim: Path, monkeypatc
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_a_link_is_not_written_through(run: Path, victim: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither one in the place of a file nor one in the place of its folder; both are named."""
+    """Links in place of a file or its folder are refused; the message names both."""
     if kind == "file":
         (run / "dissections").mkdir()
         (run / "dissections" / "thesis.tex").symlink_to(victim)
@@ -69,13 +69,13 @@ def test_a_link_is_not_written_through(run: Path, victim: Path, kind: str, capsy
         with pytest.raises(FolderError, match="dissections is a link"):
             make_folder(run / "dissections", within=run)
         assert main(["dissect", str(run), "capacity"]) == 0, "the figures are given"
-        assert "No file is written" in capsys.readouterr().out
+        assert "No file written" in capsys.readouterr().out
     assert victim.read_text() == MINE
     assert list(victim.parent.iterdir()) == [victim]
 
 
 def test_foreign_checkpoints_are_not_removed(run: Path, victim: Path) -> None:
-    """Where `checkpoints` is a link, a save is refused, and nothing below the link is retained or forgotten."""
+    """If `checkpoints` is a link, a save is refused, and nothing below the link is kept or removed."""
     for step in (1, 2, 3):
         (victim.parent / f"step-{step:08d}").mkdir()
     remove(run / "checkpoints", within=run)
@@ -88,7 +88,7 @@ def test_foreign_checkpoints_are_not_removed(run: Path, victim: Path) -> None:
 
 
 def test_a_link_is_removed_and_not_what_it_names(run: Path, victim: Path) -> None:
-    """As a draft that someone left."""
+    """A link in place of a draft."""
     (run / f".status.json.{'a' * 16}.draft").symlink_to(victim)
     (run / ".metrics.jsonl.77").symlink_to(victim)
     sweep(run)
@@ -98,7 +98,7 @@ def test_a_link_is_removed_and_not_what_it_names(run: Path, victim: Path) -> Non
 
 @pytest.mark.parametrize("name", ["\udcff.png", "a\ud800b", "café \udce9"])
 def test_names_that_are_no_text_are_written_and_come_back(tmp_path: Path, name: str) -> None:
-    """In JSON they read back as they were, in every other text they stand as the same escapes."""
+    """In JSON they are restored exactly; in other texts they have the same escapes."""
     write_json(tmp_path / "a.json", {"name": name})
     assert read_json(tmp_path / "a.json") == {"name": name}
     assert json.loads((tmp_path / "a.json").read_bytes()) == {"name": name}
@@ -107,36 +107,36 @@ def test_names_that_are_no_text_are_written_and_come_back(tmp_path: Path, name: 
 
 
 def zeros(_: int) -> str:
-    """Random digits that everybody knows."""
+    """Predictable random digits."""
     return "0" * 16
 
 
 def pipe(file: Path) -> None:
-    """Let a pipe stand there."""
+    """Create a pipe there."""
     os.mkfifo(file)
 
 
 def device(file: Path) -> None:
-    """Let a device stand there."""
+    """Create a device there."""
     file.symlink_to("/dev/zero")
 
 
 ABSENT = ("normalisation.safetensors", "amended.json", "unreadable.json")
-"""Files that the runs of these tests do not have."""
+"""Files that are missing in the runs of these tests."""
 
 
 @pytest.mark.parametrize("name", [*(name for name in SEALED if name not in ABSENT), "SEAL.json", "status.json"])
 @pytest.mark.parametrize("what", [pipe, device, Path.mkdir])
 def test_no_reader_waits(run: Path, name: str, what: Callable[[Path], None]) -> None:
-    """A pipe, a device or a folder in the place of a file ends in a line with its name."""
+    """A pipe, a device or a folder in place of a file is refused in a line with its name."""
     (run / name).unlink()
     what(run / name)
-    told = main(["compare", str(run)])
-    assert told == 2
+    code = main(["compare", str(run)])
+    assert code == 2
 
 
 def test_a_page_is_not_written_through_a_draft(tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder that others write to, too."""
+    """The same in a shared folder."""
     write_runs(tmp_path / "runs", EQUAL[:1])
     shared = tmp_path / "shared"
     shared.mkdir()
@@ -149,7 +149,7 @@ def test_a_page_is_not_written_through_a_draft(tmp_path: Path, victim: Path, mon
 
 
 def test_a_seal_is_no_link_either(run: Path, victim: Path) -> None:
-    """The helper of these tests seals as the program does."""
+    """The helper of these tests makes the same seal as the program."""
     (run / "SEAL.json").unlink()
     (run / "SEAL.json").symlink_to(victim)
     with pytest.raises(FolderError, match=r"SEAL\.json is a link"):

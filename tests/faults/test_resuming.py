@@ -1,4 +1,4 @@
-"""A training that stops inside an epoch goes on to the same bits, whoever prepares its images."""
+"""A training stopped in an epoch is resumed to bit-equal results, for any number of workers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ STEP, OF = 11, 20
 
 @pytest.fixture(scope="module")
 def experiments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Experiment]:
-    """Twenty steps each: four epochs of images in memory, two of photographs with every step that draws."""
+    """Twenty steps each: four epochs of images in memory, two of photographs with all random steps."""
     root = write_parts(tmp_path_factory.mktemp("images"), 40)
     photographic = replace(NAMED["fb-imagenet"], epochs=2, batch=8, norm_group=None)
     resident = replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, epochs=4))
@@ -30,7 +30,7 @@ def experiments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Experimen
 def trained(
     folder: Path, experiment: Experiment, *, workers: int, resume: str | None = None, watcher: Watcher = UNWATCHED
 ) -> Run:
-    """The run of an experiment, to its end or to where its watcher stops it."""
+    """The run of an experiment, to its end or to the stop of its watcher."""
     execution = Execution(resume=resume, save_every=0, workers=workers)
     carry_out(prepare(experiment, out=folder, execution=execution), watcher=watcher)
     return Run(folder)

@@ -1,4 +1,4 @@
-"""Runs that someone or something has changed are found: by their seal, or where their files disagree."""
+"""Changes of finished runs are detected: by their seal, or where their files disagree."""
 
 import json
 import shutil
@@ -18,14 +18,14 @@ from resatlas.training.session import UNWATCHED
 from tests.training.small import STEPS, assert_same, carried_out, last_checkpoint, signalling
 
 RARE = (AMENDED, UNREADABLE)
-"""Files of runs that went on with other settings, or past images that cannot be read."""
+"""Files of runs that were resumed with other settings, or with unreadable images."""
 
 WHOLE = [name for name in SEALED if name not in RARE]
 
 
 @pytest.fixture
 def run(unbroken: Run, tmp_path: Path) -> Run:
-    """A finished run of our own."""
+    """A finished run."""
     shutil.copytree(unbroken.folder, tmp_path / "run")
     return Run(tmp_path / "run")
 
@@ -39,17 +39,17 @@ def stopped(tmp_path: Path) -> Run:
 
 
 def test_a_finished_run_has_a_seal_of_every_file(run: Run) -> None:
-    """The files that readers use, and the manifest of its last checkpoint."""
-    told = read_json(run.folder / SEAL)
-    assert list(told["files"]) == WHOLE
-    assert told["checkpoint"]["name"] == last_checkpoint(run).name
+    """The seal lists the files for readers and the manifest of the last checkpoint."""
+    sealed = read_json(run.folder / SEAL)
+    assert list(sealed["files"]) == WHOLE
+    assert sealed["checkpoint"]["name"] == last_checkpoint(run).name
     assert run.record().seal is not None
 
 
 @pytest.mark.parametrize("name", SEALED)
 @pytest.mark.parametrize("how", ["changed", "missing"])
 def test_a_sealed_file_that_changed_is_named(run: Run, name: str, how: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """By every reader, with exit code 2."""
+    """Every reader refuses it with exit code 2."""
     file = run.folder / name
     if name in RARE:
         file.write_text("[]\n")
@@ -78,18 +78,18 @@ def test_a_rare_file_that_was_added_is_named(run: Run, name: str) -> None:
 
 
 def test_a_file_that_was_added_is_named(run: Run) -> None:
-    """A seal names all that there was; notes of others are nobody's business."""
+    """A seal lists all files of the run; other files are ignored."""
     (run.folder / "notes.txt").write_text("of mine")
     assert run.record().seal
-    told = read_json(run.folder / SEAL)
-    del told["files"]["predictions.csv"]
-    write_json(run.folder / SEAL, told)
+    sealed = read_json(run.folder / SEAL)
+    del sealed["files"]["predictions.csv"]
+    write_json(run.folder / SEAL, sealed)
     with pytest.raises(FolderError, match=r"predictions\.csv was added after the run ended"):
         run.record()
 
 
 def test_another_last_checkpoint_is_not_tested(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """A whole checkpoint, but not the one of the end."""
+    """A valid checkpoint that is not the last one."""
     shutil.copytree(last_checkpoint(run), run.checkpoints / "step-00000099")
     assert main(["evaluate", str(run.folder), "--quiet"]) == 4
     assert f"is not the checkpoint that {SEAL}" in capsys.readouterr().err
@@ -113,7 +113,7 @@ EDITS: dict[str, Any] = {
 
 @pytest.mark.parametrize("key", EDITS)
 def test_results_without_a_seal_are_held_against_the_rest(run: Run, key: str) -> None:
-    """Plan, rows, predictions and experiment say what they must be."""
+    """Plan, rows, predictions and experiment determine the values."""
     (run.folder / SEAL).unlink()
     assert run.record().seal is None
     write_json(run.folder / "results.json", {**read_json(run.folder / "results.json"), key: EDITS[key]})
@@ -122,7 +122,7 @@ def test_results_without_a_seal_are_held_against_the_rest(run: Run, key: str) ->
 
 
 def test_errors_without_a_seal_are_those_of_the_predictions(run: Run) -> None:
-    """And the number of images."""
+    """The number of images is checked too."""
     (run.folder / SEAL).unlink()
     results = read_json(run.folder / "results.json")
     write_json(run.folder / "results.json", {**results, "test": {**results["test"], "error_percent": 0.5}})
@@ -131,7 +131,7 @@ def test_errors_without_a_seal_are_those_of_the_predictions(run: Run) -> None:
 
 
 def test_a_run_without_a_seal_opens_with_one_line(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """However many there are."""
+    """For any number of them."""
     (run.folder / SEAL).unlink()
     shutil.copytree(run.folder, tmp_path / "other")
     assert main(["report", str(run.folder), str(tmp_path / "other"), "--out", str(tmp_path / "page.html")]) == 0
@@ -140,7 +140,7 @@ def test_a_run_without_a_seal_opens_with_one_line(run: Run, tmp_path: Path, caps
 
 
 def test_a_crash_before_the_seal_is_made_up_for(run: Run, unbroken: Run) -> None:
-    """The same command seals what is whole, and trains nothing."""
+    """The same command seals complete files without training."""
     (run.folder / SEAL).unlink()
     run.set_status("running", epoch=3)
     carried_out(run.folder, resume="auto")
@@ -149,7 +149,7 @@ def test_a_crash_before_the_seal_is_made_up_for(run: Run, unbroken: Run) -> None
 
 
 def test_rows_are_those_of_the_checkpoint(stopped: Run, unbroken: Run) -> None:
-    """Rows after it are cut off, and the run ends as if it had never stopped."""
+    """Later rows are removed, and the results are bit-equal."""
     state = read_json(last_checkpoint(stopped) / "state.json")
     assert set(state["rows"]) == {"metrics.jsonl", "timing.jsonl"}
     for name in state["rows"]:
@@ -162,7 +162,7 @@ def test_rows_are_those_of_the_checkpoint(stopped: Run, unbroken: Run) -> None:
 @pytest.mark.parametrize("name", ["metrics.jsonl", "timing.jsonl"])
 @pytest.mark.parametrize("how", ["digit", "key", "row", "file"])
 def test_changed_rows_are_refused(stopped: Run, name: str, how: str) -> None:
-    """A digit, a key, a row or the whole file: with exit code 4, and what to do; nothing is trained on."""
+    """A changed digit, key, row or missing file: exit code 4 and a remedy; nothing is trained."""
     file = stopped.folder / name
     text = file.read_text()
     match how:
@@ -180,7 +180,7 @@ def test_changed_rows_are_refused(stopped: Run, name: str, how: str) -> None:
 
 
 def test_a_checkpoint_of_an_earlier_version_resumes_with_a_line(stopped: Run, unbroken: Run) -> None:
-    """It cannot tell whether rows were changed, and other versions of packages are said."""
+    """Changes of rows cannot be detected, and other versions of packages are noted."""
     from resatlas.training import checkpoint
 
     said: list[str] = []

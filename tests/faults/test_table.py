@@ -1,4 +1,4 @@
-"""The table of what proves what names tests that exist."""
+"""The tests in the table of proofs exist."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ def names_in(file: Path) -> set[str]:
 
 
 def test_every_test_of_the_table_exists() -> None:
-    """By its file and its name, and every number has one."""
+    """Every row has a test with a file and a name, and every number has a row."""
     table = (TESTS / "faults" / "README.md").read_text(encoding="utf-8")
     rows = [line for line in table.splitlines() if re.match(r"\| \d+ ", line)]
     assert len(rows) > 15
@@ -24,7 +24,7 @@ def test_every_test_of_the_table_exists() -> None:
 
 
 def test_every_test_of_the_suite_is_in_the_table() -> None:
-    """What is tested here is told there, but for tests of the tests."""
+    """All tests here are in the table, except for tests of helpers."""
     named = set(NAMED.findall((TESTS / "faults" / "README.md").read_text(encoding="utf-8")))
     own = {(f"faults/{file.name}", name) for file in (TESTS / "faults").glob("test_*.py") for name in names_in(file)}
     untold = {name for file, name in own - named if file != "faults/test_table.py"}

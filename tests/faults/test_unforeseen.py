@@ -1,4 +1,4 @@
-"""What no code foresaw ends in one line and exit code 70; a lack of memory ends in words of its own."""
+"""Unexpected errors end in one line and exit code 70; a lack of memory has its own message."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ Fail = Callable[[str, BaseException], None]
 
 @pytest.fixture
 def fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fail:
-    """Makes a verb, called in an empty folder, raise an error."""
+    """Let a verb, called in an empty folder, raise an error."""
     monkeypatch.chdir(tmp_path)
 
     def failing(verb: str, error: BaseException) -> None:
@@ -46,7 +46,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fail:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_verb_ends_in_a_traceback(verb: str, fail: Fail, capfd: pytest.CaptureFixture[str]) -> None:
-    """One line on standard error: what was being done, the kind of error, its message, what to do; exit code 70."""
+    """One line on standard error: what the program was doing, the error, a remedy; exit code 70."""
     fail(verb, ZeroDivisionError("no\nnumber \x1b[1m" + "x" * 1000))
     assert main((verb,)) == Defect.exit_code == 70
     out, err = capfd.readouterr()
@@ -61,7 +61,7 @@ def test_no_verb_ends_in_a_traceback(verb: str, fail: Fail, capfd: pytest.Captur
 def test_the_traceback_is_there_for_whoever_asks(
     verb: str, fail: Fail, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a variable of the environment; the line is still the last, and the exit code the same."""
+    """An environment variable enables it; the line is still last, and the exit code the same."""
     monkeypatch.setenv("RESATLAS_TRACEBACK", "1")
     fail(verb, ZeroDivisionError("no number"))
     assert main((verb,)) == 70
@@ -89,7 +89,7 @@ def test_the_traceback_is_there_for_whoever_asks(
 def test_every_kind_of_error_has_its_line(
     error: Exception, code: int, words: str, fail: Fail, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A package that is missing or broken is the installation's fault, and a full disk is nobody's defect."""
+    """A missing or broken package is a fault of the installation, and a full disk is not a defect."""
     fail("list", error)
     assert main(("list",)) == code
     err = capfd.readouterr().err
@@ -121,14 +121,14 @@ def test_an_option_that_argparse_cannot_show_is_a_line(
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (MemoryError(), "needs more memory than there is; what takes less: "),
+        (MemoryError(), "needs more memory than there is; to use less: "),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 68719476736 bytes."),
-            "needs more memory than there is (an allocation of 65,536 MiB failed); what takes less: ",
+            "needs more memory than there is (an allocation of 65,536 MiB failed); to use less: ",
         ),
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1"),
-            "needs more memory than the GPU has (an allocation of 2.00 GiB failed); what takes less: ",
+            "needs more memory than the GPU has (an allocation of 2.00 GiB failed); to use less: ",
         ),
     ],
     ids=("Python", "CPU", "GPU"),
@@ -136,7 +136,7 @@ def test_an_option_that_argparse_cannot_show_is_a_line(
 def test_a_lack_of_memory_says_what_takes_less(
     verb: str, remedy: str, error: Exception, words: str, fail: Fail, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It is no defect: one sentence, exit code 1."""
+    """It is not a defect: one sentence, exit code 1."""
     fail(verb, error)
     assert main((verb,)) == OutOfMemory.exit_code == 1
     err = capfd.readouterr().err
@@ -148,7 +148,7 @@ def test_a_lack_of_memory_says_what_takes_less(
 def test_the_status_of_a_run_says_why_it_failed(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """In a step and before the first one: failed, with the line that was printed."""
+    """In a step and before the first one: status failed, with the printed line."""
 
     def mistaken(*_: object, **__: object) -> NoReturn:
         raise ZeroDivisionError("a\nmistake")
@@ -169,20 +169,20 @@ def test_the_status_of_a_run_says_why_it_failed(
 def test_a_worker_of_a_study_hands_back_a_line(
     error: Exception, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What its run fails at is an error of ours, which the parent can name and end with."""
+    """An error of a run becomes a ResatlasError, which the parent can report."""
 
     def failing(*_: object, **__: object) -> NoReturn:
         raise error
 
     monkeypatch.setattr(runner, "carry_out", failing)
-    found = runner._results(EXPERIMENT, tmp_path / "run", UNWATCHED)
-    assert type(found) is kind
-    assert str(found).startswith(f"training {DESIGN}")
-    assert "\n" not in str(found)
+    results = runner._results(EXPERIMENT, tmp_path / "run", UNWATCHED)
+    assert type(results) is kind
+    assert str(results).startswith(f"training {DESIGN}")
+    assert "\n" not in str(results)
 
 
 def test_what_is_timed_ends_in_a_line() -> None:
-    """A mistake in a process of a bench comes back as one of ours."""
+    """A programming error in a process of a benchmark is reported as a Defect."""
     task = Ours(designs=(3,), batch=8, norm_group=None, precision="fp32")  # type: ignore[arg-type]
     with (
         pytest.raises(Defect, match=re.escape(REPORT)),
@@ -192,7 +192,7 @@ def test_what_is_timed_ends_in_a_line() -> None:
 
 
 def test_a_folder_whose_name_is_not_utf8_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The name is escaped in the title of its page, and its runs are compared like any others."""
+    """The name is escaped in the title of the page, and its runs are compared as usual."""
     folder = tmp_path / os.fsdecode(b"r\xff")
     for family, wrong in (("plain", (10, 12)), ("resnet", (40, 43))):
         write_errors(folder, Subject(family=family, depth=20), wrong)

@@ -27,9 +27,9 @@ def runs(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
     module.forward = forward  # type: ignore[method-assign]
 
 
-def runs_streams(unit: StreamsUnit, through: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]) -> None:
+def runs_streams(unit: StreamsUnit, run_streams: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]) -> None:
     """Let the unit run another function of its streams."""
-    unit.through = through  # type: ignore[method-assign]
+    unit.run_streams = run_streams  # type: ignore[method-assign]
 
 
 def turned(module: nn.Module, turn: Callable[[Tensor], Tensor]) -> None:
@@ -125,7 +125,7 @@ def gate_turned(network: Network) -> None:
 def streams_read_the_first(network: Network) -> None:
     """All streams read the first."""
     for unit in every(network, StreamsUnit):
-        runs_streams(unit, lambda streams, unit=unit: StreamsUnit.through(unit, (streams[0],) * len(streams)))
+        runs_streams(unit, lambda streams, unit=unit: StreamsUnit.run_streams(unit, (streams[0],) * len(streams)))
 
 
 def one_projection_for_all(network: Network) -> None:

@@ -1,4 +1,4 @@
-"""Small networks of one stream and of several, and what a hook on their modules sees."""
+"""Small networks of one stream and of several, and hooks that record inputs and outputs."""
 
 from typing import Any
 
@@ -15,34 +15,34 @@ STREAMS = ("dmrnet:depth=14,base=4", "dmrnet-8-k3-swap-sum", "dmrnet-8-projector
 
 
 def small(design: str, *, classes: int = 5) -> Network:
-    """A network of small images, in evaluation."""
+    """A network for small images, in evaluation mode."""
     return build(design, image=SMALL, classes=classes, seed=0).eval()
 
 
 def images(count: int = 2) -> Tensor:
-    """Some small images."""
+    """Small random images."""
     return torch.randn(count, *SMALL, generator=torch.Generator().manual_seed(1))
 
 
-def at(network: nn.Module, path: str) -> Any:  # noqa: ANN401 - tests change what it has
-    """A module by its path, whatever it is."""
+def at(network: nn.Module, path: str) -> Any:  # noqa: ANN401 - tests set its attributes
+    """The module of a path."""
     return network.get_submodule(path)
 
 
-def watched(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """What a module takes and gives from now on, as a forward hook sees it."""
-    seen: list[tuple[Tensor, Tensor]] = []
+def recorded(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Record the inputs and outputs of a module with a forward hook."""
+    calls: list[tuple[Tensor, Tensor]] = []
 
-    def keep(_module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
-        seen.append((given[0], out))
+    def record(_module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        calls.append((inputs[0], out))
 
-    module.register_forward_hook(keep)
-    return seen
+    module.register_forward_hook(record)
+    return calls
 
 
-def streams_behind(network: Network, stage: int) -> Tensor:
-    """All streams behind a stage, side by side, one unit after another from the images."""
-    found = network.trace(images())
+def streams_after(network: Network, stage: int) -> Tensor:
+    """All streams after a stage, concatenated, from a trace of the network."""
+    outputs = network.trace(images())
     path, unit = [(path, unit) for path, unit in network.plan.units if path.startswith(f"stages.{stage}.")][-1]
     names = [path] if unit.outcomes == 1 else [f"{path}.streams.{k}" for k in range(unit.outcomes)]
-    return side_by_side(tuple(found[name] for name in names))
+    return side_by_side(tuple(outputs[name] for name in names))

@@ -1,4 +1,4 @@
-"""A network in other people's hands: hooks, tracers and tools that cut it apart see tensors, all streams of them."""
+"""Hooks, tracers and tools that take a network apart see one tensor with all streams."""
 
 import json
 import subprocess
@@ -12,67 +12,67 @@ from torch.nn import functional as F
 
 import resatlas
 from resatlas.nets.recomputing import Kept
-from tests.nets.small import ONE_STREAM, STREAMS, at, images, small, streams_behind, watched
+from tests.nets.small import ONE_STREAM, STREAMS, at, images, recorded, small, streams_after
 
 
 @pytest.mark.parametrize("design", [*ONE_STREAM, *STREAMS])
 def test_the_children_in_a_row_are_the_network(design: str) -> None:
-    """What fastai's create_body and torchvision's IntermediateLayerGetter do: call one child after another."""
-    network, some = small(design), images()
+    """Tools such as fastai's create_body and torchvision's IntermediateLayerGetter call one child after another."""
+    network, batch = small(design), images()
     children = list(network.children())
-    assert nn.Sequential(*children)(some).equal(network(some))
+    assert nn.Sequential(*children)(batch).equal(network(batch))
     body = nn.Sequential(*children[:-1])
-    assert body(some).equal(network.forward_features(some))
+    assert body(batch).equal(network.forward_features(batch))
 
 
 @pytest.mark.parametrize("design", [*ONE_STREAM, *STREAMS])
 def test_hooks_on_stages_and_units_fire_and_see_all_streams(design: str) -> None:
-    """One tensor in and one out, the whole of the maps; the logits stay what they were, and gradients pass."""
-    network, some = small(design), images()
-    expected, behind = network(some), [streams_behind(network, stage) for stage in range(2)]
-    stage, unit, stages = (watched(at(network, path)) for path in ("stages.1", "stages.1.0", "stages"))
-    assert network(some).equal(expected)
-    assert stage[0][1].equal(behind[1])
-    assert unit[0][0].equal(behind[0])
-    assert stages[0][1].equal(network.forward_features(some))
+    """Input and output of each call are one tensor with all streams, and the logits do not change."""
+    network, batch = small(design), images()
+    expected, after = network(batch), [streams_after(network, stage) for stage in range(2)]
+    stage, unit, stages = (recorded(at(network, path)) for path in ("stages.1", "stages.1.0", "stages"))
+    assert network(batch).equal(expected)
+    assert stage[0][1].equal(after[1])
+    assert unit[0][0].equal(after[0])
+    assert stages[0][1].equal(network.forward_features(batch))
 
 
 @pytest.mark.parametrize("kept", ["units", "segments"])
 @pytest.mark.parametrize("design", ["resnet:depth=14,base=4", "dmrnet:depth=14,base=4"])
 def test_hooks_fire_where_maps_are_computed_again(design: str, kept: Kept) -> None:
-    """A training that keeps fewer maps calls the same modules."""
+    """A training that stores fewer maps calls the same modules."""
     network = small(design).train()
     network.kept = kept
-    seen = [watched(at(network, path)) for path in ("stages.1", "stages.1.0")]
+    records = [recorded(at(network, path)) for path in ("stages.1", "stages.1.0")]
     network(images()).sum().backward()
-    assert {each[0][1].shape for each in seen} == {network.features(images())["stages.1"].shape}
+    assert {calls[0][1].shape for calls in records} == {network.features(images())["stages.1"].shape}
 
 
 @pytest.mark.parametrize("design", [*ONE_STREAM, *STREAMS])
 @pytest.mark.parametrize("target", ["stages.2", "stages.1.0"])
 def test_grad_cam_of_a_stage_or_a_unit(design: str, target: str) -> None:
-    """As pytorch-grad-cam and captum do: keep a module's output in a hook, and the gradient that reaches it."""
+    """A hook stores the output of a module and its gradient, as in pytorch-grad-cam and captum."""
     network, gradients = small(design), list[Tensor]()
 
-    def keep(_module: nn.Module, _given: object, out: Tensor) -> None:
+    def keep(_module: nn.Module, _inputs: object, out: Tensor) -> None:
         out.register_hook(gradients.append)
 
-    seen = watched(at(network, target))
+    calls = recorded(at(network, target))
     at(network, target).register_forward_hook(keep)
-    some = images().requires_grad_()
-    network(some)[:, 1].sum().backward()
-    [(_, maps)], [gradient] = seen, gradients
+    batch = images().requires_grad_()
+    network(batch)[:, 1].sum().backward()
+    [(_, maps)], [gradient] = calls, gradients
     assert gradient.shape == maps.shape
     assert F.relu((gradient.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1)).any()
-    assert some.grad is not None
-    assert some.grad.any()
+    assert batch.grad is not None
+    assert batch.grad.any()
 
 
 def test_a_backward_hook_sees_the_gradient_of_a_unit_of_streams() -> None:
-    """As captum's DeepLift registers it: the gradient of all streams, as one tensor."""
+    """A full backward hook, as of captum's DeepLift, gets the gradient of all streams as one tensor."""
     network, seen = small("dmrnet:depth=14,base=4"), list[tuple[int, ...]]()
 
-    def keep(_module: nn.Module, _given: object, out: tuple[Tensor, ...]) -> None:
+    def keep(_module: nn.Module, _inputs: object, out: tuple[Tensor, ...]) -> None:
         seen.append(tuple(out[0].shape))
 
     at(network, "stages.1.0").register_full_backward_hook(keep)
@@ -81,58 +81,58 @@ def test_a_backward_hook_sees_the_gradient_of_a_unit_of_streams() -> None:
 
 
 @pytest.mark.parametrize("design", [*ONE_STREAM, *STREAMS])
-def test_features_are_the_maps_behind_every_stage(design: str) -> None:
-    """By path, all streams side by side; the last are those that the head takes."""
-    network, some = small(design), images()
-    found = network.features(some)
-    assert next(iter(found)) in ("stem", "stems")
-    assert list(found)[1:] == ["stages.0", "stages.1", "stages.2"]
+def test_features_are_the_outputs_of_every_stage(design: str) -> None:
+    """They are given by path, with streams concatenated; the last are the input of the head."""
+    network, batch = small(design), images()
+    features = network.features(batch)
+    assert next(iter(features)) in ("stem", "stems")
+    assert list(features)[1:] == ["stages.0", "stages.1", "stages.2"]
     for stage in range(3):
-        assert found[f"stages.{stage}"].equal(streams_behind(network, stage))
-    assert found["stages.2"].equal(network.forward_features(some))
+        assert features[f"stages.{stage}"].equal(streams_after(network, stage))
+    assert features["stages.2"].equal(network.forward_features(batch))
 
 
-# torch.fx traces without the shape checks of the tests, so in a process of its own.
+# torch.fx cannot trace the shape checks that the tests install, so this runs in another process.
 
 
 @pytest.fixture(scope="module")
 def traced() -> dict[str, Any]:
-    """What a process found out."""
+    """The results of another process."""
     done = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def trace() -> dict[str, bool]:
-    """Whether torchvision's extractors give the maps of a stage or a unit, all streams of it."""
+    """Whether torchvision's extractors return all streams of a stage or a unit."""
     from torchvision.models._utils import IntermediateLayerGetter
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    found: dict[str, bool] = {}
+    results: dict[str, bool] = {}
     for design in (*ONE_STREAM, *STREAMS):
-        network, some = small(design), images()
-        expected = network.features(some)
-        given = {
-            path: create_feature_extractor(network, {path: "x"})(some)["x"]
+        network, batch = small(design), images()
+        expected = network.features(batch)
+        extracted = {
+            path: create_feature_extractor(network, {path: "x"})(batch)["x"]
             for path in ("stages.1", "stages.1.0", "stages")
         }
-        found[f"{design}: stage"] = given["stages.1"].equal(expected["stages.1"])
-        seen = watched(at(network, "stages.1.0"))
-        network(some)
-        found[f"{design}: unit"] = given["stages.1.0"].equal(seen[0][1])
-        found[f"{design}: stages"] = given["stages"].equal(expected["stages.2"])
-        found[f"{design}: whole"] = torch.fx.symbolic_trace(small(design))(some).equal(network(some))
+        results[f"{design}: stage"] = extracted["stages.1"].equal(expected["stages.1"])
+        calls = recorded(at(network, "stages.1.0"))
+        network(batch)
+        results[f"{design}: unit"] = extracted["stages.1.0"].equal(calls[0][1])
+        results[f"{design}: stages"] = extracted["stages"].equal(expected["stages.2"])
+        results[f"{design}: whole"] = torch.fx.symbolic_trace(small(design))(batch).equal(network(batch))
         getter = IntermediateLayerGetter(small(design), {"stages": "x"})
-        found[f"{design}: getter"] = getter(some)["x"].equal(expected["stages.2"])
-        program = torch.export.export(resatlas.for_inference(small(design), kernels="torch"), (some,))
-        found[f"{design}: exported"] = program.module()(some).allclose(network(some), rtol=1e-4, atol=1e-4)
-    return found
+        results[f"{design}: getter"] = getter(batch)["x"].equal(expected["stages.2"])
+        program = torch.export.export(resatlas.for_inference(small(design), kernels="torch"), (batch,))
+        results[f"{design}: exported"] = program.module()(batch).allclose(network(batch), rtol=1e-4, atol=1e-4)
+    return results
 
 
 @pytest.mark.parametrize("what", ["stage", "unit", "stages", "whole", "getter", "exported"])
 @pytest.mark.parametrize("design", [*ONE_STREAM, *STREAMS])
-def test_torchvisions_extractors_give_all_streams(traced: dict[str, Any], design: str, what: str) -> None:
-    """Of a merge-and-run network not the first stream alone; and whoever traces the whole gets the same logits."""
+def test_torchvisions_extractors_return_all_streams(traced: dict[str, Any], design: str, what: str) -> None:
+    """Not only the first stream; a trace of the whole network gives the same logits."""
     assert traced[f"{design}: {what}"]
 
 

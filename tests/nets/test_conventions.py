@@ -1,4 +1,4 @@
-"""What timm, fastai, accelerate and FSDP2 look for in a network, and where its weights start."""
+"""Conventions of timm, fastai, accelerate and FSDP2, and initial weights."""
 
 import os
 import subprocess
@@ -26,8 +26,8 @@ NAMES = (
 """Every kind of stem, head and stage."""
 
 
-def test_torchs_seed_decides_where_a_network_starts() -> None:
-    """Five seeds in a plain loop are five starts, the same seed is the same start."""
+def test_torchs_seed_determines_the_initial_weights() -> None:
+    """The same seed gives the same weights, another seed gives others."""
     starts: list[Tensor] = []
     for seed in (1, 2, 1):
         torch.manual_seed(seed)
@@ -37,14 +37,14 @@ def test_torchs_seed_decides_where_a_network_starts() -> None:
 
 
 def test_two_networks_in_a_row_differ() -> None:
-    """As two layers of torch do."""
+    """They do, like two layers of torch."""
     torch.manual_seed(0)
     one, other = (next(build("resnet:depth=8,base=4").parameters()) for _ in range(2))
     assert not one.equal(other)
 
 
-def test_a_seed_of_ours_is_torchs_and_leaves_its_generator_alone() -> None:
-    """The number means the same in both places, and whoever gives it disturbs nobody's draws."""
+def test_a_seed_does_not_change_torchs_generator() -> None:
+    """The seed gives the weights of torch.manual_seed, and the default generator does not change."""
     torch.manual_seed(3)
     theirs = build("resnet:depth=8,base=4").state_dict()
     before = torch.get_rng_state()
@@ -54,58 +54,60 @@ def test_a_seed_of_ours_is_torchs_and_leaves_its_generator_alone() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_timm_finds_the_ends_and_the_stages(name: str) -> None:
-    """The modules that the configuration names are there, with the channels and strides that it says."""
+def test_timm_finds_the_first_and_last_layers_and_the_stages(name: str) -> None:
+    """The modules that the settings name exist, with the channels in the settings."""
     network = build(name, device="meta")
-    modules, told = dict(network.named_modules()), network.pretrained_cfg
+    modules, settings = dict(network.named_modules()), network.pretrained_cfg
     for key, kind in (("first_conv", nn.Conv2d), ("classifier", nn.Linear)):
-        for path in [told[key]] if isinstance(told[key], str) else told[key]:
+        for path in [settings[key]] if isinstance(settings[key], str) else settings[key]:
             assert isinstance(modules[path], kind)
-    assert told["input_size"] == tuple(network.plan.image)
-    assert told["num_classes"] == network.num_classes == network.plan.classes
+    assert settings["input_size"] == tuple(network.plan.image)
+    assert settings["num_classes"] == network.num_classes == network.plan.classes
     maps = network.eval().features(torch.empty(1, *network.plan.image, device="meta"))
     for info in network.feature_info:
         assert maps[info["module"]].shape[1] == info["num_chs"]
     assert network.num_features == network.feature_info[-1]["num_chs"]
 
 
-def test_timm_is_not_told_of_imagenet() -> None:
-    """Its settings for a network of small images are those of the plan, and no normalisation that nobody decided."""
+def test_timm_does_not_use_the_settings_of_imagenet() -> None:
+    """Its settings for a network of small images are those of the plan, without a normalisation."""
     timm = pytest.importorskip("timm")
-    told = timm.data.resolve_model_data_config(build("resnet-20", image=Shape(1, 28, 28), device="meta"))
-    assert (told["input_size"], told["mean"], told["std"]) == ((1, 28, 28), (0.0,), (1.0,))
-    assert (told["crop_pct"], told["interpolation"]) == (1.0, "bilinear")
+    settings = timm.data.resolve_model_data_config(build("resnet-20", image=Shape(1, 28, 28), device="meta"))
+    assert (settings["input_size"], settings["mean"], settings["std"]) == ((1, 28, 28), (0.0,), (1.0,))
+    assert (settings["crop_pct"], settings["interpolation"]) == (1.0, "bilinear")
 
 
 @pytest.mark.parametrize("design", ["resnet:depth=8,base=4", "dmrnet:depth=14,base=4"])
 def test_timm_lists_features(design: str) -> None:
     """Its FeatureListNet runs the stem and the stages one after another."""
     features = pytest.importorskip("timm.models._features")
-    network, some = small(design), images()
+    network, batch = small(design), images()
     listed = features.FeatureListNet(network, out_indices=(0, 1, 2), flatten_sequential=True)
-    for given, expected in zip(listed(some), list(network.features(some).values())[1:], strict=True):
-        assert given.equal(expected)
+    for maps, expected in zip(listed(batch), list(network.features(batch).values())[1:], strict=True):
+        assert maps.equal(expected)
 
 
 @pytest.mark.parametrize("design", [*ONE_STREAM, *STREAMS])
 def test_the_halves_of_a_network_are_the_network(design: str) -> None:
-    """forward_head of forward_features; before the classifier stand its inputs."""
-    network, some = small(design), images()
-    maps = network.forward_features(some)
-    assert network.forward_head(maps).equal(network(some))
+    """forward_head(forward_features(x)) is the network; `pre_logits` gives the inputs of the classifier."""
+    network, batch = small(design), images()
+    maps = network.forward_features(batch)
+    assert network.forward_head(maps).equal(network(batch))
     assert network.forward_head(maps, pre_logits=True).shape == (2, network.num_features)
 
 
 def test_fastai_cuts_at_the_head() -> None:
-    """It looks for the last child that holds a pool, by the name of its class."""
+    """It looks for the last child with a pool, by the name of its class."""
     children = list(small("resnet:depth=8,base=4").children())
-    pools = [k for k, child in enumerate(children) if any("Pool2d" in type(each).__name__ for each in child.modules())]
+    pools = [
+        k for k, child in enumerate(children) if any("Pool2d" in type(module).__name__ for module in child.modules())
+    ]
     assert pools[-1] == len(children) - 1
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_plan_of_other_classes_is_the_designs(name: str) -> None:
-    """Whatever it had before, a classifier among them or none."""
+def test_a_plan_with_other_classes_is_that_of_the_design(name: str) -> None:
+    """It does not depend on the number of classes before, which may be 0."""
     entry = resolve(name)
     assert with_classes(entry.plan(), 7) == entry.plan(classes=7)
     assert with_classes(entry.plan(classes=0), 7) == entry.plan(classes=7)
@@ -113,39 +115,40 @@ def test_a_plan_of_other_classes_is_the_designs(name: str) -> None:
 
 
 @pytest.mark.parametrize("design", ["resnet:depth=8,base=4", "dmrnet-8-identity-separate"])
-def test_a_new_classifier_is_one_of_the_plan(design: str) -> None:
-    """Drawn as a network of these classes draws it, all else untouched; 0 leave it out, and more bring it back."""
-    network, some = small(design).double(), images().double()
-    kept = {path: each.clone() for path, each in network.state_dict().items() if ".linear." not in path}
+def test_a_new_classifier_changes_the_plan(design: str) -> None:
+    """The new classifier is initialised as in the design, other weights do not change, and 0 classes remove it."""
+    network, batch = small(design).double(), images().double()
+    others = {path: tensor.clone() for path, tensor in network.state_dict().items() if ".linear." not in path}
     for classes in (3, 0, 7):
         network.reset_classifier(classes, seed=4)
-        assert network.described() == build(design, image=SMALL, classes=classes, device="meta").plan
-        assert network(some).shape == (2, classes or network.plan.head[-1].output.channels)
-        assert all(network.state_dict()[path].equal(each) for path, each in kept.items())
-    weights = [each for head in network.own_heads for path, each in head.named_parameters() if path == "linear.weight"]
-    assert all(each.dtype == torch.float64 and 0 < each.abs().max() <= 8**-0.5 for each in weights)
-    with pytest.raises(WidthError, match="-1 is outside"):
+        assert network.checked_plan() == build(design, image=SMALL, classes=classes, device="meta").plan
+        assert network(batch).shape == (2, classes or network.plan.head[-1].output.channels)
+        assert all(network.state_dict()[path].equal(tensor) for path, tensor in others.items())
+    weights = [head.get_parameter("linear.weight") for head in network.own_heads]
+    assert all(weight.dtype == torch.float64 and 0 < weight.abs().max() <= 8**-0.5 for weight in weights)
+    with pytest.raises(WidthError, match="1,000,000 classes; got -1"):
         network.reset_classifier(-1)
 
 
-def test_the_classifier_is_what_a_tool_trains() -> None:
-    """One module; of several heads all of theirs; the identity where there is none."""
+def test_get_classifier() -> None:
+    """It returns one module; with several heads, a list of theirs; without a classifier, the identity."""
     assert small("resnet:depth=8,base=4").get_classifier() is not None
     several = small("dmrnet-8-identity-separate").get_classifier()
-    assert [type(each) for each in several.children()] == [nn.Linear, nn.Linear]
+    assert [type(child) for child in several.children()] == [nn.Linear, nn.Linear]
     assert isinstance(small("resnet:depth=8,base=4", classes=0).get_classifier(), nn.Identity)
 
 
-def test_torchs_device_is_where_a_network_is() -> None:
-    """`with torch.device("meta")` means it; a device that is asked for wins."""
+def test_a_network_is_built_on_torchs_default_device() -> None:
+    """`with torch.device("meta")` has effect; the argument `device` takes precedence."""
     with torch.device("meta"):
-        assert all(each.is_meta for each in build("resnet:depth=8,base=4").state_dict().values())
-        assert not any(each.is_meta for each in build("resnet:depth=8,base=4", device="cpu").state_dict().values())
-    assert not any(each.is_meta for each in build("resnet:depth=8,base=4").state_dict().values())
+        assert all(tensor.is_meta for tensor in build("resnet:depth=8,base=4").state_dict().values())
+        own = build("resnet:depth=8,base=4", device="cpu")
+        assert not any(tensor.is_meta for tensor in own.state_dict().values())
+    assert not any(tensor.is_meta for tensor in build("resnet:depth=8,base=4").state_dict().values())
 
 
 def test_accelerates_empty_weights_are_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its init_empty_weights lets every registered parameter go to "meta"."""
+    """Its init_empty_weights moves every registered parameter to "meta"."""
     register = nn.Module.register_parameter
 
     def emptied(module: nn.Module, name: str, value: nn.Parameter | None) -> None:
@@ -154,22 +157,22 @@ def test_accelerates_empty_weights_are_empty(monkeypatch: pytest.MonkeyPatch) ->
             module._parameters[name] = nn.Parameter(value.to("meta"), requires_grad=value.requires_grad)
 
     monkeypatch.setattr(nn.Module, "register_parameter", emptied)
-    assert all(each.is_meta for each in build("resnet:depth=8,base=4").parameters())
+    assert all(parameter.is_meta for parameter in build("resnet:depth=8,base=4").parameters())
 
 
 @pytest.mark.parametrize("design", ["resnet:depth=8,base=4", "dmrnet-8-projector-concat"])
-def test_a_network_from_meta_starts_as_any_other(design: str) -> None:
-    """Memory first, then `reset_parameters`: weights, statistics and projections."""
+def test_a_network_from_meta_has_the_usual_initial_weights(design: str) -> None:
+    """`to_empty` and `reset_parameters` give the usual weights, statistics and projections."""
     network, own = build(design, device="meta").to_empty(device="cpu"), build(design, seed=3)
     network.reset_parameters(seed=3)
-    assert all(each.equal(own.state_dict()[path]) for path, each in network.state_dict().items())
+    assert all(tensor.equal(own.state_dict()[path]) for path, tensor in network.state_dict().items())
     torch.manual_seed(3)
     network.reset_parameters()
-    assert all(each.equal(own.state_dict()[path]) for path, each in network.state_dict().items())
+    assert all(tensor.equal(own.state_dict()[path]) for path, tensor in network.state_dict().items())
 
 
-def test_a_sharded_network_from_meta_starts_as_any_other() -> None:
-    """FSDP2's way: shard what is on "meta", then memory, then `reset_parameters`; logits and gradients are the same."""
+def test_a_sharded_network_from_meta_has_the_usual_initial_weights() -> None:
+    """With FSDP2: shard on "meta", `to_empty`, `reset_parameters`; logits and gradients are the same."""
     code = f"import {__name__} as here; here.sharded()"
     alone = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "RANK": "0", "WORLD_SIZE": "1"}
     done = subprocess.run(
@@ -184,7 +187,7 @@ def test_a_sharded_network_from_meta_starts_as_any_other() -> None:
 
 
 def sharded() -> None:
-    """One process of one."""
+    """The only process of a group of one."""
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor import DTensor
 
@@ -196,7 +199,7 @@ def sharded() -> None:
                 fully_shard(module, mesh=mesh)
             network.to_empty(device="cpu")
             network.reset_parameters(seed=3)
-            assert network.described() == own.plan
+            assert network.checked_plan() == own.plan
             logits, expected = network(images()), own(images())
             assert logits.equal(expected)
             logits.sum().backward()

@@ -1,4 +1,4 @@
-"""Built networks start as they are listed: every tensor looks drawn from the distribution that its text names."""
+"""Initial weights of built networks follow the listed distributions."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from resatlas.arch.parameters import Constant, Normal, Start, Uniform, parameters
 from resatlas.designs.catalog import plan
-from resatlas.nets.initial import drawn
+from resatlas.nets.initial import draw
 from resatlas.nets.network import build
 
 SAMPLE = (
@@ -28,7 +28,7 @@ SIGMAS = 5
 
 
 def far_from(start: Start, tensor: Tensor) -> list[str]:
-    """What of a tensor is further than 5 standard errors from its distribution, or outside it.
+    """The statistics of a tensor that are more than 5 standard errors from its distribution, or outside its range.
 
     The standard error of a mean of n values is sd/sqrt(n), that of their variance sd²·sqrt((kurtosis - 1)/n).
     """
@@ -47,7 +47,7 @@ def far_from(start: Start, tensor: Tensor) -> list[str]:
         "mean": abs(values.mean() - mean) > SIGMAS * math.sqrt(variance / n),
         "variance": abs((values - mean).square().mean() - variance) > SIGMAS * variance * math.sqrt((kurtosis - 1) / n),
     }
-    return [word for word, found in wrong.items() if found]
+    return [statistic for statistic, is_wrong in wrong.items() if is_wrong]
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -56,8 +56,9 @@ def test_every_tensor_follows_its_listed_start(name: str) -> None:
     network = build(name, seed=3)
     tensors = dict(network.named_parameters())
     listed = list(parameters(network.plan))
-    assert {each.path for each in listed} == set(tensors)
-    assert {each.path: far for each in listed if (far := far_from(each.start, tensors[each.path].detach()))} == {}
+    assert {parameter.path for parameter in listed} == set(tensors)
+    faults = {parameter.path: far_from(parameter.start, tensors[parameter.path].detach()) for parameter in listed}
+    assert {path: statistics for path, statistics in faults.items() if statistics} == {}
 
 
 @pytest.mark.parametrize(
@@ -70,33 +71,35 @@ def test_every_tensor_follows_its_listed_start(name: str) -> None:
     ],
 )
 def test_another_start_would_be_noticed(start: Start, other: Start) -> None:
-    """10,000 values of one distribution are not taken for those of another."""
-    values = drawn((100, 100), start, torch.Generator().manual_seed(1))
+    """10,000 values of one distribution do not pass for those of another."""
+    values = draw((100, 100), start, torch.Generator().manual_seed(1))
     assert values.shape == (100, 100)
     assert far_from(start, values) == []
     assert far_from(other, values) != []
 
 
 def test_tensors_are_drawn_in_the_order_of_the_layers() -> None:
-    """A network with more behind the same layers starts with the same weights in them."""
+    """A network with additional layers at the end has the same weights in the earlier layers."""
     shallow, deep = (build(plan(name, classes=0), seed=1).state_dict() for name in ("resnet-8", "resnet-14"))
     for path in ("stem.conv.weight", "stages.0.0.body.conv1.weight", "stages.0.0.body.conv2.weight"):
         assert torch.equal(shallow[path], deep[path])
     assert not torch.equal(shallow["stages.1.0.body.conv1.weight"], deep["stages.1.0.body.conv1.weight"])
 
 
-def test_tensors_of_one_shape_are_drawn_apart() -> None:
-    """No two weights of a network that are drawn at all are equal: streams start apart, stems too."""
+def test_tensors_of_one_shape_differ() -> None:
+    """No two random weights of a network are equal, also in different streams and stems."""
     network = build("dmrnet-8-k3-separate", seed=1)
     drawn_at_random = [
-        network.get_parameter(each.path) for each in parameters(network.plan) if not isinstance(each.start, Constant)
+        network.get_parameter(parameter.path)
+        for parameter in parameters(network.plan)
+        if not isinstance(parameter.start, Constant)
     ]
     for number, one in enumerate(drawn_at_random):
         assert not any(torch.equal(one, other) for other in drawn_at_random[:number] if one.shape == other.shape)
 
 
 def test_statistics_start_as_those_of_the_unit_normal() -> None:
-    """Before the first batch every norm has seen mean 0, variance 1 and no batch."""
+    """Before the first batch, every norm has mean 0, variance 1 and a batch count of 0."""
     buffers = dict(build("wrn-10-2", seed=1).named_buffers())
     assert len(buffers) == 3 * 7
     starts = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}

@@ -1,4 +1,4 @@
-"""The facts that stand with an operation are those of the module that is built for it."""
+"""The shapes that an operation declares are those of its module."""
 
 from fractions import Fraction
 from typing import get_args
@@ -44,23 +44,23 @@ EXAMPLES: tuple[tuple[Op, int], ...] = (
     (GlobalPool(), 6),
     (Linear(), 5),
 )
-"""An operation between 6 channels and so many."""
+"""Operations with 6 input channels, and their number of output channels."""
 
 
-@pytest.mark.parametrize(("op", "channels"), EXAMPLES, ids=lambda each: str(each))
-def test_facts_are_those_of_the_module(op: Op, channels: int):
-    """The names and shapes of its parameters, and the shape that it gives."""
-    taken = Shape(6, 1, 1) if isinstance(op, Linear) else Shape(6, 7, 5)
-    given = resized(op, taken)._replace(channels=channels)
-    built = module(Layer(op.role, op, taken, given))
-    assert {name: tuple(each.shape) for name, each in built.named_parameters()} == weights(op, 6, channels)
-    maps = torch.zeros(2, 6) if isinstance(op, Linear) else torch.zeros(2, *taken)
-    sides = () if isinstance(op, GlobalPool | Linear) else given[1:]
+@pytest.mark.parametrize(("op", "channels"), EXAMPLES, ids=lambda value: str(value))
+def test_declared_shapes_are_those_of_the_module(op: Op, channels: int):
+    """The names and shapes of the parameters and the shape of the output are as declared."""
+    input_shape = Shape(6, 1, 1) if isinstance(op, Linear) else Shape(6, 7, 5)
+    output_shape = resized(op, input_shape)._replace(channels=channels)
+    built = module(Layer(op.role, op, input_shape, output_shape))
+    assert {name: tuple(parameter.shape) for name, parameter in built.named_parameters()} == weights(op, 6, channels)
+    maps = torch.zeros(2, 6) if isinstance(op, Linear) else torch.zeros(2, *input_shape)
+    sides = () if isinstance(op, GlobalPool | Linear) else output_shape[1:]
     assert built(maps).shape == (2, channels, *sides)
 
 
 def test_every_operation_and_role_occurs():
-    """Examples cover the union, roles are those of its members, and the drawing has a word for each."""
+    """The examples cover all operations and roles, and the drawing has a word for each."""
     assert {type(op) for op, _ in EXAMPLES} == set(get_args(Op))
     assert {op.role for op, _ in EXAMPLES} == set(get_args(Role)) == set(DOES)
     assert set(DOES.values()) <= set(KINDS)

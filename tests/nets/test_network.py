@@ -1,4 +1,4 @@
-"""Every catalogue entry as a module: its parameters, its paths, its outputs; and what a network promises."""
+"""Every network of the catalogue as a module: parameters, paths, outputs, traces and gradients."""
 
 from collections.abc import Iterator
 from time import process_time
@@ -29,67 +29,69 @@ FAMILIES = (
 
 @pytest.mark.parametrize("name", named())
 def test_the_built_network_is_the_plan(name: str) -> None:
-    """Parameters by path equal the counted ones, module names are the plan's paths, and logits come out."""
+    """Parameters per path equal the counted ones, module names are the plan's paths, and the output has its shape."""
     entry = named()[name]
-    drawn = entry.plan()
-    network = build(drawn, device="meta")
+    expected = entry.plan()
+    network = build(expected, device="meta")
     built: dict[str, int] = {}
     for path, parameter in network.named_parameters():
         layer = path.rpartition(".")[0]
         built[layer] = built.get(layer, 0) + parameter.numel()
-    assert built == {path: each.parameters for path, each in cost_by_path(drawn).items() if each.parameters}
-    assert sum(built.values()) == cost(drawn).parameters
+    assert built == {path: layer.parameters for path, layer in cost_by_path(expected).items() if layer.parameters}
+    assert sum(built.values()) == cost(expected).parameters
     modules = dict(network.named_modules())
-    assert all(path in modules for path, _ in layers(drawn))
-    images = torch.empty(2, *drawn.image, device="meta")
+    assert all(path in modules for path, _ in layers(expected))
+    images = torch.empty(2, *expected.image, device="meta")
     assert network.eval()(images).shape == (2, entry.classes)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_trace_names_every_layer_and_no_value_changes_later(name: str) -> None:
-    """Trace keys are the plan's layers and units; shapes are the plan's; the last value is the output."""
-    drawn = plan(name, classes=7)
-    network = build(drawn, seed=0).eval()
-    images = torch.randn(2, *drawn.image)
-    found = network.trace(images)
-    for path, layer in layers(drawn):
-        shape = found[path].shape
+    """Keys of a trace are the plan's layers and units, shapes are the plan's, and the last tensor is the output."""
+    expected = plan(name, classes=7)
+    network = build(expected, seed=0).eval()
+    images = torch.randn(2, *expected.image)
+    outputs = network.trace(images)
+    for path, layer in layers(expected):
+        shape = outputs[path].shape
         assert shape == (2, *layer.output)[: len(shape)], path
     units = [
-        path for path, unit in drawn.units for path in ([path] if unit.outcomes == 1 else _streams(path, unit.outcomes))
+        path
+        for path, unit in expected.units
+        for path in ([path] if unit.outcomes == 1 else _streams(path, unit.outcomes))
     ]
-    assert set(found) == {path for path, _ in layers(drawn)} | set(units)
+    assert set(outputs) == {path for path, _ in layers(expected)} | set(units)
     copies = {path: tensor.clone() for path, tensor in network.trace(images).items()}
-    assert all(torch.equal(found[path], copies[path]) for path in found)
-    assert torch.equal(list(found.values())[-1], network(images))
+    assert all(torch.equal(outputs[path], copies[path]) for path in outputs)
+    assert torch.equal(list(outputs.values())[-1], network(images))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_parameter_gets_a_gradient(name: str) -> None:
-    """One backward pass reaches every weight, and none of it is zero everywhere."""
+    """After one backward pass, no gradient of a weight is missing or zero everywhere."""
     network = build(name, seed=0).train()
     network(torch.randn(4, *network.plan.image)).square().sum().backward()
-    silent = [path for path, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
-    assert silent == []
+    without = [path for path, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert without == []
 
 
 def test_images_of_any_size_and_channels() -> None:
-    """A plan for other images gives a network for them, odd sizes included."""
+    """Plans for other images, also of odd sizes, give networks for them."""
     for image in ("1,16,16", "4,33,41"):
         shape = tuple(map(int, image.split(",")))
-        drawn = plan("pyramidnet:depth=14,alpha=20", image=plan("resnet-20").image._make(shape), classes=3)
-        assert build(drawn, seed=0).eval()(torch.randn(2, *shape)).shape == (2, 3)
+        expected = plan("pyramidnet:depth=14,alpha=20", image=plan("resnet-20").image._make(shape), classes=3)
+        assert build(expected, seed=0).eval()(torch.randn(2, *shape)).shape == (2, 3)
 
 
 def test_no_classes_give_features() -> None:
-    """Without a classifier the network puts out what the pool hands on."""
-    drawn = plan("dmrnet:depth=14,join=concat", classes=0)
-    assert build(drawn, seed=0).eval()(torch.randn(2, 3, 32, 32)).shape == (2, 128)
-    assert drawn.head[-1].output.channels == 128
+    """Without a classifier, the network returns the output of the pool."""
+    expected = plan("dmrnet:depth=14,join=concat", classes=0)
+    assert build(expected, seed=0).eval()(torch.randn(2, 3, 32, 32)).shape == (2, 128)
+    assert expected.head[-1].output.channels == 128
 
 
 def test_initial_weights_follow_the_fan() -> None:
-    """Standard deviations are sqrt(2/fan): over all outputs in ResNeXt, over the inputs in Wide ResNet."""
+    """Standard deviations are sqrt(2/fan), where the fan is all outputs in ResNeXt and the inputs in Wide ResNet."""
     grouped = dict(build("resnext-29-8x64d", seed=0).named_modules())["stages.2.1.body.conv2"]
     wide = build("wrn-16-4", seed=0)
     assert isinstance(grouped, nn.Conv2d)
@@ -110,7 +112,7 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
 
 
 def test_the_deepest_network_is_built_quickly() -> None:
-    """ResNet-1202 within three seconds, with its weights; of its own time, the best of three."""
+    """ResNet-1202 with its weights takes less than three seconds of CPU time, the best of three."""
     seconds: list[float] = []
     for _ in range(3):
         start = process_time()

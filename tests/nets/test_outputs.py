@@ -1,4 +1,4 @@
-"""Modules that give their logits in a record, a dict or a tuple are audited as they are, and that is said."""
+"""Audits of modules whose output contains the logits in a data class, a dict or a tuple."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from resatlas.nets.network import build
 
 @dataclass
 class Output(OrderedDict[str, Tensor]):
-    """What Hugging Face's classifiers give: a dict whose values are attributes too."""
+    """The output of Hugging Face's classifiers: a dict whose values are also attributes."""
 
     loss: Tensor | None = None
     logits: Tensor | None = None
@@ -25,7 +25,7 @@ class Output(OrderedDict[str, Tensor]):
         self.update({"logits": self.logits} if self.logits is not None else {})
 
 
-class Giving(nn.Module):
+class Wrapped(nn.Module):
     """A network whose logits are wrapped."""
 
     def __init__(self, wrap: Callable[[Tensor], object], design: str = "resnet:depth=8,base=4") -> None:
@@ -39,23 +39,23 @@ class Giving(nn.Module):
 
 
 WRAPS: dict[str, tuple[Callable[[Tensor], object], str]] = {
-    "a record": (lambda logits: Output(logits=logits), ".logits of the Output that the module gives"),
-    "a dict of one": (lambda logits: {"out": logits}, '"out" of the dict that the module gives'),
-    "a dict with logits": (lambda x: {"features": x * 2, "logits": x}, '"logits" of the dict that the module gives'),
-    "a tuple": (lambda logits: (logits, logits[:, :2]), "the first of the 2 values that the module gives"),
-    "a tuple of one": (lambda logits: (logits,), "the first of the 1 values that the module gives"),
+    "a data class": (lambda logits: Output(logits=logits), ".logits of the returned Output"),
+    "a dict of one": (lambda logits: {"out": logits}, '"out" of the returned dict'),
+    "a dict with logits": (lambda x: {"features": x * 2, "logits": x}, '"logits" of the returned dict'),
+    "a tuple": (lambda logits: (logits, logits[:, :2]), "the first of the 2 returned values"),
+    "a tuple of one": (lambda logits: (logits,), "the first of the 1 returned values"),
 }
 
 
 @pytest.mark.parametrize(("wrap", "place"), WRAPS.values(), ids=WRAPS)
-def test_logits_are_taken_out_of_what_is_around_them(wrap: Callable[[Tensor], object], place: str) -> None:
-    """The function is the same, and a remark says what was audited; a difference is found as ever."""
-    module = Giving(wrap)
+def test_logits_are_found_in_the_output(wrap: Callable[[Tensor], object], place: str) -> None:
+    """The function is the same, a remark says what was audited, and a difference is still detected."""
+    module = Wrapped(wrap)
     verdict = audit(module, resolve("resnet:depth=8,base=4"))
     assert verdict.same, verdict.first_difference
     assert verdict.remarks == (f"audited: {place}",)
     assert not isinstance(module(torch.zeros(2, 3, 32, 32, dtype=torch.float64)), Tensor)
-    verdict = audit(Giving(wrap, "plain:depth=8,base=4"), resolve("resnet:depth=8,base=4"))
+    verdict = audit(Wrapped(wrap, "plain:depth=8,base=4"), resolve("resnet:depth=8,base=4"))
     assert not verdict.same
     assert verdict.remarks[0] == f"audited: {place}"
 
@@ -69,7 +69,7 @@ NONE: list[tuple[Callable[[Tensor], object], str]] = [
 
 
 @pytest.mark.parametrize(("wrap", "words"), NONE, ids=[words for _, words in NONE])
-def test_what_gives_no_logits_is_told_what_it_gives(wrap: Callable[[Tensor], object], words: str) -> None:
-    """And what is expected."""
+def test_outputs_without_logits_are_refused(wrap: Callable[[Tensor], object], words: str) -> None:
+    """The refusal describes the output and what is expected."""
     with pytest.raises(UsageError, match=rf"expected logits of shape \(images, classes\), .*; {words}"):
-        audit(Giving(wrap), resolve("resnet:depth=8,base=4"))
+        audit(Wrapped(wrap), resolve("resnet:depth=8,base=4"))

@@ -1,4 +1,4 @@
-"""Maps that are computed again: the same gradients and statistics to the bit, and fewer maps kept."""
+"""Recomputation: bit-equal gradients and statistics, and fewer stored maps."""
 
 from fractions import Fraction
 from typing import get_args
@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from resatlas.arch.ops import Shape
-from resatlas.nets.network import Network, build, lose_residuals
+from resatlas.nets.network import Network, build, set_stochastic_depth
 from resatlas.nets.recomputing import Kept
 
 DESIGNS = (
@@ -21,15 +21,15 @@ DESIGNS = (
 
 
 def built(design: str, kept: Kept) -> Network:
-    """The network, some of whose units lose their residual."""
+    """A network with stochastic depth."""
     network = build(design, image=Shape(1, 8, 8), classes=4, seed=0)
-    lose_residuals(network, Fraction(1, 5))
+    set_stochastic_depth(network, Fraction(1, 5))
     network.kept = kept
     return network
 
 
 def after_two_passes(network: Network) -> dict[str, torch.Tensor]:
-    """Gradients, running statistics and counts after two batches; the gradients of both added."""
+    """Running statistics, counts and the sum of the gradients after two batches."""
     images = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     for seed in range(2):
         torch.manual_seed(seed)
@@ -40,38 +40,37 @@ def after_two_passes(network: Network) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kept", ["units", "segments"])
 @pytest.mark.parametrize("design", DESIGNS)
-def test_computing_again_changes_no_bit(design: str, kept: Kept) -> None:
-    """Gradients with dropout and stochastic depth, and statistics, to which every batch is added once."""
-    both: tuple[Kept, ...] = ("all", kept)
-    usual, again = (after_two_passes(built(design, each)) for each in both)
+def test_recomputation_changes_no_bit(design: str, kept: Kept) -> None:
+    """Gradients with dropout and stochastic depth, and statistics, are bit-equal, and every batch counts once."""
+    usual, again = after_two_passes(built(design, "all")), after_two_passes(built(design, kept))
     assert usual.keys() == again.keys()
     assert [path for path in usual if not usual[path].equal(again[path])] == []
     assert {int(count) for path, count in again.items() if path.endswith("num_batches_tracked")} == {2}
 
 
-def test_fewer_maps_are_kept() -> None:
-    """In a net of nine units a stage: between them much less than all, between runs of three less still."""
+def test_fewer_maps_are_stored() -> None:
+    """With nine units per stage, "units" stores much less than "all", and "segments" of three units less than that."""
     sizes: dict[str, int] = {}
     for kept in get_args(Kept):
         network = built("resnet:depth=56,base=4", kept)
-        found: list[int] = []
+        stored: list[int] = []
 
-        def keep(tensor: torch.Tensor, found: list[int] = found) -> torch.Tensor:
-            found.append(tensor.nbytes)
+        def keep(tensor: torch.Tensor, stored: list[int] = stored) -> torch.Tensor:
+            stored.append(tensor.nbytes)
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             network(torch.randn(8, 1, 8, 8))
-        sizes[kept] = sum(found)
+        sizes[kept] = sum(stored)
     assert sizes["units"] < sizes["all"] / 4
     assert sizes["segments"] < sizes["units"] / 2
 
 
-def test_a_network_that_is_tested_keeps_nothing() -> None:
-    """In evaluation the answers are the same, with and without gradients."""
+def test_evaluation_mode_is_not_affected() -> None:
+    """The logits are the same, with and without gradients."""
     network, images = built("resnet:depth=20,base=4", "segments").eval(), torch.randn(4, 1, 8, 8)
     with torch.no_grad():
-        answers = network(images)
-    assert network(images).equal(answers)
+        logits = network(images)
+    assert network(images).equal(logits)
     network.kept = "all"
-    assert network(images).equal(answers)
+    assert network(images).equal(logits)

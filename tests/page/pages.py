@@ -1,4 +1,4 @@
-"""Pages for a browser: one of trained networks with every section, one of a study, one of names that attack it."""
+"""Pages for the browser tests: trained networks with every section, a study, and names that contain markup."""
 
 import json
 from collections.abc import Callable
@@ -6,14 +6,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from resatlas.analysis.answer import Answer, Fact
-from resatlas.analysis.answer import to_json as answer_to_json
 from resatlas.analysis.paths import LengthRow
-from resatlas.analysis.questions import FOLDER, QUESTIONS
+from resatlas.analysis.probes import FOLDER, PROBES, Fact, ProbeResult, result_to_json
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import to_json
 from resatlas.cli.main import main
-from resatlas.comparing.report import report
+from resatlas.comparing.run_sets import read_run_sets
 from resatlas.designs.catalog import plan
 from resatlas.errors import ResatlasError
 from resatlas.evaluation.predictions import Prediction, write_predictions
@@ -33,41 +31,41 @@ ATTACKS = (
     "javascript:alert(4)",
     "=cmd()",
 )
-"""Names of classes."""
+"""Names of classes that contain markup."""
 
 
 def trained_page(folder: Path) -> Path:
-    """Three designs trained for three epochs with two seeds, one run of which was asked every question."""
+    """Three designs trained for three epochs with two seeds; one run has the results of all probes."""
     runs: list[Path] = []
     for design in TRAINED:
         out = folder / design.partition(":")[0]
         command = ("train", design, "--data", DATA, "--recipe", "quick", "--epochs", "3", "--seeds", "2", "--quiet")
         assert main((*command, "--out", str(out))) == 0
         runs += sorted(run.parent for run in folder.glob(f"{out.name}*/experiment.json"))
-    asked = {question: next(run for run in runs if "dmrnet" in run.name) for question in QUESTIONS}
-    for question, run in asked.items():
-        assert main(("dissect", str(run), question, "--quiet")) == 0
-    write_page(folder / "report.html", title="three designs", answers=report(runs))
+    probed = next(run for run in runs if "dmrnet" in run.name)
+    for name in PROBES:
+        assert main(("dissect", str(probed), name, "--quiet")) == 0
+    write_page(folder / "report.html", title="three designs", run_sets=read_run_sets(runs))
     return folder / "report.html"
 
 
 def study_page(folder: Path) -> Path:
-    """A study like the demo's, with the plans of those of its networks that exist."""
+    """A study like that of the demo, with the plans of all designs that exist."""
     study = write_study(folder / "demo")
     for file in study.glob("*/experiment.json"):
         experiment = read_json(file)
         with suppress(ResatlasError):
-            drawn = plan(experiment["design"], image=Shape(1, 16, 16), classes=10)
-            edited(file, plan=to_json(drawn))
-    write_page(folder / "report.html", title="resatlas demo", answers=report([study]))
+            network_plan = plan(experiment["design"], image=Shape(1, 16, 16), classes=10)
+            edited(file, plan=to_json(network_plan))
+    write_page(folder / "report.html", title="resatlas demo", run_sets=read_run_sets([study]))
     return folder / "report.html"
 
 
 def evil_page(folder: Path) -> Path:
-    """A run of which every name that somebody else chose is markup: design, classes, images, what it was asked."""
+    """A run in which every name that a user can choose is markup: design, classes, images, results of probes."""
     run = write_run(folder / "run", replace(EQUAL[0][0], family=EVIL), seed=0, wrong=[True], design=EVIL, data=EVIL)
-    drawn = plan("resnet:depth=8,base=4", image=Shape(1, 16, 16), classes=len(ATTACKS))
-    edited(run.folder / "experiment.json", classes=list(ATTACKS), plan=to_json(drawn))
+    network_plan = plan("resnet:depth=8,base=4", image=Shape(1, 16, 16), classes=len(ATTACKS))
+    edited(run.folder / "experiment.json", classes=list(ATTACKS), plan=to_json(network_plan))
     wrong = len(ATTACKS)
     rows = [Prediction(k, k % wrong, (k + (k < wrong)) % wrong, 0.9) for k in range(4 * wrong)]
     write_predictions(run.folder / "predictions.csv", rows, ATTACKS)
@@ -78,7 +76,7 @@ def evil_page(folder: Path) -> Path:
         length=1, paths=1, share_of_paths=1, share_of_weight=1, gradient_norm=1, cosine_to_gradient=1,
         share_of_gradient=1,
     )  # fmt: skip
-    answer = Answer(
+    result = ProbeResult(
         question="paths",
         title=EVIL,
         runs=(EVIL,),
@@ -88,8 +86,8 @@ def evil_page(folder: Path) -> Path:
         notes=(EVIL,),
     )
     (run.folder / FOLDER).mkdir()
-    (run.folder / FOLDER / "paths.json").write_text(json.dumps(answer_to_json(answer)), encoding="utf-8")
-    write_page(folder / "report.html", title=EVIL, answers=report([run.folder]))
+    (run.folder / FOLDER / "paths.json").write_text(json.dumps(result_to_json(result)), encoding="utf-8")
+    write_page(folder / "report.html", title=EVIL, run_sets=read_run_sets([run.folder]))
     return folder / "report.html"
 
 

@@ -1,4 +1,4 @@
-"""What the charts are made of."""
+"""The specifications of the charts."""
 
 import json
 from pathlib import Path
@@ -12,21 +12,21 @@ from resatlas.page.figure import Figure
 from resatlas.page.overview import charts
 from resatlas.runs.collection import View
 from resatlas.runs.store import Run
-from tests.comparing.folders import DEEP, EQUAL, edited, seal, told, write_runs
+from tests.comparing.folders import DEEP, EQUAL, comparison_of, edited, seal, write_runs
 
 
 def texts(spec: dict[str, Any]) -> str:
-    """The specification as text, which a test may search."""
+    """The specification as text."""
     return json.dumps(spec, allow_nan=False)
 
 
-def drawn(view: View, runs: list[Run]) -> dict[str, Figure]:
+def charts_of(view: View, runs: list[Run]) -> dict[str, Figure]:
     """The charts by their names."""
-    return {each.name: each for each in charts(view, told(runs, view=view))}
+    return {figure.name: figure for figure in charts(view, comparison_of(runs, view=view))}
 
 
-def rated(run: Run, rates: list[float]) -> None:
-    """Let a run have learnt at these rates, epoch by epoch."""
+def set_rates(run: Run, rates: list[float]) -> None:
+    """Set the learning rate of each epoch of a run."""
     rows = [{**row, "learning_rate": rate} for row, rate in zip(run.metrics, rates, strict=False)]
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     seal(run.folder)
@@ -35,11 +35,11 @@ def rated(run: Run, rates: list[float]) -> None:
 @pytest.fixture
 def equal(tmp_path: Path) -> list[Run]:
     """Runs at an equal budget."""
-    return write_runs(tmp_path, EQUAL, chance=1)
+    return write_runs(tmp_path, EQUAL, random_seed=1)
 
 
 def test_each_view_has_its_charts(tmp_path: Path, equal: list[Run]) -> None:
-    """The charts that answer the question stand first, the curves last; titles name units, the schema takes them."""
+    """The charts of the view come first, the curves last; titles have units, and the schema accepts all charts."""
     budgets = ["error-over-parameters", "error-over-multiply-adds", "error-over-seconds"]
     shared = ["test-error", *budgets, "training-loss", "validation-error"]
     expected: dict[View, list[str]] = {
@@ -49,72 +49,72 @@ def test_each_view_has_its_charts(tmp_path: Path, equal: list[Run]) -> None:
     }
     deep = write_runs(tmp_path / "deep", DEEP)
     for view in get_args(View):
-        found = drawn(view, deep if view == "depth" else equal)
-        assert list(found) == expected[view]
-        for each in found.values():
-            assert each.title == each.spec["title"]["text"]
-            assert "cross-entropy" in texts(each.spec) or "%" in texts(each.spec)
-            assert alt.Chart.from_dict(each.spec)  # which validates against the schema
-    assert list(drawn("runs", equal[:3])) == ["training-loss", "validation-error"]
+        figures = charts_of(view, deep if view == "depth" else equal)
+        assert list(figures) == expected[view]
+        for figure in figures.values():
+            assert figure.title == figure.spec["title"]["text"]
+            assert "cross-entropy" in texts(figure.spec) or "%" in texts(figure.spec)
+            assert alt.Chart.from_dict(figure.spec)  # which validates against the schema
+    assert list(charts_of("runs", equal[:3])) == ["training-loss", "validation-error"]
 
 
 def test_points_are_the_results_and_lines_the_intervals(equal: list[Run]) -> None:
-    """A point a seed, the lowest mean above, and the interval that compare tells; none below 0, where no error is."""
-    spec = drawn("budget", equal)["test-error"].spec
+    """The chart has a point per seed, the lowest mean first, and the intervals of compare, which end at 0."""
+    spec = charts_of("budget", equal)["test-error"].spec
     errors = [run.record().written["test"]["error_percent"] for run in equal]
     assert sorted(row["value"] for row in spec["datasets"]["values"]) == sorted(errors)
     order = spec["encoding"]["y"]["sort"]
     assert order[0] == "resnet"
     assert order[-1] == "dilnet"
-    for each in spec["datasets"]["intervals"]:
-        assert 0 <= each["from"] < each["mean"] < each["to"]
+    for interval in spec["datasets"]["intervals"]:
+        assert 0 <= interval["from"] < interval["mean"] < interval["to"]
     mean = sum(errors[:3]) / 3
-    half = 4.302653 * (sum((each - mean) ** 2 for each in errors[:3]) / 2 / 3) ** 0.5  # t of 2 degrees of freedom
-    [resnet] = [each for each in spec["datasets"]["intervals"] if each["group"] == "resnet"]
+    half = 4.302653 * (sum((error - mean) ** 2 for error in errors[:3]) / 2 / 3) ** 0.5  # t of 2 degrees of freedom
+    [resnet] = [interval for interval in spec["datasets"]["intervals"] if interval["group"] == "resnet"]
     assert (resnet["to"], resnet["mean"]) == (pytest.approx(mean + half), pytest.approx(mean))
 
 
 def test_budgets_are_those_of_the_runs(equal: list[Run]) -> None:
-    """Parameters and multiply-adds of the network, seconds of a training."""
-    found = drawn("budget", equal)
+    """Budgets are parameters and multiply-adds of the network, and seconds of a training."""
+    figures = charts_of("budget", equal)
     for budget, key in (("parameters", "parameters"), ("multiply-adds", "multiply_adds"), ("seconds", "seconds")):
-        amounts = {row["group"]: row["amount"] for row in found[f"error-over-{budget}"].spec["datasets"]["values"]}
+        amounts = {row["group"]: row["amount"] for row in figures[f"error-over-{budget}"].spec["datasets"]["values"]}
         assert amounts == {run.record().written["family"]: run.record().written[key] for run in equal}
 
 
-def test_an_outlier_squeezes_no_other_design(tmp_path: Path, equal: list[Run]) -> None:
-    """A net that does not train has a log-like scale, which the words say; others have a linear one."""
-    assert "log(1 + error)" not in texts(drawn("budget", equal)["test-error"].spec)
-    spec = drawn("depth", write_runs(tmp_path / "deep", DEEP))["test-error"].spec
+def test_an_outlier_has_a_logarithmic_scale(tmp_path: Path, equal: list[Run]) -> None:
+    """If a network does not train, the scale is log(1 + error), and the subtitle says so; else it is linear."""
+    assert "log(1 + error)" not in texts(charts_of("budget", equal)["test-error"].spec)
+    spec = charts_of("depth", write_runs(tmp_path / "deep", DEEP))["test-error"].spec
     assert "symlog" in texts(spec)
     assert "log(1 + error)" in spec["description"]
 
 
 def test_a_family_has_one_colour(equal: list[Run]) -> None:
-    """In every chart, whichever families stand beside it."""
+    """Its colour is the same in every chart, whatever other families it has."""
     known = {name: family.colour for name, family in FAMILIES.items()}
     for runs in (equal, equal[3:9]):
-        for each in drawn("budget", runs).values():
-            scale = each.spec["encoding"]["color"]["scale"]
+        for figure in charts_of("budget", runs).values():
+            scale = figure.spec["encoding"]["color"]["scale"]
             assert dict(zip(scale["domain"], scale["range"], strict=True)).items() <= known.items()
 
 
-def test_designs_of_a_family_have_dashes_of_their_own(tmp_path: Path) -> None:
-    """The deepest is solid."""
+def test_designs_of_a_family_have_different_dashes(tmp_path: Path) -> None:
+    """The deepest design has a solid line."""
     runs = write_runs(tmp_path, [(subject, 1) for subject, _ in DEEP[:4]])
-    spec = drawn("runs", runs)["training-loss"].spec
+    spec = charts_of("runs", runs)["training-loss"].spec
     [dashes] = [layer["encoding"]["strokeDash"] for layer in spec["layer"] if "strokeDash" in layer["encoding"]]
-    of = dict(zip(dashes["scale"]["domain"], map(tuple, dashes["scale"]["range"]), strict=True))
-    assert of["plain:depth=56,base=8"] == of["resnet"] == (1, 0)
-    assert len({of[f"plain:depth={depth},base=8"] for depth in (8, 20, 56)}) == 3
+    dash_of = dict(zip(dashes["scale"]["domain"], map(tuple, dashes["scale"]["range"]), strict=True))
+    assert dash_of["plain:depth=56,base=8"] == dash_of["resnet"] == (1, 0)
+    assert len({dash_of[f"plain:depth={depth},base=8"] for depth in (8, 20, 56)}) == 3
 
 
-def test_legends_switch_designs_and_points_tell_their_figures(equal: list[Run]) -> None:
-    """Every chart with a legend can be picked from, and every chart has tooltips."""
-    for each in drawn("budget", equal).values():
-        assert '"tooltip"' in texts(each.spec)
-        picked = [layer["params"][0]["bind"] for layer in each.spec["layer"] if "params" in layer]
-        assert picked == ([] if each.name == "test-error" else ["legend"])
+def test_legends_filter_and_points_have_tooltips(equal: list[Run]) -> None:
+    """Every chart with a legend can be filtered, and every chart has tooltips."""
+    for figure in charts_of("budget", equal).values():
+        assert '"tooltip"' in texts(figure.spec)
+        filters = [layer["params"][0]["bind"] for layer in figure.spec["layer"] if "params" in layer]
+        assert filters == ([] if figure.name == "test-error" else ["legend"])
 
 
 @pytest.mark.parametrize(
@@ -133,27 +133,27 @@ def test_legends_switch_designs_and_points_tell_their_figures(equal: list[Run]) 
 def test_drops_of_the_learning_rate_are_marked(
     tmp_path: Path, rates: list[float], drops: list[int], words: str
 ) -> None:
-    """Where a level rate falls; a smooth fall is said in words."""
+    """A drop after a constant rate is marked; other changes are described in words."""
     runs = write_runs(tmp_path, [(EQUAL[0][0], 1)])
-    rated(runs[0], rates)
+    set_rates(runs[0], rates)
     for name in ("training-loss", "validation-error"):
-        spec = drawn("runs", runs)[name].spec
+        spec = charts_of("runs", runs)[name].spec
         assert [row["epoch"] for row in spec["datasets"].get("drops", [])] == drops
         assert words in spec["description"]
         assert alt.Chart.from_dict(spec)
 
 
-def test_values_without_a_place_are_left_out(tmp_path: Path) -> None:
-    """A loss of 0 on a log scale, or one that was not measured, breaks no chart."""
+def test_values_that_cannot_be_drawn_are_left_out(tmp_path: Path) -> None:
+    """A loss of 0 on a log scale, or a missing loss, is left out of the chart."""
     (run,) = write_runs(tmp_path, [(EQUAL[0][0], 1)])
     rows = [{**row, "train_loss": 0.0 if row["epoch"] == 1 else row["train_loss"]} for row in run.metrics]
     rows[1]["validation_error_percent"] = None
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     edited(run.folder / "results.json", train={"loss": 0.0, "error_percent": 90, "images": 10})
-    found = drawn("depth", [run])
-    epochs = [[row["epoch"] for row in found[name].spec["datasets"]["values"]] for name in list(found)[-2:]]
+    figures = charts_of("depth", [run])
+    epochs = [[row["epoch"] for row in figures[name].spec["datasets"]["values"]] for name in list(figures)[-2:]]
     assert epochs == [list(range(2, 13)), [1, *range(3, 13)]]
-    assert found["loss-over-depth"].spec["datasets"]["values"] == []
+    assert figures["loss-over-depth"].spec["datasets"]["values"] == []
 
 
 def test_what_was_not_measured_has_no_chart(tmp_path: Path) -> None:
@@ -162,9 +162,9 @@ def test_what_was_not_measured_has_no_chart(tmp_path: Path) -> None:
     rows = [{key: value for key, value in row.items() if not key.startswith("valid")} for row in run.metrics]
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     seal(run.folder)
-    assert list(drawn("runs", [run])) == ["training-loss"]
+    assert list(charts_of("runs", [run])) == ["training-loss"]
 
 
 def test_equal_runs_give_equal_charts(equal: list[Run]) -> None:
     """No counter and no clock is in a specification."""
-    assert drawn("budget", equal) == drawn("budget", equal)
+    assert charts_of("budget", equal) == charts_of("budget", equal)

@@ -1,4 +1,4 @@
-"""Which classes are taken for which, and which images are shown."""
+"""Confusion matrices and the gallery of misclassified images."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from resatlas.evaluation.predictions import Prediction, write_predictions
 from resatlas.page.confusion import MOST_CLASSES, MOST_IMAGES, MOST_ROWS, confusion, gallery, no_pictures
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import Run
-from tests.comparing.folders import EQUAL, edited, seal, told, write_run
+from tests.comparing.folders import EQUAL, comparison_of, edited, seal, write_run
 
 PREDICTED = (
     # id, true, predicted, probability
@@ -37,26 +37,26 @@ def run_of(
     rows: Sequence[tuple[int, int, int, float]] = PREDICTED,
     classes: Sequence[str] = CLASSES,
 ) -> Run:
-    """A run that answered so."""
-    run = write_run(folder, EQUAL[0][0], seed=seed, wrong=[true != given for _, true, given, _ in rows])
+    """A run with these predictions."""
+    run = write_run(folder, EQUAL[0][0], seed=seed, wrong=[true != predicted for _, true, predicted, _ in rows])
     write_predictions(run.folder / "predictions.csv", [Prediction(*row) for row in rows], classes)
-    drawn = plan(EQUAL[0][0].design, image=Shape(1, 16, 16), classes=len(classes))
-    edited(run.folder / "experiment.json", classes=list(classes), plan=to_json(drawn))
+    network_plan = plan(EQUAL[0][0].design, image=Shape(1, 16, 16), classes=len(classes))
+    edited(run.folder / "experiment.json", classes=list(classes), plan=to_json(network_plan))
     return run
 
 
 def group_of(*runs: Run) -> Group:
     """The only group of some runs."""
-    [group] = told(runs).question.groups
+    [group] = comparison_of(runs).question.groups
     return group
 
 
-def test_counts_are_those_of_all_nets(tmp_path: Path) -> None:
-    """Cells count answers over the nets, the last column is the error of each class, the worst stands first."""
-    found = confusion(group_of(run_of(tmp_path / "a"), run_of(tmp_path / "b", seed=1)))
-    assert found is not None
-    assert found.figure is not None
-    data = found.figure.spec["datasets"]
+def test_counts_are_over_all_networks(tmp_path: Path) -> None:
+    """Cells count predictions of all networks, the last column is the error of each class, the worst comes first."""
+    matrix = confusion(group_of(run_of(tmp_path / "a"), run_of(tmp_path / "b", seed=1)))
+    assert matrix is not None
+    assert matrix.figure is not None
+    data = matrix.figure.spec["datasets"]
     assert {(cell["true"], cell["predicted"]): cell["count"] for cell in data["cells"]} == {
         ("cat", "cat"): 2,
         ("cat", "<b>dog</b>"): 2,
@@ -69,80 +69,80 @@ def test_counts_are_those_of_all_nets(tmp_path: Path) -> None:
         "<b>dog</b>": pytest.approx(200 / 3),
         "=bird()": 0,
     }
-    assert found.classes.cells == (
+    assert matrix.classes.cells == (
         ("<b>dog</b>", "cat (4)", "6", "4", "66.7"),
         ("cat", "<b>dog</b> (2)", "4", "2", "50.0"),
         ("=bird()", "–", "2", "0", "0.0"),
     )
-    assert found.words == "2 nets, 12 answers, 6 of them wrong"
-    assert alt.Chart.from_dict(found.figure.spec)
+    assert matrix.words == "2 networks, 12 predictions, 6 errors"
+    assert alt.Chart.from_dict(matrix.figure.spec)
 
 
-def test_many_classes_have_a_table_alone(tmp_path: Path) -> None:
-    """A map of a hundred classes cannot be read; the table has those of the highest error."""
+def test_many_classes_have_only_a_table(tmp_path: Path) -> None:
+    """A matrix of many classes is not legible; the table has the classes of the highest error."""
     many = [f"c{k}" for k in range(MOST_CLASSES + 1)]
     rows = [(k, k, 0, 0.5) for k in range(len(many))]
-    found = confusion(group_of(run_of(tmp_path / "a", rows=rows, classes=many)))
-    assert found is not None
-    assert found.figure is None
-    assert len(found.classes.rows) == MOST_ROWS
+    matrix = confusion(group_of(run_of(tmp_path / "a", rows=rows, classes=many)))
+    assert matrix is not None
+    assert matrix.figure is None
+    assert len(matrix.classes.rows) == MOST_ROWS
 
 
-def test_images_that_most_nets_get_wrong_come_first(tmp_path: Path) -> None:
-    """Then the surest errors; class and probability are those of what they are mostly taken for."""
+def test_images_that_most_networks_misclassify_come_first(tmp_path: Path) -> None:
+    """Then the most confident errors; class and probability are those of the most frequent wrong class."""
     other = ((1, 0, 0, 0.9), (2, 0, 2, 0.5), (3, 1, 1, 0.8), (4, 1, 1, 0.7), (5, 1, 0, 0.55), (6, 2, 0, 0.4))
-    groups = told([run_of(tmp_path / "a"), run_of(tmp_path / "b", seed=1, rows=other)]).question.groups
-    found = gallery(groups, no_pictures)
-    assert found is not None
-    assert [(each.image, each.true, each.predicted, each.nets) for each in found.images] == [
+    groups = comparison_of([run_of(tmp_path / "a"), run_of(tmp_path / "b", seed=1, rows=other)]).question.groups
+    shown = gallery(groups, no_pictures)
+    assert shown is not None
+    assert [(image.image, image.true, image.predicted, image.networks) for image in shown.images] == [
         ("5", "<b>dog</b>", "cat", 2),
         ("2", "cat", "<b>dog</b>", 2),
         ("4", "<b>dog</b>", "cat", 1),
         ("6", "=bird()", "cat", 1),
     ]
-    assert found.images[0].probability == pytest.approx(0.75)
-    assert (found.nets, found.tested, found.wrong) == (2, 6, 4)
-    assert found.without.startswith("No picture is shown")
-    assert not any(each.picture for each in found.images)
+    assert shown.images[0].probability == pytest.approx(0.75)
+    assert (shown.networks, shown.tested, shown.wrong) == (2, 6, 4)
+    assert shown.no_pictures == "No pictures: this page was made from the run folders only, without the data set."
+    assert not any(image.picture for image in shown.images)
 
 
-def test_pictures_are_held_by_their_addresses(tmp_path: Path) -> None:
-    """Whoever gives them is asked for just the images that are shown; one that is not given is shown in words."""
-    asked: list[str] = []
+def test_pictures_are_data_addresses(tmp_path: Path) -> None:
+    """Only the shown images are requested; an image without a picture is shown in words."""
+    requested: list[str] = []
 
-    def give(_run: RunRecord, images: Sequence[str]) -> Mapping[str, bytes]:
-        asked.extend(images)
+    def pictures(_run: RunRecord, images: Sequence[str]) -> Mapping[str, bytes]:
+        requested.extend(images)
         return {"5": b"picture"}
 
-    found = gallery([group_of(run_of(tmp_path / "a"))], give)
-    assert found is not None
-    assert asked == ["5", "4", "2"]
+    shown = gallery([group_of(run_of(tmp_path / "a"))], pictures)
+    assert shown is not None
+    assert requested == ["5", "4", "2"]
     address = f"data:image/png;base64,{base64.b64encode(b'picture').decode()}"
-    assert [each.picture for each in found.images] == [address, "", ""]
-    assert found.without == ""
+    assert [image.picture for image in shown.images] == [address, "", ""]
+    assert shown.no_pictures == ""
 
 
-def test_a_gallery_has_an_end(tmp_path: Path) -> None:
-    """However many images are wrong."""
+def test_a_gallery_has_a_limit(tmp_path: Path) -> None:
+    """The gallery shows a limited number of images and counts all of them."""
     rows = [(k, 0, 1, 0.5) for k in range(MOST_IMAGES + 5)]
-    found = gallery([group_of(run_of(tmp_path / "a", rows=rows))], no_pictures)
-    assert found is not None
-    assert (len(found.images), found.wrong) == (MOST_IMAGES, MOST_IMAGES + 5)
+    shown = gallery([group_of(run_of(tmp_path / "a", rows=rows))], no_pictures)
+    assert shown is not None
+    assert (len(shown.images), shown.wrong) == (MOST_IMAGES, MOST_IMAGES + 5)
 
 
-def test_nobody_is_asked_for_pictures_of_nothing(tmp_path: Path) -> None:
-    """Where no image is wrong, no data set is read."""
+def test_no_pictures_are_requested_without_errors(tmp_path: Path) -> None:
+    """If no image is misclassified, no data set is read."""
 
-    def give(_run: RunRecord, _images: Sequence[str]) -> str:
+    def pictures(_run: RunRecord, _images: Sequence[str]) -> str:
         raise AssertionError
 
-    found = gallery([group_of(run_of(tmp_path / "a", rows=[(1, 0, 0, 0.9)]))], give)
-    assert found is not None
-    assert found.images == ()
+    shown = gallery([group_of(run_of(tmp_path / "a", rows=[(1, 0, 0, 0.9)]))], pictures)
+    assert shown is not None
+    assert shown.images == ()
 
 
 def test_runs_without_predictions_have_neither(tmp_path: Path) -> None:
-    """Nothing stands in their place."""
+    """There is no confusion matrix and no gallery."""
     run = run_of(tmp_path / "a")
     (run.folder / "predictions.csv").unlink()
     seal(run.folder)

@@ -1,4 +1,4 @@
-"""What runs were asked about their insides, on their page."""
+"""Results of probes on the page."""
 
 import json
 import shutil
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import vl_convert
 
-from resatlas.analysis.answer import Answer, Fact, from_json, to_json
-from resatlas.analysis.capacity import answer as capacity_of
+from resatlas.analysis.capacity import probe as capacity_of
 from resatlas.analysis.lesion import DrawnRow, LesionRow
 from resatlas.analysis.paths import LengthRow
-from resatlas.comparing.report import report
+from resatlas.analysis.probes import Fact, ProbeResult, result_from_json, result_to_json
+from resatlas.comparing.run_sets import read_run_sets
 from resatlas.designs.catalog import plan
 from resatlas.errors import FolderError
-from resatlas.page.dissection import _told_apart, finding, findings
+from resatlas.page.dissection import _short_names, finding, findings
 from resatlas.page.page import page
 from resatlas.runs.store import Run
 from resatlas.values.table import Column, Table, table
@@ -24,15 +24,15 @@ from tests.comparing.folders import EQUAL, write_runs
 EVIL = "</script><script>alert(1)</script>"
 
 
-def kept(run: Run, answer: Answer) -> None:
-    """The answer in the folder of a run."""
+def write_result(run: Run, result: ProbeResult) -> None:
+    """Write a result into the folder of a run."""
     (run.folder / "dissections").mkdir(exist_ok=True)
-    file = run.folder / "dissections" / f"{answer.question}.json"
-    file.write_text(json.dumps(to_json(answer)), encoding="utf-8")
+    file = run.folder / "dissections" / f"{result.question}.json"
+    file.write_text(json.dumps(result_to_json(result)), encoding="utf-8")
 
 
-def lesion() -> Answer:
-    """An answer about two units."""
+def lesion() -> ProbeResult:
+    """A result with two units."""
     numbers = dict.fromkeys([name for name in LesionRow.__dataclass_fields__ if "_" in name], 1.0)
     rows = [
         LesionRow(**{**numbers, "unit": unit, "stream": stream, "down_sampling": down, "error_frozen": error})  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ def lesion() -> Answer:
         table("units", LesionRow, rows),
         table("many", DrawnRow, ()),
     )
-    return Answer(question="lesion", title="lesions", runs=("r",), images="9 images", tables=tables)
+    return ProbeResult(question="lesion", title="lesions", runs=("r",), images="9 images", tables=tables)
 
 
 @pytest.fixture
@@ -52,29 +52,29 @@ def run(tmp_path: Path) -> Run:
     return write_runs(tmp_path, [(EQUAL[0][0], 1)])[0]
 
 
-def test_answers_come_back_from_json() -> None:
-    """To JSON and back, an answer is the same."""
-    for answer in (lesion(), capacity_of("r", plan("resnet-20"))):
-        assert from_json(json.loads(json.dumps(to_json(answer)))) == answer
+def test_results_are_read_back_from_json() -> None:
+    """A result is equal after a conversion to JSON and back."""
+    for result in (lesion(), capacity_of("r", plan("resnet-20"))):
+        assert result_from_json(json.loads(json.dumps(result_to_json(result)))) == result
 
 
 def test_charts_hold_the_figures(tmp_path: Path) -> None:
-    """Whole units alone are drawn, a line a kind of error, down-sampling ones marked; what has no value is no chart."""
+    """Only whole units are drawn, with a line per error; down-sampling units are marked; empty charts are left out."""
     [spec] = finding(lesion(), tmp_path).specs
-    points = {(each["x"], each["line"]): each["value"] for each in spec["datasets"]["values"]}
+    points = {(point["x"], point["line"]): point["value"] for point in spec["datasets"]["values"]}
     assert points == {
-        ("a", "error frozen"): 10.0,
-        ("a", "error reestimated"): 1.0,
-        ("b /2", "error frozen"): 90.0,
-        ("b /2", "error reestimated"): 1.0,
+        ("a", "error, BN kept"): 10.0,
+        ("a", "error, BN re-estimated"): 1.0,
+        ("b /2", "error, BN kept"): 90.0,
+        ("b /2", "error, BN re-estimated"): 1.0,
     }
     [spec] = finding(capacity_of("r", plan("resnet-20")), tmp_path).specs
     assert len(spec["datasets"]["values"]) == 2 * 11
 
 
 @pytest.mark.parametrize("units", [3, 27, 54])
-def test_units_that_halve_the_map_are_always_labelled(units: int, tmp_path: Path) -> None:
-    """However many units there are; others have a label where there is room for it."""
+def test_down_sampling_units_are_always_labelled(units: int, tmp_path: Path) -> None:
+    """Down-sampling units have labels for any number of units; others have a label if it fits."""
     numbers = dict.fromkeys([name for name in LesionRow.__dataclass_fields__ if "_" in name], 1.0)
     down = {units // 3, 2 * units // 3}
     rows = [
@@ -91,47 +91,47 @@ def test_units_that_halve_the_map_are_always_labelled(units: int, tmp_path: Path
     assert all(f">u{k} /2</text>" in svg for k in down)
 
 
-def test_the_page_shows_what_was_asked(run: Run) -> None:
-    """Facts, charts and tables of each answer stand on the page, in the order of the questions."""
-    kept(run, capacity_of("r", plan("resnet-20")))
-    kept(run, lesion())
-    assert [each.title for each in findings(run.record())] == [
+def test_the_page_shows_all_results(run: Run) -> None:
+    """Facts, charts and tables of each result are on the page, in the order of the probes."""
+    write_result(run, capacity_of("r", plan("resnet-20")))
+    write_result(run, lesion())
+    assert [result.title for result in findings(run.record())] == [
         "lesions: resnet:depth=20,base=9",
         "parameters and multiply-adds along the depth: resnet:depth=20,base=9",
     ]
-    html = page(title="x", answers=report([run.folder]))
+    html = page(title="x", run_sets=read_run_sets([run.folder]))
     assert html.index("lesions: resnet") < html.index("parameters and multiply-adds along the depth: resnet")
-    assert "r; 9 images. Frozen: " in html
+    assert "r; 9 images. BN kept: " in html
     bare = html.count("<script type=")
     shutil.rmtree(run.folder / "dissections")
-    assert bare == page(title="x", answers=report([run.folder])).count("<script type=") + 2
+    assert bare == page(title="x", run_sets=read_run_sets([run.folder])).count("<script type=") + 2
     assert "multiply adds: 40,551,040 multiply-adds of one image" in html
 
 
-def test_networks_are_called_by_their_designs(tmp_path: Path) -> None:
-    """In titles by design and number, in facts by what is their own; one that is no longer there by its name."""
+def test_networks_are_named_after_their_designs(tmp_path: Path) -> None:
+    """Titles have designs and numbers of networks, facts have short names; a missing run has its own name."""
     runs = write_runs(tmp_path, [(EQUAL[0][0], 2), (EQUAL[1][0], 1)])
-    names = tuple(each.name for each in runs)
+    names = tuple(run.name for run in runs)
     facts = tuple(Fact(name=f"loss_of, {name}", unit="nats", value=1.0) for name in names)
-    asked = replace(lesion(), runs=(*names, "gone"), facts=facts)
-    found = finding(asked, runs[0].folder / "dissections")
-    assert found.title.endswith(": resnet:depth=20,base=9 (2 nets), wide-resnet:depth=16,base=8,widen=3/2 and gone")
-    assert found.runs == (*names, "gone")
-    assert len(set(found.facts)) == 3
-    alone = finding(replace(asked, runs=names[:1], facts=facts[:1]), runs[0].folder / "dissections")
-    assert alone.facts == ("loss of, the network: 1 nats",)
+    result = replace(lesion(), runs=(*names, "gone"), facts=facts)
+    shown = finding(result, runs[0].folder / "dissections")
+    assert shown.title.endswith(": resnet:depth=20,base=9 (2 networks), wide-resnet:depth=16,base=8,widen=3/2 and gone")
+    assert shown.runs == (*names, "gone")
+    assert len(set(shown.facts)) == 3
+    single = finding(replace(result, runs=names[:1], facts=facts[:1]), runs[0].folder / "dissections")
+    assert single.facts == ("loss of, the network: 1 nats",)
 
 
-def test_every_network_that_was_asked_is_counted(tmp_path: Path) -> None:
-    """Those beside the first one too."""
+def test_all_probed_networks_are_counted(tmp_path: Path) -> None:
+    """Further runs of a probe are counted too."""
     runs = write_runs(tmp_path, [(EQUAL[0][0], 3)])
-    kept(runs[0], replace(lesion(), runs=tuple(each.name for each in runs)))
-    html = page(title="x", answers=report([each.folder for each in runs]))
-    assert "What is inside 3 trained networks" in html
+    write_result(runs[0], replace(lesion(), runs=tuple(run.name for run in runs)))
+    html = page(title="x", run_sets=read_run_sets([run.folder for run in runs]))
+    assert "The inside of 3 trained networks. These results hold for these networks only." in html
 
 
-def test_words_of_others_stay_words(run: Run) -> None:
-    """Markup in an answer is shown, not obeyed."""
+def test_markup_is_escaped(run: Run) -> None:
+    """Markup in a result is shown as text."""
     fact = Fact(name=EVIL, unit=EVIL, value=EVIL)
     rows = (
         LengthRow(
@@ -139,21 +139,21 @@ def test_words_of_others_stay_words(run: Run) -> None:
             share_of_gradient=1,
         ),
     )  # fmt: skip
-    kept(
+    write_result(
         run,
-        Answer(
+        ProbeResult(
             question="paths", title=EVIL, runs=(EVIL,), images=EVIL, facts=(fact,),
             tables=(table(EVIL, LengthRow, rows, note=EVIL),), notes=(EVIL,),
         ),
     )  # fmt: skip
-    html = page(title="x", answers=report([run.folder]))
+    html = page(title="x", run_sets=read_run_sets([run.folder]))
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html
 
 
 @pytest.mark.parametrize("damage", ['{"question": 1}', "[]", '{"tables": [{"rows": [[1]]}]}', "{"])
-def test_damaged_answers_are_refused(damage: str, run: Run) -> None:
-    """With the file in the sentence."""
+def test_damaged_results_are_refused(damage: str, run: Run) -> None:
+    """The message names the file."""
     (run.folder / "dissections").mkdir()
     (run.folder / "dissections" / "paths.json").write_text(damage, encoding="utf-8")
     with pytest.raises(FolderError, match=r"paths\.json: "):
@@ -161,30 +161,30 @@ def test_damaged_answers_are_refused(damage: str, run: Run) -> None:
 
 
 def test_rows_have_as_many_values_as_columns() -> None:
-    """A row that does not is no row, nor is a table of tables."""
+    """A row with another number of values is refused, and so is a table of tables."""
     for row in ([1, 2], [[1]]):
-        data = to_json(lesion())
+        data = result_to_json(lesion())
         data["tables"][0] = {"title": "", "note": "", "columns": [{"name": "x", "unit": "1"}], "rows": [row]}
-        with pytest.raises(FolderError, match="does not hold the answer"):
-            from_json(data)
+        with pytest.raises(FolderError, match="this is not a result of resatlas dissect"):
+            result_from_json(data)
 
 
-def test_lines_are_called_by_what_parts_them(tmp_path: Path) -> None:
-    """Of long names of runs only the parts that differ, so that a phone shows them."""
+def test_lines_have_short_names(tmp_path: Path) -> None:
+    """The names of lines have only the parts of run names that differ, so that they fit on a phone."""
     names = [f"digits_size_16-{design}_depth_56-quick-s0-epochs_10" for design in ("resnet", "plain")]
     columns = tuple(
         Column(name, unit) for name, unit in (("run", ""), ("moment", ""), ("number", "1"), ("response_deviation", "1"))
     )
     rows = tuple((name, moment, k, 1.0) for name in names for moment in ("start", "step 9") for k in (1, 2))
     tables = (Table(title="", columns=(), rows=()), Table(title="responses", columns=columns, rows=rows))
-    found = finding(Answer(question="flow", title="", runs=tuple(names), images="", tables=tables), tmp_path)
-    [spec] = found.specs
+    shown = finding(ProbeResult(question="flow", title="", runs=tuple(names), images="", tables=tables), tmp_path)
+    [spec] = shown.specs
     lines = dict.fromkeys(row["line"] for row in spec["datasets"]["values"])
     assert list(lines) == ["resnet, start", "resnet, step 9", "plain, start", "plain, step 9"]
 
 
 @pytest.mark.parametrize(
-    ("names", "own"),
+    ("names", "short"),
     [
         (("a-b-s0", "a-b-s1"), ["s0", "s1"]),
         (("a_b", "a_b_c"), ["b", "b_c"]),
@@ -194,6 +194,6 @@ def test_lines_are_called_by_what_parts_them(tmp_path: Path) -> None:
         ((), []),
     ],
 )
-def test_names_are_cut_to_their_own(names: tuple[str, ...], own: list[str]) -> None:
-    """Never to nothing."""
-    assert list(_told_apart(names).values()) == own
+def test_short_names_differ(names: tuple[str, ...], short: list[str]) -> None:
+    """Names lose the parts that all share, and no name becomes empty."""
+    assert list(_short_names(names).values()) == short

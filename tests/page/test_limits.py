@@ -1,4 +1,4 @@
-"""What a page says that it cannot show follows from its runs."""
+"""What a page says about its conclusions depends on its runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,64 +6,69 @@ from pathlib import Path
 from resatlas.page import limits
 from resatlas.page.leaders import leaders
 from resatlas.runs.store import Run
-from tests.comparing.folders import DEEP, EQUAL, edited, told, write_runs
+from tests.comparing.folders import DEEP, EQUAL, comparison_of, edited, write_runs
 
 
-def said(runs: Sequence[Run], *dissected: str) -> Mapping[str, str]:
-    """What can and what cannot be shown, as text."""
-    answers = [told(runs)]
-    return {"can": "\n".join(limits.shown(answers, dissected)), "not": "\n".join(limits.hidden(answers, dissected))}
+def limits_of(runs: Sequence[Run], *dissected: str) -> Mapping[str, str]:
+    """What the page shows and what it does not show, as text."""
+    comparisons = [comparison_of(runs)]
+    can, cannot = limits.can_show(comparisons, dissected), limits.cannot_show(comparisons, dissected)
+    return {"can": "\n".join(can), "not": "\n".join(cannot)}
 
 
-def test_differences_are_said_with_their_chance(tmp_path: Path) -> None:
-    """From how many points on, and how many were found."""
-    found = said(write_runs(tmp_path, DEEP[:6]))
+def test_differences_have_a_smallest_detectable_one(tmp_path: Path) -> None:
+    """The page gives the smallest detectable difference, and how many pairs differ."""
+    texts = limits_of(write_runs(tmp_path, DEEP[:6]))
     assert (
-        "points and more between two designs of 3 seeds each, detected with 80 % power. Found: 1 in 3 pairs"
-        in found["can"]
+        "whether two designs with 3 seeds each differ in test error; smallest detectable difference 5" in texts["can"]
     )
-    assert "That a smaller difference is zero" in found["not"]
-    assert "single" not in found["not"]
+    assert (
+        "points (80 % power). 1 of 3 pairs differ significantly. If all designs were equal, at most 5 %" in texts["can"]
+    )
+    assert "That smaller differences are zero" in texts["not"]
+    assert "one seed only" not in texts["not"]
 
 
 def test_single_seeds_are_named(tmp_path: Path) -> None:
-    """Each of a few, of many the first."""
-    one = said(write_runs(tmp_path / "one", [EQUAL[0], (EQUAL[1][0], 1)]))
-    assert "another seed would be from wide-resnet: it has a single one" in one["not"]
-    many = said(write_runs(tmp_path / "many", [(subject, 1) for subject, _ in DEEP]))
-    assert "and 6 more: they have a single one" in many["not"]
-    assert "That any design errs less than another: it takes two designs of two seeds" in many["not"]
-    assert "differences in test error" not in many["can"]
-
-
-def test_few_test_images_are_said(tmp_path: Path) -> None:
-    """One of 360 is 0.28 points; 1.96·√(p(1 - p)/n) of an error of 1.1 % is about one point."""
-    found = said(write_runs(tmp_path, EQUAL, chance=1))["not"]
+    """A few designs with one seed are all named, of many the first ones."""
+    one = limits_of(write_runs(tmp_path / "one", [EQUAL[0], (EQUAL[1][0], 1)]))
+    assert "How much the error of wide-resnet varies between seeds: it has one seed only, so no interval." in one["not"]
+    many = limits_of(write_runs(tmp_path / "many", [(subject, 1) for subject, _ in DEEP]))
+    assert "and 6 more varies between seeds: they have one seed only" in many["not"]
     assert (
-        "360 were used, one is 0.28 points, and with others of their kind an error of 1.1 % would move by about ±1"
-        in found
+        "That one design has a lower error than another: this needs two designs with at least two seeds" in many["not"]
     )
-    assert "The 13 writers of the test images also wrote training images, so errors are optimistic." in found
+    assert "differ in test error" not in many["can"]
 
 
-def test_what_was_done_otherwise_is_said(tmp_path: Path) -> None:
-    """Departures of the recipe, further tests, and questions to single nets, each only where there are some."""
+def test_uncertainty_due_to_few_test_images(tmp_path: Path) -> None:
+    """One of 360 images is 0.28 points; 1.96·√(p(1 - p)/n) of an error of 1.1 % is about one point."""
+    text = limits_of(write_runs(tmp_path, EQUAL, random_seed=1))["not"]
+    assert (
+        "with 360 test images, one image is 0.28 points, and other images of the same kind would change an error of "
+        "1.1 % by about ±1 points"
+    ) in text
+    assert "The 13 writers of the test images also wrote training images, so errors are optimistic." in text
+
+
+def test_departures_further_tests_and_probes_are_named(tmp_path: Path) -> None:
+    """Departures of the recipe, further tests, and probes are mentioned only if there are some."""
     runs = write_runs(tmp_path, EQUAL[:2])
-    before = said(runs)
-    for words in ("as they were published", "tested again", "inside"):
+    before = limits_of(runs)
+    for words in ("as published", "tested again", "inside of"):
         assert words not in before["not"] + before["can"]
     edited(runs[0].folder / "experiment.json", departures=["batch is 64 in place of 128"])
     (runs[0].folder / "predictions-flips.csv").write_text("")
-    after = said(runs, runs[0].name)
-    assert "The recipes as they were published: here batch is 64 in place of 128." in after["not"]
+    after = limits_of(runs, runs[0].name)
+    assert "The results of the published recipes; these runs differ: batch is 64 in place of 128." in after["not"]
     assert "1 run were tested again" not in after["not"]
     assert "1 run was tested again in other ways" in after["not"]
-    assert "What is inside 1 trained network: facts about just these networks." in after["can"]
+    assert "The inside of 1 trained network. These results hold for these networks only." in after["can"]
 
 
-def test_leaders_stand_by_their_errors_with_intervals(tmp_path: Path) -> None:
-    """The lowest mean first; a single seed has no interval; recipes are named where there are several."""
-    table = leaders(told(write_runs(tmp_path, [*EQUAL[:3], (EQUAL[3][0], 1)], chance=1)))
+def test_leaders_are_sorted_by_error_and_have_intervals(tmp_path: Path) -> None:
+    """The lowest mean comes first; a single seed has no interval; recipes are named if there are several."""
+    table = leaders(comparison_of(write_runs(tmp_path, [*EQUAL[:3], (EQUAL[3][0], 1)], random_seed=1)))
     means = [float(row[2].split(" ")[0]) for row in table.cells]
     assert means == sorted(means)
     assert [column.name for column in table.columns if not column.unit] == ["design"]

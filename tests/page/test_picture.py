@@ -1,4 +1,4 @@
-"""Charts as files: complete, the same every time, and in nobody's way."""
+"""Charts as files are complete and reproducible, and overwrite no other files."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def figure() -> Figure:
 
 
 def test_a_figure_is_an_svg_and_a_png(tmp_path: Path, figure: Figure) -> None:
-    """In a folder that is made for them, on white, the PNG at twice the pixels."""
+    """The folder is created, the background is white, and the PNG has twice the pixels."""
     folder = tmp_path / "deep" / "figures"
     assert write_figures(folder, [figure]) == ("network-1.svg", "network-1.png")
     assert sorted(file.name for file in folder.iterdir()) == ["network-1.png", "network-1.svg"]
@@ -37,8 +37,8 @@ def test_a_figure_is_an_svg_and_a_png(tmp_path: Path, figure: Figure) -> None:
     assert text.count("<path") > 5
 
 
-def test_words_stay_words(tmp_path: Path, figure: Figure) -> None:
-    """Markup in a title begins no element, and no address is named but that of the format."""
+def test_markup_is_escaped(tmp_path: Path, figure: Figure) -> None:
+    """Markup in a title is text, and the file has no addresses except those of the format."""
     write_picture(tmp_path / "a.svg", figure.spec)
     text = (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert "<script" not in text
@@ -46,8 +46,8 @@ def test_words_stay_words(tmp_path: Path, figure: Figure) -> None:
     assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
-def test_no_data_are_fetched(tmp_path: Path, figure: Figure) -> None:
-    """A specification that names an address is not drawn from there."""
+def test_no_data_are_loaded(tmp_path: Path, figure: Figure) -> None:
+    """A specification with the address of data is refused."""
     with pytest.raises(ValueError, match="allowed"):
         write_picture(tmp_path / "a.svg", {**figure.spec, "data": {"url": "https://example.org/a.csv"}, "layer": LAYER})
     assert list(tmp_path.iterdir()) == []
@@ -57,7 +57,7 @@ LAYER = [{"mark": "point", "encoding": {"x": {"field": "x"}}}]
 
 
 def test_the_same_chart_gives_the_same_bytes(tmp_path: Path, figure: Figure) -> None:
-    """Again in the same place: files of its own names are replaced, others stay as they are."""
+    """Files of the same names are replaced, others are kept."""
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "network-10.svg").write_text("mine")
     names = write_figures(tmp_path, [figure])
@@ -69,23 +69,24 @@ def test_the_same_chart_gives_the_same_bytes(tmp_path: Path, figure: Figure) -> 
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_places_that_take_no_figure_are_named(tmp_path: Path, figure: Figure) -> None:
-    """A file in place of the folder, a folder in place of a file, a name of another kind; nothing is replaced."""
+def test_impossible_places_are_refused(tmp_path: Path, figure: Figure) -> None:
+    """A file in place of the folder, a folder in place of a file, and other extensions are refused."""
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(FolderError, match=r"file is a file; figures go into a folder$"):
+    with pytest.raises(FolderError, match=r"file is a file; figures are written into a folder$"):
         write_figures(tmp_path / "file", [figure])
-    with pytest.raises(FolderError, match=r"file is a file; figures go into a folder$"):
+    with pytest.raises(FolderError, match=r"file is a file; figures are written into a folder$"):
         write_picture(tmp_path / "file" / "a.svg", figure.spec)
     (tmp_path / "network-1.png").mkdir()
-    with pytest.raises(FolderError, match=r"network-1\.png is a folder, where a figure would go"):
+    with pytest.raises(FolderError, match=r"network-1\.png is a folder, so the figure of this name cannot be written"):
         write_figures(tmp_path, [figure])
     with pytest.raises(FolderError, match=r"is a folder; name a file in it, as in .*network\.svg$"):
         write_picture(tmp_path / "network-1.png", figure.spec)
     with pytest.raises(
-        UsageError, match=r"a picture is an \.svg or \.png file; .*file is not; other file types are not overwritten$"
+        UsageError,
+        match=r"a picture must be an \.svg or \.png file; got .*file; files of other types are not overwritten$",
     ):
         write_picture(tmp_path / "file", figure.spec)
-    with pytest.raises(FolderError, match=r"file is a file; figures go into a folder$"):
+    with pytest.raises(FolderError, match=r"file is a file; figures are written into a folder$"):
         write_picture(tmp_path / "file" / "deep" / "a.svg", figure.spec)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(FolderError, match=r"cannot be written: file exists$"):

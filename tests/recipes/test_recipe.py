@@ -75,7 +75,7 @@ def test_every_recipe_has_its_name_and_a_source(name: str) -> None:
 @pytest.mark.parametrize("field", ["epochs", "batch"])
 def test_counts_have_bounds(field: str, value: int) -> None:
     """Epochs and batches are between one and a million."""
-    with pytest.raises(RecipeError, match=rf"^{field} lies between 1 and 1,000,000; {value} does not$"):
+    with pytest.raises(RecipeError, match=rf"^{field} must be between 1 and 1,000,000; got {value}$"):
         replace(QUICK, **{field: value})  # type: ignore[arg-type]
 
 
@@ -90,7 +90,7 @@ def test_validation_is_at_most_a_half(share: Fraction) -> None:
 @pytest.mark.parametrize("field", ["conv", "linear", "norm", "bias"])
 def test_decays_are_rates_below_one(field: str, value: float) -> None:
     """Negative, infinite and undefined ones are named."""
-    with pytest.raises(RecipeError, match=rf"^{field} lies in \[0, 1\); {value} does not$"):
+    with pytest.raises(RecipeError, match=rf"^{field} must be in \[0, 1\); got {value}$"):
         replace(QUICK, decay=Decay(**{field: value}))
 
 
@@ -98,22 +98,22 @@ def test_decays_are_rates_below_one(field: str, value: float) -> None:
 @pytest.mark.parametrize("kind", [Sgd, Muon])
 def test_momentum_is_a_rate_below_one(kind: type[Sgd | Muon], value: float) -> None:
     """Of every optimizer that has one."""
-    with pytest.raises(RecipeError, match=rf"^momentum lies in \[0, 1\); {value} does not$"):
+    with pytest.raises(RecipeError, match=rf"^momentum must be in \[0, 1\); got {value}$"):
         replace(QUICK, optimizer=kind(momentum=value))
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda: CrossEntropy(smoothing=1.0), r"smoothing lies in \[0, 1\)"),
-        (lambda: BinaryCrossEntropy(present_above=math.nan), r"present_above lies in \[0, 1\)"),
-        (lambda: Mixup(alpha=0.0), "alpha lies above 0"),
-        (lambda: Cutmix(alpha=math.inf), "alpha lies above 0"),
-        (lambda: Ema(decay=1.0), "decay of the average lies in"),
+        (lambda: CrossEntropy(smoothing=1.0), r"smoothing must be in \[0, 1\)"),
+        (lambda: BinaryCrossEntropy(present_above=math.nan), r"present_above must be in \[0, 1\)"),
+        (lambda: Mixup(alpha=0.0), "alpha must be above 0"),
+        (lambda: Cutmix(alpha=math.inf), "alpha must be above 0"),
+        (lambda: Ema(decay=1.0), "decay of the average must be in"),
         (lambda: Ema(every=0), "an average is taken every 1 to"),
         (lambda: Ema(begins=Fraction(1)), "an average begins at a share from 0 to below 1"),
-        (lambda: Lamb(beta2=1.0), "beta2 lies in"),
-        (lambda: Lamb(eps=0.0), "eps lies between 0 and 1"),
+        (lambda: Lamb(beta2=1.0), "beta2 must be in"),
+        (lambda: Lamb(eps=0.0), "eps must be between 0 and 1"),
         (lambda: replace(QUICK, clip=0.0), "clip is a finite norm above 0"),
         (lambda: replace(QUICK, mixed=Fraction(0)), "mixed is a share above 0"),
         (
@@ -121,8 +121,8 @@ def test_momentum_is_a_rate_below_one(kind: type[Sgd | Muon], value: float) -> N
             "mixing takes each way once; Mixup, Mixup repeats",
         ),
         (lambda: replace(QUICK, stochastic_depth=Fraction(1)), "stochastic_depth is a rate from 0 to below 1"),
-        (lambda: Muon(ratio=0.0), "ratio is a finite number above 0; 0.0 is not"),
-        (lambda: Muon(ratio=math.inf), "ratio is a finite number above 0; inf is not"),
+        (lambda: Muon(ratio=0.0), "ratio is a finite number above 0; got 0.0"),
+        (lambda: Muon(ratio=math.inf), "ratio is a finite number above 0; got inf"),
         (lambda: replace(NAMED["wrn-cifar"], optimizer=Lamb()), "a drop resets the momentum of SGD and Muon alone"),
     ],
 )
@@ -135,7 +135,7 @@ def test_what_regularises_has_bounds(wrong: Callable[[], object], words: str) ->
 @pytest.mark.parametrize("peak", [0.0, -0.1, math.inf, math.nan])
 def test_a_peak_is_finite_and_positive(peak: float) -> None:
     """A schedule without a learning rate learns nothing."""
-    with pytest.raises(RecipeError, match="has a finite peak above 0"):
+    with pytest.raises(RecipeError, match="must be finite and above 0"):
         OneCycle(peak=peak)
 
 

@@ -217,5 +217,5 @@ def test_drops_are_growing_shares(drops: tuple[Fraction, ...]) -> None:
 )
 def test_schedules_check_themselves(wrong: Callable[[], object]) -> None:
     """Rates, factors, shares and patience have bounds."""
-    with pytest.raises(RecipeError, match=r"lies between|lies in|lasts 1 epoch or more"):
+    with pytest.raises(RecipeError, match=r"must be between|must be in|lasts 1 epoch or more"):
         wrong()

@@ -171,5 +171,5 @@ def test_a_run_name_is_one_folder(experiment: Experiment) -> None:
 @pytest.mark.parametrize("seed", [-1, 2**31, 10**30])
 def test_seeds_have_bounds(seed: int) -> None:
     """A seed is a whole number below 2**31."""
-    with pytest.raises(UsageError, match="a seed lies between 0 and 2,147,483,647"):
+    with pytest.raises(UsageError, match="a seed must be between 0 and 2,147,483,647"):
         replace(PLAIN, seed=seed)

@@ -1,1 +1,1 @@
-"""Planted studies by the thousand, judged by the code that judges real ones: how often its claims are false."""
+"""Thousands of simulated studies, judged by the code that judges real ones, to count its false claims."""

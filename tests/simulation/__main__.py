@@ -1,4 +1,4 @@
-"""`make simulate`: every table, or those that are named, printed and written into docs/decisions/0005."""
+"""`make simulate`: compute all tables or those named, print them and write them into docs/decisions/0005."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ from tests.simulation.suite import SEEDS, TABLES, Table
 PAGE = Path(__file__).parents[2] / "docs" / "decisions" / "0005-statistics-of-a-comparison.md"
 
 
-def written(table: Table) -> str:
+def markdown(table: Table) -> str:
     """The table as Markdown."""
     within = f"at most {table.high:g}" if table.low == 0 else f"{table.low:g} to {table.high:g}"
     lines = [
@@ -24,13 +24,13 @@ def written(table: Table) -> str:
 
 
 def main(names: Sequence[str]) -> None:
-    """Run the tables, and put each in its place on the page when it is done."""
+    """Compute the tables and write each into its place on the page as soon as it is finished."""
     for name in names or TABLES:
-        shown = written(TABLES[name]())
+        shown = markdown(TABLES[name]())
         print(shown, end="\n\n", flush=True)
         page = PAGE.read_text(encoding="utf-8")
         place = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        PAGE.write_text(place.sub(lambda found: f"{found[1]}\n{shown}\n\n{found[2]}", page), encoding="utf-8")  # noqa: B023
+        PAGE.write_text(place.sub(lambda match: f"{match[1]}\n{shown}\n\n{match[2]}", page), encoding="utf-8")  # noqa: B023
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is planted: how error falls with the budget, how seeds vary, how test images are answered."""
+"""The truth of the simulations: error over budget, variation over seeds, and misclassified test images."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,12 +13,12 @@ SMALLEST = 10_000.0
 
 
 def convex(x: Array) -> Array:
-    """2 + 10/√(x/10k): the law of the papers' curves."""
+    """2 + 10/√(x/10k): similar to the curves of the papers."""
     return 2 + 10 / np.sqrt(x / SMALLEST)
 
 
 def concave(x: Array) -> Array:
-    """A fall that grows steeper."""
+    """A fall that becomes steeper."""
     return 14 - 1.3 * np.log(x / SMALLEST) ** 1.5
 
 
@@ -44,7 +44,7 @@ LAWS: Mapping[str, tuple[Law, Law]] = {
     "equal": (level, level),
     "crossing": (convex, crossing),
 }
-"""The laws of two kinds."""
+"""Pairs of laws, one for each of two kinds."""
 
 LAYOUTS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
     "one size each, the same": ((9e4,), (9e4,)),
@@ -57,7 +57,7 @@ LAYOUTS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
 """The budgets of the sizes of two kinds."""
 
 Noise = Callable[[np.random.Generator, int, int, int], Array]
-"""Studies, designs and seeds in, deviations of the seeds out, in points."""
+"""(generator, studies, designs, seeds) -> deviations of the seeds, in points."""
 
 
 def normal(random: np.random.Generator, studies: int, designs: int, seeds: int) -> Array:
@@ -71,12 +71,12 @@ def heavy(random: np.random.Generator, studies: int, designs: int, seeds: int) -
 
 
 def skewed(random: np.random.Generator, studies: int, designs: int, seeds: int) -> Array:
-    """Exponential about its mean: now and then a seed is much worse."""
+    """Exponential, centred: a few seeds are much worse."""
     return random.exponential(1.0, (studies, designs, seeds)) - 1
 
 
 def few_wrong(random: np.random.Generator, studies: int, designs: int, seeds: int) -> Array:
-    """Wrong answers among 360 images at an error of 0.5 %: small whole numbers."""
+    """Misclassified images of 360 at an error of 0.5 %: small whole numbers."""
     return random.binomial(360, 0.005, (studies, designs, seeds)) / 3.6 - 0.5
 
 
@@ -110,20 +110,20 @@ OWN, SKILL, SPREAD = 1.0, 0.3, 2.0
 """Deviations of the logit: of an image for one design, of a seed, of an image for all designs."""
 
 
-def answers(
+def draw_errors(
     random: np.random.Generator, studies: int, images: int, seeds: int, eases: Sequence[float], hardness: float
 ) -> list[Array]:
-    """Wrong answers, studies x seeds x images for each design: each study has new images and new seeds.
+    """Misclassified images, studies x seeds x images for each design; each study has new images and new seeds.
 
-    Images differ in hardness, for each design a little differently, and seeds in skill.
+    Images differ in hardness, partly by design, and seeds differ in skill.
     """
     shared = random.normal(hardness, SPREAD, (studies, 1, images))
-    found = []
+    errors = []
     for ease in eases:
         logits = shared + random.normal(0, OWN, (studies, 1, images)) - ease
         skills = random.normal(0, SKILL, (studies, seeds, 1))
-        found.append((random.random((studies, seeds, images)) < 1 / (1 + np.exp(skills - logits))).astype(np.float64))
-    return found
+        errors.append((random.random((studies, seeds, images)) < 1 / (1 + np.exp(skills - logits))).astype(np.float64))
+    return errors
 
 
 def expected_error(ease: float, hardness: float) -> float:

@@ -1,4 +1,4 @@
-"""The simulations: each a table with a row a setting and a column a number of seeds, in percent of the studies."""
+"""The simulations: tables with a row per setting and a column per number of seeds, in percent of the studies."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,25 +7,36 @@ from itertools import combinations
 
 import numpy as np
 
-from resatlas.comparing.bounds import at_equal, claim, direct
-from resatlas.comparing.claims import Figures, adjust, interval, judge, measure, verdicts
+from resatlas.comparing.bounds import claim, comparable_amounts, direct_bound
+from resatlas.comparing.claims import Observations, decide, estimate_bound, judge, widened_interval
 from resatlas.comparing.global_test import global_p
 from resatlas.comparing.image_draw import ImageDraw, image_draw
-from resatlas.comparing.power import Also, Own, nets_needed, visible
-from resatlas.comparing.statistics import CLAIM_LEVEL, moments, p_value
+from resatlas.comparing.power import Allowance, WelchScheme, detectable, nets_needed
+from resatlas.comparing.statistics import CLAIM_LEVEL, holm_by_study, moments, p_value
 from resatlas.comparing.trend import Size, trend
-from tests.simulation.planted import LAWS, LAYOUTS, NOISES, Array, Law, Noise, answers, expected_error, normal, opposed
+from tests.simulation.planted import (
+    LAWS,
+    LAYOUTS,
+    NOISES,
+    Array,
+    Law,
+    Noise,
+    draw_errors,
+    expected_error,
+    normal,
+    opposed,
+)
 
 SEEDS = (2, 3, 5, 10)
 DEVIATIONS = (0.1, 0.3, 1.0)
 
 AT_ONCE = 2_000_000
-"""Answers to images that are in memory at a time."""
+"""Predictions that are in memory at one time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A setting with a figure, in percent, for each number of seeds; nan where it has none."""
+    """A setting with one value, in percent, per number of seeds; nan if it has none."""
 
     setting: str
     figures: tuple[float, ...]
@@ -33,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """What is counted, between which percentages it is wanted, and the rows."""
+    """A simulated quantity, the percentages between which it should lie, and its rows."""
 
     name: str
     title: str
@@ -42,7 +53,7 @@ class Table:
     rows: tuple[Row, ...]
 
     def outside(self, below: float, above: float) -> tuple[Row, ...]:
-        """Rows with a figure that lies more than `below` or `above` outside, or with none at all."""
+        """Rows with a value more than `below` or `above` outside of the wanted range, or without any value."""
         return tuple(row for row in self.rows if not self._inside(row, below, above))
 
     def _inside(self, row: Row, below: float, above: float) -> bool:
@@ -51,7 +62,7 @@ class Table:
 
 
 def false_verdicts(studies: int, layouts: Sequence[str] = tuple(LAYOUTS), laws: Sequence[str] = tuple(LAWS)) -> Table:
-    """Two kinds by their laws: claims that are false at one of their amounts, the worst deviation."""
+    """Claims about two kinds that are false at one of their amounts, for the worst deviation."""
     rows = [
         Row(
             setting=f"{law}; {layout}",
@@ -71,13 +82,13 @@ def _false(law: str, layout: str, seeds: int, deviation: float, studies: int) ->
     kinds = ["ours"] * len(ours) + ["theirs"] * len(theirs)
     means = np.array([first(np.array(x)) for x in ours] + [second(np.array(x)) for x in theirs])
     drawn = means[:, None] + deviation * normal(random, studies, len(amounts), seeds)
-    figures = Figures(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * len(amounts))
+    observations = Observations(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * len(amounts))
     pairs = [(i, len(ours) + j) for i in range(len(ours)) for j in range(len(theirs))]
-    found = [each for pair in pairs if (each := at_equal(*pair, amounts, kinds))]
-    judged = [judge(tuple(bounds for _, bounds in each), figures) for each in found]
+    comparable = [at for pair in pairs if (at := comparable_amounts(*pair, amounts, kinds))]
+    judgements = [judge(tuple(ways for _, ways in at), observations) for at in comparable]
     wrong = np.zeros(studies, dtype=bool)
-    for comparisons, judgement, verdict in zip(found, judged, verdicts(judged), strict=True):
-        for (amount, _), side in zip(comparisons, judgement.sides, strict=True):
+    for at, judgement, verdict in zip(comparable, judgements, decide(judgements), strict=True):
+        for (amount, _), side in zip(at, judgement.sides, strict=True):
             truth = np.sign(_difference(first, second, amount))
             wrong |= (verdict != 0) & (side != truth)
     return 100 * float(wrong.mean())
@@ -88,13 +99,13 @@ def _difference(first: Law, second: Law, amount: float) -> float:
 
 
 def equal_designs(studies: int, designs: Sequence[int] = (2, 4, 8), noises: Mapping[str, Noise] = NOISES) -> Table:
-    """Equal designs at an equal budget, all pairs: studies with any claim."""
+    """Studies with any claim about a pair of equal designs at an equal budget."""
 
     def share(noise: Noise, count: int, seeds: int) -> float:
-        figures = _equal(noise, count, seeds, studies)
+        observations = _equal(noise, count, seeds, studies)
         pairs = combinations(range(count), 2)
-        found = verdicts([judge((((direct(*pair, count),),),), figures) for pair in pairs])
-        return 100 * float(np.any(np.stack(found) != 0, axis=0).mean())
+        verdicts = decide([judge((((direct_bound(*pair, count),),),), observations) for pair in pairs])
+        return 100 * float(np.any(np.stack(verdicts) != 0, axis=0).mean())
 
     rows = [
         _row(f"{name}; {count} designs", lambda n, f=f, c=count: share(f, c, n))
@@ -111,9 +122,9 @@ def over_seeds(studies: int, noises: Mapping[str, Noise] = OPPOSED) -> Table:
     """Coverage of the interval over seeds of a pair."""
 
     def covered(noise: Noise, seeds: int) -> float:
-        found = measure(direct(0, 1, 2), _equal(noise, 2, seeds, studies))
-        low, high = interval(found.seeds, found.slack)
-        inside = np.where(np.isnan(low), found.seeds.difference == 0, (low <= 0) & (high >= 0))
+        bound = estimate_bound(direct_bound(0, 1, 2), _equal(noise, 2, seeds, studies))
+        low, high = widened_interval(bound.seeds, bound.slack)
+        inside = np.where(np.isnan(low), bound.seeds.difference == 0, (low <= 0) & (high >= 0))
         return 100 * float(inside.mean())
 
     rows = [_row(name, lambda n, f=f: covered(f, n)) for name, f in noises.items()]
@@ -121,54 +132,55 @@ def over_seeds(studies: int, noises: Mapping[str, Noise] = OPPOSED) -> Table:
     return Table(name="seeds", title=title, low=94.0, high=96.0, rows=tuple(rows))
 
 
-def over_images(answered: int, images: Sequence[int] = (360, 2_000, 10_000)) -> Table:
-    """Coverage of the difference over all seeds and images by both intervals; about so many answers a figure."""
+def over_images(predictions: int, images: Sequence[int] = (360, 2_000, 10_000)) -> Table:
+    """Coverage of the difference over all seeds and images by both intervals, from this many predictions per value."""
     rows = []
     for hardness, ease in ((-2.0, 0.0), (-6.0, 0.5)):
         truth = expected_error(0.0, hardness) - expected_error(ease, hardness)
         error = expected_error(0.0, hardness)
         for count in images:
-            both = [_covered(answered, count, n, (0.0, ease), hardness, truth) for n in SEEDS]
+            both = [_covered(predictions, count, n, (0.0, ease), hardness, truth) for n in SEEDS]
             for over, place in (("seeds alone", 0), ("seeds and images", 1)):
                 setting = f"{over}; error {error:.0f} %, {count:,} images"
-                rows.append(Row(setting=setting, figures=tuple(each[place] for each in both)))
+                rows.append(Row(setting=setting, figures=tuple(shares[place] for shares in both)))
     title = "Coverage of the difference on all images of the kind; wider is safe"
     return Table(name="images", title=title, low=94.0, high=96.0, rows=tuple(rows))
 
 
 def _covered(
-    answered: int, images: int, seeds: int, eases: Sequence[float], hardness: float, truth: float
+    predictions: int, images: int, seeds: int, eases: Sequence[float], hardness: float, truth: float
 ) -> tuple[float, float]:
     random = np.random.default_rng([images, seeds, int(-hardness)])
     size = images * seeds * len(eases)
-    wanted = min(max(answered // size, 600), 4_000)
+    wanted = min(max(predictions // size, 600), 4_000)
     hits, total, studies = np.zeros(2), 0, max(10, AT_ONCE // size)
     while total < wanted:
-        drawn = answers(random, studies, images, seeds, eases, hardness)
-        values = tuple(100 * each.mean(axis=-1) for each in drawn)
-        found = measure(direct(0, 1, 2), Figures(values=values, seeds=(0, 0), images=image_draw(drawn)))
-        for place, estimate in enumerate((found.seeds, found.images or found.seeds)):
-            low, high = interval(estimate, found.slack)
+        drawn = draw_errors(random, studies, images, seeds, eases, hardness)
+        values = tuple(100 * design.mean(axis=-1) for design in drawn)
+        observations = Observations(values=values, seeds=(0, 0), images=image_draw(drawn))
+        bound = estimate_bound(direct_bound(0, 1, 2), observations)
+        for place, estimate in enumerate((bound.seeds, bound.images or bound.seeds)):
+            low, high = widened_interval(estimate, bound.slack)
             hits[place] += ((low <= truth) & (truth <= high)).sum()
         total += studies
     return float(100 * hits[0] / total), float(100 * hits[1] / total)
 
 
 def stated_power(studies: int) -> Table:
-    """A pair that differs by what is said to be detected with 80 %: how often it is."""
+    """How often a pair that differs by the smallest detectable difference is detected."""
 
-    def found(deviations: tuple[float, float], variance: float, seeds: int, others: int = 0) -> float:
+    def power_at(deviations: tuple[float, float], variance: float, seeds: int, others: int = 0) -> float:
         count = 2 + others
         level = CLAIM_LEVEL / (count * (count - 1) / 2)
-        also = Also(variance=variance, images=2_000)
-        scheme = Own(
+        allowance = Allowance(variance=variance, images=2_000)
+        scheme = WelchScheme(
             weights=(1.0, -1.0),
             deviations=deviations,
             counts=(seeds, seeds),
-            choice="Welch" if others else "alike",
-            also=also,
+            pooling="never" if others else "if similar",
+            allowance=allowance,
         )
-        return detected(deviations, variance, seeds, others, visible(scheme, level=level))
+        return detected(deviations, variance, seeds, others, detectable(scheme, level=level))
 
     def detected(deviations: tuple[float, float], variance: float, seeds: int, others: int, points: float) -> float:
         random = np.random.default_rng([seeds, int(variance * 10), others])
@@ -177,24 +189,26 @@ def stated_power(studies: int) -> Table:
         drawn[:, :2] *= np.array(deviations)[:, None]
         drawn[:, 0] += points + np.sqrt(variance) * random.standard_normal((studies, 1))
         draw = ImageDraw(np.diag([variance] + [0.0] * (count - 1)), np.zeros(count), 2_000) if variance else None
-        figures = Figures(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * count, images=draw)
+        observations = Observations(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * count, images=draw)
         pairs = list(combinations(range(count), 2))
-        judgement = judge(claim(0, 1, [1.0] * count, [None] * count), figures)
-        return 100 * float(((judgement.chance <= CLAIM_LEVEL / len(pairs)) & (judgement.sides[0] > 0)).mean())
+        judgement = judge(claim(0, 1, [1.0] * count, [None] * count), observations)
+        return 100 * float(((judgement.p <= CLAIM_LEVEL / len(pairs)) & (judgement.sides[0] > 0)).mean())
 
     def planned(points: float) -> tuple[float, ...]:
-        """The power with the seeds that are said to be needed."""
-        also = Also(variance=0.1, images=2_000)
-        scheme = Own(weights=(1.0, -1.0), deviations=(1.0, 1.0), counts=(3, 3), choice="alike", also=also)
+        """The power with the number of seeds needed."""
+        allowance = Allowance(variance=0.1, images=2_000)
+        scheme = WelchScheme(
+            weights=(1.0, -1.0), deviations=(1.0, 1.0), counts=(3, 3), pooling="if similar", allowance=allowance
+        )
         nets = nets_needed(scheme, points, level=CLAIM_LEVEL)
         return (float("nan"),) * 3 + (detected((1.0, 1.0), 0.1, nets or 2, 0, points),)
 
     rows = [
-        _row("two designs", lambda n: found((1.0, 1.0), 0.0, n)),
-        _row("two designs, deviations 4 : 1", lambda n: found((1.0, 4.0), 0.0, n)),
-        _row("two designs, test images as large as a seed", lambda n: found((1.0, 1.0), 1.0, n)),
-        _row("two designs, test images, 4 : 1", lambda n: found((1.0, 4.0), 1.0, n)),
-        _row("one of four designs, at Holm's first step", lambda n: found((1.0, 1.0), 0.0, n, 2)),
+        _row("two designs", lambda n: power_at((1.0, 1.0), 0.0, n)),
+        _row("two designs, deviations 4 : 1", lambda n: power_at((1.0, 4.0), 0.0, n)),
+        _row("two designs, test images as large as a seed", lambda n: power_at((1.0, 1.0), 1.0, n)),
+        _row("two designs, test images, 4 : 1", lambda n: power_at((1.0, 4.0), 1.0, n)),
+        _row("one of four designs, at Holm's first step", lambda n: power_at((1.0, 1.0), 0.0, n, 2)),
         Row(setting="two designs with the seeds needed for 1.5 sd (last column)", figures=planned(1.5)),
     ]
     title = "Power of the smallest detectable difference, stated as 80 %"
@@ -202,11 +216,11 @@ def stated_power(studies: int) -> Table:
 
 
 def all_at_once(studies: int, designs: Sequence[int] = (3, 8)) -> Table:
-    """The level of the global test, which informs and decides no pair."""
+    """The level of the global test, which decides no pair."""
 
     def overall(noise: Noise, count: int, seeds: int) -> float:
-        everyone = [moments(each) for each in _equal(noise, count, seeds, studies).values]
-        return 100 * float((global_p(everyone) <= CLAIM_LEVEL).mean())
+        samples = [moments(values) for values in _equal(noise, count, seeds, studies).values]
+        return 100 * float((global_p(samples) <= CLAIM_LEVEL).mean())
 
     rows = [
         _row(f"{name}; {count} designs", lambda n, f=f, c=count: overall(f, c, n))
@@ -222,14 +236,14 @@ def other_tests(studies: int) -> Table:
     def slope(noise: Noise, sizes: Sequence[float], seeds: int) -> float:
         values = _equal(noise, len(sizes), seeds, studies).values
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = trend([Size(size, moments(each)) for size, each in zip(sizes, values, strict=True)])
-            return 100 * float((np.where(found.error > 0, p_value(found), 1.0) <= CLAIM_LEVEL).mean())
+            estimate = trend([Size(size, moments(of)) for size, of in zip(sizes, values, strict=True)])
+            return 100 * float((np.where(estimate.error > 0, p_value(estimate), 1.0) <= CLAIM_LEVEL).mean())
 
     def equivalent(noise: Noise, seeds: int) -> float:
         first, second = _equal(noise, 2, seeds, studies).values
-        figures = Figures(values=(first + 1.0, second), seeds=(0, 0))
-        [chance] = adjust([measure(direct(0, 1, 2), figures).within(1.0, "both")])
-        return 100 * float((chance <= CLAIM_LEVEL).mean())
+        observations = Observations(values=(first + 1.0, second), seeds=(0, 0))
+        [p] = holm_by_study([estimate_bound(direct_bound(0, 1, 2), observations).p_within(1.0, "both")])
+        return 100 * float((p <= CLAIM_LEVEL).mean())
 
     rows = [
         *(
@@ -248,9 +262,9 @@ def other_tests(studies: int) -> Table:
     )
 
 
-def _equal(noise: Noise, designs: int, seeds: int, studies: int) -> Figures:
+def _equal(noise: Noise, designs: int, seeds: int, studies: int) -> Observations:
     drawn: Array = noise(np.random.default_rng([designs, seeds, 7]), studies, designs, seeds)
-    return Figures(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * designs)
+    return Observations(values=tuple(np.moveaxis(drawn, 1, 0)), seeds=(0,) * designs)
 
 
 def _row(setting: str, figure: Callable[[int], float]) -> Row:
@@ -258,7 +272,7 @@ def _row(setting: str, figure: Callable[[int], float]) -> Row:
 
 
 STUDIES = 20_000
-"""Of most tables: 5 % is then known to 0.3 points (two standard errors)."""
+"""Studies of most tables: the standard error of 5 % is then 0.15 points."""
 
 TABLES: Mapping[str, Callable[[], Table]] = {
     "laws": lambda: false_verdicts(STUDIES // 10),
@@ -269,4 +283,4 @@ TABLES: Mapping[str, Callable[[], Table]] = {
     "global": lambda: all_at_once(STUDIES),
     "others": lambda: other_tests(STUDIES),
 }
-"""All tables by their names; some minutes on one core."""
+"""All tables by name; they take some minutes on one core."""

@@ -1,4 +1,4 @@
-"""A small part of `make simulate`, with a tolerance for the draw, and the way over run folders on disk."""
+"""A small part of `make simulate` with a tolerance for chance, and the same rule from run folders on disk."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resatlas.comparing.answering import compare
-from resatlas.comparing.bounds import at_equal
+from resatlas.comparing.bounds import comparable_amounts
 from resatlas.comparing.budgets import DECIDING
-from resatlas.comparing.claims import Figures, judge, verdicts
+from resatlas.comparing.claims import Observations, decide, judge
+from resatlas.comparing.comparison import compare
 from resatlas.comparing.image_draw import image_draw
 from tests.comparing.folders import Subject, write_run
 from tests.simulation import suite
-from tests.simulation.planted import NOISES, answers
+from tests.simulation.planted import NOISES, draw_errors
 from tests.simulation.suite import Table
 
 INSIDE = ("one inside two", "three each, interleaved")
@@ -36,22 +36,22 @@ SOME = {name: NOISES[name] for name in ("normal", "deviations 4 : 1")}
 def test_claims_are_false_and_intervals_miss_as_often_as_stated(
     table: Callable[[], Table], below: float, above: float
 ) -> None:
-    """Every figure lies where it is wanted, within two standard errors of so few studies and what the table shows."""
+    """Every value is in the wanted range, within two standard errors of this few studies and a margin by table."""
     assert table().outside(below, above) == ()
 
 
 def test_images_are_counted() -> None:
-    """Few images: with ten seeds the interval over seeds alone misses other images too often, the other does not."""
-    found = suite.over_images(8_000_000, (360,))
-    alone = [row for row in found.rows if row.setting.startswith("seeds alone")]
-    assert len(alone) == len(found.rows) / 2
+    """With few images and ten seeds the interval over seeds alone covers too rarely; the other one does not."""
+    table = suite.over_images(8_000_000, (360,))
+    alone = [row for row in table.rows if row.setting.startswith("seeds alone")]
+    assert len(alone) == len(table.rows) / 2
     assert max(row.figures[-1] for row in alone) < 93
-    assert [row for row in found.outside(1.0, 2.5) if row not in alone] == [], "wider than wanted, never narrower"
+    assert [row for row in table.outside(1.0, 2.5) if row not in alone] == [], "wider than wanted, never narrower"
 
 
 @pytest.mark.parametrize("study", range(4))
 def test_runs_on_disk_are_judged_as_the_numbers_are(tmp_path: Path, study: int) -> None:
-    """Two kinds of two sizes: the records lead to the verdicts of the matrices that they hold."""
+    """Two kinds of two sizes: run folders and the matrices of their errors lead to the same verdicts."""
     sizes = ((1e4, 9e4), (8.5e4, 27e4))
     subjects = [
         Subject(family=family, depth=depth, parameters=int(amount), multiply_adds=int(40 * amount))
@@ -59,25 +59,28 @@ def test_runs_on_disk_are_judged_as_the_numbers_are(tmp_path: Path, study: int) 
         for depth, amount in zip((8, 20), amounts, strict=True)
     ]
     random = np.random.default_rng(study)
-    wrong = [each[0] for each in answers(random, 1, 200, 3, (0.0, 0.6, 0.6 + study, 1.0 + study), -2.0)]
+    wrong = [design[0] for design in draw_errors(random, 1, 200, 3, (0.0, 0.6, 0.6 + study, 1.0 + study), -2.0)]
     for subject, table in zip(subjects, wrong, strict=True):
         for seed, row in enumerate(table):
-            write_run(tmp_path / f"{subject.design} {seed}", subject, seed=seed, wrong=[bool(each) for each in row])
-    figures = Figures(
-        values=tuple(100 * each.mean(axis=-1) for each in wrong),
+            write_run(tmp_path / f"{subject.design} {seed}", subject, seed=seed, wrong=[bool(image) for image in row])
+    observations = Observations(
+        values=tuple(100 * table.mean(axis=-1) for table in wrong),
         seeds=(0,) * 4,
         images=image_draw(wrong),
     )
-    amounts, kinds = [each.parameters for each in subjects], [each.family for each in subjects]
-    [answer] = compare([tmp_path])
+    amounts, kinds = [subject.parameters for subject in subjects], [subject.family for subject in subjects]
+    [comparison] = compare([tmp_path])
     places = {subject.design: place for place, subject in enumerate(subjects)}
-    asked = [at_equal(places[p.first.row.design], places[p.second.row.design], amounts, kinds) for p in answer.pairs]
-    judged = [judge(tuple(bounds for _, bounds in each), figures) for each in asked if each]
+    comparable = [
+        comparable_amounts(places[p.first.row.design], places[p.second.row.design], amounts, kinds)
+        for p in comparison.pairs
+    ]
+    judgements = [judge(tuple(ways for _, ways in amounts), observations) for amounts in comparable if amounts]
     words = {0: "undecided", -1: "supported", 1: "contradicted", 2: "depends on the budget"}
-    expected = [words[int(each)] for each in verdicts(judged)]
+    expected = [words[int(verdict)] for verdict in decide(judgements)]
     for budget in DECIDING:
-        found = [pair.verdicts[budget] for pair in answer.pairs]
-        assert [each.verdict for each in found if each.tested] == expected
-    for pair in answer.pairs:
+        verdicts = [pair.verdicts[budget] for pair in comparison.pairs]
+        assert [verdict.verdict for verdict in verdicts if verdict.tested] == expected
+    for pair in comparison.pairs:
         assert pair.trained is not None
         assert pair.trained.interval_images is not None

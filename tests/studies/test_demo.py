@@ -1,4 +1,4 @@
-"""The demo's comparison is fair by the numbers of its plans, before anything is trained."""
+"""The demo compares designs of equal cost, which their plans show before any training."""
 
 from itertools import combinations
 
@@ -9,19 +9,19 @@ from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
 from resatlas.designs.catalog import FAMILIES
 from resatlas.errors import ResatlasError
-from resatlas.studies.study import AskedQuestion, demo_study
+from resatlas.studies.study import StudyQuestion, demo_study
 
 DEEP = 56
 CLOSE = 1.1
 
 
-def question(name: str) -> AskedQuestion:
+def question(name: str) -> StudyQuestion:
     """A question of the demo."""
-    [found] = (each for each in demo_study().questions if each.name == name)
-    return found
+    [match] = (question for question in demo_study().questions if question.name == name)
+    return match
 
 
-def asked(name: str) -> list[str]:
+def designs_of(name: str) -> list[str]:
     """The designs of a question, each once."""
     return list(dict.fromkeys(design for runs in question(name).runs for design in runs.designs))
 
@@ -36,39 +36,42 @@ def test_the_demo_runs_on_data_that_need_no_download() -> None:
     """Digits of 16x16 pixels, by the quick recipe."""
     study = demo_study()
     assert (study.name, study.data, study.recipe) == ("demo", "digits:size=16", "quick")
-    assert {each.data for each in study.distinct().values()} == {"digits:size=16"}
-    assert [(each.name, each.view) for each in study.questions] == [("depth", "depth"), ("budget", "budget")]
+    assert {experiment.data for experiment in study.distinct_experiments().values()} == {"digits:size=16"}
+    assert [(question.name, question.view) for question in study.questions] == [
+        ("depth", "depth"),
+        ("budget", "budget"),
+    ]
 
 
-@pytest.mark.parametrize("design", [*asked("depth"), *asked("budget")])
+@pytest.mark.parametrize("design", [*designs_of("depth"), *designs_of("budget")])
 def test_every_design_of_the_demo_resolves(design: str) -> None:
     """For the demo's images and classes."""
     assert price(design).parameters > 1000
 
 
-@pytest.mark.parametrize(("one", "other"), list(combinations(asked("budget"), 2)))
+@pytest.mark.parametrize(("one", "other"), list(combinations(designs_of("budget"), 2)))
 @pytest.mark.parametrize("quantity", ["parameters", "multiply_adds"])
 def test_designs_at_an_equal_budget_are_within_ten_percent(one: str, other: str, quantity: str) -> None:
     """Every pair, in parameters and in multiply-adds."""
-    low, high = sorted(getattr(price(each), quantity) for each in (one, other))
+    low, high = sorted(getattr(price(design), quantity) for design in (one, other))
     assert high / low <= CLOSE
 
 
 def test_the_budget_question_asks_each_family_once_and_several_seeds() -> None:
-    """All but the plain twins, which are not meant to be good."""
-    families = [designs.resolve(each).family for each in asked("budget")]
+    """Every family except the plain twins, which serve as a control."""
+    families = [designs.resolve(design).family for design in designs_of("budget")]
     assert sorted(families) == sorted(set(FAMILIES) - {"plain", "preact-resnet"})
     assert all(runs.seeds >= 3 for runs in question("budget").runs)
 
 
 def deepest() -> list[str]:
     """The designs of the depth question that are near 56."""
-    return [design for design in asked("depth") if (designs.resolve(design).depth or 0) > DEEP // 2]
+    return [design for design in designs_of("depth") if (designs.resolve(design).depth or 0) > DEEP // 2]
 
 
 def test_the_depth_question_asks_every_family() -> None:
     """Each once at its greatest depth."""
-    assert sorted(designs.resolve(each).family for each in deepest()) == sorted(FAMILIES)
+    assert sorted(designs.resolve(design).family for design in deepest()) == sorted(FAMILIES)
 
 
 def is_a_depth(family: str, knobs: str, depth: int) -> bool:
@@ -91,29 +94,30 @@ def test_no_member_of_a_family_is_nearer_to_depth_56(design: str) -> None:
 
 
 def test_plain_and_residual_nets_meet_at_every_depth() -> None:
-    """What a shortcut does is seen beside the same net without it."""
+    """The effect of a shortcut is measured against the same network without it."""
     pairs = {
-        family: [each for each in asked("depth") if each.startswith(f"{family}:")] for family in ("plain", "resnet")
+        family: [design for design in designs_of("depth") if design.startswith(f"{family}:")]
+        for family in ("plain", "resnet")
     }
-    assert [each.removeprefix("plain") for each in pairs["plain"]] == [
-        each.removeprefix("resnet") for each in pairs["resnet"]
+    assert [design.removeprefix("plain") for design in pairs["plain"]] == [
+        design.removeprefix("resnet") for design in pairs["resnet"]
     ]
     assert len(pairs["plain"]) == 3
 
 
 def test_the_demo_asks_what_its_page_shows() -> None:
-    """Paths of a plain, a residual and a merge-and-run net, gradients of the degradation pair, lesions of three."""
+    """Paths of a plain, a residual and a merge-and-run network, gradients of the degradation pair, lesions of three."""
     study = demo_study()
-    asked = list(study.questions_inside())
-    known = study.distinct()
-    paths = [known[runs[0]].design.partition(":")[0] for question, runs in asked if question == "paths"]
+    dissections = list(study.dissected_runs())
+    experiments = study.distinct_experiments()
+    paths = [experiments[runs[0]].design.partition(":")[0] for question, runs in dissections if question == "paths"]
     assert paths == ["plain", "resnet", "dmrnet"]
-    [pair] = [runs for question, runs in asked if question == "flow"]
-    assert [known[name].design for name in pair] == ["resnet:depth=56,base=8", "plain:depth=56,base=8"]
-    assert max(len(runs) for question, runs in asked if question == "lesion") == 3
+    [pair] = [runs for question, runs in dissections if question == "flow"]
+    assert [experiments[name].design for name in pair] == ["resnet:depth=56,base=8", "plain:depth=56,base=8"]
+    assert max(len(runs) for question, runs in dissections if question == "lesion") == 3
     assert all(
-        known[name].design.partition(",")[0].endswith(("=8", "=20"))
-        for q, runs in asked
+        experiments[name].design.partition(",")[0].endswith(("=8", "=20"))
+        for q, runs in dissections
         if q == "lesion"
         for name in runs
     )

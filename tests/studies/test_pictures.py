@@ -1,4 +1,4 @@
-"""Which test images a page gets, and why it gets none."""
+"""The test images of a page, and the reasons why there are none."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -17,26 +17,26 @@ from tests.comparing.folders import EQUAL, edited, write_run
 
 
 def test_pictures_are_the_images_of_these_ids(tmp_path: Path) -> None:
-    """As they lie in the test part; an id that it has not is left out."""
+    """They equal those of the test part; an unknown id is left out."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True])
     test = digits(16).read().test
     wanted = [str(test.ids[k]) for k in (0, 7)]
-    found = pictures()(run.record(), [*wanted, "99999"])
-    assert not isinstance(found, str)
-    assert list(found) == wanted
+    images = pictures()(run.record(), [*wanted, "99999"])
+    assert not isinstance(images, str)
+    assert list(images) == wanted
     for name, k in zip(wanted, (0, 7), strict=True):
-        shown = np.asarray(Image.open(BytesIO(found[name])))
-        assert np.array_equal(shown, test.images[k][0])  # type: ignore[union-attr]
+        pixels = np.asarray(Image.open(BytesIO(images[name])))
+        assert np.array_equal(pixels, test.images[k][0])  # type: ignore[union-attr]
 
 
 def test_colours_stay_colours() -> None:
-    """Three channels are red, green and blue."""
+    """Three channels are written as red, green and blue."""
     pixels = np.arange(3 * 2 * 4, dtype=np.uint8).reshape(3, 2, 4)
     assert np.array_equal(np.asarray(Image.open(BytesIO(png(pixels)))), pixels.transpose(1, 2, 0))
 
 
 def test_a_data_set_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many questions ask, and only where one asks."""
+    """At the first question that needs it, and not again for others."""
     read: list[str] = []
 
     def reading(data: DataSet) -> Parts:
@@ -56,16 +56,14 @@ def test_a_data_set_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_files_are_not_opened(tmp_path: Path, data: str) -> None:
     """The sentence names no folder."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True], data=data)
-    assert (
-        pictures()(run.record(), ["1"]) == "No picture is shown: these images are files, and none is opened for a page."
-    )
+    assert pictures()(run.record(), ["1"]) == "No pictures: a page does not read image files."
 
 
 @pytest.mark.parametrize("why", ["gone", "other classes", "other images", "unknown knob"])
 def test_images_that_are_not_those_of_the_test_are_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    """A data set that is missing here, or is another by now, is said to be so, without its folder."""
+    """The message about a missing or changed data set does not contain its folder."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True])
 
     def gone(data: DataSet) -> Parts:
@@ -80,12 +78,12 @@ def test_images_that_are_not_those_of_the_test_are_not_shown(
         "unknown knob": {"data": "digits:sizes=16"},
     }
     edited(run.folder / "experiment.json", **changes[why])
-    found = pictures()(run.record(), ["1"])
-    assert found == "No picture is shown: digits is not on this machine, or is no longer what the runs were tested on."
+    reason = pictures()(run.record(), ["1"])
+    assert reason == "No pictures: digits is not on this machine, or has changed since the runs were tested."
 
 
 def test_images_of_two_channels_have_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no colour for them."""
+    """Only one channel or three can be written as PNG."""
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True])
 
     def doubled(data: DataSet) -> Parts:
@@ -93,4 +91,4 @@ def test_images_of_two_channels_have_no_picture(tmp_path: Path, monkeypatch: pyt
         return replace(parts, test=replace(parts.test, images=parts.test.images.repeat(2, axis=1)))  # type: ignore[union-attr, call-arg]
 
     monkeypatch.setattr(module, "read_parts", doubled)
-    assert "no grey or coloured images" in str(pictures()(run.record(), ["1"]))
+    assert "neither greyscale nor RGB images" in str(pictures()(run.record(), ["1"]))

@@ -1,4 +1,4 @@
-"""One experiment from end to end: checked first, tested once, its results written last."""
+"""One experiment from start to end: checked first, tested once, results written last."""
 
 import csv
 import json
@@ -56,7 +56,7 @@ def copy(run: Run, tmp_path: Path) -> Run:
 def test_a_run_that_another_process_has_begun_anew_is_left_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the beginning and the lock: neither its results nor its weights are mixed with those of this one."""
+    """The other process restarts the run before this one gets its lock; their results and weights are not mixed."""
     other = replace(EXPERIMENT, seed=1)
 
     def meanwhile(folder: Path, *_: object, **__: object) -> int:
@@ -67,7 +67,7 @@ def test_a_run_that_another_process_has_begun_anew_is_left_to_it(
         return 1
 
     monkeypatch.setattr(single, "threads_of", meanwhile)
-    with pytest.raises(FolderError, match="was begun or finished by another process meanwhile; rerun the command"):
+    with pytest.raises(FolderError, match=r"another process has started or finished .* meanwhile; rerun the command"):
         carried_out(tmp_path / "run")
     run = Run(tmp_path / "run")
     assert run.beginning().experiment.seed == 1
@@ -75,9 +75,9 @@ def test_a_run_that_another_process_has_begun_anew_is_left_to_it(
 
 
 def test_a_finished_run_has_its_files(run: Run) -> None:
-    """What design, data, recipe and seed gave, and nothing that was only needed on the way."""
-    found = sorted(path.name for path in run.folder.iterdir())
-    assert [name for name in found if name != EVENTS] == [  # which TensorBoard reads, where it is installed
+    """The results of the experiment, and no temporary file."""
+    names = sorted(path.name for path in run.folder.iterdir())
+    assert [name for name in names if name != EVENTS] == [  # which TensorBoard reads, where it is installed
         "SEAL.json",
         "checkpoints",
         "env.json",
@@ -94,7 +94,7 @@ def test_a_finished_run_has_its_files(run: Run) -> None:
 
 
 def test_results_say_what_was_trained_and_what_came_out(run: Run) -> None:
-    """Names as they were given, sizes of the plan for these images, and the values of the last epoch."""
+    """Names as in the command, sizes of the plan for these images, and the values of the last epoch."""
     data = datasets.resolve(EXPERIMENT.data)
     plan = designs.plan(EXPERIMENT.design, image=data.image, classes=4)
     results, last = run.record().written, run.metrics[-1]
@@ -136,7 +136,7 @@ def test_an_experiment_is_written_down_whole(run: Run) -> None:
 
 @torch.no_grad()
 def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None:
-    """Each test image once, in order; a second opinion on the saved weights gives the same table and the same error."""
+    """Each test image once, in order; an independent evaluation of the saved weights gives the same table and error."""
     data = datasets.resolve(EXPERIMENT.data)
     images = split_images(data.read(), EXPERIMENT, data)
     network = trained(run.record(), EXPERIMENT).eval()
@@ -160,18 +160,18 @@ def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None
 
 
 def test_the_test_images_are_touched_once_after_the_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Validation images are answered after every epoch, at the end training images too, and test images once, last."""
-    asked: list[tuple[int, int]] = []
+    """Validation images are evaluated after every epoch; training images at the end; test images once, last."""
+    calls: list[tuple[int, int]] = []
     real = evaluation.predict
     folder = tmp_path / "run"
 
-    def counted(network: Any, part: ImageSet, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as the real one
-        asked.append((len(part), len(Run(folder).metrics)))
+    def recorded(network: Any, part: ImageSet, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as the real one
+        calls.append((len(part), len(Run(folder).metrics)))
         return real(network, part, *rest, **more)
 
-    monkeypatch.setattr(evaluation, "predict", counted)
+    monkeypatch.setattr(evaluation, "predict", recorded)
     carried_out(folder)
-    assert asked == [(12, 0), (12, 1), (12, 2), (84, 3), (12, 3), (24, 3)]
+    assert calls == [(12, 0), (12, 1), (12, 2), (84, 3), (12, 3), (24, 3)]
 
 
 def test_no_test_image_is_among_those_trained_on() -> None:
@@ -196,7 +196,7 @@ def test_without_validation_there_are_no_such_values(tmp_path: Path) -> None:
 
 
 def test_python_trains_as_the_command_line_does(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`resatlas.train` gives the results, in the folder that it is told or in the usual one."""
+    """`resatlas.train` returns the results, which are in the given folder or in the default one."""
     monkeypatch.chdir(tmp_path)
     results = resatlas.train(EXPERIMENT, out=tmp_path / "told")
     assert results == Run(tmp_path / "told").record().written
@@ -207,7 +207,7 @@ def test_python_trains_as_the_command_line_does(run: Run, tmp_path: Path, monkey
 
 
 def unreadable() -> Parts:
-    """Images that must not be asked for."""
+    """Images that must not be read."""
     raise AssertionError("read too early")
 
 
@@ -222,7 +222,7 @@ def reading(monkeypatch: pytest.MonkeyPatch, read: Callable[[], Parts]) -> None:
 
 
 def test_design_comes_before_data_and_data_before_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that costs nothing is checked before an image is read, and nothing is written."""
+    """All cheap checks come before an image is read, and nothing is written."""
     reading(monkeypatch, unreadable)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
@@ -250,13 +250,13 @@ def test_design_comes_before_data_and_data_before_the_folder(tmp_path: Path, mon
     ],
 )
 def test_what_cannot_be_trained_is_refused(tmp_path: Path, changes: dict[str, str], error: type[UsageError]) -> None:
-    """Unknown names, depths that are not there, and images that shrink to nothing."""
+    """Unknown names, impossible depths, and images that are too small."""
     with pytest.raises(error):
         prepare(replace(EXPERIMENT, **changes), out=tmp_path / "run")  # type: ignore[arg-type]
 
 
 def test_data_that_are_missing_are_told_before_a_run_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder stays free for the next try."""
+    """No folder is left behind."""
 
     def missing() -> Parts:
         raise DataError("not here")
@@ -268,7 +268,7 @@ def test_data_that_are_missing_are_told_before_a_run_is_begun(tmp_path: Path, mo
 
 
 def retest(folder: Path) -> dict[str, float]:
-    """The values of the first test, again."""
+    """The values of a repeated test."""
     [tested] = evaluate([folder])
     return {name: tested.values[name] for name in ("loss", "error_percent", "images")}
 
@@ -289,7 +289,7 @@ def test_retesting_gives_the_same_values(copy: Run) -> None:
 
 
 def test_retesting_uses_no_other_weights_than_the_last(copy: Run) -> None:
-    """Where the last checkpoint is damaged, an older one is not tested in its stead."""
+    """If the last checkpoint is damaged, an older one is not tested instead."""
     (copy.checkpoints / "step-00000015" / "model.safetensors").write_bytes(b"")
     before = (copy.folder / "predictions.csv").read_bytes()
     with pytest.raises(CheckpointError, match="step-00000015 is damaged"):
@@ -310,7 +310,7 @@ def with_damaged_checkpoints(run: Run) -> None:
 
 @pytest.mark.parametrize("damage", [without_checkpoints, with_damaged_checkpoints], ids=lambda damage: damage.__name__)
 def test_without_a_valid_checkpoint_there_is_nothing_to_test(copy: Run, damage: Callable[[Run], None]) -> None:
-    """The reason is that of each checkpoint, in one line."""
+    """The error has the reason for each checkpoint, in one line."""
     damage(copy)
     with pytest.raises(CheckpointError) as refused:
         retest(copy.folder)
@@ -327,7 +327,7 @@ def test_an_unfinished_run_is_not_tested(copy: Run) -> None:
 
 
 def test_a_finished_run_gives_its_results_without_its_checkpoints(copy: Run) -> None:
-    """Whoever cleaned up keeps the results."""
+    """The results remain after the checkpoints are removed."""
     without_checkpoints(copy)
     assert results_without_times(carried_out(copy.folder, resume="auto")) == results_without_times(copy)
 
@@ -360,16 +360,16 @@ def test_a_folder_s_own_validation_comes_before_the_recipe_s(photographs: tuple[
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (("cat", "wolf"), 'class 1 of .* is "wolf", but .* learnt "dog"'),
-        (("ant", "cat", "dog"), 'class 0 of .* is "ant", but .* learnt "cat"'),
-        (("cat",), 'class 1 of .* is "missing", but .* learnt "dog"'),
-        (("cat", "dog", "wolf"), 'class 2 of .* is "wolf", but .* learnt "no such class"'),
+        (("cat", "wolf"), 'class 1 of .* is "wolf", but .* was trained with "dog"'),
+        (("ant", "cat", "dog"), 'class 0 of .* is "ant", but .* was trained with "cat"'),
+        (("cat",), 'class 1 of .* is missing, but .* was trained with "dog"'),
+        (("cat", "dog", "wolf"), 'class 2 of .* is "wolf", but .* was trained with fewer classes'),
     ],
 )
 def test_other_classes_than_those_learnt_are_refused(
     classes: tuple[str, ...], words: str, photographs: tuple[Run, Path]
 ) -> None:
-    """Renamed, further or missing ones are an error of the data that names the first."""
+    """Renamed, additional or missing classes are a DataError that names the first difference."""
     run, root = photographs
     data = datasets.resolve(f"{root}:size=8")
     check_classes(run.record(), data)
@@ -378,7 +378,7 @@ def test_other_classes_than_those_learnt_are_refused(
 
 
 def test_images_that_cannot_be_read_may_be_skipped(tmp_path: Path) -> None:
-    """Training under "skip" goes on where "error" ends with the file's name, and says so in the experiment."""
+    """With "skip" the training continues, as the experiment records; with "error" it ends with the file's name."""
     root = write_parts(tmp_path / "images", 6)
     (root / "train" / "cat" / "2.png").write_bytes(b"not an image")
     recipe = replace(NAMED["fb-imagenet"], epochs=1, batch=4, norm_group=None)
@@ -391,7 +391,7 @@ def test_images_that_cannot_be_read_may_be_skipped(tmp_path: Path) -> None:
 
 
 def test_every_other_value_than_the_recipe_s_is_told() -> None:
-    """By its path, with both values; the paper's own dropout behind the last unit is none."""
+    """By its path, with both values; the paper's own dropout after the last unit is not a departure."""
     data = datasets.resolve("synthetic:size=32,channels=3,classes=4,images=96")
     changed = with_settings(NAMED["wrn-svhn"], ("decay.conv=0", "optimizer.form=plain", "iterations=9"))
     plan = designs.plan("wrn-10-2", classes=4)
@@ -402,12 +402,12 @@ def test_every_other_value_than_the_recipe_s_is_told() -> None:
     ]
     assert list(departures(NAMED["wrn-svhn"], data, plan)) == []
     last = designs.plan("pyramidnet-200-bottleneck-a450", classes=4)
-    told = list(departures(NAMED["pyramidnet-imagenet"], data, last))
-    assert told == [f"Flip off: mirroring changes the class of images of {data.name}"]
+    sentences = list(departures(NAMED["pyramidnet-imagenet"], data, last))
+    assert sentences == [f"Flip off: mirroring changes the class of images of {data.name}"]
 
 
 def test_other_kinds_are_told_with_their_values() -> None:
-    """Another optimizer, mixtures, an average that is gone, and a network whose units nothing goes around."""
+    """Another optimizer, mixing, a removed average, and a network without shortcuts."""
     data = datasets.resolve("synthetic:size=32,channels=3,classes=4,images=96")
     changed = with_settings(NAMED["quick"], ("optimizer=lamb", "mixing=mixup,cutmix", "average.decay=0.9", "clip=1"))
     assert list(departures(changed, data, designs.plan("wrn-10-2", classes=4)))[:4] == [
@@ -417,13 +417,13 @@ def test_other_kinds_are_told_with_their_values() -> None:
         "average ema (decay 0.9, every 1, begins 0) (recipe quick: none)",
     ]
     without = with_settings(NAMED["torchvision-v2"], ("average=none", "stochastic_depth=0.1"))
-    told = list(departures(without, data, designs.plan("plain-20", classes=4)))
-    assert any(line.startswith("average none (recipe torchvision-v2: ema (decay 0.99") for line in told)
-    assert "stochastic depth has no effect: no shortcuts" in told
+    sentences = list(departures(without, data, designs.plan("plain-20", classes=4)))
+    assert any(line.startswith("average none (recipe torchvision-v2: ema (decay 0.99") for line in sentences)
+    assert "stochastic depth has no effect: no shortcuts" in sentences
 
 
 def test_a_run_stopped_on_its_last_step_can_be_tested_again(tmp_path: Path) -> None:
-    """Its last checkpoint stands at the last step, whatever it counts as finished."""
+    """Its last checkpoint is at the last step."""
     with pytest.raises(Exception, match="SIGTERM"):
         carried_out(tmp_path / "run", watcher=signalling(15))
     run = carried_out(tmp_path / "run", resume="auto")
@@ -433,7 +433,7 @@ def test_a_run_stopped_on_its_last_step_can_be_tested_again(tmp_path: Path) -> N
 def test_one_image_has_no_statistics(tmp_path: Path) -> None:
     """A leftover batch of one before a 1x1 map is refused in words, before the first step."""
     recipe = replace(EXPERIMENT.recipe, batch=83, leftover="kept")
-    with pytest.raises(UsageError, match="a norm of a 1x1 map has no statistics over a single image"):
+    with pytest.raises(UsageError, match="a norm of a 1x1 map needs more than one image for its statistics"):
         carried_out(
             tmp_path / "run",
             replace(EXPERIMENT, design="resnet-18-B:base=2", data="synthetic:classes=4,images=96", recipe=recipe),
@@ -441,7 +441,7 @@ def test_one_image_has_no_statistics(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_changed_is_not_gone_on_with(tmp_path: Path) -> None:
-    """One image less, or another in its place, is told before anything is trained; put back, the run goes on."""
+    """One missing or replaced image is an error before anything is trained; once restored, the run continues."""
     root = write_parts(tmp_path / "images", 6)
     experiment = replace(EXPERIMENT, data=f"{root}:size=8", recipe=replace(EXPERIMENT.recipe, batch=4))
     with pytest.raises(Exception, match="SIGTERM"):

@@ -37,9 +37,9 @@ def write(folder: Path, text: str = TEXT) -> Path:
 
 
 def forking(seconds: float = 0.0, *, preparing: float = 0.0) -> None:
-    """Let a study fork its two workers, which imports nothing anew, and take some time for each step.
+    """Make a study fork its two workers, which saves their imports, and delay each step by `seconds`.
 
-    `preparing` is the time that each run takes between its start and its first step; a file tells that it began.
+    `preparing` is the delay of each run between its start and its first step; the file "preparing" marks its start.
     """
     from resatlas.studies import runner
     from resatlas.training import loop, session
@@ -66,7 +66,7 @@ slowly = partial(forking, 0.25)
 
 
 def one_of_two_slowly(seconds: float) -> None:
-    """As `forking`, but only plain nets take their time."""
+    """As `forking`, but only the steps of plain networks are delayed."""
     from resatlas.training import loop
 
     forking()

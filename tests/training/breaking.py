@@ -14,16 +14,16 @@ OPERATIONS = ("mkdir", "open", "fsync", "rename", "replace", "unlink", "rmdir")
 
 
 class Crash(BaseException):
-    """The end of the process, as far as the code under test can tell: nothing that handles errors handles it."""
+    """Simulates the end of the process: no handler of errors catches it."""
 
 
 @contextmanager
 def failing(k: int, error: BaseException) -> Iterator[list[str]]:
-    """The k-th operation that changes files, counted from 0, raises instead; gives the operations so far."""
+    """Let the k-th operation that changes files, counted from 0, raise an error; yields the operations so far."""
     done: list[str] = []
 
     def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def operation(*arguments: object, **more: object) -> Any:  # noqa: ANN401 - whatever the real one gives
+        def operation(*arguments: object, **more: object) -> Any:  # noqa: ANN401 - any result of the real function
             if name == "Path.open" and arguments[1:2] in ((), ("r",), ("rb",)) and more.get("mode", "r") == "r":
                 return real(*arguments, **more)
             if name == "open" and arguments[1] & os.O_ACCMODE == os.O_RDONLY:  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Runs that several tests compare with."""
+"""Runs that several tests use as a reference."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.training.small import DROPPING, carried_out
 
 @pytest.fixture(scope="session")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The smallest experiment, carried out without a break."""
+    """The smallest experiment, trained without interruption."""
     return carried_out(tmp_path_factory.mktemp("unbroken") / "run")
 
 

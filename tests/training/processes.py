@@ -1,6 +1,6 @@
-"""The program in a process of its own, forked from one that has imported torch already.
+"""The program in its own process, forked from one that has already imported torch.
 
-Each such process has its own signals, exit code, standard output and standard error, as one that a shell starts.
+Each process has its own signals, exit code, standard output and standard error, like one started by a shell.
 """
 
 import os
@@ -14,9 +14,9 @@ from multiprocessing import get_context, set_start_method
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-# torch._dynamo: what torch imports with the first step of an optimizer
+# torch._dynamo: torch imports it at the first step of an optimizer
 FORKED = get_context("forkserver")
-# torchvision: what each process that reads photographs would import anew
+# torchvision: each process that reads photographs imports it
 FORKED.set_forkserver_preload(
     ["torch._dynamo", "torchvision.transforms.v2", "sklearn.model_selection", "resatlas.training.session"]
 )
@@ -26,7 +26,7 @@ PATIENCE = 120.0  # seconds
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended and what it said."""
+    """The exit code and the output of a process."""
 
     code: int | None
     out: str
@@ -42,25 +42,25 @@ class Ended:
 
 @dataclass(frozen=True)
 class Program:
-    """A process in progress, and the folder that it works in."""
+    """A running process and its working folder."""
 
     process: BaseProcess
     folder: Path
 
     def ended(self) -> Ended:
-        """Wait for its end, which must come."""
+        """Wait for its end; fail after PATIENCE seconds."""
         self.process.join(PATIENCE)
         if self.process.is_alive():
             self.process.kill()
-            raise AssertionError(f"not ended after {PATIENCE:g} s; it said: {self._said('err')}")
-        return Ended(self.process.exitcode, self._said("out"), self._said("err"))
+            raise AssertionError(f"not ended after {PATIENCE:g} s; standard error: {self._read('err')}")
+        return Ended(self.process.exitcode, self._read("out"), self._read("err"))
 
-    def _said(self, name: str) -> str:
+    def _read(self, name: str) -> str:
         return (self.folder / f".{name}").read_text(encoding="utf-8")
 
 
 def start(folder: Path, *words: str, first: Callable[[], None] | None = None) -> Program:
-    """Start `resatlas` with these words in a folder; `first` prepares its process, a function that pickle can name."""
+    """Start `resatlas` with these words in a folder; `first`, a function that can be pickled, prepares the process."""
     folder.mkdir(exist_ok=True)
     process = FORKED.Process(target=program, args=(folder, words, first))
     process.start()
@@ -68,16 +68,16 @@ def start(folder: Path, *words: str, first: Callable[[], None] | None = None) ->
 
 
 def run(folder: Path, *words: str, first: Callable[[], None] | None = None) -> Ended:
-    """The end of `resatlas` with these words in a folder."""
+    """Run `resatlas` with these words in a folder to its end."""
     return start(folder, *words, first=first).ended()
 
 
 def program(folder: Path, words: tuple[str, ...], first: Callable[[], None] | None) -> None:
-    """What happens in the process: everything that `python -m resatlas` does, with its output in files."""
+    """Main function of the process: the same as `python -m resatlas`, with its output in files."""
     os.setsid()
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which whoever started the tests may ignore
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the shell that runs the tests may ignore it
     os.chdir(folder)
-    set_start_method("fork", force=True)  # of its own processes, as in a program that a shell starts
+    set_start_method("fork", force=True)  # for its own processes, as in a program started by a shell
     for name, number in (("out", 1), ("err", 2)):
         os.dup2(os.open(folder / f".{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.argv = ["resatlas", *words]
@@ -89,7 +89,7 @@ def program(folder: Path, words: tuple[str, ...], first: Callable[[], None] | No
 
 
 def signal_at(step: int, *numbers: signal.Signals) -> None:
-    """Let the process send itself signals during a step, counted from 1 in the whole training."""
+    """Let the process send signals to itself during a step, counted from 1 over the whole training."""
     from resatlas.training import loop
 
     real = loop.step
@@ -104,7 +104,7 @@ def signal_at(step: int, *numbers: signal.Signals) -> None:
 
 
 def exit_at(step: int) -> None:
-    """Let the process die during a step, as by kill -9."""
+    """Let the process end during a step, as by kill -9."""
     from resatlas.training import loop
 
     real = loop.step
@@ -118,22 +118,22 @@ def exit_at(step: int) -> None:
 
 
 def members(group: int) -> list[int]:
-    """The living processes of a group; one that ended and was not waited for is no longer living."""
-    found = []
+    """The ids of the living processes of a group, without zombies."""
+    living = []
     for file in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _parent, its_group, *_ = file.read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(its_group) == group and state not in "ZX":
-            found.append(int(file.parent.name))
-    return found
+            living.append(int(file.parent.name))
+    return living
 
 
-def wait_for(what: Callable[[], object], *, seconds: float = PATIENCE) -> bool:
-    """Whether something came true in time."""
+def wait_for(condition: Callable[[], object], *, seconds: float = PATIENCE) -> bool:
+    """Whether a condition becomes true in time."""
     deadline = time.monotonic() + seconds
-    while not what():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -141,5 +141,5 @@ def wait_for(what: Callable[[], object], *, seconds: float = PATIENCE) -> bool:
 
 
 def limit_files(size: int) -> None:
-    """Let no file of the process grow beyond a number of bytes, as on a disk that is nearly full."""
+    """Limit the size of files of the process in bytes, as on a disk that is nearly full."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

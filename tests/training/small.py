@@ -1,4 +1,4 @@
-"""The smallest experiment, carried out in a second, and what two runs of it must share."""
+"""The smallest experiment, trained in a second, and comparisons of two runs."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from resatlas.training.state import TrainState
 DESIGN = "resnet:depth=8,base=2"
 DATA = "synthetic:size=8,channels=1,classes=4,images=96"
 STEPS = 5
-"""Of an epoch: 84 images in batches of 16; 12 are held back."""
+"""Steps of an epoch: 84 images in batches of 16; 12 images are held out."""
 
 EXPERIMENT = Experiment(design=DESIGN, data=DATA, recipe=replace(NAMED["quick"], epochs=3, batch=16))
 
@@ -44,15 +44,15 @@ LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 def noise(n: int) -> Batch:
-    """Images without any pattern, and labels drawn for them."""
+    """Random images with random labels."""
     draw = torch.Generator().manual_seed(1)
     return Batch(torch.randn(n, 1, 8, 8, generator=draw), torch.randint(4, (n,), generator=draw), torch.arange(n))
 
 
-def course(
+def plan_for(
     images: Batch, recipe: Recipe = EXPERIMENT.recipe, layout: torch.memory_format = torch.contiguous_format
 ) -> TrainingPlan:
-    """A training on these images as they are."""
+    """A training plan over these images, without augmentation."""
     pipeline = Pipeline(
         steps=tuple(step for step in recipe.steps if isinstance(step, Standardise)), normaliser=UNTOUCHED
     )
@@ -66,17 +66,17 @@ def fresh(layout: torch.memory_format = torch.contiguous_format, seed: int = 0) 
 
 
 def stepped(steps: int, layout: torch.memory_format = torch.contiguous_format) -> TrainState:
-    """That state after some steps on one batch of noise."""
+    """The state after some steps on one batch of noise."""
     state = fresh(layout)
-    go_on(state, steps, layout)
+    take_steps(state, steps, layout)
     return state
 
 
-def go_on(state: TrainState, steps: int, layout: torch.memory_format = torch.contiguous_format) -> None:
-    """Some more steps on that batch."""
+def take_steps(state: TrainState, steps: int, layout: torch.memory_format = torch.contiguous_format) -> None:
+    """Take more steps on the same batch."""
     images = noise(16)
     for _ in range(steps):
-        step(state, images, course(images, layout=layout))
+        step(state, images, plan_for(images, layout=layout))
 
 
 def carried_out(
@@ -87,14 +87,14 @@ def carried_out(
     save_every: float = 0,
     watcher: Watcher = UNWATCHED,
 ) -> Run:
-    """The run after its training, by default with a checkpoint after every epoch."""
+    """Train an experiment and return its run, by default with a checkpoint after every epoch."""
     execution = Execution(resume=resume, save_every=save_every)
     carry_out(prepare(experiment, out=folder, execution=execution), watcher=watcher)
     return Run(folder)
 
 
 def signalling(step: int, number: signal.Signals = signal.SIGTERM) -> Watcher:
-    """Someone who sends this process a signal during a step."""
+    """A watcher that sends this process a signal during a step."""
 
     def on_step(state: TrainState) -> None:
         if state.step == step:
@@ -105,13 +105,13 @@ def signalling(step: int, number: signal.Signals = signal.SIGTERM) -> Watcher:
 
 def last_checkpoint(run: Run) -> Path:
     """Its newest valid checkpoint, which must exist."""
-    found, _ = newest_valid(run.checkpoints)
-    assert found is not None
-    return found
+    newest, _ = newest_valid(run.checkpoints)
+    assert newest is not None
+    return newest
 
 
 def tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Everything that a checkpoint holds of the network, of its optimizer, and of the average of its weights."""
+    """All tensors of a checkpoint: network, optimizer, and average of the weights."""
     return {
         f"{file.stem}: {path}": tensor
         for file in checkpoint.glob("*.safetensors")
@@ -120,13 +120,13 @@ def tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 
 def position(checkpoint: Path) -> dict[str, Any]:
-    """Where a checkpoint stands in the training, without its clock."""
+    """The state.json of a checkpoint without times."""
     state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
     return {key: value for key, value in state.items() if key not in TIMES}
 
 
 def different(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> list[str]:
-    """The names under which two sets of tensors differ in a bit."""
+    """The names of tensors that differ in at least one bit."""
     common = left.keys() & right.keys()
     return sorted((left.keys() ^ right.keys()) | {name for name in common if not left[name].equal(right[name])})
 

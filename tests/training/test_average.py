@@ -20,12 +20,12 @@ def network() -> Network:
 
 
 def flat(state: dict[str, torch.Tensor]) -> torch.Tensor:
-    """All numbers but the counts, in one row."""
-    return torch.cat([each.flatten() for each in state.values() if each.is_floating_point()])
+    """All floating-point values in one vector."""
+    return torch.cat([tensor.flatten() for tensor in state.values() if tensor.is_floating_point()])
 
 
-def walked(average: Network, learning: Network, ema: Ema) -> list[torch.Tensor]:
-    """The weights and statistics that each step left, while the average heard of them."""
+def random_walk(average: Network, learning: Network, ema: Ema) -> list[torch.Tensor]:
+    """The weights and statistics after each random step, with the average updated."""
     draw, history = torch.Generator().manual_seed(0), list[torch.Tensor]()
     for step in range(STEPS):
         for tensor in learning.state_dict().values():
@@ -39,7 +39,7 @@ def walked(average: Network, learning: Network, ema: Ema) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("ema", "heard"),
+    ("ema", "used"),
     [
         (Ema(decay=0.9), range(STEPS)),
         (Ema(decay=0.5, every=4), (0, 4, 8)),
@@ -48,27 +48,27 @@ def walked(average: Network, learning: Network, ema: Ema) -> list[torch.Tensor]:
     ],
     ids=str,
 )
-def test_an_average_is_its_closed_form(ema: Ema, heard: range | tuple[int, ...]) -> None:
-    """decay^n·first + the sum of (1 - decay)·decay^(n - k)·weights k, of those steps of which it hears."""
+def test_an_average_is_its_closed_form(ema: Ema, used: range | tuple[int, ...]) -> None:
+    """decay^n·first + the sum of (1 - decay)·decay^(n - k)·weights k, over the steps that update it."""
     learning = network()
     average = average_of(learning)
-    history = walked(average, learning, ema)
-    first, *others = (history[step] for step in heard)
+    history = random_walk(average, learning, ema)
+    first, *others = (history[step] for step in used)
     n = len(others)
     expected = ema.decay**n * first
     for k, weights in enumerate(others, 1):
         expected = expected + (1 - ema.decay) * ema.decay ** (n - k) * weights
     assert torch.allclose(flat(average.state_dict()), expected, rtol=1e-12, atol=1e-12)
-    counts = [each.item() for name, each in average.state_dict().items() if name.endswith("num_batches_tracked")]
-    assert set(counts) == {heard[-1] + 1}
+    counts = [count.item() for name, count in average.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert set(counts) == {used[-1] + 1}
 
 
-def test_an_average_learns_nothing_by_itself() -> None:
-    """It has tensors of its own, wants no gradient, and is as in the test."""
+def test_an_average_has_no_gradients() -> None:
+    """It has its own tensors, requires no gradient, and is in evaluation mode."""
     learning = network()
     average = average_of(learning)
     assert not average.training
-    assert not any(each.requires_grad for each in average.parameters())
-    assert all(each.requires_grad for each in learning.parameters())
-    own = {each.data_ptr() for each in average.state_dict().values()}
-    assert not own & {each.data_ptr() for each in learning.state_dict().values()}
+    assert not any(parameter.requires_grad for parameter in average.parameters())
+    assert all(parameter.requires_grad for parameter in learning.parameters())
+    own = {tensor.data_ptr() for tensor in average.state_dict().values()}
+    assert not own & {tensor.data_ptr() for tensor in learning.state_dict().values()}

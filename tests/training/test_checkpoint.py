@@ -1,4 +1,4 @@
-"""A checkpoint is whole or not there, and the newest whole one is found."""
+"""A checkpoint is complete or absent, and the newest complete one is used."""
 
 import errno
 import json
@@ -23,12 +23,12 @@ from resatlas.training.checkpoint import fault, load, newest_valid, save, sweep
 from resatlas.training.optimizer import momenta
 from resatlas.training.state import Tally, TrainState
 from tests.training.breaking import Crash, failing
-from tests.training.small import LAYOUTS, different, fresh, go_on, position, stepped, tensors
+from tests.training.small import LAYOUTS, different, fresh, position, stepped, take_steps, tensors
 
 FILES = ("MANIFEST.json", "model.safetensors", "optim.safetensors", "state.json")
 EXPERIMENT = "0" * 64
 
-save_it = partial(save, experiment=EXPERIMENT)
+save_state = partial(save, experiment=EXPERIMENT)
 
 
 @pytest.fixture
@@ -42,15 +42,15 @@ def state() -> TrainState:
 @pytest.fixture
 def two(state: TrainState, tmp_path: Path) -> Path:
     """A folder with the checkpoints of steps 3 and 5."""
-    save_it(state, tmp_path)
-    go_on(state, 2)
-    save_it(state, tmp_path)
+    save_state(state, tmp_path)
+    take_steps(state, 2)
+    save_state(state, tmp_path)
     return tmp_path
 
 
 def names(folder: Path) -> list[str]:
     """Everything in a folder, drafts included."""
-    return sorted(each.name for each in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir())
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -60,7 +60,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_a_checkpoint_has_four_files_and_a_pointer(state: TrainState, tmp_path: Path) -> None:
     """The folder is named after its step, the manifest seals every other file, and `latest` names the folder."""
-    folder = save_it(state, tmp_path)
+    folder = save_state(state, tmp_path)
     assert names(tmp_path) == ["latest", "step-00000003"]
     assert folder == tmp_path / "step-00000003"
     assert (tmp_path / "latest").read_text() == "step-00000003\n"
@@ -75,15 +75,15 @@ def test_a_checkpoint_has_four_files_and_a_pointer(state: TrainState, tmp_path: 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_a_state_comes_back_whole(layout: torch.memory_format, tmp_path: Path) -> None:
-    """Weights, buffers, momentum, position and tally are those saved, in the same layout, and go on alike."""
+    """Weights, buffers, momentum, position and tally are restored in the same layout, and later steps are equal."""
     state = stepped(3, layout)
     state.epoch, state.batch, state.seconds = 2, 3, 1.5
     other = fresh(layout, seed=1)
-    load(other, save_it(state, tmp_path), experiment=EXPERIMENT)
+    load(other, save_state(state, tmp_path), experiment=EXPERIMENT)
     assert (other.epoch, other.batch, other.step, other.seconds) == (2, 3, 3, 1.5)
     assert other.tally == state.tally != Tally()
-    go_on(state, 2, layout)
-    go_on(other, 2, layout)
+    take_steps(state, 2, layout)
+    take_steps(other, 2, layout)
     assert different(dict(state.network.state_dict()), dict(other.network.state_dict())) == []
     assert different(momenta(state.network, state.optimizer), momenta(other.network, other.optimizer)) == []
     for one, two in zip(state.network.parameters(), other.network.parameters(), strict=True):
@@ -91,15 +91,15 @@ def test_a_state_comes_back_whole(layout: torch.memory_format, tmp_path: Path) -
 
 
 def test_a_state_before_the_first_step_comes_back(tmp_path: Path) -> None:
-    """There is no momentum yet, and none is invented."""
+    """There is no momentum before the first step, and none after loading."""
     other = fresh(seed=1)
-    load(other, save_it(fresh(), tmp_path), experiment=EXPERIMENT)
+    load(other, save_state(fresh(), tmp_path), experiment=EXPERIMENT)
     assert different(dict(fresh().network.state_dict()), dict(other.network.state_dict())) == []
     assert momenta(other.network, other.optimizer) == {}
 
 
 def test_the_newest_is_found_by_its_number(two: Path) -> None:
-    """Step 10 comes after step 9, whatever their names and dates say."""
+    """Checkpoints are ordered by step number, not by name or date."""
     for step in (9, 10, 123_456_789):
         shutil.copytree(two / "step-00000003", two / f"step-{step:08d}")
     os.utime(two / "step-00000003")
@@ -108,8 +108,8 @@ def test_the_newest_is_found_by_its_number(two: Path) -> None:
     assert newest_valid(two) == (two / "step-00000010", [])
 
 
-def test_only_step_folders_are_looked_at(two: Path) -> None:
-    """Drafts, files and folders of other names are no checkpoints, and not worth a word."""
+def test_only_step_folders_count(two: Path) -> None:
+    """Drafts, files and folders of other names are ignored without a note."""
     for name in (".tmp-step-00000009-1", "step-9", "step-00000009-old", "Step-00000009", "best"):
         shutil.copytree(two / "step-00000005", two / name)
     (two / "step-00000010").write_text("a file")
@@ -162,15 +162,13 @@ DAMAGES = (truncated, halved, flipped, emptied, removed, replaced_by_a_folder)
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_checkpoint_is_passed_over_with_its_reason(
-    two: Path, name: str, damage: Callable[[Path], None]
-) -> None:
-    """Whatever happens to a file, the one before is used, and the reason names the file; loading it is refused."""
+def test_a_damaged_checkpoint_is_rejected_with_its_reason(two: Path, name: str, damage: Callable[[Path], None]) -> None:
+    """If a file is damaged, the previous checkpoint is used, the reason names the file, and loading is refused."""
     file = two / "step-00000005" / name
     whole = file.stat().st_size
     damage(file)
-    found, [rejected] = newest_valid(two)
-    assert found == two / "step-00000003"
+    newest, [rejected] = newest_valid(two)
+    assert newest == two / "step-00000003"
     assert rejected.name == "step-00000005"
     assert rejected.reason.startswith("is damaged: ")
     assert "\n" not in rejected.reason
@@ -189,7 +187,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_its_reason(
 
 @pytest.mark.parametrize("byte", range(0, 400, 23))
 def test_a_flipped_bit_anywhere_in_a_manifest_is_found(two: Path, byte: int) -> None:
-    """A manifest with one wrong bit, wherever it is, makes its checkpoint invalid."""
+    """A manifest with one wrong bit at any place makes its checkpoint invalid."""
     file = two / "step-00000005" / "MANIFEST.json"
     data = bytearray(file.read_bytes())
     data[byte % len(data)] ^= 2
@@ -200,21 +198,24 @@ def test_a_flipped_bit_anywhere_in_a_manifest_is_found(two: Path, byte: int) -> 
 @pytest.mark.parametrize(
     ("manifest", "reason"),
     [
-        *((text, "does not read as one") for text in ("[]", "{}", "null", "3", '{"schema": 1}', "[" * 10**5)),
-        *((f'{{"schema": 1, "files": {none}}}', "does not name model.safetensors") for none in ("[]", "{}")),
+        *(
+            (text, "or state.json is not JSON of the expected structure")
+            for text in ("[]", "{}", "null", "3", '{"schema": 1}', "[" * 10**5)
+        ),
+        *((f'{{"schema": 1, "files": {none}}}', "does not list model.safetensors") for none in ("[]", "{}")),
     ],
 )
 def test_a_manifest_of_another_form_is_damaged(two: Path, manifest: str, reason: str) -> None:
-    """JSON that is no manifest is refused as a manifest that is no JSON."""
+    """JSON of another structure and text that is not JSON are refused."""
     (two / "step-00000005" / "MANIFEST.json").write_text(manifest)
-    found, [rejected] = newest_valid(two)
-    assert found == two / "step-00000003"
+    newest, [rejected] = newest_valid(two)
+    assert newest == two / "step-00000003"
     assert rejected.reason == f"is damaged: MANIFEST.json {reason}"
 
 
 @pytest.mark.parametrize("entry", [{"size": None}, {"size": "many"}, {"sha256": None}, {"size": -1}])
 def test_a_seal_of_another_form_is_damaged(two: Path, entry: dict[str, Any]) -> None:
-    """A size or a hash of the wrong type matches no file, and breaks nothing."""
+    """A size or a hash of the wrong type makes the checkpoint invalid."""
     file = two / "step-00000005" / "MANIFEST.json"
     manifest = json.loads(file.read_text())
     manifest["files"]["state.json"].update(entry)
@@ -232,92 +233,92 @@ def test_a_seal_of_another_form_is_damaged(two: Path, entry: dict[str, Any]) -> 
     ],
 )
 def test_a_later_schema_is_refused(two: Path, schema: object, reason: str) -> None:
-    """A checkpoint of another schema is not guessed at."""
+    """A checkpoint of an unknown schema is rejected."""
     file = two / "step-00000005" / "MANIFEST.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "schema": schema}))
-    found, [rejected] = newest_valid(two)
-    assert found == two / "step-00000003"
+    newest, [rejected] = newest_valid(two)
+    assert newest == two / "step-00000003"
     assert rejected.reason.startswith(f"of schema {schema} {reason}")
     assert rejected.reason.endswith("; this version reads 1 and 2")
 
 
-def test_every_newer_checkpoint_that_is_rejected_is_told(two: Path) -> None:
-    """Where none is valid, each is named with its reason, the newest first."""
+def test_all_newer_rejected_checkpoints_are_returned(two: Path) -> None:
+    """If none is valid, all are returned with their reasons, the newest first."""
     for name in ("step-00000003", "step-00000005"):
         emptied(two / name / "model.safetensors")
-    found, rejected = newest_valid(two)
-    assert found is None
-    assert [each.name for each in rejected] == ["step-00000005", "step-00000003"]
+    newest, rejected = newest_valid(two)
+    assert newest is None
+    assert [folder.name for folder in rejected] == ["step-00000005", "step-00000003"]
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(two: Path) -> None:
-    """Weights that fit are not loaded where design, data, recipe or seed differ."""
+    """Weights of equal shapes are not loaded if design, data, recipe or seed differ."""
     with pytest.raises(CheckpointError, match="step-00000005 belongs to another experiment"):
         load(fresh(), two / "step-00000005", experiment="1" * 64)
 
 
 def test_two_are_kept(state: TrainState, tmp_path: Path) -> None:
-    """After every save, the newest two are there."""
+    """After every save, the newest two remain."""
     for expected in (["step-00000003"], ["step-00000003", "step-00000004"], ["step-00000004", "step-00000005"]):
-        save_it(state, tmp_path)
+        save_state(state, tmp_path)
         assert names(tmp_path) == ["latest", *expected]
-        go_on(state, 1)
+        take_steps(state, 1)
 
 
 def test_a_valid_one_is_kept_where_the_others_are_damaged(state: TrainState, tmp_path: Path) -> None:
-    """Damaged checkpoints count for nothing: the next older valid one stays, however old."""
-    save_it(state, tmp_path)
+    """Damaged checkpoints do not count: the next older valid one is kept."""
+    save_state(state, tmp_path)
     for step in (6, 7):
         shutil.copytree(tmp_path / "step-00000003", tmp_path / f"step-{step:08d}")
         emptied(tmp_path / f"step-{step:08d}" / "model.safetensors")
-    go_on(state, 5)
-    save_it(state, tmp_path)
+    take_steps(state, 5)
+    save_state(state, tmp_path)
     assert names(tmp_path) == ["latest", "step-00000003", "step-00000008"]
 
 
 def test_what_cannot_be_deleted_stays(two: Path, state: TrainState, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed delete is no failure of the save."""
+    """A failed delete does not fail the save."""
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EACCES, "permission denied")
 
-    go_on(state, 1)
+    take_steps(state, 1)
     with monkeypatch.context() as patch:
         for name in ("unlink", "rmdir"):
             patch.setattr(os, name, refuse)
-        save_it(state, two)
+        save_state(state, two)
     assert newest_valid(two) == (two / "step-00000006", [])
 
 
 def test_a_step_folder_is_never_overwritten(two: Path, state: TrainState) -> None:
-    """A second save of the same step leaves every byte and date of the first."""
+    """A second save of the same step changes neither bytes nor dates of the first."""
     target = two / "step-00000005"
     before = content(target), target.stat().st_mtime_ns
     state.seconds = 99
-    assert save_it(state, two) == target
+    assert save_state(state, two) == target
     assert (content(target), target.stat().st_mtime_ns) == before
 
 
 def test_a_damaged_folder_of_the_same_step_is_replaced(two: Path, state: TrainState) -> None:
-    """What is no checkpoint does not stand in the way of one."""
+    """An invalid folder does not prevent a save."""
     flipped(two / "step-00000005" / "optim.safetensors")
-    assert fault(save_it(state, two)) is None
+    assert fault(save_state(state, two)) is None
 
 
 @pytest.mark.parametrize("name", ["step-00000004", ".tmp-step-00000004-1"])
-def test_a_file_in_the_way_is_no_traceback(two: Path, state: TrainState, name: str) -> None:
-    """A file with the name of a checkpoint or of a draft ends in a checkpoint or in an error in words."""
+def test_a_file_of_the_same_name_is_no_traceback(two: Path, state: TrainState, name: str) -> None:
+    """A file with the name of a checkpoint or a draft leads to a checkpoint or a CheckpointError."""
     (two / name.replace("-1", f"-{os.getpid()}")).write_text("in the way")
     state.step = 4
     try:
-        assert fault(save_it(state, two)) is None
+        assert fault(save_state(state, two)) is None
     except CheckpointError as error:
-        assert "step-00000004" in str(error)  # noqa: PT017 - either end is allowed
+        assert "step-00000004" in str(error)  # noqa: PT017 - both results are allowed
     assert newest_valid(two)[0] == two / "step-00000005"
 
 
 def test_drafts_are_swept(two: Path) -> None:
-    """What a crash left half written goes, and nothing else."""
+    """Drafts of a crash are removed, and nothing else."""
     before = names(two)
     for name in (".tmp-step-00000009-1", ".tmp-step-00000010-22"):
         shutil.copytree(two / "step-00000005", two / name)
@@ -330,17 +331,17 @@ def operations(state: TrainState, folder: Path) -> list[str]:
     copy = folder.with_name("counted")
     shutil.copytree(folder, copy)
     with failing(-1, Crash()) as done:
-        save_it(state, copy)
+        save_state(state, copy)
     return done
 
 
 def test_a_crash_at_any_point_of_a_save_leaves_a_valid_checkpoint(state: TrainState, tmp_path: Path) -> None:
-    """Before each of its file operations the old checkpoint or the new one is valid; the next start tidies up."""
+    """At each file operation the old checkpoint or the new one is valid; the next start removes drafts."""
     folder = tmp_path / "checkpoints"
-    save_it(state, folder)
-    go_on(state, 2)
-    save_it(state, folder)
-    go_on(state, 2)
+    save_state(state, folder)
+    take_steps(state, 2)
+    save_state(state, folder)
+    take_steps(state, 2)
     points = len(operations(state, folder))
     assert points > 15
     new = old = 0
@@ -348,33 +349,33 @@ def test_a_crash_at_any_point_of_a_save_leaves_a_valid_checkpoint(state: TrainSt
         run = tmp_path / str(k)
         shutil.copytree(folder, run)
         with failing(k, Crash()), pytest.raises(Crash):
-            save_it(state, run)
-        found, rejected = newest_valid(run)
-        assert found in (run / "step-00000005", run / "step-00000007"), k
+            save_state(state, run)
+        newest, rejected = newest_valid(run)
+        assert newest in (run / "step-00000005", run / "step-00000007"), k
         assert rejected == []
-        old, new = old + (found == run / "step-00000005"), new + (found == run / "step-00000007")
+        old, new = old + (newest == run / "step-00000005"), new + (newest == run / "step-00000007")
         sweep(run)
         assert not list(run.glob(".*")), f"operation {k} leaves a draft that the next start does not sweep"
-        assert fault(save_it(state, run)) is None
+        assert fault(save_state(state, run)) is None
         assert newest_valid(run) == (run / "step-00000007", [])
     assert old > 8
     assert new > 2
 
 
-def test_a_full_disk_at_any_point_of_a_save_is_told_in_words(state: TrainState, tmp_path: Path) -> None:
-    """Each file operation that fails ends in a checkpoint or in one line; old ones stay, no draft does."""
+def test_a_full_disk_at_any_point_of_a_save_is_a_checkpoint_error(state: TrainState, tmp_path: Path) -> None:
+    """Each failing file operation leads to a checkpoint or an error; old checkpoints stay, drafts do not."""
     folder = tmp_path / "checkpoints"
-    save_it(state, folder)
-    go_on(state, 2)
+    save_state(state, folder)
+    take_steps(state, 2)
     points = operations(state, folder)
     for k, operation in enumerate(points):
         run = tmp_path / str(k)
         shutil.copytree(folder, run)
         with failing(k, OSError(errno.ENOSPC, "No space left on device")):
             try:
-                save_it(state, run)
+                save_state(state, run)
             except CheckpointError as error:
-                reason = f"{run / 'step-00000005'} cannot be written: no space left on device; it takes more than "
+                reason = f"{run / 'step-00000005'} cannot be written: no space left on device; the checkpoint needs "
                 assert str(error).startswith(reason)  # noqa: PT017
             except OSError:
                 pytest.fail(f"operation {k} of {len(points)} ({operation}) ends in an OSError")
@@ -382,10 +383,10 @@ def test_a_full_disk_at_any_point_of_a_save_is_told_in_words(state: TrainState, 
         assert not list(run.glob(".*")), f"operation {k} of {len(points)} ({operation}) leaves a draft"
 
 
-def test_a_full_disk_below_safetensors_is_told_in_words(
+def test_a_full_disk_in_safetensors_is_a_checkpoint_error(
     two: Path, state: TrainState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The library's own error for a failed write becomes ours, and the draft goes."""
+    """The library's error for a failed write becomes ours, and the draft is removed."""
     before = content(two)
 
     def full(*_: object) -> None:
@@ -394,19 +395,19 @@ def test_a_full_disk_below_safetensors_is_told_in_words(
     monkeypatch.setattr(checkpoint, "save_file", full)
     state.step = 6
     with pytest.raises(CheckpointError, match=r"step-00000006 cannot be written: .*o space left on device"):
-        save_it(state, two)
+        save_state(state, two)
     assert content(two) == before
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_words(state: TrainState, tmp_path: Path) -> None:
-    """A path below a regular file is no place for checkpoints."""
+def test_a_folder_that_cannot_be_made_is_a_checkpoint_error(state: TrainState, tmp_path: Path) -> None:
+    """Checkpoints cannot be written below a regular file."""
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be written: not a directory"):
-        save_it(state, tmp_path / "file" / "checkpoints")
+        save_state(state, tmp_path / "file" / "checkpoints")
 
 
 def test_position_and_versions_are_written_down(two: Path) -> None:
-    """state.json says where the training stands, of what, and by which versions."""
+    """state.json contains position, experiment and versions."""
     state = position(two / "step-00000005")
     assert state == {
         "schema": 2,

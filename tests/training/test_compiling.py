@@ -1,7 +1,7 @@
-"""Units compiled one kind at a time: the same keys, shared code, tests as without it.
+"""Units compiled one kind at a time: same keys, shared code, uncompiled tests.
 
-What compiles runs in a process of its own, without the shape checks of the tests, which cannot be compiled. Machine
-code is not made, which takes a minute: the compiler's last stage is left out.
+Compilation runs in its own process, without the shape checks of jaxtyping, which do not compile. The backend "eager"
+omits the generation of machine code, which would take a minute.
 """
 
 import json
@@ -31,7 +31,7 @@ DESIGNS = {
 
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a process found out."""
+    """The facts that the process returns."""
     folder = tmp_path_factory.mktemp("compiled")
     done = subprocess.run(
         [sys.executable, "-m", __name__, str(folder)], capture_output=True, text=True, check=False, timeout=200
@@ -40,13 +40,13 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def find_out(folder: Path) -> dict[str, Any]:
-    """All of it."""
+def collect_facts(folder: Path) -> dict[str, Any]:
+    """All facts."""
     return {name: compiled(design) for name, design in DESIGNS.items()} | {"different": trained(folder)}
 
 
 def compiled(design: str) -> dict[str, Any]:
-    """What happens to a network that is compiled."""
+    """Facts about a compiled network."""
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     made = torch._dynamo.utils.counters["stats"]
@@ -54,19 +54,19 @@ def compiled(design: str) -> dict[str, Any]:
     keys, images = list(network.state_dict()), torch.randn(4, 1, 8, 8)
     plain = network(images)
     with compiling(network, "units", backend="eager"):
-        found: dict[str, Any] = {"same": bool(network(images).equal(plain)), "whole": made["unique_graphs"]}
+        facts: dict[str, Any] = {"same": bool(network(images).equal(plain)), "whole": made["unique_graphs"]}
         network(images[:3])
-        found["left over"] = made["unique_graphs"]
-        found["keys"] = list(network.state_dict()) == keys
+        facts["left over"] = made["unique_graphs"]
+        facts["keys"] = list(network.state_dict()) == keys
         with uncompiled("units"):
             network.eval()(images)
     network.train()(images[:2])
-    found["afterwards"] = made["unique_graphs"]
-    return found
+    facts["afterwards"] = made["unique_graphs"]
+    return facts
 
 
 def trained(folder: Path) -> list[str]:
-    """Where a compiled training differs from the usual one, whose operations are the same."""
+    """The tensors that differ between a compiled training and the usual one with the same operations."""
     session.compiling = partial(compiling, backend="eager")  # type: ignore[assignment]
     run = carried_out(folder / "run", replace(EXPERIMENT, compiled="units"))
     assert run.beginning().experiment.compiled == "units"
@@ -74,38 +74,38 @@ def trained(folder: Path) -> list[str]:
 
 
 def test_units_of_one_kind_share_their_code(facts: dict[str, Any]) -> None:
-    """A deeper net compiles as often as a shallow one: once for each of the five kinds of unit, for each batch size."""
+    """Deep and shallow networks compile equally often: once per kind of unit and batch size."""
     for name in ("shallow", "deep"):
         assert (facts[name]["whole"], facts[name]["left over"]) == (5, 10)
 
 
 def test_every_unit_is_compiled_however_many_kinds_there_are(facts: dict[str, Any]) -> None:
-    """A pyramid of eighteen widths: torch's limit of eight does not hold here."""
+    """A pyramid has eighteen widths, more than torch's default limit of eight."""
     assert (facts["pyramid"]["whole"], facts["pyramid"]["left over"]) == (18, 36)
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_what_is_compiled_is_the_same_network(facts: dict[str, Any], name: str) -> None:
-    """The same answers under the same keys; tests, and what comes after the training, compile nothing."""
+def test_a_compiled_network_is_the_same_network(facts: dict[str, Any], name: str) -> None:
+    """Outputs and keys are equal; tests and later passes compile nothing."""
     assert facts[name]["same"]
     assert facts[name]["keys"]
     assert facts[name]["afterwards"] == facts[name]["left over"]
 
 
-def test_a_compiled_training_is_any_training(facts: dict[str, Any]) -> None:
-    """With the same operations it ends in the same bits, running statistics among them."""
+def test_a_compiled_training_is_bit_equal(facts: dict[str, Any]) -> None:
+    """With the same operations all tensors are bit-equal, including running statistics."""
     assert facts["different"] == []
 
 
 def test_it_belongs_to_the_experiment(tmp_path: Path) -> None:
-    """It changes last bits, so that a run goes on as it began: asked otherwise it is another experiment."""
+    """Compilation changes last bits, so a run with another setting is another experiment."""
     carried_out(tmp_path / "run")
     with pytest.raises(UsageError, match="holds another experiment"):
         carried_out(tmp_path / "run", replace(EXPERIMENT, compiled="units"), resume="auto")
 
 
-def test_a_missing_compiler_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is begun, with how to get it; without compilation none is needed."""
+def test_a_missing_compiler_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal comes before the run starts and says how to install it; without compilation none is needed."""
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UsageError, match=r"needs a C\+\+ compiler; no-such-compiler is missing: apt-get install g\+\+"):
         carried_out(tmp_path / "run", replace(EXPERIMENT, compiled="units"))
@@ -114,4 +114,4 @@ def test_a_missing_compiler_is_told_in_a_line(tmp_path: Path, monkeypatch: pytes
 
 
 if __name__ == "__main__":
-    print(json.dumps(find_out(Path(sys.argv[1]))))
+    print(json.dumps(collect_facts(Path(sys.argv[1]))))

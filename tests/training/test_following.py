@@ -1,4 +1,4 @@
-"""A training follows its recipe: rates, momentum, groups of statistics, warm-up, plateau and length."""
+"""A training follows its recipe: rates, momentum, norm groups, warm-up, plateau and length."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from resatlas.data.batches import Batch
-from resatlas.nets.norm_groups import RunningStatistics, running
+from resatlas.nets.norm_groups import RunningStatistics, running_statistics
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.images import Standardise
 from resatlas.recipes.recipe import Form, Muon, Recipe, Sgd
@@ -20,7 +20,16 @@ from resatlas.runs.store import Run
 from resatlas.training.loop import backward, fit, step
 from resatlas.training.optimizer import momenta, optimizer
 from resatlas.training.state import TrainState
-from tests.training.small import EXPERIMENT, assert_same, carried_out, course, fresh, last_checkpoint, noise, signalling
+from tests.training.small import (
+    EXPERIMENT,
+    assert_same,
+    carried_out,
+    fresh,
+    last_checkpoint,
+    noise,
+    plan_for,
+    signalling,
+)
 
 TENTH = Fraction(1, 10)
 
@@ -35,25 +44,25 @@ STEPS = replace(
     validation=Fraction(0),
     schedule=FALLS,
 )
-"""Four epochs of one batch; the rate falls after one and after three."""
+"""Four epochs of one batch; the rate drops after one and after three."""
 
 
-def begun(recipe: Recipe) -> TrainState:
+def first_state(recipe: Recipe) -> TrainState:
     """A fresh state with the optimizer of a recipe."""
     network = fresh().network
     return TrainState(network=network, optimizer=optimizer(network, recipe))
 
 
 def written_out(form: Form, *, reset: bool) -> list[torch.Tensor]:
-    """The weights after STEPS, with the update as its formula says it, parameter by parameter."""
+    """The weights after STEPS by the formula of the update, parameter by parameter."""
     recipe = replace(STEPS, optimizer=Sgd(form=form), decay=NAMED["wrn-cifar"].decay)
     network = fresh().network.train()
-    velocities = [torch.zeros_like(each) for each in network.parameters()]
+    velocities = [torch.zeros_like(parameter) for parameter in network.parameters()]
     for rate, drop in ((0.1, False), (0.01, True), (0.01, False), (0.001, True)):
         network.zero_grad()
-        backward(network, noise(16), course(noise(16), recipe), count=16)
+        backward(network, noise(16), plan_for(noise(16), recipe), count=16)
         if drop and reset:
-            velocities = [torch.zeros_like(each) for each in velocities]
+            velocities = [torch.zeros_like(velocity) for velocity in velocities]
         with torch.no_grad():
             for weight, velocity in zip(network.parameters(), velocities, strict=True):
                 gradient = weight.grad + recipe.decay.conv * weight  # type: ignore[operator]
@@ -63,7 +72,7 @@ def written_out(form: Form, *, reset: bool) -> list[torch.Tensor]:
                 else:
                     velocity.mul_(0.9).add_(gradient)
                     weight -= rate * (velocity if form == "plain" else gradient + 0.9 * velocity)
-    return [each.detach() for each in network.parameters()]
+    return [parameter.detach() for parameter in network.parameters()]
 
 
 def only_batch(*_: object, **__: object) -> Iterator[Batch]:
@@ -76,7 +85,7 @@ def only_batch(*_: object, **__: object) -> Iterator[Batch]:
 def test_updates_are_those_of_the_formula(
     form: Form, momentum: Literal["kept", "reset"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every form, over two drops, with the momentum kept or begun anew; the forms differ from each other."""
+    """Every form over two drops, with the momentum kept or reset."""
     monkeypatch.setattr("resatlas.training.loop.batches", only_batch)
     recipe = replace(
         STEPS,
@@ -84,55 +93,55 @@ def test_updates_are_those_of_the_formula(
         decay=NAMED["wrn-cifar"].decay,
         schedule=replace(FALLS, momentum=momentum),
     )
-    state = begun(recipe)
-    fit(state, course(noise(16), recipe), on_step=lambda _: None, measure=lambda *_: None)
+    state = first_state(recipe)
+    fit(state, plan_for(noise(16), recipe), on_step=lambda _: None, measure=lambda *_: None)
     expected = written_out(form, reset=momentum == "reset")
-    for found, wanted in zip(state.network.parameters(), expected, strict=True):
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    for parameter, wanted in zip(state.network.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter, wanted, atol=1e-5, rtol=1e-4)
 
 
-def test_the_forms_differ_where_the_rate_falls() -> None:
-    """Otherwise the test above could not tell them apart."""
-    ways = [written_out("plain", reset=False), written_out("caffe", reset=False), written_out("plain", reset=True)]
-    for k, one in enumerate(ways):
-        for other in ways[k + 1 :]:
+def test_the_forms_differ_where_the_rate_drops() -> None:
+    """The test above can distinguish the forms."""
+    results = [written_out("plain", reset=False), written_out("caffe", reset=False), written_out("plain", reset=True)]
+    for k, one in enumerate(results):
+        for other in results[k + 1 :]:
             assert any((a - b).abs().max() > 1e-4 for a, b in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize("rule", [Sgd(form="plain"), Muon()], ids=["sgd", "muon"])
-def test_a_reset_forgets_and_the_next_step_begins_anew(rule: Sgd | Muon) -> None:
-    """After the drop the velocity is that step's gradient alone."""
+def test_a_reset_sets_the_momentum_to_zero(rule: Sgd | Muon) -> None:
+    """After the drop the velocity is the gradient of that step only."""
     recipe = replace(STEPS, schedule=replace(FALLS, momentum="reset"), optimizer=rule)
-    state, way = begun(recipe), course(noise(16), recipe)
-    step(state, noise(16), way)
-    step(state, noise(16), way)
-    gradients = {path: each.grad for path, each in state.network.named_parameters()}
+    state, plan = first_state(recipe), plan_for(noise(16), recipe)
+    step(state, noise(16), plan)
+    step(state, noise(16), plan)
+    gradients = {path: parameter.grad for path, parameter in state.network.named_parameters()}
     decay = {id(p): group["weight_decay"] for group in state.optimizer.param_groups for p in group["params"]}
     kept = momenta(state.network, state.optimizer)
-    free = [path for path, each in state.network.named_parameters() if not decay[id(each)]]
+    free = [path for path, parameter in state.network.named_parameters() if not decay[id(parameter)]]
     assert free
     assert all(kept[path].equal(gradients[path]) for path in free)  # type: ignore[arg-type]
 
 
 def test_groups_share_their_statistics() -> None:
-    """The gradient of a batch in two groups is the mean of two batches of half the size, in float64."""
+    """The gradient of a batch in two groups is the mean of those of two half batches, in float64."""
     whole = noise(16)
     batch = Batch(whole.images.double(), whole.labels, whole.ids)
-    halves = [Batch(*(each[part] for each in batch)) for part in (slice(8), slice(8, 16))]
+    halves = [Batch(*(column[part] for column in batch)) for part in (slice(8), slice(8, 16))]
 
     def gradients(batch: Batch, group: int | None) -> tuple[float, list[torch.Tensor]]:
         network = fresh().network.double().train()
-        way = course(whole, replace(STEPS, norm_group=group))
-        loss, _ = backward(network, batch, way, count=len(batch.labels))
-        return loss, [each.grad for each in network.parameters()]  # type: ignore[misc]
+        plan = plan_for(whole, replace(STEPS, norm_group=group))
+        loss, _ = backward(network, batch, plan, count=len(batch.labels))
+        return loss, [parameter.grad for parameter in network.parameters()]  # type: ignore[misc]
 
-    loss, found = gradients(batch, 8)
+    loss, in_groups = gradients(batch, 8)
     (one, first), (other, second) = gradients(halves[0], None), gradients(halves[1], None)
     assert loss == pytest.approx((one + other) / 2, rel=1e-12)
-    for each, a, b in zip(found, first, second, strict=True):
-        torch.testing.assert_close(each, (a + b) / 2, atol=1e-12, rtol=1e-10)
-    _, together = gradients(batch, None)
-    assert any((a - b).abs().max() > 1e-3 for a, b in zip(found, together, strict=True))
+    for mean, a, b in zip(in_groups, first, second, strict=True):
+        torch.testing.assert_close(mean, (a + b) / 2, atol=1e-12, rtol=1e-10)
+    _, in_one_group = gradients(batch, None)
+    assert any((a - b).abs().max() > 1e-3 for a, b in zip(in_groups, in_one_group, strict=True))
 
 
 def test_running_statistics_are_the_mean_over_the_groups() -> None:
@@ -146,9 +155,9 @@ def test_running_statistics_are_the_mean_over_the_groups() -> None:
     statistics = RunningStatistics(norm)
     for group in images.split(2):
         norm(group)
-        statistics.take()
-    statistics.settle()
-    assert running(norm) == [norm.running_mean, norm.running_var]
+        statistics.add_pass()
+    statistics.finish()
+    assert running_statistics(norm) == [norm.running_mean, norm.running_var]
     assert norm.running_mean.item() == pytest.approx(0.9 * 5 + 0.1 * (2 + 15) / 2)
     assert norm.running_var.item() == pytest.approx(0.9 * 0.9 + 0.1 * (2 + 50) / 2)
     assert norm.num_batches_tracked is not None
@@ -166,10 +175,8 @@ FALLING = Plateau(peak=TENTH, patience=1)
 
 @pytest.mark.parametrize("schedule", [FALLS, replace(FALLS, momentum="reset"), WARMING, FALLING])
 @pytest.mark.parametrize("rule", [Sgd(), Sgd(form="caffe"), Muon()], ids=["nesterov", "caffe", "muon"])
-def test_a_resume_goes_on_with_rate_momentum_and_pace(
-    schedule: Steps | Plateau, rule: Sgd | Muon, tmp_path: Path
-) -> None:
-    """Stopped before and after a drop, in a warm-up or on a plateau: the end is the same to the bit."""
+def test_a_resume_restores_rate_momentum_and_pace(schedule: Steps | Plateau, rule: Sgd | Muon, tmp_path: Path) -> None:
+    """After a stop before or after a drop, in a warm-up or on a plateau, the result is bit-equal."""
     recipe = replace(EXPERIMENT.recipe, epochs=4, schedule=schedule, optimizer=rule, norm_group=8)
     experiment = replace(EXPERIMENT, recipe=recipe)
     unbroken = carried_out(tmp_path / "unbroken", experiment)
@@ -181,8 +188,8 @@ def test_a_resume_goes_on_with_rate_momentum_and_pace(
         assert_same(Run(folder), unbroken)
 
 
-def test_a_plateau_s_fall_is_in_the_checkpoint_of_its_epoch(tmp_path: Path) -> None:
-    """Gone on from the end of any epoch, the end is the same to the bit."""
+def test_a_drop_on_a_plateau_is_in_the_checkpoint_of_its_epoch(tmp_path: Path) -> None:
+    """After a resume from the end of any epoch, the result is bit-equal."""
     recipe = replace(EXPERIMENT.recipe, epochs=6, schedule=FALLING)
     experiment = replace(EXPERIMENT, recipe=recipe)
     unbroken = carried_out(tmp_path / "unbroken", experiment)
@@ -197,7 +204,7 @@ def test_a_plateau_s_fall_is_in_the_checkpoint_of_its_epoch(tmp_path: Path) -> N
 
 
 def test_a_warm_up_ends_in_a_real_training(tmp_path: Path) -> None:
-    """The rates of the metrics are those of the schedule with the pace that was heard."""
+    """The rates of the metrics are those of the schedule with the recorded pace."""
     for below, rates in ((101, [0.1, 0.1, 0.1, 0.01]), (0, [0.01, 0.01, 0.1, 0.01])):
         warm_up = WarmUp(rate=Fraction(1, 100), share=Fraction(1, 2), below_percent=Fraction(below))
         recipe = replace(EXPERIMENT.recipe, epochs=4, schedule=replace(WARMING, warm_up=warm_up))
@@ -205,8 +212,8 @@ def test_a_warm_up_ends_in_a_real_training(tmp_path: Path) -> None:
         assert [row["learning_rate"] for row in run.metrics] == rates
 
 
-def test_a_plateau_listens_to_the_images_held_back(tmp_path: Path) -> None:
-    """Where the recipe holds some back their error counts, else that of training."""
+def test_a_plateau_uses_the_error_of_the_held_out_images(tmp_path: Path) -> None:
+    """The error of the held-out images counts if there are any, else the training error."""
     recipe = replace(EXPERIMENT.recipe, epochs=6, schedule=Plateau(peak=TENTH, patience=1))
     for validation, column in ((Fraction(1, 8), "validation_error_percent"), (Fraction(0), "train_error_percent")):
         experiment = replace(EXPERIMENT, recipe=replace(recipe, validation=validation))
@@ -221,7 +228,7 @@ def test_a_plateau_listens_to_the_images_held_back(tmp_path: Path) -> None:
 
 
 def test_iterations_end_a_training_within_an_epoch(tmp_path: Path) -> None:
-    """Twelve steps of five an epoch are two epochs and two fifths, also when it is stopped in the last."""
+    """Twelve steps of five per epoch are two epochs and two fifths, also after a stop in the last."""
     recipe = replace(EXPERIMENT.recipe, iterations=12)
     experiment = replace(EXPERIMENT, recipe=recipe)
     run = carried_out(tmp_path / "run", experiment)
@@ -236,13 +243,13 @@ def test_iterations_end_a_training_within_an_epoch(tmp_path: Path) -> None:
 
 
 def test_a_leftover_batch_is_a_step_where_it_is_kept(tmp_path: Path) -> None:
-    """84 images in batches of 16 are six steps an epoch, and every image is counted."""
+    """84 images in batches of 16 are six steps per epoch, and every image is counted."""
     recipe = replace(EXPERIMENT.recipe, leftover="kept")
     run = carried_out(tmp_path / "run", replace(EXPERIMENT, recipe=recipe))
     assert [row["step"] for row in run.metrics] == [6, 12, 18]
     assert [row["images"] for row in run.timing] == [84] * 3
 
 
-def test_the_pace_starts_at_rest() -> None:
-    """Nothing is heard before the first step."""
+def test_the_pace_has_its_defaults_at_the_start() -> None:
+    """The schedule has no state before the first step."""
     assert fresh().pace == Pace()

@@ -1,4 +1,4 @@
-"""LAMB against its formulas, written out parameter by parameter; its state is kept by path."""
+"""LAMB against its formulas, parameter by parameter; its state is saved by path."""
 
 from dataclasses import replace
 
@@ -23,14 +23,14 @@ def network() -> Network:
 
 
 def written_out(
-    weights: dict[str, torch.Tensor], decays: dict[str, float], given: list[dict[str, torch.Tensor]]
+    weights: dict[str, torch.Tensor], decays: dict[str, float], steps: list[dict[str, torch.Tensor]]
 ) -> None:
-    """Algorithm 2 of the paper, in a straight line; without a decay the trust ratio is 1."""
-    first = {path: torch.zeros_like(each) for path, each in weights.items()}
-    second = {path: torch.zeros_like(each) for path, each in weights.items()}
-    for t, of_step in enumerate(given, 1):
+    """Algorithm 2 of the paper; without weight decay the trust ratio is 1."""
+    first = {path: torch.zeros_like(weight) for path, weight in weights.items()}
+    second = {path: torch.zeros_like(weight) for path, weight in weights.items()}
+    for t, by_path in enumerate(steps, 1):
         for path, w in weights.items():
-            g = of_step[path]
+            g = by_path[path]
             first[path] = 0.8 * first[path] + 0.2 * g
             second[path] = 0.95 * second[path] + 0.05 * g * g
             r = first[path] / (1 - 0.8**t) / (torch.sqrt(second[path] / (1 - 0.95**t)) + 1e-3)
@@ -40,32 +40,32 @@ def written_out(
             weights[path] = w - RATES[t - 1] * trust * u
 
 
-def test_lamb_is_its_formulas() -> None:
-    """Four steps of all parameters, at four rates; a weight that is 0 has the trust ratio 1."""
+def test_lamb_follows_its_formulas() -> None:
+    """Four steps of all parameters at four rates; a zero weight has the trust ratio 1."""
     learning = network()
     with torch.no_grad():
         learning.get_parameter("head.linear.weight").zero_()
-    weights = {path: each.detach().clone() for path, each in learning.named_parameters()}
+    weights = {path: parameter.detach().clone() for path, parameter in learning.named_parameters()}
     decays = {path: decay_of(kind, RECIPE.decay) for path, _, kind in parameters_by_kind(learning)}
     assert len(set(decays.values())) == 3
     lamb = optimizer(learning, RECIPE)
     for step in range(len(RATES)):
         update(learning, lamb, step)
     written_out(weights, decays, [gradients(learning, step) for step in range(len(RATES))])
-    for path, each in learning.named_parameters():
-        assert torch.allclose(each, weights[path], rtol=1e-10, atol=1e-12), path
+    for path, parameter in learning.named_parameters():
+        assert torch.allclose(parameter, weights[path], rtol=1e-10, atol=1e-12), path
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
-def test_lamb_goes_on_from_what_it_kept(steps: int) -> None:
-    """Its moments and its number of updates, by path, in another optimizer: the same weights to the bit."""
+def test_lamb_continues_from_its_saved_state(steps: int) -> None:
+    """With moments and number of updates set in another optimizer, the weights are bit-equal."""
     whole, broken, last = network(), network(), len(RATES)
     first, second = optimizer(whole, RECIPE), optimizer(broken, RECIPE)
     for step in range(last):
         update(whole, first, step)
         if step < steps:
             update(broken, second, step)
-    kept = {path: each.clone() for path, each in momenta(broken, second).items()}
+    kept = {path: tensor.clone() for path, tensor in momenta(broken, second).items()}
     assert len(kept) == 3 * len(list(broken.parameters())) * (steps > 0)
     third = optimizer(broken, RECIPE)
     set_momenta(broken, third, kept)
@@ -76,7 +76,7 @@ def test_lamb_goes_on_from_what_it_kept(steps: int) -> None:
 
 
 def test_kinds_have_their_decay() -> None:
-    """The classifier's weight is of another group than the convolutions', norms and biases are of a third."""
+    """Convolutions, the classifier, and norms with biases are in three groups."""
     learning = network()
     groups = {
         id(member): group["weight_decay"]

@@ -1,4 +1,4 @@
-"""Logs for other programs: every epoch once, whatever happened on the way, and nothing that a training depends on."""
+"""Logs for other programs: every epoch appears once, and the training does not depend on them."""
 
 import sys
 from collections.abc import Iterator
@@ -32,20 +32,20 @@ def logged(folder: Path, execution: Execution, *, resume: str | None = None, wat
 
 
 def scalars(run: Run) -> dict[str, list[tuple[int, float]]]:
-    """What TensorBoard reads in the run's events: the steps and values of each name."""
+    """The steps and values of each name in the run's TensorBoard events."""
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     events = reading.EventAccumulator(str(run.folder / "events"))
     events.Reload()
-    return {name: [(each.step, each.value) for each in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
 
 
 def test_tensorboard_shows_every_epoch_once(unbroken: Run, tmp_path: Path) -> None:
-    """Stopped in the second epoch and resumed: the values of metrics.jsonl and timing.jsonl, each at its step, once."""
+    """After a stop and a resume, each value of metrics.jsonl and timing.jsonl appears once at its step."""
     pytest.importorskip("tensorboard")
     with pytest.raises(Stopped):
         logged(tmp_path / "run", TENSORBOARD, watcher=signalling(STEPS + 2))
     run = logged(tmp_path / "run", TENSORBOARD, resume="auto")
-    found = scalars(run)
+    logged_values = scalars(run)
     results, last = run.record().written, run.metrics[-1]["step"]
     for name, value in (
         ("test_error_percent", results["test"]["error_percent"]),
@@ -53,16 +53,16 @@ def test_tensorboard_shows_every_epoch_once(unbroken: Run, tmp_path: Path) -> No
         ("train_evaluated_error_percent", results["train_evaluated"]["error_percent"]),
         ("train_evaluated_loss", results["train_evaluated"]["loss"]),
     ):
-        assert found.pop(name) == [(last, pytest.approx(value, rel=1e-6))]
-    assert found.keys() == {*run.metrics[0], *run.timing[0]} - {"epoch", "step"}
-    for name, values in found.items():
+        assert logged_values.pop(name) == [(last, pytest.approx(value, rel=1e-6))]
+    assert logged_values.keys() == {*run.metrics[0], *run.timing[0]} - {"epoch", "step"}
+    for name, values in logged_values.items():
         rows = [{**timing, **metrics} for metrics, timing in zip(run.metrics, run.timing, strict=True)]
         assert values == [(row["step"], pytest.approx(row[name], rel=1e-6)) for row in rows], name
     assert_same(run, unbroken)
 
 
 def test_tensorboard_shows_the_settings_of_many_runs(tmp_path: Path) -> None:
-    """In the table of hyperparameters each run has its experiment's values, and the errors that it ended with."""
+    """The table of hyperparameters has the experiment's values and the final errors of each run."""
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     hparams = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
     run = logged(tmp_path / "study" / "run", TENSORBOARD)
@@ -82,7 +82,7 @@ def test_tensorboard_shows_the_settings_of_many_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("here", ["2.21.0", None])
 def test_by_default_it_is_written_where_it_is_installed(here: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing else is; an empty list asks for no log."""
+    """No other log is written; an empty list selects no log."""
     versions = {"tensorboard": here}
     monkeypatch.setattr(logs, "installed_version", versions.get)
     assert logs.logs_here(None) == (("tensorboard",) if here else ())
@@ -92,20 +92,20 @@ def test_by_default_it_is_written_where_it_is_installed(here: str | None, monkey
 @pytest.mark.parametrize(
     ("log", "command"), [("tensorboard", r"pip install resatlas\[train\]"), ("wandb", "pip install wandb")]
 )
-def test_a_missing_package_is_told_before_anything_is_begun(
+def test_a_missing_package_is_refused_before_the_run_starts(
     log: Log, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one line, with the command that installs it, and without a folder."""
+    """The message has the command that installs it, and no folder is made."""
     monkeypatch.setattr(logs, "installed_version", NOTHING.get)
-    with pytest.raises(UsageError, match=f"--log {log} needs a package that is missing: {command}"):
+    with pytest.raises(UsageError, match=f"--log {log} needs a package that is not installed: {command}"):
         logged(tmp_path / "run", Execution(logs=(log,)))
     assert not (tmp_path / "run").exists()
 
 
-def test_wandb_stays_on_this_machine_and_hears_every_epoch(
+def test_wandb_stays_on_this_machine_and_gets_every_epoch(
     unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in for the package: offline unless the environment says otherwise, the same id for the same folder."""
+    """With a fake package: offline unless the environment sets another mode, and one id per folder."""
     calls: list[dict[str, object]] = []
     rows: list[tuple[int, dict[str, object]]] = []
     ends: list[str] = []
@@ -124,7 +124,7 @@ def test_wandb_stays_on_this_machine_and_hears_every_epoch(
     with pytest.raises(Stopped):
         logged(tmp_path / "run", wandb, watcher=signalling(STEPS + 2))
     run = logged(tmp_path / "run", wandb, resume="auto")
-    assert [(each["mode"], each["dir"], each["resume"]) for each in calls] == [
+    assert [(call["mode"], call["dir"], call["resume"]) for call in calls] == [
         ("offline", str(run.folder), "allow")
     ] * 2
     assert calls[0]["id"] == calls[1]["id"]
@@ -137,7 +137,7 @@ def test_wandb_stays_on_this_machine_and_hears_every_epoch(
 def test_a_log_that_cannot_be_written_ends_and_the_training_does_not(
     unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is said once."""
+    """There is one note about it."""
     notes: list[str] = []
 
     @contextmanager
@@ -150,5 +150,5 @@ def test_a_log_that_cannot_be_written_ends_and_the_training_does_not(
     monkeypatch.setattr(logs, "installed_version", EVERYTHING.__getitem__)
     monkeypatch.setattr(logs, "_opened", full)
     run = logged(tmp_path / "run", TENSORBOARD, watcher=replace(UNWATCHED, on_note=notes.append))
-    assert [note for note in notes if "log" in note] == ["the log of tensorboard ends: no space left on device"]
+    assert [note for note in notes if "log" in note] == ["the tensorboard log ends: no space left on device"]
     assert_same(run, unbroken)

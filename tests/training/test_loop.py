@@ -1,4 +1,4 @@
-"""The loop learns, repeats itself to the bit, and stops before an update that is not a number."""
+"""The loop learns, is reproducible to the bit, and stops before an update that is not finite."""
 
 import json
 from dataclasses import replace
@@ -27,10 +27,10 @@ from tests.training.small import (
     STEPS,
     assert_same,
     carried_out,
-    course,
     different,
     last_checkpoint,
     noise,
+    plan_for,
     tensors,
 )
 
@@ -57,14 +57,14 @@ FAMILIES = (
 
 
 @pytest.mark.parametrize("design", FAMILIES, ids=lambda design: design.partition(":")[0])
-def test_one_batch_is_learnt_by_heart(design: str) -> None:
+def test_one_batch_is_fitted(design: str) -> None:
     """Eighty steps on sixteen images of noise bring the loss near 0, in every family."""
     network = build(design, image=Shape(1, 8, 8), classes=4, seed=0)
     state = TrainState(network=network, optimizer=optimizer(network, NOISE))
     losses: list[float] = []
     fit(
         state,
-        course(noise(16), NOISE),
+        plan_for(noise(16), NOISE),
         on_step=lambda _: None,
         measure=lambda _, tally, __: losses.append(tally.mean_loss),
     )
@@ -73,7 +73,7 @@ def test_one_batch_is_learnt_by_heart(design: str) -> None:
 
 
 def test_an_epoch_shows_each_image_at_most_once_and_counts_it() -> None:
-    """The tally of an epoch is over the whole batches of it, and starts anew with the next."""
+    """The tally covers the full batches of an epoch and is reset for the next."""
     network = build("resnet:depth=8,base=2", image=Shape(1, 8, 8), classes=4, seed=0)
     recipe = replace(NOISE, epochs=2)
     state = TrainState(network=network, optimizer=optimizer(network, recipe))
@@ -81,7 +81,7 @@ def test_an_epoch_shows_each_image_at_most_once_and_counts_it() -> None:
     tallies: list[Tally] = []
     fit(
         state,
-        course(noise(40), recipe),
+        plan_for(noise(40), recipe),
         on_step=lambda now: seen.append((now.epoch, now.batch, now.step)),
         measure=lambda _, tally, __: tallies.append(tally),
     )
@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_run(unbroken: Run, tmp_path: Path) -> None
 
 
 def test_another_seed_gives_another_run(unbroken: Run, tmp_path: Path) -> None:
-    """Every weight tensor that is drawn or learnt differs."""
+    """Every weight tensor that is random or trained differs."""
     other = carried_out(tmp_path / "other", replace(EXPERIMENT, seed=1))
     one, two = tensors(last_checkpoint(unbroken)), tensors(last_checkpoint(other))
     same = set(one) - set(different(one, two))
@@ -105,7 +105,7 @@ def test_another_seed_gives_another_run(unbroken: Run, tmp_path: Path) -> None:
 
 
 def test_metrics_and_timing_have_a_row_an_epoch(unbroken: Run) -> None:
-    """What is learnt stands in metrics.jsonl, what the clock says in timing.jsonl alone."""
+    """Metrics are in metrics.jsonl, times only in timing.jsonl."""
     assert [(row["epoch"], row["step"]) for row in unbroken.metrics] == [(1, STEPS), (2, 2 * STEPS), (3, 3 * STEPS)]
     assert {tuple(row) for row in unbroken.metrics} == {
         (
@@ -129,20 +129,20 @@ def parameters(state: TrainState) -> dict[str, torch.Tensor]:
     return {path: parameter.detach().clone() for path, parameter in state.network.named_parameters()}
 
 
-def test_a_loss_that_is_no_number_stops_before_the_update(unbroken: Run, tmp_path: Path) -> None:
-    """Parameters stay those of the step before; the last checkpoint is untouched, and training goes on from it."""
-    courses: list[TrainingPlan] = []
+def test_a_nonfinite_loss_stops_before_the_update(unbroken: Run, tmp_path: Path) -> None:
+    """Parameters stay as they were; the last checkpoint is unchanged, and the training can be resumed from it."""
+    plans: list[TrainingPlan] = []
     states: list[TrainState] = []
     before: list[dict[str, torch.Tensor]] = []
 
-    def on_start(_run: Run, course: TrainingPlan, state: TrainState) -> None:
-        courses.append(course)
+    def on_start(_run: Run, plan: TrainingPlan, state: TrainState) -> None:
+        plans.append(plan)
         states.append(state)
 
     def on_step(state: TrainState) -> None:
         if state.step == STEPS + 2:
             before.append(parameters(state))
-            normaliser = courses[0].pipeline.normaliser
+            normaliser = plans[0].pipeline.normaliser
             assert isinstance(normaliser, Affine)
             normaliser.mean[:] = torch.nan
 
@@ -158,11 +158,11 @@ def test_a_loss_that_is_no_number_stops_before_the_update(unbroken: Run, tmp_pat
     assert_same(carried_out(folder, resume="auto"), unbroken)
 
 
-def test_a_gradient_that_is_no_number_stops_before_the_update(tmp_path: Path) -> None:
-    """A finite loss with an infinite gradient is refused as a loss would be."""
+def test_a_nonfinite_gradient_stops_before_the_update(tmp_path: Path) -> None:
+    """A finite loss with an infinite gradient is refused like a loss that is not finite."""
     states: list[TrainState] = []
 
-    def on_start(_run: Run, _course: TrainingPlan, state: TrainState) -> None:
+    def on_start(_run: Run, _plan: TrainingPlan, state: TrainState) -> None:
         states.append(state)
         [*_, last] = state.network.parameters()
 
@@ -184,8 +184,8 @@ def test_a_gradient_that_is_no_number_stops_before_the_update(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("steps_of_epoch", [1, 2, 3])
-def test_no_training_ends_well_with_weights_that_are_no_numbers(tmp_path: Path, steps_of_epoch: int) -> None:
-    """A rate that is far too high is non-finite, also where its last update is the first that shows it."""
+def test_no_training_finishes_with_nonfinite_weights(tmp_path: Path, steps_of_epoch: int) -> None:
+    """A rate that is far too high raises the error, also if only the last update shows it."""
     recipe = NAMED["quick"]
     recipe = replace(recipe, epochs=2, batch=84 // steps_of_epoch, schedule=OneCycle(peak=1e30, rise=Fraction(1, 2)))
     folder = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""The losses against their formulas, written out image by image and class by class in float64."""
+"""The losses against their formulas, image by image and class by class in float64."""
 
 import math
 
@@ -32,28 +32,28 @@ def written_out(loss: Loss, logits: list[float], own: int, partner: int, share: 
     """The loss of one image."""
     classes = range(len(logits))
     hard = [share * (k == own) + (1 - share) * (k == partner) for k in classes]
-    targets = [(1 - loss.smoothing) * each + loss.smoothing / len(logits) for each in hard]
+    targets = [(1 - loss.smoothing) * target + loss.smoothing / len(logits) for target in hard]
     if isinstance(loss, CrossEntropy):
         norm = math.log(sum(map(math.exp, logits)))
         return sum(target * (norm - logit) for target, logit in zip(targets, logits, strict=True))
     if loss.present_above is not None:
-        targets = [float(each > loss.present_above) for each in targets]
+        targets = [float(target > loss.present_above) for target in targets]
     sure = [1 / (1 + math.exp(-logit)) for logit in logits]
-    each = [-t * math.log(p) - (1 - t) * math.log(1 - p) for t, p in zip(targets, sure, strict=True)]
-    return sum(each) / len(each)
+    losses = [-t * math.log(p) - (1 - t) * math.log(1 - p) for t, p in zip(targets, sure, strict=True)]
+    return sum(losses) / len(losses)
 
 
 @pytest.mark.parametrize("mixed", LABELS)
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_a_loss_is_its_formula(loss: Loss, mixed: str) -> None:
-    """The mean over the images, smoothed and mixed as the recipe says."""
+    """The mean over the images, with the smoothing and mixing of the recipe."""
     labels = LABELS[mixed]
     partners = OWN if labels.partners is None else labels.partners
     images = zip(LOGITS.tolist(), OWN.tolist(), partners.tolist(), strict=True)
     expected = sum(written_out(loss, *image, labels.share) for image in images) / len(LOGITS)
-    found = loss_of(loss, LOGITS, labels)
-    assert found.dtype == torch.float64
-    assert found.item() == pytest.approx(expected, rel=1e-12)
+    value = loss_of(loss, LOGITS, labels)
+    assert value.dtype == torch.float64
+    assert value.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_half_precision_is_not_used_for_losses() -> None:
@@ -63,7 +63,7 @@ def test_half_precision_is_not_used_for_losses() -> None:
 
 
 def test_the_main_label_has_the_larger_share() -> None:
-    """Against it the error of training is counted."""
+    """The training error is counted against it."""
     assert LABELS["unmixed"].main is OWN
     assert LABELS["mostly own"].main is OWN
     assert LABELS["mostly the partner's"].main is PARTNERS
@@ -72,7 +72,7 @@ def test_the_main_label_has_the_larger_share() -> None:
 @pytest.mark.parametrize("classes", [2, 10, 1000])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 def test_no_logits_are_better_than_the_least_loss(smoothing: float, classes: int) -> None:
-    """Those that give the targets themselves reach it; a little away from them it is more."""
+    """Logits that give the targets reach the least loss; others have a larger loss."""
     loss, label = CrossEntropy(smoothing=smoothing), Labels(own=torch.tensor([1]))
     target = torch.full((1, classes), smoothing / classes, dtype=torch.float64)
     target[0, 1] += 1 - smoothing

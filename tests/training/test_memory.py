@@ -1,4 +1,4 @@
-"""Blocks that are freed and asked for again cost the system nothing while memory is kept."""
+"""While memory is kept, freed blocks are reused without page faults."""
 
 import resource
 import sys
@@ -20,20 +20,20 @@ from tests.training.processes import FORKED
 from tests.training.small import EXPERIMENT
 
 
-def cleared() -> int:
-    """How often the system hands out a clear page while 64 MiB are filled and freed, again and again."""
+def page_faults() -> int:
+    """The number of page faults while 64 MiB are filled and freed repeatedly."""
     counts: list[int] = []
     for _ in range(20):
         torch.ones(2**24)
         counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-    return counts[-1] - counts[-11]  # the first blocks may meet others that are in their way
+    return counts[-1] - counts[-11]  # the first blocks may not fit beside others
 
 
 def count(pipe: Connection) -> None:
-    """Tell what the system hands out before and while memory is kept, and the bytes that it has back at the end."""
-    before = cleared()
+    """Send the page faults before and while memory is kept, and the bytes returned to the system at the end."""
+    before = page_faults()
     with memory_kept():
-        within = cleared()
+        within = page_faults()
         kept = resident()
     pipe.send((before, within, kept - resident()))
 
@@ -44,10 +44,10 @@ def resident() -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is kept by glibc")
-def test_the_same_pages_serve_again() -> None:
-    """Within, next to none is handed out anew; before, all of them each time; at the end the system has them back.
+def test_pages_are_reused() -> None:
+    """Within the context there are few page faults; at the end the memory is returned.
 
-    In a process of its own, where no blocks that other tests have freed can serve.
+    It runs in its own process, where no blocks freed by other tests can be reused.
     """
     ours, theirs = FORKED.Pipe()
     process = FORKED.Process(target=count, args=(theirs,))
@@ -59,39 +59,39 @@ def test_the_same_pages_serve_again() -> None:
     assert returned > 2**25
 
 
-def test_what_an_older_glibc_refuses_is_set_to_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A threshold that is too high for it does not stay where it happens to be."""
-    asked: list[tuple[int, int]] = []
+def test_a_threshold_that_an_older_glibc_refuses_is_set_to_its_usual_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused threshold is set to glibc's usual value."""
+    settings: list[tuple[int, int]] = []
 
     class Older:
         """Takes no threshold above 32 MiB for blocks."""
 
         def gnu_get_libc_version(self) -> bytes:
-            """That of a widespread one."""
+            """The version of a common glibc."""
             return b"2.34"
 
         def mallopt(self, parameter: int, size: int) -> int:
-            """Whether it is set."""
-            asked.append((parameter, size))
+            """Whether the threshold is set."""
+            settings.append((parameter, size))
             return int(parameter != memory.MMAP_THRESHOLD or size <= 2**25)
 
         def malloc_trim(self, _pad: int) -> None:
-            """Nothing."""
+            """No-op."""
 
     def older(_name: None) -> Older:
         return Older()
 
     monkeypatch.setattr(memory.ctypes, "CDLL", older)
     with memory_kept():
-        assert asked[-1] == (memory.MMAP_THRESHOLD, memory.USUAL[memory.MMAP_THRESHOLD])
-        assert asked[0] == (memory.TRIM_THRESHOLD, memory.KEPT[memory.TRIM_THRESHOLD])
+        assert settings[-1] == (memory.MMAP_THRESHOLD, memory.USUAL[memory.MMAP_THRESHOLD])
+        assert settings[0] == (memory.TRIM_THRESHOLD, memory.KEPT[memory.TRIM_THRESHOLD])
 
 
 @pytest.mark.parametrize(("kept", "times"), [("all", 1), ("units", 0), ("segments", 0)])
-def test_a_training_keeps_memory_unless_it_is_to_save_it(
+def test_a_training_keeps_memory_unless_it_must_save_it(
     kept: Kept, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Around all of its steps, where it keeps all activations."""
+    """Memory is kept during all steps if all activations are kept."""
     entered: list[bool] = []
 
     @contextmanager

@@ -1,7 +1,7 @@
-"""A run that the version before began, schema_1/, is gone on with by this one.
+"""A run of an earlier version, schema_1/, can be resumed by this one.
 
 It was made by resatlas of schema 1: resnet:depth=8,base=2 on synthetic digits, stopped by SIGTERM after step 8 of 15.
-whole.jsonl has the metrics of the same training by that version without a break.
+whole.jsonl has the metrics of the same training by that version without interruption.
 """
 
 import json
@@ -33,12 +33,12 @@ OLD = replace(
         steps=(Standardise(), PadCrop(), Flip()),
     ),
 )
-"""What it trains: `quick` was SGD then."""
+"""Its experiment: the optimizer of `quick` was SGD."""
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """A copy of that run."""
+    """A copy of the run."""
     shutil.copytree(BEGUN, tmp_path / "run")
     return Run(tmp_path / "run")
 
@@ -50,16 +50,16 @@ def edited(file: Path, change: Callable[[dict[str, object]], object]) -> None:
     file.write_text(json.dumps(value), encoding="utf-8")
 
 
-def test_a_run_of_the_schema_before_says_what_it_trains(run: Run) -> None:
-    """The same experiment as today's, with its own digest, which its checkpoints know."""
+def test_the_experiment_of_an_earlier_schema_is_read(run: Run) -> None:
+    """It equals the experiment of today, with its own digest, which its checkpoints contain."""
     assert (run.beginning().experiment.design, run.beginning().experiment.data) == (DESIGN, DATA)
     assert run.beginning().experiment.recipe == OLD.recipe
     assert position(last_checkpoint(run))["schema"] == 1
     assert position(last_checkpoint(run))["experiment"] == run.beginning().digest
 
 
-def test_a_run_of_the_schema_before_is_gone_on_with(run: Run) -> None:
-    """From step 8 to its end, with the results that it would have had; its own file is left as it was written."""
+def test_a_run_of_an_earlier_schema_is_resumed(run: Run) -> None:
+    """From step 8 to its end, with the same results; experiment.json is unchanged."""
     before = (run.folder / "experiment.json").read_bytes()
     carried_out(run.folder, OLD, resume="auto")
     expected = list(read_lines(BEGUN / "whole.jsonl"))
@@ -73,7 +73,7 @@ def test_a_run_of_the_schema_before_is_gone_on_with(run: Run) -> None:
 
 
 def test_a_run_of_a_later_schema_is_refused(run: Run) -> None:
-    """In one sentence that says so."""
+    """The message says so in one sentence."""
     edited(run.folder / "experiment.json", lambda value: value.update(schema=3))
     with pytest.raises(
         FolderError, match=r"of schema 3 was written by a later version of resatlas; this version reads"
@@ -82,7 +82,7 @@ def test_a_run_of_a_later_schema_is_refused(run: Run) -> None:
 
 
 def test_the_digest_of_an_old_run_still_guards_it(run: Run) -> None:
-    """Another seed in its file is another experiment: the checkpoint does not go with it."""
+    """Another seed in its file is another experiment, to which the checkpoint does not belong."""
     edited(run.folder / "experiment.json", lambda value: value.update(seed=1))
     with pytest.raises(FolderError, match="holds another experiment"):
         carried_out(run.folder, OLD, resume="auto")

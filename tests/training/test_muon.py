@@ -1,4 +1,4 @@
-"""Muon against its formulas, written out kernel by kernel; its state is kept by path."""
+"""Muon against its formulas, kernel by kernel; its state is saved by path."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def network(design: str) -> Network:
 
 
 def rounded(matrix: torch.Tensor) -> torch.Tensor:
-    """The direction of one matrix by its singular values, each through the polynomial of the source, five times."""
+    """The direction of one matrix: each singular value after five applications of the source's polynomial."""
     u, values, v = torch.linalg.svd(matrix, full_matrices=False)
     values /= values.square().sum().sqrt()
     for _ in range(5):
@@ -32,11 +32,11 @@ def rounded(matrix: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("design", DESIGNS)
-def test_muon_is_its_formulas(design: str) -> None:
-    """Four steps of all parameters, at four rates: kernels by their singular values, the rest by SGD."""
+def test_muon_follows_its_formulas(design: str) -> None:
+    """Four steps of all parameters at four rates: kernels by their singular values, other parameters by SGD."""
     learning = network(design)
-    weights = {path: each.detach().clone() for path, each in learning.named_parameters()}
-    velocity = {path: torch.zeros_like(each) for path, each in weights.items()}
+    weights = {path: parameter.detach().clone() for path, parameter in learning.named_parameters()}
+    velocity = {path: torch.zeros_like(weight) for path, weight in weights.items()}
     kinds = {path: kind for path, _, kind in parameters_by_kind(learning)}
     muon = optimizer(learning, RECIPE)
     for step, rate in enumerate(RATES):
@@ -55,14 +55,14 @@ def test_muon_is_its_formulas(design: str) -> None:
                 g = g + decay * w
                 velocity[path] = 0.8 * velocity[path] + g
                 weights[path] = w - rate * (g + 0.8 * velocity[path])
-    for path, each in learning.named_parameters():
-        assert torch.allclose(each, weights[path], rtol=1e-9, atol=1e-11), path
+    for path, parameter in learning.named_parameters():
+        assert torch.allclose(parameter, weights[path], rtol=1e-9, atol=1e-11), path
 
 
 @pytest.mark.parametrize("size", [1e9, 1.0, 1e-6])
 @pytest.mark.parametrize("shape", [(3, 16, 144), (2, 144, 16), (1, 16, 27)])
 def test_directions_are_nearly_orthogonal(shape: tuple[int, int, int], size: float) -> None:
-    """All singular values come near 1, whatever the size of the matrix."""
+    """All singular values are near 1, for matrices of any norm."""
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * size
     values = torch.linalg.svdvals(orthogonal(matrices))
     assert values.min() > 0.68
@@ -70,42 +70,42 @@ def test_directions_are_nearly_orthogonal(shape: tuple[int, int, int], size: flo
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e-24, 1e-36, 1e-44, 0.0])
-def test_what_is_next_to_nothing_has_no_direction(size: float) -> None:
-    """Its steps are short, and finite also where squares underflow."""
+def test_tiny_matrices_have_no_direction(size: float) -> None:
+    """Steps are short, and finite also if squares underflow."""
     directions = orthogonal(torch.full((1, 16, 144), size))
     assert directions.isfinite().all()
     assert directions.abs().max() < 0.01
 
 
-def test_a_kernel_whose_gradient_ends_comes_to_rest() -> None:
-    """Its velocity dies away through every size that float32 has; a frozen one never moves."""
+def test_a_kernel_with_zero_gradient_converges() -> None:
+    """Its velocity decays through the whole range of float32; a frozen kernel does not change."""
     learning = build(DESIGNS[0], image=Shape(1, 8, 8), classes=4, seed=0)
     muon = optimizer(learning, RECIPE)
     update(learning, muon, 0)
     frozen = learning.get_parameter("stem.conv.weight").requires_grad_(False)
     frozen.grad, stood = None, frozen.clone()
     for step in range(1000):
-        rest = {path: each.detach().clone() for path, each in learning.named_parameters()}
-        for each in learning.parameters():
-            each.grad = torch.zeros_like(each) if each.requires_grad else None
+        rest = {path: parameter.detach().clone() for path, parameter in learning.named_parameters()}
+        for parameter in learning.parameters():
+            parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
         for group in muon.param_groups:
             group.update(lr=0.1, weight_decay=0.0)
         muon.step()
-        assert all(each.isfinite().all() for each in learning.parameters()), step
-    assert all(each.equal(rest[path]) for path, each in learning.named_parameters())
+        assert all(parameter.isfinite().all() for parameter in learning.parameters()), step
+    assert all(parameter.equal(rest[path]) for path, parameter in learning.named_parameters())
     assert frozen.equal(stood)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
-def test_muon_goes_on_from_what_it_kept(steps: int) -> None:
-    """Its velocities by path, in another optimizer: the same weights to the bit."""
+def test_muon_continues_from_its_saved_state(steps: int) -> None:
+    """With velocities set in another optimizer, the weights are bit-equal."""
     whole, broken = network(DESIGNS[1]), network(DESIGNS[1])
     first, second = optimizer(whole, RECIPE), optimizer(broken, RECIPE)
     for step in range(len(RATES)):
         update(whole, first, step)
         if step < steps:
             update(broken, second, step)
-    kept = {path: each.clone() for path, each in momenta(broken, second).items()}
+    kept = {path: tensor.clone() for path, tensor in momenta(broken, second).items()}
     assert len(kept) == len(list(broken.parameters())) * (steps > 0)
     third = optimizer(broken, RECIPE)
     set_momenta(broken, third, kept)

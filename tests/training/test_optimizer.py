@@ -1,4 +1,4 @@
-"""Weight decay acts on the kinds of parameters that a recipe names, and momenta are kept by path."""
+"""Weight decay depends on the kind of parameter, and momenta are saved by path."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ QUICK = NAMED["quick"]
 
 
 def decays(design: str, decay: Decay) -> dict[str, float]:
-    """The weight decay that the optimizer really has for each parameter, by path."""
+    """The weight decay of the optimizer for each parameter, by path."""
     network = build(design, image=Shape(1, 8, 8), classes=4, seed=0)
     groups = optimizer(network, replace(QUICK, decay=decay)).param_groups
     rates = {parameter: group["weight_decay"] for group in groups for parameter in group["params"]}
@@ -29,13 +29,13 @@ def decays(design: str, decay: Decay) -> dict[str, float]:
 
 @pytest.mark.parametrize("design", [DESIGN, "dmrnet:depth=8,base=2"])
 def test_weight_decay_reads_as_its_golden_text(design: str, golden: Callable[[Path, str], None]) -> None:
-    """A line a parameter: its path and the weight decay that the quick recipe gives it."""
+    """One line per parameter: its path and its weight decay in the quick recipe."""
     lines = (f"{path}  decay {decay:g}" for path, decay in decays(design, QUICK.decay).items())
     golden(GOLDEN / f"{design.replace(':', '_').replace('=', '_').replace(',', '_')}-quick.txt", "\n".join(lines))
 
 
 def test_each_kind_has_its_own_decay() -> None:
-    """Convolutions, classifier, norms (scale and shift) and biases are told apart."""
+    """Convolutions, classifier, norms (scale and shift) and biases have different rates."""
     rates = decays(DESIGN, Decay(conv=0.1, linear=0.2, norm=0.3, bias=0.4))
     assert len(rates) == 7 + 2 * 7 + 2
     for path, rate in rates.items():
@@ -46,15 +46,17 @@ def test_each_kind_has_its_own_decay() -> None:
 
 
 @pytest.mark.parametrize("rule", [Sgd(), Lamb(), Muon()], ids=["sgd", "lamb", "muon"])
-def test_every_parameter_is_learnt_once(rule: Sgd | Lamb | Muon) -> None:
-    """No parameter is left out or in two groups, and the kinds are listed by the network's own paths."""
+def test_every_parameter_is_in_one_group(rule: Sgd | Lamb | Muon) -> None:
+    """No parameter is missing or in two groups, and kinds are listed by the paths of the network."""
     network = build(DESIGN, image=Shape(1, 8, 8), classes=4, seed=0)
-    learnt = [
-        each for group in optimizer(network, replace(QUICK, optimizer=rule)).param_groups for each in group["params"]
+    parameters = [
+        parameter
+        for group in optimizer(network, replace(QUICK, optimizer=rule)).param_groups
+        for parameter in group["params"]
     ]
-    assert len(learnt) == len({id(each) for each in learnt}) == len(list(network.parameters()))
-    assert [(path, id(each)) for path, each, _ in parameters_by_kind(network)] == [
-        (path, id(each)) for path, each in network.named_parameters()
+    assert len(parameters) == len({id(parameter) for parameter in parameters}) == len(list(network.parameters()))
+    assert [(path, id(parameter)) for path, parameter, _ in parameters_by_kind(network)] == [
+        (path, id(parameter)) for path, parameter in network.named_parameters()
     ]
 
 
@@ -67,28 +69,28 @@ def test_every_parameter_is_learnt_once(rule: Sgd | Lamb | Muon) -> None:
     ],
 )
 def test_momentum_is_that_of_the_recipe(sgd: Sgd, nesterov: bool) -> None:
-    """Nesterov's form needs a momentum; without one it is plain descent."""
+    """Nesterov's form needs a momentum; without one, SGD is plain."""
     network = build(DESIGN, image=Shape(1, 8, 8), classes=4, seed=0)
     for group in optimizer(network, replace(QUICK, optimizer=sgd)).param_groups:
         assert (group["momentum"], group["nesterov"]) == (sgd.momentum, nesterov)
 
 
 def test_there_is_no_momentum_before_the_first_step() -> None:
-    """A fresh optimizer has nothing to save."""
+    """A new optimizer has no state to save."""
     state = fresh()
     assert momenta(state.network, state.optimizer) == {}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_momenta_come_back_in_the_layout_of_their_parameters(layout: torch.memory_format) -> None:
-    """Set from contiguous copies, as a file gives them, every buffer has the old values and the old strides."""
+    """Set from contiguous copies, as from a file, every buffer has the old values and strides."""
     state, other = stepped(3, layout), fresh(layout)
     before = momenta(state.network, state.optimizer)
     assert before.keys() == dict(state.network.named_parameters()).keys()
     set_momenta(other.network, other.optimizer, {path: buffer.contiguous() for path, buffer in before.items()})
     after = momenta(other.network, other.optimizer)
     assert different(before, after) == []
-    assert {path: each.stride() for path, each in after.items()} == {
-        path: each.stride() for path, each in before.items()
+    assert {path: buffer.stride() for path, buffer in after.items()} == {
+        path: buffer.stride() for path, buffer in before.items()
     }
-    assert all(each.abs().sum() > 0 for each in after.values())
+    assert all(buffer.abs().sum() > 0 for buffer in after.values())

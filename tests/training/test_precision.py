@@ -1,4 +1,4 @@
-"""Precision: what is computed in it, what is not, who chooses it, and that a resume keeps it to the bit."""
+"""Precision: where it applies, how `auto` selects it, and bit-equal resumes."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from resatlas.recipes.recipe import Precision, PrecisionWanted
 from resatlas.runs.experiment import Experiment
 from resatlas.training import precision, session
 from resatlas.training.loop import CPU, step
-from resatlas.training.precision import chosen, scaler
+from resatlas.training.precision import automatic_precision, scaler
 from resatlas.training.splits import normaliser_of, split_images
 from resatlas.training.starting import trained
 from tests.training.small import (
@@ -22,11 +22,11 @@ from tests.training.small import (
     STEPS,
     assert_same,
     carried_out,
-    course,
     different,
     fresh,
     last_checkpoint,
     noise,
+    plan_for,
     signalling,
     tensors,
 )
@@ -38,40 +38,40 @@ def in_precision(name: PrecisionWanted) -> Experiment:
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("fp32", None), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
-def test_convolutions_are_in_the_precision_and_what_is_kept_is_not(name: Precision, dtype: torch.dtype | None) -> None:
-    """Maps are in it; weights, gradients, momenta and running statistics are float32, and so are the logits."""
+def test_convolutions_use_the_precision_and_state_is_float32(name: Precision, dtype: torch.dtype | None) -> None:
+    """Maps use it; weights, gradients, momenta and running statistics are float32."""
     state, images = fresh(), noise(16)
     state.scaler = scaler(name, CPU)
     maps: dict[str, torch.dtype] = {}
 
-    def keep(path: str, _module: nn.Module, _given: object, out: torch.Tensor) -> None:
+    def keep(path: str, _module: nn.Module, _inputs: object, out: torch.Tensor) -> None:
         maps[path] = out.dtype
 
     for path, module in state.network.named_modules():
         if path.endswith(("conv1", "linear")):
             module.register_forward_hook(partial(keep, path))
-    step(state, images, replace(course(images), precision=name))
+    step(state, images, replace(plan_for(images), precision=name))
     assert set(maps.values()) == {dtype or torch.float32}
     assert state.step == 1
     kept = [*state.network.parameters(), *state.network.buffers()]
     kept += [weight.grad for weight in state.network.parameters() if weight.grad is not None]
-    kept += [each["momentum_buffer"] for each in state.optimizer.state.values()]
+    kept += [buffers["momentum_buffer"] for buffers in state.optimizer.state.values()]
     assert {tensor.dtype for tensor in kept} == {torch.float32, torch.int64}
 
 
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
-def test_a_training_learns_in_it_what_it_learns_in_fp32(name: Precision) -> None:
-    """Forty steps on sixteen images: nearly the loss of float32, but not its bits; no update is left out."""
+def test_a_training_reaches_the_loss_of_fp32(name: Precision) -> None:
+    """Forty steps on sixteen images: nearly the loss of float32, with other bits; no update is skipped."""
     losses: dict[str, float] = {}
     both: tuple[Precision, ...] = ("fp32", name)
-    for each in both:
+    for kind in both:
         state, images = fresh(), noise(16)
-        state.scaler = scaler(each, CPU)
+        state.scaler = scaler(kind, CPU)
         before = 0.0
         for _ in range(40):
             before = state.tally.loss
-            step(state, images, replace(course(images), precision=each))
-        losses[each] = (state.tally.loss - before) / 16
+            step(state, images, replace(plan_for(images), precision=kind))
+        losses[kind] = (state.tally.loss - before) / 16
         assert state.overflows == 0
     assert losses["fp32"] < 1.2
     assert losses[name] == pytest.approx(losses["fp32"], rel=0.1)
@@ -80,7 +80,7 @@ def test_a_training_learns_in_it_what_it_learns_in_fp32(name: Precision) -> None
 
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
 def test_a_resume_changes_no_bit(name: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped inside an epoch while the scale still falls: weights, scale and count of overflows go on as unbroken."""
+    """After a stop in an epoch while the scale still decreases, weights, scale and overflows are bit-equal."""
     monkeypatch.setattr(precision, "FIRST_SCALE", 2.0**50)
     experiment = in_precision(name)
     whole = carried_out(tmp_path / "whole", experiment)
@@ -92,14 +92,14 @@ def test_a_resume_changes_no_bit(name: Precision, tmp_path: Path, monkeypatch: p
         json.loads((last_checkpoint(run) / "state.json").read_text())
         for run in (whole, session.Run(tmp_path / "broken"))
     ]
-    assert [(each["scaler"], each["overflows"]) for each in states] == [
+    assert [(state["scaler"], state["overflows"]) for state in states] == [
         (states[0]["scaler"], states[0]["overflows"])
     ] * 2
     assert bool(states[0]["scaler"]) == (name == "fp16")
 
 
 def test_a_test_is_in_float32(tmp_path: Path) -> None:
-    """What was trained in bf16 gives the answers that its float32 weights give outside of any training."""
+    """The test of a network trained in bf16 equals the predictions of its float32 weights."""
     from resatlas.data import catalog
     from resatlas.evaluation.classification import classification
     from resatlas.evaluation.logits import predict
@@ -108,25 +108,25 @@ def test_a_test_is_in_float32(tmp_path: Path) -> None:
     run = carried_out(tmp_path / "run", in_precision("bf16"))
     data = catalog.resolve(EXPERIMENT.data)
     images = split_images(read_parts(data), run.beginning().experiment, data, normaliser=normaliser_of(run))
-    given = predict(trained(run.record(), run.beginning().experiment), images.test, images.pipeline)
-    assert given.logits.dtype == torch.float32
-    assert dict(classification(given)) == run.record().written["test"]
+    predictions = predict(trained(run.record(), run.beginning().experiment), images.test, images.pipeline)
+    assert predictions.logits.dtype == torch.float32
+    assert dict(classification(predictions)) == run.record().written["test"]
 
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [({"fpu", "avx512_bf16"}, "bf16"), ({"amx_bf16"}, "bf16"), ({"bf16", "asimd"}, "bf16"), ({"avx512f"}, "fp32")],
 )
-def test_auto_goes_by_what_the_processor_multiplies_in(
+def test_auto_depends_on_the_flags_of_the_processor(
     flags: set[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its flags alone: no clock is asked."""
+    """`auto` uses the flags only and measures nothing."""
     monkeypatch.setattr(precision, "processor_flags", lambda: frozenset(flags))
-    assert chosen(CPU)[0] == expected
+    assert automatic_precision(CPU)[0] == expected
 
 
-def test_a_run_keeps_what_auto_was_where_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begun where bf16 is fast and resumed where nothing is: bf16 to the end, said once and written down."""
+def test_a_run_keeps_the_precision_of_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that starts where `auto` is bf16 stays bf16 on any machine; this is noted once and recorded."""
     experiment = in_precision("auto")
     assert experiment.precision is None
     said: list[str] = []
@@ -135,8 +135,8 @@ def test_a_run_keeps_what_auto_was_where_it_began(tmp_path: Path, monkeypatch: p
         carried_out(tmp_path / "run", experiment, watcher=replace(signalling(STEPS + 2), on_note=said.append))
     monkeypatch.setattr(precision, "processor_flags", frozenset)
     run = carried_out(tmp_path / "run", experiment, resume="auto", watcher=session.Watcher(on_note=said.append))
-    assert [note for note in said if note.startswith("precision auto")] == [
-        "precision auto is bf16, here and wherever the run goes on: the processor has avx512_bf16"
+    assert [note for note in said if note.startswith("precision auto is")] == [
+        "precision auto is bf16, here and wherever the run is resumed: the processor has avx512_bf16"
     ]
     assert run.beginning().experiment.precision == "bf16"
     plain = carried_out(tmp_path / "plain", in_precision("bf16"))

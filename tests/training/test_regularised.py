@@ -1,4 +1,4 @@
-"""Everything that regularises, at once: broken off in an epoch and resumed it is the run that was not, to the bit."""
+"""All regularisers at once: a run stopped in an epoch and resumed is bit-equal to an uninterrupted one."""
 
 import json
 from dataclasses import replace
@@ -29,11 +29,11 @@ from tests.training.small import (
     STEPS,
     assert_same,
     carried_out,
-    course,
     different,
     fresh,
     last_checkpoint,
     noise,
+    plan_for,
     signalling,
     tensors,
 )
@@ -58,7 +58,7 @@ REGULARISED = replace(EXPERIMENT, recipe=ALL)
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """That experiment, carried out without a break."""
+    """The experiment, trained without interruption."""
     return carried_out(tmp_path_factory.mktemp("regularised") / "run", REGULARISED)
 
 
@@ -86,15 +86,15 @@ def test_a_stop_at_any_step_changes_nothing(whole: Run, tmp_path: Path, stop: in
     ],
     ids=lambda change: ",".join(change),
 )
-def test_each_part_is_carried_out(whole: Run, tmp_path: Path, change: dict[str, Any]) -> None:
-    """Without one of them the training learns other weights."""
+def test_each_part_has_an_effect(whole: Run, tmp_path: Path, change: dict[str, Any]) -> None:
+    """Without one of them the trained weights differ."""
     other = carried_out(tmp_path / "run", replace(REGULARISED, recipe=replace(ALL, **change)))
     changed = different(tensors(last_checkpoint(other)), tensors(last_checkpoint(whole)))
     assert len([name for name in changed if name.startswith("model: ")]) > 10
 
 
 def test_the_average_changes_no_training(whole: Run, tmp_path: Path) -> None:
-    """The same weights are learnt without it; other ones are tested."""
+    """The trained weights are the same without it; the tested weights differ."""
     other = carried_out(tmp_path / "run", replace(REGULARISED, recipe=replace(ALL, average=None)))
     changed = different(tensors(last_checkpoint(other)), tensors(last_checkpoint(whole)))
     assert {name.partition(":")[0] for name in changed} == {"average"}
@@ -104,7 +104,7 @@ def test_the_average_changes_no_training(whole: Run, tmp_path: Path) -> None:
 
 
 def test_what_is_tested_and_exported_is_the_average(whole: Run) -> None:
-    """The network of a finished run, its test, its validation; results and metrics say so."""
+    """The network of a finished run, its test and its validation use the average; results and metrics say so."""
     network = trained(whole.record(), REGULARISED)
     averaged = load_file(last_checkpoint(whole) / "average.safetensors")
     assert different(network.state_dict(), averaged) == []
@@ -116,18 +116,18 @@ def test_what_is_tested_and_exported_is_the_average(whole: Run) -> None:
 
 
 def test_rates_move_with_the_epochs(whole: Run) -> None:
-    """The line up in the first of three epochs, then half a cosine over two: the peak, and the half of it."""
+    """Rising in the first of three epochs, then half a cosine over two: the peak, and half of it."""
     assert [row["learning_rate"] for row in whole.metrics] == pytest.approx([0.001, 0.05, 0.025])
 
 
 def test_a_checkpoint_without_its_average_is_damaged(whole: Run) -> None:
-    """Its manifest seals it, and the run's seal the manifest; without a seal one that does not know it is no help."""
+    """The manifest covers the average, and the run's seal the manifest; without a seal, a missing file is refused."""
     checkpoint, seal = last_checkpoint(whole), whole.folder / "SEAL.json"
     file, manifest = checkpoint / "average.safetensors", checkpoint / "MANIFEST.json"
     content, seals, sealed = file.read_bytes(), manifest.read_text(), seal.read_bytes()
     try:
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        with pytest.raises(CheckpointError, match=r"average\.safetensors has another sha256"):
+        with pytest.raises(CheckpointError, match=r"average\.safetensors does not have the sha256"):
             trained(whole.record(), REGULARISED)
         file.unlink()
         with pytest.raises(CheckpointError, match=r"average\.safetensors"):
@@ -135,7 +135,7 @@ def test_a_checkpoint_without_its_average_is_damaged(whole: Run) -> None:
         known = json.loads(seals)
         del known["files"][file.name]
         manifest.write_text(json.dumps(known))
-        with pytest.raises(CheckpointError, match=r"is not the checkpoint that SEAL\.json of the run names"):
+        with pytest.raises(CheckpointError, match=r"is not the checkpoint that SEAL\.json of the run lists"):
             trained(whole.record(), REGULARISED)
         seal.unlink()  # as in a run of an earlier version
         with pytest.raises(CheckpointError, match=r"average\.safetensors cannot be read: no such file"):
@@ -146,20 +146,20 @@ def test_a_checkpoint_without_its_average_is_damaged(whole: Run) -> None:
         seal.write_bytes(sealed)
 
 
-def test_a_long_gradient_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the norm of the recipe, in its direction; a shorter one is left as it is."""
-    images, found = noise(16), dict[float | None, torch.Tensor]()
+def test_a_long_gradient_is_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is scaled to the norm of the recipe; a shorter gradient is unchanged."""
+    images, gradients = noise(16), dict[float | None, torch.Tensor]()
     for clip in (None, 1e-3, 1e9):
         state = fresh()
         recipe = replace(EXPERIMENT.recipe, clip=clip)
         monkeypatch.setattr(state.optimizer, "step", lambda: None)
-        step(state, images, course(images, recipe))
-        grads = [each.grad for each in state.network.parameters() if each.grad is not None]
-        found[clip] = torch.cat([each.flatten() for each in grads]).double()
-    assert found[None].norm() > 1e-2
-    assert found[1e-3].norm().item() == pytest.approx(1e-3, rel=1e-5)
-    assert torch.allclose(found[1e-3] / 1e-3, found[None] / found[None].norm(), atol=1e-6)
-    assert found[1e9].equal(found[None])
+        step(state, images, plan_for(images, recipe))
+        grads = [parameter.grad for parameter in state.network.parameters() if parameter.grad is not None]
+        gradients[clip] = torch.cat([grad.flatten() for grad in grads]).double()
+    assert gradients[None].norm() > 1e-2
+    assert gradients[1e-3].norm().item() == pytest.approx(1e-3, rel=1e-5)
+    assert torch.allclose(gradients[1e-3] / 1e-3, gradients[None] / gradients[None].norm(), atol=1e-6)
+    assert gradients[1e9].equal(gradients[None])
 
 
 def test_the_error_of_training_is_counted_against_the_main_label(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,23 +172,23 @@ def test_the_error_of_training_is_counted_against_the_main_label(monkeypatch: py
 
     monkeypatch.setattr("resatlas.training.loop.mixture", drawn)
     state, other = fresh(), fresh()
-    step(state, images, course(images, replace(EXPERIMENT.recipe, mixing=(Mixup(),))))
+    step(state, images, plan_for(images, replace(EXPERIMENT.recipe, mixing=(Mixup(),))))
     made, labels = mixed(images.images, images.labels, how)
     wrong = other.network.train()(made).argmax(dim=1) != labels.main
     assert state.tally.errors == int(wrong.sum())
     assert labels.main.equal(images.labels.flip(0))
 
 
-def test_the_average_hears_of_trained_weights_and_statistics() -> None:
-    """After one step it is the weights themselves; the running statistics are those that the step left."""
+def test_the_average_is_updated_after_the_step() -> None:
+    """After one step it equals the weights and running statistics after that step."""
     images = noise(16)
     network = build(DESIGN, image=Shape(1, 8, 8), classes=4, seed=0)
     recipe = replace(EXPERIMENT.recipe, average=Ema(decay=0.99))
     state = TrainState(network=network, optimizer=optimizer(network, recipe), average=average_of(network))
-    step(state, images, course(images, recipe))
+    step(state, images, plan_for(images, recipe))
     assert state.average is not None
     assert different(state.average.state_dict(), network.state_dict()) == []
-    step(state, images, course(images, recipe))
+    step(state, images, plan_for(images, recipe))
     changed = different(state.average.state_dict(), network.state_dict())
     assert any(name.endswith("running_mean") for name in changed)
     assert not any(name.endswith("num_batches_tracked") for name in changed)

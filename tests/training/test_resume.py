@@ -1,4 +1,4 @@
-"""A run that was broken off and resumed is the run that was not, to the bit."""
+"""A run that is stopped and resumed is bit-equal to an uninterrupted one."""
 
 import json
 import shutil
@@ -35,14 +35,14 @@ from tests.training.small import (
 
 
 def stopped(folder: Path, step: int, experiment: Experiment = EXPERIMENT) -> Run:
-    """The run, stopped by a signal during a step, in the middle of training."""
+    """A run stopped by a signal during a step."""
     with pytest.raises(Stopped, match=rf"by SIGTERM after step {step} of 15, saved"):
         carried_out(folder, experiment, watcher=signalling(step))
     return Run(folder)
 
 
 def resumed(folder: Path, experiment: Experiment = EXPERIMENT, resume: str = "auto") -> list[str]:
-    """Go on to the end; what is said on the way."""
+    """Resume to the end, and return the notes."""
     notes: list[str] = []
     carried_out(folder, experiment, resume=resume, watcher=Watcher(on_note=notes.append))
     return notes
@@ -50,7 +50,7 @@ def resumed(folder: Path, experiment: Experiment = EXPERIMENT, resume: str = "au
 
 @pytest.mark.parametrize("step", [1, 2, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS, 3 * STEPS - 1, 3 * STEPS])
 def test_a_stop_at_any_step_changes_nothing(unbroken: Run, tmp_path: Path, step: int) -> None:
-    """At an epoch's first, middle or last step, and at the very last: weights, momentum, metrics and results agree."""
+    """After a stop at any step of an epoch or the last of all, weights, momentum, metrics and results are bit-equal."""
     run = stopped(tmp_path / "run", step)
     assert resumed(run.folder) == [f"resumes from step-{step:08d}"]
     assert_same(run, unbroken)
@@ -59,7 +59,7 @@ def test_a_stop_at_any_step_changes_nothing(unbroken: Run, tmp_path: Path, step:
 
 @pytest.mark.parametrize("step", [STEPS, STEPS + 3])
 def test_dropout_draws_as_without_the_break(unbroken_dropping: Run, tmp_path: Path, step: int) -> None:
-    """Noise inside the network is a function of seed and step too."""
+    """Dropout is a function of seed and step too."""
     run = stopped(tmp_path / "run", step, DROPPING)
     resumed(run.folder, DROPPING)
     assert_same(run, unbroken_dropping)
@@ -72,7 +72,7 @@ def test_dropout_drops(unbroken_dropping: Run, tmp_path: Path) -> None:
 
 
 def test_many_breaks_change_nothing(unbroken: Run, tmp_path: Path) -> None:
-    """Five stops and resumes in one training."""
+    """Five stops and resumes change nothing."""
     folder = tmp_path / "run"
     for step in (1, 3, 8, 9, 14):
         with pytest.raises(Stopped):
@@ -83,7 +83,7 @@ def test_many_breaks_change_nothing(unbroken: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels-last"])
 def test_both_layouts_resume(tmp_path: Path, layout: Any) -> None:  # noqa: ANN401 - one of two texts
-    """The layout of the experiment is that of its resume."""
+    """A resume uses the layout of the experiment."""
     experiment = replace(EXPERIMENT, layout=layout)
     whole = carried_out(tmp_path / "whole", experiment)
     run = stopped(tmp_path / "run", 7, experiment)
@@ -92,8 +92,8 @@ def test_both_layouts_resume(tmp_path: Path, layout: Any) -> None:  # noqa: ANN4
 
 
 @pytest.mark.parametrize("died", [STEPS + 1, STEPS + 4], ids=["after an epoch", "in an epoch"])
-def test_a_new_process_goes_on_where_another_died(unbroken_dropping: Run, tmp_path: Path, died: int) -> None:
-    """Without a word of farewell, what was saved last is what the next process goes on from, with dropout too."""
+def test_a_new_process_resumes_where_another_was_killed(unbroken_dropping: Run, tmp_path: Path, died: int) -> None:
+    """After kill -9, the next process resumes from the last checkpoint, with dropout too."""
     train = ("train", DROPPING.design, "--data", DATA, "--set", "batch=16", "--epochs", "3", "--save-every", "0")
     ended = processes.run(tmp_path, *train, "--out", "run", first=partial(processes.exit_at, died))
     assert ended.code == 137
@@ -108,7 +108,7 @@ def test_a_new_process_goes_on_where_another_died(unbroken_dropping: Run, tmp_pa
 
 
 def test_rows_after_the_checkpoint_are_cut_back(unbroken: Run, tmp_path: Path) -> None:
-    """Where the last save is older than the last epoch, the epochs in between are trained and written again."""
+    """Epochs after the last checkpoint are trained and written again."""
     folder = tmp_path / "run"
     shutil.copytree(unbroken.folder, folder)
     (folder / "results.json").unlink()
@@ -127,8 +127,8 @@ def content(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_a_finished_run_is_left_alone(unbroken: Run) -> None:
-    """Resuming it says so, gives its results, and touches no file."""
+def test_a_finished_run_is_not_changed(unbroken: Run) -> None:
+    """A resume says that it is finished, returns its results, and changes no file."""
     before = content(unbroken.folder)
     notes: list[str] = []
     prepared = prepare(EXPERIMENT, out=unbroken.folder, execution=Execution(resume="auto"))
@@ -138,8 +138,8 @@ def test_a_finished_run_is_left_alone(unbroken: Run) -> None:
     assert content(unbroken.folder) == before
 
 
-def test_a_run_that_was_never_begun_begins(unbroken: Run, tmp_path: Path) -> None:
-    """`--resume auto` in a new folder says what is other than in the recipe, and that it starts from the beginning."""
+def test_a_resume_in_a_new_folder_starts_from_the_beginning(unbroken: Run, tmp_path: Path) -> None:
+    """`--resume auto` in a new folder notes the changes of the recipe and starts from the beginning."""
     assert resumed(tmp_path / "run") == [
         f"3 epochs (recipe quick: {NAMED['quick'].epochs})",
         f"batch 16 (recipe quick: {NAMED['quick'].batch})",
@@ -157,8 +157,8 @@ def broken(unbroken: Run, folder: Path) -> Run:
     return Run(folder)
 
 
-def test_a_damaged_checkpoint_is_told_and_the_one_before_used(unbroken: Run, tmp_path: Path) -> None:
-    """The reason is said, and the end is the same."""
+def test_a_damaged_checkpoint_is_noted_and_the_previous_one_used(unbroken: Run, tmp_path: Path) -> None:
+    """The reason is noted, and the results are bit-equal."""
     run = broken(unbroken, tmp_path / "run")
     file = run.checkpoints / "step-00000015" / "model.safetensors"
     size = file.stat().st_size
@@ -170,8 +170,8 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_used(unbroken: Run, tmp
     assert_same(run, unbroken)
 
 
-def test_without_a_valid_checkpoint_it_starts_afresh(unbroken: Run, tmp_path: Path) -> None:
-    """Every rejected checkpoint is named, then the beginning; the end is the same."""
+def test_without_a_valid_checkpoint_it_starts_from_the_beginning(unbroken: Run, tmp_path: Path) -> None:
+    """Every rejected checkpoint is noted, and the results are bit-equal."""
     run = broken(unbroken, tmp_path / "run")
     for name in ("step-00000010", "step-00000015"):
         (run.checkpoints / name / "MANIFEST.json").unlink()
@@ -185,15 +185,15 @@ def test_without_a_valid_checkpoint_it_starts_afresh(unbroken: Run, tmp_path: Pa
     assert_same(run, unbroken)
 
 
-def test_an_explicit_checkpoint_is_gone_on_from(unbroken: Run, tmp_path: Path) -> None:
-    """Also one that is not the newest, and by a path of its own."""
+def test_a_named_checkpoint_is_resumed(unbroken: Run, tmp_path: Path) -> None:
+    """It need not be the newest."""
     run = broken(unbroken, tmp_path / "run")
     assert resumed(run.folder, resume=str(run.checkpoints / "step-00000010")) == []
     assert_same(run, unbroken)
 
 
-def test_an_explicit_damaged_checkpoint_is_refused(unbroken: Run, tmp_path: Path) -> None:
-    """What was named must be valid: no other one is taken in its place, and the run stays as it was."""
+def test_a_named_damaged_checkpoint_is_refused(unbroken: Run, tmp_path: Path) -> None:
+    """A named checkpoint must be valid: no other one is used instead, and the run is unchanged."""
     run = broken(unbroken, tmp_path / "run")
     damaged = run.checkpoints / "step-00000015"
     (damaged / "optim.safetensors").write_bytes(b"")
@@ -204,23 +204,23 @@ def test_an_explicit_damaged_checkpoint_is_refused(unbroken: Run, tmp_path: Path
 
 
 @pytest.mark.parametrize("path", ["nowhere", "", "step-00000015"])
-def test_an_explicit_path_needs_a_run_that_was_begun(unbroken: Run, tmp_path: Path, path: str) -> None:
-    """A checkpoint says nothing about a new folder: no run is begun there, and the folder stays free."""
+def test_a_named_checkpoint_needs_an_existing_run(unbroken: Run, tmp_path: Path, path: str) -> None:
+    """A checkpoint cannot be resumed in a new folder, which is not created."""
     with pytest.raises(FolderError, match="has no run to resume"):
         resumed(tmp_path / "run", resume=str(unbroken.checkpoints / path))
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("path", ["nowhere", "", "latest"])
-def test_an_explicit_path_without_a_checkpoint_is_refused(unbroken: Run, tmp_path: Path, path: str) -> None:
-    """Neither a missing folder, nor a folder of checkpoints, nor a file is one."""
+def test_a_named_path_without_a_checkpoint_is_refused(unbroken: Run, tmp_path: Path, path: str) -> None:
+    """A missing folder, a folder of checkpoints and a file are refused."""
     run = broken(unbroken, tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"^checkpoint .*is damaged: MANIFEST\.json "):
         resumed(run.folder, resume=str(run.checkpoints / path))
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(unbroken: Run, tmp_path: Path) -> None:
-    """Another seed is another experiment, though the weights would fit."""
+    """Another seed is another experiment, though the shapes of weights are equal."""
     experiment = replace(EXPERIMENT, seed=1)
     run = stopped(tmp_path / "run", 1, experiment)
     with pytest.raises(CheckpointError, match="step-00000015 belongs to another experiment"):
@@ -228,7 +228,7 @@ def test_a_checkpoint_of_another_experiment_is_refused(unbroken: Run, tmp_path: 
 
 
 def test_a_folder_of_another_experiment_is_refused(unbroken: Run) -> None:
-    """Resuming asks for the same design, data, recipe and seed, and changes nothing where they differ."""
+    """A resume needs the same design, data, recipe and seed; otherwise it changes nothing."""
     before = content(unbroken.folder)
     for other in (replace(EXPERIMENT, seed=1), replace(EXPERIMENT, layout="contiguous"), DROPPING):
         with pytest.raises(FolderError, match="holds another experiment; give another folder with --out"):
@@ -250,8 +250,8 @@ start = 4
 """
 
 
-def test_a_blueprint_that_was_changed_meanwhile_is_refused(tmp_path: Path) -> None:
-    """A file of the same name with another network in it is another experiment."""
+def test_a_changed_blueprint_is_refused(tmp_path: Path) -> None:
+    """A file of the same name with another network is another experiment."""
     file = tmp_path / "mine.toml"
     file.write_text(BLUEPRINT)
     experiment = replace(EXPERIMENT, design=str(file))
@@ -271,10 +271,10 @@ def moments(unbroken: Run, tmp_path_factory: pytest.TempPathFactory) -> list[str
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_a_crash_at_any_moment_of_a_training_is_made_up_for(
+def test_a_training_resumes_after_a_crash_at_any_moment(
     unbroken: Run, tmp_path: Path, moments: list[str], part: int
 ) -> None:
-    """From the first folder made to the last result written, the same command goes on and ends as without a crash."""
+    """At every file operation of a training, the same command resumes to bit-equal results."""
     assert len(moments) > 60
     blocked = []
     for k in sorted({*range(part, 8, 4), *range(8 + part, len(moments), 20), len(moments) - 1 - part}):
@@ -291,7 +291,7 @@ def test_a_crash_at_any_moment_of_a_training_is_made_up_for(
 
 
 def test_results_of_a_resumed_run_count_all_its_seconds(unbroken: Run, tmp_path: Path) -> None:
-    """Seconds are those of every epoch's training, also where a break lies inside one."""
+    """Seconds are the sum over all epochs, also with a stop in an epoch."""
     run = stopped(tmp_path / "run", STEPS + 3)
     before = json.loads((last_checkpoint(run) / "state.json").read_text())["seconds"]
     assert before > 0
@@ -302,8 +302,8 @@ def test_results_of_a_resumed_run_count_all_its_seconds(unbroken: Run, tmp_path:
     assert results_without_times(run) == results_without_times(unbroken)
 
 
-def test_saves_come_no_more_often_than_asked(tmp_path: Path) -> None:
-    """With a long interval only the end is saved, and a stop."""
+def test_save_every_limits_the_number_of_saves(tmp_path: Path) -> None:
+    """With a long interval only the end and a stop are saved."""
     run = carried_out(tmp_path / "run", save_every=3600)
     assert sorted(path.name for path in run.checkpoints.iterdir()) == ["latest", "step-00000015"]
     other = tmp_path / "other"
@@ -312,8 +312,8 @@ def test_saves_come_no_more_often_than_asked(tmp_path: Path) -> None:
     assert sorted(path.name for path in Run(other).checkpoints.iterdir()) == ["latest", "step-00000006"]
 
 
-def test_a_disk_that_fills_while_a_checkpoint_is_written_ends_the_training_in_a_line(tmp_path: Path) -> None:
-    """Exit code 4, what the system said, and no draft left; with room again, the same command goes on."""
+def test_a_full_disk_at_a_save_ends_the_training_in_one_line(tmp_path: Path) -> None:
+    """Exit code 4, the reason of the system, no draft; with free space the same command resumes."""
     train = ("train", "resnet:depth=8,base=16", "--data", DATA, "--set", "batch=16", "--epochs", "2", "--quiet")
     command = (*train, "--save-every", "0", "--out", "run", "--resume", "auto")
     ended = processes.run(tmp_path, *command, first=partial(processes.limit_files, 100_000))

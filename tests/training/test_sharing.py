@@ -1,4 +1,4 @@
-"""Who shares the statistics of a norm's group with whom."""
+"""Processes that share the statistics of a norm group."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -11,7 +11,7 @@ from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
 from resatlas.nets.network import build
-from resatlas.nets.norm_groups import running
+from resatlas.nets.norm_groups import running_statistics
 from resatlas.training.distributed import World, share_statistics
 from resatlas.training.planning import plan_training, sharing
 from resatlas.training.splits import split_images
@@ -20,7 +20,7 @@ from tests.training.small import DESIGN, EXPERIMENT
 
 
 def among(norm_group: int | None, processes: int, device: str = "cuda") -> int:
-    """How many processes share, of a batch of 64."""
+    """The number of processes that share a group, for a batch of 64."""
     return sharing(norm_group, 64, World(size=processes), torch.device(device))
 
 
@@ -28,32 +28,35 @@ def among(norm_group: int | None, processes: int, device: str = "cuda") -> int:
     ("norm_group", "processes", "shared"),
     [(None, 4, 1), (8, 4, 1), (16, 4, 1), (32, 4, 2), (64, 4, 4), (32, 1, 1), (64, 1, 1)],
 )
-def test_a_group_takes_as_many_processes_as_hold_its_images(
-    norm_group: int | None, processes: int, shared: int
-) -> None:
-    """norm_group over the share of a process; without one, or within a share, each stays by itself."""
+def test_a_group_spans_the_processes_that_hold_its_images(norm_group: int | None, processes: int, shared: int) -> None:
+    """norm_group divided by the share of a process; 1 without a norm group or if it is within a share."""
     assert among(norm_group, processes) == shared
 
 
 @pytest.mark.parametrize(
-    ("norm_group", "processes", "device", "told"),
+    ("norm_group", "processes", "device", "message"),
     [
-        (32, 4, "cpu", "norm_group 32 is more than the 16 images .* on GPUs alone; set norm_group=16 or start fewer"),
-        (24, 4, "cuda", "these are not shared out evenly"),
-        (48, 4, "cuda", "these are not shared out evenly"),
-        (64, 3, "cuda", "norm_group 64 is more than the 21 images .* not shared out evenly"),
+        (
+            32,
+            4,
+            "cpu",
+            "norm_group 32 is more than the 16 images .* only on GPUs; set norm_group=16 or start fewer processes",
+        ),
+        (24, 4, "cuda", "such groups do not divide them evenly"),
+        (48, 4, "cuda", "such groups do not divide them evenly"),
+        (64, 3, "cuda", "norm_group 64 is more than the 21 images .* do not divide them evenly"),
     ],
 )
-def test_other_groups_are_refused_in_a_sentence(norm_group: int, processes: int, device: str, told: str) -> None:
-    """On processors, and where a group would take part of a process."""
-    with pytest.raises(UsageError, match=told):
+def test_other_groups_are_refused(norm_group: int, processes: int, device: str, message: str) -> None:
+    """Groups across processes are refused on CPUs, and if a group would split the images of a process."""
+    with pytest.raises(UsageError, match=message):
         among(norm_group, processes, device)
 
 
-def test_only_norms_are_exchanged_and_nothing_of_theirs() -> None:
-    """All of them, with the same tensors under the same keys, known to the statistics of several passes."""
+def test_only_norms_are_replaced_and_their_tensors_kept() -> None:
+    """All norms are replaced, with the same tensors under the same keys, and `running` finds them."""
     network = build("resnet:depth=8,base=4", seed=0)
-    before, norms = network.state_dict(keep_vars=True), len(running(network))
+    before, norms = network.state_dict(keep_vars=True), len(running_statistics(network))
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
     try:
         share_statistics(network, World(), among=1)
@@ -62,11 +65,11 @@ def test_only_norms_are_exchanged_and_nothing_of_theirs() -> None:
     after = network.state_dict(keep_vars=True)
     assert [(key, id(value)) for key, value in after.items()] == [(key, id(value)) for key, value in before.items()]
     assert not any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
-    assert len(running(network)) == norms > 0
+    assert len(running_statistics(network)) == norms > 0
 
 
-def test_fewer_images_than_a_batch_are_what_is_shared_out() -> None:
-    """A group of 16 spans two processes of ten images each, though a whole batch of 64 would hold it in one."""
+def test_the_number_of_images_limits_the_batch() -> None:
+    """A group of 16 spans two processes of ten images each, though it fits in one with a full batch of 64."""
     recipe = replace(EXPERIMENT.recipe, batch=64, norm_group=16, validation=Fraction(0))
     few = replace(EXPERIMENT, data="synthetic:images=20", recipe=recipe)
     data = datasets.resolve(few.data)

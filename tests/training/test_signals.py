@@ -1,4 +1,4 @@
-"""A signal ends a training at its next step, saved; the same command goes on."""
+"""A signal ends a training after its next step with a checkpoint; the same command resumes it."""
 
 import json
 import os
@@ -23,13 +23,13 @@ TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "3", 
 
 @pytest.mark.parametrize("number", STOPPING, ids=lambda number: number.name)
 def test_a_signal_stops_and_saves(unbroken: Run, tmp_path: Path, number: signal.Signals) -> None:
-    """Exit code 75, one line that tells how to go on, a valid checkpoint of that step, and the same run in the end."""
+    """Exit code 75, one line that says how to continue, a valid checkpoint, and a bit-equal run after the resume."""
     step = STEPS + 2
     ended = processes.run(tmp_path, *TRAIN, "--quiet", first=partial(processes.signal_at, step, number))
     assert (ended.code, ended.out) == (75, "")
     assert ended.line == (
         f"Stopped: by {number.name} after step {step} of {3 * STEPS}, saved; "
-        "the same command with --resume auto goes on"
+        "run the same command with --resume auto to continue"
     )
     run = Run(tmp_path / "run")
     status = json.loads((run.folder / "status.json").read_text())
@@ -46,16 +46,16 @@ def test_a_signal_stops_and_saves(unbroken: Run, tmp_path: Path, number: signal.
 
 
 def test_a_second_interrupt_aborts_at_once(tmp_path: Path) -> None:
-    """Who presses Ctrl-C twice does not wait: exit code 75, one line, and nothing half written."""
+    """Ctrl-C twice: exit code 75, one line, and no incomplete file."""
     twice = partial(processes.signal_at, STEPS + 2, signal.SIGINT, signal.SIGINT)
     ended = processes.run(tmp_path, *TRAIN, "--quiet", "--save-every", "0", first=twice)
-    assert (ended.code, ended.line) == (75, "Stopped: by the keyboard")
+    assert (ended.code, ended.line) == (75, "Stopped: by Ctrl-C")
     run = Run(tmp_path / "run")
     assert [path.name for path in run.checkpoints.iterdir() if fault(path) is None] == [f"step-{STEPS:08d}"]
 
 
 def test_a_signal_from_outside_stops_the_installed_program(tmp_path: Path) -> None:
-    """`python -m resatlas train` as a shell starts it, ended by a SIGTERM at some moment of its training."""
+    """`python -m resatlas train`, ended by SIGTERM at some moment of its training."""
     words = (sys.executable, "-m", "resatlas", *TRAIN, "--epochs", "100000", "--quiet")
     with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         run = Run(tmp_path / "run")
@@ -72,25 +72,25 @@ def test_a_signal_from_outside_stops_the_installed_program(tmp_path: Path) -> No
 
 
 def test_a_signal_that_is_ignored_stays_ignored(unbroken: Run, tmp_path: Path) -> None:
-    """Under nohup a training goes on when its terminal is closed, and no bit of it changes."""
+    """Under nohup a training continues when its terminal is closed, and is bit-equal."""
     closed = partial(closed_at, STEPS + 2)
     assert processes.run(tmp_path, *TRAIN, "--quiet", first=closed) == processes.Ended(0, "", "")
     assert_same(Run(tmp_path / "run"), unbroken)
 
 
 def closed_at(step: int) -> None:
-    """As nohup, and a terminal that is closed during a step."""
+    """Ignore SIGHUP like nohup, and send it during a step."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     processes.signal_at(step, signal.SIGHUP)
 
 
-def test_all_processes_heed_the_same_signals() -> None:
-    """Readers of images leave to the process that trains what may reach all of a terminal or a scheduler."""
+def test_all_processes_handle_the_same_signals() -> None:
+    """Reader processes ignore the signals that the training process handles."""
     assert set(readers.SIGNALS) == set(STOPPING)
 
 
-def test_handlers_are_put_back() -> None:
-    """After the work, signals do what they did before, also where one was noted."""
+def test_handlers_are_restored() -> None:
+    """Afterwards the previous handlers are set again, also after a signal."""
     before = {number: signal.getsignal(number) for number in STOPPING}
     with stop_on_signal() as request:
         assert request.signal is None

@@ -1,4 +1,4 @@
-"""The number of threads goes by the network's work, the cores, and OMP_NUM_THREADS before both."""
+"""The number of threads depends on the multiply-adds, the cores, and first of all OMP_NUM_THREADS."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from resatlas.arch.ops import Shape
 from resatlas.designs import catalog
 from resatlas.training import threads
-from resatlas.training.threads import GIVEN, computing, threads_for, threads_of
+from resatlas.training.threads import VARIABLE, computing, threads_for, threads_of
 from tests.training.small import carried_out
 
 SMALL = catalog.plan("resnet-8", image=Shape(1, 16, 16), classes=10)
@@ -18,15 +18,15 @@ LARGE = catalog.plan("wrn-28-10", image=Shape(3, 32, 32), classes=10)
 
 @pytest.fixture
 def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of eight cores, on which nothing is said of threads."""
-    monkeypatch.delenv(GIVEN, raising=False)
+    """A machine of eight cores without OMP_NUM_THREADS."""
+    monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr(threads, "cores", lambda: 8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
 
 
 @pytest.mark.usefixtures("eight_cores")
-def test_a_thread_has_to_be_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One for a small network, all for a large one, some between; processes of a machine share its cores."""
+def test_threads_grow_with_the_multiply_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for a small network, all for a large one; processes of a machine share its cores."""
     assert threads_for(SMALL, images=64) == 1
     assert threads_for(LARGE, images=64) == 8
     assert threads_for(LARGE, images=1) == 2
@@ -36,17 +36,17 @@ def test_a_thread_has_to_be_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("eight_cores")
-def test_what_the_user_says_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OMP_NUM_THREADS is what torch goes by already; a text that names no number says nothing."""
-    monkeypatch.setenv(GIVEN, "8")
+def test_the_environment_variable_takes_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OMP_NUM_THREADS is read by torch itself; a value that is not a number is ignored."""
+    monkeypatch.setenv(VARIABLE, "8")
     assert threads_for(SMALL, images=64) == 8
-    monkeypatch.setenv(GIVEN, "")
+    monkeypatch.setenv(VARIABLE, "")
     assert threads_for(SMALL, images=64) == 1
 
 
 @pytest.mark.usefixtures("eight_cores")
 def test_a_run_keeps_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As env.json has them, unless that is overruled, which is said."""
+    """The number in env.json is kept, or a note says why not."""
     notes: list[str] = []
 
     def written(execution: object) -> int:
@@ -59,7 +59,7 @@ def test_a_run_keeps_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert written({"threads": "3", "processes": 1}) == written([]) == 1
     assert notes == []
     assert written({"threads": 9, "processes": 1}) == 8
-    monkeypatch.setenv(GIVEN, "8")
+    monkeypatch.setenv(VARIABLE, "8")
     assert written({"threads": 3, "processes": 1}) == 8
     assert notes == [
         "the run began with 9 threads, here it has 8: the last bits differ",
@@ -67,17 +67,17 @@ def test_a_run_keeps_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_torch_computes_on_them_meanwhile() -> None:
-    """And on as many as before afterwards."""
+def test_computing_sets_the_threads_within() -> None:
+    """The previous number is restored afterwards."""
     before = torch.get_num_threads()
     with computing(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 
 
-def test_a_training_writes_its_threads_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as it computed on: one for so small a network, where nothing is said, whatever the machine has."""
-    monkeypatch.delenv(GIVEN, raising=False)
+def test_a_training_records_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """env.json has the number that was used: one for a small network without OMP_NUM_THREADS."""
+    monkeypatch.delenv(VARIABLE, raising=False)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -1,4 +1,4 @@
-"""Each recipe has a tiny twin: the same value on few small images, with a network of some thousand parameters."""
+"""Each recipe has a tiny twin: the same recipe on few small images, with a network of some thousand parameters."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,13 +26,13 @@ DESIGNS: Mapping[str, str] = {
     "rsb": "resnet:depth=8,base=2,shortcut=B",
     "torchvision": "resnet:depth=8,base=2,shortcut=B",
 }
-"""A member of the recipe's own family, by the first word of its name."""
+"""A design of the recipe's family, by the first word of its name."""
 
 IN_MEMORY = "synthetic:size=8,channels=3,classes=4,images=40"
 
 
 def twin(recipe: Recipe) -> Recipe:
-    """The recipe over three epochs of small batches; each of its values that fits is kept."""
+    """The recipe with three epochs, a small batch and small norm groups."""
     groups = None if recipe.norm_group is None else 4
     return replace(with_epochs(recipe, 3), batch=8, norm_group=groups)
 
@@ -53,7 +53,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_the_twin_of_a_recipe_trains(name: str, photographs: str, tmp_path: Path) -> None:
-    """To finite results, with the initial weights, rates and images of its recipe, and resumes to the same end."""
+    """It reaches finite results with the initial weights of its recipe, and resumes to bit-equal results."""
     recipe = twin(NAMED[name])
     experiment = Experiment(
         design=DESIGNS[name.partition("-")[0]],

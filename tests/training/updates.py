@@ -1,4 +1,4 @@
-"""Updates by gradients of no loss at all, for optimizers that are held against their formulas."""
+"""Updates by random gradients, to compare optimizers with their formulas."""
 
 from typing import Any
 
@@ -12,15 +12,16 @@ RATES = (0.1, 0.3, 0.05, 0.2)
 
 
 def gradients(network: nn.Module, step: int) -> dict[str, torch.Tensor]:
-    """Gradients of no loss at all."""
+    """Random gradients."""
     draw = torch.Generator().manual_seed(step)
     return {
-        path: torch.randn(each.shape, generator=draw, dtype=each.dtype) for path, each in network.named_parameters()
+        path: torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype)
+        for path, parameter in network.named_parameters()
     }
 
 
 def update(learning: Network, optimizer: Any, step: int) -> None:  # noqa: ANN401 - torch's or ours
-    """One step of the optimizer."""
+    """Take one step of the optimizer."""
     for path, gradient in gradients(learning, step).items():
         learning.get_parameter(path).grad = gradient
     for group in optimizer.param_groups:

@@ -93,28 +93,28 @@ def test_numbers_are_read_as_written(data: dict[str, object], value: Thing) -> N
     ("data", "words"),
     [
         ({}, 'thing: key "size" is missing'),
-        ([], "thing: a table is expected, a list given"),
-        (None, "thing: a table is expected, nothing given"),
+        ([], "thing: expected a table, got a list"),
+        (None, "thing: expected a table, got nothing"),
         ({"size": 3, "sise": 1}, 'thing: no key "sise"; did you mean "size"?'),
         ({"size": 3, "__class__": "x"}, None),
-        ({"size": "3"}, "thing.size: a whole number is expected, a text given"),
-        ({"size": 3.0}, "thing.size: a whole number is expected, a number given"),
-        ({"size": True}, "thing.size: a whole number is expected, true or false given"),
-        ({"size": None}, "thing.size: a whole number is expected, nothing given"),
-        ({"size": 3, "share": "x"}, "thing.share: a number is expected, a text given"),
-        ({"size": 3, "share": True}, "thing.share: a number is expected, true or false given"),
-        ({"size": 3, "open": 1}, "thing.open: true or false is expected, a whole number given"),
-        ({"size": 3, "name": 1}, "thing.name: a text is expected, a whole number given"),
+        ({"size": "3"}, "thing.size: expected a whole number, got a text"),
+        ({"size": 3.0}, "thing.size: expected a whole number, got a number"),
+        ({"size": True}, "thing.size: expected a whole number, got true or false"),
+        ({"size": None}, "thing.size: expected a whole number, got nothing"),
+        ({"size": 3, "share": "x"}, "thing.share: expected a number, got a text"),
+        ({"size": 3, "share": True}, "thing.share: expected a number, got true or false"),
+        ({"size": 3, "open": 1}, "thing.open: expected true or false, got a whole number"),
+        ({"size": 3, "name": 1}, "thing.name: expected a text, got a whole number"),
         ({"size": 3, "word": "tow"}, 'thing.word: no value "tow"; did you mean "two"?'),
         ({"size": 3, "word": ["one"]}, None),
-        ({"size": 3, "form": "round"}, 'thing.form: a table with "kind" (round, flat) is expected'),
-        ({"size": 3, "form": {"radius": 1}}, 'thing.form: a table with "kind" (round, flat) is expected'),
+        ({"size": 3, "form": "round"}, 'thing.form: expected a table with "kind" (round, flat)'),
+        ({"size": 3, "form": {"radius": 1}}, 'thing.form: expected a table with "kind" (round, flat)'),
         ({"size": 3, "form": {"kind": "rond"}}, 'thing.form: no kind "rond"; did you mean "round"?'),
         ({"size": 3, "form": {"kind": "round"}}, 'thing.form: key "radius" is missing'),
-        ({"size": 3, "forms": {"kind": "flat"}}, "thing.forms: a list is expected, a dict given"),
-        ({"size": 3, "forms": [{"kind": "flat"}, 1]}, 'thing.forms[1]: a table with "kind" (round, flat) is expected'),
+        ({"size": 3, "forms": {"kind": "flat"}}, "thing.forms: expected a list, got a dict"),
+        ({"size": 3, "forms": [{"kind": "flat"}, 1]}, 'thing.forms[1]: expected a table with "kind" (round, flat)'),
         ({"size": 3, "image": [1, 2]}, "thing.image: 3 numbers (channels, height, width), not 2"),
-        ({"size": 3, "image": [1, 2, "3"]}, "thing.image[2]: a whole number is expected, a text given"),
+        ({"size": 3, "image": [1, 2, "3"]}, "thing.image[2]: expected a whole number, got a text"),
     ],
 )
 def test_what_does_not_fit_is_told(data: object, words: str | None) -> None:
@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_told(data: object, words: str | None) -> None:
 )
 def test_what_is_no_fraction_is_told(part: object) -> None:
     """Neither powers of ten nor long numbers nor other values are taken for a fraction."""
-    with pytest.raises(BlueprintError, match=r'thing\.part: a fraction such as "1/4" or 0\.25 is expected, .* given'):
+    with pytest.raises(BlueprintError, match=r'thing\.part: expected a fraction such as "1/4" or 0\.25, got .*'):
         decode(Thing, {"size": 3, "part": part}, where="thing")
 
 
@@ -189,7 +189,7 @@ def test_a_word_is_read_as_its_type(kind: Any, text: str, value: object) -> None
     ],
 )
 def test_a_word_of_another_type_is_refused(kind: Any, text: str) -> None:  # noqa: ANN401 - any type
-    """Nothing is bent to fit, and none is no value of a type that must have one."""
+    """Values are not converted to fit, and None is refused for a type without None."""
     with pytest.raises(BlueprintError, match=r"^knob(: | needs )"):
         decode_text(kind, text, where="knob")
 

@@ -17,7 +17,7 @@ def group(folder: Path, **files: str) -> None:
 
 
 def test_every_group_above_may_limit(tmp_path: Path) -> None:
-    """In version 2 one file, in version 1 two; without a limit, or a file, there is none."""
+    """One file in version 2, two in version 1; without a limit or a file there is no quota."""
     own = tmp_path / "own"
     own.write_text("4:memory:/a\n3:cpu,cpuacct:/old\n0::/a/b\n")
     groups = tmp_path / "groups"
@@ -30,8 +30,8 @@ def test_every_group_above_may_limit(tmp_path: Path) -> None:
     assert list(quotas(tmp_path / "none", groups)) == []
 
 
-@pytest.mark.parametrize(("limits", "found"), [([], 4), ([2.5], 2), ([0.5], 1), ([64.0], 4)])
-def test_a_part_of_a_core_does_not_count(monkeypatch: pytest.MonkeyPatch, limits: list[float], found: int) -> None:
+@pytest.mark.parametrize(("limits", "expected"), [([], 4), ([2.5], 2), ([0.5], 1), ([64.0], 4)])
+def test_a_part_of_a_core_does_not_count(monkeypatch: pytest.MonkeyPatch, limits: list[float], expected: int) -> None:
     """And one is always there."""
 
     def four(_pid: int) -> set[int]:
@@ -39,4 +39,4 @@ def test_a_part_of_a_core_does_not_count(monkeypatch: pytest.MonkeyPatch, limits
 
     monkeypatch.setattr(os, "sched_getaffinity", four)
     monkeypatch.setattr(cores, "quotas", lambda: iter(limits))
-    assert cores.cores() == found
+    assert cores.cores() == expected

@@ -14,8 +14,8 @@ def test_words_give_texts_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        (["width"], BlueprintError, 'a knob is written key=value; "width" is not (net: width, depth)'),
-        (["width="], BlueprintError, '"width=" is not (net: width, depth)'),
+        (["width"], BlueprintError, 'a knob is written key=value; got "width" (net: width, depth)'),
+        (["width="], BlueprintError, 'got "width=" (net: width, depth)'),
         (["=2"], UnknownName, 'no knob of net ""; there are width, depth'),
         (["wdith=2"], UnknownName, 'no knob of net "wdith"; did you mean "width"?'),
         (["depth=1", "width=2", "depth=1"], BlueprintError, 'knob "depth" of net is given twice'),
@@ -30,5 +30,5 @@ def test_other_words_are_refused(words: list[str], error: type[UsageError], mess
 
 def test_a_malformed_setting_is_answered_with_an_example() -> None:
     """Where keys are not known beforehand."""
-    with pytest.raises(UsageError, match=r'^a setting is written key=value, as in peak=0\.2; "peak" is not$'):
+    with pytest.raises(UsageError, match=r'^a setting is written key=value, as in peak=0\.2; got "peak"$'):
         key_values(["peak"], what="setting", example="peak=0.2")

@@ -1,4 +1,4 @@
-"""An error that means that memory ran out is recognised, whoever raises it."""
+"""Errors that mean a lack of memory are recognised from any source."""
 
 import errno
 
@@ -20,7 +20,7 @@ SHORT = (
 
 @pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
 def test_a_lack_of_memory_is_recognised(error: Exception) -> None:
-    """Whether Python, the system or torch says so."""
+    """Errors of Python, of the system and of torch."""
     assert out_of_memory(error)
 
 

@@ -1,4 +1,4 @@
-"""Files are read if they are regular and small enough; nothing that stands in their place makes a reader wait."""
+"""Files are read if they are regular and small enough; other kinds never block a reader."""
 
 import os
 import socket
@@ -38,7 +38,7 @@ def test_a_file_above_the_limit_is_refused_with_the_limit(tmp_path: Path):
     """The limit is inclusive, and it is stated."""
     (tmp_path / "file").write_bytes(b"12345")
     assert content(tmp_path / "file", most=5) == b"12345"
-    with pytest.raises(OSError, match="more than 4 bytes"):
+    with pytest.raises(OSError, match="larger than the limit of 4 bytes"):
         content(tmp_path / "file", most=4)
 
 

@@ -26,7 +26,7 @@ WIDE = Table(
 
 
 def test_a_terminal_has_words_to_the_left_and_numbers_to_the_right() -> None:
-    """Thousands apart, digits as the column says, a dash for nothing; title above, note below."""
+    """Separators of thousands, digits of the column, a dash for None; title above, note below."""
     assert terminal.text(TABLE).splitlines() == [
         "Steps",
         "design                          multiply-adds  test error (%)                interval",
@@ -77,7 +77,7 @@ def test_markdown_keeps_marks_as_marks() -> None:
 
 
 def test_latex_fits_the_text_of_an_article() -> None:
-    """A wide table comes in parts that repeat the words; every figure stands in one of them."""
+    """A wide table is split into parts that repeat the words; each number is in one of them."""
     text = latex.table(WIDE)
     parts = text.split(r"\medskip")
     assert len(parts) == 3
@@ -114,5 +114,5 @@ def test_json_is_read_back() -> None:
 def test_other_json_is_refused() -> None:
     """A row of another length, a value that no table has."""
     for rows in ([["a", 1]], [["a", 1, 2.0, ["b"]]]):
-        with pytest.raises((TypeError, ValueError), match=r"row has as many values|not a value of a table"):
+        with pytest.raises((TypeError, ValueError), match=r"row must have as many values|not a value of a table"):
             from_json({**to_json(TABLE), "rows": rows})

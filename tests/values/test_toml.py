@@ -25,7 +25,7 @@ def written(folder: Path, text: str | bytes) -> Path:
 
 
 def refusal(path: Path) -> str:
-    """What is said of a file that is refused, in one line and in less than a second of work."""
+    """The message of a refused file, in one line and in less than a second of work."""
     started = process_time()
     with pytest.raises(BlueprintError) as error:
         read_toml(path)
@@ -50,7 +50,7 @@ def test_sixteen_levels_are_allowed_and_no_more(tmp_path: Path, opening: str, cl
 
 
 def test_sixteen_parts_of_a_key_are_allowed_and_no_more(tmp_path: Path) -> None:
-    """Parts are counted in keys; numbers, texts and neighbouring keys are none."""
+    """Parts are counted in keys; numbers, texts and adjacent keys do not count."""
     assert list(read_toml(written(tmp_path, "a." * 15 + "a = [1.5, 2.5, '3.3.3']\n" + "b.c = 0.1\n"))) == ["a", "b"]
     assert refusal(written(tmp_path, "a." * 16 + "a = 1\n")) == "a dotted key of more than 16 parts"
 
@@ -67,7 +67,7 @@ def test_sixteen_parts_of_a_key_are_allowed_and_no_more(tmp_path: Path) -> None:
 )
 @pytest.mark.timeout(6)
 def test_deep_brackets_are_refused_before_they_are_parsed(tmp_path: Path, text: str) -> None:
-    """The deepest nesting that a file has room for is told as such."""
+    """The deepest nesting that fits in a file is refused as too deep."""
     assert refusal(written(tmp_path, text)) == "nested more than 16 deep"
 
 
@@ -86,7 +86,7 @@ def test_deep_brackets_are_refused_before_they_are_parsed(tmp_path: Path, text: 
 )
 @pytest.mark.timeout(6)
 def test_deep_dotted_keys_are_refused_before_they_are_parsed(tmp_path: Path, text: str) -> None:
-    """A key of very many parts is told as such, quoted or bare."""
+    """A key of very many parts is refused as too deep, quoted or bare."""
     assert refusal(written(tmp_path, text)) == "a dotted key of more than 16 parts"
 
 
@@ -125,7 +125,7 @@ def test_no_text_of_the_largest_size_takes_long(tmp_path: Path, text: str) -> No
 @given(WORDS, WORDS.filter(lambda text: "'" not in text), WORDS)
 @settings(max_examples=60, deadline=None)
 def test_brackets_in_texts_and_comments_nest_nothing(basic: str, literal: str, comment: str) -> None:
-    """What stands in quotes or behind a number sign is no nesting, whatever quotes or brackets it holds."""
+    """Brackets in quotes or after a number sign are not nesting."""
     deep = "[" * 20 + "{" * 20 + "a." * 20
     quoted = json.dumps(basic + deep, ensure_ascii=False).replace("\x7f", "")
     check_nesting(f"a = {quoted} # {comment}{deep}\nb = '{literal}{deep}' # {comment}\nc = 1\n", "net.toml")
@@ -163,7 +163,7 @@ def test_quotes_end_where_toml_ends_them(tmp_path: Path, text: str) -> None:
         (b"name = '\xff'\n", "not a text in UTF-8"),
         (b"\xff\xfea\0=\x001\0", "not a text in UTF-8"),
         ("a = " + "9" * 5_000, "not valid TOML: Exceeds the limit"),
-        ("# " + "x" * LARGEST, "more than 1,000,000 bytes, the most that is read"),
+        ("# " + "x" * LARGEST, "larger than the limit of 1,000,000 bytes"),
     ],
     ids=["key", "table", "value", "word", "object", "tag", "nul", "latin", "utf-16", "number", "large"],
 )

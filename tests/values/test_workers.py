@@ -32,10 +32,10 @@ def pair() -> Iterator[list[Worker]]:
 
 def answers(workers: list[Worker]) -> list[object]:
     """One message from each, in their order."""
-    found: dict[Worker, object] = {}
-    while len(found) < len(workers):
-        found |= dict(messages([worker for worker in workers if worker not in found]))
-    return [found[worker] for worker in workers]
+    received: dict[Worker, object] = {}
+    while len(received) < len(workers):
+        received |= dict(messages([worker for worker in workers if worker not in received]))
+    return [received[worker] for worker in workers]
 
 
 def test_each_worker_answers_its_own_messages(pair: list[Worker]) -> None:
@@ -48,7 +48,7 @@ def test_each_worker_answers_its_own_messages(pair: list[Worker]) -> None:
 
 
 def test_a_killed_worker_is_lost_and_its_signal_is_named(pair: list[Worker]) -> None:
-    """The other one still answers; sending to the lost one is no error."""
+    """The other one still answers; sending to the lost one is not an error."""
     assert answers(pair) == [1, 2]
     os.kill(pair[1].process.pid or 0, signal.SIGKILL)
     [(worker, message)] = messages(pair)
@@ -61,7 +61,7 @@ def test_a_killed_worker_is_lost_and_its_signal_is_named(pair: list[Worker]) -> 
 
 
 def test_a_worker_ends_at_a_closed_pipe_or_is_killed(pair: list[Worker]) -> None:
-    """One that listens exits by itself with code 0; one that does not is killed when its time is over."""
+    """One that reads its pipe exits by itself with code 0; another is killed after the timeout."""
     assert answers(pair) == [1, 2]
     end(pair[:1], within=60)
     assert pair[0].process.exitcode == 0

@@ -1,4 +1,4 @@
-"""Weights out and in again: under every source's names, from every kind of file, and what is refused in words."""
+"""Export and loading of weights: names of every source, all kinds of files, and refusals."""
 
 import os
 import pickle
@@ -20,12 +20,12 @@ from resatlas.errors import CheckpointError, UnknownName
 from resatlas.nets.network import Network, build
 from resatlas.values.weights import TAKEN
 from resatlas.weights.conversion import export_weights, load_weights, save_weights
-from resatlas.weights.semantics import differing, traits
+from resatlas.weights.semantics import differing_traits, traits
 from resatlas.weights.sources import SOURCES, dialect_for, key_of, path_of
 
 Wrap = Callable[[Mapping[str, Tensor]], Mapping[str, object]]
 
-SPOKEN = [
+EXPORTABLE = [
     ("torchvision", "resnet-18"),
     ("torchvision", "resnet-50-v1.5"),
     ("torchvision", "resnext-50-32x4d"),
@@ -56,7 +56,7 @@ def small(name: str, *, seed: int = 0, classes: int = 3) -> Network:
 
 
 def refusal(network: Network, weights: object, *, source: str = "resatlas") -> str:
-    """The one line in which weights are refused; nothing of the network has changed."""
+    """The one line of the refusal of weights; checks that the network has not changed."""
     before = {path: tensor.clone() for path, tensor in network.state_dict().items()}
     with pytest.raises(CheckpointError) as caught:
         load_weights(network, weights, source=source)  # type: ignore[arg-type]
@@ -71,9 +71,9 @@ def assert_same(network: Network, other: Network) -> None:
     assert all(torch.equal(tensor, theirs[path]) for path, tensor in network.state_dict().items())
 
 
-@pytest.mark.parametrize(("source", "name"), SPOKEN)
+@pytest.mark.parametrize(("source", "name"), EXPORTABLE)
 def test_weights_come_back_from_every_source(source: str, name: str) -> None:
-    """Exported and loaded again they are the same; every name leads back to its path; no tensor is shared."""
+    """Exported and loaded weights are the same; every name converts back to its path; no tensor is shared."""
     network, other = small(name, seed=1), small(name, seed=2)
     dialect = dialect_for(network.plan, source)
     for path in network.state_dict():
@@ -89,7 +89,7 @@ def test_weights_come_back_from_every_source(source: str, name: str) -> None:
 
 
 def test_a_safetensors_file_gives_the_same_network(tmp_path: Path) -> None:
-    """What `save_weights` writes, `load_weights` reads, by path or by text."""
+    """`load_weights` reads the file of `save_weights`, given as a path or as a text."""
     network = small("resnet-20", seed=1)
     save_weights(network, tmp_path / "w.safetensors")
     for file in (tmp_path / "w.safetensors", str(tmp_path / "w.safetensors")):
@@ -100,7 +100,7 @@ def test_a_safetensors_file_gives_the_same_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_torch_file_gives_the_same_network(tmp_path: Path, zipped: bool) -> None:
-    """Torch files old and new, with the epoch and the optimizer beside the weights."""
+    """Torch files of the old and the new format, which also hold the epoch and the optimizer."""
     network, other = small("resnet-20-B", seed=1), small("resnet-20-B", seed=2)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1).state_dict()
     whole = {"epoch": 3, "optimizer": optimizer, "state_dict": export_weights(network, target="pytorchcv")}
@@ -110,7 +110,7 @@ def test_a_torch_file_gives_the_same_network(tmp_path: Path, zipped: bool) -> No
 
 
 WRITTEN = [
-    # the network that wrote a file, the one that is to take it, and the refusal
+    # the network that wrote a file, the one that loads it, the refusal
     (
         "dmrnet-8",
         "dmrnet-8-identity",
@@ -142,23 +142,23 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize(("wrote", "takes", "words"), WRITTEN, ids=[f"{row[0]} in {row[1]}" for row in WRITTEN])
-def test_our_files_are_refused_by_another_function(tmp_path: Path, wrote: str, takes: str, words: str) -> None:
-    """A file of ours knows what its weights computed, where shapes do not show it."""
-    save_weights(small(wrote), tmp_path / "w.safetensors")
-    assert refusal(small(takes), tmp_path / "w.safetensors") == words
+@pytest.mark.parametrize(("writer", "reader", "words"), WRITTEN, ids=[f"{row[0]} in {row[1]}" for row in WRITTEN])
+def test_our_files_are_refused_by_another_function(tmp_path: Path, writer: str, reader: str, words: str) -> None:
+    """Our files contain the plan, so that a network of another function refuses weights of the same shapes."""
+    save_weights(small(writer), tmp_path / "w.safetensors")
+    assert refusal(small(reader), tmp_path / "w.safetensors") == words
 
 
 @pytest.mark.parametrize(
-    ("wrote", "takes"),
+    ("writer", "reader"),
     [
         ("wrn-10-1", "wrn-10-1:dropout=0.3"),
         ("resnet-20-B:modified=exclusive-gate-b-1", "resnet-20-B:modified=exclusive-gate-b-3"),
     ],
 )
-def test_our_files_load_where_the_function_is_one(tmp_path: Path, wrote: str, takes: str) -> None:
-    """Dropout and where weights once started are nothing that trained weights compute; nor are the images' sizes."""
-    network, other = small(wrote, seed=1), build(takes, image=Shape(3, 48, 48), classes=3, seed=0)
+def test_our_files_load_if_the_function_is_the_same(tmp_path: Path, writer: str, reader: str) -> None:
+    """Dropout, initial weights and the size of the images do not change the function of trained weights."""
+    network, other = small(writer, seed=1), build(reader, image=Shape(3, 48, 48), classes=3, seed=0)
     save_weights(network, tmp_path / "w.safetensors")
     load_weights(other, tmp_path / "w.safetensors")
     assert_same(network, other)
@@ -167,8 +167,8 @@ def test_our_files_load_where_the_function_is_one(tmp_path: Path, wrote: str, ta
 @pytest.mark.parametrize(
     "note", [None, {"format": "pt"}, {"plan": "{"}, {"plan": '{"schema": 99}'}, {"plan": "[" * 9999}]
 )
-def test_files_that_do_not_know_their_network_load(tmp_path: Path, note: dict[str, str] | None) -> None:
-    """Files of other versions, and a state dict, are taken by their shapes alone."""
+def test_files_without_a_readable_plan_load(tmp_path: Path, note: dict[str, str] | None) -> None:
+    """For files of other versions and for a state dict only the shapes are compared."""
     network, other = small("dmrnet-8", seed=1), small("dmrnet-8-identity", seed=2)
     save_file(network.state_dict(), tmp_path / "w.safetensors", metadata=note)
     load_weights(other, tmp_path / "w.safetensors")
@@ -177,7 +177,7 @@ def test_files_that_do_not_know_their_network_load(tmp_path: Path, note: dict[st
 
 
 def test_files_of_one_network_are_equal(tmp_path: Path) -> None:
-    """Bit for bit, with what is noted in them."""
+    """They are equal bit for bit, metadata included."""
     for name in ("a", "b"):
         save_weights(small("dmrnet-8"), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -192,18 +192,18 @@ def test_files_of_one_network_are_equal(tmp_path: Path) -> None:
     ],
 )
 def test_names_of_another_source_are_recognised(target: str, name: str, words: str) -> None:
-    """Loaded as ours they are refused with whose they seem to be."""
+    """If they are loaded as ours, the refusal names the source."""
     network = small(name)
     assert refusal(network, export_weights(network, target=target)).endswith(f"the names seem to be {words}")
 
 
-def test_a_network_is_not_offered_itself() -> None:
-    """Where buffers are missing, the network that has the weights is the one that refused them."""
+def test_a_network_is_not_suggested_in_place_of_itself() -> None:
+    """If buffers are missing, the refusal does not suggest the network that refused the weights."""
     network = small("resnet-18")
     weights = export_weights(network, target="torchvision")
     del weights["bn1.running_mean"]
-    told = refusal(network, weights, source="torchvision")
-    assert told == "these are not the network's weights: missing 1 (stem: 1)"
+    text = refusal(network, weights, source="torchvision")
+    assert text == "these are not the network's weights: missing 1 (stem: 1)"
 
 
 def test_dropout_does_not_move_a_key() -> None:
@@ -228,13 +228,15 @@ WRAPPED: dict[str, Wrap] = {
         "model_ema": {key: tensor * 0 for key, tensor in weights.items()},
     },
     "another order": lambda weights: {key: weights[key] for key in sorted(weights, reverse=True)},
-    "half": lambda weights: {key: each.half() if each.is_floating_point() else each for key, each in weights.items()},
+    "half": lambda weights: {
+        key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in weights.items()
+    },
 }
 
 
 @pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
-def test_what_programs_put_around_weights_is_taken_off(wrap: Wrap) -> None:
-    """Prefixes, holders, averages, order and type of numbers make no difference."""
+def test_wrappers_of_weights_are_removed(wrap: Wrap) -> None:
+    """Prefixes, enclosing dicts, averages, order and number type make no difference."""
     network, other = small("resnet-18", seed=1), small("resnet-18", seed=2)
     network.half().float()
     load_weights(other, wrap(export_weights(network, target="torchvision")), source="torchvision")
@@ -242,18 +244,19 @@ def test_what_programs_put_around_weights_is_taken_off(wrap: Wrap) -> None:
 
 
 def test_batch_counts_may_be_missing() -> None:
-    """Files of old torch have none, and the counts are then 0; of other entries none may be missing."""
+    """Files of old torch have no batch counts; they are then 0. No other entry may be missing."""
     network, other = small("resnet-20", seed=1), small("resnet-20", seed=2).train()
     other(torch.randn(2, 3, 32, 32))
-    old = {path: each for path, each in network.state_dict().items() if not path.endswith("num_batches_tracked")}
+    state = network.state_dict()
+    old = {path: tensor for path, tensor in state.items() if not path.endswith("num_batches_tracked")}
     load_weights(other, old)
     assert_same(network, other)
     del old["stages.2.1.body.norm1.running_mean"]
     assert refusal(other, old).endswith("missing 2 (stages.2: 2)")
 
 
-def test_faults_are_told_by_stage() -> None:
-    """Missing, unexpected and mis-shaped entries in one line, under our paths where the key has one."""
+def test_faults_are_counted_by_stage() -> None:
+    """One line lists missing, unexpected and mis-shaped entries, under our paths if the key has one."""
     weights: dict[str, Tensor] = export_weights(small("resnet-20-B"), target="pytorchcv")
     del weights["features.stage1.unit1.body.conv1.conv.weight"], weights["output.bias"]
     weights |= {"features.stage3.unit9.body.conv1.conv.weight": torch.zeros(1), "extra": torch.zeros(1)}
@@ -269,7 +272,7 @@ def test_faults_are_told_by_stage() -> None:
 
 
 def test_a_source_that_computes_something_else_is_refused() -> None:
-    """Torchvision's ResNet-50 has the shapes of ours and another stride; the right name is offered."""
+    """Torchvision's ResNet-50 has the shapes of ours and another stride; the refusal suggests the right name."""
     weights = export_weights(small("resnet-50-v1.5"), target="torchvision")
     expected = (
         "torchvision's bottlenecks take the stride on the 3x3, this network's on the first 1x1; "
@@ -281,7 +284,7 @@ def test_a_source_that_computes_something_else_is_refused() -> None:
     assert str(caught.value) == expected
 
 
-MEANT = [
+SUGGESTED = [
     ("torchvision", "resnet-18-A", "resnet-18-B"),
     ("torchvision", "resnet-34", "resnet-18-B"),
     ("torchvision", "preact-resnet-50", "resnet-50-v1.5"),
@@ -295,15 +298,15 @@ MEANT = [
 ]
 
 
-@pytest.mark.parametrize(("source", "name", "right"), MEANT)
-def test_the_network_that_takes_the_weights_is_named(source: str, name: str, right: str) -> None:
-    """The offered text is a design that the weights load into."""
+@pytest.mark.parametrize(("source", "name", "right"), SUGGESTED)
+def test_the_right_network_is_suggested(source: str, name: str, right: str) -> None:
+    """The refusal suggests a design that loads the weights."""
     weights = export_weights(small(right), target=source)
     assert refusal(small(name), weights, source=source).endswith(f'did you mean "{right}"?')
 
 
 def test_other_classes_are_named() -> None:
-    """Weights for another number of classes: their shape, and the network with that number."""
+    """Weights for another number of classes are refused with their shape and that number."""
     weights = export_weights(small("resnet-18-B", classes=5), target="torchvision")
     assert refusal(small("resnet-18-B"), weights, source="torchvision") == (
         "these are not the network's weights: mis-shaped 2 (head: 2); "
@@ -312,7 +315,7 @@ def test_other_classes_are_named() -> None:
 
 
 def test_a_classifier_of_no_shape_is_mis_shaped() -> None:
-    """A number in place of the classifier's bias is told like any other shape."""
+    """A number instead of the classifier's bias is reported like any other shape."""
     weights = export_weights(small("resnet-18-B"), target="torchvision")
     weights["fc.bias"] = torch.tensor(1.0)
     assert refusal(small("resnet-18-B"), weights, source="torchvision").endswith('"fc.bias" is a number, here 3')
@@ -329,8 +332,8 @@ def test_a_classifier_of_no_shape_is_mis_shaped() -> None:
         ("preact-resnet-20", "shortcuts are x or conv1x1 of norm-relu of x, this network's norm-relu of x and"),
     ],
 )
-def test_networks_that_a_source_has_not_are_refused(name: str, difference: str) -> None:
-    """What differs is said, whichever shapes would fit."""
+def test_networks_that_a_source_does_not_have_are_refused(name: str, difference: str) -> None:
+    """The refusal names the differing trait even if the shapes fit."""
     with pytest.raises(CheckpointError) as caught:
         export_weights(small(name), target="pytorchcv")
     assert difference in str(caught.value)
@@ -338,29 +341,29 @@ def test_networks_that_a_source_has_not_are_refused(name: str, difference: str) 
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_path_of_a_spoken_network_has_a_key(source: str) -> None:
-    """Whatever network of the catalogue has the traits of a source, has a key for each path, and no key twice."""
-    spoken = 0
+def test_every_path_of_an_exportable_network_has_a_key(source: str) -> None:
+    """Every network of the catalogue with the traits of a source has a different key for each path."""
+    exportable = 0
     for entry in named().values():
-        drawn = entry.plan()
-        dialect = dialect_for(drawn, source)
-        if differing(traits(drawn), dialect.traits):
+        network_plan = entry.plan()
+        dialect = dialect_for(network_plan, source)
+        if differing_traits(traits(network_plan), dialect.traits):
             continue
-        keys = [key_of(each.path, dialect, drawn) for each in parameters(drawn)]
+        keys = [key_of(parameter.path, dialect, network_plan) for parameter in parameters(network_plan)]
         assert None not in keys
         assert len(set(keys)) == len(keys)
-        spoken += 1
-    assert spoken == len(named()) if source == "resatlas" else spoken > 10
+        exportable += 1
+    assert exportable == len(named()) if source == "resatlas" else exportable > 10
 
 
 def test_the_nearest_source_is_named() -> None:
-    """A name of no source is answered with the nearest."""
+    """The error for an unknown source suggests the nearest."""
     with pytest.raises(UnknownName, match=r'no source of weights "torchvison"; did you mean "torchvision"\?'):
         load_weights(small("resnet-20"), small("resnet-20").state_dict(), source="torchvison")
 
 
-class _Asks:
-    """A pickle of this calls a function with an argument when it is opened."""
+class _Calls:
+    """An object whose pickle calls a function with an argument when it is opened."""
 
     def __init__(self, function: Callable[[str], object], argument: str) -> None:
         self.call = (function, (argument,))
@@ -377,24 +380,24 @@ def _saved(value: object, file: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["zip", "old", "pickle2", "pickle4"])
-def test_a_file_that_asks_for_code_is_refused_and_runs_none(tmp_path: Path, form: str) -> None:
-    """The refusal names what the file asked for, and nothing has happened."""
+def test_a_file_that_contains_code_is_refused_and_not_run(tmp_path: Path, form: str) -> None:
+    """The refusal names the import, and nothing has been run."""
     file, trace = tmp_path / "w.pth", tmp_path / "ran"
     network = small("resnet-20")
-    _saved({"more": _Asks(os.system, f"touch {trace}"), "state_dict": network.state_dict()}, file, form)
+    _saved({"more": _Calls(os.system, f"touch {trace}"), "state_dict": network.state_dict()}, file, form)
     assert refusal(network, file) == (
-        f"w.pth asks for {os.system.__module__}.system, which could run code; only tensors and plain values are read, "
+        f"w.pth imports {os.system.__module__}.system, which could run code; only tensors and plain values are read, "
         "so save a state_dict()"
     )
     _saved(torch.nn.Linear(1, 1), file, form)
-    assert refusal(network, file).startswith("w.pth asks for torch.nn.modules.linear.Linear, ")
+    assert refusal(network, file).startswith("w.pth imports torch.nn.modules.linear.Linear, ")
     assert not trace.exists()
 
 
 @pytest.mark.parametrize("keep", [0, 5, 9, 1000, -30])
 @pytest.mark.parametrize("form", ["safetensors", "zip", "old"])
 def test_a_cut_file_is_refused(tmp_path: Path, form: str, keep: int) -> None:
-    """However much of a file is left, it is damaged or empty, in words."""
+    """A file of any shorter length is reported as damaged or empty."""
     network, file = small("resnet-20"), tmp_path / "w.bin"
     if form == "safetensors":
         save_weights(network, file)
@@ -404,8 +407,8 @@ def test_a_cut_file_is_refused(tmp_path: Path, form: str, keep: int) -> None:
     assert refusal(network, file).startswith("w.bin is damaged or n" if keep else "w.bin is empty")
 
 
-def test_what_is_no_file_of_weights_is_refused(tmp_path: Path) -> None:
-    """Missing files, folders, texts, and files of something else."""
+def test_paths_without_weights_are_refused(tmp_path: Path) -> None:
+    """Missing files, folders, texts, and files with other content are refused."""
     network = small("resnet-20")
     assert (
         refusal(network, tmp_path / "none.pth") == f"{tmp_path / 'none.pth'} cannot be read: no such file or directory"
@@ -422,8 +425,8 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path: Path) -> None:
 
 
 HELD: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
-    "two": (lambda weights: {"model": weights, "state_dict": weights}, 'holds "state_dict" and "model"; pass the one'),
-    "average": (lambda weights: {"state_dict_ema": weights}, 'only their average "state_dict_ema"; --weights ema'),
+    "two": (lambda weights: {"model": weights, "state_dict": weights}, 'holds "state_dict" and "model"; pass only one'),
+    "average": (lambda weights: {"state_dict_ema": weights}, 'only their average "state_dict_ema"; use --weights ema'),
     "empty": (lambda _: {"state_dict": {}}, "the state dict holds no weights"),
     "list": (lambda weights: {**weights, "epochs": [1]}, '"epochs" is a list; weights are tensors by name'),
     "numbers": (
@@ -435,69 +438,69 @@ HELD: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
 
 
 @pytest.mark.parametrize(("wrap", "words"), HELD.values(), ids=HELD)
-def test_what_holds_no_weights_or_several_is_refused(wrap: Callable[[dict[str, Tensor]], Any], words: str) -> None:
-    """No guess is made between several, and an average is taken only if it is passed itself."""
+def test_none_or_several_state_dicts_are_refused(wrap: Callable[[dict[str, Tensor]], Any], words: str) -> None:
+    """Several candidates are ambiguous, and an average is loaded only if it is passed itself."""
     network = small("resnet-20")
     assert words in refusal(network, wrap(network.state_dict()))
 
 
-def test_a_holder_that_holds_itself_is_refused() -> None:
-    """A mapping that is its own model ends in words."""
+def test_a_dict_that_contains_itself_is_refused() -> None:
+    """The search for a state dict ends."""
     loop: dict[str, Any] = {}
     loop["model"] = loop
     assert refusal(small("resnet-20"), loop).endswith('"model" is a dict; weights are tensors by name')
 
 
 VALUES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "nan": (lambda each: each * float("nan"), "holds NaN or infinity, in "),
-    "infinite": (lambda each: each / 0, "holds NaN or infinity, in "),
-    "too large": (lambda each: each.double() + 1e300, "holds NaN or infinity, in "),
-    "complex": (lambda each: each.to(torch.complex64), "is complex64; convert the file to float32"),
-    "whole": (lambda each: each.to(torch.int64), "is int64; convert the file to float32"),
-    "sparse": (lambda each: each.to_sparse(), "has no dense values"),
-    "meta": (lambda each: each.to("meta"), "has no dense values"),
+    "nan": (lambda tensor: tensor * float("nan"), "holds NaN or infinity, in "),
+    "infinite": (lambda tensor: tensor / 0, "holds NaN or infinity, in "),
+    "too large": (lambda tensor: tensor.double() + 1e300, "holds NaN or infinity, in "),
+    "complex": (lambda tensor: tensor.to(torch.complex64), "is complex64; convert the file to float32"),
+    "whole": (lambda tensor: tensor.to(torch.int64), "is int64; convert the file to float32"),
+    "sparse": (lambda tensor: tensor.to_sparse(), "has no dense values"),
+    "meta": (lambda tensor: tensor.to("meta"), "has no dense values"),
 }
 
 
-@pytest.mark.parametrize(("spoilt", "words"), VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize(("spoil", "words"), VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("path", ["stem.norm.running_var", "head.linear.weight"])
-def test_values_that_are_no_weights_are_refused(path: str, spoilt: Callable[[Tensor], Tensor], words: str) -> None:
-    """The first such entry is named, and those before it are not set either."""
+def test_invalid_values_are_refused(path: str, spoil: Callable[[Tensor], Tensor], words: str) -> None:
+    """The refusal names the first invalid entry, and no entry is set, not even those before it."""
     weights = small("resnet-20", seed=2).state_dict()
-    weights[path] = spoilt(weights[path])
+    weights[path] = spoil(weights[path])
     assert refusal(small("resnet-20", seed=1), weights).startswith(f'"{path}" {words}')
 
 
 def test_batch_counts_are_whole_numbers() -> None:
-    """A count that is no integer is refused."""
+    """A count that is not an integer is refused."""
     weights = small("resnet-20").state_dict()
     weights["stem.norm.num_batches_tracked"] = torch.tensor(1.5)
-    assert refusal(small("resnet-20"), weights).endswith("is float32; it counts batches, in int64")
+    assert refusal(small("resnet-20"), weights).endswith("is float32; a count of batches must be int64")
 
 
-def test_a_network_without_values_takes_none() -> None:
-    """On the device meta nothing can be set, and the refusal says so."""
+def test_a_network_on_the_meta_device_is_refused() -> None:
+    """It has no values to set."""
     with pytest.raises(CheckpointError, match='"meta" has no values to set'):
         load_weights(build("resnet-20", device="meta"), build("resnet-20", seed=0).state_dict())
 
 
 def test_numbers_take_the_type_of_the_network() -> None:
-    """Halves and doubles load into a network of any floating type, which keeps its own."""
-    for given in (torch.float16, torch.bfloat16, torch.float64):
+    """Weights of any floating type load into a network of any floating type, which keeps its own."""
+    for stored in (torch.float16, torch.bfloat16, torch.float64):
         for own in (torch.float32, torch.float64):
             network = small("resnet-20", seed=2).to(own)
-            weights = small("resnet-20", seed=1).to(given).state_dict()
+            weights = small("resnet-20", seed=1).to(stored).state_dict()
             load_weights(network, weights)
-            assert {each.dtype for each in network.parameters()} == {own}
+            assert {parameter.dtype for parameter in network.parameters()} == {own}
             assert torch.equal(network.state_dict()["stem.conv.weight"], weights["stem.conv.weight"].to(own))
 
 
-def test_traits_know_every_field_of_a_plan() -> None:
-    """A new field of a plan may change what a network computes: `weights/semantics.py` has to read it."""
+def test_traits_cover_every_field_of_a_plan() -> None:
+    """A new field of a plan may change the function of a network: `weights/semantics.py` must consider it."""
     known = {
         plans.Plan: "image classes stem stages head initial stems heads",
         plans.Unit: "input output stride streams skip join after_sum",
         plans.Stream: "first bodies merge merged shortcut reads gate gated",
         plans.Layer: "role op input output",
     }
-    assert {kind: " ".join(each.name for each in fields(kind)) for kind in known} == known
+    assert {kind: " ".join(field.name for field in fields(kind)) for kind in known} == known

@@ -1,1 +1,1 @@
-"""What is inside a trained network: one file a question, each gives values with names and units."""
+"""Probes of trained networks, one file each; every value in a result has a name and a unit."""

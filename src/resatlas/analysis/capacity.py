@@ -1,9 +1,9 @@
-"""Capacity: where parameters and multiply-adds sit along the depth; free of torch."""
+"""Capacity: parameters and multiply-adds along the depth; free of torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resatlas.analysis.answer import Answer, Fact
+from resatlas.analysis.probes import Fact, ProbeResult
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
 from resatlas.arch.paths import passed
 from resatlas.arch.plan import Plan, Unit
@@ -12,7 +12,7 @@ from resatlas.values.table import of_unit, table
 
 @dataclass(frozen=True, kw_only=True)
 class CapacityRow:
-    """One part of a network, from the stem to the head; `depth` counts what the longest path has passed behind it."""
+    """One part of a network, from the stem to the head; `depth` is the length of the longest path up to its end."""
 
     part: str = of_unit("")
     output: str = of_unit("")
@@ -25,32 +25,32 @@ class CapacityRow:
 
 
 def capacity(plan: Plan) -> tuple[CapacityRow, ...]:
-    """Every part with its cost; all together cost what the plan does."""
-    total, depth, spent = cost(plan), 0, 0
+    """Every part with its cost; the costs add up to that of the plan."""
+    total, depth, parameters = cost(plan), 0, 0
     rows: list[CapacityRow] = []
-    for part, output, longer, own in _parts(plan):
-        depth += longer
-        spent += own.parameters
+    for part, output, length, part_cost in _parts(plan):
+        depth += length
+        parameters += part_cost.parameters
         rows.append(
             CapacityRow(
                 part=part,
                 output=output,
                 depth=depth,
-                parameters=own.parameters,
-                share_of_parameters=own.parameters / total.parameters,
-                multiply_adds=own.multiply_adds,
-                share_of_multiply_adds=own.multiply_adds / total.multiply_adds,
-                parameters_so_far=spent / total.parameters,
+                parameters=part_cost.parameters,
+                share_of_parameters=part_cost.parameters / total.parameters,
+                multiply_adds=part_cost.multiply_adds,
+                share_of_multiply_adds=part_cost.multiply_adds / total.multiply_adds,
+                parameters_so_far=parameters / total.parameters,
             )
         )
     return tuple(rows)
 
 
-def answer(name: str, plan: Plan) -> Answer:
-    """The capacity of one run's network."""
+def probe(name: str, plan: Plan) -> ProbeResult:
+    """The capacity of the network of one run."""
     total, rows = cost(plan), capacity(plan)
     half = next(row for row in rows if row.parameters_so_far >= 0.5)
-    return Answer(
+    return ProbeResult(
         question="capacity",
         title="parameters and multiply-adds along the depth",
         runs=(name,),
@@ -65,14 +65,15 @@ def answer(name: str, plan: Plan) -> Answer:
 
 
 def _parts(plan: Plan) -> Iterator[tuple[str, str, int, Cost]]:
+    """Path, output shape, length and cost of the stem, each unit, and the head."""
     yield "stem", str(plan.stem[-1].output), passed(plan.stem), total_cost(plan.stem * plan.stems)
     for path, unit in plan.units:
-        yield path, str(unit.output), _longest(unit), unit_cost(unit)
+        yield path, str(unit.output), _length(unit), unit_cost(unit)
     yield "head", str(plan.head[-1].output.channels), passed(plan.head), total_cost(plan.head * plan.heads)
 
 
-def _longest(unit: Unit) -> int:
-    """What the longest path through the unit passes."""
+def _length(unit: Unit) -> int:
+    """Convolutions and classifiers on the longest path through the unit."""
     return max(
         passed(stream.first) + passed(body) + passed(stream.merged) for stream in unit.streams for body in stream.bodies
     )

@@ -1,4 +1,4 @@
-"""Flow: how large responses and gradients are along the depth, and how much of each sum its relu cuts."""
+"""Flow: sizes of responses and gradients along the depth, and the share of activations that ReLU sets to zero."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,24 +9,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resatlas.analysis.answer import Answer, Fact
-from resatlas.analysis.passage import unit_modules
-from resatlas.analysis.subject import Subject
+from resatlas.analysis.probed_run import ProbedRun
+from resatlas.analysis.probes import Fact, ProbeResult
+from resatlas.analysis.surgery import unit_modules
 from resatlas.arch.ops import Convolution, Norm, Relu
 from resatlas.arch.plan import Chain, Plan, body_names, stream_prefixes, unit_layers
 from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
 from resatlas.training import checkpoint
 from resatlas.training.starting import start, take_weights
-from resatlas.values.table import gathered, of_unit
+from resatlas.values.table import grouped, of_unit
 
 IMAGES = 256
-"""Training images in the batch that is measured, unless told otherwise."""
+"""Default number of training images in the batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRow:
-    """The response of one convolution of a body: behind its norm, before its relu; `number` counts along one body."""
+    """The response of one convolution of a body, after its norm and before its ReLU.
+
+    `number` counts the convolutions on a path up to this one.
+    """
 
     layer: str = of_unit("")
     number: int = of_unit("convolutions")
@@ -35,7 +38,7 @@ class LayerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitRow:
-    """One unit: the gradient that it learns by, the one that it passes on, and what its relu cuts."""
+    """One unit: gradients of its parameters and its output, and the share of its sums that ReLU sets to zero."""
 
     unit: str = of_unit("")
     parameter_gradient_norm: float = of_unit("nats / parameter value")
@@ -45,7 +48,7 @@ class UnitRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """A network at one moment, on one batch, with the statistics of that batch as in training."""
+    """Responses and gradients of a network on one batch, with the batch statistics as in training."""
 
     loss: float
     layers: tuple[LayerRow, ...]
@@ -53,40 +56,44 @@ class Flow:
 
 
 def flow(network: Network, batch: Batch) -> Flow:
-    """The flow of a batch forth and of its mean loss's gradient back; dropout off, running statistics untouched.
+    """The responses of a batch, and the gradients of its mean loss; dropout is off, running statistics do not change.
 
-    Source: responses as in the ResNet paper (arXiv:1512.03385), Fig. 7, there behind BN and before other operations.
+    Source: responses as in the ResNet paper (arXiv:1512.03385), Fig. 7, after BN and before other operations.
     """
     responses = dict(_responses(network.plan))
-    cutting = _cutting(network.plan)
+    relus = _sum_relus(network.plan)
     modules = dict(network.named_modules())
     deviations: dict[str, float] = {}
-    cut: dict[str, float] = {}
-    made: dict[str, Tensor] = {}
+    zeroed: dict[str, float] = {}
+    outputs: dict[str, Tensor] = {}
 
-    def respond(path: str, _module: nn.Module, _given: object, out: Tensor) -> None:
-        deviations[path] = out.detach().double().std(correction=0).item()
+    def keep_deviation(path: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        deviations[path] = output.detach().double().std(correction=0).item()
 
-    def lose(path: str, _module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        cut[path] = (given[0] < 0).double().mean().item()
+    def keep_zeroed(path: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        zeroed[path] = (inputs[0] < 0).double().mean().item()
 
-    def keep(path: str, _module: nn.Module, _given: object, out: Tensor) -> None:
-        made[path] = out
+    def keep_output(path: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs[path] = output
 
     units = unit_modules(network)
     handles = [
-        *(modules[path].register_forward_hook(partial(respond, path)) for path in responses),
-        *(modules[path].register_forward_pre_hook(partial(lose, path)) for paths in cutting.values() for path in paths),
-        *(unit.register_forward_hook(partial(keep, path)) for path, unit in units.items()),
+        *(modules[path].register_forward_hook(partial(keep_deviation, path)) for path in responses),
+        *(
+            modules[path].register_forward_pre_hook(partial(keep_zeroed, path))
+            for paths in relus.values()
+            for path in paths
+        ),
+        *(unit.register_forward_hook(partial(keep_output, path)) for path, unit in units.items()),
     ]
     try:
-        with _statistics_of_the_batch(network), torch.enable_grad():
+        with _batch_statistics(network), torch.enable_grad():
             loss = F.cross_entropy(network(batch.images), batch.labels)
     finally:
         for handle in handles:
             handle.remove()
-    outputs = _norms(loss, {path: [made[path]] for path in units})
-    learnt = _norms(loss, {path: list(unit.parameters()) for path, unit in units.items()})
+    output_norms = _gradient_norms(loss, {path: [outputs[path]] for path in units})
+    parameter_norms = _gradient_norms(loss, {path: list(unit.parameters()) for path, unit in units.items()})
     return Flow(
         loss=loss.item(),
         layers=tuple(
@@ -96,11 +103,9 @@ def flow(network: Network, batch: Batch) -> Flow:
         units=tuple(
             UnitRow(
                 unit=path,
-                parameter_gradient_norm=learnt[path],
-                output_gradient_norm=outputs[path],
-                share_of_sums_cut=sum(cut[each] for each in cutting[path]) / len(cutting[path])
-                if cutting[path]
-                else None,
+                parameter_gradient_norm=parameter_norms[path],
+                output_gradient_norm=output_norms[path],
+                share_of_sums_cut=sum(zeroed[relu] for relu in relus[path]) / len(relus[path]) if relus[path] else None,
             )
             for path in units
         ),
@@ -108,51 +113,51 @@ def flow(network: Network, batch: Batch) -> Flow:
 
 
 Moment = tuple[str, Flow]
-"""When a network was measured, in words, and what was found."""
+"""A time in the training, in words, and the flow of the network at that time."""
 
 
-def kept(subject: Subject, batch: Batch) -> Iterator[Moment]:
-    """The flow at the start and at every checkpoint that the run still has; of averaged weights those that learn."""
-    run, experiment = subject.run, subject.run.experiment
-    state = start(run, experiment)
+def checkpoint_flows(run: ProbedRun, batch: Batch) -> Iterator[Moment]:
+    """The flow at the start and at each checkpoint on disk, with the trained weights and not their moving average."""
+    record, experiment = run.record, run.record.experiment
+    state = start(record, experiment)
     if experiment.weights:
         take_weights(state.network, experiment.weights)
     yield "start", flow(state.network, batch)
-    for folder in sorted(run.checkpoints.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-"))):
+    for folder in sorted(record.checkpoints.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-"))):
         if checkpoint.fault(folder) is None:
-            checkpoint.load(state, folder, experiment=run.digest)
+            checkpoint.load(state, folder, experiment=record.digest)
             yield f"step {state.step}", flow(state.network, batch)
 
 
-def answer(subjects: Sequence[Subject], *, images: int | None, moments: Sequence[Sequence[Moment]]) -> Answer:
-    """The flow of each run at its moments, of one run or of several beside each other."""
-    found = [
-        ({"run": subject.name, "moment": when}, each)
-        for subject, own in zip(subjects, moments, strict=True)
-        for when, each in own
+def probe(runs: Sequence[ProbedRun], *, images: int | None, moments: Sequence[Sequence[Moment]]) -> ProbeResult:
+    """The flow of one run or several, each at its moments."""
+    flows = [
+        ({"run": run.name, "moment": time}, flow)
+        for run, run_moments in zip(runs, moments, strict=True)
+        for time, flow in run_moments
     ]
-    return Answer(
+    return ProbeResult(
         question="flow",
         title="responses and gradients along the depth",
-        runs=tuple(subject.name for subject in subjects),
-        images=subjects[0].learnt(images or IMAGES).words,
-        facts=tuple(fact for words, each in found for fact in _health(words, each)),
+        runs=tuple(run.name for run in runs),
+        images=runs[0].training(images or IMAGES).description,
+        facts=tuple(fact for labels, flow in flows for fact in _facts(labels, flow)),
         tables=(
-            gathered("gradients and sums of each unit", UnitRow, [(words, each.units) for words, each in found]),
-            gathered("responses of each layer", LayerRow, [(words, each.layers) for words, each in found]),
+            grouped("gradients and ReLU zeros of each unit", UnitRow, [(labels, flow.units) for labels, flow in flows]),
+            grouped("responses of each layer", LayerRow, [(labels, flow.layers) for labels, flow in flows]),
         ),
     )
 
 
-def _health(words: dict[str, str], found: Flow) -> Iterator[Fact]:
-    """The gradient that reaches the first unit beside that of the last: far from 1 it has vanished or exploded."""
-    first, last = found.units[0].parameter_gradient_norm, found.units[-1].parameter_gradient_norm
-    of = ", ".join(words.values())
-    yield Fact(name=f"loss, {of}", unit="nats", value=found.loss)
-    yield Fact(name=f"gradient of first unit / last, {of}", unit="1", value=first / last if last else None)
+def _facts(labels: dict[str, str], flow: Flow) -> Iterator[Fact]:
+    """The loss, and the ratio of the gradients of the first and the last unit; a vanished gradient is far below 1."""
+    first, last = flow.units[0].parameter_gradient_norm, flow.units[-1].parameter_gradient_norm
+    place = ", ".join(labels.values())
+    yield Fact(name=f"loss, {place}", unit="nats", value=flow.loss)
+    yield Fact(name=f"gradient of first unit / last, {place}", unit="1", value=first / last if last else None)
 
 
-def _norms(loss: Tensor, groups: dict[str, list[Tensor]]) -> dict[str, float]:
+def _gradient_norms(loss: Tensor, groups: dict[str, list[Tensor]]) -> dict[str, float]:
     """The norm of the loss's gradient with respect to each group of tensors."""
     flat = [tensor for group in groups.values() for tensor in group]
     gradients = iter(torch.autograd.grad(loss, flat, retain_graph=True, allow_unused=True, materialize_grads=True))
@@ -163,15 +168,15 @@ def _norms(loss: Tensor, groups: dict[str, list[Tensor]]) -> dict[str, float]:
 
 
 def _responses(plan: Plan) -> Iterator[tuple[str, int]]:
-    """Where the response of each convolution comes out, and how many convolutions a path has then passed."""
+    """The module whose output is the response of each convolution, and the number of convolutions up to it."""
     before = 0
     for path, unit in plan.units:
         reached = before
         for prefix, stream in zip(stream_prefixes(unit), unit.streams, strict=True):
             ends = [before]
             for name, body in zip(body_names(stream), stream.bodies, strict=True):
-                behind = stream.merged if len(stream.bodies) == 1 else ()
-                places = _places(f"{path}.{prefix}", [(name, body), ("merged", behind)])
+                merged = stream.merged if len(stream.bodies) == 1 else ()
+                places = _places(f"{path}.{prefix}", [(name, body), ("merged", merged)])
                 yield from ((place, before + k + 1) for k, place in enumerate(places))
                 ends.append(before + len(places))
             reached = max(reached, *ends)
@@ -179,18 +184,18 @@ def _responses(plan: Plan) -> Iterator[tuple[str, int]]:
 
 
 def _places(prefix: str, chains: Sequence[tuple[str, Chain]]) -> list[str]:
-    """For each convolution of chains in a row: the norm that follows it directly, or else itself."""
+    """For each convolution of consecutive chains, the path of the norm directly after it, or else its own path."""
     row = [(f"{prefix}{name}.{layer.role}", layer.op) for name, chain in chains for layer in chain]
     following = [*row[1:], ("", None)]
     return [
-        after if isinstance(behind, Norm) else path
-        for (path, op), (after, behind) in zip(row, following, strict=True)
+        next_path if isinstance(next_op, Norm) else path
+        for (path, op), (next_path, next_op) in zip(row, following, strict=True)
         if isinstance(op, Convolution)
     ]
 
 
-def _cutting(plan: Plan) -> dict[str, list[str]]:
-    """For each unit the relus behind its sums."""
+def _sum_relus(plan: Plan) -> dict[str, list[str]]:
+    """The paths of the ReLUs after the sums of each unit."""
     return {
         path: [f"{path}.{role}" for role, layer in unit_layers(unit) if "after_sum." in role and layer.op == Relu()]
         for path, unit in plan.units
@@ -198,8 +203,8 @@ def _cutting(plan: Plan) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _statistics_of_the_batch(network: nn.Module) -> Iterator[None]:
-    """While it lasts, every norm uses the batch's own statistics and keeps nothing of them; all else is evaluated."""
+def _batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Within this context, norms use batch statistics without storing them; all else is in evaluation mode."""
     network.eval()
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:

@@ -1,30 +1,40 @@
-"""Lesions of trained networks in tables: each unit, the contrast of each network, units and orders drawn by lot."""
+"""Lesion tables: each unit removed, the extra error of down-sampling units, random deletions and random orders."""
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, median, stdev
 
-from resatlas.analysis.answer import Answer, Fact
-from resatlas.analysis.damage import Damage, Score, deleted, exchangeable, lesions, moved, possible, reordered, whole
-from resatlas.analysis.subject import Subject
+from resatlas.analysis.damage import (
+    Damage,
+    Score,
+    deletion_damage,
+    exchangeable_pairs,
+    lesions,
+    possible_lesions,
+    reordered_units,
+    reordering_damage,
+    whole_score,
+)
+from resatlas.analysis.probed_run import ProbedRun
+from resatlas.analysis.probes import Fact, ProbeResult
 from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
 from resatlas.values.table import of_unit, table
 
-ESTIMATING = 512
-"""Training images on which statistics are estimated again, unless told otherwise."""
+_STATISTICS_IMAGES = 512
+"""Default number of training images on which BN statistics are re-estimated."""
 
-DRAWS = 5
-"""Random deletions, and random orders, of each number."""
+_DRAWS = 5
+"""Random deletions, and random orders, for each count."""
 
-STEPS = 3
-"""Numbers of units that are deleted together, and of pairs that change places."""
+_STEPS = 3
+"""Number of different counts of deleted units, and of swapped pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LesionRow:
-    """One lesion; an increase is over the whole network."""
+    """One lesion; an increase is relative to the whole network."""
 
     unit: str = of_unit("")
     stream: str = of_unit("")
@@ -39,9 +49,9 @@ class LesionRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastRow:
-    """One network: by how much more its error grows without a down-sampling unit than without another.
+    """The extra error of one network when a down-sampling unit is removed rather than another unit.
 
-    The mean increase over the down-sampling units, less the median over all other units.
+    Contrast: mean error over the lesions of down-sampling units, minus the median over those of all other units.
     """
 
     run: str = of_unit("")
@@ -53,7 +63,7 @@ class ContrastRow:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnRow:
-    """Several random damages of one size."""
+    """Several random damages of the same size."""
 
     count: int = of_unit("units or pairs")
     draws: int = of_unit("draws")
@@ -63,52 +73,66 @@ class DrawnRow:
     error_reestimated_median: float = of_unit("%")
 
 
-def answer(subjects: Sequence[Subject], *, images: int | None, swaps: Sequence[tuple[str, str]] = ()) -> Answer:
-    """Lesions of the first run in full; the contrast of every run, so that n is a number of networks.
+def probe(runs: Sequence[ProbedRun], *, images: int | None, swaps: Sequence[tuple[str, str]] = ()) -> ProbeResult:
+    """All lesions of the first run, and the contrast of every run.
 
-    Raises: DesignError as `reordered`.
+    Raises: DesignError as `reordered_units`.
     """
-    first = subjects[0]
+    first = runs[0]
     for pair in swaps:
-        reordered(first.network, [pair])
-    held, estimating = first.held_back(images), first.learnt(images or ESTIMATING).batches
+        reordered_units(first.network, [pair])
+    selection, statistics_batches = first.held_out(images), first.training(images or _STATISTICS_IMAGES).batches
     contrasts = []
     rows: list[LesionRow] = []
-    for subject in subjects:
-        own, score = _rows(subject, images)
-        contrasts.append(_contrast(subject, own, score))
-        rows = rows or own
+    for run in runs:
+        run_rows, score = _rows(run, images)
+        contrasts.append(_contrast(run, run_rows, score))
+        rows = rows or run_rows
     tables = [
-        table("contrast of each network", ContrastRow, contrasts, note="n is the number of networks, not of units"),
+        table(
+            "extra error without a down-sampling unit",
+            ContrastRow,
+            contrasts,
+            note="n is the number of networks, not of units",
+        ),
         table("each unit replaced by its shortcut", LesionRow, rows),
-        table("several random units deleted", DrawnRow, _drawn_deletions(first.network, held.batches, estimating)),
+        table(
+            "several random units deleted",
+            DrawnRow,
+            _random_deletions(first.network, selection.batches, statistics_batches),
+        ),
     ]
     notes = []
-    if exchangeable(first.plan):
-        orders = _drawn_orders(first.network, held.batches, estimating)
-        tables.append(table("random pairs of units of one shape in each other's place", DrawnRow, orders))
+    if exchangeable_pairs(first.plan):
+        orders = _random_orders(first.network, selection.batches, statistics_batches)
+        tables.append(table("random pairs of units of the same shape swapped", DrawnRow, orders))
     else:
-        notes.append(f"no two units of {first.name} are of one shape, so none of them can change places")
+        notes.append(f"no two units of {first.name} have the same shape, so no units can be swapped")
     if swaps:
-        damage = moved(first.network, swaps, held.batches, estimating)
-        told = f"with {', '.join(' and '.join(pair) for pair in swaps)} in each other's place the error is"
+        damage = reordering_damage(first.network, swaps, selection.batches, statistics_batches)
+        swapped = ", ".join(" and ".join(pair) for pair in swaps)
         notes.append(
-            f"{told} {damage.frozen.error_percent:.4g} %, {damage.reestimated.error_percent:.4g} % re-estimated"
+            f"with {swapped} swapped, the error is {damage.frozen.error_percent:.4g} % with BN statistics kept, "
+            f"{damage.reestimated.error_percent:.4g} % with BN statistics re-estimated"
         )
-    return Answer(
+    return ProbeResult(
         question="lesion",
         title="units replaced by their shortcuts",
-        runs=tuple(subject.name for subject in subjects),
-        images=held.words,
-        facts=tuple(_over_nets(contrasts)),
+        runs=tuple(run.name for run in runs),
+        images=selection.description,
+        facts=tuple(_contrast_facts(contrasts)),
         tables=tuple(tables),
         notes=tuple(notes),
     )
 
 
-def _rows(subject: Subject, images: int | None) -> tuple[list[LesionRow], Score]:
-    shown, estimating = subject.held_back(images).batches, subject.learnt(images or ESTIMATING).batches
-    score, units = whole(subject.network, shown), dict(subject.plan.units)
+def _rows(run: ProbedRun, images: int | None) -> tuple[list[LesionRow], Score]:
+    """All lesions of a run, and the score of its whole network."""
+    scored_batches, statistics_batches = (
+        run.held_out(images).batches,
+        run.training(images or _STATISTICS_IMAGES).batches,
+    )
+    score, units = whole_score(run.network, scored_batches), dict(run.plan.units)
     rows = [
         LesionRow(
             unit=lesion.unit,
@@ -121,12 +145,12 @@ def _rows(subject: Subject, images: int | None) -> tuple[list[LesionRow], Score]
             error_reestimated=damage.reestimated.error_percent,
             error_increase_reestimated=damage.reestimated.error_percent - score.error_percent,
         )
-        for lesion, damage in lesions(subject.network, shown, estimating)
+        for lesion, damage in lesions(run.network, scored_batches, statistics_batches)
     ]
     return rows, score
 
 
-def _contrast(subject: Subject, rows: Sequence[LesionRow], score: Score) -> ContrastRow:
+def _contrast(run: ProbedRun, rows: Sequence[LesionRow], score: Score) -> ContrastRow:
     whole_units = [row for row in rows if row.stream == "all"]
     down = [row for row in whole_units if row.down_sampling == "yes"]
     others = [row for row in whole_units if row.down_sampling == "no"]
@@ -135,52 +159,74 @@ def _contrast(subject: Subject, rows: Sequence[LesionRow], score: Score) -> Cont
         frozen = mean(row.error_frozen for row in down) - median(row.error_frozen for row in others)
         reestimated = mean(row.error_reestimated for row in down) - median(row.error_reestimated for row in others)
     return ContrastRow(
-        run=subject.name,
-        design=subject.run.experiment.design,
+        run=run.name,
+        design=run.record.experiment.design,
         error_whole=score.error_percent,
         contrast_frozen=frozen,
         contrast_reestimated=reestimated,
     )
 
 
-def _over_nets(rows: Sequence[ContrastRow]) -> Iterator[Fact]:
+def _contrast_facts(rows: Sequence[ContrastRow]) -> Iterator[Fact]:
     """Mean and standard deviation of the contrast over the networks of each design."""
     for design in dict.fromkeys(row.design for row in rows):
-        for kind in ("frozen", "reestimated"):
-            found = [getattr(row, f"contrast_{kind}") for row in rows if row.design == design]
-            values = [value for value in found if value is not None]
-            name = f"contrast_{kind} of {design}"
+        for kind, statistics in (("frozen", "kept"), ("reestimated", "re-estimated")):
+            contrasts = [getattr(row, f"contrast_{kind}") for row in rows if row.design == design]
+            values = [value for value in contrasts if value is not None]
+            name = f"extra error of {design} when a down-sampling unit is removed, BN statistics {statistics}"
             unit = f"percentage points, n = {len(values)} {'network' if len(values) == 1 else 'networks'}"
-            yield Fact(name=f"mean {name}", unit=unit, value=mean(values) if values else None)
+            yield Fact(
+                name=f"{name}, mean" if len(values) > 1 else name, unit=unit, value=mean(values) if values else None
+            )
             if len(values) > 1:
-                yield Fact(name=f"standard deviation of {name}", unit="percentage points", value=stdev(values))
+                yield Fact(name=f"{name}, standard deviation", unit="percentage points", value=stdev(values))
 
 
-def _drawn_deletions(network: Network, shown: Sequence[Batch], estimating: Sequence[Batch]) -> list[DrawnRow]:
-    """Deletions of units that keep the shape."""
-    kept = [path for path, unit in network.plan.units if unit.input == unit.output and possible(path, unit)]
+def _random_deletions(
+    network: Network, scored_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
+) -> list[DrawnRow]:
+    """Random deletions of units that have the same input and output shape."""
+    candidates = [
+        path for path, unit in network.plan.units if unit.input == unit.output and possible_lesions(path, unit)
+    ]
     draw = random.Random(0)  # noqa: S311 - no secret
     return [
-        _drawn(count, [deleted(network, draw.sample(kept, count), shown, estimating) for _ in range(DRAWS)])
-        for count in _counts(len(kept))
+        _summary(
+            count,
+            [
+                deletion_damage(network, draw.sample(candidates, count), scored_batches, statistics_batches)
+                for _ in range(_DRAWS)
+            ],
+        )
+        for count in _counts(len(candidates))
     ]
 
 
-def _drawn_orders(network: Network, shown: Sequence[Batch], estimating: Sequence[Batch]) -> list[DrawnRow]:
-    pairs = exchangeable(network.plan)
+def _random_orders(
+    network: Network, scored_batches: Sequence[Batch], statistics_batches: Sequence[Batch]
+) -> list[DrawnRow]:
+    """Random swaps of units of the same shape."""
+    pairs = exchangeable_pairs(network.plan)
     draw = random.Random(0)  # noqa: S311 - no secret
     return [
-        _drawn(count, [moved(network, draw.choices(pairs, k=count), shown, estimating) for _ in range(DRAWS)])
+        _summary(
+            count,
+            [
+                reordering_damage(network, draw.choices(pairs, k=count), scored_batches, statistics_batches)
+                for _ in range(_DRAWS)
+            ],
+        )
         for count in _counts(len({path for pair in pairs for path in pair}) - 1)
     ]
 
 
 def _counts(most: int) -> list[int]:
-    """A few whole numbers from 1 to the most."""
-    return sorted({round(1 + (most - 1) * k / (STEPS - 1)) for k in range(STEPS)}) if most else []
+    """A few whole numbers, evenly spaced from 1 to the largest."""
+    return sorted({round(1 + (most - 1) * k / (_STEPS - 1)) for k in range(_STEPS)}) if most else []
 
 
-def _drawn(count: int, damages: Sequence[Damage]) -> DrawnRow:
+def _summary(count: int, damages: Sequence[Damage]) -> DrawnRow:
+    """The row of several random damages of the same size."""
     frozen = [damage.frozen.error_percent for damage in damages]
     return DrawnRow(
         count=count,

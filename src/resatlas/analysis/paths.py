@@ -1,4 +1,4 @@
-"""Paths: how many there are of each length, how much they weigh, and the exact gradient that goes through them."""
+"""Paths: their number and weight by length, and the exact gradient through the paths of each length."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,25 +10,25 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resatlas.analysis.answer import Answer, Fact
-from resatlas.analysis.passage import UnitModule, bodies_of, put_out_as, streams_of, unit_modules
-from resatlas.analysis.subject import Subject
+from resatlas.analysis.probed_run import ProbedRun
+from resatlas.analysis.probes import Fact, ProbeResult
+from resatlas.analysis.surgery import UnitModule, bodies_of, changed_outputs, streams_of, unit_modules
 from resatlas.arch import plan as plans
 from resatlas.arch.paths import passed, path_lengths
 from resatlas.nets.network import Network
-from resatlas.nets.streams import Streams, advanced
+from resatlas.nets.streams import Streams, run_unit
 from resatlas.values.table import of_unit, table
 
 Cotangents = dict[int, Streams]
-"""For each length the part of the gradient that has passed so many convolutions and classifiers, one a stream."""
+"""For each length, the part of the gradient through so many convolutions and classifiers, one tensor per stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LengthRow:
-    """All paths of one length.
+    """All paths of the same length.
 
     `paths` and `share_of_paths` count whole paths, `share_of_weight` coefficients: see `arch.paths.PathLengths`.
-    `gradient_norm` is the root mean square over the images; the gradient shares are <g_length, g> / <g, g>, which
+    `gradient_norm` is the root mean square over the images; the gradient shares are <g_length, g> / <g, g> and
     add up to 1.
     """
 
@@ -44,12 +44,12 @@ class LengthRow:
 def gradients_by_length(
     network: Network, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
 ) -> dict[int, Float[Tensor, "n c h w"]]:
-    """The gradient of each image's loss with respect to the image, by the length of the paths that it passes.
+    """The gradient of each image's loss with respect to the image, split by the length of the paths.
 
-    In evaluation mode and at the activation pattern of the images a network is linear along every path, so the parts
-    add up to the gradient. One cotangent a length goes back through each unit: through its bodies with its shortcuts
-    cut, which makes it longer, and through its shortcuts with its bodies cut, which does not. A gate is part of the
-    shortcut that it reads: what changes a gate passes that shortcut.
+    In evaluation mode and at the activation pattern of the images, a network is linear along every path, so the parts
+    add up to the gradient. One cotangent per length is propagated back through each unit twice: through the bodies
+    with the shortcuts detached, which adds to the length, and through the shortcuts with the bodies detached, which
+    does not. A gate belongs to the shortcut whose input it reads.
     """
     network.eval()
     modules = unit_modules(network)
@@ -62,7 +62,7 @@ def gradients_by_length(
 
 
 def paths(network: Network, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"]) -> tuple[LengthRow, ...]:
-    """Counts, weights and gradients of each length, the gradients in float64."""
+    """Counts, weights and gradients of each length; gradients are computed in float64."""
     lengths = path_lengths(network.plan)
     parts = gradients_by_length(deepcopy(network).double(), images.double(), labels)
     total = torch.stack(list(parts.values())).sum(dim=0).flatten()
@@ -81,18 +81,18 @@ def paths(network: Network, images: Float[Tensor, "n c h w"], labels: Int64[Tens
     )
 
 
-def answer(subjects: Sequence[Subject], *, images: int | None) -> Answer:
-    """The paths of one run."""
-    [subject] = subjects
-    held = subject.held_back(images or 64)
-    batch = held.joined()
-    rows = paths(subject.network, batch.images, batch.labels)
-    lengths = path_lengths(subject.plan)
-    return Answer(
+def probe(runs: Sequence[ProbedRun], *, images: int | None) -> ProbeResult:
+    """The paths of the network of one run."""
+    [run] = runs
+    selection = run.held_out(images or 64)
+    batch = selection.joined()
+    rows = paths(run.network, batch.images, batch.labels)
+    lengths = path_lengths(run.plan)
+    return ProbeResult(
         question="paths",
-        title="paths by their length",
-        runs=(subject.name,),
-        images=held.words,
+        title="paths by length",
+        runs=(run.name,),
+        images=selection.description,
         facts=(
             Fact(name="mean_path_length", unit="layers", value=float(lengths.mean)),
             Fact(name="weighted_mean_path_length", unit="layers", value=float(lengths.weighted_mean)),
@@ -102,86 +102,87 @@ def answer(subjects: Sequence[Subject], *, images: int | None) -> Answer:
                 value=sum(row.length * row.share_of_gradient for row in rows),
             ),
         ),
-        tables=(table("paths and the gradient of the loss through them", LengthRow, rows),),
+        tables=(table("number, weight and gradient of the paths of each length", LengthRow, rows),),
     )
 
 
 def _inputs(network: Network, modules: dict[str, UnitModule], images: Tensor) -> list[Streams]:
-    """What each unit takes, and what the last one gives."""
+    """The input of each unit, and the output of the last."""
     with torch.no_grad():
         streams = [network.begin(images)]
         for module in modules.values():
-            streams.append(advanced(module, streams[-1]))
+            streams.append(run_unit(module, streams[-1]))
     return streams
 
 
 def _through_head(network: Network, streams: Streams, labels: Tensor) -> Cotangents:
-    given = _leaves(streams)
-    loss = F.cross_entropy(network.end(given), labels, reduction="sum")
-    return {passed(network.plan.head): torch.autograd.grad(loss, given)}
+    inputs = _leaves(streams)
+    loss = F.cross_entropy(network.end(inputs), labels, reduction="sum")
+    return {passed(network.plan.head): torch.autograd.grad(loss, inputs)}
 
 
 def _through_unit(module: UnitModule, unit: plans.Unit, streams: Streams, parts: Cotangents) -> Cotangents:
     branches = _branches(module, unit)
-    before: Cotangents = {}
-    for longer in {by for _, by in branches}:
-        with put_out_as((branch for branch, by in branches if by != longer), Tensor.detach):
-            given = _leaves(streams)
-            made = advanced(module, given)
+    input_parts: Cotangents = {}
+    for added in {branch_length for _, branch_length in branches}:
+        with changed_outputs((branch for branch, branch_length in branches if branch_length != added), Tensor.detach):
+            inputs = _leaves(streams)
+            outputs = run_unit(module, inputs)
         for length, part in parts.items():
-            _add(before, length + longer, _pulled_back(made, given, part))
-    return before
+            _add(input_parts, length + added, _pulled_back(outputs, inputs, part))
+    return input_parts
 
 
 def _branches(module: UnitModule, unit: plans.Unit) -> list[tuple[nn.Module, int]]:
-    """Every body and shortcut of a unit, with how much longer it makes a path."""
-    found: list[tuple[nn.Module, int]] = []
+    """Every body and shortcut of a unit, with the length that it adds to a path."""
+    branches: list[tuple[nn.Module, int]] = []
     for own, stream in zip(streams_of(module), unit.streams, strict=True):
         around = passed(stream.first) + passed(stream.merged)
-        found += [(body, passed(chain) + around) for body, chain in zip(bodies_of(own), stream.bodies, strict=True)]
+        branches += [(body, passed(chain) + around) for body, chain in zip(bodies_of(own), stream.bodies, strict=True)]
         if own.shortcut is not None:
-            found.append((own.shortcut, 0))
-    return found
+            branches.append((own.shortcut, 0))
+    return branches
 
 
 def _through_stem(network: Network, images: Tensor, parts: Cotangents) -> dict[int, Tensor]:
-    [given] = _leaves((images,))
-    made = network.begin(given)
-    longer = passed(network.plan.stem)
-    return {length + longer: _pulled_back(made, (given,), part)[0] for length, part in parts.items()}
+    inputs = _leaves((images,))
+    outputs = network.begin(inputs[0])
+    added = passed(network.plan.stem)
+    return {length + added: _pulled_back(outputs, inputs, part)[0] for length, part in parts.items()}
 
 
-def _pulled_back(made: Streams, given: Streams, part: Streams) -> Streams:
-    """What a cotangent of what was made is as one of what was given."""
-    live = [(tensor, each) for tensor, each in zip(made, part, strict=True) if tensor.requires_grad]
-    found = torch.autograd.grad(
-        [tensor for tensor, _ in live],
-        given,
-        [each for _, each in live],
+def _pulled_back(outputs: Streams, inputs: Streams, cotangents: Streams) -> Streams:
+    """The cotangents of the inputs from those of the outputs, by one backward pass."""
+    # an output whose branches are all detached has no gradient
+    pairs = [pair for pair in zip(outputs, cotangents, strict=True) if pair[0].requires_grad]
+    gradients = torch.autograd.grad(
+        [output for output, _ in pairs],
+        inputs,
+        [cotangent for _, cotangent in pairs],
         retain_graph=True,
         allow_unused=True,
         materialize_grads=True,
     )
-    return tuple(found)
+    return tuple(gradients)
 
 
 def _add(parts: Cotangents, length: int, more: Streams) -> None:
-    held = parts.get(length)
-    parts[length] = more if held is None else tuple(one + other for one, other in zip(held, more, strict=True))
+    known = parts.get(length)
+    parts[length] = more if known is None else tuple(one + other for one, other in zip(known, more, strict=True))
 
 
 def _leaves(tensors: Streams) -> Streams:
-    return tuple(each.detach().clone().requires_grad_() for each in tensors)
+    return tuple(tensor.detach().clone().requires_grad_() for tensor in tensors)
 
 
 @contextmanager
 def _without_parameters(network: Network) -> Iterator[None]:
-    """While it lasts, no parameter asks for a gradient."""
-    asking = [weight for weight in network.parameters() if weight.requires_grad]
-    for weight in asking:
+    """Within this context, no parameter requires a gradient."""
+    trainable = [weight for weight in network.parameters() if weight.requires_grad]
+    for weight in trainable:
         weight.requires_grad_(False)
     try:
         yield
     finally:
-        for weight in asking:
+        for weight in trainable:
             weight.requires_grad_()

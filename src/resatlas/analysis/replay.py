@@ -1,4 +1,4 @@
-"""A training once more, in a folder that is thrown away: what its network was like after each epoch."""
+"""Repeat a training in a temporary folder, to measure its network after each epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Generic, TypeVar
 
-from resatlas.analysis.subject import Subject
+from resatlas.analysis.probed_run import ProbedRun
 from resatlas.evaluation.classification import classification
 from resatlas.evaluation.logits import predict
 from resatlas.evaluation.portions import Portion
@@ -23,42 +23,42 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Replay(Generic[T]):
-    """What was found at the start and after each epoch, and whether the training was the run's own to the bit."""
+    """Measurements at the start and after each epoch, and whether the training was bit-equal to that of the run."""
 
     moments: tuple[tuple[str, T], ...]
     same: bool
 
 
-def replayed(subject: Subject, measure: Callable[[Network], T]) -> Replay[T]:
-    """What a measure finds while a run is trained once more; checkpoints keep the last moments alone.
+def replayed(run: ProbedRun, measure: Callable[[Network], T]) -> Replay[T]:
+    """Train a run again and measure its network after each epoch, since only the last checkpoints are kept.
 
-    A measure leaves the network as it was, so the training ends where the run's did: on another machine or number of
-    processes perhaps not to the bit, which `same` tells.
+    `measure` must not change the network. On the same machine and number of processes the training is bit-equal to that
+    of the run; `same` says whether it was.
     """
-    experiment = subject.run.experiment
-    found: list[tuple[str, T]] = []
+    experiment = run.record.experiment
+    moments: list[tuple[str, T]] = []
     states: list[TrainState] = []
 
-    def begin_with(_run: Run, _course: TrainingPlan, state: TrainState) -> None:
+    def measure_start(_run: Run, _course: TrainingPlan, state: TrainState) -> None:
         states.append(state)
-        found.append(("start", measure(state.network)))
+        moments.append(("start", measure(state.network)))
 
-    def after_epoch(metrics: dict[str, Any], _timing: dict[str, Any]) -> None:
-        found.append((f"epoch {metrics['epoch']}", measure(states[0].network)))
+    def measure_epoch(metrics: dict[str, Any], _timing: dict[str, Any]) -> None:
+        moments.append((f"epoch {metrics['epoch']}", measure(states[0].network)))
 
-    portion = Portion(size=subject.at_once)
+    portion = Portion(size=run.batch_size)
     with TemporaryDirectory() as folder:
         state = train(
-            begin(Path(folder) / "run", experiment, subject.plan),
+            begin(Path(folder) / "run", experiment, run.plan),
             experiment,
-            images=subject.material,
+            images=run.splits,
             resume=None,
             evaluate=lambda network, part, pipeline: classification(predict(network, part, pipeline, portion=portion)),
-            watcher=Watcher(on_start=begin_with, on_epoch=after_epoch),
+            watcher=Watcher(on_start=measure_start, on_epoch=measure_epoch),
             execution=Execution(save_every=inf),
         )
-    own = subject.network.state_dict()
+    weights = run.network.state_dict()
     return Replay(
-        moments=tuple(found),
-        same=all(tensor.equal(own[path]) for path, tensor in state.tested.state_dict().items()),
+        moments=tuple(moments),
+        same=all(tensor.equal(weights[path]) for path, tensor in state.tested.state_dict().items()),
     )

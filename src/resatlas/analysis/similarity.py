@@ -1,4 +1,4 @@
-"""Similarity: which units of one network, or of two, put out alike representations of the same images."""
+"""Similarity of the outputs of units, within one network or between two, on the same images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from resatlas.analysis.answer import Answer, Fact
-from resatlas.analysis.passage import unit_modules
-from resatlas.analysis.subject import Subject
+from resatlas.analysis.probed_run import ProbedRun
+from resatlas.analysis.probes import Fact, ProbeResult
+from resatlas.analysis.surgery import unit_modules
 from resatlas.errors import UsageError
 from resatlas.nets.network import Network
-from resatlas.nets.streams import advanced, side_by_side
+from resatlas.nets.streams import run_unit, side_by_side
 from resatlas.values.table import Column, Table
 
 
@@ -26,17 +26,20 @@ class Similarity:
 
 
 def linear_cka(x: Float[Tensor, "n d"], y: Float[Tensor, "n e"]) -> float:
-    """|Yᵀ·X|² / (|Xᵀ·X| |Yᵀ·Y|) of centred features of the same n images, in Frobenius norms; 1 for equal ones.
+    """|Yᵀ·X|² / (|Xᵀ·X| |Yᵀ·Y|) of centred features of the same n images, in Frobenius norms; 1 if they are equal.
 
-    Neither rotations nor scales of the features change it.
+    It is invariant to rotation and scaling of the features.
     Source: Kornblith et al. (arXiv:1905.00414), section 3, linear CKA.
     """
     return _alignment(_gram(x), _gram(y))
 
 
-def similarity(one: Network, other: Network, shown: tuple[Tensor, Tensor]) -> Similarity:
-    """Linear CKA of all units on the same images, as each of the two networks takes them; streams side by side."""
-    left, right = _grams(one, shown[0]), _grams(other, shown[1])
+def similarity(one: Network, other: Network, images: tuple[Tensor, Tensor]) -> Similarity:
+    """Linear CKA of all units on the same images, which `images` has preprocessed for each network.
+
+    The streams of a unit are concatenated.
+    """
+    left, right = _grams(one, images[0]), _grams(other, images[1])
     return Similarity(
         rows=tuple(left),
         columns=tuple(right),
@@ -44,67 +47,70 @@ def similarity(one: Network, other: Network, shown: tuple[Tensor, Tensor]) -> Si
     )
 
 
-def answer(subjects: Sequence[Subject], *, images: int | None) -> Answer:
-    """The units of a run with each other, and with those of each further run.
+def probe(runs: Sequence[ProbedRun], *, images: int | None) -> ProbeResult:
+    """Linear CKA between the units of a run, and with the units of each further run.
 
-    Raises: UsageError if the runs hold back different images.
+    Raises: UsageError if the runs have different validation images.
     """
-    first = subjects[0]
-    shown = [subject.held_back(images or 256) for subject in subjects]
-    batches = [each.joined() for each in shown]
-    for subject, batch in zip(subjects, batches, strict=True):
+    first = runs[0]
+    selections = [run.held_out(images or 256) for run in runs]
+    batches = [selection.joined() for selection in selections]
+    for run, batch in zip(runs, batches, strict=True):
         if not batch.ids.equal(batches[0].ids) or not batch.labels.equal(batches[0].labels):
             raise UsageError(
-                f"{subject.name} and {first.name} hold back different images; give runs of the same data and the "
-                "same share for validation"
+                f"{run.name} and {first.name} have different validation images; give runs of the same data and the "
+                "same validation share"
             )
-    found = [
-        similarity(first.network, subject.network, (batches[0].images, batch.images))
-        for subject, batch in zip(subjects, batches, strict=True)
+    similarities = [
+        similarity(first.network, run.network, (batches[0].images, batch.images))
+        for run, batch in zip(runs, batches, strict=True)
     ]
-    return Answer(
+    return ProbeResult(
         question="similarity",
         title="linear CKA between units",
-        runs=tuple(subject.name for subject in subjects),
-        images=shown[0].words,
-        facts=tuple(_facts(subjects, found)),
-        tables=tuple(
-            _table(f"units of {first.name} (rows) and of {subject.name} (columns)", each)
-            for subject, each in zip(subjects, found, strict=True)
-        ),
+        runs=tuple(run.name for run in runs),
+        images=selections[0].description,
+        facts=tuple(_facts(runs, similarities)),
+        tables=tuple(_table(_title(first, run), values) for run, values in zip(runs, similarities, strict=True)),
     )
 
 
-def _facts(subjects: Sequence[Subject], found: Sequence[Similarity]) -> list[Fact]:
-    """How alike neighbours are in the run, and its last unit is to that of each further run."""
-    own = found[0].values
-    steps = [own[k][k + 1] for k in range(len(own) - 1)]
+def _facts(runs: Sequence[ProbedRun], similarities: Sequence[Similarity]) -> list[Fact]:
+    """CKA of neighbouring units of the first run, and of its last unit with that of each further run."""
+    values = similarities[0].values
+    steps = [values[k][k + 1] for k in range(len(values) - 1)]
     facts = [Fact(name="mean_of_neighbours", unit="CKA", value=sum(steps) / len(steps))] if steps else []
     return facts + [
-        Fact(name=f"last unit with that of {subject.name}", unit="CKA", value=each.values[-1][-1])
-        for subject, each in zip(subjects[1:], found[1:], strict=True)
+        Fact(name=f"last unit with that of {run.name}", unit="CKA", value=other.values[-1][-1])
+        for run, other in zip(runs[1:], similarities[1:], strict=True)
     ]
 
 
-def _table(title: str, found: Similarity) -> Table:
-    columns = (Column("unit", ""), *(Column(path.removeprefix("stages."), "CKA") for path in found.columns))
+def _title(first: ProbedRun, other: ProbedRun) -> str:
+    if other is first:
+        return f"units of {first.name}"
+    return f"units of {first.name} (rows) and of {other.name} (columns)"
+
+
+def _table(title: str, similarity: Similarity) -> Table:
+    columns = (Column("unit", ""), *(Column(path.removeprefix("stages."), "CKA") for path in similarity.columns))
     return Table(
         title=title,
         columns=columns,
-        rows=tuple((path, *values) for path, values in zip(found.rows, found.values, strict=True)),
+        rows=tuple((path, *values) for path, values in zip(similarity.rows, similarity.values, strict=True)),
     )
 
 
 @torch.no_grad()
 def _grams(network: Network, images: Tensor) -> dict[str, Tensor]:
-    """The centred Gram matrix of what each unit puts out."""
+    """The centred Gram matrix of the output of each unit."""
     network.eval()
     streams = network.begin(images)
-    found: dict[str, Tensor] = {}
+    grams: dict[str, Tensor] = {}
     for path, module in unit_modules(network).items():
-        streams = advanced(module, streams)
-        found[path] = _gram(side_by_side(streams).flatten(1))
-    return found
+        streams = run_unit(module, streams)
+        grams[path] = _gram(side_by_side(streams).flatten(1))
+    return grams
 
 
 def _gram(features: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
@@ -114,6 +120,6 @@ def _gram(features: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
 
 
 def _alignment(x: Float[Tensor, "n n"], y: Float[Tensor, "n n"]) -> float:
-    """The cosine between two Gram matrices; 0 where all images look alike."""
+    """The cosine between two Gram matrices; 0 if one of them is zero, since all features are then equal."""
     sizes = x.norm() * y.norm()
     return ((x * y).sum() / sizes).item() if sizes > 0 else 0.0

@@ -1,1 +1,1 @@
-"""WHAT a network is: ops, unit, widths, streams, blueprint, plan, cost, paths. Standard library only."""
+"""The description of a network: ops, unit, widths, streams, blueprint, plan, cost, paths. Needs no torch."""

@@ -10,12 +10,12 @@ from resatlas.arch.widths import Widths, check_width
 from resatlas.errors import DepthError, DesignError
 
 MOST_UNITS = 2_000
-MOST_STAGES = 8
+_MOST_STAGES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stem:
-    """What stands before the first stage: convolution, `after`, and perhaps a pool."""
+    """The layers before the first stage: convolution, `after`, and optionally a pool."""
 
     kernel: int = 3
     width: int
@@ -27,12 +27,12 @@ class Stem:
         check_kernel(self.kernel)
         check_width(self.width)
         if not 1 <= self.stride <= 8:
-            raise DesignError(f"a stem's stride lies between 1 and 8; {self.stride} does not")
+            raise DesignError(f"a stem's stride must be between 1 and 8; got {self.stride}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What stands after the last stage: `before`, the global pool, perhaps dropout, the classifier."""
+    """The layers after the last stage: `before`, the global pool, optionally dropout, the classifier."""
 
     before: tuple[Rule, ...] = ()
     dropout: Dropout | None = None
@@ -40,9 +40,9 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Initial:
-    """Where the weights start.
+    """The initial weights.
 
-    Convolutions N(0, 2/fan), fan = kernel² · inputs a group, or kernel² · all outputs; the scale of every
+    Convolutions N(0, 2/fan), fan = kernel² · inputs per group, or kernel² · all outputs; the scale of every
     normalisation 1, or U(0, 1); its shift 0; the classifier U(±1/sqrt(inputs)) with bias 0.
     """
 
@@ -63,9 +63,9 @@ class Blueprint:
     initial: Initial = Initial()
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.units) <= MOST_STAGES:
-            raise DesignError(f"a network has 1 to {MOST_STAGES} stages; {len(self.units)} is outside")
+        if not 1 <= len(self.units) <= _MOST_STAGES:
+            raise DesignError(f"a network has 1 to {_MOST_STAGES} stages; got {len(self.units)}")
         if min(self.units) < 1:
-            raise DepthError(f"every stage has at least 1 unit; {list(self.units)} has a stage without")
+            raise DepthError(f"every stage has at least 1 unit; got {list(self.units)}")
         if sum(self.units) > MOST_UNITS:
-            raise DepthError(f"a network has at most {MOST_UNITS:,} units; {sum(self.units):,} is more")
+            raise DepthError(f"a network has at most {MOST_UNITS:,} units; got {sum(self.units):,}")

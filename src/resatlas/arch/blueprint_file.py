@@ -1,4 +1,4 @@
-"""Blueprints as TOML files: a cross of the papers' designs, written in words."""
+"""Blueprints as TOML files, which can combine parts of the papers' designs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from resatlas.arch.residual import (
 from resatlas.arch.streams import MergeAndRun, Single
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage, Widths, doubling
 from resatlas.errors import BlueprintError, unknown
-from resatlas.values.codec import decode, shown
+from resatlas.values.codec import decode, value_text
 from resatlas.values.toml import read_toml
 
 SCHEMA = 1
@@ -49,7 +49,7 @@ ShortcutName = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class NamedBlueprint:
-    """A blueprint with its name, and the task that describes it where no data set gives one."""
+    """A blueprint with its name and its usual task, for use without a data set."""
 
     name: str
     image: Shape
@@ -100,7 +100,7 @@ class _Head:
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """The file's tables; `widths` and `streams` are read by their rule."""
+    """The tables of the file; `widths` and `streams` are decoded by their rule."""
 
     schema: int
     name: str
@@ -124,18 +124,18 @@ _STREAMS = {"single": Single, "merge-and-run": MergeAndRun}
 def read_blueprint(path: Path) -> NamedBlueprint:
     """The blueprint of a TOML file.
 
-    Where the file is silent, `order` decides: networks whose sums are not activated end in norm and relu before
-    the pool, and pre-activated ones project without a norm and share what the projection reads.
-    Raises: BlueprintError with the key and the nearest right one; DesignError if the network is impossible.
+    Defaults depend on `order`: networks whose sums are not activated end with norm and relu before the pool, and
+    pre-activated ones have projections without a norm, which read the pre-activated tensor.
+    Raises: BlueprintError with the key and the nearest valid one; DesignError if the network is impossible.
     """
-    return parse_blueprint(read_toml(path), where=str(path))
+    return _parse_blueprint(read_toml(path), where=str(path))
 
 
-def parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
+def _parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
     """The blueprint of a table, as `read_blueprint`."""
     if table.get("schema") != SCHEMA:
         raise BlueprintError(
-            f"{where}: schema = {SCHEMA} is expected, {' '.join(shown(table.get('schema', 'none')).split())[:40]} given"
+            f"{where}: expected schema = {SCHEMA}, got {' '.join(value_text(table.get('schema', 'none')).split())[:40]}"
         )
     rest = {key: value for key, value in table.items() if key not in ("widths", "streams")}
     if "widths" not in table:
@@ -177,7 +177,7 @@ def parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
 
 def _by_rule(rules: Mapping[str, Any], table: object, where: str) -> Any:  # noqa: ANN401 - one of the rules
     if not isinstance(table, Mapping) or "rule" not in table:
-        raise BlueprintError(f'{where}: a table with "rule" ({", ".join(rules)}) is expected')
+        raise BlueprintError(f'{where}: expected a table with "rule" ({", ".join(rules)})')
     rule = str(table["rule"])
     if rule not in rules:
         raise BlueprintError(f"{where}: {unknown('rule', rule, rules)}")

@@ -1,4 +1,4 @@
-"""What counters report for one network: every rule of counting operations, as a function of the plan."""
+"""The results of common counters of operations, computed from the plan."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from resatlas.arch.plan import Layer, Plan, layers
 
 @dataclass(frozen=True, kw_only=True)
 class Convention:
-    """Who counts, what counts how much there, and the count for one image."""
+    """A counter, its rule in words, and its count for one image."""
 
     name: str
     rule: str
@@ -28,12 +28,12 @@ def operations(plan: Plan) -> int:
 
 
 def profiled(plan: Plan) -> int:
-    """Multiply-adds and biases, 2 for each normalised value, 1 for each value that a relu gives or a pool reads."""
+    """Multiply-adds and biases, 2 per normalised value, 1 per output value of a relu and per input value of a pool."""
     return multiply_adds(plan) + sum(_beside(layer) for _, layer in layers(plan))
 
 
 def _beside(layer: Layer) -> int:
-    """What a profiler counts of a layer beside its multiply-adds."""
+    """The count of a profiler for a layer in addition to its multiply-adds."""
     match layer.op:
         case Convolution(bias=bias):
             return 0 if bias is None else _values(layer.output)
@@ -43,7 +43,7 @@ def _beside(layer: Layer) -> int:
             return 2 * _values(layer.input)
         case MaxPool() | AvgPool() | GlobalPool():
             return _values(layer.input)
-        case _:  # a module that the profiler has no rule for counts nothing
+        case _:  # the profiler has no rule for other modules
             return 0
 
 

@@ -1,4 +1,4 @@
-"""What a plan costs: parameters, multiply-adds and activations, in closed form."""
+"""The cost of a plan: parameters, multiply-adds and activations, in closed form."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from resatlas.arch.plan import Layer, Plan, Unit, layers, unit_layers
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Parameters, multiply-adds of one image, and values that the convolutions and the classifier put out.
+    """Parameters, multiply-adds of one image, and output values of the convolutions and the classifier.
 
     Parameters are trainable ones: weights, normalisation scales and shifts, classifier bias. Multiply-adds are
     those of convolutions and the classifier, which the papers call FLOPs; counters that report operations count
@@ -31,9 +31,9 @@ class Cost:
 
 
 class Described(Protocol):
-    """A built network, which says its plan as long as that describes it."""
+    """A built network that returns its plan while the plan describes it."""
 
-    def described(self) -> Plan:
+    def checked_plan(self) -> Plan:
         """The plan.
 
         Raises: DesignError if the network has changed since it was built.
@@ -42,12 +42,12 @@ class Described(Protocol):
 
 
 def cost(what: Plan | Described) -> Cost:
-    """The cost of the whole network, of a plan or of a built network.
+    """The cost of the whole network, from a plan or a built network.
 
-    A plan does not know what became of a network that was built from it; of the network itself that is checked.
+    A built network is checked for changes since it was built.
     Raises: DesignError if the network has changed since it was built.
     """
-    plan = what if isinstance(what, Plan) else what.described()
+    plan = what if isinstance(what, Plan) else what.checked_plan()
     total = total_cost((*plan.stem * plan.stems, *plan.head * plan.heads))
     known: dict[int, Cost] = {}  # equal units of a stage are one object
     for _, unit in plan.units:
@@ -59,11 +59,11 @@ def cost(what: Plan | Described) -> Cost:
 
 def unit_cost(unit: Unit) -> Cost:
     """The cost of one unit with all its streams."""
-    return total_cost(layer for _, layer in unit_layers(unit)) + projector_cost(unit)
+    return total_cost(layer for _, layer in unit_layers(unit)) + _projector_cost(unit)
 
 
-def projector_cost(unit: Unit) -> Cost:
-    """(K·width)² multiply-adds a pixel where a random projector mixes the shortcuts of K streams; it learns nothing."""
+def _projector_cost(unit: Unit) -> Cost:
+    """(K·width)² multiply-adds per pixel if a random projector mixes the shortcuts of K streams; no parameters."""
     if unit.mixing.channels == "kept" or unit.streams[0].shortcut is None:
         return Cost()
     channels = len(unit.streams) * unit.output.channels
@@ -72,19 +72,19 @@ def projector_cost(unit: Unit) -> Cost:
 
 
 def cost_by_path(plan: Plan) -> dict[str, Cost]:
-    """The cost of every layer that has one, by its path."""
-    every = {path: layer_cost(layer) for path, layer in layers(plan)}
-    every |= {f"{path}.projector": projector_cost(unit) for path, unit in plan.units}
-    return {path: each for path, each in every.items() if each != Cost()}
+    """The cost of every layer with a cost, by its path."""
+    costs = {path: layer_cost(layer) for path, layer in layers(plan)}
+    costs |= {f"{path}.projector": _projector_cost(unit) for path, unit in plan.units}
+    return {path: price for path, price in costs.items() if price != Cost()}
 
 
-def total_cost(some: Iterable[Layer]) -> Cost:
-    """The cost of some layers together."""
-    costs = [layer_cost(layer) for layer in some]
+def total_cost(parts: Iterable[Layer]) -> Cost:
+    """The total cost of some layers."""
+    costs = [layer_cost(layer) for layer in parts]
     return Cost(
-        sum(each.parameters for each in costs),
-        sum(each.multiply_adds for each in costs),
-        sum(each.activations for each in costs),
+        sum(price.parameters for price in costs),
+        sum(price.multiply_adds for price in costs),
+        sum(price.activations for price in costs),
     )
 
 

@@ -1,4 +1,4 @@
-"""Blueprint -> plan: the one interpreter of the vocabulary, with no case for any paper."""
+"""Blueprint -> plan: the interpreter of the vocabulary, without special cases for papers."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -64,7 +64,7 @@ def expand(blueprint: Blueprint, *, image: Shape, classes: int) -> Plan:
 
 
 def with_classes(plan: Plan, classes: int) -> Plan:
-    """The same plan for another number of classes; 0 leave out the classifier.
+    """The plan for another number of classes; 0 omits the classifier.
 
     Raises: WidthError
     """
@@ -89,7 +89,7 @@ def _stems(streams: Streams) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Everything that a unit depends on beside its blueprint; equal places share one unit."""
+    """Everything that a unit depends on besides its blueprint; equal places share one unit."""
 
     input: Shape
     width: int
@@ -99,7 +99,7 @@ class _Place:
 
 
 def _stages(blueprint: Blueprint, shape: Shape) -> tuple[tuple[Unit, ...], ...]:
-    made: dict[_Place, Unit] = {}
+    unit_at: dict[_Place, Unit] = {}
     stages = []
     widths = unit_widths(blueprint.widths, blueprint.units)
     for s, stage_widths in enumerate(widths):
@@ -108,10 +108,10 @@ def _stages(blueprint: Blueprint, shape: Shape) -> tuple[tuple[Unit, ...], ...]:
             start = "inside" if u else "stage-start" if s else "network-start"
             last = s == len(widths) - 1 and u == len(stage_widths) - 1
             place = _Place(shape, width, 2 if s and not u else 1, start, last)
-            if place not in made:
-                made[place] = _unit(blueprint, place)
-            stage.append(made[place])
-            shape = made[place].output
+            if place not in unit_at:
+                unit_at[place] = _unit(blueprint, place)
+            stage.append(unit_at[place])
+            shape = unit_at[place].output
         stages.append(tuple(stage))
     return tuple(stages)
 
@@ -153,9 +153,7 @@ def _stream(residual: Residual, place: _Place) -> Stream:
     for rule in residual.order.merged:
         merged.add_rule(rule, place.width, stride=1)
     if merged.shape.channels != place.width:
-        raise WidthError(
-            f"the bodies of a unit end {merged.shape.channels} channels wide; the unit is {place.width} wide"
-        )
+        raise WidthError(f"the bodies of a unit end with {merged.shape.channels} channels; the unit has {place.width}")
     shortcut = _shortcut(residual, place)
     gate = _Tracer(merged.shape)
     if residual.gate and shortcut is not None:
@@ -209,19 +207,19 @@ def _shortcut(residual: Residual, place: _Place) -> Chain | None:
 
 
 def _pad(shortcut: "_Tracer", rule: ZeroPad, place: _Place) -> None:
-    """Fewer pixels where the unit has a stride, more channels where it widens."""
+    """Subsample if the unit has a stride, and pad channels if it widens."""
     if place.stride > 1:
         shortcut.add(AvgPool(place.stride) if rule.subsample == "average" else Subsample(place.stride))
     if place.width < place.input.channels:
         raise WidthError(
-            f"zero-padding only adds channels; a unit from {place.input.channels} to {place.width} loses some"
+            f"zero-padding only adds channels; this unit narrows from {place.input.channels} to {place.width}"
         )
     if place.width > place.input.channels:
         shortcut.add(ZeroChannels(rule.place), place.width)
 
 
 class _Tracer:
-    """A chain in the making: gives each operation its role and follows the shape."""
+    """Builds a chain: names each operation by its role and tracks the shape."""
 
     def __init__(self, shape: Shape, *, numbered: bool = False) -> None:
         self.shape = shape
@@ -238,13 +236,13 @@ class _Tracer:
         if isinstance(rule, Conv):
             channels, rest = divmod(width * rule.width.numerator, rule.width.denominator)
             if rest:
-                raise WidthError(f"a share of {rule.width} of {width} channels is not a whole number of them")
+                raise WidthError(f"a share of {rule.width} of {width} channels is not a whole number")
             self.add(Convolution(rule.kernel, stride if rule.strided else 1, rule.groups), check_width(channels))
         else:
             self.add(rule)
 
     def add(self, op: Op, channels: int | None = None) -> None:
-        """Add an operation that gives `channels`, by default as many as it takes."""
+        """Add an operation with `channels` outputs, by default as many as its inputs."""
         self._seen[op.role] += 1
         number = self._seen[op.role]
         name = f"{op.role}{number}" if self._numbered or number > 1 else op.role
@@ -266,6 +264,6 @@ def _check_groups(groups: int, *channels: int) -> None:
 
 def _check_task(image: Shape, classes: int) -> None:
     if not (1 <= image.channels <= 1024 and all(1 <= side <= LARGEST_SIDE for side in image[1:])):
-        raise ImageError(f"an image is 1-1024 channels of up to {LARGEST_SIDE}x{LARGEST_SIDE} pixels; {image} is not")
+        raise ImageError(f"an image is 1-1024 channels of up to {LARGEST_SIDE}x{LARGEST_SIDE} pixels; got {image}")
     if not 0 <= classes <= MOST_CLASSES:
-        raise WidthError(f"a network has 0 (no classifier) to {MOST_CLASSES:,} classes; {classes:,} is outside")
+        raise WidthError(f"a network has 0 (no classifier) to {MOST_CLASSES:,} classes; got {classes:,}")

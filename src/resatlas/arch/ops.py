@@ -1,8 +1,8 @@
-"""The closed union of operations with their facts: role, word in a printed plan, map put out, weights.
+"""The closed union of operations with their facts: role, word in a printed plan, output shape, weights.
 
-Two of them are convolutions: `Conv` speaks of shares of a width that is not known yet and stands in
-blueprints; `Convolution` has its stride and stands in plans. Every other operation is the same in both.
-Counting, printing, expanding and drawing read these facts; torch modules and ejected text have a fold of their own.
+Two of them are convolutions: blueprints contain `Conv`, whose width is a share of a width that is not known yet; plans
+contain `Convolution`, which has its stride. All other operations are the same in both. Counting, printing, expanding
+and drawing use these facts; torch modules and ejected text have their own functions.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, NamedTuple, assert_never
 from resatlas.errors import DesignError, ImageError
 
 Role = Literal["conv", "norm", "relu", "sigmoid", "scale", "dropout", "pool", "subsample", "pad", "linear"]
-"""What an operation is called in paths, and so in the names of weights."""
+"""The name of an operation in paths, and so in the names of weights."""
 
 
 class Shape(NamedTuple):
@@ -41,14 +41,14 @@ class Conv:
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
         if not 0 < self.width <= 1024:
-            raise DesignError(f"a convolution's width is a positive share of the unit's output; {self.width} is not")
+            raise DesignError(f"a convolution's width is a positive share of the unit's output; got {self.width}")
         if self.groups < 1:
-            raise DesignError(f"a convolution has at least 1 group; {self.groups} is less")
+            raise DesignError(f"a convolution has at least 1 group; got {self.groups}")
 
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """A convolution of a plan, zero-padded by kernel // 2 on every side; `bias` is where its bias starts, if any."""
+    """A convolution of a plan, zero-padded by kernel // 2 on every side; `bias` is the initial value of its bias."""
 
     role: ClassVar[Role] = "conv"
     kernel: int
@@ -88,7 +88,9 @@ class Scale:
 
     def __post_init__(self) -> None:
         if not 0 < self.factor <= 1024:
-            raise DesignError(f"a constant factor lies in (0, 1024]; {self.factor} does not (0 is an absent shortcut)")
+            raise DesignError(
+                f"a constant factor must be in (0, 1024]; got {self.factor} (for 0, use an absent shortcut)"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Dropout:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
-            raise DesignError(f"a dropout rate lies in [0, 1); {self.rate} does not")
+            raise DesignError(f"a dropout rate must be in [0, 1); got {self.rate}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class MaxPool:
 
 @dataclass(frozen=True, slots=True)
 class AvgPool:
-    """The mean of each stride x stride window; a window that overhangs the edge averages what it holds."""
+    """The mean of each stride x stride window; a window beyond the edge averages the pixels inside."""
 
     role: ClassVar[Role] = "pool"
     stride: int
@@ -130,7 +132,7 @@ class Subsample:
 
 @dataclass(frozen=True, slots=True)
 class ZeroChannels:
-    """The channels of x, with channels of zeros up to the output width behind them or half on each side."""
+    """The channels of x and zero channels up to the output width, at the end or half on each side."""
 
     role: ClassVar[Role] = "pad"
     place: Literal["end", "sides"] = "end"
@@ -166,11 +168,11 @@ Op = (
 )
 
 Product = Convolution | Linear
-"""The operations that multiply by a matrix: multiply-adds, activations and lengths of paths count these alone."""
+"""The operations that multiply by a matrix; multiply-adds, activations and path lengths count only these."""
 
 
 def words(op: Op, channels: int) -> str:
-    """The operation in a printed plan; `channels` are those that it gives."""
+    """The operation in a printed plan; `channels` is its number of outputs."""
     match op:
         case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias):
             step = f"/{stride}" if stride > 1 else ""
@@ -202,7 +204,7 @@ def words(op: Op, channels: int) -> str:
 
 
 def resized(op: Op, shape: Shape) -> Shape:
-    """The shape after the operation, but for its channels.
+    """The shape after the operation, except for its channels.
 
     Raises: ImageError if a side is shorter than the stride.
     """
@@ -218,7 +220,7 @@ def resized(op: Op, shape: Shape) -> Shape:
 
 
 def weights(op: Op, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of an operation's parameters by their name, between so many channels; {} if it learns nothing."""
+    """The shapes of an operation's parameters by name, for these numbers of channels; {} if it has none."""
     match op:
         case Convolution(kernel=kernel, groups=groups, bias=bias):
             weight = (outputs, inputs // groups, kernel, kernel)
@@ -244,12 +246,12 @@ def weights(op: Op, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
 
 
 def check_kernel(kernel: int) -> None:
-    """Refuse kernels that "same" padding does not centre.
+    """Check that "same" padding centres a kernel.
 
     Raises: DesignError if the kernel is not odd and in 1…15.
     """
     if kernel not in range(1, 16, 2):
-        raise DesignError(f"a kernel is odd and at most 15, so that padding centres it; {kernel} is not")
+        raise DesignError(f"a kernel is odd and at most 15, so that padding centres it; got {kernel}")
 
 
 def strided(shape: Shape, stride: int) -> Shape:
@@ -261,6 +263,6 @@ def strided(shape: Shape, stride: int) -> Shape:
         return shape
     if min(shape.height, shape.width) < stride:
         raise ImageError(
-            f"a map of {shape.height}x{shape.width} pixels cannot take a stride of {stride}; give a larger image"
+            f"a map of {shape.height}x{shape.width} pixels is too small for a stride of {stride}; give a larger image"
         )
     return Shape(shape.channels, -(-shape.height // stride), -(-shape.width // stride))

@@ -1,4 +1,4 @@
-"""Every parameter of a plan: its path, its shape, and where it starts."""
+"""The parameters of a plan: path, shape and initial values."""
 
 import math
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ class Parameter:
 
 
 def parameters(plan: Plan) -> Iterator[Parameter]:
-    """Every parameter, in the order of the layers."""
+    """All parameters, in the order of the layers."""
     for path, layer in layers(plan):
         for name, shape in weights(layer.op, layer.input.channels, layer.output.channels).items():
             yield Parameter(f"{path}.{name}", shape, _start(layer.op, name, shape, plan.initial))

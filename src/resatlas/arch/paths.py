@@ -1,7 +1,7 @@
-"""The paths through a plan: how many there are of each length, and how much each length weighs.
+"""The paths through a plan: the number and the total weight of the paths of each length.
 
 A residual network is a sum over paths: at every unit a path takes a body or a shortcut. Its length is the
-number of convolutions and classifiers that it passes; projections on shortcuts are not counted.
+number of convolutions and classifiers on it; projections on shortcuts are not counted.
 """
 
 from collections import Counter
@@ -17,11 +17,11 @@ from resatlas.arch.plan import Chain, Plan, Unit
 
 @dataclass(frozen=True)
 class PathLengths:
-    """For each length: how many paths have it, and the sum of their coefficients.
+    """For each length, the number of paths and the sum of their coefficients.
 
-    A coefficient is the product of what a path is multiplied with where streams meet: 1/K on each of the K
-    paths through a mean, 1 elsewhere. So in networks of one stream the two counts agree. A random projector is
-    counted as the mean, whose rank it has; constant factors and gates on single paths are not counted.
+    The coefficient of a path is the product of its factors at meeting points of streams: 1/K for each of the K
+    paths through a mean, 1 elsewhere. So in networks with one stream the two counts agree. A random projector is
+    counted like the mean, which has the same rank; constant factors and gates on single paths are not counted.
     Source: DMRNet (arXiv:1611.07718), section 4, counts whole paths; the weighted count is ours.
     """
 
@@ -30,7 +30,7 @@ class PathLengths:
 
     @cached_property
     def mean(self) -> Fraction:
-        """Mean length of whole paths."""
+        """Mean length of paths."""
         return Fraction(sum(length * count for length, count in self.paths.items()), sum(self.paths.values()))
 
     @cached_property
@@ -47,7 +47,7 @@ class PathLengths:
 
 @dataclass(frozen=True)
 class MeanLengths:
-    """What remains of `PathLengths` without the distribution, found in a time that grows with depth alone."""
+    """The means and the maximum of `PathLengths`, computed in time linear in the depth."""
 
     mean: Fraction
     weighted_mean: Fraction
@@ -55,7 +55,7 @@ class MeanLengths:
 
 
 def path_lengths(plan: Plan) -> PathLengths:
-    """Every path length of the plan, by dynamic programming over its units; exact."""
+    """All path lengths of the plan, by dynamic programming over its units; exact."""
     whole, shares, denominator = _ends(plan, _Lengths({0: 1}))
     return PathLengths(
         paths=dict(sorted(whole.counts.items())),
@@ -74,7 +74,7 @@ def mean_lengths(plan: Plan) -> MeanLengths:
 
 
 class _Bundle(Protocol):
-    """What is known of a bundle of paths: made longer, counted several times, added to another bundle."""
+    """Facts about a set of paths that can be lengthened, multiplied and added."""
 
     def longer(self, by: int) -> Self: ...
     def times(self, factor: int) -> Self: ...
@@ -101,7 +101,7 @@ class _Lengths:
 
 @dataclass(frozen=True)
 class _Moments:
-    """The number of paths, the sum of their lengths, the longest."""
+    """The number of paths, the sum of their lengths, and the largest length."""
 
     paths: int
     total: int = 0
@@ -121,7 +121,7 @@ M = TypeVar("M", bound=_Bundle)
 
 
 def _ends(plan: Plan, one: M) -> tuple[M, M, int]:
-    """Whole paths, shares of paths, and what the shares are to be divided by."""
+    """Counts of paths, sums of coefficients, and the common denominator of the coefficients."""
     streams = len(plan.stages[0][0].streams)
     start = one.longer(passed(plan.stem))
     whole = shares = [start] * streams
@@ -135,7 +135,7 @@ def _ends(plan: Plan, one: M) -> tuple[M, M, int]:
 
 
 def _through(unit: Unit, streams: list[M], *, scale: int) -> list[M]:
-    """The paths behind a unit; bodies count `scale` times, so that a mean over `scale` streams stays whole."""
+    """The paths after a unit; bodies count `scale` times, so that a mean over `scale` streams is an integer."""
     runs: list[M] = []
     skips: list[M] = []
     for stream, paths in zip(unit.streams, streams, strict=True):
@@ -150,13 +150,13 @@ def _through(unit: Unit, streams: list[M], *, scale: int) -> list[M]:
 
 
 def _shared(row: tuple[int, ...], skips: list[M], over: int, scale: int) -> M:
-    """The paths that a row of shares adds up, each counted by its share; with scale 1 as a whole path."""
+    """The sum of the paths in a row of shares, each weighted by its share; with scale 1 each path counts fully."""
     shares = ((min(share, 1) if scale == 1 else share * scale // over) for share in row)
     return _sum(skip.times(share) for share, skip in zip(shares, skips, strict=True) if share)
 
 
 def passed(chain: Chain) -> int:
-    """How much longer a chain makes a path: its convolutions and classifiers."""
+    """The length that a chain adds to a path: its convolutions and classifiers."""
     return sum(isinstance(layer.op, Product) for layer in chain)
 
 

@@ -1,7 +1,7 @@
-"""A plan: every width, stride, path and operation of a network fixed.
+"""A plan: a network with every width, stride, path and operation fixed.
 
-It is what gets printed, counted, stored, compared, rewritten and built. The paths of its layers are the
-module names of the built network and the prefixes of its weights.
+Plans are printed, counted, stored, compared, rewritten and built. The paths of layers are the module names of the built
+network and the prefixes of its weights.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One operation in its role, with the shapes that it takes and gives."""
+    """One operation with its role, its input shape and its output shape."""
 
     role: str
     op: Op
@@ -35,8 +35,8 @@ Chain = tuple[Layer, ...]
 class Stream:
     """x -> (merged(merge(body(first(x)), …)), shortcut(x or first(x))).
 
-    An empty `shortcut` is the identity; None is no shortcut at all. A `gate` reads what the shortcut gives, s:
-    the second is then (1 - gate(s)) · s, and with `gated` "both" the first is multiplied by gate(s).
+    An empty `shortcut` is the identity; None means no shortcut. A `gate` reads the output s of the shortcut:
+    the second value is then (1 - gate(s)) · s, and with `gated` "both" the first is multiplied by gate(s).
     """
 
     first: Chain
@@ -53,8 +53,8 @@ class Stream:
 class Unit:
     """One residual unit of one or more streams.
 
-    `skip` own: there is one stream, which adds its own shortcut; else what each of the streams adds. `join` is set
-    on the last unit of streams. `input` and `output` are shapes of a stream.
+    With `skip` "own" there is one stream, which adds its own shortcut; otherwise `skip` is the rule of the streams.
+    `join` is set on the last unit of streams. `input` and `output` are shapes of a stream.
     """
 
     input: Shape
@@ -67,7 +67,7 @@ class Unit:
 
     @property
     def outcomes(self) -> int:
-        """How many tensors the unit gives."""
+        """The number of output tensors of the unit."""
         return 1 if self.joined else len(self.streams)
 
     @property
@@ -77,12 +77,12 @@ class Unit:
 
     @property
     def mixing(self) -> Mixing:
-        """What each stream adds to its body, of the shortcuts of all."""
+        """The matrix of what each stream adds to its body from the shortcuts of all."""
         return mixing(self.skip, len(self.streams))
 
     @property
     def added(self) -> Mixing:
-        """What is added to the bodies: a row a stream, or the mean of the rows where the streams are merged."""
+        """What is added to the bodies: one row per stream, or the mean of the rows if the streams are merged."""
         return averaged(self.mixing) if self.join == "merge" else self.mixing
 
 
@@ -91,9 +91,9 @@ Stage = tuple[Unit, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A whole network for one image shape and number of classes; 0 classes leave out the classifier.
+    """A network for one image shape and number of classes; 0 classes omit the classifier.
 
-    Of several `stems` each begins one stream; of several `heads` each ends one, and their logits are averaged.
+    With several `stems` or `heads`, each stream has its own; the logits of several heads are averaged.
     """
 
     image: Shape
@@ -107,14 +107,14 @@ class Plan:
 
     @property
     def units(self) -> Iterator[tuple[str, Unit]]:
-        """Every unit with its path, in order."""
+        """All units with their paths, in order."""
         for s, stage in enumerate(self.stages):
             for u, unit in enumerate(stage):
                 yield f"stages.{s}.{u}", unit
 
 
 def layers(plan: Plan) -> Iterator[tuple[str, Layer]]:
-    """Every layer with its full path, in the order of the forward pass."""
+    """All layers with their full paths, in the order of the forward pass."""
     for path in end_paths("stem", plan.stems):
         yield from _under(path, plan.stem)
     for path, unit in plan.units:
@@ -125,12 +125,12 @@ def layers(plan: Plan) -> Iterator[tuple[str, Layer]]:
 
 
 def end_paths(end: Literal["stem", "head"], count: int) -> tuple[str, ...]:
-    """stem, or stems.0, stems.1, … where each stream has its own; heads likewise."""
+    """stem, or stems.0, stems.1, … if each stream has its own; the same for heads."""
     return (end,) if count == 1 else tuple(f"{end}s.{k}" for k in range(count))
 
 
 def unit_layers(unit: Unit) -> Iterator[tuple[str, Layer]]:
-    """Every layer of a unit with its path inside the unit."""
+    """All layers of a unit with their paths inside the unit."""
     for prefix, stream in zip(stream_prefixes(unit), unit.streams, strict=True):
         yield from _under(f"{prefix}first", stream.first)
         for body, chain in zip(body_names(stream), stream.bodies, strict=True):
@@ -143,21 +143,21 @@ def unit_layers(unit: Unit) -> Iterator[tuple[str, Layer]]:
 
 
 def stream_prefixes(unit: Unit) -> tuple[str, ...]:
-    """What stands in front of a role: nothing in a network of one stream, else streams.0., streams.1., …."""
+    """The prefixes of roles: "" in a network with one stream, else streams.0., streams.1., …."""
     if unit.skip == "own":
         return ("",)
     return tuple(f"streams.{k}." for k in range(len(unit.streams)))
 
 
 def body_names(stream: Stream) -> tuple[str, ...]:
-    """body, or bodies.0, bodies.1, … where there are several."""
+    """body, or bodies.0, bodies.1, … if there are several."""
     if len(stream.bodies) == 1:
         return ("body",)
     return tuple(f"bodies.{index}" for index in range(len(stream.bodies)))
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON values; equal neighbours in a stage are written once, with their number."""
+    """The plan as JSON values; equal consecutive units of a stage are written once, with their number."""
     whole = {"schema": SCHEMA, **encode(replace(plan, stages=()))}
     whole["stages"] = [
         [{"times": len(list(same)), "unit": encode(unit)} for unit, same in groupby(stage)] for stage in plan.stages
@@ -172,7 +172,7 @@ def from_json(data: object) -> Plan:
     """
     table: dict[str, Any] = dict(data) if isinstance(data, dict) else {"schema": type(data).__name__}
     if table.get("schema") != SCHEMA:
-        raise BlueprintError(f"a plan has schema {SCHEMA}; this has {str(table.get('schema'))[:20]}")
+        raise BlueprintError(f"a plan has schema {SCHEMA}; got {str(table.get('schema'))[:20]}")
     bare = decode(Plan, {**{key: value for key, value in table.items() if key != "schema"}, "stages": []}, where="plan")
     runs = tuple(tuple(_run(run) for run in stage) for stage in _list(table.get("stages")))
     if not (bare.stem and bare.head and runs and all(runs)):
@@ -187,10 +187,10 @@ def _list(value: object) -> list[Any]:
 
 
 def _run(run: object) -> Stage:
-    """Equal neighbours: one unit, decoded once, as often as it occurs."""
+    """Equal consecutive units, decoded once."""
     table = decode(_Repeated, run, where="plan.stages")
     if not 1 <= table.times <= MOST_UNITS:
-        raise BlueprintError(f"a unit of a plan occurs 1 to {MOST_UNITS:,} times; {table.times} is outside")
+        raise BlueprintError(f"a unit of a plan occurs 1 to {MOST_UNITS:,} times; got {table.times}")
     return (table.unit,) * table.times
 
 

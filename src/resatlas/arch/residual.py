@@ -1,4 +1,4 @@
-"""One residual unit, free of any width: its convolutions, their order, its shortcut."""
+"""One residual unit without widths: its convolutions, their order, its shortcut."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from resatlas.errors import DesignError, quoted
 Rule = Norm | Relu | Dropout | Scale
 """An operation that keeps the shape."""
 
-MOST_CONVS = 512
+_MOST_CONVS = 512
 
 Position = Literal["network-start", "stage-start", "projected"]
 """The first unit of the network; the first unit of a later stage; a unit whose shortcut is a projection."""
@@ -20,7 +20,7 @@ Position = Literal["network-start", "stage-start", "projected"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ordering:
-    """What stands around the convolutions of a unit.
+    """The operations around the convolutions of a unit.
 
     x -> first -> conv -> between -> conv -> … -> last   in each body
       -> merged                                         once the bodies are one tensor
@@ -62,9 +62,9 @@ ORDERS: Mapping[OrderName, Ordering] = {
     "last-norm": Ordering(first=(Norm(), Relu()), between=_BETWEEN, last=(Norm(),)),
     "pyramidal": PYRAMIDAL,
 }
-"""Sources: the first five, (a)-(e) of the pre-activation paper (arXiv:1603.05027), Table 2; the last four, (a)-(d) of
-PyramidNet (arXiv:1610.02915). Not printed there operation by operation: the readings of "bn-after-add",
-"relu-before-add" and "relu-only-preact" are the common ones."""
+"""Sources: the first five are (a)-(e) of the pre-activation paper (arXiv:1603.05027), Table 2; the last four, with
+"pre-activation" among both, are (a)-(d) of PyramidNet (arXiv:1610.02915). The papers do not print them operation by
+operation: the readings of "bn-after-add", "relu-before-add" and "relu-only-preact" are the common ones."""
 
 
 BEFORE_POOL: Mapping[OrderName, tuple[Rule, ...]] = {
@@ -77,12 +77,12 @@ BEFORE_POOL: Mapping[OrderName, tuple[Rule, ...]] = {
     "last-norm": (Norm(), Relu()),
     "pyramidal": (Norm(), Relu()),
 }
-"""What the last sum of each order still needs before the pool: nothing where it ends activated."""
+"""The operations between the last sum of each order and the pool: none if the sum is activated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZeroPad:
-    """Parameter-free: fewer pixels by a stride or by averaging, then channels of zeros at the end or on both sides."""
+    """Without parameters: subsampling by stride or average, then zero channels at the end or on both sides."""
 
     subsample: Literal["stride", "average"] = "stride"
     place: Literal["end", "sides"] = "end"
@@ -92,7 +92,7 @@ class ZeroPad:
 class Projection:
     """A strided 1x1 convolution, then `after`, in the units that `where` names; the identity in the others.
 
-    With "strided" only where the map shrinks; a unit that widens without a stride appends zeros.
+    With "strided", only units with a stride project; a unit that widens without a stride appends zeros.
     """
 
     after: tuple[Rule, ...] = (Norm(),)
@@ -101,7 +101,7 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class Omit:
-    """The identity, and no shortcut at all where the shape changes."""
+    """The identity, and no shortcut where the shape changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ Shortcut = ZeroPad | Projection | Omit | Absent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gating:
-    """g = sigmoid(conv1x1(s) + b) of what the shortcut gives, s; b starts at `bias`.
+    """g = sigmoid(conv1x1(s) + b) for the output s of the shortcut; b starts at `bias`.
 
     scales both: g·body + (1 - g)·s, the exclusive gate; shortcut: body + (1 - g)·s.
     Source: pre-activation paper (arXiv:1603.05027), section 3.1. Differs: where a unit changes the shape the paper
@@ -126,7 +126,7 @@ class Gating:
 
     def __post_init__(self) -> None:
         if not -64 <= self.bias <= 64:
-            raise DesignError(f"a gate's bias starts between -64 and 64; {self.bias} is outside")
+            raise DesignError(f"a gate's bias starts between -64 and 64; got {self.bias}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ class Residual:
     """x -> after_sum(shortcut(x) + merge(body(first(x)), …)), both terms gated if there is a `gate`.
 
     `shares` lists the positions at which the shortcut reads first(x) in place of x.
-    `opening` says whether the first unit of the network has its `first` ops or takes the stem as it comes.
+    With `opening` "bare" the first unit of the network has no `first` ops.
     """
 
     convs: tuple[Conv, ...]
@@ -147,15 +147,15 @@ class Residual:
     gate: Gating | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.convs) <= MOST_CONVS:
-            raise DesignError(f"a unit has 1 to {MOST_CONVS} convolutions; {len(self.convs)} is outside")
-        takers = sum(conv.strided for conv in self.convs)
-        if takers != 1:
+        if not 1 <= len(self.convs) <= _MOST_CONVS:
+            raise DesignError(f"a unit has 1 to {_MOST_CONVS} convolutions; got {len(self.convs)}")
+        strided = sum(conv.strided for conv in self.convs)
+        if strided != 1:
             raise DesignError(
-                f"exactly one convolution of a unit takes its stride; of these {len(self.convs)}, {takers} do"
+                f"exactly one convolution of a unit has its stride; of these {len(self.convs)}, {strided} do"
             )
         if not 1 <= self.bodies <= 256:
-            raise DesignError(f"a unit has 1 to 256 bodies; {self.bodies} is outside")
+            raise DesignError(f"a unit has 1 to 256 bodies; got {self.bodies}")
 
 
 def basic(kernels: Iterable[int] = (3, 3)) -> tuple[Conv, ...]:
@@ -193,7 +193,7 @@ _MODIFICATION = re.compile(
 
 
 def modified(residual: Residual, word: str) -> Residual:
-    """The same unit with its shortcut changed in every place.
+    """The unit with its shortcut modified in all positions.
 
     none; scale-S-B: S·shortcut + B·body; exclusive-gate-bN, shortcut-gate-bN: see `Gating`; dropout-P on the shortcut.
     Raises: DesignError for another word.
@@ -203,7 +203,7 @@ def modified(residual: Residual, word: str) -> Residual:
     if match is None:
         raise DesignError(
             f"a shortcut is modified by scale-0.5-0.5, exclusive-gate-b-6, shortcut-gate-b-6 or dropout-0.5, "
-            f"with any numbers, or by none; {quoted(word)} is none of them"
+            f"with any numbers, or by none; got {quoted(word)}"
         )
     order = residual.order
     if match["shortcut"]:
@@ -219,7 +219,7 @@ def modified(residual: Residual, word: str) -> Residual:
 
 
 def with_eps(order: Ordering, eps: float) -> Ordering:
-    """The same order with every normalisation at another eps."""
+    """The order with another eps in every normalisation."""
 
     def renewed(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
         return tuple(Norm(eps) if isinstance(rule, Norm) else rule for rule in rules)

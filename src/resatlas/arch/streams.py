@@ -1,4 +1,4 @@
-"""How many tensors run through the network side by side, and how their shortcuts meet."""
+"""The number of parallel streams, and the rules that mix their shortcuts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from typing import Literal, NamedTuple, get_args
 from resatlas.errors import DesignError
 
 Skip = Literal["mean", "identity", "swap", "projector"]
-"""What stream k adds to its body, of the shortcuts s_1, …, s_K of a unit:
+"""What stream k adds to its body, computed from the shortcuts s_1, …, s_K of a unit:
 
 mean       (s_1 + … + s_K) / K: merge-and-run
-identity   s_k: K networks side by side until they join
+identity   s_k: K parallel networks until they join
 swap       s_(k+1), and s_1 for the last stream
 projector  its part of P·(s_1, …, s_K): P a fixed random orthogonal projection of all channels of all streams,
-           of the rank that the mean has (the channels of one stream), the same in all units of one width
+           of the rank of the mean (the channels of one stream), the same in all units of one width
 """
 
 SKIPS: tuple[Skip, ...] = get_args(Skip)
 
 Adds = Literal["own", Skip]
-"""What a stream adds to its body; "own" is that of a network of one stream, whose paths name no streams."""
+"""What a stream adds to its body; "own" is for networks with one stream, whose paths have no stream index."""
 
 
 class Mixing(NamedTuple):
-    """t = M·s: what K streams add to their bodies, of the shortcuts s_1, …, s_K of a unit.
+    """t = M·s: what K streams add to their bodies, computed from the shortcuts s_1, …, s_K of a unit.
 
-    M = rows/over, exactly. Where channels are "projected" it gives the shares of the streams alone: a random orthogonal
-    projection of all channels of all streams, of the same rank, stands in its place.
+    M = rows/over, exactly. If channels are "projected", M has only the shares of the streams: the network uses a random
+    orthogonal projection of all channels of all streams, of the same rank, in place of M.
     """
 
     rows: tuple[tuple[int, ...], ...]
@@ -46,7 +46,7 @@ def _mean(count: int) -> Mixing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A way of sharing shortcuts: its matrix for K streams, its word before a printed shortcut, and itself in words."""
+    """A rule for shortcuts of streams: its matrix for K streams, its prefix in a printed plan, and a description."""
 
     mixing: Callable[[int], Mixing]
     word: str = ""
@@ -72,13 +72,13 @@ RULES: Mapping[Adds, Rule] = {
 
 @cache
 def mixing(adds: Adds, count: int) -> Mixing:
-    """The matrix of a rule for so many streams."""
+    """The matrix of a rule for `count` streams."""
     return RULES[adds].mixing(count)
 
 
 @cache
 def averaged(matrix: Mixing) -> Mixing:
-    """The mean of what the streams add, as a matrix of one row in lowest terms."""
+    """The mean of the rows, as a matrix of one row in lowest terms."""
     row = [sum(column) for column in zip(*matrix.rows, strict=True)]
     over = matrix.over * len(matrix.rows)
     common = gcd(over, *row)
@@ -86,12 +86,12 @@ def averaged(matrix: Mixing) -> Mixing:
 
 
 Join = Literal["merge", "sum", "concat", "logits"]
-"""How the streams end, with t_k what stream k adds to its body H_k in the last unit:
+"""How the streams end; t_k is what stream k adds to its body H_k in the last unit:
 
 merge   after_sum(mean of t_k + H_1 + … + H_K), one tensor
 sum     after_sum((H_1 + t_1) + … + (H_K + t_K)), one tensor
-concat  the K tensors after_sum(H_k + t_k) side by side
-logits  each tensor to a classifier of its own; the network gives the mean of their logits
+concat  the K tensors after_sum(H_k + t_k), concatenated
+logits  each tensor goes to its own classifier; the output is the mean of their logits
 """
 
 
@@ -104,12 +104,12 @@ class Single:
 class MergeAndRun:
     """K streams: y_k = after_sum(H_k(x_k) + what `skip` makes of the streams' shortcuts).
 
-    They start from one stem, or each from its own.
+    They start from one stem, or from one each.
     Source: DMRNet (arXiv:1611.07718), section 3; the join rules from the authors' code, zlmzju/fusenet
     (merge: network/cross.py; sum: first commit; concat: symbol_cross.py of the IJCAI version). Table 5 compares
     identity with mean, and shared with separate stems and classifiers.
     Differs: how the paper reads separate classifiers is not known; the mean of logits is our choice, and so are swap
-    and projector, which tell merging from mixing and from rank.
+    and projector, which separate the effects of merging, mixing and rank.
     """
 
     count: int = 2
@@ -119,7 +119,7 @@ class MergeAndRun:
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= 64:
-            raise DesignError(f"merge-and-run has 1 to 64 streams; {self.count} is outside")
+            raise DesignError(f"merge-and-run has 1 to 64 streams; got {self.count}")
 
 
 Streams = Single | MergeAndRun

@@ -1,4 +1,4 @@
-"""A plan as text, one line a unit: what it does, what it puts out, what it costs."""
+"""A plan as text, one line per unit: operations, output shape, cost."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from resatlas.values.terminal import aligned
 
 
 def render(plan: Plan) -> str:
-    """The plan as a table: path, operations, shape put out, parameters, multiply-adds."""
+    """The plan as a table: path, operations, output shape, parameters, multiply-adds."""
     columns = (*words("path", "operations", "output"), *numbers("parameters", "multiply-adds"))
     parts = (*_parts(plan), ("total", "", "", cost(plan)))
     rows = tuple((*names, price.parameters, price.multiply_adds) for *names, price in parts)
@@ -29,12 +29,12 @@ def _parts(plan: Plan) -> Iterator[tuple[str, str, str, Cost]]:
 
 
 def copies(chain: Chain, count: int) -> str:
-    """What a chain does, on one line, and how often it occurs side by side."""
+    """The operations of a chain on one line, and its number of parallel copies."""
     return f"{count} x [{_chain(chain)}]" if count > 1 else _chain(chain)
 
 
 def operations(unit: Unit) -> str:
-    """What a unit does, on one line: its first operations, its bodies, what is added to them, what follows the sum."""
+    """The operations of a unit on one line: first operations, bodies, shortcut, operations after the sum."""
     stream = unit.streams[0]
     if stream.shortcut is None:
         shortcut = "no shortcut"

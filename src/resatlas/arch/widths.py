@@ -1,4 +1,4 @@
-"""How wide each unit is: the output channels of every unit, stage by stage."""
+"""The widths of units: the output channels of every unit, stage by stage."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -7,7 +7,7 @@ from typing import Literal
 
 from resatlas.errors import WidthError
 
-WIDEST = 65_536
+_WIDEST = 65_536
 
 Rounding = Literal["half-up", "floor"]
 
@@ -24,7 +24,7 @@ class PerStage:
 
 
 def doubling(start: int, stages: int) -> PerStage:
-    """start, 2·start, 4·start, … one a stage."""
+    """start, 2·start, 4·start, …, one per stage."""
     return PerStage(tuple(start << stage for stage in range(stages)))
 
 
@@ -33,7 +33,7 @@ class AdditivePyramid:
     """Width of unit k of N: expansion · round(start + alpha·k/N), k = 1…N.
 
     Symbols: round(x) = floor(x + 1/2) of the exact line, or floor(x); to a multiple of `multiple_of`.
-    `start`, `alpha` and `multiple_of` speak of the inner width.
+    `start`, `alpha` and `multiple_of` are about the inner width.
     Source: PyramidNet (arXiv:1610.02915); authors' Torch code, addpyramidnet.lua.
     Differs: the paper floors at each step, which ends elsewhere; the authors' code rounds the line. We follow the code.
     """
@@ -45,9 +45,9 @@ class AdditivePyramid:
     rounding: Rounding = "half-up"
 
     def __post_init__(self) -> None:
-        check_pyramid(self.start, self.expansion, self.multiple_of)
+        _check_pyramid(self.start, self.expansion, self.multiple_of)
         if self.alpha < 0:
-            raise WidthError(f"an additive pyramid widens by alpha >= 0 channels; {self.alpha} is negative")
+            raise WidthError(f"an additive pyramid widens by alpha >= 0 channels; got {self.alpha}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +65,9 @@ class MultiplicativePyramid:
     rounding: Rounding = "half-up"
 
     def __post_init__(self) -> None:
-        check_pyramid(self.start, self.expansion, self.multiple_of)
+        _check_pyramid(self.start, self.expansion, self.multiple_of)
         if not 1 <= self.alpha <= 4096:
-            raise WidthError(f"a multiplicative pyramid widens by a factor alpha of 1 to 4096; {self.alpha} is not")
+            raise WidthError(f"a multiplicative pyramid widens by a factor alpha of 1 to 4096; got {self.alpha}")
 
 
 Pyramid = AdditivePyramid | MultiplicativePyramid
@@ -75,14 +75,14 @@ Widths = PerStage | Pyramid
 
 
 def unit_widths(rule: Widths, units: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Output channels of every unit, one tuple a stage.
+    """Output channels of every unit, one tuple per stage.
 
     Raises: WidthError if the rule does not fit the number of stages or leaves the allowed widths.
     """
     match rule:
         case PerStage(widths):
             if len(widths) != len(units):
-                raise WidthError(f"{len(units)} stages need as many widths; {len(widths)} are given")
+                raise WidthError(f"{len(units)} stages need {len(units)} widths; got {len(widths)}")
             return tuple((width,) * count for width, count in zip(widths, units, strict=True))
         case AdditivePyramid() | MultiplicativePyramid():
             total = sum(units)
@@ -95,7 +95,7 @@ def pyramid_width(rule: Pyramid, k: int, units: int) -> int:
     """Output channels of unit k of `units` in a pyramid."""
     half = Fraction(1, 2) if rule.rounding == "half-up" else Fraction(0)
     match rule:
-        case AdditivePyramid():  # in whole numbers, which takes a third of the time of fractions
+        case AdditivePyramid():  # integers take a third of the time of fractions
             over, under = rule.alpha.numerator * k, rule.alpha.denominator * units
             steps = under * rule.multiple_of
             whole = (2 * (rule.start * under + over) + (steps if rule.rounding == "half-up" else 0)) // (2 * steps)
@@ -107,23 +107,23 @@ def pyramid_width(rule: Pyramid, k: int, units: int) -> int:
 
 
 def check_width(width: int) -> int:
-    """The width itself.
+    """The width unchanged.
 
     Raises: WidthError outside 1…65,536.
     """
-    if not 1 <= width <= WIDEST:
-        raise WidthError(f"a unit is 1 to {WIDEST:,} channels wide; {width:,} is outside")
+    if not 1 <= width <= _WIDEST:
+        raise WidthError(f"a unit is 1 to {_WIDEST:,} channels wide; got {width:,}")
     return width
 
 
-def check_pyramid(start: int, expansion: int, multiple_of: int) -> None:
-    """Refuse pyramids that start at nothing.
+def _check_pyramid(start: int, expansion: int, multiple_of: int) -> None:
+    """Check the numbers of a pyramid.
 
     Raises: WidthError if any of the three is below 1.
     """
     for name, value in (("start", start), ("expansion", expansion), ("multiple_of", multiple_of)):
-        if not 1 <= value <= WIDEST:
-            raise WidthError(f"a pyramid's {name} lies between 1 and {WIDEST:,}; {value:,} does not")
+        if not 1 <= value <= _WIDEST:
+            raise WidthError(f"a pyramid's {name} must be between 1 and {_WIDEST:,}; got {value:,}")
 
 
 def _reaches(rule: MultiplicativePyramid, k: int, units: int, steps: Fraction) -> bool:

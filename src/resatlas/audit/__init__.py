@@ -1,1 +1,1 @@
-"""Comparison of a foreign module with a paper's network: whether it is the same, and where it differs."""
+"""Comparison of a foreign module with a paper's network: whether both are the same function, and where they differ."""

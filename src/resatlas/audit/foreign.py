@@ -1,7 +1,7 @@
-"""Other people's code: a file is executed, one of its names is called, what it gives is audited.
+"""Audit of other people's code: execute a file, call a class or function in it, and audit the module it returns.
 
-This runs as a process of its own, `python -m resatlas.audit.foreign`, so that the file cannot touch ours. It reads a
-request as JSON from its arguments and writes the verdict as JSON to the file that the request names.
+This runs in a separate process, `python -m resatlas.audit.foreign`, so that the file cannot affect ours. The process
+reads a request as JSON from its arguments and writes the verdict as JSON to the file that the request names.
 """
 
 import json
@@ -20,44 +20,44 @@ from resatlas.values.code_files import FAULTS, executed, fault_text
 from resatlas.values.unforeseen import foreseen, show_traceback
 
 
-def module_of(file: Path, name: str) -> nn.Module:
-    """What the class or function of that name gives, called without arguments, once the file has been executed.
+def _module_of(file: Path, name: str) -> nn.Module:
+    """Execute the file and call the class or function of that name without arguments; returns the module.
 
-    Raises: UsageError if the file fails, has no such name, or the name asks for arguments or gives no module.
+    Raises: UsageError if the file fails, has no such name, or the call needs arguments or does not return a module.
     """
     code = executed(file, name="audited")
     if not hasattr(code, name):
         raise UsageError(f"{file.name}: {unknown('class or function', name, _callables(code))}")
     try:
-        made = getattr(code, name)()
+        module = getattr(code, name)()
     except FAULTS as error:
         raise UsageError(
-            f"{file.name}: {name}() fails: {fault_text(error)}; audit a function without arguments that makes the "
+            f"{file.name}: {name}() fails: {fault_text(error)}; audit a function without arguments that returns the "
             f"network, such as def network(): return {name}(…)"
         ) from None
-    if not isinstance(made, nn.Module):
-        raise UsageError(f"{file.name}: {name}() gives a {type(made).__name__}; a torch.nn.Module is expected")
-    return made
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"{file.name}: {name}() returns a {type(module).__name__}; a torch.nn.Module is expected")
+    return module
 
 
 def _callables(code: ModuleType) -> list[str]:
     return [name for name, value in vars(code).items() if callable(value) and not name.startswith("_")]
 
 
-def main(words: list[str]) -> None:
-    """Answer one request."""
-    request = json.loads(words[0])
+def main(arguments: list[str]) -> None:
+    """Audit what the request names and write the verdict."""
+    request = json.loads(arguments[0])
     file, name = Path(request["file"]), request["name"]
     try:
         entry = resolve(request["design"])
         image = Shape(*request["image"]) if request["image"] else None
-        answer = asdict(audit(module_of(file, name), entry, image=image, classes=request["classes"]))
+        answer = asdict(audit(_module_of(file, name), entry, image=image, classes=request["classes"]))
     except Exception as error:
         show_traceback(error)
-        ours = foreseen(error, doing=f"auditing {file.name}:{name}", saving="a smaller --image")
-        answer = {"error": str(ours), "kind": type(ours).__name__}
+        fault = foreseen(error, doing=f"auditing {file.name}:{name}", saving="a smaller --image")
+        answer = {"error": str(fault), "kind": type(fault).__name__}
     except (SystemExit, KeyboardInterrupt) as error:
-        answer = {"error": f"{file.name}: {name} ends the program while it runs: {fault_text(error)}"}
+        answer = {"error": f"{file.name}: {name} exits the program: {fault_text(error)}"}
     Path(request["answer"]).write_text(json.dumps(answer), encoding="utf-8")
 
 

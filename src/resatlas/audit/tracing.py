@@ -1,4 +1,4 @@
-"""What a module runs: every operation with weights, and every dropout, with the tensor that it reads."""
+"""Trace of a module: every operation with weights and every dropout, with its input."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,10 +18,10 @@ Kind = Literal[
 DROPOUTS: frozenset[Kind] = frozenset({"dropout", "dropout of channels", "alpha dropout", "alpha dropout of channels"})
 
 Numbers = Mapping[str, float]
-"""What an operation is set to beside its structure: the eps and momentum of a norm, the rate of a dropout."""
+"""Settings of an operation that are not structure: the eps and momentum of a norm, the rate of a dropout."""
 
-TOLERANCE = 1e-7
-"""Largest difference of equal tensors, as a share of their largest value: float64 leaves 1e-13 in deep networks."""
+_TOLERANCE = 1e-7
+"""Largest relative difference of tensors that count as equal; rounding in float64 leaves 1e-13 in deep networks."""
 
 _DROPS = ("input", "p", "training", "inplace")
 
@@ -50,14 +50,14 @@ _DEFAULTS: Mapping[Kind, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Call:
-    """One operation: where it stands, what it reads, its tensors by name, and what it is set to.
+    """One operation: its path, its input, its tensors by name, and its settings.
 
-    `settings` say which operation it is; `numbers` can be replaced by ours while it runs.
+    `settings` are part of the structure; `numbers` can be replaced by ours while the operation runs.
     """
 
     kind: Kind
     name: str
-    given: Tensor
+    input: Tensor
     padding: tuple[int, int]
     settings: Mapping[str, Any]
     numbers: Numbers
@@ -65,31 +65,31 @@ class Call:
 
     @cached_property
     def size(self) -> float:
-        """The mean size of what it reads, which settles at once that most unequal tensors are unequal."""
-        return float(self.given.abs().mean())
+        """The mean absolute value of the input, a quick test that separates most unequal tensors."""
+        return float(self.input.abs().mean())
 
     @property
     def padded(self) -> Tensor:
-        """What the operation reads, with its zeros around."""
+        """The input with its zero padding."""
         high, wide = self.padding
-        return F.pad(self.given, (wide, wide, high, high)) if any(self.padding) else self.given
+        return F.pad(self.input, (wide, wide, high, high)) if any(self.padding) else self.input
 
     def reads(self, other: "Call") -> bool:
-        """Whether both read the same values."""
-        if not math.isclose(self.size, other.size, rel_tol=TOLERANCE):
-            return self.padding != other.padding and same(self.padded, other.padded)
+        """Whether both operations have the same input, padding included."""
+        if not math.isclose(self.size, other.size, rel_tol=_TOLERANCE):
+            return self.padding != other.padding and nearly_equal(self.padded, other.padded)
         if self.padding == other.padding:
-            return same(self.given, other.given)
-        return same(self.padded, other.padded)
+            return nearly_equal(self.input, other.input)
+        return nearly_equal(self.padded, other.padded)
 
     def fits(self, other: "Call") -> bool:
-        """Whether the weights of one can be those of the other, a bias apart."""
+        """Whether the weights of one, except a bias, can be those of the other."""
         return (self.kind, self.settings, self.shape) == (other.kind, other.settings, other.shape)
 
     @property
     def shape(self) -> torch.Size:
-        """The shape of its weights; of one that has none, the channels that it reads."""
-        return self.tensors["weight"].shape if "weight" in self.tensors else self.given.shape[1:2]
+        """The shape of the weights; without weights, the number of input channels."""
+        return self.tensors["weight"].shape if "weight" in self.tensors else self.input.shape[1:2]
 
     def __str__(self) -> str:
         words = [f"{key} {value}" for key, value in {**self.settings, **self.numbers}.items()]
@@ -99,9 +99,9 @@ class Call:
 
 
 class Tracing(TorchFunctionMode):
-    """While active, every call is handed to `on_call` before it runs, with the numbers that `on_call` returns.
+    """While active, pass every call to `on_call` before it runs, and run it with the numbers that `on_call` returns.
 
-    Dropout gives its input unchanged.
+    Dropout returns its input unchanged.
     """
 
     def __init__(self, module: nn.Module, on_call: Callable[[Call], Numbers | None]) -> None:
@@ -118,24 +118,24 @@ class Tracing(TorchFunctionMode):
         types: Any,  # noqa: ANN401 - torch's signature
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - what the function gives
-        """Hand the call over, then make it."""
-        given = dict(kwargs or {})
+    ) -> Any:  # noqa: ANN401 - the function's result
+        """Pass the call to `on_call`, then run it."""
+        keywords = dict(kwargs or {})
         if func not in _PARAMETERS:
-            return func(*args, **given)
+            return func(*args, **keywords)
         kind, names = _PARAMETERS[func]
-        bound = {**dict(zip(names, args, strict=False)), **given}
+        bound = {**dict(zip(names, args, strict=False)), **keywords}
         call = self._read(kind, {**_DEFAULTS[kind], **bound})
         if call is None:
-            return func(*args, **given)
+            return func(*args, **keywords)
         numbers = self._on_call(call)
         if kind in DROPOUTS:
-            return call.given if bound.get("inplace") else call.given.clone()
+            return call.input if bound.get("inplace") else call.input.clone()
         self._last = call.name
-        return func(**{**bound, **numbers}) if numbers else func(*args, **given)
+        return func(**{**bound, **numbers}) if numbers else func(*args, **keywords)
 
     def _read(self, kind: Kind, bound: Mapping[str, Any]) -> Call | None:
-        """The call; None of a dropout that drops nothing and of a fixed filter, which learns nothing."""
+        """The call; None for a dropout that drops nothing and for a fixed filter, which has no parameters."""
         tensors = {
             key: bound[key]
             for key in ("weight", "bias", "running_mean", "running_var")
@@ -160,36 +160,39 @@ class Tracing(TorchFunctionMode):
             case _:
                 if not bound["training"] or not bound["p"]:
                     return None
-                numbers, name = {"rate": bound["p"]}, f"the dropout behind {self._last}"
-        if _classifies(kind, bound):
+                numbers, name = {"rate": bound["p"]}, f"the dropout after {self._last}"
+        if _is_classifier(kind, bound):
             flat = {key: tensor.flatten(1) if key == "weight" else tensor for key, tensor in tensors.items()}
             return Call("linear", name, bound["input"].flatten(1), padding, {}, {}, flat)
         return Call(kind, name, bound["input"], padding, settings, numbers, tensors)
 
 
-def calls(module: nn.Module, images: Tensor) -> tuple[list[Call], Tensor]:
-    """What a module runs on some images, in order, and what it gives; tensors of a call are copies from before it."""
-    found: list[Call] = []
+def record_calls(module: nn.Module, images: Tensor) -> tuple[list[Call], Tensor]:
+    """The calls of a module on some images, in order, and its output.
+
+    The tensors of a call are copies made before it runs, since a norm changes its statistics.
+    """
+    recorded: list[Call] = []
 
     def keep(call: Call) -> None:
         tensors = {key: tensor.detach().clone() for key, tensor in call.tensors.items()}
-        found.append(replace(call, given=call.given.detach(), tensors=tensors))
+        recorded.append(replace(call, input=call.input.detach(), tensors=tensors))
 
     with torch.no_grad(), Tracing(module, keep):
-        given = module(images)
-    return found, given
+        output = module(images)
+    return recorded, output
 
 
-def same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are equal but for rounding."""
+def nearly_equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal up to rounding."""
     if one.shape != other.shape:
         return False
     scale = torch.maximum(one.abs().max(), other.abs().max()) if one.numel() else torch.tensor(0.0)
-    return bool(((one - other).abs() <= TOLERANCE * scale).all())
+    return bool(((one - other).abs() <= _TOLERANCE * scale).all())
 
 
-def _classifies(kind: Kind, bound: Mapping[str, Any]) -> bool:
-    """Whether a convolution is a classifier: 1x1, with a bias, over one pixel."""
+def _is_classifier(kind: Kind, bound: Mapping[str, Any]) -> bool:
+    """Whether a convolution is a classifier: with a bias, over one pixel."""
     return kind == "convolution" and bound["bias"] is not None and {*bound["input"].shape[2:]} == {1}
 
 

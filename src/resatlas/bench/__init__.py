@@ -1,1 +1,1 @@
-"""How fast it is: one module a benchmark, measured against other libraries in one run."""
+"""Benchmarks of speed, one module each, against other libraries in the same run."""

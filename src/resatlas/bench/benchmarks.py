@@ -1,29 +1,29 @@
-"""Which benchmarks there are and what they measure; the module of one is imported when it runs. Free of torch."""
+"""The list of benchmarks and what they measure; each module is imported when it runs. Needs no torch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Literal, Protocol, cast
 
-from resatlas.bench.rows import Measured, here
+from resatlas.bench.rows import Measured, environment_facts
 from resatlas.designs import catalog as designs
 from resatlas.errors import UnknownName, UsageError, unknown
 
 Advance = Callable[[str, int, int], None]
-"""Called with what is measured now, how much of it is done, and how much there is."""
+"""Called with the current part of the benchmark, the number of its steps done, and their total."""
 
 Form = Literal["eager", "compiled"]
 
-LARGEST_BATCH = 4096
-MOST_ROUNDS = 1000
+_LARGEST_BATCH = 4096
+_MOST_ROUNDS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the caller chooses; None and () leave the choice to the benchmark.
+    """Options of the caller; None and () select the defaults of the benchmark.
 
-    `forms` are those in which peers compete: eager, or compiled by torch.compile too. `norm_group` is how many images
-    share the statistics of their norms, on both sides.
+    `forms` are the forms of the peers: eager, and compiled by torch.compile if wanted. `norm_group` is the number of
+    images that share batch statistics, on both sides.
     """
 
     designs: tuple[str, ...] = ()
@@ -36,10 +36,10 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """What is measured, in words; the designs that are measured unless others are named; the libraries that compete.
+    """A description, the default designs, and the libraries to compare with.
 
-    Without `designs` the caller may name none; of the `peers` the first is the default, unless the module chooses.
-    `groups` are the groups of norms that the caller may choose.
+    If `designs` is empty, the caller can name none. The first of the `peers` is the default, unless the module chooses.
+    `groups` are the norm groups that the caller can choose.
     """
 
     words: str
@@ -49,14 +49,14 @@ class Benchmark:
 
 
 class Measures(Protocol):
-    """A module of this package that carries out the benchmark of its name."""
+    """A module of this package that runs the benchmark of its name."""
 
     def measure(self, options: Options, on_advance: Advance) -> Measured:
-        """The result; `options` name designs where the benchmark has some, and a peer if the caller does."""
+        """The result; `options` name designs if the benchmark has some, and a peer if the caller names one."""
         ...
 
 
-def measured(name: str, options: Options, *, on_advance: Advance) -> Measured:
+def run_benchmark(name: str, options: Options, *, on_advance: Advance) -> Measured:
     """The result of a benchmark, with facts about the machine.
 
     Raises: UnknownName, UsageError, DesignError before anything is measured; ProcessLost.
@@ -64,11 +64,11 @@ def measured(name: str, options: Options, *, on_advance: Advance) -> Measured:
     options = complete(name, options)
     module = cast("Measures", import_module(f"{__package__}.{name}"))
     result = module.measure(options, on_advance)
-    return replace(result, facts=(*result.facts, *here()))
+    return replace(result, facts=(*result.facts, *environment_facts()))
 
 
 def complete(name: str, options: Options) -> Options:
-    """The options with the benchmark's own designs where none are named.
+    """The options, with the benchmark's default designs if none are named.
 
     Raises: UnknownName, UsageError, DesignError.
     """
@@ -76,13 +76,13 @@ def complete(name: str, options: Options) -> Options:
         raise UnknownName(unknown("question", name, BENCHMARKS))
     benchmark = BENCHMARKS[name]
     if options.designs and not benchmark.designs:
-        raise UsageError(f"{name} is asked of no design; leave out {' '.join(options.designs)}")
+        raise UsageError(f"{name} takes no designs; omit {' '.join(options.designs)}")
     if options.against and not benchmark.peers:
-        raise UsageError(f"{name} is asked of our networks alone; leave out --against {options.against}")
+        raise UsageError(f"{name} measures our networks only; omit --against {options.against}")
     if "compiled" in options.forms and not benchmark.peers:
-        raise UsageError(f"{name} has no peer that could be compiled; leave out --compiled")
+        raise UsageError(f"{name} has no peer to compile; omit --compiled")
     if options.norm_group is not None and benchmark.groups == "none":
-        raise UsageError(f"{name} has no groups of norms; leave out --norm-group {options.norm_group}")
+        raise UsageError(f"{name} has no norm groups; omit --norm-group {options.norm_group}")
     if options.against and options.against not in benchmark.peers:
         raise UnknownName(unknown(f"peer of {name}", options.against, benchmark.peers))
     _check_sizes(options)
@@ -92,15 +92,15 @@ def complete(name: str, options: Options) -> Options:
 
 
 def _check_sizes(options: Options) -> None:
-    """Refuse numbers that nothing can be measured with.
+    """Check the ranges of the numbers.
 
     Raises: UsageError
     """
-    bounds = {"--batch": (options.batch, LARGEST_BATCH), "--rounds": (options.rounds, MOST_ROUNDS)}
-    bounds["--norm-group"] = (options.norm_group, LARGEST_BATCH)
+    bounds = {"--batch": (options.batch, _LARGEST_BATCH), "--rounds": (options.rounds, _MOST_ROUNDS)}
+    bounds["--norm-group"] = (options.norm_group, _LARGEST_BATCH)
     for name, (value, most) in bounds.items():
         if value is not None and not 1 <= value <= most:
-            raise UsageError(f"{name} lies between 1 and {most:,}; {value:,} does not")
+            raise UsageError(f"{name} must be between 1 and {most:,}; got {value:,}")
 
 
 NETS = ("resnet-20-B", "preact-resnet-56-B", "wrn-16-4", "resnext-29-32x4d", "pyramidnet-110-a48", "dmrnet-20")
@@ -122,4 +122,4 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     ),
     "growth": Benchmark(words="step time, first step and memory over depth, width, α, K, cardinality and batch"),
 }
-"""Each is carried out by the module of its name."""
+"""The module of the same name runs each of them."""

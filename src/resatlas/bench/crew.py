@@ -1,6 +1,6 @@
-"""Contenders in processes of their own: each is set up once, waits without computing, and takes steps when ordered to.
+"""Contenders in their own processes: each is set up once, waits without computing, and takes steps on request.
 
-So contenders can take turns within one run, whatever their numbers of threads and processes.
+So contenders with different numbers of threads and processes can take turns within one run.
 """
 
 import os
@@ -20,30 +20,30 @@ from resatlas.values.memory import out_of_memory
 from resatlas.values.unforeseen import foreseen, show_traceback
 from resatlas.values.workers import Lost, Worker, end, exit_cause, messages, received, start
 
-if TYPE_CHECKING:  # processes that take the steps import torch, this one does not
+if TYPE_CHECKING:  # only the processes that take the steps import torch
     from resatlas.bench.tasks import Task
 
 CALL_SECONDS = 0.4
-"""A call takes as many steps as fill it, so that neither the order that starts it nor the clock's grain counts."""
+"""Duration of a call of several steps, long enough to hide the latency of the request and the clock's resolution."""
 
-LONG_SECONDS = 2.0
-"""A first step that takes longer predicts the next ones as well as a second step would."""
+_LONG_SECONDS = 2.0
+"""A first step that takes longer is not repeated to estimate the duration of a step."""
 
 TO_END = 10.0
-"""Seconds that processes have to end by themselves."""
+"""Seconds for processes to end by themselves."""
 
 FORKED = get_context("forkserver")
 
 PRELOADED = ["resatlas.bench.tasks", "resatlas.bench.profile", "torch._dynamo"]
-"""What processes that take training steps import, once for all of them."""
+"""Modules that the fork server imports once for all processes that take steps."""
 
 Order = int | Literal["profile"]
-"""So many steps; or some steps whose operations are timed one by one."""
+"""A number of steps, or a profile of some steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A task, the number of processes that carry it out together, and the threads of each."""
+    """A task, the number of its processes, and the threads of each."""
 
     task: "Task"
     processes: int
@@ -51,7 +51,7 @@ class Contender:
 
 
 class Place(NamedTuple):
-    """One process among those of a contender: its rank, their number, its threads, the port at which they meet."""
+    """One process of a contender: its rank, the world size, its threads, and the port of the process group."""
 
     rank: int
     size: int
@@ -60,7 +60,7 @@ class Place(NamedTuple):
 
 
 class Crew:
-    """The processes of a contender; calling it lets them take `steps` steps together."""
+    """The processes of a contender; a call takes `steps` steps in all of them."""
 
     def __init__(self, name: str, contender: Contender) -> None:
         self.name = name
@@ -70,20 +70,20 @@ class Crew:
         port = _free_port() if contender.processes > 1 else 0
         for rank in range(contender.processes):
             place = Place(rank=rank, size=contender.processes, threads=contender.threads, port=port)
-            self.members.append(start(FORKED, work, contender.task, place))
+            self.members.append(start(FORKED, _work, contender.task, place))
 
     def __call__(self) -> None:
         """Take the steps of a call."""
         self._order(self.steps)
 
     def warm(self) -> float:
-        """Take first steps, one or two, and settle how many steps a call has; the seconds that a call will take.
+        """Take one or two first steps, set the number of steps per call, and return the expected seconds of a call.
 
         Raises: UsageError for a task that the processes cannot do; ProcessLost.
         """
         self._answers()
         seconds = self._timed_step()
-        if seconds < LONG_SECONDS:
+        if seconds < _LONG_SECONDS:
             seconds = self._timed_step()
         self.steps = ceil(CALL_SECONDS / seconds)
         return self.steps * seconds
@@ -94,7 +94,7 @@ class Crew:
         return time.perf_counter() - started
 
     def profile(self) -> Any:  # noqa: ANN401 - what `profile.operations` returns
-        """The operations of one step in the first of the processes."""
+        """The operations of some steps in the first process."""
         return self._order("profile")[0]
 
     def _order(self, order: Order) -> list[Any]:
@@ -103,9 +103,9 @@ class Crew:
         return self._answers()
 
     def _answers(self) -> list[Any]:
-        """The answer of each process; the first that fails or ends raises, though the others may still wait for it.
+        """The answers of all processes, in the order of ranks; raises at the first failure, though others may wait.
 
-        Raises: whatever resatlas refuses there; ProcessLost if one of them has ended.
+        Raises: the ResatlasError of a process; ProcessLost if a process has ended.
         """
         answers: dict[Worker, Any] = {}
         while waiting := [worker for worker in self.members if worker not in answers]:
@@ -123,15 +123,15 @@ class Crew:
 
 @contextmanager
 def crews(contenders: Mapping[str, Contender]) -> Iterator[dict[str, Crew]]:
-    """The processes of all contenders, for as long as they are needed."""
+    """The processes of all contenders, which end with the context."""
     FORKED.set_forkserver_preload(PRELOADED)
-    begun: dict[str, Crew] = {}
+    crew_of: dict[str, Crew] = {}
     try:
         for name, contender in contenders.items():
-            begun[name] = Crew(name, contender)
-        yield begun
+            crew_of[name] = Crew(name, contender)
+        yield crew_of
     finally:
-        end([worker for crew in begun.values() for worker in crew.members], within=TO_END)
+        end([worker for crew in crew_of.values() for worker in crew.members], within=TO_END)
 
 
 def _free_port() -> int:
@@ -140,22 +140,22 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-def work(pipe: Connection, task: "Task", place: Place) -> None:
-    """What happens in a process: it joins the others, sets up its task and carries out orders."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process that gives the orders
+def _work(pipe: Connection, task: "Task", place: Place) -> None:
+    """Main function of a process: join the others, set up the task, and follow orders."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the process that gives the orders
     if place.size > 1:
         ranks = {"WORLD_SIZE": place.size, "RANK": place.rank, "LOCAL_RANK": place.rank, "MASTER_PORT": place.port}
         os.environ.update({name: str(value) for name, value in ranks.items()}, MASTER_ADDR="127.0.0.1")
     import torch
 
-    from resatlas.bench.tasks import around, stepping
+    from resatlas.bench.tasks import context_of, step_of
     from resatlas.training.distributed import joined
 
     torch.set_num_threads(place.threads)
-    with suppress(EOFError, OSError, ProcessLost):  # the process that gives the orders is gone, or reports the loss
+    with suppress(EOFError, OSError, ProcessLost):  # the process that gives the orders has ended, or reports the loss
         try:
-            with joined() as world, around(task):
-                _follow(stepping(task, world), pipe)
+            with joined() as world, context_of(task):
+                _follow(step_of(task, world), pipe)
         except Exception as error:
             if isinstance(error, EOFError | OSError | ProcessLost) and not out_of_memory(error):
                 raise
@@ -164,7 +164,7 @@ def work(pipe: Connection, task: "Task", place: Place) -> None:
 
 
 def _follow(step: Callable[[], object], pipe: Connection) -> None:
-    """Report that the task is set up, and carry out orders until there are no more."""
+    """Report that the task is set up, and follow orders until the pipe is closed."""
     from resatlas.bench.profile import operations
 
     pipe.send(None)

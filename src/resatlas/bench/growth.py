@@ -1,10 +1,10 @@
-"""How a training step grows: its time, the first step's and the memory over a knob, beside what the cost model says.
+"""The growth of step time, first-step time and memory of a training step over a knob, compared with the cost model.
 
-For a user who scales a network up: by which knobs time and memory grow on this machine as `describe` counts them, and
-by which they grow less, before the large network is trained.
+It tells a user who scales up a network, before training the large one, for which knobs time and memory grow on this
+machine as `describe` counts them, and for which they grow less.
 
-Each point is trained in a process of its own, which first trains a tiny network, so that neither the libraries' start
-nor their memory counts.
+Each point is trained in its own process, which first trains a tiny network, so that start-up time and memory of the
+libraries do not count.
 """
 
 import math
@@ -18,26 +18,26 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from resatlas.analysis.answer import Fact
+from resatlas.analysis.probes import Fact
 from resatlas.arch.cost import cost
 from resatlas.bench import contest
 from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.crew import FORKED, PRELOADED
 from resatlas.bench.rows import Measured
 from resatlas.bench.stopwatch import spread
-from resatlas.bench.tasks import Ours, around, stepping
+from resatlas.bench.tasks import Ours, context_of, step_of
 from resatlas.errors import ProcessLost, UsageError
 from resatlas.recipes.recipe import Precision
 from resatlas.training.distributed import ALONE
 from resatlas.training.loop import CPU
-from resatlas.training.precision import chosen
+from resatlas.training.precision import automatic_precision
 from resatlas.values.table import of_unit, table
 from resatlas.values.workers import Lost, end, exit_cause, messages, start
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """Points along a knob: a DESIGN with {} in the place of its value; without one the batch is the knob."""
+    """Points along a knob: a DESIGN with {} in place of the value; without {} the batch is the knob."""
 
     knob: str
     design: str
@@ -54,22 +54,22 @@ SERIES = (
     Series(knob="batch", design="resnet-20", values=(8, 16, 32, 64, 128, 256)),
 )
 
-TINY = "resnet:depth=8,base=4"
+_TINY = "resnet:depth=8,base=4"
 
-ROUNDS = 7
-FEWEST_ROUNDS = 3
-MOST_SECONDS = 5.0
-"""What the steps of a point take, unless there are too few; a caller who gives their number gets it."""
+_ROUNDS = 7
+_FEWEST_ROUNDS = 3
+_MOST_SECONDS = 5.0
+"""Time limit of the steps of a point, if their number is not given; `_FEWEST_ROUNDS` take place in any case."""
 
-CONFIDENCE = 0.95
+_CONFIDENCE = 0.95
 
-SETTLING = Path("/proc/self/clear_refs")
-"""Where a process sets its peak of memory back to what it holds; source: proc_pid_clear_refs(5) of Linux."""
+_SETTLING = Path("/proc/self/clear_refs")
+"""File that resets the peak memory of a process to its current memory; source: proc_pid_clear_refs(5) of Linux."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A row: medians over steps, low and high are quartiles; memory is the process's peak above what it held before."""
+    """A row: medians over steps with quartiles low and high; memory is the process's peak minus its memory before."""
 
     knob: str
     design: str
@@ -92,13 +92,13 @@ class Point:
 
     @property
     def values(self) -> int:
-        """What the backward pass reads of a batch; and of each parameter itself, its gradient and its momentum."""
+        """The activations that the backward pass reads, and three values per parameter: itself, gradient, momentum."""
         return self.activations * self.batch + 3 * self.parameters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exponent:
-    """b of what is measured = a·value^b, with its interval, and b of what the model counts over the same points."""
+    """b of measured = a·value^b with its interval, and b of the cost model over the same points."""
 
     knob: str
     measured: str
@@ -110,16 +110,16 @@ class Exponent:
     points: int = of_unit("points")
 
 
-MODELS: Mapping[str, str] = {
+_MODELS: Mapping[str, str] = {
     "step_seconds": "products",
     "first_step_seconds": "products",
     "peak_memory_bytes": "values",
 }
-"""What is measured, and what the cost model counts of it."""
+"""Measured quantities, and the corresponding quantities of the cost model."""
 
 
 class Timed(NamedTuple):
-    """What a process tells of its point: seconds of the first step and of the others, bytes of memory."""
+    """The result of a process: seconds of the first step, seconds of the others, bytes of memory."""
 
     first: float
     others: tuple[float, ...]
@@ -127,13 +127,13 @@ class Timed(NamedTuple):
 
 
 def measure(options: Options, on_advance: Advance) -> Measured:
-    """Every point of every series, in processes one after another; then the exponents.
+    """All points of all series, one process after another, and the exponents.
 
     Raises: UsageError, DesignError before anything is measured; ProcessLost.
     """
-    if not SETTLING.exists():
-        raise UsageError(f"growth reads its memory from {SETTLING.parent}, which is Linux's")
-    precision, reason = chosen(CPU)
+    if not _SETTLING.exists():
+        raise UsageError(f"growth needs Linux: it reads memory from {_SETTLING.parent}")
+    precision, reason = automatic_precision(CPU)
     FORKED.set_forkserver_preload(PRELOADED)
     planned = [(series, value) for series in SERIES for value in series.values]
     for series, value in planned:
@@ -154,12 +154,13 @@ def measure(options: Options, on_advance: Advance) -> Measured:
             Fact(name="precision", unit="", value=f"{precision}: {reason}"),
         ),
         notes=(
-            "Each point has a process of its own, which trains a tiny network first. first step: with what libraries "
-            "set up for new shapes. peak memory: the largest resident memory less that before the network was made. "
-            "multiply-adds are those of one image, forward; activations and parameters those of the cost model.",
-            f"An exponent b is that of a·value^b by least squares over the logarithms, with its {CONFIDENCE:.0%} "
-            "interval by Student's t. The model's is fitted alike to products, multiply-adds x batch, or to values, "
-            "activations x batch + 3 x parameters. Where something is a constant and a power, b lies below the power.",
+            "Each point has its own process, which trains a tiny network first. The first step includes the set-up of "
+            "libraries for new shapes. Peak memory is the largest resident memory minus that before the network was "
+            "built. Multiply-adds are those of one image, forward; activations and parameters are the cost model's.",
+            f"An exponent b is fitted to a·value^b by least squares over the logarithms, with its {_CONFIDENCE:.0%} "
+            "interval by Student's t. The exponent of the model is fitted in the same way to products = multiply-adds "
+            "x batch, or to values = activations x batch + 3 x parameters. For a sum of a constant and a power, b is "
+            "below the power.",
         ),
     )
 
@@ -170,7 +171,7 @@ def _batch(series: Series, value: int, options: Options) -> int:
 
 def _point(series: Series, value: int, batch: int, precision: Precision, rounds: int | None) -> Point:
     design = series.design.format(value)
-    timed = apart(Ours(designs=(design,), batch=batch, norm_group=None, precision=precision), rounds)
+    timed = time_in_own_process(Ours(designs=(design,), batch=batch, norm_group=None, precision=precision), rounds)
     price, (low, median, high) = cost(contest.plan_of(design)), spread(timed.others)
     return Point(
         knob=series.knob,
@@ -190,13 +191,13 @@ def _point(series: Series, value: int, batch: int, precision: Precision, rounds:
 
 
 def exponents(points: Sequence[Point]) -> Iterator[Exponent]:
-    """How each measured quantity grows over each knob, and what the model counts there."""
+    """The exponent of each measured quantity over each knob, and that of the model."""
     for knob in dict.fromkeys(point.knob for point in points):
-        some = [point for point in points if point.knob == knob]
-        values = [point.value for point in some]
-        for measured, model in MODELS.items():
-            exponent, half = fitted(values, [getattr(point, measured) for point in some])
-            counted, _ = fitted(values, [getattr(point, model) for point in some])
+        selected = [point for point in points if point.knob == knob]
+        values = [point.value for point in selected]
+        for measured, model in _MODELS.items():
+            exponent, half = fitted(values, [getattr(point, measured) for point in selected])
+            counted, _ = fitted(values, [getattr(point, model) for point in selected])
             yield Exponent(
                 knob=knob,
                 measured=measured,
@@ -205,20 +206,20 @@ def exponents(points: Sequence[Point]) -> Iterator[Exponent]:
                 high=None if half is None else exponent + half,
                 model=model,
                 model_exponent=counted,
-                points=len(some),
+                points=len(selected),
             )
 
 
 def fitted(x: Sequence[float], y: Sequence[float]) -> tuple[float, float | None]:
-    """B of y = a·x^b by least squares over logarithms, and half the width of its interval; none of two points."""
-    line = stats.linregress([math.log(each) for each in x], [math.log(each) for each in y])
+    """B of y = a·x^b by least squares over logarithms, and half the width of its interval; None for two points."""
+    line = stats.linregress([math.log(value) for value in x], [math.log(value) for value in y])
     if len(x) < 3:
         return float(line.slope), None
-    return float(line.slope), float(stats.t.ppf((1 + CONFIDENCE) / 2, len(x) - 2) * line.stderr)
+    return float(line.slope), float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(x) - 2) * line.stderr)
 
 
-def apart(task: Ours, rounds: int | None) -> Timed:
-    """The steps of a task in a process of its own.
+def time_in_own_process(task: Ours, rounds: int | None) -> Timed:
+    """The times and memory of a task's steps in its own process.
 
     Raises: ProcessLost.
     """
@@ -236,46 +237,46 @@ def apart(task: Ours, rounds: int | None) -> Timed:
 
 
 def train(pipe: Connection, task: Ours, threads: int, rounds: int | None) -> None:
-    """Take the steps of a task and tell how long they took, and the memory that they needed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard is heard by the one that waits for the answer
+    """Take the steps of a task, and send their times and the memory that they needed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the process that waits for the answer
     import torch
 
     torch.set_num_threads(threads)
-    tiny = Ours(designs=(TINY,), batch=task.batch, norm_group=None, precision=task.precision)
-    with around(tiny):
-        stepping(tiny, ALONE)()
-    before = settled_memory()
+    tiny = Ours(designs=(_TINY,), batch=task.batch, norm_group=None, precision=task.precision)
+    with context_of(tiny):
+        step_of(tiny, ALONE)()
+    before = _settled_memory()
     seconds: list[float] = []
-    with around(task):
-        step = stepping(task, ALONE)
+    with context_of(task):
+        step = step_of(task, ALONE)
         while not _enough(seconds[1:], rounds):
             started = time.perf_counter()
             step()
             seconds.append(time.perf_counter() - started)
-            if pipe.poll():  # whoever waits for the answer says nothing, so it is gone
+            if pipe.poll():  # nothing is ever sent to this process: the other end is closed
                 return
-    pipe.send(Timed(first=seconds[0], others=tuple(seconds[1:]), memory=max(peak_memory() - before, 1)))
+    pipe.send(Timed(first=seconds[0], others=tuple(seconds[1:]), memory=max(_peak_memory() - before, 1)))
     pipe.close()
 
 
 def _enough(seconds: Sequence[float], rounds: int | None) -> bool:
     if rounds:
         return len(seconds) >= rounds
-    return len(seconds) >= ROUNDS or (len(seconds) >= FEWEST_ROUNDS and sum(seconds) > MOST_SECONDS)
+    return len(seconds) >= _ROUNDS or (len(seconds) >= _FEWEST_ROUNDS and sum(seconds) > _MOST_SECONDS)
 
 
-def settled_memory() -> int:
-    """Bytes of resident memory now, from which the peak is counted anew."""
-    SETTLING.write_text("5")
+def _settled_memory() -> int:
+    """Bytes of resident memory now; resets the peak to it."""
+    _SETTLING.write_text("5")
     return _status("VmRSS")
 
 
-def peak_memory() -> int:
-    """The most bytes of resident memory since it was settled."""
+def _peak_memory() -> int:
+    """The largest number of bytes of resident memory since `_settled_memory`."""
     return _status("VmHWM")
 
 
 def _status(name: str) -> int:
     """Source: proc_pid_status(5) of Linux."""
-    lines = SETTLING.with_name("status").read_text().splitlines()
+    lines = _SETTLING.with_name("status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

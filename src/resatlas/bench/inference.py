@@ -1,7 +1,7 @@
-"""Images a second of a trained network's answers, ours folded against the same network of peers, eager and compiled.
+"""Images per second of inference: our folded network against the same network of peers, eager and compiled.
 
-All contenders of a network and batch take turns in one process of all threads, under torch.inference_mode, and are
-given the same images in their precision and in torch's default layout.
+All contenders of a network and batch take turns in one process of all threads, under torch.inference_mode, with the
+same images in their precision and in torch's default layout.
 """
 
 import time
@@ -14,14 +14,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from resatlas.analysis.answer import Fact
+from resatlas.analysis.probes import Fact
 from resatlas.arch.cost import cost
 from resatlas.arch.ops import Norm
 from resatlas.arch.plan import Plan, layers
 from resatlas.bench import contest
 from resatlas.bench.benchmarks import Advance, Form, Options
 from resatlas.bench.peers import SIDES, PeerNet, check_installed, peer_of
-from resatlas.bench.rows import Measured, Shown
+from resatlas.bench.rows import Measured, View
 from resatlas.bench.stopwatch import alternate, geometric_mean, ratio, spread
 from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
@@ -32,24 +32,24 @@ from resatlas.runs.environment import installed_version
 from resatlas.training.compiling import require_compiler
 from resatlas.values.table import Cell, Column, Table
 
-BATCHES = (1, 64)
-"""Of a service and of an evaluation."""
+_BATCHES = (1, 64)
+"""The batch of a service and that of an evaluation."""
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 CALL_SECONDS = 0.1
-"""A call has as many passes as fill it."""
+"""Duration of a call of several passes."""
 
-ROUNDS = 15
-FEWEST_ROUNDS = 3
-MOST_SECONDS = 12.0
-"""What the rounds of a network and batch take, unless there are too few; a caller who gives the number gets it."""
+_ROUNDS = 15
+_FEWEST_ROUNDS = 3
+_MOST_SECONDS = 12.0
+"""Time limit of the rounds of a network and batch, if their number is not given; at least `_FEWEST_ROUNDS`."""
 
 OURS = "ours"
 
 
 class Key(NamedTuple):
-    """Who answers: ours or a library's network, in which form and precision."""
+    """A contender: our network or that of a library, with its form and precision."""
 
     who: str
     form: Form
@@ -59,7 +59,7 @@ class Key(NamedTuple):
         return f"{self.who} {self.form} {self.precision}"
 
 
-RATIOS = ("over_eager", "over_default", "over_compiled")
+_RATIOS = ("over_eager", "over_default", "over_compiled")
 
 COLUMNS = (
     Column("design", ""),
@@ -70,25 +70,25 @@ COLUMNS = (
     Column("peer_images_per_second", "images/s"),
     Column("peer_default_images_per_second", "images/s"),
     Column("peer_compiled_images_per_second", "images/s"),
-    *(Column(f"{name}{end}", "1") for name in RATIOS for end in ("", "_low", "_high")),
+    *(Column(f"{name}{end}", "1") for name in _RATIOS for end in ("", "_low", "_high")),
     Column("compile_seconds", "s"),
     Column("rounds", "rounds"),
     Column("norms", "norms"),
     Column("unfolded_norms", "norms"),
     Column("multiply_adds_per_second", "10⁹/s"),
 )
-"""Of a row: rates are medians over rounds, ratios medians of those within a round, low and high are quartiles.
+"""Columns of a row: rates are medians over rounds, ratios are medians of ratios within a round, with quartiles.
 
 eager: the peer in the row's precision; default: the peer in float32, eager, as its users run it.
 """
 
-SHOWN = (
-    Shown("Images a second", ("design", "batch", "precision", "peer", *(column.name for column in COLUMNS[4:8]))),
-    Shown(
+_VIEWS = (
+    View("Images a second", ("design", "batch", "precision", "peer", *(column.name for column in COLUMNS[4:8]))),
+    View(
         "Ours, how many times as fast in the same rounds",
         ("design", "batch", "precision", "peer", *(column.name for column in COLUMNS[8:17])),
     ),
-    Shown(
+    View(
         "How it was measured, and what is folded",
         (
             "design",
@@ -103,19 +103,19 @@ SHOWN = (
     ),
 )
 
-NOTES = (
-    "peer: in the row's precision (bf16: its weights and images are bfloat16), eager, default layout. default: that in "
-    "float32, as its users run it. compiled: torch.compile of the whole network for this batch, its other settings as "
-    "they come. Ours keeps float32 logits; what folds and what stays is exact, see resatlas.inference.folding.",
-    "A norm right behind a convolution or right before a 1x1 convolution folds into it. One before a padded "
-    "convolution does not: the zeros around its maps would be moved too. One between a sum and a relu has no "
-    "convolution beside it.",
+_NOTES = (
+    "peer: in the row's precision (bf16: weights and images are bfloat16), eager, default layout. default: the peer in "
+    "float32, as its users run it. compiled: torch.compile of the whole network for this batch, with default settings. "
+    "Our logits are float32; folding is exact, see resatlas.inference.folding.",
+    "A norm directly after a convolution or directly before a 1x1 convolution folds into it. A norm before a padded "
+    "convolution does not fold, since it would shift the zeros of the padding. A norm between a sum and a relu has no "
+    "adjacent convolution.",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contestants:
-    """Everybody who answers for one network and batch; how long compiling took, and the norms that ours keeps."""
+    """The contenders of one network and batch, the seconds of compiling, and the norms that our network keeps."""
 
     calls: Mapping[Key, Callable[[], Tensor]]
     compiling: Mapping[Key, float]
@@ -123,7 +123,7 @@ class Contestants:
 
 
 def measure(options: Options, on_advance: Advance) -> Measured:
-    """Every network at every batch, its contenders within one run.
+    """All networks at all batches; the contenders of each take turns within one run.
 
     Raises: UsageError, DesignError before anything is measured.
     """
@@ -136,7 +136,7 @@ def measure(options: Options, on_advance: Advance) -> Measured:
     torch.set_num_threads(threads)
     rows: list[dict[str, Cell]] = []
     for name in names:
-        for batch in (options.batch,) if options.batch else BATCHES:
+        for batch in (options.batch,) if options.batch else _BATCHES:
             rows += _rows(name, plans[name], peers[name], batch, options, on_advance)
     libraries = dict.fromkeys(net.library for nets in peers.values() for net in nets)
     values = tuple(tuple(row[column.name] for column in COLUMNS) for row in rows)
@@ -144,63 +144,63 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         question="inference",
         title="Images a second of inference",
         rows=Table(title="Inference", columns=COLUMNS, rows=values),
-        shown=_present(rows),
+        views=_present(rows),
         facts=(
             Fact(name="threads, of one process", unit="", value=threads),
-            *means(rows),
+            *_means(rows),
             *(Fact(name=library, unit="", value=installed_version(library)) for library in libraries),
         ),
-        notes=(*NOTES, *(f"{name}: no library that was asked has it" for name in names if not peers[name])),
+        notes=(*_NOTES, *(f"{name}: none of the libraries has this network" for name in names if not peers[name])),
     )
 
 
 def peers_of(design: str, plan: Plan, against: str | None) -> tuple[PeerNet, ...]:
-    """The named library's network that is a design; without a name those of every library that has it and is here.
+    """The network of the named library for a design; without a name, those of all installed libraries that have it.
 
-    Raises: UsageError if the named one is not installed or has no such network.
+    Raises: UsageError if the named library is not installed or lacks the network.
     """
     if against:
         check_installed(against)
         return (peer_of(against, design),)
-    found = []
+    nets = []
     for library in (name for name, side in SIDES.items() if side == plan.image.height):
         with suppress(UsageError):
             check_installed(library)
-            found.append(peer_of(library, design))
-    return tuple(found)
+            nets.append(peer_of(library, design))
+    return tuple(nets)
 
 
-def contestants(design: str, plan: Plan, peers: Sequence[PeerNet], batch: int, forms: Sequence[Form]) -> Contestants:
-    """All who answer for a design; of the compiled peers the first library's, since the networks are the same."""
+def contestants_of(design: str, plan: Plan, peers: Sequence[PeerNet], batch: int, forms: Sequence[Form]) -> Contestants:
+    """The contenders of a design; only the first library's network is compiled, since the networks are the same."""
     network = build(design, seed=0).eval()
     images = torch.randn(batch, *plan.image, generator=torch.Generator().manual_seed(0))
     calls: dict[Key, Callable[[], Tensor]] = {}
     compiling: dict[Key, float] = {}
     unfolded: Sequence[Unfolded] = ()
-    for precision, dtype in PRECISIONS.items():
-        given = images.to(dtype)
+    for precision, dtype in _PRECISIONS.items():
+        inputs = images.to(dtype)
         ours = for_inference(network, precision="fp32" if precision == "fp32" else "bf16")
         unfolded = ours.unfolded
-        calls[Key(OURS, "eager", precision)] = _answering(ours, given)
+        calls[Key(OURS, "eager", precision)] = _call(ours, inputs)
         for k, peer in enumerate(peers):
             module = peer.make(plan.classes).eval().to(dtype)
-            calls[Key(peer.library, "eager", precision)] = _answering(module, given)
+            calls[Key(peer.library, "eager", precision)] = _call(module, inputs)
             if "compiled" in forms and k == 0:
                 key = Key(peer.library, "compiled", precision)
                 compiled: nn.Module = torch.compile(module, dynamic=False)  # type: ignore[assignment]
-                calls[key] = _answering(compiled, given)
+                calls[key] = _call(compiled, inputs)
                 started = time.perf_counter()
                 calls[key]()
                 compiling[key] = time.perf_counter() - started
     return Contestants(calls=calls, compiling=compiling, unfolded=unfolded)
 
 
-def _answering(network: nn.Module, images: Tensor) -> Callable[[], Tensor]:
-    def answer() -> Tensor:
+def _call(network: nn.Module, images: Tensor) -> Callable[[], Tensor]:
+    def call() -> Tensor:
         with torch.inference_mode():
             return network(images)
 
-    return answer
+    return call
 
 
 def _rows(
@@ -208,16 +208,19 @@ def _rows(
 ) -> Iterator[dict[str, Cell]]:
     title = f"{design} batch {batch}"
     on_advance(f"{title} setup", 0, 1)
-    taking_part = contestants(design, plan, peers, batch, options.forms)
+    contestants = contestants_of(design, plan, peers, batch, options.forms)
     on_advance(f"{title} setup", 1, 1)
-    passes = {key: _passes(call) for key, call in taking_part.calls.items()}
+    passes = {key: _passes(call) for key, call in contestants.calls.items()}
     each_round = sum(count * seconds for count, seconds in passes.values())
-    rounds = options.rounds or max(FEWEST_ROUNDS, min(ROUNDS, floor(MOST_SECONDS / each_round)))
-    contenders = {str(key): _again(call, passes[key][0]) for key, call in taking_part.calls.items()}
+    rounds = options.rounds or max(_FEWEST_ROUNDS, min(_ROUNDS, floor(_MOST_SECONDS / each_round)))
+    contenders = {str(key): _repeated(call, passes[key][0]) for key, call in contestants.calls.items()}
     seconds = alternate(contenders, rounds=rounds, on_advance=lambda done, total: on_advance(title, done, total))
-    rates = {key: tuple(batch * passes[key][0] / each for each in seconds[str(key)]) for key in taking_part.calls}
+    rates = {
+        key: tuple(batch * passes[key][0] / call_seconds for call_seconds in seconds[str(key)])
+        for key in contestants.calls
+    }
     price, norms = cost(plan), _norms(plan)
-    for precision in PRECISIONS:
+    for precision in _PRECISIONS:
         own = rates[Key(OURS, "eager", precision)]
         for library in [peer.library for peer in peers] or [""]:
             compiled = Key(library, "compiled", precision)
@@ -238,17 +241,17 @@ def _rows(
                 **{
                     end: value for name, under in against.items() for end, value in _quartiles(name, own, under).items()
                 },
-                "compile_seconds": taking_part.compiling.get(compiled),
+                "compile_seconds": contestants.compiling.get(compiled),
                 "rounds": rounds,
                 "norms": norms,
-                "unfolded_norms": len(taking_part.unfolded),
+                "unfolded_norms": len(contestants.unfolded),
                 "multiply_adds_per_second": price.multiply_adds * spread(own).median / 1e9,
             }
     torch.compiler.reset()
 
 
 def _passes(call: Callable[[], object]) -> tuple[int, float]:
-    """How many passes a call has, and the seconds of one, after one that is not counted."""
+    """The number of passes per call, and the seconds of one pass, after one warm-up pass."""
     call()
     started = time.perf_counter()
     call()
@@ -256,12 +259,12 @@ def _passes(call: Callable[[], object]) -> tuple[int, float]:
     return ceil(CALL_SECONDS / seconds), seconds
 
 
-def _again(call: Callable[[], object], count: int) -> Callable[[], None]:
-    def several() -> None:
+def _repeated(call: Callable[[], object], count: int) -> Callable[[], None]:
+    def repeat() -> None:
         for _ in range(count):
             call()
 
-    return several
+    return repeat
 
 
 def _norms(plan: Plan) -> int:
@@ -277,9 +280,9 @@ def _quartiles(name: str, over: Sequence[float], under: Sequence[float] | None) 
     return {name: median, f"{name}_low": low, f"{name}_high": high}
 
 
-def means(rows: Sequence[Mapping[str, Cell]]) -> Iterator[Fact]:
+def _means(rows: Sequence[Mapping[str, Cell]]) -> Iterator[Fact]:
     """Geometric means of each ratio over the networks, at each batch and precision."""
-    for name in RATIOS:
+    for name in _RATIOS:
         groups: dict[str, list[float]] = {}
         for row in rows:
             if isinstance(value := row[name], float):
@@ -289,7 +292,7 @@ def means(rows: Sequence[Mapping[str, Cell]]) -> Iterator[Fact]:
             yield Fact(name=words, unit="1", value=geometric_mean(values))
 
 
-def _present(rows: Sequence[Mapping[str, Cell]]) -> tuple[Shown, ...]:
-    """What is shown, without the columns of contenders that no row has."""
+def _present(rows: Sequence[Mapping[str, Cell]]) -> tuple[View, ...]:
+    """The views without the columns of contenders that no row has."""
     present = {name for row in rows for name, value in row.items() if value is not None}
-    return tuple(each._replace(columns=tuple(name for name in each.columns if name in present)) for each in SHOWN)
+    return tuple(view._replace(columns=tuple(name for name in view.columns if name in present)) for view in _VIEWS)

@@ -1,7 +1,7 @@
-"""How fast images become batches: ours, in memory, against torchvision's transforms in a DataLoader of two workers.
+"""The speed of input pipelines: ours, in memory, against torchvision's transforms in a DataLoader with two workers.
 
-Both pad by 4 pixels and crop, mirror and normalise the same images, random bytes of CIFAR's size and number, in batches
-of one size and in a random order. Then a training takes steps, and the wait for each batch is timed beside the step.
+Both pad by 4 pixels, crop, mirror and normalise the same images, random bytes of CIFAR's size and number, in batches of
+the same size and in random order. Then a training takes steps, and both the wait for each batch and the step are timed.
 """
 
 import time
@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from resatlas.analysis.answer import Fact
+from resatlas.analysis.probes import Fact
 from resatlas.bench import contest
 from resatlas.bench.benchmarks import Advance, Options
-from resatlas.bench.rows import Measured, Shown
+from resatlas.bench.rows import Measured, View
 from resatlas.bench.stopwatch import Spread, alternate, ratio, spread
 from resatlas.data import catalog as datasets
 from resatlas.data.batches import batches, pipeline_for
@@ -33,28 +33,28 @@ from resatlas.runs.experiment import Experiment
 from resatlas.training.distributed import ALONE
 from resatlas.training.loop import CPU, TrainingPlan, epoch, step
 from resatlas.training.planning import plan_training
-from resatlas.training.precision import chosen
+from resatlas.training.precision import automatic_precision
 from resatlas.training.splits import Splits
 from resatlas.training.starting import first_state
 from resatlas.training.state import TrainState
 from resatlas.values.table import Column, Table
 
 IMAGES = 50_000
-"""Of an epoch; source: CIFAR's training part."""
+"""The images of an epoch; source: CIFAR's training part."""
 
-RECIPE = "fb-cifar"
-"""Normalises by constants, mirrors, pads and crops."""
+_RECIPE = "fb-cifar"
+"""A recipe that normalises by constants, mirrors, pads and crops."""
 
 DESIGN = "resnet-20"
 
-WORKERS = 2
-BATCH = 128
-ROUNDS = 5
+_WORKERS = 2
+_BATCH = 128
+_ROUNDS = 5
 
 STEPS = 48
-FEWEST_STEPS = 8
-MOST_SECONDS = 40.0
-"""Training steps that are timed, each with the wait for its batch; fewer where they take longer than that."""
+_FEWEST_STEPS = 8
+_MOST_SECONDS = 40.0
+"""Number of timed training steps; fewer, but at least `_FEWEST_STEPS`, if they take longer than `_MOST_SECONDS`."""
 
 COLUMNS = (
     Column("batch", "images"),
@@ -66,37 +66,40 @@ COLUMNS = (
     Column("step_seconds", "s"),
     Column("waiting_percent", "%"),
 )
-"""`wait` is until a training step has its batch, `step` what it takes then; both are medians, the share is of sums."""
+"""`wait` is the time until a training step has its batch, `step` its time from then on.
 
-SHOWN = (
-    Shown("Images a second", tuple(column.name for column in COLUMNS[:11])),
-    Shown("What a training step waits for", ("batch", *(column.name for column in COLUMNS[11:]))),
+Both are medians; the percentage is a ratio of sums.
+"""
+
+_VIEWS = (
+    View("Images a second", tuple(column.name for column in COLUMNS[:11])),
+    View("What a training step waits for", ("batch", *(column.name for column in COLUMNS[11:]))),
 )
 
 
 def measure(options: Options, on_advance: Advance) -> Measured:
-    """Both pipelines within one run, then the training."""
+    """Both pipelines in turns within one run, then the training."""
     torch.set_num_threads(contest.threads())
-    batch, rounds = options.batch or BATCH, options.rounds or ROUNDS
+    batch, rounds = options.batch or _BATCH, options.rounds or _ROUNDS
     images = random_images(IMAGES)
-    precision, _ = chosen(CPU)
-    course, state = training(images, batch=batch, precision=precision)
+    precision, _ = automatic_precision(CPU)
+    plan, state = training(images, batch=batch, precision=precision)
     loader = DataLoader(
         Photographs(images),
         batch_size=batch,
         shuffle=True,
-        num_workers=WORKERS,
+        num_workers=_WORKERS,
         drop_last=True,
         persistent_workers=True,
     )
     seconds = alternate(
-        {"ours": lambda: shown(course), "peer": lambda: shown_by(loader)},
+        {"ours": lambda: _count_batches(plan), "peer": lambda: _count_batches_of(loader)},
         rounds=rounds,
         on_advance=lambda done, total: on_advance("epochs", done, total),
     )
     count = len(images) // batch * batch
-    rates = {name: tuple(count / each for each in some) for name, some in seconds.items()}
-    times = waits(state, course, on_advance)
+    rates = {name: tuple(count / epoch_seconds for epoch_seconds in times) for name, times in seconds.items()}
+    times = timed_steps(state, plan, on_advance)
     row = (
         batch,
         *_ordered(spread(rates["ours"])),
@@ -111,11 +114,11 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         question="input",
         title=f"Images of {images.images.shape[1:]} made into batches: padded and cropped, mirrored, normalised",
         rows=Table(title="Input", columns=COLUMNS, rows=(row,)),
-        shown=SHOWN,
+        views=_VIEWS,
         facts=(
             Fact(name="images", unit="images", value=len(images)),
             Fact(name="threads of ours", unit="", value=torch.get_num_threads()),
-            Fact(name="workers of the peer", unit="", value=WORKERS),
+            Fact(name="workers of the peer", unit="", value=_WORKERS),
             Fact(
                 name="training",
                 unit="",
@@ -124,10 +127,10 @@ def measure(options: Options, on_advance: Advance) -> Measured:
             Fact(name="torchvision", unit="", value=installed_version("torchvision")),
         ),
         notes=(
-            "ours: the images lie in memory as bytes and a batch is made at once, in the training's own process, while "
-            "it waits. peer: torchvision.transforms.v2 (RandomCrop, RandomHorizontalFlip, ToImage, ToDtype, Normalize) "
-            "on an image at a time, as torchvision's own CIFAR-10 gives it, in a DataLoader whose workers live on; the "
-            "training process does nothing beside it. low and high are quartiles over rounds of an epoch each.",
+            "ours: the images are bytes in memory, and the training process transforms a whole batch at once while it "
+            "waits. peer: torchvision.transforms.v2 (RandomCrop, RandomHorizontalFlip, ToImage, ToDtype, Normalize) "
+            "on one image at a time, as from torchvision's CIFAR-10, in a DataLoader with persistent workers; the "
+            "training process only waits. low and high are quartiles over rounds of one epoch each.",
         ),
     )
 
@@ -141,29 +144,28 @@ def random_images(count: int) -> ImageSet:
 
 
 def training(images: ImageSet, *, batch: int, precision: Precision) -> tuple[TrainingPlan, TrainState]:
-    """A training on the images that begins."""
+    """The plan and the first state of a training on the images."""
     data = datasets.resolve("cifar-10")
-    recipe = replace(recipes.resolve(RECIPE), batch=batch, norm_group=None, precision=precision, leftover="dropped")
+    recipe = replace(recipes.resolve(_RECIPE), batch=batch, norm_group=None, precision=precision, leftover="dropped")
     experiment = Experiment(design=DESIGN, data=data.name, recipe=recipe)
     pipeline = pipeline_for(recipe, data, images)
     state = first_state(designs.plan(DESIGN, image=data.image, classes=len(data.classes)), experiment)
-    material = Splits(train=images, validation=None, test=images, pipeline=pipeline)
-    return plan_training(experiment, material, ALONE, state), state
+    splits = Splits(train=images, validation=None, test=images, pipeline=pipeline)
+    return plan_training(experiment, splits, ALONE, state), state
 
 
-def shown(course: TrainingPlan) -> int:
-    """How many batches one epoch of ours has, all of them made."""
-    made = batches(course.images, course.pipeline, seed=0, epoch=0, batch=course.recipe.batch)
-    return sum(1 for _ in made)
+def _count_batches(plan: TrainingPlan) -> int:
+    """Prepare all batches of one epoch of ours, and count them."""
+    return sum(1 for _ in batches(plan.images, plan.pipeline, seed=0, epoch=0, batch=plan.recipe.batch))
 
 
-def shown_by(loader: "DataLoader[tuple[Tensor, int]]") -> int:
-    """How many batches one epoch of a loader has, all of them made."""
+def _count_batches_of(loader: "DataLoader[tuple[Tensor, int]]") -> int:
+    """Prepare all batches of one epoch of a loader, and count them."""
     return sum(1 for _ in loader)
 
 
 class Photographs(Dataset[tuple[Tensor, int]]):
-    """Images as torchvision gives those of CIFAR-10: one at a time, a PIL image and a class, transformed.
+    """Images like torchvision's CIFAR-10: one transformed PIL image and its class at a time.
 
     Source: torchvision/datasets/cifar.py, __getitem__.
     """
@@ -178,7 +180,7 @@ class Photographs(Dataset[tuple[Tensor, int]]):
                 v2.RandomHorizontalFlip(),
                 v2.ToImage(),
                 v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize([each / 255 for each in CIFAR_10.mean], [each / 255 for each in CIFAR_10.std]),
+                v2.Normalize([mean / 255 for mean in CIFAR_10.mean], [deviation / 255 for deviation in CIFAR_10.std]),
             ]
         )
 
@@ -191,30 +193,30 @@ class Photographs(Dataset[tuple[Tensor, int]]):
 
 @dataclass(frozen=True, kw_only=True)
 class Times:
-    """Seconds of each training step: until it has its batch, and from then on."""
+    """Seconds of each training step: the wait for its batch, and the step itself."""
 
     waits: tuple[float, ...]
     steps: tuple[float, ...]
 
 
-def waits(state: TrainState, course: TrainingPlan, on_advance: Advance) -> Times:
-    """The steps of a training that begins, timed as its loop takes them; the epoch's first wait is one of them."""
+def timed_steps(state: TrainState, plan: TrainingPlan, on_advance: Advance) -> Times:
+    """The first steps of a training, timed within its loop; the first wait of the epoch is included."""
     state.network.train()
     waited: list[float] = []
     stepped: list[float] = []
     started = before = time.perf_counter()
-    for batch in islice(epoch(state, course), STEPS):
+    for batch in islice(epoch(state, plan), STEPS):
         begun = time.perf_counter()
-        step(state, batch, course)
+        step(state, batch, plan)
         ended = time.perf_counter()
         waited.append(begun - before)
         stepped.append(ended - begun)
         on_advance("training steps", len(stepped), STEPS)
-        if len(stepped) >= FEWEST_STEPS and ended - started > MOST_SECONDS:
+        if len(stepped) >= _FEWEST_STEPS and ended - started > _MOST_SECONDS:
             break
         before = time.perf_counter()
     return Times(waits=tuple(waited), steps=tuple(stepped))
 
 
-def _ordered(found: Spread) -> tuple[float, float, float]:
-    return found.median, found.low, found.high
+def _ordered(values: Spread) -> tuple[float, float, float]:
+    return values.median, values.low, values.high

@@ -1,4 +1,4 @@
-"""The nets of another library that are ours too, made by its own constructors. Free of torch until one is made."""
+"""The networks of other libraries that we have too, built by their constructors. Needs no torch until one is built."""
 
 import importlib
 import re
@@ -13,12 +13,12 @@ from resatlas.errors import UsageError, quoted
 if TYPE_CHECKING:
     from torch import nn
 
-INSTALLED_BY = "pip install resatlas[oracles]"
+_INSTALLED_BY = "pip install resatlas[oracles]"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeerNet:
-    """A constructor of a library and what it is given: `module.function(**arguments)`."""
+    """A constructor of a library and its arguments: `module.function(**arguments)`."""
 
     library: str
     module: str
@@ -26,35 +26,37 @@ class PeerNet:
     arguments: Mapping[str, int | bool]
 
     def __str__(self) -> str:
-        given = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
-        return f"{self.library} {self.function}({given})"
+        arguments = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+        return f"{self.library} {self.function}({arguments})"
 
     def make(self, classes: int) -> "nn.Module":
-        """The network, its weights drawn as the library draws them."""
+        """The network with the library's initial weights."""
         return getattr(library(self.module), self.function)(**self.arguments, num_classes=classes)
 
     def parameters(self, classes: int) -> int:
-        """How many parameters it has."""
+        """The number of parameters of the network."""
         import torch
 
         with torch.device("meta"):
-            return sum(each.numel() for each in self.make(classes).parameters())
+            return sum(parameter.numel() for parameter in self.make(classes).parameters())
 
 
-class Form(NamedTuple):
-    """Names of ours that a constructor answers to, and the arguments that the numbers in the name are."""
+class NamePattern(NamedTuple):
+    """A pattern of our names, and the constructor that takes the numbers in a name; `label` is for messages."""
 
     names: str
-    said: str
+    label: str
     module: str
     function: str
     numbers: tuple[str, ...]
     more: Mapping[str, bool] = {}
 
 
-PYTORCHCV = (
-    Form(r"resnet-(\d+)-B", "resnet-N-B", "resnet_cifar", "get_resnet_cifar", ("blocks",), {"bottleneck": False}),
-    Form(
+_PYTORCHCV = (
+    NamePattern(
+        r"resnet-(\d+)-B", "resnet-N-B", "resnet_cifar", "get_resnet_cifar", ("blocks",), {"bottleneck": False}
+    ),
+    NamePattern(
         r"preact-resnet-(20|32|44|56|110)(?:-B)?",
         "preact-resnet-N",
         "preresnet_cifar",
@@ -62,15 +64,15 @@ PYTORCHCV = (
         ("blocks",),
         {"bottleneck": False},
     ),
-    Form(r"wrn-(\d+)-(\d+)", "wrn-N-K", "wrn_cifar", "get_wrn_cifar", ("blocks", "width_factor")),
-    Form(
+    NamePattern(r"wrn-(\d+)-(\d+)", "wrn-N-K", "wrn_cifar", "get_wrn_cifar", ("blocks", "width_factor")),
+    NamePattern(
         r"resnext-(\d+)-(\d+)x(\d+)d",
         "resnext-N-CxDd",
         "resnext_cifar",
         "get_resnext_cifar",
         ("blocks", "cardinality", "bottleneck_width"),
     ),
-    Form(
+    NamePattern(
         r"pyramidnet-(\d+)-a(\d+)",
         "pyramidnet-N-aA",
         "pyramidnet_cifar",
@@ -79,9 +81,9 @@ PYTORCHCV = (
         {"bottleneck": False},
     ),
 )
-"""Its nets for images of 32x32 that have a name here: the named ones and those between them, by one constructor each.
+"""The networks of pytorchcv for 32x32 images that have a name here, including depths that it does not name.
 
-Source: pytorchcv/models, from which its model_provider makes resnet20_cifar10 and the like.
+Source: pytorchcv/models, from which its model_provider builds resnet20_cifar10 and similar.
 """
 
 
@@ -93,31 +95,31 @@ _RESNETS = (
     ("resnext-50-32x4d", "resnext50_32x4d"),
     ("wrn-50-2", "wide_resnet50_2"),
 )
-TORCHVISION = TIMM = tuple(Form(re.escape(name), name, "resnet", function, ()) for name, function in _RESNETS)
-"""The nets for images of 224x224 that both call by the same names; stride on the 3x3 convolution.
+_TORCHVISION = TIMM = tuple(NamePattern(re.escape(name), name, "resnet", function, ()) for name, function in _RESNETS)
+"""The networks for 224x224 images, with the same names in both libraries; the 3x3 convolution has the stride.
 
 Source: torchvision/models/resnet.py, timm/models/resnet.py.
 """
 
 
 def peer_of(peer: str, design: str) -> PeerNet:
-    """The net of a library that is a design of ours.
+    """The network of a library for a design of ours.
 
-    Raises: UsageError if it has none.
+    Raises: UsageError if the library lacks it.
     """
-    for form in LIBRARIES[peer]:
-        if found := re.fullmatch(form.names, design):
-            numbers = dict(zip(form.numbers, map(int, found.groups()), strict=True))
-            arguments = {**numbers, **form.more}
+    for pattern in _LIBRARIES[peer]:
+        if match := re.fullmatch(pattern.names, design):
+            numbers = dict(zip(pattern.numbers, map(int, match.groups()), strict=True))
+            arguments = {**numbers, **pattern.more}
             return PeerNet(
-                library=peer, module=f"{peer}.models.{form.module}", function=form.function, arguments=arguments
+                library=peer, module=f"{peer}.models.{pattern.module}", function=pattern.function, arguments=arguments
             )
-    known = ", ".join(form.said for form in LIBRARIES[peer])
-    raise UsageError(f"{peer} has no net that is {quoted(design)}; it has {known}")
+    known = ", ".join(pattern.label for pattern in _LIBRARIES[peer])
+    raise UsageError(f"{peer} has no network {quoted(design)}; it has {known}")
 
 
 def check_installed(name: str) -> None:
-    """Refuse a peer that is not here.
+    """Check that a peer is installed.
 
     Raises: UsageError
     """
@@ -131,15 +133,15 @@ def library(name: str) -> ModuleType:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the peer's own code
+            warnings.simplefilter("ignore")  # warnings of the peer's code
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0]:
             raise
-        raise UsageError(f"{error.name} is not installed: {INSTALLED_BY}") from None
+        raise UsageError(f"{error.name} is not installed: {_INSTALLED_BY}") from None
 
 
-LIBRARIES: Mapping[str, tuple[Form, ...]] = {"pytorchcv": PYTORCHCV, "torchvision": TORCHVISION, "timm": TIMM}
+_LIBRARIES: Mapping[str, tuple[NamePattern, ...]] = {"pytorchcv": _PYTORCHCV, "torchvision": _TORCHVISION, "timm": TIMM}
 
 SIDES: Mapping[str, int] = {"pytorchcv": 32, "torchvision": 224, "timm": 224}
-"""Pixels a side of the images that these nets of a library are made for."""
+"""The height and width of the images of each library's networks."""

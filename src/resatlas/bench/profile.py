@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: the operations of torch's profiler by what they are for."""
+"""A profile of a training step: the operations of torch's profiler in groups."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -20,16 +20,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "sums": ("aten::add", "aten::sum", "aten::mean"),
     "between": (STEP, "autograd::engine", "Backward", "torch::autograd"),
 }
-"""Groups with parts of the names of their operations; the first group that fits has an operation. The rest is `other`.
+"""Groups and parts of the names of their operations; the first group that matches counts. The rest is `other`.
 
-`between` is what Python, autograd and the loop take around the operations, waiting for other processes included.
+`between` is the time of Python, autograd and the loop around the operations, including waits for other processes.
 """
 
 OTHER = "other"
 
 
 class Operation(NamedTuple):
-    """An operation of those steps: its name, how often it was called, and the seconds in it and in nothing below it."""
+    """An operation of the profiled steps: name, number of calls, and seconds without nested operations."""
 
     name: str
     calls: int
@@ -38,24 +38,24 @@ class Operation(NamedTuple):
 
 def operations(step: Callable[[], object]) -> list[Operation]:
     """All operations of some steps in this process."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would tell standard error that it finds no GPU
-    with profile(activities=[ProfilerActivity.CPU]) as found:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences a message of torch's profiler about a missing GPU
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for _ in range(STEPS):
             with record_function(STEP):
                 step()
-    return [Operation(each.key, each.count, each.self_cpu_time_total / 1e6) for each in found.key_averages()]
+    return [Operation(event.key, event.count, event.self_cpu_time_total / 1e6) for event in profiler.key_averages()]
 
 
-def shares(found: Sequence[Operation]) -> dict[str, float]:
+def shares(operations: Sequence[Operation]) -> dict[str, float]:
     """The percentage of the time in each group."""
-    total = sum(each.seconds for each in found)
+    total = sum(operation.seconds for operation in operations)
     seconds = dict.fromkeys([*GROUPS, OTHER], 0.0)
-    for each in found:
-        seconds[group_of(each.name)] += each.seconds
+    for operation in operations:
+        seconds[_group_of(operation.name)] += operation.seconds
     return {name: 100 * spent / total for name, spent in seconds.items()}
 
 
-def group_of(operation: str) -> str:
+def _group_of(operation: str) -> str:
     """The group of an operation by its name."""
     if operation.startswith("autograd::engine"):
         return "between"

@@ -1,4 +1,4 @@
-"""Who competes with a design: the same network of a peer, or networks of ours that do as much apart."""
+"""The rival of a design: the same network of a peer, or networks of ours with the same computation."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from resatlas.designs.dmrnet import DmrNet
 from resatlas.errors import UsageError
 
 PEER = "pytorchcv"
-"""Who competes unless the caller says otherwise."""
+"""The default library to compare with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Twins:
-    """Networks of ours that take a step each, one after the other, where no library has the design."""
+    """Networks of ours that take one step each, one after another, for a design that no library has."""
 
     designs: tuple[str, ...]
 
@@ -22,7 +22,7 @@ class Twins:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nobody:
+class NoRival:
     """No rival, and the reason."""
 
     why: str
@@ -31,15 +31,15 @@ class Nobody:
         return "–"
 
 
-Rival = PeerNet | Twins | Nobody
+Rival = PeerNet | Twins | NoRival
 
 
 def rival_of(design: str, against: str | None) -> Rival:
-    """Who competes with a design; ours are measured alone where the usual peer is not installed or lacks the network.
+    """The rival of a design; NoRival if the default library is not installed or lacks the network.
 
-    Raises: UsageError if the peer is one that the caller has named.
+    Raises: UsageError if the caller named a library that is not installed or lacks the network.
     """
-    if twins := twins_of(design):
+    if twins := _twins_of(design):
         return twins
     try:
         check_installed(against or PEER)
@@ -47,11 +47,11 @@ def rival_of(design: str, against: str | None) -> Rival:
     except UsageError as error:
         if against:
             raise
-        return Nobody(why=str(error))
+        return NoRival(why=str(error))
 
 
-def twins_of(design: str) -> Twins | None:
-    """For each stream of a CIFAR DMRNet a ResNet of its depth, width and projections: its convolutions, kept apart."""
+def _twins_of(design: str) -> Twins | None:
+    """For a CIFAR DMRNet, one ResNet per stream with the same convolutions, unconnected; None for other designs."""
     entry = designs.resolve(design)
     if not isinstance(entry.design, DmrNet) or entry.design.version != "cifar":
         return None

@@ -1,11 +1,11 @@
-"""What was measured, as a value: rows under named columns with units, for a terminal, for Markdown, for JSON."""
+"""The result of a benchmark: rows under named columns with units, rendered as text, Markdown or JSON."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resatlas.analysis.answer import Fact, fact_text
+from resatlas.analysis.probes import Fact, fact_text
 from resatlas.runs.environment import environment
 from resatlas.runs.files import write_json, write_text
 from resatlas.runs.store import check_writable
@@ -14,8 +14,8 @@ from resatlas.values.markdown import as_text, table
 from resatlas.values.table import Table, objects, select
 
 
-class Shown(NamedTuple):
-    """Some of a table's columns under a title of their own: what people read of rows that hold more."""
+class View(NamedTuple):
+    """A selection of a table's columns with its own title, for readers."""
 
     title: str
     columns: tuple[str, ...]
@@ -23,31 +23,31 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The answer to a question of speed.
+    """The result of a benchmark.
 
-    `rows` is what --json prints, an object a row, every column of it. `shown` says which columns people read, in one
-    table or in several; without it they read all. `further` tables have rows of another kind.
+    --json prints all columns of `rows`, one object per row. `views` select the columns for readers, as one table or
+    several; without them all columns are printed. `further` tables have rows of another kind.
     """
 
     question: str
     title: str
     rows: Table
-    shown: tuple[Shown, ...] = ()
+    views: tuple[View, ...] = ()
     further: tuple[Table, ...] = ()
     facts: tuple[Fact, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def to_json(measured: Measured) -> dict[str, Any]:
-    """All of it as JSON values."""
+    """The result as JSON values."""
     return {
         "question": measured.question,
         "title": measured.title,
         "units": units(measured.rows),
         "rows": objects(measured.rows),
         "further": [
-            {"title": each.title, "note": each.note, "units": units(each), "rows": objects(each)}
-            for each in measured.further
+            {"title": further.title, "note": further.note, "units": units(further), "rows": objects(further)}
+            for further in measured.further
         ],
         "facts": [vars(fact) for fact in measured.facts],
         "notes": list(measured.notes),
@@ -60,19 +60,19 @@ def units(table: Table) -> dict[str, str]:
 
 
 def text(measured: Measured) -> str:
-    """It for a terminal."""
+    """Render as text."""
     facts = "\n".join(map(fact_text, measured.facts))
     tables = (terminal.text(table, width=terminal.WIDE) for table in _tables(measured))
     return "\n\n".join([measured.title, *tables, facts, *measured.notes])
 
 
 def markdown(measured: Measured) -> str:
-    """It as a Markdown page."""
+    """Render as a Markdown page."""
     tables = [
         "\n\n".join(
-            [f"{as_text(each.title)}:", table(each), *([as_text(each.note, longest=2000)] if each.note else [])]
+            [f"{as_text(part.title)}:", table(part), *([as_text(part.note, longest=2000)] if part.note else [])]
         )
-        for each in _tables(measured)
+        for part in _tables(measured)
     ]
     facts = "\n".join(f"- {as_text(fact_text(fact), longest=1000)}" for fact in measured.facts)
     notes = [as_text(note, longest=2000) for note in measured.notes]
@@ -80,7 +80,7 @@ def markdown(measured: Measured) -> str:
 
 
 def write(measured: Measured, out: Path) -> None:
-    """Leave it as OUT.md and OUT.json.
+    """Write OUT.md and OUT.json.
 
     Raises: OSError
     """
@@ -90,7 +90,7 @@ def write(measured: Measured, out: Path) -> None:
 
 
 def check_out(out: Path) -> None:
-    """Refuse, before anything is measured, a place where nothing can be written.
+    """Check, before anything is measured, that the files can be written.
 
     Raises: FolderError
     """
@@ -102,22 +102,22 @@ def file(out: Path, ending: str) -> Path:
     return out.with_name(f"{out.name}.{ending}")
 
 
-def here() -> tuple[Fact, ...]:
-    """Machine, versions, command and date, as facts."""
-    found = environment()
-    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items() if version)
-    told = {
-        "processor": found["processor"],
-        "cores": found["cores"],
-        "system": found["system"],
-        "python": found["python"],
+def environment_facts() -> tuple[Fact, ...]:
+    """Machine, versions, command and date."""
+    recorded = environment()
+    packages = ", ".join(f"{name} {version}" for name, version in recorded["packages"].items() if version)
+    values = {
+        "processor": recorded["processor"],
+        "cores": recorded["cores"],
+        "system": recorded["system"],
+        "python": recorded["python"],
         "packages": packages,
-        "command": " ".join(found["command"]),
+        "command": " ".join(recorded["command"]),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    return tuple(Fact(name=name, unit="", value=value) for name, value in told.items())
+    return tuple(Fact(name=name, unit="", value=value) for name, value in values.items())
 
 
 def _tables(measured: Measured) -> list[Table]:
-    chosen = [select(measured.rows, each.columns, title=each.title) for each in measured.shown]
+    chosen = [select(measured.rows, view.columns, title=view.title) for view in measured.views]
     return [*(chosen or [measured.rows]), *measured.further]

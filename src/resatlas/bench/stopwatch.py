@@ -1,6 +1,6 @@
-"""Contenders timed in one run, by turns: a round has each of them once, and ratios are taken within a round.
+"""Time contenders in turns within one run: a round calls each of them once, and ratios are taken within a round.
 
-What slows a machine for a moment then slows one round, not one contender.
+So a short slowdown of the machine affects one round rather than one contender.
 """
 
 import statistics
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Spread(NamedTuple):
-    """A median between the quartiles of what was measured."""
+    """The median and the quartiles of measurements."""
 
     low: float
     median: float
@@ -22,12 +22,12 @@ def alternate(
     *,
     rounds: int,
     uncounted: int = 1,
-    on_advance: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005 - nobody listens
+    on_advance: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005 - no-op
 ) -> Mapping[str, tuple[float, ...]]:
-    """Seconds of each contender, round by round, after a round that is not counted, to warm up.
+    """Seconds of each contender, round by round, after `uncounted` rounds of warm-up.
 
-    Round k begins with contender k, so that none always runs first. `on_advance` hears how many calls of all are done.
-    Who has warmed the contenders up says that there are 0 rounds `uncounted`.
+    Round k begins with contender k, so that none always runs first. `on_advance` receives the number of calls done and
+    their total. Pass uncounted=0 if the contenders are warm already.
     """
     names, total, done = list(contenders), len(contenders) * (rounds + uncounted), 0
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -40,11 +40,11 @@ def alternate(
                 seconds[name].append(time.perf_counter() - started)
             done += 1
             on_advance(done, total)
-    return {name: tuple(each) for name, each in seconds.items()}
+    return {name: tuple(times) for name, times in seconds.items()}
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median and quartiles; of a single value, itself three times."""
+    """Median and quartiles; for a single value, this value three times."""
     if len(values) == 1:
         return Spread(values[0], values[0], values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -52,7 +52,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle of the values."""
+    """The median of the values."""
     return statistics.median(values)
 
 

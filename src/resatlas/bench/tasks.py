@@ -1,4 +1,4 @@
-"""What a process does again and again while it is timed: a training step of ours or of a peer's, or one convolution."""
+"""The tasks that are timed: a training step of ours or of a peer, or one convolution."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +16,7 @@ from resatlas.designs import catalog as designs
 from resatlas.recipes.recipe import Decay, Precision, Recipe, Sgd
 from resatlas.recipes.schedule import OneCycle
 from resatlas.runs.experiment import Experiment
-from resatlas.training.distributed import World, alone_until_the_last, together
+from resatlas.training.distributed import World, data_parallel, exchange_if_last
 from resatlas.training.loop import CPU, epoch, step
 from resatlas.training.memory import memory_kept
 from resatlas.training.planning import plan_training
@@ -27,19 +27,19 @@ from resatlas.training.starting import first_state
 IMAGE = Shape(3, 32, 32)
 CLASSES = 10
 
-EPOCHS = 10**6
-"""Of a training that is timed: so many that its learning rate stays where it begins, and no step diverges."""
+_EPOCHS = 10**6
+"""Epochs of a timed training: so many that its learning rate stays at its start value, and no step diverges."""
 
 Step = Callable[[], object]
 
 Tuning = Literal["default", "tuned", "compiled"]
-"""How a peer is trained: as its users do (float32, default layout, plain SGD); channels-last, in the precision of ours,
-with fused SGD; and that with the whole network compiled."""
+"""The training of a peer: like its users (float32, default layout, plain SGD); with channels-last, our precision and
+fused SGD; or the same with the whole network compiled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ours:
-    """A training step of `resatlas train` on one batch; of several designs each takes its step, one after another."""
+    """A training step of `resatlas train` on one batch; with several designs, one step of each in turn."""
 
     designs: tuple[str, ...]
     batch: int
@@ -49,7 +49,7 @@ class Ours:
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """A training step of a peer's network on one batch, as people write it."""
+    """A training step of a peer's network on one batch, as in a usual training script."""
 
     net: PeerNet
     tuning: Tuning
@@ -60,7 +60,7 @@ class Peer:
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """A convolution 3x3 from `channels` to as many over `side` x `side` maps, forward and backward, channels-last."""
+    """A 3x3 convolution of `channels` to `channels` on `side` x `side` maps, forward and backward, channels-last."""
 
     channels: int
     side: int
@@ -69,22 +69,22 @@ class Convolution:
 
     @property
     def multiply_adds(self) -> int:
-        """Of forward and backward: the gradients of maps and weights cost as much as the forward pass, each."""
+        """Multiply-adds of forward and backward: the gradients of maps and weights cost one forward pass each."""
         return 3 * self.images * self.side**2 * 9 * self.channels**2
 
 
 Task = Ours | Peer | Convolution
 
 
-def stepping(task: Task, world: World) -> Step:
-    """What carries out one step of a task, in one of the processes of a world.
+def step_of(task: Task, world: World) -> Step:
+    """A function that takes one step of a task, in one process of a world.
 
     Raises: UsageError for a batch that the processes cannot share.
     """
     match task:
         case Ours():
             steps = [_ours(design, task, world) for design in task.designs]
-            return lambda: [each() for each in steps]
+            return lambda: [take_step() for take_step in steps]
         case Peer():
             return _peer(task, world)
         case Convolution():
@@ -93,8 +93,8 @@ def stepping(task: Task, world: World) -> Step:
             assert_never(task)
 
 
-def around(task: Task) -> AbstractContextManager[None]:
-    """Where a task takes its steps: ours where `training.session.train` takes them, a peer's as any program does."""
+def context_of(task: Task) -> AbstractContextManager[None]:
+    """The context of a task's steps: ours as in `training.session.train`, none for others."""
     match task:
         case Ours():
             return memory_kept()
@@ -104,12 +104,12 @@ def around(task: Task) -> AbstractContextManager[None]:
             assert_never(task)
 
 
-def recipe_of(task: Ours) -> Recipe:
-    """How ours are trained beside a peer: by SGD on cross-entropy, at that batch, group and precision."""
+def _recipe_of(task: Ours) -> Recipe:
+    """The recipe of our training step: SGD on cross-entropy, with the batch, norm group and precision of the task."""
     return Recipe(
         name="bench",
         source="ours",
-        epochs=EPOCHS,
+        epochs=_EPOCHS,
         batch=task.batch,
         norm_group=task.norm_group,
         precision=task.precision,
@@ -120,14 +120,14 @@ def recipe_of(task: Ours) -> Recipe:
 
 
 def _ours(design: str, task: Ours, world: World) -> Step:
-    """The loop's own step, with the state and course of a training that begins."""
+    """The step of the training loop, with the first state of a training."""
     data = datasets.resolve(f"synthetic:images={max(2 * CLASSES, task.batch)}")
-    experiment = Experiment(design=design, data="synthetic", recipe=recipe_of(task))
+    experiment = Experiment(design=design, data="synthetic", recipe=_recipe_of(task))
     state = first_state(designs.plan(design, image=data.image, classes=len(data.classes)), experiment)
-    course = plan_training(experiment, split_images(data.read(), experiment, data), world, state)
+    plan = plan_training(experiment, split_images(data.read(), experiment, data), world, state)
     state.network.train()
-    batch = next(epoch(state, course))
-    return lambda: step(state, batch, course)
+    batch = next(epoch(state, plan))
+    return lambda: step(state, batch, plan)
 
 
 def _peer(task: Peer, world: World) -> Step:
@@ -144,20 +144,20 @@ def _peer(task: Peer, world: World) -> Step:
     labels = torch.randint(CLASSES, (count,), generator=draw)
     group = task.norm_group or count
     passes = list(zip(images.split(group), labels.split(group), strict=True))
-    trained: nn.Module = together(network, world) or network
+    trained: nn.Module = data_parallel(network, world) or network
     if task.tuning == "compiled":
         trained = torch.compile(trained)  # type: ignore[assignment]
 
-    def one() -> None:
+    def take_step() -> None:
         optimizer.zero_grad()
-        for k, (some, truth) in enumerate(passes):
-            with alone_until_the_last(trained, last=k + 1 == len(passes)):
+        for k, (part, truth) in enumerate(passes):
+            with exchange_if_last(trained, last=k + 1 == len(passes)):
                 with autocast(task.precision, CPU) if tuned else nullcontext():
-                    loss = F.cross_entropy(trained(some), truth)
-                (loss * (len(some) / count) if len(passes) > 1 else loss).backward()
+                    loss = F.cross_entropy(trained(part), truth)
+                (loss * (len(part) / count) if len(passes) > 1 else loss).backward()
         optimizer.step()
 
-    return one
+    return take_step
 
 
 def _convolution(task: Convolution) -> Step:
@@ -168,8 +168,8 @@ def _convolution(task: Convolution) -> Step:
     maps = torch.randn(shape, dtype=dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
     gradient = torch.randn(shape, dtype=dtype).contiguous(memory_format=torch.channels_last)
 
-    def one() -> None:
+    def take_step() -> None:
         maps.grad = layer.weight.grad = None
         layer(maps).backward(gradient)
 
-    return one
+    return take_step

@@ -1,29 +1,38 @@
-"""Images a second of a training step, ours against a peer's, at the same global batch and groups of norms.
+"""Images per second of a training step, ours against a peer's, with the same global batch and norm groups.
 
-Ours is the step of the training loop, with all that it checks; a peer's is what people write around its network.
+Ours is the step of the training loop with all its checks; a peer's is the usual step of a training script.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
-from resatlas.analysis.answer import Fact
+from resatlas.analysis.probes import Fact
 from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan
 from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.ceiling import peaks, share_percent
-from resatlas.bench.contest import Contest, Setting, alone, held, ours, plan_of, setting_of, together
+from resatlas.bench.contest import (
+    Contest,
+    Setting,
+    in_one_process,
+    in_process_per_core,
+    our_step,
+    plan_of,
+    run_contest,
+    setting_of,
+)
 from resatlas.bench.crew import Contender
 from resatlas.bench.peers import PeerNet
 from resatlas.bench.profile import GROUPS, OTHER
-from resatlas.bench.rivals import PEER, Nobody, Rival, Twins, rival_of
-from resatlas.bench.rows import Measured, Shown
+from resatlas.bench.rivals import PEER, NoRival, Rival, Twins, rival_of
+from resatlas.bench.rows import Measured, View
 from resatlas.bench.stopwatch import Spread, geometric_mean, spread
 from resatlas.bench.tasks import CLASSES, IMAGE, Peer, Tuning
 from resatlas.runs.environment import installed_version
 from resatlas.training.compiling import require_compiler
 from resatlas.values.table import Cell, Column, Table
 
-RATES: Mapping[str, str] = {
+_RATES: Mapping[str, str] = {
     "one_process": "ours",
     "together": "ours together",
     "peer_default": "default",
@@ -32,7 +41,7 @@ RATES: Mapping[str, str] = {
     "peer_compiled": "compiled",
     "twins": "twins",
 }
-"""Rates of a row, and whose they are."""
+"""Rates of a row, and their contenders."""
 
 RATIOS: Mapping[str, tuple[str, str]] = {
     "over_default": ("best", "default"),
@@ -42,14 +51,14 @@ RATIOS: Mapping[str, tuple[str, str]] = {
     "together_over_tuned_together": ("ours together", "tuned together"),
     "one_process_over_twins": ("ours", "twins"),
 }
-"""Ratios of a row, and whose they are; `best` is the faster of ours."""
+"""Ratios of a row, and their contenders; `best` is our faster contender."""
 
 
 def _with_quartiles(*names: str) -> tuple[str, ...]:
     return tuple(f"{name}{end}" for name in names for end in ("", "_low", "_high"))
 
 
-COUNTS: Mapping[str, str] = {
+_COUNTS: Mapping[str, str] = {
     "batch": "images",
     "processes": "processes",
     "bn_group": "images",
@@ -59,56 +68,56 @@ COUNTS: Mapping[str, str] = {
     "peer_parameters": "1",
     "multiply_adds": "1",
 }
-"""How a row was measured, and the units of that."""
+"""Settings and counts of a row, and their units."""
 
-PERCENT = ("share_of_peak_percent", *(f"{group}_percent" for group in (*GROUPS, OTHER)))
+_PERCENT = ("share_of_peak_percent", *(f"{group}_percent" for group in (*GROUPS, OTHER)))
 
 COLUMNS = (
     *(Column(name, "") for name in ("design", "peer", "precision")),
     *(Column(name, "images/s") for name in _with_quartiles("images_per_second")),
-    *(Column(f"{name}_images_per_second", "images/s") for name in RATES),
+    *(Column(f"{name}_images_per_second", "images/s") for name in _RATES),
     *(Column(name, "1") for name in _with_quartiles(*RATIOS)),
-    *(Column(name, unit) for name, unit in COUNTS.items()),
-    *(Column(name, "%") for name in PERCENT),
+    *(Column(name, unit) for name, unit in _COUNTS.items()),
+    *(Column(name, "%") for name in _PERCENT),
 )
-"""Of a row: rates are medians over rounds, ratios medians of those within a round, low and high are quartiles.
+"""Columns of a row: rates are medians over rounds, ratios are medians of ratios within a round, with quartiles.
 
-None stands where there is no such contender. `images_per_second` is that of ours at its best.
+A value is None if there is no such contender. `images_per_second` is the rate of our best contender.
 """
 
-SHOWN = (
-    Shown("Images a second", ("design", "peer", *(f"{name}_images_per_second" for name in RATES))),
-    Shown(
+_VIEWS = (
+    View("Images a second", ("design", "peer", *(f"{name}_images_per_second" for name in _RATES))),
+    View(
         "Ours at its best, how many times as fast in the same rounds",
         ("design", *_with_quartiles("over_default", "over_tuned", "over_compiled")),
     ),
-    Shown(
+    View(
         "Ours at equal numbers of processes, how many times as fast",
         (
             "design",
             *_with_quartiles("one_process_over_tuned", "together_over_tuned_together", "one_process_over_twins"),
         ),
     ),
-    Shown("How it was measured", ("design", "precision", *COUNTS)),
-    Shown("Ours at its best: share of the machine's peak, and where the time of a step goes", ("design", *PERCENT)),
+    View("How it was measured", ("design", "precision", *_COUNTS)),
+    View("Ours at its best: share of the machine's peak, and where the time of a step goes", ("design", *_PERCENT)),
 )
 
-NOTES = (
+_NOTES = (
     "peer default: float32, default layout, plain SGD, one process of all threads, as its users run it. peer tuned: "
-    "channels-last, our precision, fused SGD, else the same; compiled: that, the whole network by torch.compile. "
-    "together: one process a core, of one thread, gradients averaged by DDP over gloo, on both sides. bn group: images "
-    "that share statistics, of ours at its best and of the peer in one process.",
-    "Ours is the step of the training loop, in memory that a training keeps: schedule, loss, errors, the gradient's "
-    "norm and its check included; the peer's is zero_grad, forward, loss, backward, step. Both take one prepared batch "
-    "again and again.",
-    "Share of the peak: 3 x multiply-adds x images/s / peak, as the backward pass of a convolution costs two forward "
-    "ones. The profile is of three steps with torch's profiler on, which takes time of its own; between is what "
-    "Python and autograd take around the operations, and what a process waits for others.",
+    "channels-last, our precision, fused SGD, otherwise the same; compiled: tuned, and the whole network compiled by "
+    "torch.compile. together: one process of one thread per core, gradients averaged by DDP over gloo, on both sides. "
+    "bn group: images that share batch statistics, of our best contender and of the peer in one process.",
+    "Ours is the step of the training loop, with freed memory kept as in a training, including schedule, loss, errors, "
+    "and the norm of the gradient and its check; the peer's is zero_grad, forward, loss, backward, step. Both repeat "
+    "one prepared batch.",
+    "Share of the peak: 3 x multiply-adds x images/s / peak, since the backward pass of a convolution costs as much as "
+    "two forward passes. The profile covers three steps under torch's profiler, which takes time itself; between is "
+    "the time of Python and autograd around the operations, and the waits for other processes.",
 )
 
 
 def measure(options: Options, on_advance: Advance) -> Measured:
-    """Every network in turn, its contenders within one run.
+    """All networks in turn; the contenders of each take turns within one run.
 
     Raises: UsageError, DesignError before anything is measured; ProcessLost.
     """
@@ -121,19 +130,19 @@ def measure(options: Options, on_advance: Advance) -> Measured:
     peak = peaks(cores=setting.cores, on_advance=lambda done, total: on_advance("peak", done, total))
     rows = []
     for name in names:
-        found = held(
+        result = run_contest(
             name,
-            contenders(name, rivals[name], setting, options),
+            _contenders(name, rivals[name], setting, options),
             setting,
             rounds=options.rounds,
             on_advance=on_advance,
         )
-        rows.append(_row(name, plans[name], rivals[name], found, setting, peak[setting.precision]))
+        rows.append(_row(name, plans[name], rivals[name], result, setting, peak[setting.precision]))
     return Measured(
         question="training",
         title=f"Training steps, images of {IMAGE}, {CLASSES} classes, batch {setting.batch}",
-        rows=as_table(rows),
-        shown=_taken_part(rows),
+        rows=_as_table(rows),
+        views=_present(rows),
         facts=(
             Fact(name="threads, of one process", unit="", value=setting.threads),
             Fact(name="processes of one thread each, where several train", unit="", value=setting.cores),
@@ -145,46 +154,51 @@ def measure(options: Options, on_advance: Advance) -> Measured:
             *means(rows),
             Fact(name=PEER, unit="", value=installed_version(PEER)),
         ),
-        notes=(*NOTES, *_further_notes(rivals, rows)),
+        notes=(*_NOTES, *_further_notes(rivals, rows)),
     )
 
 
-def as_table(rows: Sequence[Mapping[str, Cell]]) -> Table:
-    """The rows under the columns of this question."""
+def _as_table(rows: Sequence[Mapping[str, Cell]]) -> Table:
+    """The rows as a table with all columns."""
     values = tuple(tuple(row[column.name] for column in COLUMNS) for row in rows)
     return Table(title="Training steps", columns=COLUMNS, rows=values)
 
 
-def contenders(design: str, rival: Rival, setting: Setting, options: Options) -> dict[str, Contender]:
-    """Who competes over a design, by the names in `RATES`; together only where there are several cores."""
+def _contenders(design: str, rival: Rival, setting: Setting, options: Options) -> dict[str, Contender]:
+    """The contenders of a design, by the names in `_RATES`; "together" needs several cores."""
     several = setting.cores > 1
-    own = ours(design, setting=setting)
-    found = {"ours": alone(own, setting)} | ({"ours together": together(own, setting)} if several else {})
+    own = our_step(design, setting=setting)
+    competing = {"ours": in_one_process(own, setting)} | (
+        {"ours together": in_process_per_core(own, setting)} if several else {}
+    )
     match rival:
         case PeerNet():
             tuned = _peer(rival, "tuned", setting)
-            found |= {"default": alone(_peer(rival, "default", setting), setting), "tuned": alone(tuned, setting)}
-            found |= {"tuned together": together(tuned, setting)} if several else {}
+            competing |= {
+                "default": in_one_process(_peer(rival, "default", setting), setting),
+                "tuned": in_one_process(tuned, setting),
+            }
+            competing |= {"tuned together": in_process_per_core(tuned, setting)} if several else {}
             if "compiled" in options.forms:
-                found["compiled"] = alone(_peer(rival, "compiled", setting), setting)
+                competing["compiled"] = in_one_process(_peer(rival, "compiled", setting), setting)
         case Twins():
-            found["twins"] = alone(ours(*rival.designs, setting=setting), setting)
-        case Nobody():
+            competing["twins"] = in_one_process(our_step(*rival.designs, setting=setting), setting)
+        case NoRival():
             pass
         case _:
             assert_never(rival)
-    return found
+    return competing
 
 
 def _peer(net: PeerNet, tuning: Tuning, setting: Setting) -> Peer:
     return Peer(net=net, tuning=tuning, batch=setting.batch, norm_group=setting.norm_group, precision=setting.precision)
 
 
-def _row(design: str, plan: Plan, rival: Rival, found: Contest, setting: Setting, peak: float) -> Mapping[str, Cell]:
-    price, processes = cost(plan), setting.cores if found.best == "ours together" else 1
-    best = spread(found.rates[found.best])
+def _row(design: str, plan: Plan, rival: Rival, result: Contest, setting: Setting, peak: float) -> Mapping[str, Cell]:
+    price, processes = cost(plan), setting.cores if result.best == "ours together" else 1
+    best = spread(result.rates[result.best])
     ratios = {
-        name: found.ratio(found.best if over == "best" else over, under) for name, (over, under) in RATIOS.items()
+        name: result.ratio(result.best if over == "best" else over, under) for name, (over, under) in RATIOS.items()
     }
     share = share_percent(multiply_adds=price.multiply_adds, images_per_second=best.median, peak=peak)
     return {
@@ -192,64 +206,64 @@ def _row(design: str, plan: Plan, rival: Rival, found: Contest, setting: Setting
         "peer": str(rival),
         "precision": setting.precision,
         **_quartiles("images_per_second", best),
-        **{f"{key}_images_per_second": found.median(name) for key, name in RATES.items()},
-        **{key: value for name, each in ratios.items() for key, value in _quartiles(name, each).items()},
+        **{f"{key}_images_per_second": result.median(name) for key, name in _RATES.items()},
+        **{key: value for name, ratio in ratios.items() for key, value in _quartiles(name, ratio).items()},
         "batch": setting.batch,
         "processes": processes,
         "bn_group": setting.group(processes),
         "peer_bn_group": setting.group(1),
-        "rounds": len(found.rates[found.best]),
+        "rounds": len(result.rates[result.best]),
         "parameters": price.parameters,
-        "peer_parameters": parameters_of(rival),
+        "peer_parameters": _parameters_of(rival),
         "multiply_adds": price.multiply_adds,
         "share_of_peak_percent": share,
-        **{f"{group}_percent": percent for group, percent in found.shares.items()},
+        **{f"{group}_percent": percent for group, percent in result.shares.items()},
     }
 
 
-def _quartiles(name: str, found: Spread | None) -> dict[str, Cell]:
-    low, median, high = found or (None, None, None)
+def _quartiles(name: str, values: Spread | None) -> dict[str, Cell]:
+    low, median, high = values or (None, None, None)
     return {name: median, f"{name}_low": low, f"{name}_high": high}
 
 
-def parameters_of(rival: Rival) -> int | None:
-    """The parameters of a rival, where there is one."""
+def _parameters_of(rival: Rival) -> int | None:
+    """The number of parameters of a rival, if there is one."""
     match rival:
         case PeerNet():
             return rival.parameters(CLASSES)
         case Twins():
             return sum(cost(plan_of(design)).parameters for design in rival.designs)
-        case Nobody():
+        case NoRival():
             return None
         case _:
             assert_never(rival)
 
 
 def means(rows: Sequence[Mapping[str, Cell]]) -> Iterator[Fact]:
-    """Geometric means of the ratios over the designs that have a peer's network to be compared with."""
+    """Geometric means of the ratios over the designs that have a rival."""
     for name in RATIOS:
-        found = [(row["design"], value) for row in rows if isinstance(value := row[name], float)]
-        if len(found) > 1:
-            mean = geometric_mean([value for _, value in found])
-            yield Fact(name=f"{name}, geometric mean of {len(found)} networks", unit="1", value=mean)
+        ratios = [(row["design"], value) for row in rows if isinstance(value := row[name], float)]
+        if len(ratios) > 1:
+            mean = geometric_mean([value for _, value in ratios])
+            yield Fact(name=f"{name}, geometric mean of {len(ratios)} networks", unit="1", value=mean)
 
 
-def _taken_part(rows: Sequence[Mapping[str, Cell]]) -> tuple[Shown, ...]:
-    """What is shown, without the columns of contenders that no row has."""
+def _present(rows: Sequence[Mapping[str, Cell]]) -> tuple[View, ...]:
+    """The views without the columns of contenders that no row has."""
     present = {name for row in rows for name, value in row.items() if value is not None}
-    kept = (each._replace(columns=tuple(name for name in each.columns if name in present)) for each in SHOWN)
-    return tuple(each for each in kept if len(each.columns) > 1)
+    kept = (view._replace(columns=tuple(name for name in view.columns if name in present)) for view in _VIEWS)
+    return tuple(view for view in kept if len(view.columns) > 1)
 
 
 def _further_notes(rivals: Mapping[str, Rival], rows: Sequence[Mapping[str, Cell]]) -> Iterator[str]:
-    """What holds for some of the networks alone."""
+    """Notes about some of the networks."""
     for row in rows:
         design, rival = row["design"], rivals[str(row["design"])]
         match rival:
-            case Nobody():
+            case NoRival():
                 yield f"{design}: {rival.why}"
             case Twins():
-                yield f"{design}: no library has it; its twins are {rival}, which take a step each, one after the other"
+                yield f"{design}: no library has it; its twins are {rival}, which take one step each in turn"
             case PeerNet():
                 if row["parameters"] != row["peer_parameters"]:
                     yield (

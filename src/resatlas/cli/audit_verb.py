@@ -1,4 +1,4 @@
-"""`resatlas audit`: whether a foreign module is the paper's network."""
+"""`resatlas audit`: check whether a foreign module is a paper's network."""
 
 import argparse
 import json
@@ -12,14 +12,14 @@ from typing import Any
 
 from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.designs.catalog import resolve
 from resatlas.errors import Defect, OutOfMemory, ResatlasError, UsageError, quoted
 
-ENDS: Mapping[str, type[ResatlasError]] = {each.__name__: each for each in (Defect, OutOfMemory)}
-"""What may end an audit beside what is refused, by the name that the other process gives."""
+_ERRORS: Mapping[str, type[ResatlasError]] = {error.__name__: error for error in (Defect, OutOfMemory)}
+"""The errors other than UsageError that may end an audit, by the name that the other process reports."""
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--as": ALWAYS,
     "--classes": ALWAYS,
     "--image": ALWAYS,
@@ -30,21 +30,38 @@ OPTIONS: Together = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
     parser.description = (
-        "Pairs the weights of somebody's network with ours by what each reads, runs both, and says whether they are "
-        "the same function. It EXECUTES the file, in a process of its own, with your rights: audit only code that "
-        "you would run."
+        "Copies the weights of your network into ours, operation by operation, runs both, and reports whether they "
+        "compute the same function, or where they first differ. It EXECUTES the file, in a process of its own, with "
+        "your rights: audit only code that you would run."
     )
-    parser.add_argument("module", metavar="FILE.py:CLASS", help="a class, or a function without arguments, in a file")
-    parser.add_argument("--as", dest="design", metavar="DESIGN", required=True, help="what it is meant to be")
-    parser.add_argument("--classes", type=int, metavar="N", help="number of classes; by default what it puts out")
-    parser.add_argument("--image", type=image_shape, metavar="C,H,W", help="shape of the images to run it on")
-    parser.add_argument("--timeout", type=_seconds, default=1800, metavar="SECONDS", help="give up after (1800)")
+    parser.add_argument(
+        "module", metavar="FILE.py:CLASS", help="a Python file, and a class or a function without arguments in it"
+    )
+    parser.add_argument(
+        "--as", dest="design", metavar="DESIGN", required=True, help="the design to compare with, as in wrn-16-2"
+    )
+    parser.add_argument(
+        "--classes", type=int, metavar="N", help="number of classes (default: the number of the network's outputs)"
+    )
+    parser.add_argument(
+        "--image",
+        type=image_shape,
+        metavar="C,H,W",
+        help="shape of the images to run both networks on, as in 3,32,32 (default: the design's)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=1800,
+        metavar="SECONDS",
+        help="end the audit after this time (default: 1800)",
+    )
 
 
 def _seconds(text: str) -> int:
     """A whole number of seconds, 1 or more."""
     if not text.isdecimal() or len(text) > 9 or int(text) == 0:
-        raise argparse.ArgumentTypeError(f'"{text[:40]}" is not a whole number of seconds, 1 or more')
+        raise argparse.ArgumentTypeError(f'expected a whole number of seconds, 1 or more; got "{text[:40]}"')
     return int(text)
 
 
@@ -52,11 +69,11 @@ def run(options: argparse.Namespace) -> Outcome:
     """The verdict; exit code 1 if the functions differ."""
     file, _, name = options.module.rpartition(":")
     if not file.endswith(".py") or not name.isidentifier():
-        raise UsageError(f"a module is written FILE.py:CLASS; {quoted(options.module)} is not")
+        raise UsageError(f"expected FILE.py:CLASS; got {quoted(options.module)}")
     if not Path(file).is_file():
         raise UsageError(f"there is no file {quoted(file)}")
     entry = resolve(options.design)
-    entry.plan(image=options.image, classes=options.classes)  # what is impossible is refused before anything runs
+    entry.plan(image=options.image, classes=options.classes)  # raises for an impossible network before anything runs
     request = {
         "file": str(Path(file).resolve()),
         "name": name,
@@ -64,39 +81,39 @@ def run(options: argparse.Namespace) -> Outcome:
         "image": options.image,
         "classes": options.classes,
     }
-    verdict = _answer(request, timeout=options.timeout)
+    verdict = _verdict(request, timeout=options.timeout)
     if "error" in verdict:
-        raise ENDS.get(verdict.get("kind", ""), UsageError)(verdict["error"])
+        raise _ERRORS.get(verdict.get("kind", ""), UsageError)(verdict["error"])
     return Outcome(
-        {"design": entry.name, **verdict}, _told(options.module, entry.name, verdict), 0 if verdict["same"] else 1
+        {"design": entry.name, **verdict}, _text(options.module, entry.name, verdict), 0 if verdict["same"] else 1
     )
 
 
-def _answer(request: dict[str, Any], *, timeout: int) -> dict[str, Any]:
-    """What the process that executes the file answers; what the file prints goes to standard error."""
+def _verdict(request: dict[str, Any], *, timeout: int) -> dict[str, Any]:
+    """The verdict of the process that executes the file; the output of the file goes to standard error."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        words = [sys.executable, "-m", "resatlas.audit.foreign", json.dumps({**request, "answer": str(answer)})]
+        command = [sys.executable, "-m", "resatlas.audit.foreign", json.dumps({**request, "answer": str(answer)})]
         try:
-            done = subprocess.run(  # noqa: S603 - our own program
-                words, stdout=sys.stderr.fileno(), timeout=timeout, check=False, start_new_session=True
+            process = subprocess.run(  # noqa: S603 - our own program
+                command, stdout=sys.stderr.fileno(), timeout=timeout, check=False, start_new_session=True
             )
         except subprocess.TimeoutExpired:
-            raise UsageError(f"the audit took more than {timeout} seconds; give it more with --timeout") from None
+            raise UsageError(f"the audit took more than {timeout} seconds; allow more with --timeout") from None
         if not answer.is_file():
-            raise UsageError(f"the process that executed the file {_ended(done.returncode)} before there was a verdict")
+            raise UsageError(f"the process that executed the file {_end(process.returncode)} before it had a verdict")
         return json.loads(answer.read_text(encoding="utf-8"))
 
 
-def _ended(code: int) -> str:
+def _end(code: int) -> str:
     if code >= 0:
-        return f"ended itself with exit code {code}"
-    names = {each.value: each.name for each in signal.Signals}
-    return f"was ended by {names.get(-code, f'signal {-code}')}"
+        return f"exited with code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"was killed by {names.get(-code, f'signal {-code}')}"
 
 
-def _told(module: str, design: str, verdict: dict[str, Any]) -> str:
-    """The verdict in words."""
+def _text(module: str, design: str, verdict: dict[str, Any]) -> str:
+    """The verdict as text."""
     ours, theirs = verdict["expected_parameters"], verdict["parameters"]
     sizes = f"{theirs:,} parameters" if ours == theirs else f"{theirs:,} parameters, {design} has {ours:,}"
     difference = verdict["first_difference"]
@@ -108,21 +125,22 @@ def _told(module: str, design: str, verdict: dict[str, Any]) -> str:
             f"first difference, at {difference['at']}:",
             f"  there  {difference['foreign']}",
             f"  ours   {difference['ours']}",
-            *_likeness(design, verdict),
+            *_explanation(design, verdict),
         ]
     return "\n".join([*lines, *(f"note: {remark}" for remark in verdict["remarks"])])
 
 
-def _likeness(design: str, verdict: dict[str, Any]) -> list[str]:
+def _explanation(design: str, verdict: dict[str, Any]) -> list[str]:
+    """The known mistakes that explain a difference, or another design that fits better."""
     bearer = verdict["bearer"]
     if verdict["bearer_same"]:
         return [f"it is the same function as {bearer}: use --as {bearer}"]
     other = [f"it has the parameters of {bearer}: try --as {bearer}"] if bearer else []
     if not verdict["mistakes"]:
-        return other or ["no mistake of structure that is known here gives this function"]
-    begin = (
+        return other or ["no known mistake explains the difference"]
+    heading = (
         f"it is the same function as {design} with"
         if verdict["explained"]
-        else f"these bring {design} nearer to it, but something that is not known here differs too"
+        else f"with these mistakes {design} comes closer to it, but an unknown difference remains"
     )
-    return [f"{begin}:", *(f"  - {what}" for what in verdict["mistakes"]), *other]
+    return [f"{heading}:", *(f"  - {mistake}" for mistake in verdict["mistakes"]), *other]

@@ -1,15 +1,15 @@
-"""`resatlas bench`: how fast it is, against the peers."""
+"""`resatlas bench`: measure the speed of networks and of other libraries."""
 
 import argparse
 from pathlib import Path
 
-from resatlas.bench.benchmarks import BENCHMARKS, Options, measured
+from resatlas.bench.benchmarks import BENCHMARKS, Options, run_benchmark
 from resatlas.bench.rows import check_out, objects, text, write
 from resatlas.cli.display import meter
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--question": ALWAYS,
     "--against": ALWAYS,
     "--compiled": ALWAYS,
@@ -32,25 +32,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(["questions:", *lines, "", "peers:", *peers])
     parser.add_argument(
-        "designs", nargs="*", metavar="DESIGN", help="what is measured (default: some nets of each paper)"
+        "designs", nargs="*", metavar="DESIGN", help="designs to measure (default: some networks of each paper)"
     )
     parser.add_argument(
-        "--question", default="training", metavar="QUESTION", help="one of those below (default: training)"
+        "--question", default="training", metavar="QUESTION", help="what to measure, see below (default: training)"
     )
-    parser.add_argument("--against", metavar="PEER", help="the library that competes, one of those below")
+    parser.add_argument("--against", metavar="PEER", help="library to compare with, see below (default: none)")
     parser.add_argument(
-        "--compiled", action="store_true", help="let the peer compete compiled as well, which may take minutes a net"
+        "--compiled",
+        action="store_true",
+        help="also measure the library's network under torch.compile, which takes minutes per network (default: off)",
     )
-    parser.add_argument("--batch", type=int, metavar="N", help="images of a batch, over all processes")
     parser.add_argument(
-        "--norm-group", type=int, metavar="N", help="images that share statistics of norms (default: a process's)"
+        "--batch", type=int, metavar="N", help="images per batch, over all processes (default: the question's)"
     )
-    parser.add_argument("--rounds", type=int, metavar="N", help="how often each contender is timed")
-    parser.add_argument("--out", type=Path, metavar="NAME", help="also write NAME.md and NAME.json")
+    parser.add_argument(
+        "--norm-group", type=int, metavar="N", help="images per BN statistics (default: those of one process)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="how often each network is timed (default: the question's)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="NAME", help="write the tables to NAME.md and NAME.json (default: only print them)"
+    )
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """What was measured: its rows as JSON, all of it as text."""
+    """The measurements: rows as JSON, tables as text."""
     if options.out is not None:
         check_out(options.out)
     chosen = Options(
@@ -62,7 +70,7 @@ def run(options: argparse.Namespace) -> Outcome:
         rounds=options.rounds,
     )
     with meter("calls", quiet=options.quiet) as on_advance:
-        result = measured(options.question, chosen, on_advance=on_advance)
+        result = run_benchmark(options.question, chosen, on_advance=on_advance)
     if options.out is not None:
         write(result, options.out)
     return Outcome(objects(result.rows), text(result))

@@ -1,18 +1,18 @@
-"""`resatlas cite`: the papers that a network uses."""
+"""`resatlas cite`: print BibTeX of the papers that a network uses."""
 
 import argparse
 
-from resatlas.cli.designs import design_named
+from resatlas.cli.designs import DESIGN_HELP, design_named
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import Together
+from resatlas.cli.requirements import Requirements
 from resatlas.designs.citations import bibtex, papers_of
 
-OPTIONS: Together = {}
+OPTIONS: Requirements = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("design", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file")
+    parser.add_argument("design", metavar="DESIGN", help=DESIGN_HELP)
 
 
 def run(options: argparse.Namespace) -> Outcome:

@@ -1,4 +1,4 @@
-"""One network under every rule of counting operations, beside the twin that halves the map in the other place."""
+"""The operations of a network under every counting rule, beside its twin with the stride on another convolution."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,15 +15,15 @@ from resatlas.values.terminal import aligned
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted:
-    """A network whose operations are counted, and where its bottlenecks have the stride, if it has any."""
+class CountedNetwork:
+    """A network whose operations are counted, and the place of the stride in its bottlenecks, if it has any."""
 
     entry: Entry
     stride: StridePlace | None
     plan: Plan
 
 
-def counted(entry: Entry, *, image: Shape | None, classes: int | None) -> list[Counted]:
+def with_twin(entry: Entry, *, image: Shape | None, classes: int | None) -> list[CountedNetwork]:
     """The network, and its twin if it has one."""
     entries = [entry]
     other = twin(entry.blueprint)
@@ -31,12 +31,14 @@ def counted(entry: Entry, *, image: Shape | None, classes: int | None) -> list[C
         unnamed = replace(entry, blueprint=other, name=f"{entry.name} with the stride on the {stride_place(other)}")
         entries.append(replace(unnamed, name=next(iter(names_of(unnamed)), unnamed.name)))
     return [
-        Counted(entry=each, stride=stride_place(each.blueprint), plan=each.plan(image=image, classes=classes))
-        for each in entries
+        CountedNetwork(
+            entry=network, stride=stride_place(network.blueprint), plan=network.plan(image=image, classes=classes)
+        )
+        for network in entries
     ]
 
 
-def conventions_data(networks: list[Counted]) -> list[dict[str, Any]]:
+def conventions_data(networks: list[CountedNetwork]) -> list[dict[str, Any]]:
     """Every count as JSON values."""
     return [
         {
@@ -51,12 +53,14 @@ def conventions_data(networks: list[Counted]) -> list[dict[str, Any]]:
     ]
 
 
-def conventions_text(networks: list[Counted]) -> str:
-    """The counts side by side, what each of them counts, and what was printed."""
+def conventions_text(networks: list[CountedNetwork]) -> str:
+    """A table of the counts, the rule of each convention, and the printed counts."""
     columns = (*words("counted by"), *numbers(*(network.entry.name for network in networks)))
     strides = ("stride on the", *(network.stride or "" for network in networks))
-    rows = [(each.name, *(_scaled(each.count(network.plan)) for network in networks)) for each in CONVENTIONS]
-    rules = [(f"{convention.name}:", convention.rule) for convention in CONVENTIONS]
+    rows = [
+        (convention.name, *(_scaled(convention.count(network.plan)) for network in networks))
+        for convention in CONVENTIONS
+    ]
     figures = [
         f"{network.entry.name}: {printed_line(verdict)}"
         for network in networks
@@ -67,7 +71,7 @@ def conventions_text(networks: list[Counted]) -> str:
         [
             aligned(Table(columns=columns, rows=(strides, *rows) if networks[0].stride else tuple(rows))),
             "",
-            *(f"{name} {rule}" for name, rule in rules),
+            *(f"{convention.name}: {convention.rule}" for convention in CONVENTIONS),
             "",
             *(figures or ["no printed multiply-adds are known for this network"]),
         ]

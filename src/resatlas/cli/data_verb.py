@@ -1,4 +1,4 @@
-"""`resatlas data`: fetch a data set, or check the images of a folder."""
+"""`resatlas data`: download a data set, or check the images of a folder."""
 
 import argparse
 from collections.abc import Callable
@@ -7,92 +7,96 @@ from typing import TYPE_CHECKING
 
 from resatlas.cli.display import meter
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import Together
-from resatlas.data.listing import shown
+from resatlas.cli.requirements import Requirements
+from resatlas.data.listing import printable
 from resatlas.errors import DataError, UsageError, unknown
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
+from resatlas.values.text import counted
 
-if TYPE_CHECKING:  # a wrong word is answered before images can be read
+if TYPE_CHECKING:  # wrong arguments are reported before the imports that read images
     from resatlas.data.checking import Checked
 
-NOTHING_TO_FETCH = {
-    "digits": "digits need no fetching: scikit-learn brings them",
-    "largest": "scenes of digits need no fetching: they are made of those that scikit-learn bundles",
-    "synthetic": "synthetic images need no fetching: they are made on the spot",
+_NOTHING_TO_FETCH = {
+    "digits": "digits need no download: they are part of scikit-learn",
+    "largest": "scenes of digits need no download: they are made of the digits in scikit-learn",
+    "synthetic": "synthetic images need no download: they are generated",
 }
 
-OPTIONS: Together = {}
+OPTIONS: Requirements = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
     parser.description = (
-        "data fetch NAME gets a data set from where it is published and checks it; data check FOLDER opens every image "
-        "of every part of a folder and names those that cannot be trained on."
+        "fetch NAME downloads a data set from its publisher and checks it; check FOLDER opens every image of a folder "
+        "and lists those that cannot be used for training."
     )
-    parser.add_argument("action", metavar="ACTION", help=" or ".join(ACTIONS))
-    parser.add_argument("subject", nargs="?", metavar="NAME|FOLDER", help="what to fetch, or where the images lie")
+    parser.add_argument("action", metavar="ACTION", help=" or ".join(_ACTIONS))
+    parser.add_argument(
+        "subject", nargs="?", metavar="NAME|FOLDER", help="the data set to fetch, or the folder of images to check"
+    )
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """What the action gives."""
-    if options.action not in ACTIONS:
-        raise UsageError(unknown("action of resatlas data", options.action, ACTIONS))
+    """The outcome of the action."""
+    if options.action not in _ACTIONS:
+        raise UsageError(unknown("action of resatlas data", options.action, _ACTIONS))
     if options.subject is None:
         wanted = {"fetch": "the NAME of a data set", "check": "a FOLDER of images"}[options.action]
         raise UsageError(f"resatlas data {options.action} needs {wanted} (resatlas data --help)")
-    return ACTIONS[options.action](options.subject, quiet=options.quiet)
+    return _ACTIONS[options.action](options.subject, quiet=options.quiet)
 
 
 def fetch(text: str, *, quiet: bool) -> Outcome:
-    """Where the files of a data set lie, whatever was missing fetched before."""
+    """Download the missing files of a data set; the paths of all its files."""
     from resatlas.data import catalog, fetching, imagenet
 
     data = catalog.resolve(text)
     name = data.name.partition(":")[0]
-    if name in NOTHING_TO_FETCH:
-        return Outcome({"name": data.name, "files": [], "fetched": []}, NOTHING_TO_FETCH[name])
+    if name in _NOTHING_TO_FETCH:
+        return Outcome({"name": data.name, "files": [], "fetched": []}, _NOTHING_TO_FETCH[name])
     if name == "imagenet":
         folder = imagenet.located()
         return Outcome({"name": data.name, "files": [str(folder)], "fetched": []}, f"imagenet: it is in {folder}")
     if data.name not in fetching.SOURCES:
-        raise UsageError(f"a folder of images is where it is; {', '.join(fetching.SOURCES)} can be fetched")
+        raise UsageError(f"a folder of images cannot be fetched; data sets to fetch: {', '.join(fetching.SOURCES)}")
     with meter("bytes", quiet=quiet) as progress:
         fetched = fetching.fetch(fetching.SOURCES[data.name](), progress=progress)
     files = [str(path) for path in fetched.paths]
-    what = f"fetched {', '.join(fetched.names)}" if fetched.names else "everything is there"
+    news = f"fetched {', '.join(fetched.names)}" if fetched.names else "nothing to fetch"
     folders = ", ".join(sorted({str(path.parent) for path in fetched.paths}))
     return Outcome(
-        {"name": data.name, "files": files, "fetched": list(fetched.names)}, f"{data.name}: {what}; it is in {folders}"
+        {"name": data.name, "files": files, "fetched": list(fetched.names)}, f"{data.name}: {news}; it is in {folders}"
     )
 
 
 def check(folder: str, *, quiet: bool) -> Outcome:
-    """Every image of a folder that cannot be trained on, with the reason; exit code 3 if there is one."""
+    """Every image of a folder that cannot be used, with the reason; exit code 3 if there is one."""
     from resatlas.data.checking import checked
 
     with meter("images", quiet=quiet) as progress:
-        found = checked(Path(folder), on_image=lambda done, total: progress("checked", done, total))
+        result = checked(Path(folder), on_image=lambda done, total: progress("checked", done, total))
     data = {
-        "images": found.images,
-        "unreadable": found.unreadable,
-        "faults": [{"file": fault.file, "reason": fault.reason} for fault in found.faults],
-        "classes": {part: dict(classes) for part, classes in found.classes.items()},
+        "images": result.images,
+        "unreadable": result.unreadable,
+        "faults": [{"file": fault.file, "reason": fault.reason} for fault in result.faults],
+        "classes": {part: dict(classes) for part, classes in result.classes.items()},
     }
-    return Outcome(data, _told(found), exit_code=DataError.exit_code if found.faults else 0)
+    return Outcome(data, _text(result), exit_code=DataError.exit_code if result.faults else 0)
 
 
-def _told(found: "Checked") -> str:
-    """One line a fault, then how many images each class of each part has."""
-    faults = [f"{shown(fault.file)}: {shown(fault.reason)}" for fault in found.faults]
-    names = dict.fromkeys(name for classes in found.classes.values() for name in classes)
-    rows = [(shown(name), *(classes.get(name, 0) for classes in found.classes.values())) for name in names]
-    sums = ("all", *(sum(classes.values()) for classes in found.classes.values()))
-    columns = (*words("class"), *numbers(*(part or "images" for part in found.classes)))
+def _text(result: "Checked") -> str:
+    """One line for each fault, then a table of the images of each class and part."""
+    faults = [f"{printable(fault.file)}: {printable(fault.reason)}" for fault in result.faults]
+    names = dict.fromkeys(name for classes in result.classes.values() for name in classes)
+    rows = [(printable(name), *(classes.get(name, 0) for classes in result.classes.values())) for name in names]
+    sums = ("all", *(sum(classes.values()) for classes in result.classes.values()))
+    columns = (*words("class"), *numbers(*(part or "images" for part in result.classes)))
     table = aligned(Table(columns=columns, rows=(*rows, sums)))
-    unreadable = f", {found.unreadable:,} files that cannot be read" if found.unreadable else ""
-    return "\n".join([*faults, table, f"{found.images:,} images{unreadable}, {len(found.faults):,} faults"])
+    unreadable = f", {counted(result.unreadable, 'unreadable file')}" if result.unreadable else ""
+    total = f"{counted(result.images, 'image')}{unreadable}, {counted(len(result.faults), 'fault')}"
+    return "\n".join([*faults, table, total])
 
 
-ACTIONS: dict[str, Callable[..., Outcome]] = {"fetch": fetch, "check": check}
+_ACTIONS: dict[str, Callable[..., Outcome]] = {"fetch": fetch, "check": check}

@@ -1,4 +1,4 @@
-"""`resatlas describe`: a network unit by unit, or a recipe fact by fact."""
+"""`resatlas describe`: print a network unit by unit, or a recipe."""
 
 import argparse
 from collections.abc import Iterator
@@ -10,21 +10,21 @@ from resatlas.arch.ops import Shape
 from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan
 from resatlas.arch.text import render
-from resatlas.cli.conventions import conventions_data, conventions_text, counted
-from resatlas.cli.designs import design_named
+from resatlas.cli.conventions import conventions_data, conventions_text, with_twin
+from resatlas.cli.designs import CLASSES_HELP, DESIGN_HELP, IMAGE_HELP, design_named
 from resatlas.cli.figures import printed_line, published_data, published_table
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import A_DESIGN, ALWAYS, Together
+from resatlas.cli.requirements import A_DESIGN, ALWAYS, Requirements
 from resatlas.designs.catalog import Entry
 from resatlas.designs.counting import classifiers
 from resatlas.designs.published import published_of
 from resatlas.designs.verdicts import verdicts
-from resatlas.errors import UsageError
+from resatlas.errors import FolderError, UsageError
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.text import render as render_recipe
 from resatlas.values.codec import encode
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--classes": A_DESIGN,
     "--image": A_DESIGN,
     "--conventions": A_DESIGN,
@@ -35,44 +35,49 @@ OPTIONS: Together = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
+    parser.add_argument("design", nargs="?", metavar="DESIGN", help=DESIGN_HELP)
+    parser.add_argument("--classes", type=int, metavar="N", help=CLASSES_HELP)
+    parser.add_argument("--image", type=image_shape, metavar="C,H,W", help=IMAGE_HELP)
     parser.add_argument(
-        "design", nargs="?", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file"
+        "--conventions",
+        action="store_true",
+        help="print the multiply-adds as papers, torchvision and other counters report them (default: the units)",
     )
-    parser.add_argument("--classes", type=int, metavar="N", help="number of classes; 0 leaves out the classifier")
-    parser.add_argument("--image", type=image_shape, metavar="C,H,W", help="shape of an image, as in 3,32,32")
     parser.add_argument(
-        "--conventions", action="store_true", help="what each counter reports for it, in place of the units"
+        "--recipe", metavar="NAME", help="print a recipe, after the network if there is a DESIGN (default: no recipe)"
     )
-    parser.add_argument("--recipe", metavar="NAME", help="a recipe, in place of a network or after it")
     parser.add_argument(
-        "--draw", type=Path, metavar="FILE", help="also draw the network unit by unit into this .svg or .png file"
+        "--draw",
+        type=Path,
+        metavar="FILE",
+        help="also draw the network into this .svg or .png file (default: no drawing)",
     )
 
 
 def image_shape(text: str) -> Shape:
     """The shape written C,H,W."""
-    words = text.split(",")
-    if len(words) != 3 or not all(word.strip().isdecimal() and len(word) < 8 for word in words):
-        raise argparse.ArgumentTypeError(f'"{text[:40]}" is not channels, height and width, as in 3,32,32')
-    return Shape(*map(int, words))
+    numbers = text.split(",")
+    if len(numbers) != 3 or not all(number.strip().isdecimal() and len(number) < 8 for number in numbers):
+        raise argparse.ArgumentTypeError(f'expected channels, height and width, as in 3,32,32; got "{text[:40]}"')
+    return Shape(*map(int, numbers))
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """A network, a recipe, or one after the other."""
     if options.recipe is None:
         if options.design is None:
-            raise UsageError("describe takes a DESIGN, as in resnet-20, or --recipe NAME (resatlas describe --help)")
+            raise UsageError("describe needs a DESIGN, as in resnet-20, or --recipe NAME (resatlas describe --help)")
         return _network(options)
     recipe = recipes.resolve(options.recipe)
-    told = Outcome(encode(recipe), render_recipe(recipe))
+    data, text = encode(recipe), render_recipe(recipe)
     if options.design is None:
-        return told
+        return Outcome(data, text)
     network = _network(options)
-    return Outcome({**network.data, "recipe": told.data}, f"{network.text}\n\n{told.text}")
+    return Outcome({**network.data, "recipe": data}, f"{network.text}\n\n{text}")
 
 
 def _network(options: argparse.Namespace) -> Outcome:
-    """The plan as text, or its numbers as JSON; what was printed and published beside it."""
+    """The plan as text or its numbers as JSON, with the printed sizes and the published results."""
     entry = design_named(options.design)
     plan = entry.plan(image=options.image, classes=options.classes)
     data = _data(entry, plan)
@@ -82,13 +87,15 @@ def _network(options: argparse.Namespace) -> Outcome:
         data["drawing"] = str(options.draw)
         head = f"{head}\ndrawn in {options.draw}"
     if options.conventions:
-        networks = counted(entry, image=options.image, classes=options.classes)
+        networks = with_twin(entry, image=options.image, classes=options.classes)
         data["conventions"] = conventions_data(networks)
         return Outcome(data, f"{head}\n\n{conventions_text(networks)}")
-    return Outcome(data, "\n\n".join([head, render(plan), *_beside(entry)]))
+    return Outcome(data, "\n\n".join([head, render(plan), *_figures(entry)]))
 
 
 def _draw(file: Path, plan: Plan, title: str) -> None:
+    if file.is_dir():
+        raise FolderError(f"{file} is a folder; name a file in it, as in {file / 'network.svg'}")
     from resatlas.page.drawing import drawing
     from resatlas.page.picture import write_picture
 
@@ -133,8 +140,8 @@ def _head(data: dict[str, Any]) -> str:
     )
 
 
-def _beside(entry: Entry) -> Iterator[str]:
-    """The figures of this network, for its usual images: sizes as printed, then results as published."""
+def _figures(entry: Entry) -> Iterator[str]:
+    """The printed sizes of a network for its usual images, then the published results."""
     lines = [printed_line(verdict) for verdict in verdicts(entry) if verdict.printed]
     figures = published_of(entry)
     yield "\n".join(lines) or "no printed size is known for this network"

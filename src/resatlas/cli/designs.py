@@ -1,22 +1,51 @@
-"""The DESIGN argument of a verb: a text of the catalogue, or a name in a Python file."""
+"""The DESIGN argument of a verb: a name of the catalogue, or a name in a Python file."""
 
 from pathlib import Path
 
 from resatlas.designs.catalog import Entry, entry_of_value, resolve
 from resatlas.designs.family import Family
+from resatlas.designs.solver.search import family_called
 from resatlas.errors import UsageError, unknown
 from resatlas.values.code_files import FAULTS, executed, fault_text
 
+DESIGN_HELP = (
+    "a name, a name:knob=value, a family:depth=…, a TOML file, or FILE.py:NAME for a network of your own (executes the "
+    "file)"
+)
+CLASSES_HELP = "number of classes; 0 leaves out the classifier (default: the design's)"
+IMAGE_HELP = "shape of an image, as in 3,32,32 (default: the design's)"
+
 
 def design_named(text: str) -> Entry:
-    """The entry of a DESIGN argument, as `resolve`; of my_nets.py:NAME the file is EXECUTED with the user's rights.
+    """The entry of a DESIGN argument, as `resolve`; for FILE.py:NAME the file is EXECUTED with the user's rights.
 
-    NAME is a `Family`, with its knobs behind another colon, a design, a `Blueprint`, or a function that gives one.
+    NAME is a `Family` (with knobs after another colon), a design, a `Blueprint`, or a function that returns one.
     Raises: as `resolve`; UsageError if the file fails or has no such name.
     """
-    path, code, rest = text.partition(".py:")
-    if not code:
+    if ".py:" not in text:
         return resolve(text)
+    value, knobs = _value_named(text)
+    return entry_of_value(value, name=text, knobs=knobs.split(",") if knobs else ())
+
+
+def family_named(text: str) -> Family:
+    """The family of a FAMILY argument: a name of the catalogue, or FILE.py:NAME, of which the file is EXECUTED.
+
+    Raises: UnknownName for another name; UsageError if the file fails, has no such name or has no `Family` there.
+    """
+    if ".py:" not in text:
+        return family_called(text)
+    value, knobs = _value_named(text)
+    if knobs:
+        raise UsageError(f"knobs of a family are fixed by --set here, as in --set {knobs.partition(',')[0]}")
+    if not isinstance(value, Family):
+        raise UsageError(f"{text}: expected a Family; got {type(value).__name__}")
+    return value
+
+
+def _value_named(text: str) -> tuple[object, str]:
+    """The value at FILE.py:NAME, of a function what it returns, and the knobs after another colon."""
+    path, _, rest = text.partition(".py:")
     file, (name, _, knobs) = Path(f"{path}.py"), rest.partition(":")
     module = executed(file, name="own_designs")
     if not hasattr(module, name):
@@ -28,4 +57,4 @@ def design_named(text: str) -> Entry:
             value = value()
         except FAULTS as error:
             raise UsageError(f"{file.name}: {name}() fails: {fault_text(error)}") from None
-    return entry_of_value(value, name=text, knobs=knobs.split(",") if knobs else ())
+    return value, knobs

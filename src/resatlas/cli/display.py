@@ -1,4 +1,4 @@
-"""Progress on standard error: lines that stay, and on a terminal one line below them that is redrawn."""
+"""Progress on standard error: permanent lines and, on a terminal, one line below them that is redrawn."""
 
 import os
 import sys
@@ -11,65 +11,65 @@ from resatlas.values.progress import Progress
 from resatlas.values.text import plain
 
 SILENCE_SECONDS = 30
-"""Seconds after which a line of progress is written where there is no terminal."""
+"""Seconds between two lines of progress where there is no terminal."""
 
 REDRAWS_PER_SECOND, BAR = 8, 20
 
 ERASE = "\r\x1b[K"
-"""Back to the begin of the line, and clear it. Source: ECMA-48, CR and EL."""
+"""Moves to the start of the line and clears it. Source: ECMA-48, CR and EL."""
 
-_below: list[str] = []
+_live_line: list[str] = []
 """The line that is redrawn, if there is one."""
 
 
 class Display(Protocol):
-    """Where progress is shown."""
+    """A place where progress is shown."""
 
     def note(self, text: str) -> None:
-        """Write a line that stays."""
+        """Write a permanent line."""
 
     def show(self, text: str, share: float) -> None:
-        """Show how far the work is; `share` is the part of it that is done."""
+        """Show the progress; `share` is the share of the work that is done."""
 
 
 class Clock:
-    """Time left, from the steps since the start or the resume."""
+    """An estimate of the time left, from the steps since the start or the resume."""
 
     def __init__(self, done: int, total: int) -> None:
         self._from, self._total, self._started = done, total, time.monotonic()
 
     def seconds_left(self, done: int) -> float:
-        """Seconds that the remaining steps take at the pace so far."""
+        """Seconds for the remaining steps at the average speed so far."""
         return (time.monotonic() - self._started) / max(done - self._from, 1) * (self._total - done)
 
 
 @contextmanager
 def display(*, quiet: bool) -> Iterator[Display]:
-    """A live line on a terminal, plain lines everywhere else, nothing if quiet."""
+    """A display with a live line on a terminal, with plain lines elsewhere, and without output if quiet."""
     if quiet:
         yield _Nothing()
     elif not on_terminal():
         yield _Lines()
     else:
-        _below[:] = [""]
+        _live_line[:] = [""]
         try:
             yield _Live()
         finally:
-            _below.clear()
+            _live_line.clear()
             _write(ERASE)
 
 
 @contextmanager
 def meter(unit: str, *, quiet: bool) -> Iterator[Progress]:
-    """A reporter of how many units are done and what time is left."""
+    """A progress reporter that shows how many units are done and the time left."""
     clocks: dict[str, Clock] = {}
-    with display(quiet=quiet) as shown:
+    with display(quiet=quiet) as screen:
 
-        def count(what: str, done: int, total: int) -> None:
-            left = clocks.setdefault(what, Clock(done, total)).seconds_left(done)
-            shown.show(f"{what} {unit} {done:,} of {total:,} seconds_left {left:.0f}", done / max(total, 1))
+        def report(task: str, done: int, total: int) -> None:
+            left = clocks.setdefault(task, Clock(done, total)).seconds_left(done)
+            screen.show(f"{task} {unit} {done:,} of {total:,} seconds_left {left:.0f}", done / max(total, 1))
 
-        yield count
+        yield report
 
 
 def on_terminal() -> bool:
@@ -78,12 +78,12 @@ def on_terminal() -> bool:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, above the live one; work does not end because its log is full or unread."""
-    _write(f"{ERASE}{plain(text)}\n{_below[-1]}" if _below else f"{plain(text)}\n")
+    """Write a line to standard error, above the live line."""
+    _write(f"{ERASE}{plain(text)}\n{_live_line[-1]}" if _live_line else f"{plain(text)}\n")
 
 
 def _write(text: str) -> None:
-    with suppress(OSError):
+    with suppress(OSError):  # a full disk or a closed pipe must not end the work
         sys.stderr.write(text)
         sys.stderr.flush()
 
@@ -97,23 +97,23 @@ class _Nothing:
 
 
 class _Lines:
-    """A line after a silence, and one at the end of work of which there was such a line."""
+    """A line whenever `SILENCE_SECONDS` have passed without one, and a last line if the work had such a line."""
 
     def __init__(self) -> None:
-        self._last, self._begun = time.monotonic(), False
+        self._last, self._unfinished = time.monotonic(), False
 
     def note(self, text: str) -> None:
         say(text)
-        self._last, self._begun = time.monotonic(), False
+        self._last, self._unfinished = time.monotonic(), False
 
     def show(self, text: str, share: float) -> None:
-        if time.monotonic() - self._last > SILENCE_SECONDS or (share >= 1 and self._begun):
+        if time.monotonic() - self._last > SILENCE_SECONDS or (share >= 1 and self._unfinished):
             say(text)
-            self._last, self._begun = time.monotonic(), share < 1
+            self._last, self._unfinished = time.monotonic(), share < 1
 
 
 class _Live:
-    """A bar and a text in a line that is never longer than the terminal is wide."""
+    """A progress bar and a text, cut to the width of the terminal."""
 
     def __init__(self) -> None:
         self._drawn = 0.0
@@ -123,10 +123,10 @@ class _Live:
 
     def show(self, text: str, share: float) -> None:
         bar = "#" * round(BAR * min(share, 1))
-        _below[:] = [plain(f"{bar:.<{BAR}} {text}")[: _columns() - 1]]
+        _live_line[:] = [plain(f"{bar:.<{BAR}} {text}")[: _columns() - 1]]
         if time.monotonic() - self._drawn > 1 / REDRAWS_PER_SECOND:
             self._drawn = time.monotonic()
-            _write(ERASE + _below[-1])
+            _write(ERASE + _live_line[-1])
 
 
 def _columns() -> int:

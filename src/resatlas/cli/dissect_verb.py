@@ -1,15 +1,14 @@
-"""`resatlas dissect`: what is inside a trained network."""
+"""`resatlas dissect`: analyse a trained network."""
 
 import argparse
 from pathlib import Path
 
-from resatlas.analysis.answer import text, to_json
-from resatlas.analysis.questions import QUESTIONS
+from resatlas.analysis.probes import PROBES, result_text, result_to_json
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.studies.dissection import dissect
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--test-batch": ALWAYS,
     "--out": ALWAYS,
     "--beside": ALWAYS,
@@ -21,55 +20,60 @@ OPTIONS: Together = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    span = max(map(len, QUESTIONS))
-    lines = [f"  {name.ljust(span)}  {question.words}" for name, question in QUESTIONS.items()]
+    width = max(map(len, PROBES))
+    lines = [f"  {name.ljust(width)}  {probe.words}" for name, probe in PROBES.items()]
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(
         [
             "questions:",
             *lines,
             "",
-            "Put on validation images, or training images where a run has none; explain shows test images.",
-            "The answer is written to RUN/dissections/QUESTION.json too.",
+            "All use validation images, or training images if a run has no validation set; explain uses test images.",
+            "The result is also written to RUN/dissections/QUESTION.json.",
         ]
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
-    parser.add_argument("question", metavar="QUESTION", help="one of those below")
+    parser.add_argument("question", metavar="QUESTION", help="one of the questions below")
     parser.add_argument(
         "--beside", nargs="+", type=Path, default=[], metavar="RUN", help="further runs to compare with"
     )
-    parser.add_argument("--images", type=int, metavar="N", help="how many images; by default what the question needs")
+    parser.add_argument("--images", type=int, metavar="N", help="number of images (default: depends on the question)")
     parser.add_argument(
         "--swap",
         action="append",
-        type=pair,
+        type=_pair,
         default=[],
         metavar="UNIT,UNIT",
-        help="lesion: let two units of one shape change places, as in stages.0.1,stages.0.2; repeatable",
+        help="lesion: swap two units of the same shape, as in stages.0.1,stages.0.2; repeatable",
     )
     parser.add_argument(
         "--test-batch",
         type=int,
         metavar="N",
-        help="images shown at once (default: as many as training had memory for, 256 at most)",
+        help="images per forward pass (default: as many as fitted into memory in training, at most 256)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the answer (default: the run's)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the result (default: the run's folder)")
     parser.add_argument(
-        "--replay", action="store_true", help="flow: train once more, and look after every epoch, not at the ends alone"
+        "--replay",
+        action="store_true",
+        help="flow: train again and measure after every epoch, not only at the checkpoints",
     )
 
 
-def pair(words: str) -> tuple[str, str]:
-    """Two paths of units."""
-    found = words.split(",")
-    if len(found) != 2:
-        raise argparse.ArgumentTypeError(f'"{words[:60]}" is not two units, as in stages.0.1,stages.0.2')
-    return found[0], found[1]
+def _pair(words: str) -> tuple[str, str]:
+    """The paths of two units.
+
+    Raises: ArgumentTypeError if there are not two.
+    """
+    paths = words.split(",")
+    if len(paths) != 2:
+        raise argparse.ArgumentTypeError(f'expected two units, as in stages.0.1,stages.0.2; got "{words[:60]}"')
+    return paths[0], paths[1]
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """The answer as facts and tables."""
-    found = dissect(
+    """The result of the probe."""
+    result = dissect(
         options.run,
         options.question,
         beside=options.beside,
@@ -79,4 +83,4 @@ def run(options: argparse.Namespace) -> Outcome:
         out=options.out,
         test_batch=options.test_batch,
     )
-    return Outcome(to_json(found), text(found))
+    return Outcome(result_to_json(result), result_text(result))

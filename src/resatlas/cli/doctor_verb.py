@@ -1,4 +1,4 @@
-"""`resatlas doctor`: what is here and what is missing."""
+"""`resatlas doctor`: show what is installed and what is missing."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import Together
+from resatlas.cli.requirements import Requirements
 from resatlas.data import catalog as datasets
 from resatlas.data import imagenet
 from resatlas.data.fetching import SOURCES
@@ -16,16 +16,17 @@ from resatlas.runs.environment import environment
 from resatlas.runs.store import check_writable
 from resatlas.values.table import Table, words
 from resatlas.values.terminal import aligned
+from resatlas.values.text import counted
 
-OPTIONS: Together = {}
+OPTIONS: Requirements = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """It has none of its own."""
+    """Declare its options: there are none."""
 
 
 def run(options: argparse.Namespace) -> Outcome:  # noqa: ARG001 - it has no options
-    """Versions, devices, threads, disk, data sets; exit code 1 if the main job could not run."""
+    """Versions, devices, threads, disk and data sets; exit code 1 if something is missing that the demo needs."""
     here = environment()
     findings = [
         ("python", here["python"], True),
@@ -37,8 +38,8 @@ def run(options: argparse.Namespace) -> Outcome:  # noqa: ARG001 - it has no opt
         _folder(),
         *map(_data, datasets.NAMED),
     ]
-    data = {name: {"found": found, "ok": ok} for name, found, ok in findings}
-    rows = tuple((name, "ok" if ok else "missing", found) for name, found, ok in findings)
+    data = {name: {"found": text, "ok": ok} for name, text, ok in findings}
+    rows = tuple((name, "ok" if ok else "missing", text) for name, text, ok in findings)
     optional = {f"data {name}" for name in (*SOURCES, "imagenet")}
     needed = [ok for name, _, ok in findings if name not in optional]
     return Outcome(
@@ -50,9 +51,9 @@ def _torch() -> tuple[str, str, bool]:
     try:
         import torch
     except ImportError as error:
-        return "devices", f"torch does not import: {error}", False
+        return "devices", f"torch cannot be imported: {error}", False
     cards = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return "devices", f"{', '.join(cards) or 'no GPU'}, {torch.get_num_threads()} threads", True
+    return "devices", f"{', '.join(cards) or 'no GPU'}, {counted(torch.get_num_threads(), 'thread')}", True
 
 
 def _disk() -> tuple[str, str, bool]:
@@ -65,7 +66,7 @@ def _folder() -> tuple[str, str, bool]:
         check_writable(Path("runs"))
     except ResatlasError as error:
         return "runs", str(error), False
-    return "runs", f"can be written in {os.path.relpath('runs')}", True
+    return "runs", f"{os.path.relpath('runs')} is writable", True
 
 
 def _data(name: str) -> tuple[str, str, bool]:
@@ -76,7 +77,7 @@ def _data(name: str) -> tuple[str, str, bool]:
 
 
 def _where(name: str) -> str:
-    """The folder of a data set in files, or the images of one that needs none.
+    """The folder of a data set, or the number of images of a data set without files.
 
     Raises: DataError
     """

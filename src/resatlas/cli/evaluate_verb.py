@@ -7,33 +7,35 @@ from typing import Any, get_args
 
 from resatlas.cli import launching
 from resatlas.cli.display import meter
-from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
+from resatlas.cli.launching import SEVERAL, rank_timeout, run_in_processes, workers
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together, With
+from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.evaluation.predictions import MOST_CLASSES, Probabilities
 from resatlas.evaluation.protocol import KNOBS
 from resatlas.recipes.text import view_text
 from resatlas.runs.environment import processes
-from resatlas.studies.testing import Asked, Tested, ensemble, evaluate
+from resatlas.studies.testing import Evaluation, EvaluationOptions, ensemble, evaluate
 from resatlas.training.execution import Device
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
 from resatlas.values.text import plain
 
-FEW = 12
-"""Classes that a terminal shows all of, with a column each."""
+_MOST_COLUMNS = 12
+"""The largest number of classes whose confusions are printed in full, with a column for each class."""
 
-SEVERAL_RUNS = With(what="two RUNs or more", holds=lambda options: len(options.runs) > 1, otherwise="with a single RUN")
-OTHER_DATA = With(what="--data", holds=lambda options: options.data is not None, otherwise="without --data")
+_SEVERAL_RUNS = Requirement(
+    what="two RUNs or more", holds=lambda options: len(options.runs) > 1, otherwise="with a single RUN"
+)
+_OTHER_DATA = Requirement(what="--data", holds=lambda options: options.data is not None, otherwise="without --data")
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--test-batch": ALWAYS,
     "--out": ALWAYS,
     "--probabilities": ALWAYS,
     "--protocol": ALWAYS,
-    "--ensemble": SEVERAL_RUNS,
+    "--ensemble": _SEVERAL_RUNS,
     "--data": ALWAYS,
-    "--among": OTHER_DATA,
+    "--among": _OTHER_DATA,
     "--norm-statistics": ALWAYS,
     "--device": ALWAYS,
     "--processes": ALWAYS,
@@ -44,52 +46,60 @@ OPTIONS: Together = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
         "--protocol",
         action="append",
         default=[],
         metavar="NAME",
-        help=f"{', '.join(KNOBS)}, full-320, each with knobs, as in ten-crops:mean_of=logits; recipe: all that the "
-        "recipe names (default: its first); repeatable",
+        help=f"views of an image: {', '.join(KNOBS)} or full-320, with knobs as in ten-crops:mean_of=logits; recipe "
+        "stands for every view that the run's recipe names; repeatable (default: the recipe's first view)",
     )
-    parser.add_argument("--ensemble", action="store_true", help="the mean softmax of all runs, in place of each alone")
-    parser.add_argument("--data", metavar="DATA", help="images of other data, whose classes the run knows by name")
+    parser.add_argument(
+        "--ensemble", action="store_true", help="average the softmax of all runs (default: test each run alone)"
+    )
+    parser.add_argument(
+        "--data", metavar="DATA", help="test on other data with the same class names (default: the run's own data)"
+    )
     parser.add_argument(
         "--among",
         choices=("data", "run"),
         default="data",
-        help="where the run knows more classes than the data have: choose from the data's (default), or from all",
+        help="classes to predict: those of --data, or all classes of the run (default: data)",
     )
     parser.add_argument(
         "--norm-statistics",
         choices=("stored", "reestimated"),
         default="stored",
-        help="as training left them (default), or averaged exactly over the training images",
+        help="BN statistics: from the checkpoint, or averaged over the training images (default: stored)",
     )
     parser.add_argument(
         "--test-batch",
         type=int,
         metavar="N",
-        help="images shown at once (default: as many as training had memory for, 256 at most)",
+        help="images per forward pass (default: as many as the training had memory for, at most 256)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the predictions (default: the run's)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the files of predictions (default: the run's folder)"
+    )
     parser.add_argument(
         "--probabilities",
         choices=get_args(Probabilities),
         default="auto",
-        help=f"classes whose probabilities the file of predictions holds: every, or auto: every if there are at most "
-        f"{MOST_CLASSES} (default)",
+        help="probabilities to write: of every class, or auto: of every class if there are at most "
+        f"{MOST_CLASSES:,}, else of the predicted class (default: auto)",
     )
-    parser.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
+    parser.add_argument(
+        "--device", choices=get_args(Device), help="device to compute on (default: a GPU if there is one)"
+    )
     launching.arguments(parser, does="test")
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """The values of each evaluation by name, and a file of predictions for each."""
     if options.processes not in (None, 1) and processes() == 1:
-        return launched(options)
-    asked = Asked(
+        return run_in_processes(options)
+    evaluation_options = EvaluationOptions(
         protocols=tuple(options.protocol),
         data=options.data,
         among=options.among,
@@ -102,82 +112,87 @@ def run(options: argparse.Namespace) -> Outcome:
         probabilities=options.probabilities,
     )
     with meter("images", quiet=options.quiet) as progress:
-        found = (ensemble if options.ensemble else evaluate)(options.runs, asked, progress)
-    if len(found) == 1:
-        return Outcome(_data(found[0]), "\n".join(_alone(found[0])))
-    data = [{"runs": list(each.runs), "protocol": each.protocol.name, **_data(each)} for each in found]
-    return Outcome(data, _beside(found))
+        evaluations = (ensemble if options.ensemble else evaluate)(options.runs, evaluation_options, progress)
+    if len(evaluations) == 1:
+        return Outcome(_data(evaluations[0]), "\n".join(_text_of_one(evaluations[0])))
+    data = [
+        {"runs": list(evaluation.runs), "protocol": evaluation.protocol.name, **_data(evaluation)}
+        for evaluation in evaluations
+    ]
+    return Outcome(data, _table_of_several(evaluations))
 
 
-def _data(tested: Tested) -> dict[str, Any]:
-    names = tested.classes
+def _data(evaluation: Evaluation) -> dict[str, Any]:
+    names = evaluation.classes
     return {
-        **tested.values,
+        **evaluation.values,
         "classes": [
-            {"class": names[each.label], "images": each.images, "error_percent": each.error_percent}
-            for each in tested.missed
+            {"class": names[row.label], "images": row.images, "error_percent": row.error_percent}
+            for row in evaluation.missed
         ],
         "confusion": [
-            {"true": names[each.true], "predicted": names[each.predicted], "images": each.images}
-            for each in tested.taken
+            {"true": names[row.true], "predicted": names[row.predicted], "images": row.images}
+            for row in evaluation.taken
         ],
-        "predictions": None if tested.filing == "not written" else str(tested.file),
-        "test_images": tested.standing,
-        "same_as_results": {"yes": True, "no": False, "another test": None}[tested.same],
-        "note": tested.note,
+        "predictions": None if evaluation.filing == "not written" else str(evaluation.file),
+        "test_images": evaluation.standing,
+        "same_as_results": {"yes": True, "no": False, "another test": None}[evaluation.same],
+        "note": evaluation.note,
     }
 
 
-def _beside(found: list[Tested]) -> str:
-    """A line an evaluation."""
-    names = list(dict.fromkeys(name for each in found for name in each.values))
-    rows = [
-        (" + ".join(each.runs), each.protocol.name, *(_number(each.values.get(name)) for name in names))
-        for each in found
-    ]
-    notes = [f"{' + '.join(each.runs)}, {each.protocol.name}: {each.note}" for each in found if each.note]
+def _table_of_several(evaluations: list[Evaluation]) -> str:
+    """A table with one line for each evaluation, then their notes."""
+    names = list(dict.fromkeys(name for evaluation in evaluations for name in evaluation.values))
+    rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
+    for evaluation in evaluations:
+        runs, protocol = " + ".join(evaluation.runs), evaluation.protocol.name
+        rows.append((runs, protocol, *(_number(evaluation.values.get(name)) for name in names)))
+        if evaluation.note:
+            notes.append(plain(f"{runs}, {protocol}: {evaluation.note}"))
     table = Table(columns=(*words("run", "protocol"), *numbers(*names)), rows=tuple(rows))
-    return "\n".join([aligned(table), *map(plain, notes)])
+    return "\n".join([aligned(table), *notes])
 
 
-def _alone(tested: Tested) -> Iterator[str]:
-    """Everything of one evaluation."""
-    yield from (f"{name} {_number(value)}" for name, value in tested.values.items())
+def _text_of_one(evaluation: Evaluation) -> Iterator[str]:
+    """The lines of one evaluation: values, protocol, file, note and errors of the classes."""
+    yield from (f"{name} {_number(value)}" for name, value in evaluation.values.items())
     yield ""
-    yield f"{tested.protocol.name}: {view_text(tested.protocol.view, size=tested.size)}"
-    if tested.filing != "not written":
-        yield plain(f"predictions of every image: {tested.file}")
-    if tested.note:
-        yield plain(tested.note)
+    yield f"{evaluation.protocol.name}: {view_text(evaluation.protocol.view, size=evaluation.size)}"
+    if evaluation.filing != "not written":
+        yield plain(f"predictions of every image: {evaluation.file}")
+    if evaluation.note:
+        yield plain(evaluation.note)
     yield ""
-    yield _classes(tested)
+    yield _classes(evaluation)
 
 
-def _classes(tested: Tested) -> str:
-    """All classes of few with what they were taken for, or the worst of many and the most frequent confusions."""
-    names = tested.classes
-    if len(names) <= FEW:
-        counts = {(each.true, each.predicted): each.images for each in tested.taken}
+def _classes(evaluation: Evaluation) -> str:
+    """All classes with their confusions if they are few, else the worst classes and the most frequent confusions."""
+    names = evaluation.classes
+    if len(names) <= _MOST_COLUMNS:
+        counts = {(confusion.true, confusion.predicted): confusion.images for confusion in evaluation.taken}
         rows = [
-            (names[each.label], each.images, f"{each.error_percent:.2f}", *_row(each.label, counts, len(names)))
-            for each in tested.missed
+            (names[row.label], row.images, f"{row.error_percent:.2f}", *_confusions(row.label, counts, len(names)))
+            for row in evaluation.missed
         ]
         columns = (*words("class"), *numbers("images", "error_percent", *(f"as {name}" for name in names)))
         return aligned(Table(columns=columns, rows=tuple(rows)))
-    worst = sorted(tested.missed, key=lambda each: -each.error_percent)[:FEW]
+    worst = sorted(evaluation.missed, key=lambda row: -row.error_percent)[:_MOST_COLUMNS]
     errors = Table(
         columns=(*words(f"worst of {len(names):,} classes"), *numbers("images", "error_percent")),
-        rows=tuple((names[each.label], each.images, f"{each.error_percent:.2f}") for each in worst),
+        rows=tuple((names[row.label], row.images, f"{row.error_percent:.2f}") for row in worst),
     )
     confusions = Table(
-        columns=(*words("most often taken", "for"), *numbers("images")),
-        rows=tuple((names[each.true], names[each.predicted], each.images) for each in tested.taken[:FEW]),
+        columns=(*words("most frequent confusion", "predicted as"), *numbers("images")),
+        rows=tuple((names[row.true], names[row.predicted], row.images) for row in evaluation.taken[:_MOST_COLUMNS]),
     )
     return f"{aligned(errors)}\n\n{aligned(confusions)}"
 
 
-def _row(label: int, counts: dict[tuple[int, int], int], classes: int) -> Iterator[str]:
-    """How many images of a class were given each other one."""
+def _confusions(label: int, counts: dict[tuple[int, int], int], classes: int) -> Iterator[str]:
+    """The number of images of a class that were predicted as each class; "-" for its own."""
     for k in range(classes):
         yield "-" if k == label else str(counts.get((label, k), 0))
 

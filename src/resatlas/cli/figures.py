@@ -1,4 +1,4 @@
-"""What was printed and published of a network, as it stands beside it."""
+"""The printed sizes and the published results of a network, as text and JSON values."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ def printed_line(verdict: Verdict) -> str:
 
 
 def published_table(figures: tuple[Published, ...]) -> str:
-    """The published figures, one a line."""
-    rows = tuple((each.dataset, each.metric, str(each), each.protocol, each.source) for each in figures)
+    """The published figures, one per line."""
+    rows = tuple((figure.dataset, figure.metric, str(figure), figure.protocol, figure.source) for figure in figures)
     return aligned(Table(columns=words("data set", "metric", "published %", "protocol", "source"), rows=rows))
 
 
@@ -26,13 +26,13 @@ def published_data(figures: tuple[Published, ...]) -> list[dict[str, Any]]:
     """The published figures as JSON values."""
     return [
         {
-            "name": each.name,
-            "dataset": each.dataset,
-            "metric": each.metric,
-            "value": float(each.value),
-            "spread": None if each.spread is None else float(each.spread),
-            "protocol": each.protocol,
-            "source": each.source,
+            "name": figure.name,
+            "dataset": figure.dataset,
+            "metric": figure.metric,
+            "value": float(figure.value),
+            "spread": None if figure.spread is None else float(figure.spread),
+            "protocol": figure.protocol,
+            "source": figure.source,
         }
-        for each in figures
+        for figure in figures
     ]

@@ -1,4 +1,4 @@
-"""Several processes of one command on this machine, started by torchrun's own launcher."""
+"""A command in several processes on this machine, started by the launcher of torchrun."""
 
 import argparse
 import atexit
@@ -10,50 +10,55 @@ import signal
 import sys
 
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import With
+from resatlas.cli.requirements import Requirement
 from resatlas.errors import ProcessLost, Stopped, UsageError
 from resatlas.runs.environment import LAUNCHED, processes
-from resatlas.training.signals import heeded
+from resatlas.training.signals import stopping_signals
 from resatlas.training.watch import LOST, RANK_TIMEOUT, leave
 from resatlas.values.cores import cores
 
-DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG. Source: prctl(2)
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG. Source: prctl(2)
 
-RESTARTS = 2
-"""How often the processes of a training are started again after one of them was killed."""
+_RESTARTS = 2
+"""How often the processes of a training are restarted after one of them was killed."""
 
-TO_SAVE = 300
-"""Seconds that processes have for a step and a checkpoint once they are told to stop, before they are killed."""
+_TO_SAVE = 300
+"""Seconds that processes have to finish their step and save a checkpoint after a stop, before they are killed."""
 
-MOST_TIMEOUT = 604_800.0
-"""Seconds of a week."""
+_MOST_TIMEOUT = 604_800.0
+"""The longest --rank-timeout: a week in seconds."""
 
 
-SEVERAL = With(
+SEVERAL = Requirement(
     what="--processes N, or torchrun",
     holds=lambda options: options.processes not in (None, 1) or processes() > 1,
     otherwise="in one process",
 )
-"""What options have no meaning without that several processes work together."""
+"""The requirement of options that apply only to several processes."""
 
 
 def arguments(parser: argparse.ArgumentParser, *, does: str) -> None:
     """Declare --processes, --workers and --rank-timeout of a verb."""
-    parser.add_argument("--processes", type=int, metavar="N", help=f"{does} in N processes on this machine")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes that prepare photographs (default: one a core but one)"
+        "--processes", type=int, metavar="N", help=f"{does} in N processes on this machine (default: 1)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that decode and augment photographs (default: the number of cores minus one)",
     )
     parser.add_argument(
         "--rank-timeout",
         type=float,
         default=RANK_TIMEOUT,
         metavar="SECONDS",
-        help=f"end all processes once one has not answered for so long (default: {RANK_TIMEOUT:g})",
+        help=f"end all processes if one has not responded for this time (default: {RANK_TIMEOUT:g})",
     )
 
 
-def launched(options: argparse.Namespace) -> Outcome:
-    """The same command in --processes processes, the first of which has said everything.
+def run_in_processes(options: argparse.Namespace) -> Outcome:
+    """Run the same command in --processes processes; an outcome without text, since the first process prints it.
 
     Raises: UsageError for more processes than cores.
     """
@@ -61,21 +66,21 @@ def launched(options: argparse.Namespace) -> Outcome:
     rank_timeout(options)
     most = os.cpu_count() or 1
     if not 1 <= count <= most:
-        raise UsageError(f"--processes lies between 1 and {most}, one a core; {count} does not")
+        raise UsageError(f"--processes must be between 1 and {most}, the number of cores; got {count}")
     options.json, options.quiet = False, True
-    again = [*options.words, "--resume", "auto"] if hasattr(options, "resume") else None
-    return Outcome(None, "", exit_code=launch(count, options.words, again=again))
+    restart = [*options.words, "--resume", "auto"] if hasattr(options, "resume") else None
+    return Outcome(None, "", exit_code=launch(count, options.words, restart=restart))
 
 
 def workers(options: argparse.Namespace) -> int:
-    """How many processes prepare photographs: --workers, or one a core but one.
+    """The number of processes that prepare photographs: --workers, or the number of cores minus one.
 
     Raises: UsageError
     """
     if options.workers is None:
         return max(cores() - 1, 1)
     if not 1 <= options.workers <= 256:
-        raise UsageError(f"--workers lies between 1 and 256; {options.workers} does not")
+        raise UsageError(f"--workers must be between 1 and 256; got {options.workers}")
     return options.workers
 
 
@@ -85,34 +90,34 @@ def rank_timeout(options: argparse.Namespace) -> float:
     Raises: UsageError
     """
     seconds: float = options.rank_timeout
-    if not 1 <= seconds <= MOST_TIMEOUT or math.isnan(seconds):
-        raise UsageError(f"--rank-timeout lies between 1 and {MOST_TIMEOUT:,.0f} seconds; {seconds:g} does not")
+    if not 1 <= seconds <= _MOST_TIMEOUT or math.isnan(seconds):
+        raise UsageError(f"--rank-timeout must be between 1 and {_MOST_TIMEOUT:,.0f} seconds; got {seconds:g}")
     return seconds
 
 
-def launch(processes: int, words: list[str], *, again: list[str] | None) -> int:
-    """The exit code of `resatlas` with these words in so many processes, which know of each other.
+def launch(processes: int, words: list[str], *, restart: list[str] | None) -> int:
+    """The exit code of `resatlas` with these arguments in a group of processes.
 
-    It is that of the first process that failed, or that of a stop where this process was asked for one: it hands the
-    signal on, and waits for the checkpoint. Where a process was killed, all begin anew with the words `again`, twice at
-    most, if there are such words.
+    This is the exit code of the first process that failed. If this process receives a stop signal, it passes the
+    signal on, waits for the checkpoint and returns the exit code of a stop. If a process is killed, all are restarted
+    with the arguments `restart`, at most twice, unless `restart` is None.
 
-    Raises: ProcessLost where a process was killed once more.
+    Raises: ProcessLost if a process is killed after the last restart.
     """
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(TO_SAVE))
-    found = _end(processes, words)
-    for _ in range(RESTARTS if again else 0):
-        if isinstance(found, int):
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_TO_SAVE))
+    end = _run_group(processes, words)
+    for _ in range(_RESTARTS if restart else 0):
+        if isinstance(end, int):
             break
-        print(f"{found}; all of them go on from the last checkpoint", file=sys.stderr)
-        found = _end(processes, again or words)
-    if isinstance(found, int):
-        return found
-    raise ProcessLost(f"{found}{'; the same command with --resume auto goes on' if again else ''}")
+        print(f"{end}; all processes restart from the last checkpoint", file=sys.stderr)
+        end = _run_group(processes, restart or words)
+    if isinstance(end, int):
+        return end
+    raise ProcessLost(f"{end}{'; rerun the command with --resume auto to continue' if restart else ''}")
 
 
-def _end(processes: int, words: list[str]) -> int | str:
-    """The exit code of a world, or a sentence about the process of it that was killed."""
+def _run_group(processes: int, words: list[str]) -> int | str:
+    """The exit code of a group of processes, or a sentence about the process that was killed."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -126,12 +131,12 @@ def _end(processes: int, words: list[str]) -> int | str:
         nproc_per_node=processes,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
-        max_restarts=0,  # here it would restart after a refusal too
+        max_restarts=0,  # torchrun would also restart after a refusal, which has an exit code above 0
         monitor_interval=0.1,
-        signals_to_handle=",".join(number.name for number in heeded()),
+        signals_to_handle=",".join(number.name for number in stopping_signals()),
     )
     try:
-        elastic_launch(config, program)(words)
+        elastic_launch(config, _program)(words)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode == LOST:
@@ -144,14 +149,14 @@ def _end(processes: int, words: list[str]) -> int | str:
     return 0
 
 
-def program(words: list[str]) -> None:
-    """What each of the processes does: it receives signals from the launcher only, and stops if the launcher dies."""
-    os.setpgrp()
-    ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGTERM)
+def _program(words: list[str]) -> None:
+    """The main function of each process, which stops if the launcher dies."""
+    os.setpgrp()  # so that Ctrl-C reaches only the launcher, which passes it on
+    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     from resatlas.cli.main import main
 
     code = main(words)
     if code:
         leave(code)
-    atexit.register(os._exit, code)  # after the launcher has heard of the end
+    atexit.register(os._exit, code)  # runs after the exit code was sent to the launcher

@@ -1,4 +1,4 @@
-"""The program: a table of verbs, each in a module of its own that is imported when it is asked for."""
+"""The program: a table of verbs, each in its own module, which is imported only for that verb."""
 
 import argparse
 import json
@@ -15,35 +15,35 @@ from typing import NoReturn, cast
 from resatlas import __version__
 from resatlas.cli.notices import notices
 from resatlas.cli.outcome import Verb
-from resatlas.cli.together import check_together
+from resatlas.cli.requirements import check_requirements
 from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError, quoted, unknown
 from resatlas.runs.environment import launched, leading
 from resatlas.values.text import plain
 from resatlas.values.unforeseen import foreseen, show_traceback
 
 VERBS: Mapping[str, str] = {
-    "list": "the catalogue, with parameters and multiply-adds",
-    "describe": "a network unit by unit, with the papers' figures beside it",
-    "solve": "members of a family that cost what is asked for",
-    "audit": "whether somebody's network is the paper's; executes its file",
-    "eject": "a network as one readable Python file that needs only torch",
-    "verify": "every entry against the sizes that the papers printed",
-    "cite": "BibTeX of exactly the papers that a network uses",
-    "data": "get a data set, or find the bad images of a folder",
+    "list": "list the designs with parameters and multiply-adds, or the recipes",
+    "describe": "print a network unit by unit, with the figures of its paper",
+    "solve": "find designs with a given number of parameters or multiply-adds",
+    "audit": "check whether a PyTorch module is a paper's network; executes its file",
+    "eject": "print a network as one readable Python file that needs only torch",
+    "verify": "compare our counts with the sizes printed in the papers",
+    "cite": "print BibTeX of the papers that a network uses",
+    "data": "download a data set, or find the unreadable images of a folder",
     "train": "train a design on a data set",
     "evaluate": "test finished runs again: crops, scales, flips, ensembles",
-    "dissect": "what is inside a trained network: lesions, paths, flow, similarity and more",
-    "predict": "classify single images by a finished run",
-    "compare": "what runs say about their designs: differences, intervals, verdicts",
-    "bench": "how fast it is: training steps and more, against the peers",
-    "study": "carry out a file of many runs, reusing what is finished",
-    "report": "one self-contained page of runs",
-    "demo": "the main job on embedded data: which designs train deep, which is better at equal cost",
-    "doctor": "what is here and what is missing",
+    "dissect": "analyse a trained network: lesions, paths, gradients, similarity and more",
+    "predict": "classify images with a finished run or a saved network",
+    "compare": "compare designs by their runs: differences, intervals, verdicts",
+    "bench": "measure speed: training, inference and more, against other libraries",
+    "study": "carry out the runs of a study file; finished runs are reused",
+    "report": "write one self-contained HTML page about runs",
+    "demo": "train small networks on bundled digits and write a report",
+    "doctor": "show what is installed and what is missing",
 }
 
 
-SAVING: Mapping[str, str] = {
+_SAVING: Mapping[str, str] = {
     "train": "--set norm_group=N below the batch, --checkpoint-activations segments, smaller images, --test-batch N",
     "evaluate": "--test-batch N, a protocol of fewer crops, smaller images",
     "dissect": "--images N, --test-batch N",
@@ -54,18 +54,18 @@ SAVING: Mapping[str, str] = {
     "compare": "fewer runs in one command",
     "describe": "a smaller --image",
 }
-"""What makes a verb need less memory, said where there was too little."""
+"""How a verb needs less memory, for the message of an out-of-memory error."""
 
-MOMENT = 1.0
-"""Grace period in seconds before this rank takes an error for its own: another rank that failed ends all sooner."""
+_GRACE_SECONDS = 1.0
+"""Grace period before this rank reports an error as its own: if another rank failed first, all end within it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code is that of design and errors alone, never of a traceback."""
+    """Run one verb and return its exit code; every error becomes one line on standard error."""
     words = list(sys.argv[1:] if argv is None else argv)
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us: no file of ours takes its place
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process lives
+        if getattr(sys, name) is None:  # closed by the parent: a file that we open must not get its descriptor
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -74,38 +74,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (Exception, KeyboardInterrupt) as error:  # no traceback reaches a user
-        return _failed(error, words)
+    except (Exception, KeyboardInterrupt) as error:  # users see one line instead of a traceback
+        return _report_failure(error, words)
 
 
-def _failed(error: BaseException, words: Sequence[str]) -> int:
-    """Say in one line why the verb failed; its exit code."""
+def _report_failure(error: BaseException, words: Sequence[str]) -> int:
+    """Print one line about an error; return its exit code."""
     show_traceback(error)
-    ours = foreseen(error, doing=_doing(words), saving=SAVING.get(words[0], "") if words else "")
+    ours = foreseen(error, doing=_command(words), saving=_SAVING.get(words[0], "") if words else "")
     if not (isinstance(ours, ProcessLost) and launched()):
-        _tell(f"{type(ours).__name__}: {ours}", alone=not isinstance(ours, Stopped))
+        _print_error(f"{type(ours).__name__}: {ours}", only_here=not isinstance(ours, Stopped))
     return ours.exit_code
 
 
-def _doing(words: Sequence[str]) -> str:
-    """The command as far as it is needed to know it again: the verb, and what it is about."""
+def _command(words: Sequence[str]) -> str:
+    """The start of the command, to identify it in a message: the verb and its first argument."""
     return plain(" ".join(["resatlas", *(word[:60] for word in words[:2] if not word.startswith("-"))]))
 
 
-def _tell(text: str, *, alone: bool = False) -> None:
-    """One line on standard error, of the leading process where several work together.
+def _print_error(text: str, *, only_here: bool = False) -> None:
+    """Print one line on standard error; of several processes only rank 0 prints it.
 
-    Another rank that met it alone reports it if it is still running after that grace period.
+    Another rank prints an error that occurred only there, if it is still running after the grace period.
     """
     if not leading():
-        if not alone:
+        if not only_here:
             return
-        time.sleep(MOMENT)
+        time.sleep(_GRACE_SECONDS)
     with suppress(OSError):
         print(plain(" ".join(text.split())), file=sys.stderr, flush=True)
 
 
-def _show(text: str) -> None:
+def _print(text: str) -> None:
+    """Print to standard output.
+
+    Raises: BrokenPipeError if its reader has ended; ResatlasError if it cannot be written, as on a full disk.
+    """
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -117,10 +121,10 @@ def _show(text: str) -> None:
 
 def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
-        _show(_help())
+        _print(_help())
         return 0
     if words[0] == "--version":
-        _show(f"resatlas {__version__}")
+        _print(f"resatlas {__version__}")
         return 0
     name, *rest = words
     if name not in VERBS:
@@ -128,17 +132,17 @@ def _run(words: list[str]) -> int:
     verb = verb_of(name)
     parser = parser_of(name)
     options = parser.parse_args(rest)
-    check_together(verb.OPTIONS, options, rest, prog=parser.prog)
+    check_requirements(verb.OPTIONS, options, rest, prog=parser.prog)
     options.words = words
     if not leading():
         options.quiet, options.json = True, False
-    _tell_aliases(options)
+    _note_aliases(options)
     with notices(quiet=options.quiet):
         outcome = verb.run(options)
     if options.json:
-        _show(json.dumps(outcome.data, indent=2, ensure_ascii=False))
+        _print(json.dumps(outcome.data, indent=2, ensure_ascii=False))
     elif not options.quiet and outcome.text:
-        _show(outcome.text)
+        _print(outcome.text)
     return outcome.exit_code
 
 
@@ -148,25 +152,25 @@ def verb_of(name: str) -> Verb:
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
-    """What reads the options of a verb."""
+    """The parser of a verb's options."""
     verb = verb_of(name)
     parser = _Parser(prog=f"resatlas {name}", description=VERBS[name], allow_abbrev=False)
-    parser.elsewhere = getattr(verb, "elsewhere", parser.elsewhere)
+    parser.hint = getattr(verb, "hint", parser.hint)
     verb.arguments(parser)
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="one JSON value on standard output, and nothing else there")
-    how.add_argument("--quiet", action="store_true", help="no text but errors")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print the result as one JSON value (default: text)")
+    output.add_argument("--quiet", action="store_true", help="print nothing but errors (default: off)")
     return parser
 
 
-def _tell_aliases(options: argparse.Namespace) -> None:
-    """What other programs' spellings of designs mean here, on standard error."""
-    given = [
+def _note_aliases(options: argparse.Namespace) -> None:
+    """Print to standard error which design an alias of another library stands for."""
+    designs = [
         getattr(options, "design", None),
         getattr(options, "against", None),
         *(getattr(options, "designs", None) or ()),
     ]
-    texts = [text for text in given if isinstance(text, str)]
+    texts = [text for text in designs if isinstance(text, str)]
     if texts and not options.quiet:
         from resatlas.designs.catalog import alias_note
 
@@ -185,23 +189,23 @@ def _help() -> str:
             "",
             *lines,
             "",
-            "Each verb tells its options with --help. Start with: resatlas demo",
+            "Options of a verb: resatlas VERB --help. Start with: resatlas demo",
         ]
     )
 
 
-def nowhere(word: str, options: argparse.Namespace) -> str:  # noqa: ARG001 - as `elsewhere` of a verb is called
-    """What an unknown option means elsewhere: nothing."""
+def _no_hint(word: str, options: argparse.Namespace) -> str:  # noqa: ARG001 - the signature of a verb's `hint`
+    """No hint about an unknown option."""
     return ""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argument parsing whose errors are one line with the nearest right word.
+    """An argument parser whose errors are one line with the nearest known option.
 
-    `elsewhere` is what else an unknown option may mean in the verb, in words, or nothing.
+    `hint` returns another suggestion for an unknown option of the verb, or "".
     """
 
-    elsewhere: Callable[[str, argparse.Namespace], str] = staticmethod(nowhere)
+    hint: Callable[[str, argparse.Namespace], str] = staticmethod(_no_hint)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         options, rest = self.parse_known_args(args, namespace)
@@ -209,8 +213,8 @@ class _Parser(argparse.ArgumentParser):
             known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
             word = rest[0].partition("=")[0]
             if word.startswith("-"):
-                if meant := self.elsewhere(word, options):
-                    raise UsageError(f"no option of {self.prog} {quoted(word)}; {meant}")
+                if hint := self.hint(word, options):
+                    raise UsageError(f"no option of {self.prog} {quoted(word)}; {hint}")
                 raise UsageError(unknown(f"option of {self.prog}", word, known))
             raise UsageError(f'{self.prog} does not take "{word[:60]}" ({self.prog} --help)')
         return options

@@ -1,4 +1,4 @@
-"""What readers of files have to say beside their result: a line each on standard error, once a command."""
+"""Messages of the package's logger, such as warnings about files: printed to standard error, each once per command."""
 
 import logging
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from resatlas.values.notes import forget
 
 
 class _Lines(logging.Handler):
-    """Messages as lines that no name steers."""
+    """A handler that prints each message as one line, without control characters."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one."""
+        """Print one message."""
         say(" ".join(record.getMessage().split()))
 
 
 @contextmanager
 def notices(*, quiet: bool) -> Iterator[None]:
-    """Let the package's messages be shown while a verb is carried out, unless it is quiet."""
+    """Print the package's messages while a verb runs, unless it is quiet."""
     log, lines = logging.getLogger("resatlas"), logging.NullHandler() if quiet else _Lines()
     before = log.propagate
     forget()

@@ -1,16 +1,16 @@
-"""What a verb is and what it gives back."""
+"""The interface of a verb, and its result."""
 
 import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from resatlas.cli.together import Together
+    from resatlas.cli.requirements import Requirements
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a verb: values for --json, text for everyone else, and the exit code."""
+    """The result of a verb: values for --json, text otherwise, and the exit code."""
 
     data: Any
     text: str
@@ -18,9 +18,9 @@ class Outcome:
 
 
 class Verb(Protocol):
-    """A module of one verb; `OPTIONS` has a row for each of its options, with what the option goes with."""
+    """A module of one verb; `OPTIONS` maps each of its options to what the option requires."""
 
-    OPTIONS: "Together"
+    OPTIONS: "Requirements"
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare its options."""

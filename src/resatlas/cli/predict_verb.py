@@ -1,52 +1,54 @@
-"""`resatlas predict`: what a trained network sees in single images."""
+"""`resatlas predict`: classify single images with a trained network."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import ALWAYS, Together
+from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.errors import DataError
 from resatlas.studies.predicting import Predicted, predict
 from resatlas.values.table import Column, Table, words
 from resatlas.values.terminal import aligned
 from resatlas.values.text import plain
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--top": ALWAYS,
 }
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run or of a saved network")
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files, or folders of them")
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="how many classes of each (default: 5)")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run or of a saved network")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image file, or folder of images")
+    parser.add_argument(
+        "--top", type=int, default=5, metavar="N", help="how many classes to print for each image (default: 5)"
+    )
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """The likeliest classes of each image; exit code 3 if one cannot be read, while the others are answered."""
-    found = predict(options.run, options.images, top=options.top)
-    code = DataError.exit_code if any(each.error for each in found) else 0
-    return Outcome([_data(each) for each in found], _table(found), exit_code=code)
+    """The most probable classes of each image; exit code 3 if one cannot be read, after the others."""
+    images = predict(options.run, options.images, top=options.top)
+    code = DataError.exit_code if any(image.error for image in images) else 0
+    return Outcome([_data(image) for image in images], _table(images), exit_code=code)
 
 
-def _data(found: Predicted) -> dict[str, Any]:
-    if found.error:
-        return {"image": found.image, "error": found.error}
+def _data(image: Predicted) -> dict[str, Any]:
+    if image.error:
+        return {"image": image.image, "error": image.error}
     return {
-        "image": found.image,
-        "classes": [{"class": name, "probability": probability} for name, probability in found.classes],
+        "image": image.image,
+        "classes": [{"class": name, "probability": probability} for name, probability in image.classes],
     }
 
 
-def _table(found: list[Predicted]) -> str:
-    """A line a class of each image, then a line for each that cannot be read."""
+def _table(images: list[Predicted]) -> str:
+    """One line for each class of each image, then one for each image that cannot be read."""
     rows = tuple(
-        (each.image if k == 0 else "", name, probability)
-        for each in found
-        for k, (name, probability) in enumerate(each.classes)
+        (image.image if k == 0 else "", name, probability)
+        for image in images
+        for k, (name, probability) in enumerate(image.classes)
     )
-    errors = [plain(each.error) for each in found if each.error]
+    errors = [plain(image.error) for image in images if image.error]
     table = Table(columns=(*words("image", "class"), Column("probability", "1", ".4f")), rows=rows)
     return "\n".join([aligned(table), *errors])

@@ -1,4 +1,4 @@
-"""How a training shows itself: lines of its start and its epochs, and how far it is."""
+"""Progress of a training on standard error: lines for its start and its epochs, and the current step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,8 +6,9 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from resatlas.cli.display import Clock, Display, display
+from resatlas.values.text import counted
 
-if TYPE_CHECKING:  # describing a watcher needs no torch
+if TYPE_CHECKING:  # the annotations alone do not import torch
     from resatlas.runs.store import Run
     from resatlas.training.loop import TrainingPlan
     from resatlas.training.session import Watcher
@@ -17,16 +18,16 @@ if TYPE_CHECKING:  # describing a watcher needs no torch
 @contextmanager
 def watcher(*, quiet: bool) -> "Iterator[Watcher]":
     """A progress reporter on standard error; it reports nothing if quiet."""
-    with display(quiet=quiet) as shown:
-        yield _watcher(shown)
+    with display(quiet=quiet) as screen:
+        yield _watcher(screen)
 
 
 def opening(run: "Run", training: "TrainingPlan", state: "TrainState") -> tuple[str, str]:
-    """What is about to be trained, and how it is carried out, in a line each."""
+    """Two lines before the first step: what is trained, and how it is executed."""
     recipe, world, experiment = training.recipe, training.world, run.beginning().experiment
     what = (
-        f"{experiment.design} on {experiment.data} by {recipe.name}: {len(training.images):,} images, "
-        f"{training.epochs} epochs of {training.steps_per_epoch} steps, batch {recipe.batch}, "
+        f"{experiment.design} on {experiment.data}, recipe {recipe.name}: {len(training.images):,} images, "
+        f"{counted(training.epochs, 'epoch')} of {counted(training.steps_per_epoch, 'step')}, batch {recipe.batch}, "
         f"learning rate up to {float(recipe.schedule.peak):g}, seed {training.seed}"
         + (f", from step {state.step:,}" if state.step else "")
         + f" -> {run.folder}"
@@ -41,12 +42,7 @@ def opening(run: "Run", training: "TrainingPlan", state: "TrainState") -> tuple[
     return what, how
 
 
-def _counted(number: int, noun: str) -> str:
-    """1 pass, 2 passes."""
-    return f"{number} {noun}{'es' if number > 1 else ''}"
-
-
-def _watcher(shown: Display) -> "Watcher":
+def _watcher(screen: Display) -> "Watcher":
     from resatlas.training.session import Watcher
 
     clocks: list[Clock] = []
@@ -55,7 +51,7 @@ def _watcher(shown: Display) -> "Watcher":
 
     def on_start(run: "Run", training: "TrainingPlan", state: "TrainState") -> None:
         for line in opening(run, training, state):
-            shown.note(line)
+            screen.note(line)
         clocks.append(Clock(state.step, training.steps))
         lengths.append((training.epochs, training.steps))
 
@@ -70,7 +66,7 @@ def _watcher(shown: Display) -> "Watcher":
             f"images_per_second {state.tally.images / max(state.seconds, 1e-9):.0f}",
             f"seconds_left {clocks[-1].seconds_left(state.step):.0f}",
         )
-        shown.show(" ".join(words), state.step / total)
+        screen.show(" ".join(words), state.step / total)
 
     def on_epoch(metrics: dict[str, Any], timing: dict[str, Any]) -> None:
         words = [
@@ -82,9 +78,9 @@ def _watcher(shown: Display) -> "Watcher":
             words.append(f"validation_error_percent {metrics['validation_error_percent']:.2f}")
         words.append(f"images_per_second {timing['images_per_second']:.0f}")
         words.append(f"seconds_left {clocks[-1].seconds_left(steps[0]):.0f}")
-        shown.note(" ".join(words))
+        screen.note(" ".join(words))
 
-    def on_image(what: str, done: int, total: int) -> None:
-        shown.show(f"verifies {what}: {done} of {total}", done / max(total, 1))
+    def on_image(images: str, done: int, total: int) -> None:
+        screen.show(f"checking {images}: {done} of {total}", done / max(total, 1))
 
-    return Watcher(on_start=on_start, on_step=on_step, on_epoch=on_epoch, on_note=shown.note, on_image=on_image)
+    return Watcher(on_start=on_start, on_step=on_step, on_epoch=on_epoch, on_note=screen.note, on_image=on_image)

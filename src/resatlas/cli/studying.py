@@ -1,4 +1,4 @@
-"""What `study` and `demo` share: carrying a study out, its progress, its tables and its page."""
+"""The common part of `study` and `demo`: execution of a study, its progress, its tables and its page."""
 
 import argparse
 import shutil
@@ -11,91 +11,98 @@ from typing import Any
 
 from resatlas.cli.display import display, say
 from resatlas.cli.outcome import Outcome
-from resatlas.comparing.answering import answered
-from resatlas.comparing.report import Answer, report
+from resatlas.comparing.comparison import compare_run_set
+from resatlas.comparing.run_sets import RunSet, read_run_sets
 from resatlas.errors import FolderError, NonFiniteError
 from resatlas.page.page import write_page
-from resatlas.page.table import table
+from resatlas.page.table import grid_text
 from resatlas.page.verdict import notes, verdict
-from resatlas.studies.asking import ask
 from resatlas.studies.pictures import pictures
-from resatlas.studies.runner import Advance, OnAdvance, carry_out_study
+from resatlas.studies.runner import OnProgress, StudyProgress, carry_out_study
 from resatlas.studies.study import Study
+from resatlas.studies.study_dissections import dissect_study
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of a study."""
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where its runs go (default: runs/<study>)")
+def add_options(parser: argparse.ArgumentParser, *, name: str) -> None:
+    """Declare the options of a study; `name` is its name in the help."""
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help=f"folder for its runs and its page (default: runs/{name})"
+    )
 
 
 def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
-    """Every run of the study that is not finished yet, then its tables, and its page in report.html."""
+    """Carry out the unfinished runs of a study, write its page to report.html, and return its tables."""
     folder = options.out or Path("runs") / study.name
     page = folder / "report.html"
     failure: NonFiniteError | None = None
     try:
-        with _progress(quiet=options.quiet) as on_advance:
-            carry_out_study(study, folder, on_advance=on_advance)
+        with _progress(quiet=options.quiet) as on_progress:
+            carry_out_study(study, folder, on_progress=on_progress)
     except NonFiniteError as error:  # the other runs are finished, and the page names this one
         failure = error
-    _ask(study, folder, quiet=options.quiet)
+    _dissect(study, folder, quiet=options.quiet)
     if failure:
-        with suppress(FolderError):  # where no run is finished
-            write_page(page, title=f"resatlas {study.name}", answers=report([folder]), pictures=pictures())
+        with suppress(FolderError):  # raised if no run is finished
+            write_page(page, title=f"resatlas {study.name}", run_sets=read_run_sets([folder]), pictures=pictures())
         raise failure
-    answers = report([folder])
-    write_page(page, title=f"resatlas {study.name}", answers=answers, pictures=pictures())
+    answers = read_run_sets([folder])
+    write_page(page, title=f"resatlas {study.name}", run_sets=answers, pictures=pictures())
     results = {answer.question.name: [dict(run.written) for run in answer.runs] for answer in answers}
-    return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_shown, answers), f"page: {page}"]))
+    return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_text, answers), f"page: {page}"]))
 
 
-def _ask(study: Study, folder: Path, *, quiet: bool) -> None:
-    """Put the study's questions to its trained networks; what cannot be answered keeps no page from being written."""
-    failed = ask(study, folder, on_question=lambda words: None if quiet else say(f"asking {words}"))
-    for words in failed:
-        say(words)
+def _dissect(study: Study, folder: Path, *, quiet: bool) -> None:
+    """Carry out the dissections of a study; a failure is printed, and the page is written without its answer."""
+
+    def on_question(question: str) -> None:
+        if not quiet:
+            say(f"dissecting {question}")
+
+    for failure in dissect_study(study, folder, on_question=on_question):
+        say(failure)
 
 
-def _shown(answer: Answer) -> str:
+def _text(answer: RunSet) -> str:
+    """A question with its table, its verdict and its notes."""
     view = answer.question.view
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    told = answered(answer) if answer.runs else None
-    said = [f"- {note}" for note in (*told.warnings, *notes(view, told))] if told else []
-    whole = [
+    comparison = compare_run_set(answer) if answer.runs else None
+    remarks = [f"- {note}" for note in (*comparison.warnings, *notes(view, comparison))] if comparison else []
+    blocks = [
         answer.question.title,
-        table(view, answer.runs, width=width),
-        "\n".join(verdict(view, told)),
-        "\n".join(said),
+        grid_text(view, answer.runs, width=width),
+        "\n".join(verdict(view, comparison)),
+        "\n".join(remarks),
     ]
-    return "\n\n".join(whole)
+    return "\n\n".join(blocks)
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[OnAdvance]:
+def _progress(*, quiet: bool) -> Iterator[OnProgress]:
     started = time.monotonic()
-    with display(quiet=quiet) as shown:
+    with display(quiet=quiet) as screen:
 
-        def on_advance(advance: Advance) -> None:
-            left = _left(started, advance)
-            if advance.note:
-                shown.note(advance.note)
-            if advance.results:
-                shown.note(f"{_words(advance, advance.results)}  {left}")
-            shown.show(f"{advance.finished} of {advance.total} runs  {left}", advance.share)
+        def on_progress(progress: StudyProgress) -> None:
+            left = _time_left(started, progress)
+            if progress.note:
+                screen.note(progress.note)
+            if progress.results:
+                screen.note(f"{_result_line(progress, progress.results)}  {left}")
+            screen.show(f"{progress.finished} of {progress.total} runs  {left}", progress.share)
 
-        yield on_advance
+        yield on_progress
 
 
-def _words(advance: Advance, results: dict[str, Any]) -> str:
+def _result_line(progress: StudyProgress, results: dict[str, Any]) -> str:
     return (
-        f"{advance.finished} of {advance.total}  {results['design']} seed {results['seed']}  "
+        f"{progress.finished} of {progress.total}  {results['design']} seed {results['seed']}  "
         f"train loss {results['train']['loss']:.4f}  test error {results['test']['error_percent']:.2f} %  "
         f"{results['images_per_second']:,.0f} images/s"
     )
 
 
-def _left(started: float, advance: Advance) -> str:
-    if advance.share <= 0:
+def _time_left(started: float, progress: StudyProgress) -> str:
+    if progress.share <= 0:
         return "time left unknown"
-    minutes, seconds = divmod(int((time.monotonic() - started) * (1 / advance.share - 1)), 60)
+    minutes, seconds = divmod(int((time.monotonic() - started) * (1 / progress.share - 1)), 60)
     return f"{minutes}:{seconds:02d} left"

@@ -1,4 +1,4 @@
-"""`resatlas train`: one design on one data set, once or over several seeds."""
+"""`resatlas train`: train a design on a data set, with one seed or several."""
 
 import argparse
 import json
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from resatlas.cli import launching
-from resatlas.cli.designs import design_named
-from resatlas.cli.launching import SEVERAL, launched, rank_timeout, workers
+from resatlas.cli.designs import DESIGN_HELP, design_named
+from resatlas.cli.launching import SEVERAL, rank_timeout, run_in_processes, workers
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.progress import watcher
-from resatlas.cli.together import ALWAYS, Together, With
+from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.designs.catalog import own_design
 from resatlas.errors import RecipeError, UnknownName, UsageError, unknown
 from resatlas.evaluation.portions import check_test_batch
@@ -22,7 +22,7 @@ from resatlas.runs import experiment as experiments
 from resatlas.runs.departures import Departures, sentences
 from resatlas.runs.environment import processes
 from resatlas.runs.experiment import Experiment, weights_in
-from resatlas.studies.own_images import resolved
+from resatlas.studies.own_images import resolve_data
 from resatlas.studies.single import carry_out, prepare
 from resatlas.training.execution import Device, Execution, Log
 from resatlas.training.logs import logs_here
@@ -33,10 +33,10 @@ from resatlas.values.terminal import aligned
 from resatlas.values.text import plain
 from resatlas.values.weights import Which
 
-SETTINGS: Mapping[str, str] = {"--lr": "schedule.peak", "--batch": "batch", "--precision": "precision"}
-"""Fields of a recipe that have an option of their own."""
+_SETTINGS: Mapping[str, str] = {"--lr": "schedule.peak", "--batch": "batch", "--precision": "precision"}
+"""Fields of a recipe that have their own option."""
 
-AS_ELSEWHERE: Mapping[str, str] = {
+_SYNONYMS: Mapping[str, str] = {
     "learning_rate": "schedule.peak",
     "batch_size": "batch",
     "weight_decay": "decay",
@@ -48,19 +48,19 @@ AS_ELSEWHERE: Mapping[str, str] = {
     "ema": "average",
     "drop_path": "stochastic_depth",
 }
-"""Fields of a recipe by the names that they have in other programs."""
+"""Fields of a recipe by their names in other programs."""
 
-ONE_RUN = With(
-    what="a single run (--resume auto goes with several)",
+_ONE_RUN = Requirement(
+    what="a single run (several take --resume auto)",
     holds=lambda options: options.seeds is None or options.resume in (None, "auto"),
     otherwise="with --seeds and the path of a checkpoint",
 )
 
-A_START = With(
+_A_START = Requirement(
     what="--init-from FILE", holds=lambda options: options.init_from is not None, otherwise="without --init-from"
 )
 
-OPTIONS: Together = {
+OPTIONS: Requirements = {
     "--verify": ALWAYS,
     "--test-batch": ALWAYS,
     "--data": ALWAYS,
@@ -69,11 +69,11 @@ OPTIONS: Together = {
     "--lr": ALWAYS,
     "--batch": ALWAYS,
     "--init-from": ALWAYS,
-    "--weights": A_START,
+    "--weights": _A_START,
     "--seed": ALWAYS,
     "--seeds": ALWAYS,
     "--out": ALWAYS,
-    "--resume": ONE_RUN,
+    "--resume": _ONE_RUN,
     "--save-every": ALWAYS,
     "--set": ALWAYS,
     "--precision": ALWAYS,
@@ -93,31 +93,46 @@ OPTIONS: Together = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("design", metavar="DESIGN", help="a name, a name:knob=value, a family:depth=…, or a TOML file")
-    _experiment_options(parser.add_argument_group("experiment (what is trained, on what, and how)"))
-    _run_options(parser.add_argument_group("run (its folder, and how it resumes)"))
+    parser.add_argument("design", metavar="DESIGN", help=DESIGN_HELP)
+    _experiment_options(parser.add_argument_group("experiment (changes the result)"))
+    _run_options(parser.add_argument_group("run (folder and checkpoints)"))
     launching.arguments(parser, does="train")
     _execution_options(parser.add_argument_group("execution (same results up to rounding)"))
 
 
 def _experiment_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--data", default="digits", metavar="DATA", help="digits (default), digits:size=16, cifar-10, …, or a folder"
+        "--data",
+        default="digits",
+        metavar="DATA",
+        help="data set, as in digits:size=16 or cifar-10, or a folder of images (default: digits)",
     )
-    group.add_argument("--recipe", default="quick", metavar="R", help="how to train (default: quick)")
     group.add_argument(
-        "--epochs", type=int, metavar="N", help="epochs (default: the recipe's); the schedule is scaled exactly"
+        "--recipe", default="quick", metavar="NAME", help="how to train; all: resatlas list --recipes (default: quick)"
+    )
+    group.add_argument(
+        "--epochs", type=int, metavar="N", help="epochs; the schedule is scaled to them (default: the recipe's)"
     )
     group.add_argument("--lr", metavar="X", help="peak learning rate, schedule.peak (default: the recipe's)")
-    group.add_argument("--batch", metavar="N", help="batch size (default: the recipe's)")
-    group.add_argument("--init-from", type=Path, metavar="FILE", help="weights of any source to start from")
+    group.add_argument("--batch", metavar="N", help="batch size, over all processes (default: the recipe's)")
+    group.add_argument(
+        "--init-from",
+        type=Path,
+        metavar="FILE",
+        help="start from the weights of a file of resatlas, torchvision, timm or pytorchcv (default: random weights)",
+    )
     group.add_argument(
         "--weights",
         choices=get_args(Which),
-        help="of an --init-from file that holds both: the raw weights (default) or their average, ema",
+        help="which weights to take from an --init-from file that contains both: raw, or ema, their average "
+        "(default: raw)",
     )
     group.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a field of the recipe, as in schedule.peak=0.2"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set a field of the recipe, as in schedule.peak=0.2; repeatable (default: the recipe's values)",
     )
     group.add_argument(
         "--precision",
@@ -128,98 +143,115 @@ def _experiment_options(group: argparse._ArgumentGroup) -> None:
         "--unreadable",
         choices=("error", "skip"),
         default="error",
-        help="unreadable image: stop (default), or train on another image of its class and test without it",
+        help="what to do with an unreadable image: error stops before the training; skip trains on another image of "
+        "its class and tests without it (default: error)",
     )
     group.add_argument(
         "--nonfinite",
         choices=("stop", "skip"),
         default="stop",
-        help=f"NaN or infinite loss or gradient: stop (default), or skip the step, {CAP}",
+        help=f"what to do at a NaN or infinite loss or gradient: stop, or skip the step, {CAP} (default: stop)",
     )
     seeds = group.add_mutually_exclusive_group()
-    seeds.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, order and draws (default: 0)")
-    seeds.add_argument("--seeds", type=int, metavar="N", help="train seeds 0 to N - 1, each in a folder of its own")
+    seeds.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of weights, order and augmentation (default: 0)"
+    )
+    seeds.add_argument(
+        "--seeds", type=int, metavar="N", help="train with seeds 0 to N - 1, each in its own folder (default: --seed)"
+    )
 
 
 def _run_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/<data>-<design>-…)")
+    group.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the run (default: runs/<data>-<design>-<recipe>-s<seed>)"
+    )
     group.add_argument(
         "--resume",
         nargs="?",
         const="auto",
         metavar="auto|PATH",
-        help="continue from the newest valid checkpoint, or from this one",
+        help="continue a run from its newest valid checkpoint, or from the checkpoint PATH (default: start a new run)",
     )
     group.add_argument(
         "--save-every",
         type=float,
         default=Execution.save_every,
         metavar="SECONDS",
-        help="0 saves after every epoch (default: 30)",
+        help="least time between checkpoints, which are saved at the ends of epochs; 0 saves after every epoch "
+        f"(default: {Execution.save_every:g})",
     )
-    group.add_argument("--print-config", action="store_true", help="print the resolved experiment and stop")
+    group.add_argument(
+        "--print-config", action="store_true", help="print the resolved experiment and exit (default: train it)"
+    )
 
 
 def _execution_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--verify",
         choices=("none", "tested", "all"),
-        help="image files decoded before the first epoch: those of validation and test (default), all (default with "
-        "--unreadable skip) or none",
+        help="image files to decode before the first epoch: none, tested (validation and test) or all (default: "
+        "tested; all with --unreadable skip)",
     )
     group.add_argument(
         "--test-batch",
         type=int,
         metavar="N",
-        help="images that a test shows at once (default: as many as training has memory for, 256 at most)",
+        help="images per forward pass of a test (default: as many as the training has memory for, at most 256)",
     )
-    group.add_argument("--device", choices=get_args(Device), help="default: the GPU where there is one")
+    group.add_argument(
+        "--device", choices=get_args(Device), help="device to compute on (default: a GPU if there is one)"
+    )
     group.add_argument(
         "--checkpoint-activations",
         choices=("units", "segments"),
-        help="keep only the maps between units, or between runs of about sqrt(n) of n units; compute the others twice",
+        help="save memory: keep only the activations between units, or between segments of about sqrt(n) of n units, "
+        "and recompute the others (default: keep all)",
     )
     group.add_argument(
-        "--compile", choices=("units",), help="by torch.compile, one kind of unit at a time; needs a C++ compiler"
+        "--compile",
+        choices=("units",),
+        help="compile each kind of unit with torch.compile; needs a C++ compiler (default: no compilation)",
     )
     group.add_argument(
         "--deterministic",
         action="store_true",
-        help="the same bits from the same seed, machine and number of threads; refuses operations that cannot",
+        help="same bits for the same seed, machine and number of threads; fails at operations that cannot be "
+        "deterministic (default: off)",
     )
     group.add_argument(
         "--log",
         metavar="NAMES",
-        help="tensorboard, wandb, both with a comma, or none (default: tensorboard where it is installed)",
+        help="also log to tensorboard, wandb, both (with a comma) or none (default: tensorboard if it is installed)",
     )
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Train, and the results of one run or the list of several."""
+    """Train; the results of one run, or a list of those of several."""
     if options.processes not in (None, 1) and processes() == 1:
-        return launched(options)
-    experiments_ = [_experiment(options, seed) for seed in _seeds(options)]
+        return run_in_processes(options)
+    to_train = [_experiment(options, seed) for seed in _seeds(options)]
     if options.print_config:
-        data = [experiments.to_json(each) for each in experiments_]
+        data = [experiments.to_json(experiment) for experiment in to_train]
         value: Any = data if options.seeds else data[0]
         return Outcome(value, json.dumps(value, indent=2, ensure_ascii=False))
     execution = _execution(options)
     if not 0 <= options.save_every < float("inf"):
-        raise UsageError(f"--save-every is a number of seconds from 0; {options.save_every} is not")
+        raise UsageError(f"--save-every must be a number of seconds, 0 or more; got {options.save_every}")
     logs_here(execution.logs)
     if options.test_batch is not None:
         check_test_batch(options.test_batch)
-    prepared = [prepare(each, out=_folder(options, each), execution=execution) for each in experiments_]
-    with watcher(quiet=options.quiet) as watching:
-        results = [carry_out(each, watcher=watching) for each in prepared]
-    return Outcome(results if options.seeds else results[0], _closing(results, [each.folder for each in prepared]))
+    runs = [prepare(experiment, out=_folder(options, experiment), execution=execution) for experiment in to_train]
+    with watcher(quiet=options.quiet) as reporter:
+        results = [carry_out(prepared, watcher=reporter) for prepared in runs]
+    text = _table(results, [prepared.folder for prepared in runs])
+    return Outcome(results if options.seeds else results[0], text)
 
 
 def _seeds(options: argparse.Namespace) -> list[int]:
     if options.seeds is None:
         return [options.seed]
     if not 1 <= options.seeds <= 1000:
-        raise UsageError(f"--seeds lies between 1 and 1000; {options.seeds} does not")
+        raise UsageError(f"--seeds must be between 1 and 1000; got {options.seeds}")
     return list(range(options.seeds))
 
 
@@ -231,7 +263,7 @@ def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
     return Experiment(
         design=options.design,
         own=own_design(entry) if ".py:" in options.design else None,
-        data=resolved(options.data).name,
+        data=resolve_data(options.data).name,
         recipe=recipe,
         seed=seed,
         compiled=options.compile or "nothing",
@@ -242,28 +274,28 @@ def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
 
 
 def _named_settings(options: argparse.Namespace) -> list[str]:
-    """The settings that have an option of their own.
+    """The settings of --lr, --batch and --precision.
 
-    Raises: RecipeError for one that --set gives, too.
+    Raises: RecipeError for a setting that --set has too.
     """
-    values = {name: getattr(options, name.removeprefix("--")) for name in SETTINGS}
-    given = {setting.partition("=")[0] for setting in options.set}
-    for name, key in SETTINGS.items():
-        if values[name] is not None and key in given:
-            raise RecipeError(f"{name} is --set {key}=…; give one of the two")
-    return [f"{key}={values[name]}" for name, key in SETTINGS.items() if values[name] is not None]
+    values = {name: getattr(options, name.removeprefix("--")) for name in _SETTINGS}
+    keys = {setting.partition("=")[0] for setting in options.set}
+    for name, key in _SETTINGS.items():
+        if values[name] is not None and key in keys:
+            raise RecipeError(f"{name} is --set {key}=…; use only one of the two")
+    return [f"{key}={values[name]}" for name, key in _SETTINGS.items() if values[name] is not None]
 
 
-def elsewhere(word: str, options: argparse.Namespace) -> str:
-    """How a field of the recipe is set whose name is given as an option, or nothing if it is no such name."""
+def hint(word: str, options: argparse.Namespace) -> str:
+    """How to set the field of a recipe whose name was used as an option; "" if there is no such field."""
     recipe = recipes.NAMED.get(options.recipe, recipes.NAMED["quick"])
     name = word.lstrip("-").replace("-", "_")
-    key = AS_ELSEWHERE.get(name, name)
-    for option, own in SETTINGS.items():
-        if own == key:
+    key = _SYNONYMS.get(name, name)
+    for option, field in _SETTINGS.items():
+        if field == key:
             return f'did you mean "{option}"?'
     keys = fields_named(recipe, key)
-    return f"it is a field of the recipe: {' or '.join(f'--set {each}=…' for each in keys)}" if keys else ""
+    return f"it is a field of the recipe: {' or '.join(f'--set {field}=…' for field in keys)}" if keys else ""
 
 
 def _execution(options: argparse.Namespace) -> Execution:
@@ -282,7 +314,7 @@ def _execution(options: argparse.Namespace) -> Execution:
 
 
 def _logs(text: str) -> tuple[Log, ...]:
-    """The logs that a text names, each once.
+    """The logs named in a text, each once.
 
     Raises: UnknownName
     """
@@ -301,22 +333,23 @@ def _folder(options: argparse.Namespace, experiment: Experiment) -> Path:
     if not options.seeds:
         return out
     if not out.name:
-        raise UsageError(f"several seeds make folders side by side, named after --out; {out} has no name")
+        raise UsageError(f"with --seeds, --out needs a name, to which -s0, -s1, … are added; got {out}")
     return out.with_name(f"{out.name}-s{experiment.seed}")
 
 
-def _closing(results: list[dict[str, Any]], folders: list[Path]) -> str:
+def _table(results: list[dict[str, Any]], folders: list[Path]) -> str:
+    """A table with one line for each run, then its departures from what a user expects."""
     rows = tuple(
         (
             str(folder),
-            str(each["seed"]),
-            each["train"]["loss"],
-            each["validation"]["error_percent"] if "validation" in each else None,
-            each["test"]["error_percent"],
-            each["images_per_second"],
-            each["seconds"],
+            str(result["seed"]),
+            result["train"]["loss"],
+            result["validation"]["error_percent"] if "validation" in result else None,
+            result["test"]["error_percent"],
+            result["images_per_second"],
+            result["seconds"],
         )
-        for each, folder in zip(results, folders, strict=True)
+        for result, folder in zip(results, folders, strict=True)
     )
     columns = (
         *(*words("run"), *numbers("seed"), Column("train loss", "1", ".4f")),
@@ -326,7 +359,7 @@ def _closing(results: list[dict[str, Any]], folders: list[Path]) -> str:
     several = len(results) > 1
     lines = [
         plain(f"{folder}: {line}" if several else line)
-        for each, folder in zip(results, folders, strict=True)
-        for line in sentences(decode(Departures, each.get("departures", {}), where="departures"))
+        for result, folder in zip(results, folders, strict=True)
+        for line in sentences(decode(Departures, result.get("departures", {}), where="departures"))
     ]
     return "\n".join([aligned(Table(columns=columns, rows=rows)), *lines])

@@ -1,27 +1,29 @@
-"""`resatlas verify`: our counts against the printed ones."""
+"""`resatlas verify`: compare our counts with the printed sizes."""
 
 import argparse
 from collections import Counter
 
+from resatlas.cli.list_verb import PATTERN_HELP
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.together import Together
+from resatlas.cli.requirements import Requirements
 from resatlas.designs.catalog import matching
 from resatlas.designs.verdicts import verdicts
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
+from resatlas.values.text import counted
 
-OPTIONS: Together = {}
+OPTIONS: Requirements = {}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="names or a family, as in wrn-*")
+    parser.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help=PATTERN_HELP)
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Every entry against the figures printed for it; exit code 1 where a verdict is not the recorded one."""
-    found = [verdict for entry in matching(options.pattern) for verdict in verdicts(entry)]
-    fallen = [verdict for verdict in found if not verdict.stands]
+    """Every design against its printed sizes; exit code 1 if a verdict differs from the recorded one."""
+    checked = [verdict for entry in matching(options.pattern) for verdict in verdicts(entry)]
+    changed = [verdict for verdict in checked if not verdict.stands]
     data = [
         {
             "name": verdict.name,
@@ -31,9 +33,11 @@ def run(options: argparse.Namespace) -> Outcome:
             "convention": verdict.convention,
             "verdict": verdict.verdict,
         }
-        for verdict in found
+        for verdict in checked
     ]
-    bare = {verdict.name for verdict in found} - {verdict.name for verdict in found if verdict.verdict != "none"}
+    unprinted = {verdict.name for verdict in checked} - {
+        verdict.name for verdict in checked if verdict.verdict != "none"
+    }
     columns = (*words("name", "quantity", "verdict", "convention"), *numbers("printed", "ours"))
     rows = tuple(
         (
@@ -44,14 +48,14 @@ def run(options: argparse.Namespace) -> Outcome:
             verdict.printed,
             verdict.ours,
         )
-        for verdict in found
-        if verdict.verdict != "none" or verdict.name in bare
+        for verdict in checked
+        if verdict.verdict != "none" or verdict.name in unprinted
     )
-    counts = Counter(verdict.verdict for verdict in found)
+    counts = Counter(verdict.verdict for verdict in checked)
     lines = [
         aligned(Table(columns=columns, rows=rows)),
         f"yes {counts['yes']} (our count gives the printed digits), partly {counts['partly']} (only the named rule "
         f"does), no {counts['no']} (no rule known), none {counts['none']} (nothing printed)",
-        f"{len(fallen)} verdicts differ from the recorded ones" if fallen else "every verdict is the recorded one",
+        f"{counted(len(changed), 'verdict')} not as recorded" if changed else "every verdict is the recorded one",
     ]
-    return Outcome(data, "\n".join(lines), exit_code=1 if fallen else 0)
+    return Outcome(data, "\n".join(lines), exit_code=1 if changed else 0)

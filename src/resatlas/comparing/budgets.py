@@ -1,27 +1,27 @@
-"""What a network takes of a budget, and which designs can be compared at an equal one."""
+"""How much of a budget a network uses, and which designs can be compared at an equal budget."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from fractions import Fraction
 from typing import Literal, assert_never, get_args
 
-from resatlas.comparing.bounds import at_equal
-from resatlas.comparing.claims import Amount
+from resatlas.comparing.bounds import comparable_amounts
+from resatlas.comparing.claims import Ways
 from resatlas.comparing.questions import SIZES, Group
 
 Budget = Literal["parameters", "multiply-adds", "seconds"]
 
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
-"""What errors are drawn over."""
+"""Budgets over which errors are plotted."""
 
-Equal = Literal["multiply-adds", "parameters"]
+DecidingBudget = Literal["multiply-adds", "parameters"]
 
-DECIDING: tuple[Equal, ...] = get_args(Equal)
-"""Budgets at which designs are judged, the first of them first; seconds are a cost of the machine."""
+DECIDING: tuple[DecidingBudget, ...] = get_args(DecidingBudget)
+"""Budgets at which designs are judged, in order of priority; seconds depend on the machine."""
 
 
 def amount_of(group: Group, budget: Budget) -> float:
-    """What a network of the group takes of a budget."""
+    """The amount of a budget that one network of the group uses."""
     match budget:
         case "parameters":
             return group.row.parameters
@@ -38,31 +38,31 @@ def amount_in_words(budget: Budget, amount: float) -> str:
     return f"{amount:,.1f} s" if budget == "seconds" else f"{amount:,.0f} {budget}"
 
 
-def comparisons(
-    budget: Equal, first: Group, second: Group, known: Sequence[Group]
-) -> tuple[tuple[float, Amount], ...] | str:
-    """The amounts of a budget at which two designs are compared, with bounds over the known groups; else why not."""
-    amounts = [amount_of(group, budget) for group in known]
+def comparable_at(
+    budget: DecidingBudget, first: Group, second: Group, groups: Sequence[Group]
+) -> tuple[tuple[float, Ways], ...] | str:
+    """The amounts of a budget at which two groups can be compared, with bounds over all groups; else why not."""
+    amounts = [amount_of(group, budget) for group in groups]
     a, b = amount_of(first, budget), amount_of(second, budget)
     if not (a > 0 and b > 0):
         return f"{budget} are not known"
     kinds = [
         (group.kind, replace(group.experiment, design="")) if amount > 0 else None
-        for group, amount in zip(known, amounts, strict=True)
+        for group, amount in zip(groups, amounts, strict=True)
     ]
-    found = at_equal(known.index(first), known.index(second), amounts, kinds)
-    if found:
-        return found
+    comparable = comparable_amounts(groups.index(first), groups.index(second), amounts, kinds)
+    if comparable:
+        return comparable
     if first.kind == second.kind:
         return f"{amount_in_words(budget, a)} against {amount_in_words(budget, b)}: two sizes of one kind"
     return (
         f"no runs at comparable {budget}: {a:,.0f} against {b:,.0f}; "
-        f"train a design that `{making(budget, *((second, a) if a <= b else (first, b)))}` finds"
+        f"train a design that `{solve_command(budget, *((second, a) if a <= b else (first, b)))}` finds"
     )
 
 
-def making(budget: Equal, like: Group, amount: float) -> str:
-    """The command that searches a design like another at an amount, for the same images and classes."""
+def solve_command(budget: DecidingBudget, like: Group, amount: float) -> str:
+    """The command that finds a design of the same kind at an amount, for the same images and classes."""
     words = ["resatlas solve", like.row.family, f"--{budget} {amount:.0f}"]
     design = like.entry.design if like.entry else None
     if design is not None:

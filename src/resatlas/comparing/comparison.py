@@ -1,163 +1,209 @@
-"""Designs side by side: which runs are one design's, its figures over seeds."""
+"""Comparisons of run folders: all that `resatlas compare` says, as values."""
 
 import math
-import re
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, median, stdev
+from pathlib import Path
+from typing import NamedTuple
 
-from resatlas.comparing.words import listed, presentable
-from resatlas.runs.record import Beginning, RunRecord
+from resatlas.comparing.compared_pair import ComparedPair
+from resatlas.comparing.fairness import remarks, warnings
+from resatlas.comparing.global_test import global_p
+from resatlas.comparing.image_draw import image_draw, misclassified_images
+from resatlas.comparing.measures import measure_of
+from resatlas.comparing.questions import Group, GroupedQuestion, group_question, nearest_pairs, read_questions
+from resatlas.comparing.robust_tests import mcnemar_p
+from resatlas.comparing.run_sets import RunSet
+from resatlas.comparing.statistics import moments
+from resatlas.comparing.verdicts import Criteria, GroupDraw, judge_pairs
+from resatlas.designs.published import Published, published_of
+from resatlas.errors import UsageError
+from resatlas.runs.record import RunRecord
 
-APART = 1.10
-"""Budgets whose largest is more than this many times their smallest are not equal."""
+_PUBLISHED_AS: Mapping[str, tuple[str, str]] = {
+    "cifar-10": ("CIFAR-10", "test error"),
+    "cifar-100": ("CIFAR-100", "test error"),
+    "svhn": ("SVHN", "test error"),
+    "imagenet": ("ImageNet-val", "top-1 error"),
+}
+"""For each data set, the name and the metric under which errors are published."""
+
+
+class TwoNetworks(NamedTuple):
+    """Two networks of two groups: the numbers of images that only one of them misclassifies, and McNemar's exact p."""
+
+    first: Group
+    second: Group
+    seeds: tuple[int, int]
+    first_alone: int
+    second_alone: int
+    p: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One value a seed."""
+class Comparison:
+    """A question with its pairs, verdicts, warnings and notes.
 
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """The mean over the seeds."""
-        return fmean(self.values)
-
-    @property
-    def deviation(self) -> float | None:
-        """The standard deviation over the seeds, with n - 1; None for a single seed."""
-        return stdev(self.values) if len(self.values) > 1 and all(map(math.isfinite, self.values)) else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """Runs that differ in nothing but the seed: one design, its cost, and its figures over the seeds.
-
-    `network` is the identity of the design's plan, of which `design` is the label.
-    `images_per_second` is the median over all epochs, `seconds` the sum over all seeds.
+    `points` is the difference for which the seeds needed are computed, `margin` the one within which designs are
+    equivalent. `global_p` is the p of one test of all designs at once; None if fewer than two have several seeds.
     """
 
-    design: str
-    network: str
-    family: str
-    depth: int
-    data: str
-    recipe: str
-    epochs: int
-    parameters: int
-    multiply_adds: int
-    mean_path_length: float
-    seeds: tuple[int, ...]
-    train_loss: Sample
-    validation_error_percent: Sample | None
-    test_error_percent: Sample
-    images_per_second: float
-    seconds: float
+    question: GroupedQuestion
+    points: float
+    margin: float | None
+    global_p: float | None
+    pairs: tuple[ComparedPair, ...]
+    nets: tuple[TwoNetworks, ...]
+    published: Mapping[str, tuple[Published, ...]]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-def groups(runs: Iterable[RunRecord]) -> tuple[tuple[RunRecord, ...], ...]:
-    """The runs parted into those that differ in nothing but the seed, in order of appearance.
+def compare(
+    runs: Sequence[str | Path],
+    *,
+    against: str | None = None,
+    points: float | None = None,
+    metric: str = "test_error",
+    margin: float | None = None,
+) -> tuple[Comparison, ...]:
+    """Compare the designs of run folders, of studies or of folders that contain them, from their files alone.
 
-    Runs are of one design if their plans are equal, whatever it was called, and of one data set if its files are.
+    `against` is the baseline DESIGN, with which every other is compared, including other sizes of its kind; by default
+    each design is compared with the nearest in parameters of each other kind. `metric` is test_error, train_loss (in
+    evaluation mode, on clean images) or time_to_error=PERCENT, the seconds to a validation error. `points` is a
+    difference for which the seeds needed are computed; two designs within `margin` are equivalent.
+
+    Raises: FolderError, UnknownName as `read_questions`; UsageError for an unknown metric, or a difference or margin
+    out of range.
     """
-    found: dict[Hashable, list[RunRecord]] = {}
-    for run in runs:
-        found.setdefault(_but_for_the_seed(run.beginning), []).append(run)
-    return tuple(map(tuple, found.values()))
+    measure = measure_of(metric)
+    points = measure.usual_difference if points is None else points
+    if measure.metric == "test_error" and not 0.001 <= points <= 100:
+        raise UsageError(f"the difference must be from 0.001 to 100 points of error; got {points:g}")
+    for name, value in (("difference", points), ("margin", margin)):
+        if value is not None and not (0 < value < math.inf):
+            raise UsageError(f"the {name} must be a finite number larger than 0; got {value:g}")
+    folders = [Path(runs)] if isinstance(runs, str) else [Path(run) for run in runs]
+    criteria = Criteria(measure=measure, points=points, margin=margin)
+    questions = read_questions(folders, against=against, measure=measure)
+    return tuple(_comparison(question, criteria) for question in questions)
 
 
-def of_one_design(one: Beginning, other: Beginning) -> bool:
-    """Whether two runs differ in nothing but the seed."""
-    return _but_for_the_seed(one) == _but_for_the_seed(other)
+def compare_run_set(run_set: RunSet) -> Comparison:
+    """Compare each design of a run set with its nearest; there are no pairs if the runs cannot be compared.
+
+    Raises: FolderError if results or predictions are damaged.
+    """
+    question = group_question(run_set)
+    pairs = () if question.obstacles else nearest_pairs(question.groups)
+    return _comparison(replace(question, pairs=pairs), Criteria())
 
 
-def _but_for_the_seed(run: Beginning) -> Hashable:
-    return replace(run.experiment, design="", data="", seed=0), run.network, same_data(run)
+def _comparison(question: GroupedQuestion, criteria: Criteria) -> Comparison:
+    _check_margin(question, criteria)
+    misclassified = _misclassified(question)
+    images = _group_draw(question, misclassified) if criteria.measure.metric == "test_error" else None
+    pairs = judge_pairs(question.pairs, question.groups, criteria=criteria, images=images)
+    return Comparison(
+        question=question,
+        points=criteria.points,
+        margin=criteria.margin,
+        global_p=_global_p(question),
+        pairs=_with_survivors(pairs, question, criteria, misclassified),
+        nets=tuple(_network_pairs(question, misclassified)),
+        published={group.label: _published(group) for group in question.groups},
+        warnings=warnings(question),
+        notes=remarks(question, pairs),
+    )
 
 
-def same_data(run: Beginning) -> Hashable:
-    """What two runs share only if they are of one data set: by its files, whatever its path, or by its name."""
-    return run.images or run.experiment.data, run.plan.image, run.classes
+def _check_margin(question: GroupedQuestion, criteria: Criteria) -> None:
+    """Refuse a margin of test error that is smaller than one image."""
+    least = 100 / question.images
+    if criteria.measure.metric == "test_error" and criteria.margin is not None and criteria.margin < least:
+        raise UsageError(
+            f"a margin of {criteria.margin:g} points is less than one of the {question.images:,} test images, which is "
+            f"{least:.2g} points; choose a larger margin"
+        )
 
 
-def rows(parted: Iterable[Sequence[RunRecord]]) -> tuple[Row, ...]:
-    """The rows of groups, in which different designs of one label are numbered, as in my.toml and my.toml (2)."""
-    made = list(map(row, parted))
-    meant: dict[str, dict[str, None]] = {}
-    for each in sorted(made, key=lambda each: each.parameters):
-        meant.setdefault(each.design, {}).setdefault(each.network)
-    places = {(label, network): k for label, found in meant.items() for k, network in enumerate(found, start=1)}
-    numbers = [places[each.design, each.network] for each in made]
+def _global_p(question: GroupedQuestion) -> float | None:
+    designs = [moments(group.values) for group in question.groups if len(group.values) > 1]
+    return float(global_p(designs)) if len(designs) > 1 and question.pairs else None
+
+
+def _with_survivors(
+    pairs: tuple[ComparedPair, ...], question: GroupedQuestion, criteria: Criteria, misclassified: "Misclassified"
+) -> tuple[ComparedPair, ...]:
+    """The pairs, each that has diverged runs with the same comparison without them."""
+    if not any(group.diverged for group in question.groups):
+        return pairs
+    survivors = {group: group.survivors for group in question.groups}
+    kept = replace(
+        question,
+        groups=tuple(survivors.values()),
+        pairs=tuple((survivors[first], survivors[second]) for first, second in question.pairs),
+    )
+    images = _group_draw(kept, misclassified) if criteria.measure.metric == "test_error" else None
+    again = judge_pairs(kept.pairs, kept.groups, criteria=criteria, images=images)
     return tuple(
-        each if number == 1 else replace(each, design=f"{each.design} ({number})")
-        for each, number in zip(made, numbers, strict=True)
+        replace(pair, survivors=other) if pair.first.diverged or pair.second.diverged else pair
+        for pair, other in zip(pairs, again, strict=True)
     )
 
 
-def about_labels(runs: Sequence[RunRecord], shown: Sequence[Row]) -> Iterator[str]:
-    """A sentence for each label that several designs have, and for each design that has several labels."""
-    sizes: dict[str, dict[str, str]] = {}
-    for each in shown:
-        label = re.sub(r" \(\d+\)$", "", each.design)
-        sizes.setdefault(label, {})[each.network] = f"{each.design} has {each.parameters:,} parameters"
-    for label, found in sizes.items():
-        if len(found) > 1:
-            yield f"{label} names {len(found)} designs, whose plans differ: {'; '.join(found.values())}"
-    names: dict[str, dict[str, None]] = {}
-    for run in runs:
-        names.setdefault(run.network, {}).setdefault(presentable(run.experiment.design))
-    for network, own in names.items():
-        first = next(each.design for each in shown if each.network == network)
-        if len(own) > 1:
-            yield f"{listed(own)} are one design, since their plans are equal; it is shown as {first}"
+Misclassified = Mapping[RunRecord, Mapping[tuple[str, str], bool]]
+"""For each run with predictions, whether it misclassifies each image."""
 
 
-def row(runs: Sequence[RunRecord]) -> Row:
-    """The row of runs that differ in nothing but the seed.
+def _misclassified(question: GroupedQuestion) -> Misclassified:
+    groups = dict.fromkeys(group for pair in question.pairs for group in pair)
+    return {run: misclassified_images(run) for group in groups for run in group.runs if run.predictions}
 
-    Raises: FolderError if a run has no results.
+
+def _group_draw(question: GroupedQuestion, misclassified: Misclassified) -> GroupDraw | None:
+    """The draw of the test images, for groups whose runs all have predictions; None if there is no such group.
+
+    A run that diverged misclassifies each image with the probability of a network at chance level.
     """
-    results = [run.outcome for run in runs]
-    first, experiment = results[0], runs[0].experiment
-    speeds = [epoch.images_per_second for run in runs for epoch in run.timing]
-    validation = tuple(each.validation.error_percent for each in results if each.validation)
-    return Row(
-        design=presentable(experiment.design),
-        network=runs[0].network,
-        family=first.family,
-        depth=first.depth,
-        data=presentable(experiment.data),
-        recipe=presentable(experiment.recipe.name),
-        epochs=first.epochs,
-        parameters=first.parameters,
-        multiply_adds=first.multiply_adds,
-        mean_path_length=first.mean_path_length,
-        seeds=tuple(each.seed for each in results),
-        train_loss=Sample(values=tuple(each.train.loss for each in results)),
-        validation_error_percent=Sample(values=validation) if len(validation) == len(results) else None,
-        test_error_percent=Sample(values=tuple(each.test.error_percent for each in results)),
-        images_per_second=median(speeds or [each.images_per_second for each in results]),
-        seconds=sum(each.seconds for each in results),
+    import numpy as np
+
+    groups = tuple(
+        group
+        for group in question.groups
+        if len(group.values) > 1 and group.runs and all(run in misclassified for run in group.runs)
     )
+    if not groups or question.images < 2:
+        return None
+    images = list(misclassified[groups[0].runs[0]])
+    tables = []
+    for group in groups:
+        rows = {run.experiment.seed: [float(misclassified[run][image]) for image in images] for run in group.runs}
+        at_chance = [1 - 1 / max(len(group.runs[0].classes), 2)] * len(images)
+        tables.append(np.array([rows.get(seed, at_chance) for seed in group.value_seeds]))
+    return GroupDraw(groups, image_draw(tables))
 
 
-def labels(shown: Sequence[Row]) -> tuple[str, ...]:
-    """A name for each row: its family where no other row has it, else its design, else design, data and recipe."""
-    namings: tuple[Callable[[Row], str], ...] = (
-        lambda each: each.family,
-        lambda each: each.design,
-        lambda each: f"{each.design} on {each.data} by {each.recipe}, {each.epochs} epochs",
-    )
-    counted = [Counter(map(naming, shown)) for naming in namings]
-    names = []
-    for place, each in enumerate(shown):
-        free = (naming(each) for naming, uses in zip(namings, counted, strict=True) if uses[naming(each)] == 1)
-        names.append(next(free, f"{each.design} ({place + 1})"))
-    return tuple(names)
+def _network_pairs(question: GroupedQuestion, misclassified: Misclassified) -> Iterator[TwoNetworks]:
+    """McNemar's test of the networks of each pair that share a seed; of the first of each group if none do."""
+    for first, second in question.pairs:
+        for seeds in _seed_pairs(first, second):
+            one, other = (group.runs[group.seeds.index(k)] for group, k in zip((first, second), seeds, strict=True))
+            if one in misclassified and other in misclassified:
+                a, b = misclassified[one], misclassified[other]
+                first_alone = sum(a[image] and not b[image] for image in a)
+                second_alone = sum(b[image] and not a[image] for image in a)
+                p = mcnemar_p(first_alone, second_alone)
+                yield TwoNetworks(first, second, seeds, first_alone, second_alone, p)
 
 
-def shared_notes(runs: Iterable[RunRecord]) -> tuple[str, ...]:
-    """What the data sets say about themselves, each note once."""
-    return tuple(dict.fromkeys(run.beginning.note for run in runs if run.beginning.note))
+def _seed_pairs(first: Group, second: Group) -> list[tuple[int, int]]:
+    return [(seed, seed) for seed in first.seeds if seed in second.seeds] or [(first.seeds[0], second.seeds[0])]
+
+
+def _published(group: Group) -> tuple[Published, ...]:
+    """The values published for the design on this data set, as they were printed."""
+    known = _PUBLISHED_AS.get(group.experiment.data)
+    values = published_of(group.entry) if known and group.entry else ()
+    return tuple(value for value in values if (value.dataset, value.metric) == known)

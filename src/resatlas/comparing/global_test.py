@@ -4,18 +4,18 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from resatlas.comparing.statistics import Moments, alike
+from resatlas.comparing.statistics import Moments, similar_deviations
 
 if TYPE_CHECKING:
     from resatlas.comparing.statistics import Array
 
 
-def global_p(everyone: Sequence[Moments]) -> "Array":
-    """The chance of such differences between the means where all designs are equal.
+def global_p(designs: Sequence[Moments]) -> "Array":
+    """The p of the hypothesis that the means of all designs are equal.
 
-    Fisher's F where the deviations are alike; else the statistic of Brown and Forsythe with both degrees of freedom
-    estimated, which keeps the level where deviations differ. Where no design varies, the share of all ways to deal the
-    errors to the designs that separate them as well.
+    Fisher's F where the deviations are similar; else the statistic of Brown and Forsythe with both degrees of freedom
+    estimated, which keeps the level where deviations differ. Where no design varies, p is the share of all ways to
+    assign the errors to the designs that separate them as well.
 
     Source: Brown and Forsythe, The small sample behavior of some statistics which test the equality of several means,
     Technometrics 16 (1974); Mehrotra, Improving the Brown-Forsythe solution to the generalized Behrens-Fisher problem,
@@ -24,9 +24,9 @@ def global_p(everyone: Sequence[Moments]) -> "Array":
     import numpy as np
     from scipy.special import fdtrc
 
-    counts = np.array([each.count for each in everyone], dtype=np.float64)
-    means = np.stack([np.asarray(each.mean) for each in everyone], axis=-1)
-    squares = np.stack([np.asarray(each.variance) for each in everyone], axis=-1)
+    counts = np.array([design.count for design in designs], dtype=np.float64)
+    means = np.stack([np.asarray(design.mean) for design in designs], axis=-1)
+    squares = np.stack([np.asarray(design.variance) for design in designs], axis=-1)
     total, shares = counts.sum(), counts / counts.sum()
     between = (counts * (means - (shares * means).sum(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
     pooled = ((counts - 1) * squares).sum(axis=-1) / (total - len(counts))
@@ -36,11 +36,11 @@ def global_p(everyone: Sequence[Moments]) -> "Array":
         below = rest**2 / ((1 - shares) ** 2 * squares**2 / (counts - 1)).sum(axis=-1)
         unequal = fdtrc(above, below, between / rest)
         equal = fdtrc(len(counts) - 1, total - len(counts), between / (len(counts) - 1) / pooled)
-    chance = np.where(alike(everyone), equal, unequal)
-    return np.where(rest > 0, chance, np.where(between > 0, _least([each.count for each in everyone]), 1.0))
+    p = np.where(similar_deviations(designs), equal, unequal)
+    return np.where(rest > 0, p, np.where(between > 0, _least_p([design.count for design in designs]), 1.0))
 
 
-def _least(counts: Sequence[int]) -> float:
-    """The share of all ways to deal the errors that keep equal ones together: at most the exact p."""
-    ways = math.factorial(sum(counts)) // math.prod(math.factorial(each) for each in counts)
+def _least_p(counts: Sequence[int]) -> float:
+    """The share of all ways to assign the errors that keep equal ones together: at most the exact p."""
+    ways = math.factorial(sum(counts)) // math.prod(math.factorial(count) for count in counts)
     return min(1.0, math.factorial(len(counts)) / ways)

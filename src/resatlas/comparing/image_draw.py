@@ -1,4 +1,4 @@
-"""What the draw of the test images adds to the uncertainty of a difference, from the answers to each of them."""
+"""The uncertainty that the draw of the test images adds to a difference, from the predictions for each image."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class ImageDraw(NamedTuple):
     """How the designs' mean errors vary over draws of `count` test images, in points squared.
 
-    `covariance` is that of the means, networks as they are; `within` is the share of each design's variance that is
-    due to its networks differing from image to image, which the variance over seeds holds as well. Not a number for a
-    design whose answers are not known.
+    `covariance` is that of the means for fixed networks. `within` is the share of each design's variance that comes
+    from its networks differing from image to image; the variance over seeds contains it too. Both are not a number for
+    a design without predictions.
 
     Shape: (..., designs, designs) and (..., designs).
     """
@@ -28,8 +28,8 @@ class ImageDraw(NamedTuple):
     def added(self, weights: Sequence[float], over_seeds: "Array") -> "Array":
         """The variance that images add to that of Σ w·mean over seeds.
 
-        That of a two-way analysis of variance with random images and random networks; with that over seeds it is at
-        least the variance over images, networks as they are.
+        It is that of a two-way analysis of variance with random images and random networks. Together with the variance
+        over seeds it is at least the variance over images for fixed networks.
         """
         import numpy as np
 
@@ -40,32 +40,35 @@ class ImageDraw(NamedTuple):
         return np.maximum(np.maximum(raw - twice, raw - over_seeds), 0.0)
 
 
-def wrong_answers(run: RunRecord) -> Mapping[tuple[str, str], bool]:
+def misclassified_images(run: RunRecord) -> Mapping[tuple[str, str], bool]:
     """For each test image, by id and true class: whether the run misclassifies it; empty without predictions."""
-    return {(answer.image, answer.true): answer.true != answer.predicted for answer in run.predictions or ()}
+    return {
+        (prediction.image, prediction.true): prediction.true != prediction.predicted
+        for prediction in run.predictions or ()
+    }
 
 
-def image_draw(wrong: Sequence["ArrayLike"]) -> ImageDraw:
-    """The draw of images, from one table a design: a row a network, a column an image, 1 where the answer is wrong.
+def image_draw(misclassified: Sequence["ArrayLike"]) -> ImageDraw:
+    """The draw of images from a table per design: a row per network, a column per image, 1 where misclassified.
 
-    All designs are tested on the same images, so that hard ones move them together.
+    All designs are tested on the same images, so that difficult images raise the errors of all of them together.
 
     Shape: each (..., networks, images).
     """
     import numpy as np
 
-    tables = [np.asarray(each, dtype=np.float64) for each in wrong]
+    tables = [np.asarray(table, dtype=np.float64) for table in misclassified]
     images = tables[0].shape[-1]
-    means = np.stack([each.mean(axis=-2) for each in tables], axis=-2)
+    means = np.stack([table.mean(axis=-2) for table in tables], axis=-2)
     means -= means.mean(axis=-1, keepdims=True)
     scale = 100**2 / images
     covariance = means @ np.swapaxes(means, -1, -2) / (images - 1)
-    within = np.stack([_within(each) / each.shape[-2] for each in tables], axis=-1)
+    within = np.stack([_variance_within(table) / table.shape[-2] for table in tables], axis=-1)
     return ImageDraw(scale * covariance, scale * within, images)
 
 
-def _within(table: "Array") -> "Array":
-    """The variance of answers to an image between networks of one design, without what a network has on all images."""
+def _variance_within(table: "Array") -> "Array":
+    """The variance between one design's networks image by image, without each network's mean over all images."""
     networks, images = table.shape[-2:]
     if networks < 2:
         return table.mean(axis=(-1, -2)) * 0.0

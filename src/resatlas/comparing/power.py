@@ -1,4 +1,4 @@
-"""The power of a comparison: the smallest detectable difference, and the seeds that a difference takes.
+"""The power of a comparison: the smallest detectable difference, and the seeds needed to detect a difference.
 
 Differences are in points, deviations are those of single networks.
 """
@@ -8,30 +8,30 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal, assert_never, cast
 
-from resatlas.comparing.statistics import ALIKE, LEVEL, t_beyond
+from resatlas.comparing.statistics import LEVEL, POOLING_RATIO, t_quantile
 
 if TYPE_CHECKING:
     from resatlas.comparing.statistics import Array
 
 POWER = 0.80
-"""Chance of seeing the difference that a table says it could have seen."""
+"""Probability of detecting the smallest detectable difference."""
 
 MOST_NETS = 10_000
-"""Nets a design beyond which nobody plans."""
+"""Networks per design up to which the number needed is searched."""
 
-NODES = 64
-"""Of the quadrature over one deviation: the power is off by less than 5e-4 from two networks a design on."""
+_NODES = 64
+"""Nodes of the quadrature over one deviation: with two networks per design or more, the power is exact to 5e-4."""
 
-NODES_OF_TWO = 32
-"""Of the quadrature over each of two deviations."""
+_NODES_OF_TWO = 32
+"""Nodes of the quadrature over each of two deviations."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Also:
-    """What a claim has to exceed beside the seeds.
+class Allowance:
+    """What a claim must exceed besides the variation over seeds.
 
-    `slack` are the points that unequal budgets may explain, `variance` is that over draws of so many test images; a
-    claim needs both intervals, that over seeds and that over seeds and images.
+    `slack` are the points that unequal budgets may explain, `variance` is the variance over draws of this number of
+    test images. A claim needs both intervals, the one over seeds and the one over seeds and images.
     """
 
     slack: float = 0.0
@@ -40,123 +40,124 @@ class Also:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Own:
-    """A weighted sum of means whose designs have deviations of their own, judged by Welch.
+class WelchScheme:
+    """A weighted sum of means of designs that each have their own deviation, tested by Welch.
 
-    With `choice` "alike" the two are pooled where their deviations, as they are drawn, are alike.
+    With `pooling` "if similar" the deviations of two designs are pooled where the observed ones are similar.
     """
 
     weights: tuple[float, ...]
     deviations: tuple[float, ...]
     counts: tuple[int, ...]
-    choice: Literal["Welch", "alike"] = "Welch"
-    also: Also = Also()
+    pooling: Literal["never", "if similar"] = "never"
+    allowance: Allowance = Allowance()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shared:
-    """A weighted sum of means with one deviation, known from the nets of `everyone`."""
+class PooledScheme:
+    """A weighted sum of means with one deviation, which is estimated from designs with `all_counts` networks."""
 
     weights: tuple[float, ...]
     deviation: float
     counts: tuple[int, ...]
-    everyone: tuple[int, ...]
-    also: Also = Also()
+    all_counts: tuple[int, ...]
+    allowance: Allowance = Allowance()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matched:
-    """Pairs of nets; the deviation is that of their differences."""
+class PairedScheme:
+    """Pairs of networks; the deviation is that of their differences."""
 
     deviation: float
     count: int
-    also: Also = Also()
+    allowance: Allowance = Allowance()
 
 
-Scheme = Own | Shared | Matched
+Scheme = WelchScheme | PooledScheme | PairedScheme
 
 
 def error_of(scheme: Scheme) -> float:
     """The standard error of the difference."""
     match scheme:
-        case Own():
+        case WelchScheme():
             return math.sqrt(sum(_shares(scheme)))
-        case Shared():
+        case PooledScheme():
             spread = sum(w * w / n for w, n in zip(scheme.weights, scheme.counts, strict=True))
             return scheme.deviation * math.sqrt(spread)
-        case Matched():
+        case PairedScheme():
             return scheme.deviation / math.sqrt(scheme.count)
         case _:
             assert_never(scheme)
 
 
 def degrees_of(scheme: Scheme) -> float:
-    """The degrees of freedom with which its deviation is known."""
+    """The degrees of freedom of its deviation."""
     match scheme:
-        case Own():
+        case WelchScheme():
             shares = _shares(scheme)
             within = sum(share**2 / (n - 1) for share, n in zip(shares, scheme.counts, strict=True))
             return sum(shares) ** 2 / within
-        case Shared():
-            return float(sum(n - 1 for n in scheme.everyone))
-        case Matched():
+        case PooledScheme():
+            return float(sum(n - 1 for n in scheme.all_counts))
+        case PairedScheme():
             return scheme.count - 1.0
         case _:
             assert_never(scheme)
 
 
 def with_nets(scheme: Scheme, nets: int) -> Scheme:
-    """The same with so many nets a design."""
+    """The scheme with this number of networks per design."""
     match scheme:
-        case Own():
+        case WelchScheme():
             return replace(scheme, counts=(nets,) * len(scheme.counts))
-        case Shared():
-            return replace(scheme, counts=(nets,) * len(scheme.counts), everyone=(nets,) * len(scheme.everyone))
-        case Matched():
+        case PooledScheme():
+            return replace(scheme, counts=(nets,) * len(scheme.counts), all_counts=(nets,) * len(scheme.all_counts))
+        case PairedScheme():
             return replace(scheme, count=nets)
         case _:
             assert_never(scheme)
 
 
 def scaled(scheme: Scheme, factor: float) -> Scheme:
-    """The same with all deviations so many times as large."""
-    if isinstance(scheme, Own):
-        return replace(scheme, deviations=tuple(factor * each for each in scheme.deviations))
+    """The scheme with all deviations multiplied by a factor."""
+    if isinstance(scheme, WelchScheme):
+        return replace(scheme, deviations=tuple(factor * deviation for deviation in scheme.deviations))
     return replace(scheme, deviation=factor * scheme.deviation)
 
 
 def power(scheme: Scheme, points: float, *, level: float = LEVEL) -> float:
-    """The chance that a difference of so many points is beyond chance.
+    """The probability that a difference of this many points is significant.
 
-    By quadrature over the deviations that the networks may show, so that the limits are those that are then used. For
-    more than two designs with deviations of their own Satterthwaite's degrees are taken as known.
+    By quadrature over the deviations that may be observed, since these determine the limits. For more than two designs
+    with their own deviations, Satterthwaite's degrees of freedom are taken as known.
     """
     from scipy.special import ndtr
 
     limits, weights = _limits(scheme, level)
-    spread = math.sqrt(error_of(scheme) ** 2 + scheme.also.variance)
+    spread = math.sqrt(error_of(scheme) ** 2 + scheme.allowance.variance)
     return float(((ndtr((points - limits) / spread) + ndtr((-points - limits) / spread)) * weights).sum())
 
 
-def visible(scheme: Scheme, *, level: float = LEVEL, chance: float = POWER) -> float:
-    """The smallest difference, in points, that is detected with a chance."""
+def detectable(scheme: Scheme, *, level: float = LEVEL, target: float = POWER) -> float:
+    """The smallest difference, in points, that is detected with the power `target`."""
     from scipy.optimize import brentq
 
-    unit, high = math.sqrt(error_of(scheme) ** 2 + scheme.also.variance), 4.0 + scheme.also.slack / error_of(scheme)
+    unit = math.sqrt(error_of(scheme) ** 2 + scheme.allowance.variance)
+    high = 4.0 + scheme.allowance.slack / error_of(scheme)
 
     def missing(shift: float) -> float:
-        return power(scheme, shift * unit, level=level) - chance
+        return power(scheme, shift * unit, level=level) - target
 
     while missing(high) < 0:
         high *= 2
     return unit * cast("float", brentq(missing, 0.0, high, xtol=1e-6))
 
 
-def nets_needed(scheme: Scheme, points: float, *, level: float = LEVEL, chance: float = POWER) -> int | None:
-    """The fewest networks a design that detect so many points with a chance; None beyond MOST_NETS."""
+def nets_needed(scheme: Scheme, points: float, *, level: float = LEVEL, target: float = POWER) -> int | None:
+    """The fewest networks per design that detect a difference with the power `target`; None above MOST_NETS."""
 
     def enough(nets: int) -> bool:
-        return power(with_nets(scheme, nets), points, level=level) >= chance
+        return power(with_nets(scheme, nets), points, level=level) >= target
 
     few, many = 1, 2
     while not enough(many):
@@ -170,60 +171,61 @@ def nets_needed(scheme: Scheme, points: float, *, level: float = LEVEL, chance: 
 
 
 def deviation_factors(degrees: float) -> tuple[float, float]:
-    """What a deviation is multiplied with for the ends of its own 95 % interval (chi-square)."""
+    """The factors from a deviation to the ends of its 95 % interval (chi-square)."""
     from scipy.special import chdtri
 
     low, high = (math.sqrt(degrees / float(chdtri(degrees, tail))) for tail in (LEVEL / 2, 1 - LEVEL / 2))
     return low, high
 
 
-def _shares(scheme: Own) -> list[float]:
+def _shares(scheme: WelchScheme) -> list[float]:
+    """Each design's part of the squared standard error."""
     parts = zip(scheme.weights, scheme.deviations, scheme.counts, strict=True)
     return [(weight * deviation) ** 2 / n for weight, deviation, n in parts]
 
 
 @lru_cache(maxsize=8)
 def _limits(scheme: Scheme, level: float) -> tuple["Array", "Array"]:
-    """What a difference has to exceed, for each deviation that the networks may show, and the weights of these."""
+    """The limits that a difference must exceed for each deviation that may be observed, and the weights of these."""
     import numpy as np
 
     squares, degrees, weights = _spreads(scheme)
-    limits = t_beyond(level / 2, degrees) * np.sqrt(squares)
-    if scheme.also.variance > 0:
-        total = squares + scheme.also.variance
-        both = total**2 / (squares**2 / degrees + scheme.also.variance**2 / (scheme.also.images - 1))
-        limits = np.maximum(limits, t_beyond(level / 2, both) * np.sqrt(total))
-    return limits + scheme.also.slack, weights
+    limits = t_quantile(level / 2, degrees) * np.sqrt(squares)
+    if scheme.allowance.variance > 0:
+        total = squares + scheme.allowance.variance
+        both = total**2 / (squares**2 / degrees + scheme.allowance.variance**2 / (scheme.allowance.images - 1))
+        limits = np.maximum(limits, t_quantile(level / 2, both) * np.sqrt(total))
+    return limits + scheme.allowance.slack, weights
 
 
 def _spreads(scheme: Scheme) -> tuple["Array", "Array", "Array"]:
-    """Squared standard errors that the networks may show, with their degrees of freedom, and the weights of these."""
+    """Squared standard errors that may be observed, with their degrees of freedom and weights."""
     import numpy as np
     from scipy.special import gammaincinv
 
-    def drawn(degrees: float, nodes: "Array") -> "Array":
+    def observed(degrees: float, nodes: "Array") -> "Array":
         return gammaincinv(degrees / 2, nodes) * 2 / degrees
 
-    if not (isinstance(scheme, Own) and len(scheme.counts) == 2 and min(scheme.deviations) > 0):
-        degrees, (nodes, weights) = degrees_of(scheme), _quadrature(NODES)
-        return error_of(scheme) ** 2 * drawn(degrees, nodes), np.full(NODES, degrees), weights
-    nodes, weights = _quadrature(NODES_OF_TWO)
+    if not (isinstance(scheme, WelchScheme) and len(scheme.counts) == 2 and min(scheme.deviations) > 0):
+        degrees, (nodes, weights) = degrees_of(scheme), _quadrature(_NODES)
+        return error_of(scheme) ** 2 * observed(degrees, nodes), np.full(_NODES, degrees), weights
+    nodes, weights = _quadrature(_NODES_OF_TWO)
     n, m = scheme.counts
-    one = scheme.deviations[0] ** 2 * drawn(n - 1, nodes)[:, None]
-    other = scheme.deviations[1] ** 2 * drawn(m - 1, nodes)[None, :]
+    one = scheme.deviations[0] ** 2 * observed(n - 1, nodes)[:, None]
+    other = scheme.deviations[1] ** 2 * observed(m - 1, nodes)[None, :]
     a, b = (weight**2 / count for weight, count in zip(scheme.weights, scheme.counts, strict=True))
     squares = a * one + b * other
     degrees_ = squares**2 / ((a * one) ** 2 / (n - 1) + (b * other) ** 2 / (m - 1))
-    if scheme.choice == "alike":
-        alike = np.maximum(one, other) < ALIKE**2 * np.minimum(one, other)
-        squares = np.where(alike, ((n - 1) * one + (m - 1) * other) / (n + m - 2) * (a + b), squares)
-        degrees_ = np.where(alike, n + m - 2, degrees_)
+    if scheme.pooling == "if similar":
+        similar = np.maximum(one, other) < POOLING_RATIO**2 * np.minimum(one, other)
+        squares = np.where(similar, ((n - 1) * one + (m - 1) * other) / (n + m - 2) * (a + b), squares)
+        degrees_ = np.where(similar, n + m - 2, degrees_)
     return squares, degrees_, weights[:, None] * weights[None, :]
 
 
 @cache
 def _quadrature(count: int) -> tuple["Array", "Array"]:
-    """Points and weights of Gauss and Legendre on (0, 1)."""
+    """Nodes and weights of the Gauss-Legendre quadrature on (0, 1)."""
     import numpy as np
 
     points, weights = np.polynomial.legendre.leggauss(count)

@@ -1,4 +1,4 @@
-"""Run folders as questions: nets that differ in nothing but the seed are a group, and groups are compared in pairs."""
+"""Questions about run folders: runs that differ only in the seed form a group, and groups are compared in pairs."""
 
 import math
 from collections import Counter
@@ -8,11 +8,20 @@ from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median
 
-from resatlas.comparing.comparison import APART, Row, about_labels, groups, labels, of_one_design, rows, same_data
-from resatlas.comparing.image_draw import wrong_answers
-from resatlas.comparing.measures import TEST_ERROR, Measure, value_of, value_of_guessing
-from resatlas.comparing.report import Answer, report
-from resatlas.comparing.words import listed, presentable
+from resatlas.comparing.bounds import TOLERANCE
+from resatlas.comparing.image_draw import misclassified_images
+from resatlas.comparing.measures import TEST_ERROR, Measure, value_at_chance, value_of
+from resatlas.comparing.rows import (
+    Row,
+    data_identity,
+    differ_only_in_seed,
+    group_runs,
+    label_notes,
+    labels,
+    rows_of,
+)
+from resatlas.comparing.run_sets import RunSet, read_run_sets
+from resatlas.comparing.words import presentable, with_and
 from resatlas.designs.catalog import Entry, resolve
 from resatlas.errors import FolderError, ResatlasError, UnknownName, unknown
 from resatlas.runs.departures import sentences
@@ -25,14 +34,15 @@ SIZES = ("depth", "base", "widen", "alpha", "width")
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Nets that differ in nothing but the seed, in the order of their seeds.
+    """Runs that differ only in the seed, in the order of their seeds.
 
-    `values` are those of the measure, run by run, of the seeds `value_seeds`: runs that diverged, with the seeds
-    `diverged`, stand among them as networks that guess; all else is of the runs that finished.
-    `label` is the shortest name that no other group of the question has. `kind` is what a design is but for its size;
-    `entry` is None where the design is not known here. `seconds` is the median of a training, `seconds_spread` the
-    least and the greatest, `machines` what they were taken on, as `seconds.MACHINE` names it. `departures` are what
-    was done otherwise than the recipe.
+    `label` is the shortest name that no other group of the question has. `kind` identifies the design without its
+    size; `entry` is None if the design is not known here. `seconds` is the median of the trainings, `seconds_spread`
+    their minimum and maximum, `machines` the machines that they ran on, as in `seconds.MACHINE`. `departures` say where
+    the runs differ from their recipe.
+
+    `values` are those of the measure, run by run, of the seeds `value_seeds`. They include runs that diverged, of the
+    seeds `diverged`, at chance level; everything else is about finished runs only.
     """
 
     label: str
@@ -52,12 +62,12 @@ class Group:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of its nets."""
+        """The seeds of its finished runs."""
         return self.row.seeds
 
     @property
     def errors(self) -> tuple[float, ...]:
-        """The test errors of its nets, in percent."""
+        """The test errors of its finished runs, in percent."""
         return self.row.test_error_percent.values
 
     @property
@@ -67,17 +77,18 @@ class Group:
 
     @property
     def survivors(self) -> "Group":
-        """The same without the runs that diverged."""
+        """The group without the runs that diverged."""
         kept = [(v, s) for v, s in zip(self.values, self.value_seeds, strict=True) if s not in self.diverged]
         values, seeds = zip(*kept, strict=True)
         return replace(self, values=values, value_seeds=seeds, diverged=())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """Groups, the pairs of them that are compared, and why none may be, where the nets are not of the same images.
+class GroupedQuestion:
+    """A question with its runs in groups, and the pairs of groups that are compared.
 
-    `about_labels` says where one label names several designs, or one design has several labels.
+    `obstacles` are the reasons why no groups can be compared, as where the test images differ. `label_notes` name
+    labels of several designs and designs of several labels.
     """
 
     title: str
@@ -86,7 +97,7 @@ class Question:
     pairs: tuple[tuple[Group, Group], ...]
     unfinished: tuple[str, ...]
     obstacles: tuple[str, ...] = ()
-    about_labels: tuple[str, ...] = ()
+    label_notes: tuple[str, ...] = ()
     measure: Measure = TEST_ERROR
 
     @property
@@ -95,114 +106,121 @@ class Question:
         return self.groups[0].test_images
 
 
-def questions(
+def read_questions(
     folders: Sequence[Path], *, against: str | None = None, measure: Measure = TEST_ERROR
-) -> tuple[Question, ...]:
-    """The questions of some folders: those of studies, and one over all single runs.
+) -> tuple[GroupedQuestion, ...]:
+    """The questions of run folders: those of studies, and one about all single runs.
 
-    With `against` every group is compared with those of that design; else every group with the size of each other
-    kind that is nearest in parameters. The first of a pair is the one that is said to be better.
+    With `against` every group is compared with those of this design; otherwise with the nearest in parameters of each
+    other kind. The claim of a pair is that its first group is better.
 
     Raises: FolderError if a folder has no runs, or if its runs cannot be compared at all; UnknownName if no run is of
     the design.
     """
-    found = [asked(answer, measure) for answer in report(folders) if answer.runs]
-    for obstacle in (obstacle for each in found for obstacle in each.obstacles):
+    questions = [group_question(run_set, measure) for run_set in read_run_sets(folders) if run_set.runs]
+    for obstacle in (obstacle for question in questions for obstacle in question.obstacles):
         raise FolderError(obstacle)
-    several = [each for each in found if len(each.groups) > 1]
+    several = [question for question in questions if len(question.groups) > 1]
     if not several:
-        only = listed(dict.fromkeys(group.label for each in found for group in each.groups))
-        raise FolderError(f"nothing to compare: all runs are of {only}; name runs of another design too")
+        only = with_and(dict.fromkeys(group.label for question in questions for group in question.groups))
+        raise FolderError(f"nothing to compare: all runs are of {only}; add runs of another design")
     if against is None:
-        return tuple(replace(each, pairs=neighbours(each.groups)) for each in several)
-    held = [replace(each, pairs=_against(each.groups, against)) for each in several]
-    if not any(each.pairs for each in held):
-        known = dict.fromkeys(group.row.design for each in several for group in each.groups)
+        return tuple(replace(question, pairs=nearest_pairs(question.groups)) for question in several)
+    with_pairs = [replace(question, pairs=_pairs_against(question.groups, against)) for question in several]
+    if not any(question.pairs for question in with_pairs):
+        known = dict.fromkeys(group.row.design for question in several for group in question.groups)
         raise UnknownName(unknown("run of the design", against, known))
-    return tuple(each for each in held if each.pairs)
+    return tuple(question for question in with_pairs if question.pairs)
 
 
-def asked(answer: Answer, measure: Measure = TEST_ERROR) -> Question:
-    """The question of some finished runs with its groups, without pairs yet.
+def group_question(run_set: RunSet, measure: Measure = TEST_ERROR) -> GroupedQuestion:
+    """The question of a run set with its groups, without pairs.
 
     Raises: FolderError if results are missing or damaged, or if a run does not have the measure.
     """
-    parted = [sorted(group, key=lambda run: run.experiment.seed) for group in groups(answer.runs)]
+    by_design = [sorted(runs, key=lambda run: run.experiment.seed) for runs in group_runs(run_set.runs)]
     shown = sorted(
-        zip(rows(parted), parted, strict=True),
-        key=lambda each: (each[0].family, each[0].parameters, each[0].design, each[0].recipe, each[0].epochs),
+        zip(rows_of(by_design), by_design, strict=True),
+        key=lambda pair: (pair[0].family, pair[0].parameters, pair[0].design, pair[0].recipe, pair[0].epochs),
     )
-    names = labels([each for each, _ in shown])
-    spelled = {same_data(run.beginning): run.experiment.data for run in reversed(answer.runs)}
-    made = tuple(
-        _valued(_group(label, each, group, data=spelled[same_data(group[0].beginning)]), answer.diverged, measure)
-        for label, (each, group) in zip(names, shown, strict=True)
+    rows = [row for row, _ in shown]
+    data_names = {data_identity(run.beginning): run.experiment.data for run in reversed(run_set.runs)}
+    groups = tuple(
+        _with_values(
+            _group(label, row, runs, data=data_names[data_identity(runs[0].beginning)]), run_set.diverged, measure
+        )
+        for label, (row, runs) in zip(labels(rows), shown, strict=True)
     )
-    return Question(
-        title=answer.question.title,
-        data=", ".join(sorted(map(presentable, spelled.values()))),
-        groups=made,
+    return GroupedQuestion(
+        title=run_set.question.title,
+        data=", ".join(sorted(map(presentable, data_names.values()))),
+        groups=groups,
         pairs=(),
-        unfinished=tuple(answer.unfinished),
-        obstacles=tuple(_obstacles(answer.runs, made)),
-        about_labels=tuple(about_labels(answer.runs, [each for each, _ in shown])),
+        unfinished=tuple(run_set.unfinished),
+        obstacles=tuple(_obstacles(run_set.runs, groups)),
+        label_notes=tuple(label_notes(run_set.runs, rows)),
         measure=measure,
     )
 
 
-def _valued(group: Group, diverged: Sequence[Beginning], measure: Measure) -> Group:
-    """The group with its values; runs of it that diverged count as guessing."""
-    lost = [run for run in diverged if of_one_design(run, group.runs[0].beginning)]
-    of = {run.experiment.seed: value_of_guessing(run, measure) for run in lost}
-    of |= {run.experiment.seed: value_of(run, measure) for run in group.runs}
-    if len(of) < len(group.runs):  # a copy, which an obstacle names
+def _with_values(group: Group, diverged: Sequence[Beginning], measure: Measure) -> Group:
+    """The group with its values; those of its runs that diverged are at chance level."""
+    lost = [run for run in diverged if differ_only_in_seed(run, group.runs[0].beginning)]
+    values = {run.experiment.seed: value_at_chance(run, measure) for run in lost}
+    values |= {run.experiment.seed: value_of(run, measure) for run in group.runs}
+    if len(values) < len(group.runs):  # two runs of one seed: _obstacles reports the copy
         return replace(group, values=tuple(value_of(run, measure) for run in group.runs), value_seeds=group.seeds)
-    seeds = tuple(sorted(of))
-    known = tuple(seed for seed in seeds if seed not in group.seeds)
-    return replace(group, values=tuple(of[seed] for seed in seeds), value_seeds=seeds, diverged=known)
+    seeds = tuple(sorted(values))
+    return replace(
+        group,
+        values=tuple(values[seed] for seed in seeds),
+        value_seeds=seeds,
+        diverged=tuple(seed for seed in seeds if seed not in group.seeds),
+    )
 
 
-def _obstacles(runs: Sequence[RunRecord], made: Sequence[Group]) -> Iterator[str]:
-    """Why errors may not be compared at all: other images, or one net that stands twice."""
-    if len({same_data(run.beginning) for run in runs}) > 1:
+def _obstacles(runs: Sequence[RunRecord], groups: Sequence[Group]) -> Iterator[str]:
+    """The reasons why errors cannot be compared at all: different images, or two copies of one network."""
+    if len({data_identity(run.beginning) for run in runs}) > 1:
         data = sorted({presentable(run.experiment.data) for run in runs})
         of = f"several data sets ({', '.join(data)})" if len(data) > 1 else f"different images of {data[0]}"
-        yield f"the runs are of {of}; errors are compared on the same images alone"
-    for group in made:
+        yield f"the runs are of {of}; errors can be compared only on the same images"
+    for group in groups:
         for seed, times in Counter(group.seeds).items():
             if times > 1:
                 same = [run.name for run in group.runs if run.experiment.seed == seed]
-                yield f"{listed(map(presentable, same))} are one training with seed {seed}; a copy is no further net"
-    tested = {each.test_images for each in made}
+                names = with_and(map(presentable, same))
+                yield f"{names} are one training with seed {seed}; a copy does not count as another network"
+    tested = {group.test_images for group in groups}
     if len(tested) > 1:
-        yield f"the runs were tested on {listed(f'{n:,}' for n in sorted(tested))} images: not the same"
+        yield f"the runs were tested on different numbers of images: {with_and(f'{n:,}' for n in sorted(tested))}"
         return
-    if len({frozenset(wrong_answers(run)) for run in runs if run.predictions}) > 1:
-        yield "the runs were tested on other images: the ids of their predictions differ"
+    if len({frozenset(misclassified_images(run)) for run in runs if run.predictions}) > 1:
+        yield "the runs were tested on different images: the ids of their predictions differ"
 
 
-def _group(label: str, shown: Row, runs: Sequence[RunRecord], *, data: str) -> Group:
+def _group(label: str, row: Row, runs: Sequence[RunRecord], *, data: str) -> Group:
     experiment = replace(runs[0].experiment, seed=0, data=data)
     entry = _entry_of(runs[0])
     return Group(
         label=label,
-        row=shown,
+        row=row,
         experiment=experiment,
         runs=tuple(runs),
         entry=entry,
-        kind=_kind(entry, shown),
+        kind=_kind(entry, row),
         test_images=runs[0].outcome.test.images,
         seconds=median(run.outcome.seconds for run in runs),
         seconds_spread=(min(run.outcome.seconds for run in runs), max(run.outcome.seconds for run in runs)),
         machines=frozenset(map(_machine, runs)),
         departures=tuple(dict.fromkeys(presentable(note) for run in runs for note in _departures(run))),
-        values=shown.test_error_percent.values,
-        value_seeds=shown.seeds,
+        values=row.test_error_percent.values,
+        value_seeds=row.seeds,
     )
 
 
 def _entry(design: str) -> Entry | None:
-    """What a design means here, or None: its file may lie elsewhere."""
+    """The entry of a design, or None if it is not known here, as with a file in another folder."""
     try:
         return resolve(design)
     except ResatlasError:
@@ -210,27 +228,26 @@ def _entry(design: str) -> Entry | None:
 
 
 def _entry_of(run: RunRecord) -> Entry | None:
-    """What the design of a run means here, or None where that is another network by now, as of a file that changed."""
+    """The entry of a run's design, or None if it is another network by now, as after a change of its file."""
     try:
         entry = run.experiment.entry
     except ResatlasError:
         return None
-    return entry if _means(entry, run) else None
+    return entry if _is_network_of(entry, run) else None
 
 
-def _means(entry: Entry, run: RunRecord) -> bool:
-    """Whether an entry is the network of a run."""
+def _is_network_of(entry: Entry, run: RunRecord) -> bool:
     try:
         return identity(entry.plan(image=run.plan.image, classes=run.plan.classes)) == run.network
-    except ResatlasError:  # the images are too small for it
+    except ResatlasError:  # the images are too small for the design
         return False
 
 
-def _kind(entry: Entry | None, shown: Row) -> Hashable:
+def _kind(entry: Entry | None, row: Row) -> Hashable:
     design = entry.design if entry else None
     if design is None:
-        return shown.design
-    knobs = ((each.name, getattr(design, each.name)) for each in fields(design))  # type: ignore[arg-type]
+        return row.design
+    knobs = ((field.name, getattr(design, field.name)) for field in fields(design))  # type: ignore[arg-type]
     return (design.family, *(knob for knob in knobs if knob[0] not in SIZES))
 
 
@@ -240,48 +257,49 @@ def _machine(run: RunRecord) -> tuple[str, ...]:
 
 
 def _departures(run: RunRecord) -> tuple[str, ...]:
-    """What a run did otherwise than its recipe says, or left out."""
+    """The points in which a run differs from its recipe."""
     return (*run.beginning.departures, *sentences(run.outcome.departures))
 
 
-def neighbours(made: Sequence[Group]) -> tuple[tuple[Group, Group], ...]:
-    """The pairs of which one is the other's nearest of its kind and training; all pairs where there is one kind only.
+def nearest_pairs(groups: Sequence[Group]) -> tuple[tuple[Group, Group], ...]:
+    """The pairs of which one is the other's nearest in parameters of its kind and training; all pairs of a single kind.
 
-    Sizes of one kind are a pair only where their parameters are equal: else they differ in the budget itself.
+    Two sizes of one kind are a pair only if their parameters are equal within the tolerance of budgets.
     """
 
-    def apart(one: Group, other: Group) -> float:
+    def distance(one: Group, other: Group) -> float:
         return abs(math.log(max(one.row.parameters, 1) / max(other.row.parameters, 1)))
 
-    def paired(one: Group, other: Group) -> bool:
-        ours, theirs = sizes_of(one, made), sizes_of(other, made)
+    def compared(one: Group, other: Group) -> bool:
+        ours, theirs = sizes_of(one, groups), sizes_of(other, groups)
         if one in theirs:
-            return apart(one, other) <= math.log(APART)
-        return apart(one, other) in (min(apart(one, each) for each in theirs), min(apart(other, each) for each in ours))
+            return distance(one, other) <= math.log(TOLERANCE)
+        nearest = (min(distance(one, size) for size in theirs), min(distance(other, size) for size in ours))
+        return distance(one, other) in nearest
 
-    every = tuple(combinations(made, 2))
-    return tuple(pair for pair in every if paired(*pair)) or every
+    every = tuple(combinations(groups, 2))
+    return tuple(pair for pair in every if compared(*pair)) or every
 
 
-def _against(made: Sequence[Group], design: str) -> tuple[tuple[Group, Group], ...]:
-    meant = _entry(design)
-
-    same = [group for group in made if meant is not None and _means(meant, group.runs[0])]
-    base = (
-        [group for group in made if group.row.design == design]
+def _pairs_against(groups: Sequence[Group], design: str) -> tuple[tuple[Group, Group], ...]:
+    """Every other group with each group of the baseline design."""
+    entry = _entry(design)
+    same = [group for group in groups if entry is not None and _is_network_of(entry, group.runs[0])]
+    baseline = (
+        [group for group in groups if group.row.design == design]
         or same
-        or [group for group in made if group.experiment.design == design]
+        or [group for group in groups if group.experiment.design == design]
     )
-    return tuple((group, other) for group in made if group not in base for other in base)
+    return tuple((group, other) for group in groups if group not in baseline for other in baseline)
 
 
-def sizes_of(like: Group, everyone: Sequence[Group]) -> tuple[Group, ...]:
-    """The groups of one kind that were trained alike, in their order."""
-    return tuple(each for each in everyone if each.kind == like.kind and set(differing(each, like)) <= {"design"})
+def sizes_of(like: Group, groups: Sequence[Group]) -> tuple[Group, ...]:
+    """The groups of the same kind and training, in their order."""
+    return tuple(group for group in groups if group.kind == like.kind and set(differing(group, like)) <= {"design"})
 
 
 def differing(first: Group, second: Group) -> tuple[str, ...]:
-    """The fields of the experiments, but the seed, in which two groups differ."""
-    names = (each.name for each in fields(Experiment) if each.name != "design")
+    """The fields of the experiments, except the seed, in which two groups differ."""
+    names = (field.name for field in fields(Experiment) if field.name != "design")
     others = (name for name in names if getattr(first.experiment, name) != getattr(second.experiment, name))
     return (*(() if first.row.network == second.row.network else ("design",)), *others)

@@ -1,42 +1,44 @@
-"""Wall-clock seconds of trainings: a cost that is shown with its spread over seeds, and left out of every verdict.
+"""Wall-clock seconds of trainings: a cost that is shown with its spread over seeds and not used in any verdict.
 
-They vary with whatever else the machine does, so an equal or unequal number of seconds says nothing of a design.
+They depend on the load of the machine, so that an equal or unequal number of seconds says nothing about a design.
 """
 
 from collections.abc import Iterable, Sequence
 
 from resatlas.comparing.questions import Group
-from resatlas.comparing.words import listed, presentable
+from resatlas.comparing.words import presentable, with_and
 
-MACHINE = ("processor", "number of cores", "OMP_NUM_THREADS", "version of torch")
-"""What a group's `machines` tell of each of its runs, in this order."""
+_MACHINE = ("processor", "number of cores", "OMP_NUM_THREADS", "version of torch")
+"""The entries of each of a group's `machines`, in this order."""
 
-REMARK = "Seconds are wall-clock times of training, with whatever ran beside: a cost, left out of the verdicts."
+REMARK = (
+    "Seconds are wall-clock times of training and depend on the load of the machine: a cost, not used in the verdicts."
+)
 
 
-def in_words(group: Group) -> str:
-    """The median over the seeds, with the least and the greatest where they differ: 12.3 (11.9 to 14.0)."""
-    low, high = (f"{each:,.1f}" for each in group.seconds_spread)
+def seconds_in_words(group: Group) -> str:
+    """Median over the seeds, with the minimum and the maximum where they differ: 12.3 (11.9 to 14.0)."""
+    low, high = (f"{seconds:,.1f}" for seconds in group.seconds_spread)
     return f"{group.seconds:,.1f}" + (f" ({low} to {high})" if low != high else "")
 
 
-def left_out(first: Group, second: Group) -> str:
-    """Why seconds have no part in the verdict on two groups."""
-    if different := differences((first, second)):
-        return f"left out of the verdict: taken with {different}"
-    return f"left out of the verdict: wall-clock times, {in_words(first)} against {in_words(second)} s"
+def why_left_out(first: Group, second: Group) -> str:
+    """The reason why seconds are not used in the verdict on two groups."""
+    if differences := machine_differences((first, second)):
+        return f"not used in the verdict: measured with {differences}"
+    return f"not used in the verdict: wall-clock times, {seconds_in_words(first)} against {seconds_in_words(second)} s"
 
 
-def differences(groups: Iterable[Group]) -> str:
-    """What differs between the machines on which some groups were trained, with its values; empty if nothing does."""
+def machine_differences(groups: Iterable[Group]) -> str:
+    """The differences, with values, between the machines on which groups were trained; empty if there are none."""
     machines = {machine for group in groups for machine in group.machines}
     if len(machines) < 2:
         return ""
-    if any(len(machine) != len(MACHINE) for machine in machines):
+    if any(len(machine) != len(_MACHINE) for machine in machines):
         return "different machines (one not recorded)"
-    values = dict(zip(MACHINE, map(sorted, map(set, zip(*machines, strict=True))), strict=True))
-    return f"different {listed(_named(name, found) for name, found in values.items() if len(found) > 1)}"
+    values = dict(zip(_MACHINE, map(sorted, map(set, zip(*machines, strict=True))), strict=True))
+    return f"different {with_and(_with_values(name, several) for name, several in values.items() if len(several) > 1)}"
 
 
-def _named(name: str, values: Sequence[str]) -> str:
+def _with_values(name: str, values: Sequence[str]) -> str:
     return f"{name} ({' / '.join(map(presentable, values))})"

@@ -2,41 +2,43 @@
 
 from collections.abc import Iterable, Sequence
 
+from resatlas.comparing.compared_pair import Basis, BudgetVerdict, ComparedPair, TestedDifference
 from resatlas.comparing.differences import Difference
 from resatlas.comparing.measures import Measure
 from resatlas.comparing.power import MOST_NETS
-from resatlas.comparing.settled import Basis, Judged, Settled, Tested
-from resatlas.comparing.words import listed
+from resatlas.comparing.words import with_and
 
 
-def sentences(pair: Judged, measure: Measure, *, points: float, margin: float | None = None) -> tuple[str, ...]:
-    """One line a verdict; budgets that say the same share it. Then what runs that did not diverge would say."""
+def verdict_sentences(
+    pair: ComparedPair, measure: Measure, *, points: float, margin: float | None = None
+) -> tuple[str, ...]:
+    """One sentence per verdict; budgets with the same verdict share it. The last one leaves out diverged runs."""
     if not pair.verdicts:
         return (f"{pair.first.label} against {pair.second.label}: no verdict; {'; '.join(pair.obstacles)}.",)
-    said = [
-        _sentence(pair, settled, bases, measure, points=points, margin=margin)
-        for settled, bases in _together(pair.verdicts.values())
+    sentences = [
+        _sentence(pair, verdict, bases, measure, points=points, margin=margin)
+        for verdict, bases in _merged(pair.verdicts.values())
     ]
     if pair.survivors is not None:
-        said.append(_survivors(pair, measure))
-    return tuple(said)
+        sentences.append(_survivors(pair, pair.survivors, measure))
+    return tuple(sentences)
 
 
-def _together(verdicts: Iterable[Settled]) -> list[tuple[Settled, list[Basis]]]:
-    """Verdicts with the budgets at which they are the same, of the same differences."""
-    found: list[tuple[Settled, list[Basis]]] = []
-    for each in verdicts:
-        for known, bases in found:
-            if known.tested and known.verdict == each.verdict and _same(known.tested, each.tested):
-                bases.append(each.basis)
+def _merged(verdicts: Iterable[BudgetVerdict]) -> list[tuple[BudgetVerdict, list[Basis]]]:
+    """Each different verdict with the budgets that give it, of the same differences."""
+    merged: list[tuple[BudgetVerdict, list[Basis]]] = []
+    for verdict in verdicts:
+        for known, bases in merged:
+            if known.tested and known.verdict == verdict.verdict and _same(known.tested, verdict.tested):
+                bases.append(verdict.basis)
                 break
         else:
-            found.append((each, [each.basis]))
-    return found
+            merged.append((verdict, [verdict.basis]))
+    return merged
 
 
-def _same(one: Sequence[Tested], other: Sequence[Tested]) -> bool:
-    """Whether two budgets compare the same sizes: apart from what the budgets themselves explain."""
+def _same(one: Sequence[TestedDifference], other: Sequence[TestedDifference]) -> bool:
+    """Whether two budgets compare the same sizes; the slack of the budgets may differ."""
     return len(one) == len(other) and all(
         (a.difference.points, a.first, a.second) == (b.difference.points, b.first, b.second)
         for a, b in zip(one, other, strict=True)
@@ -44,92 +46,93 @@ def _same(one: Sequence[Tested], other: Sequence[Tested]) -> bool:
 
 
 def _sentence(
-    pair: Judged,
-    settled: Settled,
+    pair: ComparedPair,
+    verdict: BudgetVerdict,
     bases: Sequence[Basis],
     measure: Measure,
     *,
     points: float,
     margin: float | None,
 ) -> str:
-    where = "" if bases == ["sizes"] else f" at equal {listed(bases)}"
+    where = "" if bases == ["sizes"] else f" at equal {with_and(bases)}"
     first, second = pair.sides
     noun = measure.noun
-    if settled.verdict == "not testable here":
-        return f"{pair.first.label} against {pair.second.label}: not testable{where}; {'; '.join(settled.reasons)}."
-    shown = min(settled.tested, key=lambda each: abs(each.difference.points))
-    by = _by(shown.difference, measure, sign={"supported": -1, "contradicted": 1}.get(settled.verdict, 0))
-    p = f"p = {settled.chance:.2g}"
-    match settled.verdict:
+    if verdict.verdict == "not testable here":
+        return f"{pair.first.label} against {pair.second.label}: not testable{where}; {'; '.join(verdict.reasons)}."
+    smallest = min((tested.difference for tested in verdict.tested), key=lambda difference: abs(difference.points))
+    by = _by(smallest, measure, sign={"supported": -1, "contradicted": 1}.get(verdict.verdict, 0))
+    p, limit = f"p = {verdict.p:.2g}", f"{margin:g}{measure.unit}" if margin is not None else ""
+    match verdict.verdict:
         case "supported":
             return f"{first} has a lower {noun} than {second}{where}, by {by}: supported ({p})."
         case "contradicted":
             return f"{second} has a lower {noun} than {first}{where}, by {by}: supported ({p})."
         case "depends on the budget":
-            lower = [f"{first if each.side < 0 else second} at {each.amount:,.0f}" for each in settled.tested]
+            lower = [f"{first if tested.side < 0 else second} at {tested.amount:,.0f}" for tested in verdict.tested]
             return (
-                f"which of {first} and {second} has a lower {noun}{where} depends on the budget: {listed(lower)} ({p})."
+                f"which of {first} and {second} has the lower {noun}{where} depends on the budget: {with_and(lower)} "
+                f"({p})."
             )
         case "equivalent":
-            return f"{first} and {second} are equivalent{where}: their {noun}s differ by less than {margin:g}; {by}."
+            return f"{first} and {second} are equivalent{where}: {noun} differs by less than {limit}; difference {by}."
         case "first not inferior":
-            return f"{first} is not worse than {second}{where} by {margin:g} or more; the difference is {by}."
+            return f"{first} is not worse than {second}{where} by {limit} or more; the difference is {by}."
         case "second not inferior":
-            return f"{second} is not worse than {first}{where} by {margin:g} or more; the difference is {by}."
+            return f"{second} is not worse than {first}{where} by {limit} or more; the difference is {by}."
         case _:
-            if settled.remedy:
-                return _open(pair, settled, where, measure)
-            needed = _needed(settled.tested, points, measure)
+            if verdict.remedy:
+                return _without_direct_comparison(pair, verdict, where, measure)
+            needed = _seeds_needed(verdict.tested, points, measure)
             return f"{first} against {second}{where}: undecided; the difference is {by}, {p}; {needed}."
 
 
-def _open(pair: Judged, settled: Settled, where: str, measure: Measure) -> str:
-    """An open verdict of designs that no run compares directly."""
-    between = next(each for each in settled.tested if each.bounded)
-    sides = ((pair.first, between.first), (pair.second, between.second))
+def _without_direct_comparison(pair: ComparedPair, verdict: BudgetVerdict, where: str, measure: Measure) -> str:
+    """The sentence of an undecided verdict where only sizes on both sides of the amount bound an error."""
+    bounded = next(tested for tested in verdict.tested if tested.bounded)
+    sides = ((pair.first, bounded.first), (pair.second, bounded.second))
     means = [
         f"{group.label} {measure.written(low)}"
         if low == high
-        else f"sizes of {group.row.family} about it {measure.written(low)} to {measure.written(high)}"
+        else f"smaller and larger sizes of {group.row.family} {measure.written(low)} to {measure.written(high)}"
         for group, (low, high) in sorted(sides, key=lambda side: side[1][0] < side[1][1])
     ]
     return (
         f"{pair.first.label} against {pair.second.label}{where}: undecided; {' and '.join(means)}; for a direct "
-        f"comparison train a design that `{settled.remedy}` finds."
+        f"comparison train a design that `{verdict.remedy}` finds."
     )
 
 
-def _by(found: Difference, measure: Measure, *, sign: int) -> str:
-    """The difference with both intervals: times the sign, so that it is positive, or with its own where that is 0."""
+def _by(difference: Difference, measure: Measure, *, sign: int) -> str:
+    """The difference with both intervals, multiplied by the sign; with a + or - of its own where the sign is 0."""
     factor, plus = (sign, "") if sign else (1, "+")
     intervals = []
-    for over, ends in (("seeds", found.interval_seeds), ("seeds and test images", found.interval_images)):
+    for over, ends in (("seeds", difference.interval_seeds), ("seeds and test images", difference.interval_images)):
         if ends is not None:
-            low, high = sorted(factor * each for each in ends)
+            low, high = sorted(factor * end for end in ends)
             intervals.append(f"{measure.written(low, plus)} to {measure.written(high, plus)} over {over}")
-    shown = f"{measure.written(factor * found.points, plus)}{measure.unit}"
+    shown = f"{measure.written(factor * difference.points, plus)}{measure.unit}"
     return f"{shown} (95 %: {', '.join(intervals)})" if intervals else f"{shown} (all seeds of a design agree)"
 
 
-def _needed(tested: Sequence[Tested], points: float, measure: Measure) -> str:
-    """How many seeds would settle an open one."""
-    nets = [each.difference.nets.nets for each in tested]
-    asked = f"{points:g}{measure.unit}"
-    if any(each is None for each in nets):
-        return f"no number of seeds up to {MOST_NETS:,} detects {asked} here, since the test images are too few"
-    return f"{max(each or 0 for each in nets):,} seeds each would detect {asked}"
+def _seeds_needed(tested: Sequence[TestedDifference], points: float, measure: Measure) -> str:
+    """The number of seeds that would detect the difference in `points`."""
+    counts = [at_amount.difference.nets.nets for at_amount in tested]
+    target = f"{points:g}{measure.unit}"
+    if any(count is None for count in counts):
+        return f"no number of seeds up to {MOST_NETS:,} detects {target} here, because there are too few test images"
+    return f"{max(count or 0 for count in counts):,} seeds each would detect {target}"
 
 
-def _survivors(pair: Judged, measure: Measure) -> str:
-    """What is said without the runs that diverged, which are named."""
-    lost = [
-        f"{group.label} with seed{'s' if len(group.diverged) > 1 else ''} {listed(map(str, group.diverged))}"
+def _survivors(pair: ComparedPair, survivors: ComparedPair, measure: Measure) -> str:
+    """The names of the diverged runs, and the verdict without them."""
+    diverged = [
+        f"{group.label} with seed{'s' if len(group.diverged) > 1 else ''} {with_and(map(str, group.diverged))}"
         for group in (pair.first, pair.second)
         if group.diverged
     ]
-    kept = pair.survivors
     means = " and ".join(
-        f"{group.label} {measure.written(group.mean)}" for group in ((kept.first, kept.second) if kept else ())
+        f"{group.label} {measure.written(group.mean)}" for group in (survivors.first, survivors.second)
     )
-    verdict = kept.verdict if kept else "not testable here"
-    return f"{listed(lost)} diverged and counts as guessing; without: {means}, {verdict}."
+    return (
+        f"{with_and(diverged)} diverged (counted at chance level); without diverged runs: {means}, {survivors.verdict}."
+    )

@@ -1,4 +1,4 @@
-"""Whether a figure rises or falls over the sizes of a family."""
+"""Test of whether a value rises or falls over the sizes of a family."""
 
 import math
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ class Size(NamedTuple):
 
 
 def trend(sizes: Sequence[Size]) -> Estimate:
-    """The slope of the means over the logarithm of the size, with its error; sizes have two networks or more.
+    """Slope of the means over the logarithm of the size, with its error; each size needs two networks or more.
 
-    One contrast of all sizes, by Welch, so that one p answers, whatever their number.
+    It is one contrast of all sizes, by Welch, so that there is one p whatever the number of sizes.
     """
     logs = [math.log(size.amount) for size in sizes]
     middle = sum(logs) / len(logs)
-    square = sum((each - middle) ** 2 for each in logs)
-    return welch([(each - middle) / square for each in logs], [size.values for size in sizes])
+    square = sum((log - middle) ** 2 for log in logs)
+    return welch([(log - middle) / square for log in logs], [size.values for size in sizes])

@@ -1,4 +1,4 @@
-"""Words of a user, made fit for a page or a screen."""
+"""Words of a user in a form that is safe on a page or a terminal, and lists of words."""
 
 import re
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ _FOLDERS = re.compile(r"(?:^|(?<=[=:,]))(?:[A-Za-z]:)?[/\\](?:[^/\\]*[/\\])*")
 
 
 def presentable(word: str) -> str:
-    """The word with an absolute path cut to ".../" and its last name, and "?" for what would steer a terminal."""
+    """Return the word with absolute paths cut to ".../" and the last name, and "?" for unprintable characters."""
     return plain(_FOLDERS.sub(".../", word))
 
 
 def presentable_table(table: Table) -> Table:
-    """The table with all its words presentable."""
+    """Return the table with all its words presentable."""
     return Table(
         title=presentable(table.title),
         note=presentable(table.note),
@@ -24,7 +24,7 @@ def presentable_table(table: Table) -> Table:
     )
 
 
-def listed(words: Iterable[str]) -> str:
-    """One or more words as "a, b and c"."""
+def with_and(words: Iterable[str]) -> str:
+    """Return one or more words as "a, b and c"."""
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last

@@ -1,1 +1,1 @@
-"""Images in: one file a data set, their order, their augmentation."""
+"""Data sets, one file each, and the order and augmentation of their images."""

@@ -1,4 +1,4 @@
-"""Archives unpacked strictly: files and folders below one folder, in bounded number and size, whole or not at all."""
+"""Safe unpacking of archives: files and folders below one folder, limited in number and size, all or none."""
 
 import gzip
 import shutil
@@ -11,13 +11,13 @@ from typing import IO, cast
 from resatlas.errors import DataError, FolderError, quoted
 from resatlas.values.reading import opened
 
-BLOCK = 1 << 20  # bytes copied at a time
-OVERHEAD = 4096  # bytes of headers and padding that a member may have
-TRAILER = 10_240  # bytes of zeros that end an archive: one record of tar
+_BLOCK = 1 << 20  # bytes copied at a time
+_OVERHEAD = 4096  # bytes of headers and padding that a member may have
+_TRAILER = 10_240  # bytes of zeros that end an archive: one record of tar
 
 # tarfile's filter="data" would replace none of the checks below: it passes links, sparse files and members that come
 # twice, and bounds no size. Before Python 3.11.13, 3.12.11 and 3.13.4 links lead past it (CVE-2025-4517, -4138, -4330).
-REFUSED = {
+_REFUSED = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
     tarfile.CHRTYPE: "a device",
@@ -25,13 +25,13 @@ REFUSED = {
     tarfile.FIFOTYPE: "a pipe",
 }
 
-DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, RecursionError)
-"""What reading a damaged archive raises; RecursionError where headers follow headers without end."""
+_DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, RecursionError)
+"""Errors of a damaged archive; RecursionError for an endless chain of headers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How many members an archive may have, and how many bytes they may be together."""
+    """The largest number of members and of bytes of an archive."""
 
     members: int
     bytes: int
@@ -49,23 +49,23 @@ def extract(archive: Path, folder: Path, *, limits: Limits) -> None:
         raise FolderError(f"{folder} exists and is incomplete; remove it and rerun the command")
     draft = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(draft, ignore_errors=True)
-    most = limits.bytes + limits.members * OVERHEAD + TRAILER
+    most = limits.bytes + limits.members * _OVERHEAD + _TRAILER
     try:
         (draft / folder.name).mkdir(parents=True)
         with opened(archive) as file, gzip.open(file) as content:
             stream = cast("IO[bytes]", Bounded(content, most=most))
-            with tarfile.open(fileobj=stream, mode="r|") as tar:  # a stream: never read backward
-                unpack(tar, draft, top=folder.name, limits=limits)
-            while stream.read(BLOCK):  # to its end, where gzip keeps a checksum
+            with tarfile.open(fileobj=stream, mode="r|") as tar:  # a stream, which is never read backward
+                _unpack(tar, draft, top=folder.name, limits=limits)
+            while stream.read(_BLOCK):  # to the end, where gzip stores a checksum
                 pass
         (draft / folder.name).rename(folder)
-    except (DataError, *DAMAGE) as error:
+    except (DataError, *_DAMAGE) as error:
         raise DataError(f"{archive} is damaged or refused: {str(error) or type(error).__name__}") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def unpack(tar: tarfile.TarFile, root: Path, *, top: str, limits: Limits) -> None:
+def _unpack(tar: tarfile.TarFile, root: Path, *, top: str, limits: Limits) -> None:
     """Write every member to its path below `root`, which contains only an empty folder `top`.
 
     Raises: DataError if a member is refused; any error of `tarfile` if the archive is damaged.
@@ -74,17 +74,17 @@ def unpack(tar: tarfile.TarFile, root: Path, *, top: str, limits: Limits) -> Non
     for count, member in enumerate(tar, start=1):
         if count > limits.members:
             raise DataError(f"it has more than {limits.members:,} members")
-        target = root.joinpath(wanted(member, top))
+        target = root.joinpath(_wanted(member, top))
         left -= member.size
         if left < 0:
             raise DataError(f"its members have more than {limits.bytes:,} bytes together")
         if not target.resolve().is_relative_to(root.resolve() / top):
             raise DataError(f"member {quoted(member.name)} leads out of {top}/")
         if member.isfile():
-            write(tar, member, target)
+            _write(tar, member, target)
 
 
-def wanted(member: tarfile.TarInfo, top: str) -> PurePosixPath:
+def _wanted(member: tarfile.TarInfo, top: str) -> PurePosixPath:
     """The path of a member that is a folder or a plain file below the folder `top`.
 
     Raises: DataError if it is anything else.
@@ -94,13 +94,13 @@ def wanted(member: tarfile.TarInfo, top: str) -> PurePosixPath:
         raise DataError(f"member {quoted(member.name)} is not below {top}/")
     plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()  # isfile() takes sparse ones
     if not (plain or member.isdir()):
-        raise DataError(f"member {quoted(member.name)} is {REFUSED.get(member.type, 'a sparse or special file')}")
+        raise DataError(f"member {quoted(member.name)} is {_REFUSED.get(member.type, 'a sparse or special file')}")
     if member.size < 0:
         raise DataError(f"member {quoted(member.name)} has {member.size:,} bytes")
     return path
 
 
-def write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     """Copy the content of a member to a new file.
 
     Raises: DataError if the path exists, or one of its folders is a file.
@@ -108,7 +108,7 @@ def write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file, cast("IO[bytes]", tar.extractfile(member)) as content:
-            shutil.copyfileobj(content, file, BLOCK)
+            shutil.copyfileobj(content, file, _BLOCK)
     except (FileExistsError, NotADirectoryError):
         raise DataError(f"member {quoted(member.name)} occurs twice, or below a file") from None
 

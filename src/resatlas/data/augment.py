@@ -13,13 +13,13 @@ from resatlas.arch.ops import Shape
 from resatlas.data.order import generator, occasion
 from resatlas.recipes.images import Erase, Flip, PadCrop, pixels
 
-TRIES = 10
+_TRIES = 10
 """Draws of a rectangle before an image stays whole. Source: torchvision's RandomErasing, get_params."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Crops:
-    """Row and column where each image's crop begins, in the image padded by `padding` pixels a side."""
+    """The first row and column of each image's crop, in the image padded by `padding` pixels on each side."""
 
     padding: int
     fill: Literal["zeros", "reflection"]
@@ -34,9 +34,9 @@ class Mirrors:
 
 
 def draw(step: PadCrop | Flip, seed: int, epoch: int, n: int, image: Shape, *, repeats: int = 1) -> Crops | Mirrors:
-    """What one step draws in one epoch for n images, each of them `repeats` times: the r-th of image k is at k + n·r.
+    """The draws of one step in one epoch for n images, each `repeats` times: the r-th draw of image k is at k + n·r.
 
-    What an image draws depends neither on the images after it nor on the other steps nor on its other draws.
+    A draw of an image does not depend on later images, on other steps, or on its other draws.
     """
     match step:
         case PadCrop(share=share, fill=fill):
@@ -50,9 +50,9 @@ def draw(step: PadCrop | Flip, seed: int, epoch: int, n: int, image: Shape, *, r
 
 
 def _draws(seed: int, word: str, epoch: int, shape: tuple[int, ...], *, values: int, repeats: int) -> Tensor:
-    """Numbers below `values`: of that shape for each repeat, one after another."""
-    each = (generator(seed, word, *occasion(epoch, repeat)) for repeat in range(repeats))
-    return torch.cat([torch.randint(values, shape, generator=one) for one in each])
+    """Numbers below `values`, of this shape for each repeat, concatenated."""
+    draws = (generator(seed, word, *occasion(epoch, repeat)) for repeat in range(repeats))
+    return torch.cat([torch.randint(values, shape, generator=draw) for draw in draws])
 
 
 def augment(
@@ -61,7 +61,7 @@ def augment(
     """The images after one step, each with the draw of its index."""
     match drawn:
         case Crops(corners=corners):
-            return cropped(images, corners[indices], padding=drawn.padding, fill=drawn.fill)
+            return _cropped(images, corners[indices], padding=drawn.padding, fill=drawn.fill)
         case Mirrors(mirrored=mirrored):
             chosen = mirrored[indices].nonzero()[:, 0]
             return images.index_copy(0, chosen, images.index_select(0, chosen).flip(3))
@@ -69,7 +69,7 @@ def augment(
             assert_never(drawn)
 
 
-def cropped(
+def _cropped(
     images: Float[Tensor, "b c h w"],
     corners: Int64[Tensor, "b 2"],
     *,
@@ -82,7 +82,7 @@ def cropped(
     top, left = corners[:, :, None, None].unbind(1)  # (n, 1, 1)
     rows = torch.arange(n * c, device=images.device).view(n, c, 1) * padded.shape[2] + top
     begins = (rows + torch.arange(h, device=images.device)) * padded.shape[3] + left  # (n, c, h)
-    runs = padded.flatten().unfold(0, w, 1)  # every w values that follow one another, a view
+    runs = padded.flatten().unfold(0, w, 1)  # all runs of w consecutive values, as a view
     return runs.index_select(0, begins.flatten()).view(images.shape)
 
 
@@ -90,19 +90,19 @@ def erased(image: Float[Tensor, "c h w"], step: Erase, draw: torch.Generator) ->
     """The image itself, or a copy with a rectangle of zeros or noise."""
     if _uniform(draw, 0.0, 1.0) >= step.probability:
         return image
-    found = _rectangle(image.shape[1], image.shape[2], step, draw)
-    if found is None:
+    rectangle = _rectangle(image.shape[1], image.shape[2], step, draw)
+    if rectangle is None:
         return image
-    top, left, height, width = found
-    made = image.clone()
-    inside = made[:, top : top + height, left : left + width]
+    top, left, height, width = rectangle
+    copy = image.clone()
+    inside = copy[:, top : top + height, left : left + width]
     inside.copy_(torch.randn(inside.shape, generator=draw) if step.fill == "noise" else torch.zeros(()))
-    return made
+    return copy
 
 
 def _rectangle(h: int, w: int, step: Erase, draw: torch.Generator) -> tuple[int, int, int, int] | None:
-    """(top, left, height, width) of a rectangle of an allowed area and ratio within h and w, if one is met."""
-    for _ in range(TRIES):
+    """(top, left, height, width) of a rectangle of an allowed area and ratio within h and w, if one is drawn."""
+    for _ in range(_TRIES):
         area = h * w * _uniform(draw, float(step.least), float(step.most))
         ratio = math.exp(_uniform(draw, math.log(step.narrowest), math.log(step.widest)))
         height, width = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))

@@ -23,13 +23,13 @@ from resatlas.data.normalisation import (
     normalised,
     unit,
 )
-from resatlas.data.order import generator, occasion, shown
-from resatlas.data.pipeline import Pipeline, Policy, unheard
+from resatlas.data.order import batch_positions, generator, occasion
+from resatlas.data.pipeline import Pipeline, Policy, ignore_note
 from resatlas.recipes.images import NORMALISATIONS, Erase, Flip, PadCrop
 from resatlas.recipes.recipe import Recipe
 from resatlas.values.pulse import PULSE
 
-MEASURED = 4096
+_MEASURED = 4096
 """At most so many photographs, evenly spaced through the training part, determine a measured normalisation."""
 
 
@@ -57,7 +57,7 @@ def source(part: Part, pipeline: Pipeline) -> Source:
         return part
     images = torch.from_numpy(part.images)
     if isinstance(pipeline.normaliser, Whitening):
-        images = torch.cat([normalised(unit(chunk), pipeline.normaliser) for chunk in images.split(MEASURED)])
+        images = torch.cat([normalised(unit(chunk), pipeline.normaliser) for chunk in images.split(_MEASURED)])
     return Resident(images=images, labels=torch.tensor(part.labels), ids=torch.tensor(part.ids))
 
 
@@ -77,7 +77,7 @@ def batches(
     Each has exactly `batch` images; the remaining images are dropped or form a last, smaller batch. A part smaller than
     a batch is one batch. Batch k is the same for every `start`.
     """
-    chunks = shown(seed, epoch, len(images), repeats=pipeline.repeats, batch=batch)
+    chunks = batch_positions(seed, epoch, len(images), repeats=pipeline.repeats, batch=batch)
     if leftover == "dropped" and len(chunks) > 1 and len(chunks[-1]) < batch:
         chunks.pop()
     chunks = [share(chunk) for chunk in chunks[start:]]
@@ -125,7 +125,7 @@ def pipeline_for(
     normaliser: Normaliser | None = None,
     unreadable: Policy = "error",
     workers: int = 1,
-    on_note: Callable[[str], None] = unheard,
+    on_note: Callable[[str], None] = ignore_note,
 ) -> Pipeline:
     """The pipeline of a recipe on a data set, with `normaliser` or one measured on the training part."""
     bare = Pipeline(
@@ -150,10 +150,10 @@ def _measured(recipe: Recipe, data: DataSet, train: Part, bare: Pipeline) -> Nor
 
 
 def _pixels(part: Part, bare: Pipeline) -> Tensor:
-    """All images in memory, or the views of up to `MEASURED` photographs, evenly spaced."""
+    """All images in memory, or the views of up to `_MEASURED` photographs, evenly spaced."""
     if isinstance(part, ImageSet):
         return torch.from_numpy(part.images)
-    count = min(len(part), MEASURED)
+    count = min(len(part), _MEASURED)
     places = torch.tensor([k * len(part) // count for k in range(count)])
     make, policy = cropping(part, bare), bare.unreadable
     crops = loaded(part, make, places.split(64), workers=bare.workers, policy=policy, on_note=bare.on_note)

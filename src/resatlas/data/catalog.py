@@ -15,7 +15,7 @@ from resatlas.data.fashion_mnist import fashion_mnist
 from resatlas.data.folder import folder
 from resatlas.data.imagenet import imagenet
 from resatlas.data.largest import largest
-from resatlas.data.listing import is_directory, shown
+from resatlas.data.listing import is_directory, printable
 from resatlas.data.svhn import svhn
 from resatlas.data.synthetic import synthetic
 from resatlas.errors import UnknownName, UsageError, quoted, unknown
@@ -32,11 +32,11 @@ def resolve(text: str) -> DataSet:
         out of bounds; DataError if a folder is not laid out as a data set.
     """
     name, colon, rest = separated(text)
-    if name not in NAMED and not is_path(name):
+    if name not in NAMED and not _is_path(name):
         raise UnknownName(unknown("data set", name, NAMED))
     make = NAMED.get(name) or partial(folder, Path(name))
     usual = {knob: parameter.default for knob, parameter in inspect.signature(make).parameters.items()}
-    values = knobs(shown(name), rest, usual) if colon else {}
+    values = knobs(printable(name), rest, usual) if colon else {}
     changed = ",".join(f"{knob}={values[knob]}" for knob in usual if values.get(knob, usual[knob]) != usual[knob])
     return replace(make(**values), name=f"{name}:{changed}" if changed else name)
 
@@ -48,7 +48,7 @@ def separated(text: str) -> tuple[str, str, str]:
         return first
     if text and is_directory(Path(text)):
         return text, "", ""
-    return last if is_path(last[0]) else first
+    return last if _is_path(last[0]) else first
 
 
 def is_folder(text: str) -> bool:
@@ -56,8 +56,8 @@ def is_folder(text: str) -> bool:
     return separated(text)[0] not in NAMED
 
 
-def is_path(name: str) -> bool:
-    """Whether a name that no data set has means a folder of images: it has a slash, or the folder exists."""
+def _is_path(name: str) -> bool:
+    """Whether a name that is not a data set means a folder of images: it has a slash, or the folder exists."""
     return "/" in name or (name != "" and is_directory(Path(name)))
 
 
@@ -79,7 +79,7 @@ def _value(name: str, knob: str, text: str, usual: object) -> int | str:
         return text
     if not re.fullmatch(r"-?[0-9]{1,9}", text):
         words = quoted(f"{knob}={text}")
-        raise UsageError(f"a knob of {name} is a whole number of up to 9 digits, as {knob}={usual}; {words} is not")
+        raise UsageError(f"a knob of {name} is a whole number of up to 9 digits, such as {knob}={usual}; got {words}")
     return int(text)
 
 

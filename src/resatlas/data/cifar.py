@@ -22,7 +22,7 @@ SITE = "https://www.cs.toronto.edu/~kriz/"
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar:
-    """One of the two sets as it was published: records of one or two labels and an image, as many of every class.
+    """One of the two published sets: records of one or two labels and an image, equally many of every class.
 
     The last label of a record is the class; the one before it, if `superclasses` is not 0, a class of classes.
     `train_images` and `test_images` are those of each class.
@@ -48,7 +48,7 @@ class Cifar:
 
     @property
     def source(self) -> Source:
-        """The archive, and what is read of it: the training files, the test files, the names of the classes."""
+        """The archive and the files to read: training files, test files, names of the classes."""
         sizes = {
             **dict.fromkeys(self.train, self.file_bytes(self.train, self.train_images)),
             **dict.fromkeys(self.test, self.file_bytes(self.test, self.test_images)),
@@ -64,15 +64,15 @@ class Cifar:
 
 def cifar_10() -> DataSet:
     """50,000 + 10,000 colour photographs of 10 kinds of animals and vehicles, 32x32 pixels."""
-    return described(CIFAR_10)
+    return _described(CIFAR_10)
 
 
 def cifar_100() -> DataSet:
     """50,000 + 10,000 colour photographs of 100 kinds of things, 32x32 pixels."""
-    return described(CIFAR_100)
+    return _described(CIFAR_100)
 
 
-def described(published: Cifar) -> DataSet:
+def _described(published: Cifar) -> DataSet:
     """The data set of a published set, not read yet."""
     return DataSet(
         name=published.name,
@@ -90,7 +90,7 @@ def read(published: Cifar) -> Parts:
     Raises: DataError if a file is missing, damaged or another one.
     """
     *files, words = located(published.source)
-    check_words(words, published.classes)
+    _check_words(words, published.classes)
     count = len(published.train)
     train, test = (
         part(published, paths, images=images)
@@ -106,7 +106,7 @@ def part(published: Cifar, paths: list[Path], *, images: int) -> ImageSet:
     """
     import numpy as np
 
-    records = [records_of(path, published.labels) for path in paths]
+    records = [_records_of(path, published.labels) for path in paths]
     labels = np.concatenate([record[:, : published.labels] for record in records])
     pixels = np.concatenate([record[:, published.labels :] for record in records])
     fault = wrong(published, labels, images=images)
@@ -119,7 +119,7 @@ def part(published: Cifar, paths: list[Path], *, images: int) -> ImageSet:
     )
 
 
-def records_of(path: Path, labels: int) -> "NDArray[np.uint8]":
+def _records_of(path: Path, labels: int) -> "NDArray[np.uint8]":
     """The records of a file, whose size was checked.
 
     Shape: (n, labels + PIXELS).
@@ -149,7 +149,7 @@ def wrong(published: Cifar, labels: "NDArray[np.uint8]", *, images: int) -> str:
     return ""
 
 
-def check_words(path: Path, classes: tuple[str, ...]) -> None:
+def _check_words(path: Path, classes: tuple[str, ...]) -> None:
     """Refuses a file of class names that are not the published ones in their order.
 
     Raises: DataError.
@@ -186,7 +186,7 @@ CIFAR_10 = Cifar(
 from the authors' page, www.cs.toronto.edu/~kriz/cifar.html; size of the archive as that server gives it.
 """
 
-FINE = (
+_FINE = (
     "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
     "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock",
     "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish",
@@ -213,7 +213,7 @@ CIFAR_100 = Cifar(
     train=("train.bin",),
     test=("test.bin",),
     words="fine_label_names.txt",
-    classes=FINE,
+    classes=_FINE,
     superclasses=20,
     train_images=500,
     test_images=100,

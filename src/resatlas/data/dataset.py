@@ -1,4 +1,4 @@
-"""Data sets as values: the images of one part, the two parts, and what is known before either is read."""
+"""Data sets: the images of one part, all parts, and the facts known before they are read."""
 
 import hashlib
 import math
@@ -51,7 +51,7 @@ class ImageSet:
 class ImageFiles:
     """The images of one part in files below `root`, opened one by one; `ids` are their positions in the source.
 
-    `size` is the side of the squares that networks are given, whatever the size of the images.
+    `size` is the side of the squares that networks get; images can have any size.
 
     Shape: labels and ids (n,) of int64.
     Raises: DataError if files, labels and ids do not belong together, or the size is below 1.
@@ -66,18 +66,18 @@ class ImageFiles:
     def __post_init__(self) -> None:
         check(self, {"labels": ("int64", 1), "ids": ("int64", 1)})
         if self.size < 1:
-            raise DataError(f"images are shown with at least 1 pixel a side; {self.size} is less")
+            raise DataError(f"images need at least 1 pixel per side; got {self.size}")
 
     def __len__(self) -> int:
         return len(self.files)
 
     @property
     def shape(self) -> Shape:
-        """The shape of each image as networks are given it: red, green and blue."""
+        """The shape of each image for networks: red, green and blue."""
         return Shape(3, self.size, self.size)
 
     def path(self, k: int) -> Path:
-        """Where image k of the part lies."""
+        """The path of image k of the part."""
         return self.root / self.files[k]
 
     def take(self, positions: "NDArray[np.int64] | slice") -> "ImageFiles":
@@ -92,30 +92,30 @@ Part = ImageSet | ImageFiles
 
 
 def check(part: Part, wanted: Mapping[str, tuple[str, int]]) -> None:
-    """Refuses a part whose arrays are not of the kind and axes wanted for every image, or one in memory without images.
+    """Check the types and axes of the arrays of a part, and that a part in memory has images.
 
     Raises: DataError.
     """
     n = len(part)
     if n == 0 and isinstance(part, ImageSet):
-        raise DataError("a part of a data set has at least 1 image; this one has none")
+        raise DataError("a part of a data set has at least 1 image; got 0")
     for name, (kind, axes) in wanted.items():
         array = getattr(part, name)
         if array.dtype != kind or array.ndim != axes or len(array) != n:
             raise DataError(
                 f"{name} of {n} images are {n} entries of {kind} on {axes} axes; "
-                f"these are {array.dtype} of shape {array.shape}"
+                f"got {array.dtype} of shape {array.shape}"
             )
     if n and part.labels.min() < 0:
-        raise DataError(f"labels count from 0; {part.labels.min()} is less")
+        raise DataError(f"labels count from 0; got {part.labels.min()}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
-    """The images to learn from, those that are only tested on, and those that the source sets apart for validation.
+    """The images for training, for the test, and for validation if the source has such a part.
 
-    `train` is without images where the data set serves testing alone. `notes` say which files of the source are in no
-    part, and what else a user would not expect.
+    `train` has no images if the data set is for testing only. `notes` lists files of the source that are in no part,
+    and other surprises.
     """
 
     train: Part
@@ -125,9 +125,9 @@ class Parts:
 
 
 def fingerprint(parts: Parts) -> str:
-    """What runs of earlier versions have in place of a fingerprint of each part: one digest of names and sizes.
+    """The digest of names and sizes in runs of earlier versions, which have no fingerprint of each part.
 
-    Images in memory, which the name of the data set fixes, have none. A file that is missing counts as of size -1.
+    It is "" for images in memory, which the name of the data set determines. A missing file has size -1.
     """
     digest = hashlib.sha256()
     files = {role: part for role, part in vars(parts).items() if isinstance(part, ImageFiles)}
@@ -147,10 +147,10 @@ def _size(file: Path) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """What a DATA text resolves to; `read` loads and verifies the images.
+    """The meaning of a DATA text; `read` loads and verifies the images.
 
-    `mirror` says whether a mirrored image still shows its class; `note` is what a report must say about the figures.
-    What serves testing alone has no images to learn from.
+    `mirror` tells whether a mirrored image keeps its class; `note` is a remark for reports. A data set for testing only
+    has no training images.
     """
 
     name: str
@@ -162,22 +162,22 @@ class DataSet:
     serves: Literal["training", "testing"] = "training"
 
     def check_learnable(self) -> None:
-        """Refuses images that are for testing alone.
+        """Check that the data set has training images.
 
         Raises: DataError.
         """
         if self.serves == "testing":
             raise DataError(
-                f"{self.name} has images to test on and none to learn from; train needs a folder train, or class "
-                "folders alone; evaluate --data takes it"
+                f"{self.name} has test images but no training images; training needs a folder train or only class "
+                "folders; evaluate --data accepts it"
             )
 
 
 def hold_back(train: Part, share: Fraction) -> tuple[Part, Part | None]:
     """(kept, held back): floor(share·n + 1/2) images held back for validation, the same share of every class.
 
-    The split never changes with the seed of a run. At least one image of every class is kept: classes that are too
-    small give fewer, or none, and nothing is held back where none can be.
+    The split does not depend on the seed of a run. At least one image of every class is kept, so small classes give
+    fewer images or none.
     """
     held = math.floor(share * len(train) + Fraction(1, 2))
     if held == 0:
@@ -189,22 +189,22 @@ def hold_back(train: Part, share: Fraction) -> tuple[Part, Part | None]:
 def split(labels: "NDArray[np.int64]", count: int) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
     """Positions of all but `count` images, and of `count` images: stratified, each in the order of the source.
 
-    Where a stratified split is impossible, since there are more classes than images on a side or a class has a single
-    image, classes give by the largest remainder, and each keeps an image.
+    If a stratified split is impossible, since there are more classes than images on a side or a class has a single
+    image, the numbers per class follow the largest remainder, and each class keeps an image.
     """
     import numpy as np
     from sklearn.model_selection import train_test_split
 
     sizes = np.unique_counts(labels).counts
     if min(count, len(labels) - count) < len(sizes) or sizes.min() < 2:
-        taken = np.sort(np.concatenate([np.empty(0, np.int64), *_given(labels, count)]))
+        taken = np.sort(np.concatenate([np.empty(0, np.int64), *_held_per_class(labels, count)]))
         return np.setdiff1d(np.arange(len(labels)), taken), taken
     rest, taken = train_test_split(np.arange(len(labels)), test_size=count, stratify=labels.tolist(), random_state=0)
     return np.sort(rest), np.sort(taken)
 
 
-def _given(labels: "NDArray[np.int64]", count: int) -> "Iterator[NDArray[np.int64]]":
-    """Positions that each class gives, about `count` together: its share, rounded by the largest remainder."""
+def _held_per_class(labels: "NDArray[np.int64]", count: int) -> "Iterator[NDArray[np.int64]]":
+    """The positions from each class, about `count` in total: its share, rounded by the largest remainder."""
     import numpy as np
 
     places = [np.flatnonzero(labels == label) for label in np.unique(labels).tolist()]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-TEST_IMAGES = 360  # a fifth of the 1,797
+_TEST_IMAGES = 360  # a fifth of the 1,797
 
 SHEETS = (0, 130, 256, 386, 516, 646, 776, 906, 1029, 1157, 1287, 1415, 1545, 1667, 1797)
 """Where each of 14 sheets begins, and the last ends: the order of the labels repeats on every sheet.
@@ -40,7 +40,7 @@ def digits(size: int = 8, split: Split = "images") -> DataSet:
         images are bundled.
     """
     if not 8 <= size <= 256:
-        raise UsageError(f"digits are drawn with 8 to 256 pixels a side; {size} is outside")
+        raise UsageError(f"digits have 8 to 256 pixels per side; got {size}")
     return DataSet(
         name="digits",
         image=Shape(1, size, size),
@@ -65,7 +65,7 @@ def read(size: int, split: Split) -> Parts:
         return Parts(
             train=_sheets(everything, LEARN), validation=_sheets(everything, VALIDATE), test=_sheets(everything, TEST)
         )
-    train, test = stratified(everything.labels, TEST_IMAGES)
+    train, test = stratified(everything.labels, _TEST_IMAGES)
     return Parts(train=everything.take(train), test=everything.take(test))
 
 
@@ -100,11 +100,11 @@ def resized(images: "NDArray[np.float64]", size: int) -> "NDArray[np.uint8]":
     import numpy as np
 
     h, w = images.shape[2:]
-    between = blending(h, size) @ images @ blending(w, size).T
+    between = _blending(h, size) @ images @ _blending(w, size).T
     return np.floor(between + 0.5).astype(np.uint8)
 
 
-def blending(length: int, size: int) -> "NDArray[np.float64]":
+def _blending(length: int, size: int) -> "NDArray[np.float64]":
     """The weights of `length` pixels along a line in each of `size` interpolated ones; edges repeat.
 
     Shape: (size, length).

@@ -17,7 +17,7 @@ CLASSES = (
     "T-shirt/top", "trouser", "pullover", "dress", "coat",
     "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
-PADDING = 2  # pixels a side: 28 + 2·2 = 32, the side that the papers' CIFAR nets take
+_PADDING = 2  # pixels a side: 28 + 2·2 = 32, the side that the papers' CIFAR nets take
 PACKAGED = Path("/usr/share/datasets/fashion-mnist")  # where the Debian package dataset-fashion-mnist puts it
 SITE = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
 
@@ -27,7 +27,7 @@ def fashion_mnist() -> DataSet:
 
     Source: arXiv:1708.07747 (H. Xiao, K. Rasul, R. Vollgraf); the classes are the authors' README's.
     """
-    side = 28 + 2 * PADDING
+    side = 28 + 2 * _PADDING
     return DataSet(
         name="fashion-mnist",
         image=Shape(1, side, side),
@@ -53,7 +53,7 @@ def source() -> Source:
     return Source(
         name="fashion-mnist",
         title="Fashion-MNIST",
-        files=tuple(map(official, FILES, GZIPPED)),
+        files=tuple(map(official, FILES, _GZIPPED)),
         package=(PACKAGED, "apt-get install dataset-fashion-mnist"),
     )
 
@@ -72,7 +72,7 @@ def part(images: "NDArray[np.uint8]", labels: "NDArray[np.uint8]") -> ImageSet:
     """
     import numpy as np
 
-    side = (PADDING, PADDING)
+    side = (_PADDING, _PADDING)
     return ImageSet(
         images=np.pad(images, ((0, 0), side, side))[:, None],
         labels=labels.astype(np.int64),
@@ -103,7 +103,7 @@ FILES = (
     ),
 )
 
-GZIPPED = (26_421_880, 29_515, 4_422_102, 5_148)
+_GZIPPED = (26_421_880, 29_515, 4_422_102, 5_148)
 """Bytes of the four files as the authors packed them.
 
 Source: their repository, github.com/zalandoresearch/fashion-mnist, folder data/fashion.

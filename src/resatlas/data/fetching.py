@@ -1,4 +1,4 @@
-"""Data sets fetched: whatever is missing comes from where it is published, and nothing is read before it is checked."""
+"""Download missing files of data sets from their publishers; files are verified before they are read."""
 
 import fcntl
 import os
@@ -25,75 +25,75 @@ from urllib.request import (
 
 from resatlas.data import cifar, fashion_mnist, svhn
 from resatlas.data.archives import Limits, extract
-from resatlas.data.official import Official, Source, by_hand, check, folders, located, lying
+from resatlas.data.official import Official, Source, by_hand, check, folders, located, present_file
 from resatlas.errors import DataError, FolderError, Stopped
 from resatlas.values.progress import Progress
 
-BLOCK = 1 << 20  # bytes taken at a time, at most
-SECONDS = 30  # of silence, after which a server counts as gone
+_BLOCK = 1 << 20  # the largest number of bytes read at a time
+SECONDS = 30  # timeout of a server that sends nothing
 
-MEMBERS = 100  # of an archive at most; those of CIFAR have fewer than ten
-UNREAD = 1 << 20  # bytes of an archive that may be in files that nobody reads
+_MEMBERS = 100  # the largest number of files in an archive; CIFAR's archives have fewer than ten
+_UNREAD = 1 << 20  # the largest number of bytes of an archive in files that are not read
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """The names of the files that were got now, and where everything lies that is read."""
+    """The names of the files downloaded now, and the paths of all files to read."""
 
     names: tuple[str, ...]
     paths: tuple[Path, ...]
 
 
 def fetch(source: Source, *, progress: Progress) -> Fetched:
-    """Gets what is missing of a data set, and checks what is not.
+    """Download missing files of a data set, and verify the present ones.
 
-    Raises: DataError if a file does not come or is not the official one; FolderError if it cannot be kept; Stopped by
-        Ctrl-C, after which the next call goes on.
+    Raises: DataError if a download fails or a file is not the official one; FolderError if it cannot be stored; Stopped
+        by Ctrl-C, after which the next call continues.
     """
     names: tuple[str, ...] = ()
-    if missing(source):
+    if _missing(source):
         folder = folders(source.folder)[0]
-        with kept(folder), locked(folder):
-            names = tuple(get(official, source, folder, progress=progress) for official in missing(source))
+        with kept(folder), _locked(folder):
+            names = tuple(get(official, source, folder, progress=progress) for official in _missing(source))
     paths = located(source)
     for official in source.files:
-        if official.name not in names and (path := lying(source, official.name)):
+        if official.name not in names and (path := present_file(source, official.name)):
             check(path, official)
     return Fetched(names=names, paths=paths)
 
 
-def missing(source: Source) -> tuple[Official, ...]:
-    """The official files without which something that is read is not there."""
+def _missing(source: Source) -> tuple[Official, ...]:
+    """The official files that must be downloaded."""
     if source.members:
-        return () if all(lying(source, path) for path in source.needed) else source.files
-    return tuple(file for file in source.files if not lying(source, file.name))
+        return () if all(present_file(source, path) for path in source.needed) else source.files
+    return tuple(file for file in source.files if not present_file(source, file.name))
 
 
 def get(official: Official, source: Source, folder: Path, *, progress: Progress) -> str:
-    """The name of a file that is now in the folder, unpacked if it is an archive.
+    """Download a file into the folder, unpack it if it is an archive, and return its name.
 
-    An archive that somebody put where the data set may lie is used, and stays; one that was fetched goes.
+    An archive that the user placed there is used and kept; a downloaded archive is removed.
 
     Raises: as `fetch`.
     """
-    given = lying(source, official.name)
-    part = given or folder / f"{official.name}.part"
-    check_room(folder, official, unpacked(source) + (0 if given else official.bytes - size(part)))
-    if given:
-        check(given, official)
+    present = present_file(source, official.name)
+    part = present or folder / f"{official.name}.part"
+    _check_room(folder, official, _unpacked(source) + (0 if present else official.bytes - size(part)))
+    if present:
+        check(present, official)
     else:
-        obtain(official, part, progress=progress)
+        _obtain(official, part, progress=progress)
     if source.members:
-        extract(part, folder / top(source), limits=Limits(members=MEMBERS, bytes=unpacked(source)))
-        if not given:
+        extract(part, folder / _top(source), limits=Limits(members=_MEMBERS, bytes=_unpacked(source)))
+        if not present:
             part.unlink()
     else:
         part.rename(folder / official.name)
     return official.name
 
 
-def obtain(official: Official, part: Path, *, progress: Progress) -> None:
-    """Completes `part`; if it then is another file than the official one, it is removed.
+def _obtain(official: Official, part: Path, *, progress: Progress) -> None:
+    """Complete the download `part`; remove it if it is not the official file.
 
     Raises: as `fetch`.
     """
@@ -107,39 +107,39 @@ def obtain(official: Official, part: Path, *, progress: Progress) -> None:
         check(part, official)
     except DataError as error:
         part.unlink()
-        raise DataError(f"{error}; it is removed: say the same again later") from None
+        raise DataError(f"{error}; it is removed: rerun the command later") from None
 
 
-def check_room(folder: Path, official: Official, need: int) -> None:
-    """Refuses a folder whose disk has not the bytes that are needed.
+def _check_room(folder: Path, official: Official, need: int) -> None:
+    """Check that the disk of a folder has enough free bytes.
 
     Raises: FolderError.
     """
     free = shutil.disk_usage(folder).free
     if free < need:
         raise FolderError(
-            f"{folder} has {free:,} bytes free, and {official.name} needs {need:,}; RESATLAS_DATA names another folder"
+            f"{folder} has {free:,} bytes free, but {official.name} needs {need:,}; set RESATLAS_DATA to another folder"
         )
 
 
 def size(file: Path) -> int:
-    """Bytes of a file, 0 if it is not there."""
+    """Bytes of a file, 0 if it does not exist."""
     return file.stat().st_size if file.exists() else 0
 
 
-def unpacked(source: Source) -> int:
-    """Bytes that an archive may unpack to: little more than is read of it; 0 where there is none."""
-    return sum(member.bytes or 0 for member in source.members) + UNREAD if source.members else 0
+def _unpacked(source: Source) -> int:
+    """The largest size of an unpacked archive: little more than its files to read; 0 if there is no archive."""
+    return sum(member.bytes or 0 for member in source.members) + _UNREAD if source.members else 0
 
 
-def top(source: Source) -> str:
-    """The folder that an archive has at its top."""
+def _top(source: Source) -> str:
+    """The top folder of an archive."""
     return source.members[0].path.partition("/")[0]
 
 
 @contextmanager
 def kept(folder: Path) -> Iterator[None]:
-    """Makes a folder, and says in words why something cannot be kept there.
+    """Create a folder, and turn errors of the system within the context into a FolderError.
 
     Raises: FolderError.
     """
@@ -148,27 +148,27 @@ def kept(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        raise FolderError(f"{folder} cannot keep the files: {why}; RESATLAS_DATA names another folder") from None
+        raise FolderError(f"files cannot be written to {folder}: {why}; set RESATLAS_DATA to another folder") from None
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes from fetching to the folder, for as long as this one lives at most.
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock the folder against downloads of other processes; the system releases the lock at the end of the process.
 
-    Raises: FolderError if one does.
+    Raises: FolderError if another process has the lock.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise FolderError(f"another process fetches to {folder} now; say the same again when it has ended") from None
+        raise FolderError(f"another process downloads to {folder}; rerun the command when it has ended") from None
     finally:
         os.close(handle)
 
 
 def opener() -> OpenerDirector:
-    """An opener that knows https and nothing else, also where a server sends it elsewhere."""
+    """An opener for https only, also for redirections."""
     director = OpenerDirector()
     secure = {scheme: proxy for scheme, proxy in getproxies().items() if scheme == "https"}
     for handler in (
@@ -184,70 +184,70 @@ def opener() -> OpenerDirector:
 
 
 def download(official: Official, part: Path, *, progress: Progress) -> None:
-    """Adds to `part` what it lacks of the official file; whatever arrived stays there if it breaks off.
+    """Append the missing bytes of the official file to `part`; they are kept if the connection ends early.
 
-    Raises: DataError if the server is not reached, refuses, breaks off or has another file; Stopped by Ctrl-C.
+    Raises: DataError if the server cannot be reached, refuses, ends early or has another file; Stopped by Ctrl-C.
     """
     with part.open("ab") as file:
         if file.tell() > official.bytes:
             file.truncate(0)
         done = file.seek(0, 2)
         try:
-            for position, block in arriving(official, start=done) if done < official.bytes else ():
-                if position != done:  # the server began anew
+            for position, block in _arriving(official, start=done) if done < official.bytes else ():
+                if position != done:  # the server starts from the beginning
                     file.truncate(position)
                 file.write(block)
                 done = position + len(block)
                 progress(official.name, done, official.bytes)
         except KeyboardInterrupt:
             raise Stopped(
-                f"{done:,} of {official.bytes:,} bytes of {official.name} are in {part}; say the same again to go on"
+                f"{done:,} of {official.bytes:,} bytes of {official.name} are in {part}; rerun the command to continue"
             ) from None
     if done < official.bytes:
-        raise unfetched(official, f"the connection ended at {done:,} of {official.bytes:,} bytes, which are kept")
+        raise _unfetched(official, f"the connection ended at {done:,} of {official.bytes:,} bytes, which are kept")
 
 
-def arriving(official: Official, *, start: int) -> Iterator[tuple[int, bytes]]:
-    """(position, bytes) of all that comes: from `start` on where the server can, else from the beginning.
+def _arriving(official: Official, *, start: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (position, bytes) of the download, from `start` if the server supports it, else from the beginning.
 
     Raises: DataError as `download`.
     """
-    request = Request(official.url, headers={"Range": f"bytes={start}-"} if start else {})  # noqa: S310 - https alone
+    request = Request(official.url, headers={"Range": f"bytes={start}-"} if start else {})  # noqa: S310 - https only
     try:
         with opener().open(request, timeout=SECONDS) as answer:
             response = cast("HTTPResponse", answer)
-            position = beginning(response, official, start=start)
-            while block := response.read1(BLOCK):
+            position = _beginning(response, official, start=start)
+            while block := response.read1(_BLOCK):
                 if position + len(block) > official.bytes:
-                    raise unfetched(official, f"more comes than the {official.bytes:,} bytes that were published")
+                    raise _unfetched(official, f"the server sends more than the published {official.bytes:,} bytes")
                 yield position, block
                 position += len(block)
     except HTTPError as error:
         error.close()
-        if error.code != 416 or start == 0:  # 416: it has nothing from `start` on
-            raise unfetched(official, f"the server answers {error.code} {error.reason}") from None
-        yield from arriving(official, start=0)
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: an address or a number that is none
-        raise unfetched(official, reason(error)) from None
+        if error.code != 416 or start == 0:  # 416: the server has no bytes from `start`
+            raise _unfetched(official, f"the server answers {error.code} {error.reason}") from None
+        yield from _arriving(official, start=0)
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: an invalid address or number
+        raise _unfetched(official, reason(error)) from None
 
 
-def beginning(response: HTTPResponse, official: Official, *, start: int) -> int:
+def _beginning(response: HTTPResponse, official: Official, *, start: int) -> int:
     """The position of the first byte of a response.
 
     Raises: DataError if it is not what was asked for, or the rest is not as long as was published.
     """
     position = start if response.status == 206 else 0
     if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-        raise unfetched(official, "the server answers with other bytes than were asked for")
+        raise _unfetched(official, "the server answers with other bytes than were asked for")
     length = response.length
     if length is not None and position + length != official.bytes:
-        raise unfetched(official, f"{position + length:,} bytes are there, {official.bytes:,} were published")
+        raise _unfetched(official, f"{position + length:,} bytes are there, {official.bytes:,} were published")
     return position
 
 
-def unfetched(official: Official, why: str) -> DataError:
+def _unfetched(official: Official, why: str) -> DataError:
     """The error of a file that does not come."""
-    return DataError(f"{official.url} cannot be fetched: {why}; say the same again later")
+    return DataError(f"{official.url} cannot be fetched: {why}; rerun the command later")
 
 
 def reason(error: Exception) -> str:

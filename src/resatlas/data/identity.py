@@ -76,7 +76,7 @@ def fingerprint_of(part: ImageFiles, marks: Sequence[str], by: By) -> Fingerprin
     )
 
 
-def difference(before: Fingerprint, now: Fingerprint) -> str:
+def _difference(before: Fingerprint, now: Fingerprint) -> str:
     """How the files of a part differ from the earlier ones, in words; empty if they do not."""
     if before == now:
         return ""
@@ -95,7 +95,7 @@ def differences(before: Mapping[Role, Fingerprint], now: Mapping[Role, Fingerpri
     for role in sorted({*before, *now}):
         match before.get(role), now.get(role):
             case Fingerprint() as old, Fingerprint() as new:
-                words = difference(old, new)
+                words = _difference(old, new)
             case Fingerprint(), None:
                 words = "no image files"
             case _:

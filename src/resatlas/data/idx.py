@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BLOCK = 1 << 20  # bytes decompressed at a time
+_BLOCK = 1 << 20  # bytes decompressed at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def decompressed(path: Path, *, limit: int) -> tuple[bytes, str]:
     content = bytearray()
     try:
         with opened(path) as file, gzip.open(file) as stream:
-            while len(content) <= limit and (block := stream.read(min(BLOCK, limit + 1 - len(content)))):
+            while len(content) <= limit and (block := stream.read(min(_BLOCK, limit + 1 - len(content)))):
                 content += block
     except (OSError, EOFError, zlib.error) as error:  # a damaged gzip file raises any of the three
         return bytes(content), str(error)

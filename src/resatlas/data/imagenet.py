@@ -9,11 +9,11 @@ from resatlas.data.dataset import DataSet, Parts
 from resatlas.data.folder import check_size, class_folders
 from resatlas.data.folder import read as read_folder
 from resatlas.data.layouts import Layout
-from resatlas.data.listing import is_directory, shown
+from resatlas.data.listing import is_directory, printable
 from resatlas.data.official import folders
 from resatlas.errors import DataError
 
-LAYOUT: Layout = {"train": "train", "test": "val"}  # its folder test, if it is there, has no labels
+_LAYOUT: Layout = {"train": "train", "test": "val"}  # its folder test, if it exists, has no labels
 IMAGES = {"train": 1_281_167, "val": 50_000}
 """Source: arXiv:1409.0575, table 2, ILSVRC2012 to 2014."""
 
@@ -46,15 +46,15 @@ def read(size: int) -> Parts:
     classes = imagenet().classes
     if strange := set(class_folders(root / "train")).symmetric_difference(classes):
         raise DataError(
-            f"{shown(root / 'train')} should have the 1,000 classes of ImageNet, n01440764 to n15075141; "
-            f"{shown(min(strange))} is missing or none of them (any other classes: --data {shown(root)}/)"
+            f"{printable(root / 'train')} should have the 1,000 classes of ImageNet, n01440764 to n15075141; "
+            f"{printable(min(strange))} is missing or none of them (any other classes: --data {printable(root)}/)"
         )
-    parts = read_folder(root, LAYOUT, classes=classes, size=size)
+    parts = read_folder(root, _LAYOUT, classes=classes, size=size)
     for name, part in (("train", parts.train), ("val", parts.test)):
         if len(part) != IMAGES[name]:
             raise DataError(
-                f"{shown(root / name)} should have the {IMAGES[name]:,} images of ImageNet; it has {len(part):,} "
-                f"(a part of them: --data {shown(root)}/)"
+                f"{printable(root / name)} should have the {IMAGES[name]:,} images of ImageNet; it has {len(part):,} "
+                f"(a part of them: --data {printable(root)}/)"
             )
     return parts
 
@@ -69,7 +69,7 @@ def located() -> Path:
         if is_directory(folder / "train"):
             return folder
     raise DataError(
-        f"ImageNet is not in {' or '.join(map(shown, looked))}; its authors give it on request at image-net.org: put "
-        f"train/n01440764/*.JPEG and val/n01440764/*.JPEG, 1,000 classes, into {shown(looked[0])} "
+        f"ImageNet is not in {' or '.join(map(printable, looked))}; request it at image-net.org, and put "
+        f"train/n01440764/*.JPEG and val/n01440764/*.JPEG, 1,000 classes, into {printable(looked[0])} "
         f"(RESATLAS_DATA names another folder)"
     )

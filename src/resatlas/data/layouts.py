@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from resatlas.data.listing import contents, in_order, is_image, shown
+from resatlas.data.listing import contents, in_order, is_image, printable
 from resatlas.errors import DataError, nearest, quoted
 
 Role = Literal["train", "validation", "test"]
@@ -14,65 +14,65 @@ Layout = Mapping[Role, str]
 """The folder of each part below the root. Without a test, images are drawn for it from train, whose folder may be the
 root itself, "". Without a train, there is nothing to learn from."""
 
-WORDS: Mapping[Role, tuple[str, ...]] = {
+_WORDS: Mapping[Role, tuple[str, ...]] = {
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
 """What the folder of a part may be called, in any case: as ImageNet, Roboflow, Keras and Kaggle have them."""
 
-LOOKED_INTO = 20  # folders, for a hint
+_LOOKED_INTO = 20  # folders, for a hint
 
 
 def found_layout(root: Path) -> Layout:
-    """The layout of a root: of train, val and test each is its part, of two the second is tested on.
+    """The layout of a root: train, val and test are parts; with two parts, the second one is for the test.
 
-    Raises: DataError, with what was found and the nearest layout, if it has none or two folders for one part.
+    Raises: DataError, with the folders and the nearest layout, if there is no layout or a part has two folders.
     """
     try:
         folders = in_order(contents(root)[1])
     except DataError as error:
-        raise DataError(f"{error}{beside(root)}") from None
-    parts = named_parts(root, folders)
+        raise DataError(f"{error}{_beside(root)}") from None
+    parts = _named_parts(root, folders)
     if parts:
-        return tested_on_the_last(parts)
-    if holds_classes(root, folders):
+        return _tested_on_the_last(parts)
+    if _holds_classes(root, folders):
         return {"train": ""}
-    few = ", ".join(quoted(shown(name)) for name in folders[:5]) + (
+    few = ", ".join(quoted(printable(name)) for name in folders[:5]) + (
         f" and {len(folders) - 5:,} more" if len(folders) > 5 else ""
     )
     raise DataError(
-        f"{shown(root)} should have the folders train and val, each with a folder a class, or two class folders with "
-        f"images or more; it has {few or 'no folders'}{hint(root, folders)}"
+        f"{printable(root)} needs the folders train and val, each with one folder per class, or at least two class "
+        f"folders with images; it has {few or 'no folders'}{hint(root, folders)}"
     )
 
 
-def named_parts(root: Path, folders: Iterable[str]) -> dict[Role, str]:
-    """The folders that are called as a part is.
+def _named_parts(root: Path, folders: Iterable[str]) -> dict[Role, str]:
+    """The folders with the name of a part.
 
-    Raises: DataError if two are called as the same one.
+    Raises: DataError if two folders have names of one part.
     """
     parts: dict[Role, str] = {}
-    for role, words in WORDS.items():
+    for role, words in _WORDS.items():
         named = [name for name in folders if name.lower() in words]
         if len(named) > 1:
             raise DataError(
-                f"{shown(root)} has {' and '.join(map(quoted, named))}, which are two folders for one part; rename one"
+                f"{printable(root)} has {' and '.join(map(quoted, named))}, two folders for one part; rename one"
             )
         if named:
             parts[role] = named[0]
     return parts
 
 
-def tested_on_the_last(parts: dict[Role, str]) -> Layout:
-    """The parts where without a test what is for validation is tested on."""
+def _tested_on_the_last(parts: dict[Role, str]) -> Layout:
+    """The parts; without a test part, the validation part is for the test."""
     if "test" in parts or "validation" not in parts:
         return parts
     test = parts.pop("validation")
     return {**parts, "test": test}
 
 
-def holds_classes(root: Path, folders: Iterable[str]) -> bool:
+def _holds_classes(root: Path, folders: Iterable[str]) -> bool:
     """Whether two folders or more have images directly in them."""
     count = 0
     for name in folders:
@@ -83,31 +83,31 @@ def holds_classes(root: Path, folders: Iterable[str]) -> bool:
     return False
 
 
-def beside(root: Path) -> str:
-    """The folder that may have been meant by a root that is not there, or nothing."""
+def _beside(root: Path) -> str:
+    """A hint at a folder with a similar name to a missing root, or ""."""
     try:
         folders = contents(root.parent)[1]
     except DataError:
         return ""
-    near = [shown(root.with_name(name)) for name in nearest(root.name, folders) if root.name not in folders]
+    near = [printable(root.with_name(name)) for name in nearest(root.name, folders) if root.name not in folders]
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def hint(root: Path, folders: tuple[str, ...]) -> str:
-    """What is to be done about a root with these folders, or nothing."""
+    """A hint at how to repair a root with these folders, or ""."""
     meant = {
         words[0]: name
-        for words in WORDS.values()
+        for words in _WORDS.values()
         for name in folders
         if name.lower().startswith(words[0]) and name.lower() not in words
     }
     if meant:
-        return "; rename " + " and ".join(f"{quoted(shown(name))} to {wanted}" for wanted, name in meant.items())
-    for name in folders[:LOOKED_INTO]:
+        return "; rename " + " and ".join(f"{quoted(printable(name))} to {wanted}" for wanted, name in meant.items())
+    for name in folders[:_LOOKED_INTO]:
         with suppress(DataError):
             files, inner = contents(root / name)
-            if named_parts(root / name, inner) or holds_classes(root / name, inner):
-                return f"; did you mean {shown(root / name)}?"
+            if _named_parts(root / name, inner) or _holds_classes(root / name, inner):
+                return f"; did you mean {printable(root / name)}?"
             if any(map(is_image, files)):
                 return "; an image classifier needs two classes or more"
     return ""

@@ -1,4 +1,4 @@
-"""Listing of image folders: in the order of bytes, whatever the locale; links followed, no folder twice."""
+"""Listing of image folders in the order of bytes; links are followed, and no folder is listed twice."""
 
 import os
 import unicodedata
@@ -22,19 +22,19 @@ Kind = Literal["image", "other", "again", "closed"]
 
 
 class Found(NamedTuple):
-    """A file by its ending, a folder that was already listed under another name, or one that cannot be listed."""
+    """A file with its kind, a folder that is already listed under another name, or one that cannot be listed."""
 
     name: str
     kind: Kind
 
 
-def shown(name: str | Path) -> str:
-    """The name on one line, with escapes of Python for what cannot be printed."""
+def printable(name: str | Path) -> str:
+    """The name on one line, with Python's escapes for unprintable characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
 def composed(name: str) -> str:
-    """The name in composed Unicode, in which letters that look alike are alike: systems of Apple take them apart.
+    """The name in composed Unicode, in which equal letters have equal codes; Apple's systems decompose them.
 
     Source: Unicode Standard Annex 15, Normalization Form C.
     """
@@ -42,9 +42,9 @@ def composed(name: str) -> str:
 
 
 def with_code_points(name: str) -> str:
-    """The name in quotes, and its code points where it has letters beyond ASCII."""
+    """The name in quotes, with its code points if it has letters beyond ASCII."""
     letters = " ".join(f"U+{ord(c):04X}" for c in name if not c.isascii())
-    return quoted(shown(name)) + (f" ({letters})" if letters else "")
+    return quoted(printable(name)) + (f" ({letters})" if letters else "")
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -53,12 +53,12 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_image(name: str) -> bool:
-    """Whether the name ends as that of an image, in any case."""
+    """Whether the name has an ending of images, in any case."""
     return name.lower().endswith(ENDINGS)
 
 
 def is_line(name: str) -> bool:
-    """Whether the name is UTF-8 without control characters, so that it can stand in a table."""
+    """Whether the name is UTF-8 without control characters, so that it fits in a table."""
     return not any(unicodedata.category(c) in ("Cc", "Cs") for c in name)
 
 
@@ -66,12 +66,12 @@ def is_directory(path: Path) -> bool:
     """Whether a folder of that name exists; False for a name that the system refuses."""
     try:
         return path.is_dir()
-    except OSError:  # a name too long, a folder closed on the way
+    except OSError:  # a name that is too long, or a parent folder without permission
         return False
 
 
 def contents(folder: Path) -> tuple[list[str], list[str]]:
-    """(files, folders) in a folder, by name; what is hidden is left out.
+    """(files, folders) in a folder, by name, without hidden ones.
 
     Raises: DataError if the folder cannot be listed.
     """
@@ -81,14 +81,15 @@ def contents(folder: Path) -> tuple[list[str], list[str]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.name.startswith("."):
-                    (folders if is_folder(entry) else files).append(entry.name)
+                    (folders if _is_folder(entry) else files).append(entry.name)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise DataError(f"{shown(folder)} cannot be listed: {getattr(error, 'strerror', error)}") from None
+        reason = str(getattr(error, "strerror", error)).lower()
+        raise DataError(f"{printable(folder)} cannot be listed: {reason}") from None
     return files, folders
 
 
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether the entry is a folder or links to one; a link that ends as an image is not followed, which costs time."""
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether the entry is a folder or links to one; links with an ending of images are not followed, to save time."""
     try:
         return entry.is_dir(follow_symlinks=not is_image(entry.name))
     except OSError:  # a link to itself
@@ -96,22 +97,22 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def below(folder: Path, *, apart_from: Iterable[Path] = ()) -> tuple[Found, ...]:
-    """Everything below the folder, named from there, in the order of its bytes.
+    """All entries below the folder, with relative names, in the order of bytes.
 
-    A folder with several names is entered under one of them: that with the fewest folders on the way, then the first.
-    Those that are apart are not entered at all.
+    A folder with several names is entered under one of them: the one with the fewest parents, then the first.
+    Folders in `apart_from` are not entered.
     """
-    return tuple(sorted(walk(folder, apart_from), key=lambda entry: os.fsencode(entry.name)))
+    return tuple(sorted(_walk(folder, apart_from), key=lambda entry: os.fsencode(entry.name)))
 
 
-def walk(folder: Path, apart_from: Iterable[Path]) -> Iterator[Found]:
-    """The same, breadth first; the files of a folder before its folders."""
-    entered = {identity(path) for path in apart_from}
+def _walk(folder: Path, apart_from: Iterable[Path]) -> Iterator[Found]:
+    """The entries, breadth first; the files of a folder before its folders."""
+    entered = {_identity(path) for path in apart_from}
     waiting = deque([""])
     while waiting:
         inner = waiting.popleft()
         try:
-            here = identity(folder / inner)
+            here = _identity(folder / inner)
             if here in entered:
                 yield Found(inner, "again")
                 continue
@@ -126,7 +127,7 @@ def walk(folder: Path, apart_from: Iterable[Path]) -> Iterator[Found]:
         waiting.extend(prefix + name for name in in_order(folders))
 
 
-def identity(folder: Path) -> tuple[int, int]:
+def _identity(folder: Path) -> tuple[int, int]:
     """The device and inode of a folder, shared by every link to it."""
     status = folder.stat()
     return status.st_dev, status.st_ino

@@ -11,13 +11,13 @@ from resatlas.data.augment import Crops, Mirrors, augment, draw, erased
 from resatlas.data.batch import Batch, Sample
 from resatlas.data.dataset import ImageFiles, ImageSet, Part
 from resatlas.data.folder import substitute
-from resatlas.data.listing import shown
+from resatlas.data.listing import printable
 from resatlas.data.normalisation import mean_colour, normalised, unit
 from resatlas.data.operations import augmented
 from resatlas.data.order import generator, occasion
 from resatlas.data.photograph import decoded
 from resatlas.data.photographic import centre, coloured, placed
-from resatlas.data.pipeline import Pipeline, Policy, unheard
+from resatlas.data.pipeline import Pipeline, Policy, ignore_note
 from resatlas.data.readers import Found, Work, made
 from resatlas.errors import DataError
 from resatlas.recipes.images import (
@@ -41,7 +41,7 @@ from resatlas.values.cores import cores
 from resatlas.values.pulse import PULSE
 
 Make = Callable[[Tensor, int], Tensor]
-"""From the pixels of an image, uint8 of (c, h, w), and its position, as `order.shown` has it, to what a batch has."""
+"""Prepares an image for a batch, from its pixels, uint8 of (c, h, w), and its position, see `order.batch_positions`."""
 
 
 def training(part: Part, pipeline: Pipeline, *, seed: int, epoch: int) -> Make:
@@ -89,11 +89,11 @@ def loaded(
     *,
     workers: int,
     policy: Policy | Literal["omit"],
-    on_note: Callable[[str], None] = unheard,
+    on_note: Callable[[str], None] = ignore_note,
 ) -> Iterator[Batch]:
     """A batch for each chunk of positions, in order, independent of the number of workers; at most one worker per core.
 
-    A position beyond the images of the part is a repeat of one of them, as in `order.shown`. Under "omit" unreadable
+    A position beyond the images of the part is a repeat, as in `order.batch_positions`. Under "omit" unreadable
     images are left out, and so are chunks of only such images. `on_note` is called with a sentence if fewer processes
     can be started.
 
@@ -220,4 +220,4 @@ def _readable(samples: list[Found]) -> list[Sample] | DataError:
 
 def _name(part: Part, k: int) -> str:
     """The name of an image for an error message."""
-    return shown(part.path(k)) if isinstance(part, ImageFiles) else f"image {int(part.ids[k]):,}"
+    return printable(part.path(k)) if isinstance(part, ImageFiles) else f"image {int(part.ids[k]):,}"

@@ -16,7 +16,7 @@ from resatlas.errors import CheckpointError
 from resatlas.recipes.images import Constants, Normalisation, Rescale, Standardise, SubtractMeanImage, Whiten
 from resatlas.values.reading import content
 
-FLAT = 1e-8
+_FLAT = 1e-8
 """A contrast below which an image counts as flat, and is not scaled. Source: pylearn2, global_contrast_normalize."""
 
 CHUNK = 4096  # images that are summed at a time, since sums copy what they add up
@@ -56,7 +56,7 @@ def normalised(images: Float[Tensor, "n c h w"], by: Normaliser) -> Float[Tensor
         case Affine(mean=mean, std=std):
             return (images - mean).div_(std)
         case Whitening(mean=mean, matrix=matrix, contrast=contrast):
-            return ((contrasted(images, contrast) - mean) @ matrix).view_as(images)
+            return ((_contrasted(images, contrast) - mean) @ matrix).view_as(images)
         case _:
             assert_never(by)
 
@@ -66,12 +66,12 @@ def unit(images: UInt8[Tensor, "*n c h w"]) -> Float[Tensor, "*n c h w"]:
     return images.to(torch.float32).div_(255)
 
 
-def contrasted(images: Float[Tensor, "n c h w"], contrast: Float[Tensor, ""]) -> Float[Tensor, "n d"]:
+def _contrasted(images: Float[Tensor, "n c h w"], contrast: Float[Tensor, ""]) -> Float[Tensor, "n d"]:
     """Each image as a vector of mean 0 and of length `contrast`; flat ones stay near 0."""
     vectors = images.flatten(1)
     vectors = vectors - vectors.mean(dim=1, keepdim=True)
     lengths = vectors.norm(dim=1, keepdim=True)
-    return contrast * vectors / torch.where(lengths < FLAT, 1, lengths)
+    return contrast * vectors / torch.where(lengths < _FLAT, 1, lengths)
 
 
 def by_constants(constants: Constants) -> Affine:
@@ -160,11 +160,11 @@ def _whitening(step: Whiten, images: UInt8[Tensor, "n c h w"]) -> Whitening:
     contrast = torch.tensor(float(step.contrast))
     total = torch.zeros(images[0].numel(), dtype=torch.float64)
     for chunk in images.split(CHUNK):
-        total += contrasted(unit(chunk), contrast).sum(dim=0, dtype=torch.float64)
+        total += _contrasted(unit(chunk), contrast).sum(dim=0, dtype=torch.float64)
     mean = total / len(images)
     covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
     for chunk in images.split(CHUNK):
-        centred = contrasted(unit(chunk), contrast) - mean
+        centred = _contrasted(unit(chunk), contrast) - mean
         covariance.addmm_(centred.T, centred)
     values, axes = torch.linalg.eigh(covariance / len(images))
     matrix = (axes * (values.clamp(min=0) + float(step.bias)).rsqrt()) @ axes.T

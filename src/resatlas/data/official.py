@@ -1,4 +1,4 @@
-"""The files of a data set: their published addresses, sizes and checksums, and where they lie on this machine."""
+"""The files of a data set: their published addresses, sizes and checksums, and their paths on this machine."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from resatlas.values.reading import opened
 
 @dataclass(frozen=True, kw_only=True)
 class Checksum:
-    """The digest of a file or, where it is a gzip file that others pack anew, of the `content` bytes in it."""
+    """The digest of a file or, for a gzip file that others repack, of the `content` bytes in it."""
 
     algorithm: Literal["md5", "sha256"]
     digest: str
@@ -34,17 +34,17 @@ class Official:
 
     def __post_init__(self) -> None:
         if not (self.site.startswith("https://") and self.site.endswith("/")):
-            raise DataError(f"official files are fetched from https://…/ alone; {self.site} is not that")
+            raise DataError(f"official files are downloaded from https://…/ only; got {self.site}")
 
     @property
     def url(self) -> str:
-        """Where it is published."""
+        """Its published address."""
         return self.site + self.name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A file of an archive that is read: its path there, and its bytes if all that is in it has one size."""
+    """A file to read in an archive: its path there, and its size in bytes if it is known."""
 
     path: str
     bytes: int | None = None
@@ -52,9 +52,9 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a data set is read from: official files or, where `members` are named, what one official archive holds.
+    """The files of a data set: official files, or the `members` of one official archive.
 
-    `name` is a DATA text; `package` a folder, and the command that fills it where a system has the files.
+    `name` is a DATA text; `package` is a folder and the command that installs the files there, if a system has them.
     """
 
     name: str
@@ -79,12 +79,12 @@ class Source:
 
 
 def check(path: Path, official: Official) -> None:
-    """Refuses a file that is not the official one, before anything else is read of it.
+    """Check that a file is the official one, before it is read.
 
     Raises: DataError.
     """
     checksum = official.checksum
-    digest, fault = measured(path, checksum)
+    digest, fault = _measured(path, checksum)
     if fault or digest != checksum.digest:
         raise DataError(
             f"{path} is damaged or another file{fault and f': {fault}'}; {checksum.algorithm} found {digest}, "
@@ -92,7 +92,7 @@ def check(path: Path, official: Official) -> None:
         )
 
 
-def measured(path: Path, checksum: Checksum) -> tuple[str, str]:
+def _measured(path: Path, checksum: Checksum) -> tuple[str, str]:
     """(the digest of the file at `path`, what is wrong with it or ""), as the checksum has it."""
     algorithm = partial(hashlib.new, checksum.algorithm, usedforsecurity=False)
     if checksum.content is None:
@@ -103,73 +103,73 @@ def measured(path: Path, checksum: Checksum) -> tuple[str, str]:
 
 
 def folders(name: str) -> tuple[Path, ...]:
-    """Where a data set of that name may lie, in the order of looking; the first is where it is fetched to.
+    """The possible folders of a data set in the order of search; downloads go to the first.
 
-    Raises: DataError if RESATLAS_DATA names none, and the user has no cache.
+    Raises: DataError if RESATLAS_DATA is not set, and the user has no cache.
     """
     own, kept = os.environ.get("RESATLAS_DATA"), cache()
-    found = ((Path(own, name), Path(own)) if own else ()) + ((kept / name,) if kept else ())
-    if not found:
+    candidates = ((Path(own, name), Path(own)) if own else ()) + ((kept / name,) if kept else ())
+    if not candidates:
         raise DataError(
-            "this user has no home directory to keep data sets in; set RESATLAS_DATA or XDG_CACHE_HOME to a folder"
+            "this user has no home directory for data sets; set RESATLAS_DATA or XDG_CACHE_HOME to a folder"
         )
-    return found
+    return candidates
 
 
 def cache() -> Path | None:
-    """The user's folder of what can be fetched again; none where the user has no home, as in some containers.
+    """The user's cache folder; None if the user has no home directory, as in some containers.
 
-    Source: XDG Base Directory Specification 0.8, XDG_CACHE_HOME; a relative path there counts as none.
+    Source: XDG Base Directory Specification 0.8, XDG_CACHE_HOME; a relative path there is ignored.
     """
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if named.is_absolute():
         return named / "resatlas"
     try:
         return Path.home() / ".cache" / "resatlas"
-    except RuntimeError:  # neither HOME nor an entry of the user
+    except RuntimeError:  # neither HOME nor an entry of the user exists
         return None
 
 
 def located(source: Source) -> tuple[Path, ...]:
-    """Where each file lies that is read, in the source's order: in the first folder that has it.
+    """The paths of all files to read, in the source's order, each in the first folder that has it.
 
-    Raises: DataError if one is missing, or has another size than was published.
+    Raises: DataError if a file is missing, or its size differs from the published one.
     """
-    found = {path: where for path in source.needed if (where := lying(source, path))}
-    if missing := [path for path in source.needed if path not in found]:
-        looked = " or ".join(map(str, places(source)))
-        where = f"is not in {looked}" if not found else f"lacks {', '.join(missing)}, which is not in {looked}"
-        raise DataError(f"{source.title} {where}; {remedy(source)}")
+    paths = {path: where for path in source.needed if (where := present_file(source, path))}
+    if missing := [path for path in source.needed if path not in paths]:
+        looked = " or ".join(map(str, _places(source)))
+        where = f"is not in {looked}" if not paths else f"lacks {', '.join(missing)}, which is not in {looked}"
+        raise DataError(f"{source.title} {where}; {_remedy(source)}")
     for member in source.members:
-        size = found[member.path].stat().st_size
+        size = paths[member.path].stat().st_size
         if member.bytes not in (None, size):
             raise DataError(
-                f"{found[member.path]} is damaged: it has {size:,} bytes, {member.bytes:,} were published; "
-                f'remove its folder and say "resatlas data fetch {source.name}"'
+                f"{paths[member.path]} is damaged: it has {size:,} bytes, {member.bytes:,} were published; "
+                f'remove its folder and run "resatlas data fetch {source.name}"'
             )
-    return tuple(found.values())
+    return tuple(paths.values())
 
 
-def lying(source: Source, path: str) -> Path | None:
-    """The first place that has a file of that path, if one has."""
-    return next((folder / path for folder in places(source) if (folder / path).is_file()), None)
+def present_file(source: Source, path: str) -> Path | None:
+    """The first existing file of this path, or None."""
+    return next((folder / path for folder in _places(source) if (folder / path).is_file()), None)
 
 
-def places(source: Source) -> tuple[Path, ...]:
-    """The folders that are looked at for a source: the user's own, then that of its package."""
+def _places(source: Source) -> tuple[Path, ...]:
+    """The folders to search for a source: those of the user, then that of its package."""
     return folders(source.folder) + ((source.package[0],) if source.package else ())
 
 
-def remedy(source: Source) -> str:
+def _remedy(source: Source) -> str:
     """How to get a data set, with a network and without."""
     packaged = f'"{source.package[1]}" or ' if source.package else ""
     put = by_hand(source.files, folders(source.folder)[0])
     return (
         f'get it with {packaged}"resatlas data fetch {source.name}"; '
-        f"without a network, {put} first (RESATLAS_DATA names another folder)"
+        f"without a network, {put} first (set RESATLAS_DATA to use another folder)"
     )
 
 
 def by_hand(files: Sequence[Official], folder: Path) -> str:
-    """Which files to put where; those of a source have one address."""
+    """How to place the files by hand; the files of a source have one address."""
     return f"put {', '.join(file.name for file in files)} of {files[0].site} into {folder}"

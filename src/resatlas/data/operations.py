@@ -16,7 +16,7 @@ from resatlas.recipes.images import RandAugment, TrivialAugment, pixels
 STRENGTHS = 31
 """Of each operation of TrivialAugment, from none to full. Source: torchvision, TrivialAugmentWide."""
 
-FULL = 10
+_FULL = 10
 """The full strength of RandAugment's scale. Source: timm, auto_augment.py, _LEVEL_DENOM."""
 
 Image = UInt8[Tensor, "c h w"]
@@ -50,7 +50,7 @@ def augmented(
             for _ in range(count):
                 operation, carried_out = _one(SPACES[space], draw), _sign(draw) > 0
                 drawn = float(magnitude) + float(deviation) * float(torch.randn((), generator=draw))
-                amount = operation.amount(min(max(drawn, 0.0), FULL) / FULL, _sign(draw))
+                amount = operation.amount(min(max(drawn, 0.0), _FULL) / _FULL, _sign(draw))
                 image = operation.change(image, float(amount), mean) if carried_out else image
             return image
         case _:
@@ -69,7 +69,10 @@ def trivial(shift: int) -> tuple[Operation, ...]:
         Operation(partial(_shifted, axis=0), lambda strength, sign: sign * int(shift * strength)),
         Operation(partial(_shifted, axis=1), lambda strength, sign: sign * int(shift * strength)),
         Operation(_rotated, _signed(Fraction(135))),
-        *(Operation(partial(_adjusted, aspect=aspect), lambda s, sign: 1 + sign * s * 99 / 100) for aspect in ENHANCED),
+        *(
+            Operation(partial(_adjusted, aspect=aspect), lambda s, sign: 1 + sign * s * 99 / 100)
+            for aspect in _ENHANCED
+        ),
         Operation(_posterised, lambda strength, _: 8 - round(6 * strength)),
         Operation(_solarised, lambda strength, _: 255 * (1 - strength)),
         Operation(partial(_remapped, how="autocontrast")),
@@ -171,7 +174,7 @@ def _below(count: int, draw: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=draw))
 
 
-ENHANCED = ("brightness", "saturation", "contrast", "sharpness")
+_ENHANCED = ("brightness", "saturation", "contrast", "sharpness")
 
 _EITHER = (
     Operation(partial(_remapped, how="autocontrast")),
@@ -192,7 +195,7 @@ SPACES = {
         Operation(_solarised, lambda strength, _: 256 - int(256 * strength)),
         *(
             Operation(partial(_adjusted, aspect=aspect), lambda strength, sign: max(0.1, 1 + sign * 0.9 * strength))
-            for aspect in ENHANCED
+            for aspect in _ENHANCED
         ),
     ),
     "mixed": (
@@ -201,7 +204,7 @@ SPACES = {
         Operation(_solarised, lambda strength, _: int(256 * strength)),
         *(
             Operation(partial(_adjusted, aspect=aspect), lambda strength, _: 0.1 + 1.8 * strength)
-            for aspect in ENHANCED
+            for aspect in _ENHANCED
         ),
     ),
 }

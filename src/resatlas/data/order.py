@@ -1,4 +1,4 @@
-"""Every random number on the data is a pure function of a seed and of words that say what it is for."""
+"""Random numbers for data: pure functions of a seed and words that name their purpose."""
 
 from hashlib import blake2b
 
@@ -8,15 +8,15 @@ from torch import Tensor
 
 
 def derive(seed: int, *words: str | int) -> int:
-    """A seed of 63 bits for what the words name: half of the first 8 bytes of blake2b(repr((seed, *words))).
+    """A seed of 63 bits for the words: half of the first 8 bytes of blake2b(repr((seed, *words))).
 
-    The numbers never change: runs of every later version draw as those of this one.
+    The numbers never change between versions, so that runs can be reproduced.
     """
     return int.from_bytes(blake2b(repr((seed, *words)).encode(), digest_size=8).digest(), "big") >> 1
 
 
 def generator(seed: int, *words: str | int) -> torch.Generator:
-    """A fresh generator on the CPU, seeded with derive(seed, *words)."""
+    """A new generator on the CPU, seeded with derive(seed, *words)."""
     return torch.Generator().manual_seed(derive(seed, *words))
 
 
@@ -25,8 +25,8 @@ def order(seed: int, epoch: int, n: int) -> Int64[Tensor, " n"]:
     return torch.randperm(n, generator=generator(seed, "order", epoch))
 
 
-def shown(seed: int, epoch: int, n: int, *, repeats: int, batch: int) -> list[Int64[Tensor, " b"]]:
-    """The positions of an epoch's batches: position k + n·r is image k as it is drawn for the r-th time, from 0.
+def batch_positions(seed: int, epoch: int, n: int, *, repeats: int, batch: int) -> list[Int64[Tensor, " b"]]:
+    """The positions of an epoch's batches: position k + n·r is the r-th repeat of image k, counted from 0.
 
     Images come in the epoch's order, each `repeats` times in a row, until n positions are filled: so an epoch has as
     many batches with repeats as without, and shows a share 1/repeats of the images. Within a batch all first draws
@@ -45,5 +45,5 @@ def shown(seed: int, epoch: int, n: int, *, repeats: int, batch: int) -> list[In
 
 
 def occasion(epoch: int, repeat: int) -> tuple[int, ...]:
-    """The words for one of an image's draws in an epoch; the first is as if there were no others."""
+    """The words for one draw of an image in an epoch; the first repeat has the same words as without repeats."""
     return (epoch, repeat) if repeat else (epoch,)

@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
-from resatlas.data.listing import shown
+from resatlas.data.listing import printable
 from resatlas.errors import DataError, UnreadableImage, UsageError, quoted
 from resatlas.values import reading
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 """Not TIFF, GIF and others: their decoders have had most of the flaws, or their files hold several images."""
 
 BYTES = 1 << 28  # of a file
@@ -30,12 +30,12 @@ Multi-scale testing with a shorter side of 640 at 224 is one of 2,926 for the la
 takes strips up to 4 times as long: 34 million. The largest photograph of ImageNet has 61 million, one of a phone 50.
 """
 
-MOST = "RESATLAS_MOST_PIXELS"
-STRETCH = 50  # of the longer side over the shorter: a rule, a seam, a spectrum, but no photograph
-ORIENTATION = 0x0112  # the tag of EXIF
+_MOST = "RESATLAS_MOST_PIXELS"
+_STRETCH = 50  # of the longer side over the shorter: a rule, a seam, a spectrum, but no photograph
+_ORIENTATION = 0x0112  # the tag of EXIF
 STRIP = 1 << 20  # pixels that are converted at a time
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-WORDS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # profile and texts in a PNG
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_WORDS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # profile and texts in a PNG
 
 Pixels = UInt8[np.ndarray, "3 h w"]
 
@@ -55,9 +55,9 @@ def decoded(file: Path) -> Pixels:
     try:
         return proportioned(pixels(content(file)))
     except DataError as error:
-        raise UnreadableImage(f"{shown(file)} cannot be read as an image: {error}", file=str(file)) from None
+        raise UnreadableImage(f"{printable(file)} cannot be read as an image: {error}", file=str(file)) from None
     except MemoryError:
-        raise MemoryError(f"the pixels of {shown(file)}") from None
+        raise MemoryError(f"the pixels of {printable(file)}") from None
 
 
 def content(file: Path) -> bytes:
@@ -85,7 +85,7 @@ def pixels(content: bytes) -> Pixels:
     try:
         return _pixels(content)
     except DataError:
-        if (bare := without_words(content)) == content:
+        if (bare := _without_words(content)) == content:
             raise
     return _pixels(bare)
 
@@ -99,19 +99,19 @@ def _pixels(content: bytes) -> Pixels:
     except (DataError, UsageError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise DataError(beginning(content)) from None
+        raise DataError(_beginning(content)) from None
     except Exception as error:  # damage makes Pillow raise nearly anything
-        raise DataError(shown(str(error)) or type(error).__name__) from None
+        raise DataError(printable(str(error)) or type(error).__name__) from None
 
 
-def without_words(content: bytes) -> bytes:
+def _without_words(content: bytes) -> bytes:
     """A PNG without its profile and texts, which Pillow refuses if they are damaged or large; others as they are."""
-    if not content.startswith(SIGNATURE):
+    if not content.startswith(_SIGNATURE):
         return content
-    kept, start = [SIGNATURE], len(SIGNATURE)
+    kept, start = [_SIGNATURE], len(_SIGNATURE)
     while start + 12 <= len(content):
         size, kind = struct.unpack_from(">I4s", content, start)
-        if kind not in WORDS:
+        if kind not in _WORDS:
             kept.append(content[start : start + 12 + size])
         start += 12 + size
     return b"".join((*kept, content[start:]))
@@ -119,7 +119,7 @@ def without_words(content: bytes) -> bytes:
 
 def has_depth_of_16(content: bytes) -> bool:
     """Whether a file is a PNG with 16 bits a value, of which the higher byte is read."""
-    return content.startswith(SIGNATURE) and content[24:25] == b"\x10"
+    return content.startswith(_SIGNATURE) and content[24:25] == b"\x10"
 
 
 def most_pixels() -> int:
@@ -127,9 +127,9 @@ def most_pixels() -> int:
 
     Raises: UsageError if RESATLAS_MOST_PIXELS is not a number of pixels.
     """
-    text = os.environ.get(MOST) or str(PIXELS)
+    text = os.environ.get(_MOST) or str(PIXELS)
     if not re.fullmatch(r"[1-9][0-9]{0,11}", text):
-        raise UsageError(f"{MOST} is a number of pixels from 1, as {PIXELS}; {quoted(text)} is not")
+        raise UsageError(f"{_MOST} is a number of pixels from 1, such as {PIXELS}; got {quoted(text)}")
     return int(text)
 
 
@@ -141,8 +141,8 @@ def proportioned(image: Pixels) -> Pixels:
     short, long = sorted(image.shape[1:])
     if short < 2:
         raise DataError(f"{image.shape[2]:,} x {image.shape[1]:,} pixels, where a photograph has 2 a side or more")
-    if long > STRETCH * short:
-        raise DataError(f"{image.shape[2]:,} x {image.shape[1]:,} pixels, one side over {STRETCH} times the other")
+    if long > _STRETCH * short:
+        raise DataError(f"{image.shape[2]:,} x {image.shape[1]:,} pixels, one side over {_STRETCH} times the other")
     return image
 
 
@@ -151,13 +151,13 @@ def opened(content: bytes) -> Image.Image:
 
     Raises: DataError if it is animated or too large, and whatever Pillow raises.
     """
-    with warnings_as_errors():
-        image = Image.open(BytesIO(content), formats=FORMATS)
+    with _warnings_as_errors():
+        image = Image.open(BytesIO(content), formats=_FORMATS)
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format in ("PNG", "WEBP"):
         raise DataError(f"an animation of {frames:,} frames, where one image is wanted")
     if image.width * image.height > (most := most_pixels()):
-        raise DataError(f"{image.width:,} x {image.height:,} pixels, where {most:,} is the most ({MOST})")
+        raise DataError(f"{image.width:,} x {image.height:,} pixels, where {most:,} is the most ({_MOST})")
     return image
 
 
@@ -186,8 +186,8 @@ def _in_colour(image: Image.Image) -> Image.Image:
 def orientation(image: Image.Image) -> int:
     """How EXIF says that the image was held, 1 to 8; 1 is upright, and what an absent or damaged EXIF says."""
     try:
-        with warnings_as_errors():
-            value = image.getexif().get(ORIENTATION)
+        with _warnings_as_errors():
+            value = image.getexif().get(_ORIENTATION)
     except Exception:  # damage makes Pillow raise nearly anything
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -216,12 +216,12 @@ def turned(image: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndar
 
 
 @contextmanager
-def warnings_as_errors() -> Iterator[None]:
+def _warnings_as_errors() -> Iterator[None]:
     """Pillow's warnings raised, but those on metadata of TIFF's form; its own limit on pixels is left to `opened`.
 
     Some images of ImageNet have damaged EXIF and whole pixels. One thread at a time: both are the process's.
     """
-    with FILTERS, warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", module=r"PIL\.(Tiff|Jpeg)ImagePlugin")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -231,20 +231,22 @@ def warnings_as_errors() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def beginning(content: bytes) -> str:
+def _beginning(content: bytes) -> str:
     """What a file that Pillow does not know begins as."""
     if not content:
         return "an empty file"
     start = content[:256].lstrip()
-    kind = next((kind for pattern, kind in BEGINNINGS.items() if re.match(pattern, start, re.DOTALL)), "something else")
-    return f"{kind}, no whole {OF_OURS}"
+    kind = next(
+        (kind for pattern, kind in _BEGINNINGS.items() if re.match(pattern, start, re.DOTALL)), "something else"
+    )
+    return f"{kind}, not a complete {_OF_OURS}"
 
 
-FILTERS = threading.Lock()
+_FILTERS = threading.Lock()
 
-OF_OURS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+_OF_OURS = f"{', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
 
-BEGINNINGS = {
+_BEGINNINGS = {
     rb"\xff\xd8\xff": "a JPEG damaged in its first bytes",
     rb"\x89PNG": "a PNG damaged in its first bytes",
     rb"RIFF....WEBP": "a WEBP damaged in its first bytes",

@@ -17,13 +17,13 @@ COMPONENTS = torch.tensor(
 VARIANCES = torch.tensor((0.2175, 0.0188, 0.0045), dtype=torch.float32)
 """Their eigenvalues, as the same file weighs them."""
 
-TRIES = 10
+_TRIES = 10
 """Draws of an area before the centre is taken. Source: fb.resnet.torch, datasets/transforms.lua, RandomSizedCrop."""
 
 LONG = 4
 """Of a photograph with sides of a ratio beyond this only what a crop shows is resized: the whole may take gigabytes."""
 
-SUPPORT = 2  # pixels beyond a crop that its edges are interpolated from, of the image or as resized
+_SUPPORT = 2  # pixels beyond a crop that its edges are interpolated from, of the image or as resized
 
 Photograph = UInt8[Tensor, "c h w"]
 Square = UInt8[Tensor, "c s s"]
@@ -86,7 +86,7 @@ def _area(image: Photograph, step: AreaCrop, size: int, draw: torch.Generator) -
     interpolation = InterpolationMode(step.interpolation)
     h, w = image.shape[1:]
     bound = math.log(step.ratio)
-    for _ in range(TRIES):
+    for _ in range(_TRIES):
         area = h * w * (float(step.least) + (1 - float(step.least)) * _uniform(draw))
         ratio = math.exp(bound * (2 * _uniform(draw) - 1))
         width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
@@ -165,7 +165,7 @@ def resized_crop(image: Photograph, sides: tuple[int, int], corner: tuple[int, i
 def _strip(length: int, resized: int, start: int, size: int) -> tuple[int, int, int, int]:
     """(first, last, resized, start) of the part of a side that its crop shows; the crop may move by a pixel."""
     share = length / resized
-    margin = SUPPORT * max(share, 1)
+    margin = _SUPPORT * max(share, 1)
     first = max(math.floor(start * share - margin), 0)
     last = min(math.ceil((start + size) * share + margin), length)
     shorter = max(round((last - first) / share), size)

@@ -12,7 +12,7 @@ Policy = Literal["error", "skip"]
 """At an unreadable image: stop with an error, or substitute another of its class in training and omit it in tests."""
 
 
-def unheard(note: str) -> None:
+def ignore_note(note: str) -> None:
     """Ignore a note."""
 
 
@@ -30,7 +30,7 @@ class Pipeline:
     unreadable: Policy = "error"
     repeats: int = 1
     workers: int = 1
-    on_note: Callable[[str], None] = unheard
+    on_note: Callable[[str], None] = ignore_note
 
     @property
     def one_by_one(self) -> bool:

@@ -23,16 +23,16 @@ import torch
 from resatlas.data.batch import Batch, Packed, Sample, packed, send, stacked, unpacked
 from resatlas.errors import DataError
 
-AHEAD = 2
+_AHEAD = 2
 """Batches that each reader prepares ahead of the one that is waited for."""
 
 SILENCE = 600.0
-"""Seconds that a reader may take for one image: a photograph takes less than one, a dead file server for ever."""
+"""Timeout of a reader for one image in seconds: a photograph takes less than one; a file server may not answer."""
 
-MOMENT = 5.0
-"""Seconds that a reader has to end once it is killed; one that waits for a dead file server may take for ever."""
+_MOMENT = 5.0
+"""Seconds to wait for a killed reader; one that waits for a file server may never end."""
 
-KILLED = "a process that reads images was killed, probably for lack of memory; use fewer --workers"
+_KILLED = "a process that reads images was killed, probably for lack of memory; use fewer --workers"
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that stop the training process, often sent to its whole group; readers ignore them and end with it."""
@@ -84,13 +84,13 @@ def made(work: Work, *, readers: int, on_note: Callable[[str], None]) -> Iterato
         if not crew:
             yield from _made_here(work)
             return
-        for k in range(min(AHEAD * len(crew), len(work.chunks))):
+        for k in range(min(_AHEAD * len(crew), len(work.chunks))):
             _ask(crew[k % len(crew)], k)
         for k in range(len(work.chunks)):
             reader = crew[k % len(crew)]
             batch = _received(reader, work)
-            if k + AHEAD * len(crew) < len(work.chunks):
-                _ask(reader, k + AHEAD * len(crew))
+            if k + _AHEAD * len(crew) < len(work.chunks):
+                _ask(reader, k + _AHEAD * len(crew))
             yield batch
     finally:
         _end(crew)
@@ -110,7 +110,7 @@ def _made_here(work: Work) -> Iterator[Batch | DataError]:
 
 
 def _started(work: Work, count: int) -> tuple[list[Reader], str]:
-    """Up to so many readers, and why there are no more of them."""
+    """Up to `count` readers, and the reason if there are fewer."""
     crew: list[Reader] = []
     try:
         places = memoryview(mmap.mmap(-1, 8 * max(count, 1))).cast("q")
@@ -126,7 +126,7 @@ def _started(work: Work, count: int) -> tuple[list[Reader], str]:
 
 
 def _forked(work: Work, before: Sequence[Reader], places: "memoryview[int]") -> Reader:
-    """A reader in a process of its own.
+    """A reader in its own process.
 
     Raises: OSError where the system has no process or no file left for it.
     """
@@ -215,7 +215,7 @@ def _received(reader: Reader, work: Work) -> Batch | DataError:
     except (EOFError, OSError) as error:  # without a number where a message breaks off
         if isinstance(error, OSError) and error.errno not in (None, errno.ECONNRESET, errno.EPIPE):
             raise
-        raise DataError(KILLED) from None
+        raise DataError(_KILLED) from None
     if isinstance(message, DataError):
         return message
     raise message
@@ -241,7 +241,7 @@ def _end(crew: Sequence[Reader]) -> None:
         with suppress(ProcessLookupError):
             os.kill(reader.pid, signal.SIGKILL)
         reader.line.close()
-    deadline = time.monotonic() + MOMENT
+    deadline = time.monotonic() + _MOMENT
     for reader in crew:
         with suppress(ChildProcessError):  # of a process that ignores its children the system keeps none
             while os.waitpid(reader.pid, os.WNOHANG)[0] == 0 and time.monotonic() < deadline:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-IMAGE = Shape(3, 32, 32)
+_IMAGE = Shape(3, 32, 32)
 SITE = "https://ufldl.stanford.edu/housenumbers/"
 
 
@@ -45,7 +45,7 @@ def svhn(extra: int = 1) -> DataSet:
     trained = "train and extra" if extra else "train alone, where papers also use extra"
     return DataSet(
         name="svhn",
-        image=IMAGE,
+        image=_IMAGE,
         classes=tuple("0123456789"),
         mirror="forbidden",
         note=f"trained on {trained}; the test images are the published 26,032",
@@ -84,7 +84,7 @@ def part(paths: Sequence[Path], files: Sequence[MatFile]) -> ImageSet:
     import numpy as np
 
     n = sum(file.images for file in files)
-    images, labels = np.empty((n, *IMAGE), np.uint8), np.empty(n, np.int64)
+    images, labels = np.empty((n, *_IMAGE), np.uint8), np.empty(n, np.int64)
     begin = 0
     for path, file in zip(paths, files, strict=True):
         here = slice(begin, begin := begin + file.images)
@@ -104,7 +104,7 @@ def arrays(path: Path, *, n: int) -> "tuple[NDArray[np.uint8], NDArray[np.uint8]
 
     with opened(path) as file:
         variables = loadmat(file, variable_names=("X", "y"))
-    for name, shape in (("X", (IMAGE.height, IMAGE.width, IMAGE.channels, n)), ("y", (n, 1))):
+    for name, shape in (("X", (_IMAGE.height, _IMAGE.width, _IMAGE.channels, n)), ("y", (n, 1))):
         if name not in variables or variables[name].dtype != "uint8" or variables[name].shape != shape:
             raise DataError(f"{path} should have {name}, {'x'.join(map(str, shape))} unsigned bytes, and has not")
     pixels, digits = variables["X"], variables["y"][:, 0]

@@ -1,4 +1,4 @@
-"""Made-up images that need no file: for tests, for benchmarks, for a first look."""
+"""Synthetic images, which need no file: for tests, benchmarks and first steps."""
 
 import math
 from functools import partial
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LARGEST = 1 << 27  # values of the training part: 128 MiB as bytes, four times as much while they are made
+_LARGEST = 1 << 27  # values of the training part: 128 MiB as bytes, four times as much while they are made
 
 
 def synthetic(size: int = 32, channels: int = 3, classes: int = 10, images: int = 512) -> DataSet:
@@ -28,10 +28,10 @@ def synthetic(size: int = 32, channels: int = 3, classes: int = 10, images: int 
     }
     for name, (value, least, most) in bounds.items():
         if not least <= value <= most:
-            raise UsageError(f"{name} of a synthetic data set lies between {least:,} and {most:,}; {value:,} does not")
+            raise UsageError(f"{name} of a synthetic data set must be between {least:,} and {most:,}; got {value:,}")
     shape = Shape(channels, size, size)
-    if images * math.prod(shape) > LARGEST:
-        raise UsageError(f"synthetic training images hold at most {LARGEST:,} values; {images:,} of {shape} hold more")
+    if images * math.prod(shape) > _LARGEST:
+        raise UsageError(f"synthetic training images hold at most {_LARGEST:,} values; {images:,} of {shape} hold more")
     return DataSet(
         name="synthetic",
         image=shape,
@@ -47,13 +47,13 @@ def read(shape: Shape, *, classes: int, images: int) -> Parts:
     import numpy as np
 
     draw = np.random.Generator(np.random.PCG64(0))
-    means = waves(draw, shape, classes)
+    means = _waves(draw, shape, classes)
     sizes = (images, images // 4)
     train, test = (part(draw, means, np.arange(n)) for n in sizes)
     return Parts(train=train, test=test)
 
 
-def waves(draw: "np.random.Generator", shape: Shape, classes: int) -> "NDArray[np.float32]":
+def _waves(draw: "np.random.Generator", shape: Shape, classes: int) -> "NDArray[np.float32]":
     """128 + 48·cos(fy·y + fx·x + phase), with the frequencies of the class and a phase for each of its channels.
 
     Shape: (classes, c, h, w).

@@ -38,7 +38,7 @@ def decoder() -> str:
     return f"resatlas {__version__}, Pillow {PIL.__version__}, {photograph.most_pixels()} pixels"
 
 
-MOST_REMEMBERED = 1 << 30  # bytes of a file that remembers
+_MOST_REMEMBERED = 1 << 30  # bytes of a file that remembers
 
 
 class Stamp(NamedTuple):
@@ -97,7 +97,7 @@ def looked_at(
     The files are read if they have up to `MOST_BYTES` together, or are to be decoded. `on_image` is called with how
     many have been looked at, and of how many.
     """
-    stamps = [stamp_of(part.path(k)) for k in range(len(part))]
+    stamps = [_stamp_of(part.path(k)) for k in range(len(part))]
     by: By = "content" if sum(stamp.size for stamp in stamps if stamp) <= MOST_BYTES else "size"
     memory = _remembered(part.root)
     earlier = [memory.get(name) for name in part.files]
@@ -119,7 +119,7 @@ def looked_at(
     return Looked(part=part, by=by, looks=tuple(looks))
 
 
-def stamp_of(file: Path) -> Stamp | None:
+def _stamp_of(file: Path) -> Stamp | None:
     """The stamp of a file, or of what it links to; None if it has none."""
     try:
         status = file.stat()
@@ -160,7 +160,7 @@ def _file(root: Path) -> Path:
 def _remembered(root: Path) -> dict[str, Known]:
     """What is remembered of the files below a folder, by name; nothing where that cannot be read."""
     with suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):  # RuntimeError: a user without a home
-        table = json.loads(reading.text(_file(root), most=MOST_REMEMBERED))
+        table = json.loads(reading.text(_file(root), most=_MOST_REMEMBERED))
         decided = table["decoder"] == decoder()
         return dict(_rows(table["files"].items(), decided=decided))
     return {}

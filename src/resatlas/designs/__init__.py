@@ -1,1 +1,1 @@
-"""WHICH networks: one file a paper, merged by the catalog."""
+"""The designs of the papers: one file per paper, merged by the catalogue."""

@@ -1,8 +1,8 @@
-"""Spellings of other programs, and the names here that they mean.
+"""Spellings of other programs and the corresponding names here.
 
-Torchvision's and timm's own names mean the networks that those libraries build. Any other spelling that differs from
-one name alone in case, dashes and underscores means that name. Where another program means another network by it,
-nothing is guessed: the names that may be meant are offered.
+Names of torchvision and timm mean the networks that those libraries build. A spelling that differs from one name only
+in case, dashes and underscores means that name. If other programs use a spelling for another network, the message of
+the error suggests the possible names.
 """
 
 import re
@@ -13,26 +13,26 @@ from resatlas.designs.family import Family
 from resatlas.designs.tasks import Design
 from resatlas.errors import DesignError
 
-ELSEWHERE = "resnet-26"
-"""The name of a small network for CIFAR here; resnet26 of timm is one of bottlenecks for ImageNet."""
+_ELSEWHERE = "resnet-26"
+"""A small network for CIFAR here; resnet26 of timm has bottlenecks and is for ImageNet."""
 
 _TAGGED = re.compile(r"(\w+)\.[a-z0-9_]+", re.ASCII)
-"""timm's names of trained weights: the network's, a point, and what it was trained on."""
+"""timm's names of trained weights: the network, a point, and the training."""
 
 Grammar = Callable[[str], Design | None]
-"""The design that a name means to the letter; None if it is not a name, DesignError if there is no such network."""
+"""Returns the design of an exact name; None if it is not a name; raises DesignError if the network is impossible."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spelling:
-    """What a spelling means here: one name, or those that may be meant, or nothing."""
+    """The meaning of a spelling: one name, several suggestions, or neither."""
 
     name: str | None = None
-    offered: tuple[str, ...] = ()
+    suggestions: tuple[str, ...] = ()
 
 
 def peers(families: Mapping[str, Family]) -> dict[str, str]:
-    """Names of torchvision and timm, and the names here; both libraries take the stride on the 3x3.
+    """Names of torchvision and timm with the names here; both libraries have the stride on the 3x3.
 
     Source: torchvision/models/resnet.py; timm/models/resnet.py.
     """
@@ -40,7 +40,7 @@ def peers(families: Mapping[str, Family]) -> dict[str, str]:
 
 
 def meaning(text: str, *, grammar: Grammar, families: Mapping[str, Family]) -> Spelling:
-    """What a text means that is not a name here."""
+    """The meaning of a text that is not a name here."""
     tagged = _TAGGED.fullmatch(text)
     known = peers(families)
     named = {name for family in families.values() for name in family.named}
@@ -53,16 +53,18 @@ def meaning(text: str, *, grammar: Grammar, families: Mapping[str, Family]) -> S
     for name in _names(text, families):
         try:
             design = grammar(name)
-        except DesignError:  # a name of the grammar whose own error says what is near
+        except DesignError:  # a name of the grammar; its error lists the nearest depths
             deep = _bottleneck(name)
-            return Spelling(offered=(deep,)) if deep in named else Spelling(name=name)
+            return Spelling(suggestions=(deep,)) if deep in named else Spelling(name=name)
         if design is not None:
-            offered = _offered(text, name, design, named, known)
-            return Spelling(offered=offered) if offered else Spelling(name=name)
+            suggestions = _suggestions(text, name, design, named, known)
+            return Spelling(suggestions=suggestions) if suggestions else Spelling(name=name)
     return Spelling()
 
 
-def _offered(text: str, name: str, design: Design, named: Collection[str], known: Mapping[str, str]) -> tuple[str, ...]:
+def _suggestions(
+    text: str, name: str, design: Design, named: Collection[str], known: Mapping[str, str]
+) -> tuple[str, ...]:
     """What is offered in place of a guess; nothing where the spelling can mean one network alone."""
     if text.lower() == name.lower():
         return ()
@@ -72,7 +74,7 @@ def _offered(text: str, name: str, design: Design, named: Collection[str], known
         return (bottleneck, name)
     if design.setting == "imagenet" and design.family in ("resnet", "preact-resnet") and not name.endswith("-v1.5"):
         return (name, peer) if peer and peer != name else (name,)
-    return (name,) if name == ELSEWHERE else ()
+    return (name,) if name == _ELSEWHERE else ()
 
 
 def _bottleneck(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Every design by name: the papers' networks, every other member of their families, and TOML files."""
+"""Designs by name: the networks of the papers, all other members of their families, and TOML files."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -37,24 +37,24 @@ FAMILIES: Mapping[str, Family] = {
 
 @cache
 def installed() -> Mapping[str, Family]:
-    """The families of installed packages, which are imported where the names here do not suffice."""
+    """The families of installed packages, which are imported only if a name is not found here."""
     return families_of_packages(taken=FAMILIES)
 
 
 def families() -> dict[str, Family]:
-    """Every family: those here, and those of installed packages."""
+    """All families: those here, and those of installed packages."""
     return {**FAMILIES, **installed()}
 
 
 def _nearest_first() -> Iterator[Family]:
-    """The families here, and only then those that must be imported."""
+    """The families here first, then those that must be imported."""
     yield from FAMILIES.values()
     yield from installed().values()
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnDesign:
-    """A network that no text means without somebody's own code: what a run keeps of it."""
+    """A network of a user's own code, as a run stores it, since no text can name it without that code."""
 
     family: str
     depth: int | None
@@ -63,7 +63,7 @@ class OwnDesign:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What a DESIGN text means: a blueprint, with its names and its usual task.
+    """The meaning of a DESIGN text: a blueprint with its names and its usual task.
 
     `depth` is the paper's label; a blueprint from a file has none. `design` holds a paper's knobs.
     """
@@ -77,7 +77,7 @@ class Entry:
     design: Design | None = None
 
     def plan(self, *, image: Shape | None = None, classes: int | None = None) -> Plan:
-        """The plan for the usual task, or for another."""
+        """The plan for the usual task or another one."""
         return expand(
             self.blueprint,
             image=Shape(*image) if image else self.image,
@@ -91,7 +91,7 @@ def family_of(design: Design) -> Family | None:
 
 
 def own_design(entry: Entry) -> OwnDesign | None:
-    """What a run keeps of an entry that needs somebody's own code; None for designs of this package."""
+    """The stored form of an entry that needs a user's own code; None for designs of this package."""
     own = type(entry.design)
     if any(own in (family.design, *family.others) for family in FAMILIES.values()):
         return None
@@ -100,7 +100,7 @@ def own_design(entry: Entry) -> OwnDesign | None:
 
 @lru_cache(maxsize=1024)
 def own_design_named(text: str) -> OwnDesign | None:
-    """The same of a DESIGN text; None also for files, and for what is not a design here."""
+    """`own_design` of a DESIGN text; None also for files and unknown designs."""
     name = text.partition(":")[0]
     if _is_file(text) or name in FAMILIES:
         return None
@@ -110,13 +110,13 @@ def own_design_named(text: str) -> OwnDesign | None:
         return None
 
 
-def kept(name: str, own: OwnDesign) -> Entry:
-    """The entry of what a run has kept."""
+def entry_of_own(name: str, own: OwnDesign) -> Entry:
+    """The entry of a stored own design."""
     return replace(_of_blueprint(own.blueprint), name=name, family=own.family, depth=own.depth)
 
 
 def entry_of_value(value: object, *, name: str, knobs: Iterable[str] = ()) -> Entry:
-    """The entry of a family, a design or a blueprint, or of what a function without arguments gives, called `name`.
+    """The entry, called `name`, of a family, a design or a blueprint.
 
     Raises: UsageError for anything else; as `resolve` for its knobs.
     """
@@ -128,8 +128,8 @@ def entry_of_value(value: object, *, name: str, knobs: Iterable[str] = ()) -> En
             raise UsageError(f"{name}: a blueprint has no knobs; {quoted(words[0])} cannot be set")
         return replace(_of_blueprint(value), name=name)
     if isinstance(value, Design) and not isinstance(value, type):
-        return _entry(name, _with_knobs(type(value), _given(value), words, name) if words else value)
-    raise UsageError(f"{name}: a Family, a design or a Blueprint is expected, not a {type(value).__name__}")
+        return _entry(name, _with_knobs(type(value), _knob_values(value), words, name) if words else value)
+    raise UsageError(f"{name}: expected a Family, a design or a Blueprint; got {type(value).__name__}")
 
 
 def _of_blueprint(blueprint: Blueprint) -> Entry:
@@ -151,20 +151,20 @@ def _is_file(text: str) -> bool:
 
 
 def same_network(one: Entry, other: Entry) -> bool:
-    """Whether two entries are one network for the same images, whatever they are called."""
+    """Whether two entries have the same network for the same images; names may differ."""
     return (one.blueprint, one.image) == (other.blueprint, other.image)
 
 
 def names_of(entry: Entry) -> tuple[str, ...]:
-    """Every name that the catalogue has for this very network, in its order."""
+    """All names of this network in the catalogue, in its order."""
     return tuple(known.name for known in named().values() if same_network(known, entry))
 
 
 def resolve(text: str | Design | Blueprint) -> Entry:
-    """The entry that a DESIGN text means: a name, a name or a family with knobs, or a TOML file.
+    """The entry of a DESIGN text: a name, a name or a family with knobs, or a TOML file.
 
-    Spellings of other programs are taken for the names here that they mean, and the entry has the name here.
-    A design or a blueprint of your own stands in place of its text; a blueprint's usual task is CIFAR's.
+    Spellings of other programs are accepted; the entry has the name here. A design or a blueprint can be passed in
+    place of a text; the usual task of a blueprint is CIFAR's.
     Raises: UnknownName with the nearest names; DesignError if the network is impossible; BlueprintError.
     """
     if isinstance(text, Blueprint):
@@ -175,7 +175,7 @@ def resolve(text: str | Design | Blueprint) -> Entry:
     name, colon, rest = text.partition(":")
     knobs = rest.split(",") if colon else []
     if ".py:" in text:
-        raise UsageError(f"{quoted(text)} is code, which is executed only where a command line names it as its DESIGN")
+        raise UsageError(f"{quoted(text)} is code, which is executed only if it is the DESIGN of a command line")
     if text.endswith(".toml") or "/" in name:
         file = read_blueprint(Path(text))
         return Entry(
@@ -186,17 +186,17 @@ def resolve(text: str | Design | Blueprint) -> Entry:
             image=file.image,
             classes=file.classes,
         )
-    family = FAMILIES.get(name) or (None if _literally(name) else installed().get(name))
+    family = FAMILIES.get(name) or (None if _by_grammar(name) else installed().get(name))
     if family:
         return _entry(text, _with_knobs(family.design, {}, knobs, name))
     design = _design(name)
     if colon:
-        design = _with_knobs(type(design), _given(design), knobs, name)
+        design = _with_knobs(type(design), _knob_values(design), knobs, name)
     return _entry(text, design)
 
 
 def canonical(text: str) -> str:
-    """The DESIGN text under the name here, if another program's spelling stands in its place; else as it is."""
+    """The DESIGN text with a spelling of another program replaced by the name here; other texts unchanged."""
     name, colon, knobs = text.partition(":")
     if _is_file(text):
         return text
@@ -204,34 +204,34 @@ def canonical(text: str) -> str:
 
 
 def alias_note(text: str) -> str | None:
-    """What a spelling of another program means here, in words; None where the text has the name here."""
-    meant = canonical(text)
-    if meant == text:
+    """A sentence about the meaning of another program's spelling; None if the text has the name here."""
+    here = canonical(text)
+    if here == text:
         return None
-    name, known = (each.partition(":")[0] for each in (text, meant))
+    name, known = (words.partition(":")[0] for words in (text, here))
     peers = aliases.peers(families())
     tag = name.partition(".")[2] if name not in peers and name.partition(".")[0] in peers else ""
     whose = ", as torchvision and timm build it" if known.endswith("-v1.5") else ""
-    return f"{name} is {known} here{whose}" + (f"; {quoted(tag)} names weights, and none are loaded" if tag else "")
+    return f"{name} is {known} here{whose}" + (f"; {quoted(tag)} names weights, which are not loaded" if tag else "")
 
 
 @lru_cache(maxsize=1024)
 def _spelling(name: str) -> aliases.Spelling:
-    """What a name means that may be another program's spelling."""
+    """The meaning of a name that may be another program's spelling."""
     if name in FAMILIES:
         return aliases.Spelling(name=name)
     try:
-        known = _literally(name)
+        known = _by_grammar(name)
     except DesignError:
         return aliases.Spelling(name=name)
     if known:
         return aliases.Spelling(name=name)
-    return aliases.meaning(name, grammar=_literally, families=families())
+    return aliases.meaning(name, grammar=_by_grammar, families=families())
 
 
 @cache
 def named() -> Mapping[str, Entry]:
-    """The catalogue: every network that the papers name, in the order of the papers.
+    """The catalogue: all networks that the papers name, in the order of the papers.
 
     Raises: DesignError if two files claim one name.
     """
@@ -239,7 +239,7 @@ def named() -> Mapping[str, Entry]:
     for family in FAMILIES.values():
         for name, design in family.named.items():
             if name in entries:
-                raise DesignError(f'two designs are called "{name}"')
+                raise DesignError(f'two designs are named "{name}"')
             entries[name] = _entry(name, design)
     return entries
 
@@ -249,13 +249,13 @@ def matching(pattern: str = "*") -> Iterator[Entry]:
 
     Raises: UnknownName if none does.
     """
-    theirs = [_entry(name, design) for family in installed().values() for name, design in family.named.items()]
-    entries = [*named().values(), *theirs]
-    found = [entry for entry in entries if fnmatchcase(entry.name, pattern) or fnmatchcase(entry.family, pattern)]
-    if not found:
+    plugin_entries = [_entry(name, design) for family in installed().values() for name, design in family.named.items()]
+    entries = [*named().values(), *plugin_entries]
+    matches = [entry for entry in entries if fnmatchcase(entry.name, pattern) or fnmatchcase(entry.family, pattern)]
+    if not matches:
         names = [*(entry.name for entry in entries), *families()]
         raise UnknownName(unknown("design matching", pattern, names, where="all: resatlas list"))
-    yield from found
+    yield from matches
 
 
 def list_designs(pattern: str = "*") -> list[str]:
@@ -267,42 +267,42 @@ def list_designs(pattern: str = "*") -> list[str]:
 
 
 def plan(design: str | Design | Blueprint | Plan, *, image: Shape | None = None, classes: int | None = None) -> Plan:
-    """The plan of a DESIGN text, of a design or of a blueprint, for its usual images and classes or for others.
+    """The plan of a DESIGN text, a design or a blueprint, for its usual images and classes or for others.
 
-    A plan has its image already; only its number of classes can be another.
+    A plan is returned as it is or with another number of classes; its image cannot change.
     Raises: as `resolve`; ImageError if the image is too small for the strides.
     """
     if not isinstance(design, Plan):
         return resolve(design).plan(image=image, classes=classes)
     if image is not None and Shape(*image) != design.image:
-        raise DesignError(f"a plan is of one image, here {tuple(design.image)}; for another expand its blueprint")
+        raise DesignError(f"a plan has a fixed image, here {tuple(design.image)}; expand its blueprint for another one")
     return design if classes is None or classes == design.classes else with_classes(design, classes)
 
 
 def knobs_in(words: Iterable[str], family: Callable[..., Design], name: str) -> dict[str, Any]:
-    """The knobs that words such as depth=110 give, each of its type in the family; `name` is said in errors.
+    """The knobs in words such as depth=110, with their types in the family; errors contain `name`.
 
-    Raises: UnknownName for another knob, with the nearest; BlueprintError for a malformed or doubled one.
+    Raises: UnknownName for an unknown knob, with the nearest one; BlueprintError for a malformed or repeated one.
     """
-    hints = {each.name: get_type_hints(family)[each.name] for each in fields(family)}  # type: ignore[arg-type]
+    hints = {field.name: get_type_hints(family)[field.name] for field in fields(family)}  # type: ignore[arg-type]
     texts = key_values(words, of=name, known=hints, error=BlueprintError)
     return {key: decode_text(hints[key], text, where=f"{name}: {key}") for key, text in texts.items()}
 
 
 def _design(name: str) -> Design:
-    design = _literally(name)
+    design = _by_grammar(name)
     if design:
         return design
-    where = f"{len(named())} names: resatlas list"
-    if offered := _spelling(name).offered:
-        raise UnknownName(f"no design {quoted(name)}; did you mean {' or '.join(map(quoted, offered))}? ({where})")
+    where = "all: resatlas list"
+    if suggestions := _spelling(name).suggestions:
+        raise UnknownName(f"no design {quoted(name)}; did you mean {' or '.join(map(quoted, suggestions))}? ({where})")
     raise UnknownName(unknown("design", name, [*named(), *families()], where=where))
 
 
-def _literally(name: str) -> Design | None:
-    """The design of a name of the grammar; None of any other text.
+def _by_grammar(name: str) -> Design | None:
+    """The design of an exact name; None for any other text.
 
-    Raises: DesignError if the grammar has the name and the family no such network.
+    Raises: DesignError if the name fits the grammar but the network is impossible.
     """
     for family in _nearest_first():
         design = family.named.get(name) or family.grammar.design(name)
@@ -325,20 +325,20 @@ def _entry(name: str, design: Design) -> Entry:
 
 
 def _with_its_knobs(design: Design) -> str:
-    """The family with every knob that differs from its default."""
+    """The family with all knobs that differ from their defaults, as a DESIGN text."""
     knobs = [(knob.name, getattr(design, knob.name), knob.default) for knob in fields(design)]  # type: ignore[arg-type]
     words = ",".join(f"{name}={'none' if value is None else value}" for name, value, usual in knobs if value != usual)
     return f"{design.family}:{words}"
 
 
-def _given(design: Design) -> dict[str, Any]:
-    return {each.name: getattr(design, each.name) for each in fields(design)}  # type: ignore[arg-type]
+def _knob_values(design: Design) -> dict[str, Any]:
+    return {field.name: getattr(design, field.name) for field in fields(design)}  # type: ignore[arg-type]
 
 
-def _with_knobs(family: Callable[..., Design], given: dict[str, Any], knobs: list[str], name: str) -> Design:
-    """The design of a family with knobs written key=value,key=value over those given."""
-    set_now = knobs_in(knobs, family, name)
-    for each in fields(family):  # type: ignore[arg-type]
-        if each.name not in {**given, **set_now} and each.name in ("depth", "alpha"):
-            raise BlueprintError(f'family {name} needs the knob "{each.name}", as in {name}:{each.name}=…')
-    return family(**{**given, **set_now})
+def _with_knobs(family: Callable[..., Design], values: dict[str, Any], knobs: list[str], name: str) -> Design:
+    """The design of a family with the knob `values`, overridden by knobs written key=value."""
+    overrides = knobs_in(knobs, family, name)
+    for field in fields(family):  # type: ignore[arg-type]
+        if field.name not in {**values, **overrides} and field.name in ("depth", "alpha"):
+            raise BlueprintError(f'family {name} needs the knob "{field.name}", as in {name}:{field.name}=…')
+    return family(**{**values, **overrides})

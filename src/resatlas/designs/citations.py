@@ -1,4 +1,4 @@
-"""The papers that a network uses: those that its parts come from, and the one that it stands in."""
+"""The papers that a network uses: those of its parts, and the one that describes it."""
 
 from resatlas.designs.catalog import Entry, families, family_of
 from resatlas.designs.family import Paper
@@ -11,7 +11,7 @@ def papers() -> tuple[Paper, ...]:
 
 
 def papers_of(entry: Entry) -> tuple[Paper, ...]:
-    """Exactly the papers that a network uses, in the order in which they appeared."""
+    """The papers that a network uses, in the order of their publication."""
     family = family_of(entry.design) if entry.design else None
     own = family.paper if family else None
     return tuple(paper for paper in papers() if paper is own or paper.used_in(entry.blueprint))

@@ -1,4 +1,4 @@
-"""The rules of counting that the papers used, each read off the plan: sizes, depth, width."""
+"""The papers' rules of counting sizes, depths and widths, applied to a plan."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from resatlas.errors import DesignError, quoted
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """What one rule makes of a network, and how it comes to the printed digits."""
+    """The count of a network by one rule, and the rounding to the printed digits."""
 
     convention: str
     number: int
@@ -27,9 +27,9 @@ class Count:
 
 
 def counts(plan: Plan, figure: Printed) -> Iterator[Count]:
-    """Whatever a figure that was printed for this plan may count, by our rule first.
+    """The counts of this plan by all rules that may give a printed figure, our rule first.
 
-    Raises: DesignError if the figure speaks of a part that no rule here knows.
+    Raises: DesignError if no rule knows the part that the figure is about.
     """
     match figure.quantity:
         case "parameters":
@@ -73,12 +73,12 @@ def _multiply_adds(plan: Plan, figure: Printed) -> Iterator[Count]:
 
 
 def _depths(plan: Plan, figure: Printed) -> Iterator[Count]:
-    """Layers of the longest path; those of the CIFAR Wide ResNets with the projections, without the classifier."""
+    """Layers of the longest path; for CIFAR Wide ResNets, with projections and without the classifier first."""
     match figure.part:
         case "":
             design = named()[figure.name].design
             usual = Count(convention="conv+fc without projections", number=longest(plan) + classifiers(plan))
-            theirs = Count(convention="convs with projections without fc", number=longest(plan) + projections(plan))
+            theirs = Count(convention="convs with projections without fc", number=longest(plan) + _projections(plan))
             label = Count(convention="N from 6N+4", number=6 * len(plan.stages[0]) + 4)
             if isinstance(design, WideResNet) and design.setting == "cifar":
                 yield from (theirs, label, usual)
@@ -91,7 +91,7 @@ def _depths(plan: Plan, figure: Printed) -> Iterator[Count]:
         case "more than resnet-152; 28x28 stage":
             other = named()["resnet-152"].plan()
             yield Count(convention="as built", number=_units_at(28, plan) - _units_at(28, other))
-        case "--depth flag":  # the depth of the plain twin, in which all bodies stand in a row
+        case "--depth flag":  # the depth of the plain twin, which has all bodies in sequence
             bodies = sum(_convs(body) for _, unit in plan.units for stream in unit.streams for body in stream.bodies)
             number = _convs(plan.stem) + bodies + classifiers(plan)
             yield Count(convention="every body in a row", number=number)
@@ -133,7 +133,7 @@ def _groups(layer: Layer) -> int:
 
 
 def longest(plan: Plan) -> int:
-    """Convolutions on the longest path, projections left out."""
+    """Convolutions on the longest path without projections."""
     return mean_lengths(plan).longest - classifiers(plan)
 
 
@@ -142,7 +142,7 @@ def classifiers(plan: Plan) -> int:
     return sum(isinstance(layer.op, Linear) for layer in plan.head)
 
 
-def projections(plan: Plan) -> int:
+def _projections(plan: Plan) -> int:
     """Convolutions on the shortcuts of one stream."""
     return sum(_convs(unit.streams[0].shortcut or ()) for _, unit in plan.units)
 
@@ -156,7 +156,7 @@ def _units_at(side: int, plan: Plan) -> int:
 
 
 def _counted(plan: Plan, figure: Printed) -> list[Layer]:
-    """All layers, or those of a block whose shortcut is the identity, on the maps of the first stage."""
+    """All layers, or those of a block with an identity shortcut in the first stage."""
     match figure.part:
         case "":
             return [layer for _, layer in layers(plan)]
@@ -171,7 +171,7 @@ def _cost(some: list[Layer], *kinds: type) -> Cost:
 
 
 def _floored(plan: Plan, figure: Printed) -> Plan | None:
-    """The same pyramid with every width rounded down; None for other networks."""
+    """The pyramid with all widths rounded down; None for other networks."""
     entry = named()[figure.name]
     if not isinstance(entry.design, PyramidNet):
         return None

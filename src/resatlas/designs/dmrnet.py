@@ -24,23 +24,23 @@ from resatlas.designs.family import Family, Grammar, Paper, kinds
 from resatlas.designs.tasks import Setting, equal_stages, listed_stages, paper_base, stem
 from resatlas.errors import DesignError
 
-EPS = 2e-5
+_EPS = 2e-5
 """Source: authors' network/*.py, batch normalisation everywhere."""
 
-ORDER = with_eps(POST_ACTIVATION, EPS)
-SHORTCUT = Projection(after=(Norm(EPS),))
-STEM = (Norm(EPS), Relu())
-INITIAL = Initial(fan="in")
+_ORDER = with_eps(POST_ACTIVATION, _EPS)
+_SHORTCUT = Projection(after=(Norm(_EPS),))
+_STEM = (Norm(_EPS), Relu())
+_INITIAL = Initial(fan="in")
 """Source: authors' utility.py, variance 2/fan-in."""
 
 Version = Literal["cifar", "v2", "ijcai"]
 
-JOINS: Mapping[Version, Join] = {"cifar": "merge", "v2": "sum", "ijcai": "concat"}
+_JOINS: Mapping[Version, Join] = {"cifar": "merge", "v2": "sum", "ijcai": "concat"}
 """Source: network/cross.py; network/imagenet/symbol_cross.py at the first commit; symbol_cross.py."""
 
-V2_UNITS = {44: (2, 2, 8, 2)}
-IJCAI_UNITS = {50: (1, 2, 11, 2)}
-IJCAI_TWIN_UNITS = {98: (2, 4, 22, 4)}
+_V2_UNITS = {44: (2, 2, 8, 2)}
+_IJCAI_UNITS = {50: (1, 2, 11, 2)}
+_IJCAI_TWIN_UNITS = {98: (2, 4, 22, 4)}
 """Units per stage by depth. Source: authors' ImageNet symbols, the one that has the printed size."""
 
 
@@ -83,24 +83,24 @@ class DmrNet:
     def _unmodified(self) -> Blueprint:
         if self.ends == "separate" and self.join not in (None, "logits"):
             raise DesignError(f"separate ends join in the logits; join {self.join} needs shared ends")
-        join = "logits" if self.ends == "separate" else self.join or JOINS[self.version]
+        join = "logits" if self.ends == "separate" else self.join or _JOINS[self.version]
         streams = MergeAndRun(count=self.streams, join=join, skip=self.skip, stems=self.ends)
         width = (paper_base(self.setting) if self.base is None else self.base) * self.widen
         match self.version:
             case "cifar":
                 return Blueprint(
-                    stem=stem("cifar", width, STEM),
+                    stem=stem("cifar", width, _STEM),
                     units=equal_stages("a DMRNet for CIFAR", self.depth, step=6, rest=2),
                     widths=doubling(width, 3),
-                    residual=Residual(convs=basic(), order=ORDER, shortcut=SHORTCUT),
+                    residual=Residual(convs=basic(), order=_ORDER, shortcut=_SHORTCUT),
                     streams=streams,
-                    initial=INITIAL,
+                    initial=_INITIAL,
                 )
             case "v2":
-                units = listed_stages("a DMRNet v2 for ImageNet", self.depth, V2_UNITS)
-                return _imagenet(units, width, SHORTCUT, bare_stem=False, streams=streams)
+                units = listed_stages("a DMRNet v2 for ImageNet", self.depth, _V2_UNITS)
+                return _imagenet(units, width, _SHORTCUT, bare_stem=False, streams=streams)
             case "ijcai":
-                units = listed_stages("an IJCAI DMRNet for ImageNet", self.depth, IJCAI_UNITS)
+                units = listed_stages("an IJCAI DMRNet for ImageNet", self.depth, _IJCAI_UNITS)
                 return _imagenet(units, width, Omit(), bare_stem=True, streams=streams)
             case _:
                 assert_never(self.version)
@@ -132,11 +132,11 @@ class DilNet:
         """The network in independent parts."""
         width = (paper_base("cifar") if self.base is None else self.base) * self.widen
         return Blueprint(
-            stem=stem("cifar", width, STEM),
+            stem=stem("cifar", width, _STEM),
             units=equal_stages("a DILNet", self.depth, step=6, rest=2),
             widths=doubling(width, 3),
-            residual=Residual(convs=basic(), order=ORDER, shortcut=SHORTCUT, bodies=self.branches),
-            initial=INITIAL,
+            residual=Residual(convs=basic(), order=_ORDER, shortcut=_SHORTCUT, bodies=self.branches),
+            initial=_INITIAL,
         )
 
 
@@ -167,11 +167,11 @@ class FusedNet:
         per_stage = self.blocks // 3
         convs = 2 * equal_stages("a fused network", self.depth, step=6, rest=2)[0] // per_stage
         return Blueprint(
-            stem=stem("cifar", width, STEM),
+            stem=stem("cifar", width, _STEM),
             units=(per_stage,) * 3,
             widths=doubling(width, 3),
-            residual=Residual(convs=basic((3,) * convs), order=ORDER, shortcut=SHORTCUT),
-            initial=INITIAL,
+            residual=Residual(convs=basic((3,) * convs), order=_ORDER, shortcut=_SHORTCUT),
+            initial=_INITIAL,
         )
 
 
@@ -196,7 +196,7 @@ class IjcaiResNet:
 
     def blueprint(self) -> Blueprint:
         """The network in independent parts."""
-        units = listed_stages("the IJCAI version's ResNet", self.depth, IJCAI_TWIN_UNITS)
+        units = listed_stages("the IJCAI version's ResNet", self.depth, _IJCAI_TWIN_UNITS)
         return _imagenet(units, 64 if self.base is None else self.base, Omit(), bare_stem=True)
 
 
@@ -204,11 +204,11 @@ def _imagenet(
     units: tuple[int, ...], base: int, shortcut: Shortcut, *, bare_stem: bool, streams: MergeAndRun | None = None
 ) -> Blueprint:
     blueprint = Blueprint(
-        stem=stem("imagenet", base, () if bare_stem else STEM),
+        stem=stem("imagenet", base, () if bare_stem else _STEM),
         units=units,
         widths=doubling(4 * base, 4),
-        residual=Residual(convs=bottleneck(), order=ORDER, shortcut=shortcut),
-        initial=INITIAL,
+        residual=Residual(convs=bottleneck(), order=_ORDER, shortcut=shortcut),
+        initial=_INITIAL,
     )
     return replace(blueprint, streams=streams) if streams else blueprint
 
@@ -224,23 +224,23 @@ NAME = re.compile(
 def named(match: re.Match[str]) -> DmrNet | DilNet | FusedNet | IjcaiResNet | None:
     """The network of a name; "resnet" is ours only with "-ijcai"."""
     depth, widen, streams = int(match["depth"]), int(match["widen"] or 1), int(match["streams"] or 2)
-    given = {key for key in ("widen", "streams", "version", "skip", "join", "ends") if match[key]}
+    present = {key for key in ("widen", "streams", "version", "skip", "join", "ends") if match[key]}
     match match["family"]:
         case "dmrnet":
             return DmrNet(
                 depth=depth,
                 streams=streams,
                 widen=widen,
-                version=next((each for each in JOINS if each == match["version"]), "cifar"),
-                skip=next((each for each in SKIPS if each == match["skip"]), "mean"),
-                join=next((each for each in JOINS.values() if each == match["join"]), None),
+                version=next((version for version in _JOINS if version == match["version"]), "cifar"),
+                skip=next((skip for skip in SKIPS if skip == match["skip"]), "mean"),
+                join=next((join for join in _JOINS.values() if join == match["join"]), None),
                 ends="separate" if match["ends"] else "shared",
             )
-        case "dilnet" if given <= {"widen", "streams"}:
+        case "dilnet" if present <= {"widen", "streams"}:
             return DilNet(depth=depth, branches=streams, widen=widen)
-        case "fuse3" | "fuse6" if not given:
+        case "fuse3" | "fuse6" if not present:
             return FusedNet(depth=depth, blocks=3 if match["family"] == "fuse3" else 6)
-        case "resnet" if given == {"version"} and match["version"] == "ijcai":
+        case "resnet" if present == {"version"} and match["version"] == "ijcai":
             return IjcaiResNet(depth=depth)
         case _:
             return None
@@ -269,7 +269,7 @@ def _used_in(blueprint: Blueprint) -> bool:
     return parallel or not isinstance(blueprint.streams, Single)
 
 
-PAPER = Paper(
+_PAPER = Paper(
     key="zhao2018mergeandrun",
     title="Deep Convolutional Neural Networks with Merge-and-Run Mappings",
     authors=(
@@ -303,7 +303,7 @@ def _sources(design: DmrNet | DilNet | FusedNet | IjcaiResNet) -> tuple[str, ...
             what = "the ResNet that its IJCAI version compares with"
         case _:
             assert_never(design)
-    return (f"{PAPER}: {what}.",)
+    return (f"{_PAPER}: {what}.",)
 
 
 _RECIPES = (
@@ -330,7 +330,7 @@ DMRNET = Family(
         },
     ),
     named=NAMED,
-    paper=PAPER,
+    paper=_PAPER,
     sizes={"depth": range(1, 111), "streams": range(1, 9), "widen": range(1, 17)},
     colour="#222222",
     shape="triangle-right",
@@ -342,7 +342,7 @@ DMRNET = Family(
 DILNET = Family(
     design=DilNet,
     grammar=Grammar(pattern=NAME, read=named, head="dilnet-{depth}", ends={"widen": "-w{}", "branches": "-k{}"}),
-    paper=PAPER,
+    paper=_PAPER,
     sizes={"depth": range(1, 111), "branches": range(1, 9), "widen": range(1, 17)},
     colour="#8a8a8a",
     shape="triangle-left",

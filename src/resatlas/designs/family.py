@@ -1,4 +1,4 @@
-"""What the whole package needs to know of a family of networks, in one record at the end of its file."""
+"""The record of a family of networks, which stands at the end of its file and serves the whole package."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +11,9 @@ from resatlas.designs.tasks import PAPER_BASES, Design, Setting
 
 @dataclass(frozen=True, kw_only=True)
 class Paper:
-    """What a reference needs: the version in the proceedings, with its number on arXiv.
+    """A reference: the version in the proceedings, with its number on arXiv.
 
-    `used_in` says whether a blueprint has parts of the paper; the designs of its own file cite it in any case.
+    `used_in` tells whether a blueprint has parts of the paper; the designs of its own file always cite it.
     """
 
     key: str
@@ -32,17 +32,17 @@ class Paper:
 
 
 def kinds(rules: tuple[object, ...]) -> set[type]:
-    """The classes of the ops of a place in a unit."""
+    """The classes of the ops at one position in a unit."""
     return {type(rule) for rule in rules}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grammar:
-    """How the names of a family are read, and how they are put together.
+    """How names of a family are parsed and composed.
 
-    `read` gives the design of a match of `pattern`, None if the name is another family's. `head` has the knobs that
-    every name says; `words` are those of values in the head. `ends` is what follows for a knob, whatever its value or
-    by its value, in the order of the pattern. A knob without an end is written behind a colon.
+    `read` returns the design of a match of `pattern`, or None if the name belongs to another family. `head` contains
+    the knobs of every name; `words` replaces values in the head. `ends` has the suffix of a knob, for any value or by
+    value, in the order of the pattern. A knob without a suffix is written after a colon.
     """
 
     pattern: re.Pattern[str]
@@ -52,29 +52,29 @@ class Grammar:
     words: Mapping[str, str] = field(default_factory=dict)
 
     def design(self, name: str) -> Design | None:
-        """The design of a name; None of any other text.
+        """The design of a name; None for any other text.
 
-        Raises: DesignError if the grammar has the name and the family no such network.
+        Raises: DesignError if the name fits the grammar but the network is impossible.
         """
         match = self.pattern.fullmatch(name)
         return self.read(match) if match else None
 
     @property
     def word(self) -> str:
-        """What names begin with, as wrn in wrn-28-10."""
+        """The first word of names, such as wrn in wrn-28-10."""
         return self.head.partition("-{")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A family of networks: its knobs, its names, its paper, and what the rest of the package shows of it.
+    """A family of networks: its knobs, its names, its paper, and how the rest of the package presents it.
 
     `design` is the dataclass of its knobs; `others` are classes that its file adds to a family of another file.
-    `named` are the networks that the catalogue lists. `sizes` are the knobs that `solve` searches, the depth first,
-    with bounds that hold every network of the paper; with every size but the depth, a network costs more. `label` is
-    the name of the class in an ejected file, and `sources` the sentences there on where the network comes from.
-    `recipes` are those that its own authors chose. `peers` are names in torchvision and timm of networks that have
-    names here, and `spellings` a pattern of other ways to write the word that names begin with.
+    `named` are the networks in the catalogue. `sizes` are the knobs that `solve` searches, the depth first, with bounds
+    that include all networks of the paper; the cost must grow with every size except the depth. `label` is the name of
+    the class in an ejected file, and `sources` are the sentences there about the origin of the network. `recipes` are
+    the recipes of its authors. `peers` maps names of torchvision and timm to names here, and `spellings` is a pattern
+    of other spellings of the first word of names.
     """
 
     design: type[Any]

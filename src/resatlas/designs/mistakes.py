@@ -1,7 +1,7 @@
-"""The mistakes that public implementations of these networks make, as rewrites of a blueprint.
+"""Mistakes of public implementations of these networks, as rewrites of a blueprint.
 
-A rewrite gives the wrong network in our vocabulary, so that it can be built, counted and compared like any other.
-Where a network leaves no room for a mistake the rewrite gives the same blueprint.
+A rewrite returns the wrong network as a blueprint, so that it can be built, counted and compared like any other. If a
+mistake is not possible in a network, the rewrite returns the same blueprint.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -29,14 +29,14 @@ from resatlas.designs.catalog import Entry
 from resatlas.designs.plan_mistakes import PLAN_MISTAKES, PlanMistake, plan_mistakes_in
 from resatlas.errors import DesignError
 
-JOINS: tuple[Join, ...] = ("merge", "sum", "concat")
+_JOINS: tuple[Join, ...] = ("merge", "sum", "concat")
 
-ACTIVATED: tuple[Rule, ...] = (Norm(), Relu())
+_ACTIVATED: tuple[Rule, ...] = (Norm(), Relu())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """A wrong network in words, where it was seen, and the rewrite that makes it."""
+    """A mistake in words, where it was seen, and the rewrite that makes it."""
 
     what: str
     seen: str
@@ -45,15 +45,15 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A network with mistakes made: those of its blueprint are in the entry, then come those of its plan."""
+    """A network with mistakes: the entry contains those of the blueprint; those of the plan are listed."""
 
     entry: Entry
     plan_mistakes: tuple[PlanMistake, ...] = ()
 
     def plan(self) -> Plan:
-        """The plan with every mistake made.
+        """The plan with all mistakes.
 
-        Raises: DesignError if there is no such network.
+        Raises: DesignError if the network is impossible.
         """
         plan = self.entry.plan()
         for mistake in self.plan_mistakes:
@@ -62,15 +62,15 @@ class Variant:
 
 
 def possible(variant: Variant, mistakes: Iterable[Mistake], units: Iterable[str] = ()) -> Iterator[tuple[str, Variant]]:
-    """Those of some mistakes that a network leaves room for, with the wrong network; each wrong network once.
+    """The mistakes that are possible in a network, with the wrong network; each wrong network appears once.
 
-    `units` are the paths of those that may be wrong alone.
+    `units` are the paths of units in which a single mistake is tried.
     """
     known = [variant.plan()]
     for what, wrong in (*_of_blueprint(variant, mistakes), *_of_plan(variant, units)):
         try:
             plan = wrong.plan()
-        except DesignError:  # no network
+        except DesignError:  # the mistake makes an impossible network
             continue
         if plan not in known:
             known.append(plan)
@@ -81,7 +81,7 @@ def _of_blueprint(variant: Variant, mistakes: Iterable[Mistake]) -> Iterator[tup
     for mistake in mistakes:
         try:
             blueprint = mistake.rewrite(variant.entry.blueprint)
-        except DesignError:  # no network
+        except DesignError:  # the mistake makes an impossible network
             continue
         yield mistake.what, replace(variant, entry=replace(variant.entry, blueprint=blueprint))
 
@@ -124,7 +124,7 @@ def _padded(shortcut: Shortcut) -> ZeroPad | None:
 
 
 def _projected(residual: Residual) -> Shortcut:
-    """A projection in place of zeros: bare where the unit is pre-activated."""
+    """A projection in place of zeros, without a norm if the unit is pre-activated."""
     bare = residual.order.first and not residual.order.last
     return Projection(after=() if bare else (Norm(),)) if _padded(residual.shortcut) else residual.shortcut
 
@@ -159,7 +159,7 @@ def _other_pixels(residual: Residual) -> Shortcut:
 
 
 def _stride_on(place: int) -> Callable[[Blueprint], Blueprint]:
-    """The stride on the convolution at that place, counted from 0."""
+    """The stride on the convolution of this index, counted from 0."""
 
     def moved(residual: Residual) -> Residual:
         if place >= len(residual.convs):
@@ -180,7 +180,7 @@ def _first_grouped(residual: Residual) -> Residual:
 
 
 def _output_tied(times: int) -> Callable[[Blueprint], Blueprint]:
-    """Units that put out `times` their grouped width, whatever the planes."""
+    """Units whose output is `times` their grouped width, independent of the planes."""
 
     def tied(blueprint: Blueprint) -> Blueprint:
         convs, widths = blueprint.residual.convs, blueprint.widths
@@ -232,7 +232,7 @@ def _floored(blueprint: Blueprint) -> Blueprint:
 
 
 def _recursive_floor(blueprint: Blueprint) -> Blueprint:
-    """Each width floor(the width before + alpha/N): whole steps, lost fractions."""
+    """Each width is floor(previous width + alpha/N), so fractions are lost."""
     widths, units = blueprint.widths, sum(blueprint.units)
     match widths:
         case AdditivePyramid(alpha=alpha):
@@ -269,7 +269,7 @@ def _undropped_head(blueprint: Blueprint) -> Blueprint:
 
 
 def _summed(blueprint: Blueprint) -> Blueprint:
-    """Shortcuts of the streams added up, K times their mean."""
+    """The sum of the shortcuts of the streams, K times their mean."""
     streams = blueprint.streams
     if not isinstance(streams, MergeAndRun) or streams.count == 1:
         return blueprint
@@ -296,11 +296,11 @@ def _skipped(skip: Skip) -> Callable[[Blueprint], Blueprint]:
 
 
 def _eps(eps: float) -> Callable[[Blueprint], Blueprint]:
-    """That eps in every norm."""
+    """The given eps in every norm."""
 
     def renewed(blueprint: Blueprint) -> Blueprint:
-        def rules(given: tuple[Rule, ...]) -> tuple[Rule, ...]:
-            return tuple(Norm(eps) if isinstance(rule, Norm) else rule for rule in given)
+        def rules(ops: tuple[Rule, ...]) -> tuple[Rule, ...]:
+            return tuple(Norm(eps) if isinstance(rule, Norm) else rule for rule in ops)
 
         residual = replace(blueprint.residual, order=with_eps(blueprint.residual.order, eps))
         if isinstance(residual.shortcut, Projection):
@@ -316,7 +316,7 @@ def _eps(eps: float) -> Callable[[Blueprint], Blueprint]:
 _NO_SHORTCUT: Shortcut = Absent()
 
 STRUCTURAL: tuple[Mistake, ...] = (
-    # what the shortcut reads and does
+    # the input of the shortcut, and the shortcut
     Mistake(
         what="the first unit's shortcut reads the raw stem", seen="pytorchcv's PreResNet", rewrite=_shares("projected")
     ),
@@ -351,17 +351,17 @@ STRUCTURAL: tuple[Mistake, ...] = (
         rewrite=_shortcut(_other_pixels),
     ),
     Mistake(what="no shortcuts", seen="a plausible slip", rewrite=_shortcut(lambda _: _NO_SHORTCUT)),
-    # what stands where in the unit, the stem and the head
+    # the order of ops in the unit, the stem and the head
     Mistake(
         what="no norm and relu before the pool",
         seen="kuangliu/pytorch-cifar's PreActResNet, keras-resnet#26",
         rewrite=_head(),
     ),
-    Mistake(what="norm and relu before the pool", seen="a plausible slip", rewrite=_head(*ACTIVATED)),
+    Mistake(what="norm and relu before the pool", seen="a plausible slip", rewrite=_head(*_ACTIVATED)),
     Mistake(
         what="norm and relu after the stem",
         seen="weiaicunzai/pytorch-cifar100, alinlab/cs-kd#4",
-        rewrite=_stem(*ACTIVATED),
+        rewrite=_stem(*_ACTIVATED),
     ),
     Mistake(what="a stem without norm and relu", seen="ports of pre-activated code", rewrite=_stem()),
     Mistake(what="a stem with a norm but no relu", seen="ports of PyramidNet", rewrite=_stem(Norm())),
@@ -418,7 +418,7 @@ STRUCTURAL: tuple[Mistake, ...] = (
     Mistake(what="bottlenecks not expanded", seen="a plausible slip", rewrite=_unexpanded(8)),
     Mistake(what="widths floored", seen="ports of PyramidNet", rewrite=_floored),
     Mistake(what="widths floored one after another", seen="PyramidNet's paper form", rewrite=_recursive_floor),
-    # where dropout stands, streams
+    # the position of dropout; streams
     Mistake(what="dropout before the norm", seen="meliketoy/wide-resnet.pytorch", rewrite=_order(_dropout_first)),
     Mistake(what="dropout behind the last convolution", seen="a plausible slip", rewrite=_order(_dropout_last)),
     Mistake(what="no dropout in the units", seen="wide-residual-networks' pytorch port", rewrite=_order(_undropped)),
@@ -426,7 +426,7 @@ STRUCTURAL: tuple[Mistake, ...] = (
     Mistake(what="the sum of the shortcuts, not their mean", seen="a plausible slip", rewrite=_summed),
     *(
         Mistake(what=f"streams joined by {join}", seen="DMRNet's three versions", rewrite=_joined(join))
-        for join in JOINS
+        for join in _JOINS
     ),
     *(
         Mistake(what=f"shortcuts of the streams: {skip}", seen="a plausible slip", rewrite=_skipped(skip))
@@ -434,7 +434,7 @@ STRUCTURAL: tuple[Mistake, ...] = (
     ),
 )
 
-NUMERICAL: tuple[Mistake, ...] = (
+_NUMERICAL: tuple[Mistake, ...] = (
     Mistake(what="dropout between the convolutions", seen="ports of Wide ResNet", rewrite=_order(_dropped)),
     Mistake(what="dropout before the classifier", seen="a plausible slip", rewrite=_dropped_head),
     *(
@@ -442,6 +442,6 @@ NUMERICAL: tuple[Mistake, ...] = (
         for eps in (1e-5, 2e-5, 1e-4, 1e-3)
     ),
 )
-"""What an audit reads off the operations, whatever the number."""
+"""Mistakes in numbers, which an audit reads from the operations."""
 
-MISTAKES: tuple[Mistake, ...] = (*STRUCTURAL, *NUMERICAL)
+MISTAKES: tuple[Mistake, ...] = (*STRUCTURAL, *_NUMERICAL)

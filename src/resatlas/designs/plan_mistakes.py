@@ -1,4 +1,4 @@
-"""Mistakes that no blueprint can say, such as those in one unit alone, as rewrites of a plan."""
+"""Mistakes that a blueprint cannot describe, such as those in a single unit, as rewrites of a plan."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ Change = Callable[[Unit], Unit]
 
 @dataclass(frozen=True, kw_only=True)
 class PlanMistake:
-    """A wrong network in words, where it was seen, and the rewrite of the right plan that makes it."""
+    """A mistake in words, where it was seen, and the rewrite of the correct plan that makes it."""
 
     what: str
     seen: str
@@ -19,17 +19,17 @@ class PlanMistake:
 
 
 def plan_mistakes_in(unit: str) -> Iterator[PlanMistake]:
-    """What may be wrong in the unit of that path alone."""
-    for what, change in IN_ONE_UNIT.items():
+    """The possible mistakes in the single unit of this path."""
+    for what, change in _IN_ONE_UNIT.items():
         yield PlanMistake(what=f"{what} in {unit}", seen="a plausible slip", rewrite=_in_unit(unit, change))
 
 
 def _in_unit(unit: str, change: Change) -> Callable[[Plan], Plan]:
-    return lambda plan: _changed(plan, lambda path, each: change(each) if path == unit else each)
+    return lambda plan: _changed(plan, lambda path, unit_here: change(unit_here) if path == unit else unit_here)
 
 
 def _in_all(change: Change) -> Callable[[Plan], Plan]:
-    return lambda plan: _changed(plan, lambda _, each: change(each))
+    return lambda plan: _changed(plan, lambda _, unit: change(unit))
 
 
 def _changed(plan: Plan, change: Callable[[str, Unit], Unit]) -> Plan:
@@ -58,7 +58,7 @@ def _linear_sum(unit: Unit) -> Unit:
 
 
 def _reading(stream: Stream) -> Stream:
-    """The other of the two tensors that a shortcut may read, where they are two."""
+    """The other one of the two tensors that a shortcut can read, if there are two."""
     return _pre_activated(stream) if stream.reads == "input" else replace(stream, reads="input")
 
 
@@ -67,7 +67,7 @@ def _pre_activated(stream: Stream) -> Stream:
 
 
 def _largest(plan: Plan) -> Plan:
-    """One window over the whole of a square map, wherever its middle lies."""
+    """A maximum over the whole of a square map."""
     before = [layer for layer in plan.head if layer.op == GlobalPool()]
     side = before[0].input.height
     if side == 1 or side != before[0].input.width:
@@ -82,7 +82,7 @@ def _largest(plan: Plan) -> Plan:
     return replace(plan, head=tuple(head))
 
 
-IN_ONE_UNIT: Mapping[str, Change] = {
+_IN_ONE_UNIT: Mapping[str, Change] = {
     "no shortcut": _streams(_without_shortcut),
     "no relu after the sum": _linear_sum,
     "no relu between the convolutions": _streams(_linear_body),

@@ -26,7 +26,7 @@ from resatlas.designs.tasks import IMAGENET_UNITS, STAGES, Setting, paper_base, 
 
 Wiring = Literal["paper", "fb", "projected"]
 
-SHARES: Mapping[Wiring, tuple[Position, ...]] = {
+_SHARES: Mapping[Wiring, tuple[Position, ...]] = {
     "paper": ("network-start", "projected"),
     "fb": ("network-start", "stage-start"),
     "projected": ("projected",),
@@ -34,7 +34,7 @@ SHARES: Mapping[Wiring, tuple[Position, ...]] = {
 
 PreOrder = Literal["pre-activation", "no-first-relu", "last-norm", "pyramidal"]
 
-BOTTLENECK_DEPTHS = (164, 1001)
+_BOTTLENECK_DEPTHS = (164, 1001)
 """CIFAR depths whose paper networks have bottlenecks; both also differ from every 6n + 2."""
 
 
@@ -81,7 +81,7 @@ class PreActResNet:
                 convs=unit_convs(kind, self.stride),
                 order=ORDERS[self.order],
                 shortcut=ZeroPad() if option == "A" else Projection(after=()),
-                shares=SHARES[wiring],
+                shares=_SHARES[wiring],
                 opening="ordered" if bare_stem or wiring == "projected" else "bare",
             ),
             head=Head(before=BEFORE_POOL[self.order]),
@@ -89,7 +89,7 @@ class PreActResNet:
 
     def _usual_unit(self) -> UnitKind:
         if self.setting == "cifar":
-            return "bottleneck" if self.depth in BOTTLENECK_DEPTHS else "basic"
+            return "bottleneck" if self.depth in _BOTTLENECK_DEPTHS else "basic"
         return usual_unit(self.depth, self.setting)
 
 
@@ -111,19 +111,19 @@ def named(match: re.Match[str]) -> PreActResNet:
         unit=UNITS[match["unit"]],
         shortcut=options.get(match["shortcut"]),
         stride="3x3" if match["stride"] else "first",
-        wiring=next((each for each in SHARES if each == match["wiring"]), None),
+        wiring=next((wiring for wiring in _SHARES if wiring == match["wiring"]), None),
     )
 
 
 NAMED: Mapping[str, PreActResNet] = {
     "preact-resnet-110": PreActResNet(depth=110),
     "preact-resnet-110-B": PreActResNet(depth=110, shortcut="B"),
-    **{f"preact-resnet-{depth}": PreActResNet(depth=depth) for depth in BOTTLENECK_DEPTHS},
+    **{f"preact-resnet-{depth}": PreActResNet(depth=depth) for depth in _BOTTLENECK_DEPTHS},
     **{f"preact-resnet-{depth}": PreActResNet(depth=depth, setting="imagenet") for depth in IMAGENET_UNITS},
     "preact-resnet-110-1-layer-skip": PreActResNet(depth=110, unit="single"),
     "preact-resnet-110-fb": PreActResNet(depth=110, wiring="fb"),
     "preact-resnet-110-B-projected": PreActResNet(depth=110, shortcut="B", wiring="projected"),
-    **{f"preact-resnet-{depth}-v1.5": PreActResNet(depth=depth, stride="3x3") for depth in BOTTLENECK_DEPTHS},
+    **{f"preact-resnet-{depth}-v1.5": PreActResNet(depth=depth, stride="3x3") for depth in _BOTTLENECK_DEPTHS},
     "preact-resnet-200-v1.5": PreActResNet(depth=200, setting="imagenet", stride="3x3"),
 }
 

@@ -1,4 +1,4 @@
-"""The sizes that the papers and their authors printed, to the digit."""
+"""The sizes printed by the papers and their authors, with exact digits."""
 
 import csv
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ from resatlas.values.codec import decode
 Quantity = Literal["parameters", "multiply_adds", "depth", "width"]
 
 Agreement = Literal["yes", "partly", "no", "none"]
-"""Our rule gives the figure; only another rule does; none that we know does; no figure was printed."""
+"""Our rule gives the figure; only another rule gives it; no known rule gives it; no figure was printed."""
 
-UNITS: Mapping[str, int] = {"k": 10**3, "M": 10**6, "G": 10**9}
+_UNITS: Mapping[str, int] = {"k": 10**3, "M": 10**6, "G": 10**9}
 """Factors; any other unit (layers, channels, …) is a plain number of things."""
 
 FOREIGN = ("vgg-16", "vgg-19")
-"""Printed beside the papers' networks for their multiply-adds; networks of another paper, not built."""
+"""Networks of another paper, printed for comparison of multiply-adds; they are not built."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Printed:
-    """One figure as it was printed, with the verdict recorded for it.
+    """One printed figure with its recorded verdict.
 
-    `unit` may name a part in brackets: "k (one 56x56 block)", "channels (stage 1 inner)".
+    `unit` can name a part in brackets: "k (one 56x56 block)", "channels (stage 1 inner)".
     """
 
     name: str
@@ -41,18 +41,18 @@ class Printed:
 
     @property
     def part(self) -> str:
-        """The part of the network that the figure speaks of, or nothing for the whole."""
+        """The part of the network that the figure is about; "" for the whole network."""
         return self.unit.partition(" (")[2].rstrip(")")
 
     def means(self, number: int, rounding: str = ROUND_HALF_UP) -> bool:
-        """Whether the number, rounded to the printed digits, is the printed figure."""
-        scaled = Decimal(number) / UNITS.get(self.unit.partition(" (")[0], 1)
+        """Whether the number, rounded to the printed digits, equals the printed figure."""
+        scaled = Decimal(number) / _UNITS.get(self.unit.partition(" (")[0], 1)
         return scaled.quantize(Decimal(self.printed), rounding=rounding) == Decimal(self.printed)
 
 
 @cache
 def printed() -> tuple[Printed, ...]:
-    """Every printed size that we know of."""
+    """All known printed sizes."""
     text = files("resatlas.designs").joinpath("printed.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
     return tuple(decode(Printed, {**row, "classes": int(row["classes"])}, where="printed.csv") for row in rows)

@@ -1,4 +1,4 @@
-"""The errors that the papers and their authors published, and the networks that they belong to."""
+"""The errors published by the papers and their authors, and the networks that they belong to."""
 
 import csv
 import re
@@ -14,9 +14,9 @@ from resatlas.values.codec import decode
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One figure of a trained network as it was published.
+    """One published figure of a trained network.
 
-    `name` is that of the record, `value` is in percent with the digits as published, `spread` a standard deviation.
+    `name` is the name in the record, `value` is in percent with the published digits, `spread` is a standard deviation.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Published:
 
 @cache
 def published() -> tuple[Published, ...]:
-    """Every published figure that we know of."""
+    """All known published figures."""
     text = files("resatlas.designs").joinpath("published.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
     return tuple(
@@ -59,30 +59,30 @@ def _attributed() -> tuple[tuple[Published, Entry], ...]:
 
 
 def design_of(figure: Published) -> str | None:
-    """The DESIGN that a figure belongs to, or None where it is no network of ours: see `elsewhere`."""
+    """The DESIGN of a figure, or None if it is not one of our networks: see `elsewhere`."""
     if elsewhere(figure.name):
         return None
     corrected = _MISATTRIBUTED.search(figure.protocol)
     name = corrected["owner"] if corrected else figure.name
-    for written, meant in ALIASES.items():
-        name = re.sub(written, meant, name)
-    return f"{name}:dropout={SVHN_DROPOUT}" if figure.dataset == "SVHN" and name.endswith("-dropout") else name
+    for pattern, replacement in _ALIASES.items():
+        name = re.sub(pattern, replacement, name)
+    return f"{name}:dropout={_SVHN_DROPOUT}" if figure.dataset == "SVHN" and name.endswith("-dropout") else name
 
 
 def elsewhere(name: str) -> str | None:
-    """Why a name of the record is no design, or None if it is one."""
+    """The reason why a name of the record is not a design, or None if it is one."""
     return next((reason for pattern, reason in ELSEWHERE.items() if re.fullmatch(pattern, name)), None)
 
 
-ALIASES: Mapping[str, str] = {
+_ALIASES: Mapping[str, str] = {
     r"^resnet-(110|164)-order-full-preact$": r"preact-resnet-\1",
     r"^resnet-164-order": "resnet-164-bottleneck-order",
     r"-order-original$|-shortcut-original$|-mxnet-rerun$": "",
     r"-order-": "-",
 }
-"""What names of the record write out and designs do not: a twin, an order that is a network's own, who ran it."""
+"""Parts of names in the record that designs omit: a twin, the usual order of a network, the source of a rerun."""
 
-SVHN_DROPOUT = 0.4
+_SVHN_DROPOUT = 0.4
 """Source: Wide ResNet paper, section 3; on CIFAR it is the designs' own."""
 
 _MISATTRIBUTED = re.compile(r"misattributed: belongs to (?P<owner>\S+)")
@@ -91,8 +91,8 @@ ELSEWHERE: Mapping[str, str] = {
     r".*-ensemble(-\d+)?": "several networks together",
     r"faster-rcnn-.*|googlenet-det|.*-multipath-locnet": "a detector, perhaps on one of the networks",
     r"loc-.*": "a localiser, perhaps on one of the networks",
-    r"dmrnet-ijcai-best|dmrnet-(shared|separate)-conv0-fc|pyramidnet-shortcut-.*": "a network not fully told",
+    r"dmrnet-ijcai-best|dmrnet-(shared|separate)-conv0-fc|pyramidnet-shortcut-.*": "a network without full description",
     r"(vgg|googlenet|prelu-net|(bn-)?inception|maxout|nin|dsn|elu|fitnet|highway)(-.*)?": "a network of another paper",
     r"stochastic-depth-\d+": "a training of another paper",
 }
-"""Names of the record that are no design, and why."""
+"""Names of the record that are not designs, and the reasons."""

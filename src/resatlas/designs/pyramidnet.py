@@ -18,13 +18,13 @@ Growth = Literal["additive", "multiplicative"]
 Variant = Literal["a", "b", "c", "d"]
 PyramidShortcut = Literal["zeros", "projection", "projection-strided"]
 
-VARIANTS: Mapping[Variant, OrderName] = {
+_VARIANTS: Mapping[Variant, OrderName] = {
     "a": "pre-activation",
     "b": "no-first-relu",
     "c": "last-norm",
     "d": "pyramidal",
 }
-SHORTCUTS: Mapping[PyramidShortcut, Shortcut] = {
+_SHORTCUTS: Mapping[PyramidShortcut, Shortcut] = {
     "zeros": ZeroPad(subsample="average"),
     "projection": Projection(),
     "projection-strided": Projection(where="strided"),
@@ -76,8 +76,8 @@ class PyramidNet:
             ),
             residual=Residual(
                 convs=bottleneck() if self.unit == "bottleneck" else basic(),
-                order=ORDERS[VARIANTS[self.variant]],
-                shortcut=SHORTCUTS[self.shortcut],
+                order=ORDERS[_VARIANTS[self.variant]],
+                shortcut=_SHORTCUTS[self.shortcut],
             ),
             head=Head(before=(Norm(), Relu()), dropout=Dropout(self.dropout) if self.dropout else None),
         )
@@ -99,8 +99,8 @@ def named(match: re.Match[str]) -> PyramidNet:
         growth="additive" if match["growth"] == "a" else "multiplicative",
         unit="bottleneck" if match["unit"] else "basic",
         setting="imagenet" if match["setting"] == "imagenet-" else "cifar",
-        variant=next((each for each in VARIANTS if each == match["variant"]), "d"),
-        shortcut=next((each for each in SHORTCUTS if each == match["shortcut"]), "zeros"),
+        variant=next((variant for variant in _VARIANTS if variant == match["variant"]), "d"),
+        shortcut=next((shortcut for shortcut in _SHORTCUTS if shortcut == match["shortcut"]), "zeros"),
     )
 
 
@@ -118,9 +118,9 @@ NAMED: Mapping[str, PyramidNet] = {
     **{f"pyramidnet-110-m{alpha}": _basic(alpha, "multiplicative") for alpha in ("4.75", "8", "27")},
     **{
         f"pyramidnet-110-a48-unit-{variant}": replace(_basic("48", "additive"), variant=variant)
-        for variant in list(VARIANTS)[:3]
+        for variant in list(_VARIANTS)[:3]
     },
-    **{f"pyramidnet-110-a48-{word}": replace(_basic("48", "additive"), shortcut=word) for word in list(SHORTCUTS)[1:]},
+    **{f"pyramidnet-110-a48-{word}": replace(_basic("48", "additive"), shortcut=word) for word in list(_SHORTCUTS)[1:]},
     **dict(_bottleneck(164, alpha, "cifar") for alpha in (48, 84, 270)),
     **dict(_bottleneck(depth, alpha, "cifar") for depth, alpha in ((200, 240), (236, 220), (272, 200))),
     **dict(_bottleneck(depth, alpha, "imagenet") for depth, alpha in ((101, 250), (101, 360), (152, 200), (200, 300))),
@@ -135,7 +135,7 @@ def _used_in(blueprint: Blueprint) -> bool:
     return reordered or not isinstance(blueprint.widths, PerStage)
 
 
-PAPER = Paper(
+_PAPER = Paper(
     key="han2017pyramidal",
     title="Deep Pyramidal Residual Networks",
     authors=("Dongyoon Han", "Jiwhan Kim", "Junmo Kim"),
@@ -147,7 +147,7 @@ PAPER = Paper(
 
 
 def _sources(design: PyramidNet) -> tuple[str, ...]:
-    return (f"{PAPER}: section 3, the unit ({design.variant}).",)
+    return (f"{_PAPER}: section 3, the unit ({design.variant}).",)
 
 
 PYRAMIDNET = Family(
@@ -163,7 +163,7 @@ PYRAMIDNET = Family(
         },
     ),
     named=NAMED,
-    paper=PAPER,
+    paper=_PAPER,
     sizes={"depth": range(1, 273), "alpha": range(1, 513)},
     colour="#cc79a7",
     shape="triangle-down",

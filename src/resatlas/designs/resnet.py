@@ -33,7 +33,7 @@ from resatlas.designs.tasks import (
 )
 from resatlas.errors import DesignError
 
-LABELS = {"resnet": "ResNet", "plain": "plain network"}
+_LABELS = {"resnet": "ResNet", "plain": "plain network"}
 
 UnitKind = Literal["basic", "bottleneck", "single"]
 """Two 3x3; 1x1, 3x3 and 1x1; one 3x3, the 1-layer skip of the pre-activation paper, Table 3."""
@@ -41,7 +41,7 @@ UnitKind = Literal["basic", "bottleneck", "single"]
 StridePlace = Literal["first", "3x3"]
 Option = Literal["A", "A-sides", "B", "C"]
 
-SHORTCUTS: Mapping[Option, Shortcut] = {
+_SHORTCUTS: Mapping[Option, Shortcut] = {
     "A": ZeroPad(),
     "A-sides": ZeroPad(place="sides"),
     "B": Projection(),
@@ -52,7 +52,7 @@ in fb.resnet.torch; in A-sides half on each side, as in akamaster/pytorch_resnet
 
 
 PostOrder = Literal["post-activation", "bn-after-add", "relu-before-add", "relu-only-preact"]
-POST_ORDERS: tuple[PostOrder, ...] = get_args(PostOrder)
+_POST_ORDERS: tuple[PostOrder, ...] = get_args(PostOrder)
 """Orders of a unit behind an activated stem: (a) to (d) of the pre-activation paper, Table 2."""
 
 
@@ -84,10 +84,10 @@ class ResNet:
 
     def blueprint(self) -> Blueprint:
         """The network in independent parts."""
-        if self.order not in POST_ORDERS:
-            raise DesignError(f"order \"{self.order}\" is a preact-resnet's; a resnet's are {', '.join(POST_ORDERS)}")
+        if self.order not in _POST_ORDERS:
+            raise DesignError(f"order \"{self.order}\" is a preact-resnet's; a resnet's are {', '.join(_POST_ORDERS)}")
         option = self.shortcut or ("A" if self.setting == "cifar" and self.unit != "bottleneck" else "B")
-        whole = _blueprint(self, SHORTCUTS[option])
+        whole = _blueprint(self, _SHORTCUTS[option])
         residual = modified(replace(whole.residual, order=ORDERS[self.order]), self.modified)
         return replace(whole, residual=residual, head=Head(before=BEFORE_POOL[self.order]))
 
@@ -122,7 +122,7 @@ def _blueprint(design: ResNet | Plain, shortcut: Shortcut) -> Blueprint:
     expansion = 4 if kind == "bottleneck" else 1
     return Blueprint(
         stem=stem(setting, base),
-        units=residual_stages(f"a {LABELS[design.family]}", design.depth, setting, kind),
+        units=residual_stages(f"a {_LABELS[design.family]}", design.depth, setting, kind),
         widths=doubling(base * expansion, STAGES[setting]),
         residual=Residual(convs=unit_convs(kind, design.stride), shortcut=shortcut),
     )
@@ -131,7 +131,7 @@ def _blueprint(design: ResNet | Plain, shortcut: Shortcut) -> Blueprint:
 def unit_convs(unit: UnitKind, stride: StridePlace) -> tuple[Conv, ...]:
     """The convolutions of a unit.
 
-    Raises: DesignError if a unit without bottleneck is told where its stride stands.
+    Raises: DesignError if a unit without bottleneck has a `stride` other than "first".
     """
     if unit == "bottleneck":
         return bottleneck(strided=stride)
@@ -163,7 +163,7 @@ def residual_stages(what: str, depth: int, setting: Setting, unit: UnitKind) -> 
 NAME = re.compile(
     r"(?P<setting>cifar-|imagenet-)?(?P<family>resnet|plain)-(?P<depth>\d{1,10})"
     r"(?P<unit>-bottleneck|-1-layer-skip)?(?P<stride>-v1\.5)?(?:-(?P<shortcut>A-sides|[ABC]))?(?:-w(?P<widen>\d{1,4}))?"
-    rf"(?:-(?P<order>{'|'.join(POST_ORDERS)}))?(?:-shortcut-(?P<modified>[a-z][a-z0-9.-]{{1,40}}))?",
+    rf"(?:-(?P<order>{'|'.join(_POST_ORDERS)}))?(?:-shortcut-(?P<modified>[a-z][a-z0-9.-]{{1,40}}))?",
     re.ASCII,
 )
 
@@ -189,9 +189,11 @@ def named(match: re.Match[str]) -> ResNet | Plain | None:
         depth=depth,
         setting=setting,
         unit=unit,
-        shortcut="C" if word == "conv1x1" else next((each for each in SHORTCUTS if each == match["shortcut"]), None),
+        shortcut="C"
+        if word == "conv1x1"
+        else next((option for option in _SHORTCUTS if option == match["shortcut"]), None),
         stride=stride,
-        order=next((each for each in POST_ORDERS if each == match["order"]), "post-activation"),
+        order=next((order for order in _POST_ORDERS if order == match["order"]), "post-activation"),
         modified="none" if word == "conv1x1" else word,
         widen=widen,
     )
@@ -218,9 +220,10 @@ NAMED: Mapping[str, ResNet | Plain] = {
     **{f"resnet-18-{option}": ResNet(depth=18, setting="imagenet", shortcut=option) for option in ("A", "B", "C")},
     **{f"resnet-34-{option}": ResNet(depth=34, setting="imagenet", shortcut=option) for option in ("A", "B", "C")},
     **{f"resnet-{depth}": ResNet(depth=depth, setting="imagenet") for depth in (50, 101, 152, 200)},
-    **{f"resnet-110-{order}": ResNet(depth=110, order=order) for order in POST_ORDERS[1:]},
+    **{f"resnet-110-{order}": ResNet(depth=110, order=order) for order in _POST_ORDERS[1:]},
     **{
-        f"resnet-164-bottleneck-{order}": ResNet(depth=164, unit="bottleneck", order=order) for order in POST_ORDERS[1:]
+        f"resnet-164-bottleneck-{order}": ResNet(depth=164, unit="bottleneck", order=order)
+        for order in _POST_ORDERS[1:]
     },
     "resnet-101-bn-after-add": ResNet(depth=101, setting="imagenet", order="bn-after-add"),
     **{f"resnet-110-shortcut-{word}": ResNet(depth=110, modified=word) for word in _MODIFIED},
@@ -233,18 +236,18 @@ NAMED: Mapping[str, ResNet | Plain] = {
 
 
 def _everywhere(_blueprint: Blueprint) -> bool:
-    """Every network here: stages of units with shortcuts, or their plain twins."""
+    """All networks: stages of units with shortcuts, or their plain twins."""
     return True
 
 
 def _identity_mappings(blueprint: Blueprint) -> bool:
-    """Ops before the first convolution, another end than a relu, a changed shortcut, or units of one convolution."""
+    """Ops before the first convolution, no relu at the end, a changed shortcut, or units of one convolution."""
     unit, order = blueprint.residual, blueprint.residual.order
     changed = order.shortcut or unit.gate or Scale in kinds(order.merged)
     return bool(order.first or changed or order.after_sum != (Relu(),) or len(unit.convs) == 1)
 
 
-DEEP_RESIDUAL = Paper(
+_DEEP_RESIDUAL = Paper(
     key="he2016deep",
     title="Deep Residual Learning for Image Recognition",
     authors=("Kaiming He", "Xiangyu Zhang", "Shaoqing Ren", "Jian Sun"),
@@ -268,7 +271,7 @@ IDENTITY_MAPPINGS = Paper(
 
 def _sources(design: ResNet) -> tuple[str, ...]:
     option = design.shortcut or ("A" if design.setting == "cifar" and design.unit != "bottleneck" else "B")
-    lines = [f"{DEEP_RESIDUAL}: {_place(design.setting)}, shortcuts of option {option[0]} (section 4.1)."]
+    lines = [f"{_DEEP_RESIDUAL}: {_place(design.setting)}, shortcuts of option {option[0]} (section 4.1)."]
     if design.unit == "single":
         lines.append(f"{IDENTITY_MAPPINGS}: Table 3, skips of one layer.")
     if design.order != "post-activation":
@@ -284,7 +287,7 @@ def _place(setting: Setting) -> str:
 
 
 def _plain_sources(design: Plain) -> tuple[str, ...]:
-    return (f"{DEEP_RESIDUAL}: the plain networks of {_place(design.setting)}.",)
+    return (f"{_DEEP_RESIDUAL}: the plain networks of {_place(design.setting)}.",)
 
 
 HOME_RECIPES = (
@@ -297,7 +300,7 @@ HOME_RECIPES = (
     "preact-cifar-code",
     "preact-imagenet",
 )
-"""Those of fb.resnet.torch and of both papers: they serve all three families."""
+"""The recipes of fb.resnet.torch and of both papers, for all three families."""
 
 UNIT_ENDS = {"bottleneck": "-bottleneck", "single": "-1-layer-skip"}
 STRIDE_ENDS = {"3x3": "-v1.5"}
@@ -318,7 +321,7 @@ RESNET = Family(
         },
     ),
     named=NAMED,
-    paper=DEEP_RESIDUAL,
+    paper=_DEEP_RESIDUAL,
     sizes={"depth": range(1, 1203), "widen": range(1, 17)},
     colour="#0072b2",
     shape="circle",
@@ -340,7 +343,7 @@ PLAIN = Family(
         head="plain-{depth}",
         ends={"unit": UNIT_ENDS, "stride": STRIDE_ENDS, "widen": "-w{}"},
     ),
-    paper=DEEP_RESIDUAL,
+    paper=_DEEP_RESIDUAL,
     sizes={"depth": range(1, 111), "widen": range(1, 17)},
     colour="#d55e00",
     shape="square",

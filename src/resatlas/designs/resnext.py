@@ -15,7 +15,7 @@ from resatlas.designs.family import Family, Grammar, Paper, kinds
 from resatlas.designs.tasks import IMAGENET_BASIC, IMAGENET_UNITS, STAGES, Setting, equal_stages, listed_stages, stem
 from resatlas.errors import WidthError
 
-PAPER_BASE = 64
+_PAPER_BASE = 64
 """The first planes on CIFAR and on ImageNet alike; `width` speaks of them. Source: paper, Table 1 and appendix A."""
 
 Form = Literal["a", "b", "c"]
@@ -46,15 +46,15 @@ class ResNeXt:
 
     def blueprint(self) -> Blueprint:
         """The network in independent parts."""
-        base = PAPER_BASE if self.base is None else self.base
-        group = Fraction(base * self.width, PAPER_BASE)
+        base = _PAPER_BASE if self.base is None else self.base
+        group = Fraction(base * self.width, _PAPER_BASE)
         if group.denominator != 1 or group < 1:
             raise WidthError(
-                f"a group of this ResNeXt has base·width/{PAPER_BASE} channels, a whole number; "
-                f"{base}·{self.width}/{PAPER_BASE} is {group} "
-                f"(smallest base: {PAPER_BASE // gcd(PAPER_BASE, self.width)})"
+                f"a group of this ResNeXt has base·width/{_PAPER_BASE} channels, a whole number; "
+                f"{base}·{self.width}/{_PAPER_BASE} is {group} "
+                f"(smallest base: {_PAPER_BASE // gcd(_PAPER_BASE, self.width)})"
             )
-        residual = in_form(self.form, self.cardinality, group / (4 * base))
+        residual = _in_form(self.form, self.cardinality, group / (4 * base))
         return Blueprint(
             stem=stem(self.setting, base),
             units=self._units(),
@@ -69,7 +69,7 @@ class ResNeXt:
         return listed_stages("a ResNeXt for ImageNet", self.depth, deep)
 
 
-def in_form(form: Form, cardinality: int, group: Fraction) -> Residual:
+def _in_form(form: Form, cardinality: int, group: Fraction) -> Residual:
     """The aggregated unit in one of its three equal forms; `group` is a path's share of the unit's output.
 
     Source: paper, Fig. 3 and footnotes 3, 4, 6. Normalisation after the last convolution stands once, behind the sum.
@@ -134,7 +134,7 @@ def _used_in(blueprint: Blueprint) -> bool:
     return any(conv.groups > 1 for conv in unit.convs) or (unit.bodies > 1 and Norm in kinds(unit.order.merged))
 
 
-PAPER = Paper(
+_PAPER = Paper(
     key="xie2017aggregated",
     title="Aggregated Residual Transformations for Deep Neural Networks",
     authors=("Saining Xie", "Ross Girshick", "Piotr Dollár", "Zhuowen Tu", "Kaiming He"),
@@ -147,7 +147,7 @@ PAPER = Paper(
 
 def _sources(design: ResNeXt) -> tuple[str, ...]:
     where = "sections 3 and 4, Table 1" if design.setting == "imagenet" else "sections 3 to 5"
-    return (f"{PAPER}: {where}, the block of Fig. 3({design.form}).",)
+    return (f"{_PAPER}: {where}, the block of Fig. 3({design.form}).",)
 
 
 RESNEXT = Family(
@@ -159,7 +159,7 @@ RESNEXT = Family(
         ends={"form": "-form-{}", "shortcut": {"absent": "-noshortcut"}},
     ),
     named=NAMED,
-    paper=PAPER,
+    paper=_PAPER,
     sizes={
         "depth": range(1, 201),
         "cardinality": tuple(1 << power for power in range(7)),  # powers of two, as in the paper
@@ -182,5 +182,5 @@ RESNEXT = Family(
         "resnext101_32x8d": "resnext-101-32x8d",
         "resnext101_64x4d": "resnext-101-64x4d",
     },
-    bases={"cifar": PAPER_BASE, "imagenet": PAPER_BASE},
+    bases={"cifar": _PAPER_BASE, "imagenet": _PAPER_BASE},
 )

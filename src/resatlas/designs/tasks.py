@@ -1,4 +1,4 @@
-"""What the papers' networks share by the images that they were made for."""
+"""The usual images of the papers' networks, and the depths and stems that depend on them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ IMAGENET_BASIC = (18, 34)
 
 @runtime_checkable
 class Design(Protocol):
-    """A paper's knobs: they check themselves, and `blueprint` says them in our vocabulary."""
+    """The knobs of a paper, checked at construction; `blueprint` translates them."""
 
     family: ClassVar[str]
 
@@ -38,11 +38,11 @@ class Design(Protocol):
 
     @property
     def setting(self) -> Setting:
-        """Which images the paper's network is for."""
+        """The images of the paper's network."""
         ...
 
     def blueprint(self) -> Blueprint:
-        """The same network in independent parts."""
+        """The network in independent parts."""
         ...
 
 
@@ -90,9 +90,9 @@ def equal_stages(what: str, depth: int, *, step: int, rest: int) -> tuple[int, i
     most = MOST_UNITS // 3
     if over or not 1 <= n <= most:
         allowed = [step * min(max(k, 1), most) + rest for k in (n, n + 1)]
-        near = ", ".join(str(each) for each in sorted(set(allowed)))
+        near = ", ".join(str(near_depth) for near_depth in sorted(set(allowed)))
         if not over and n > most:
-            raise DepthError(f"{what} is at most {step * most + rest} deep; {depth} is deeper")
+            raise DepthError(f"{what} has at most depth {step * most + rest}; got {depth}")
         raise DepthError(f"{what} has depth {step}n + {rest}; {depth} is not (nearest: {near})")
     return n, n, n
 
@@ -103,7 +103,7 @@ def listed_stages(what: str, depth: int, known: Mapping[int, tuple[int, ...]]) -
     Raises: DepthError with the depths of the table.
     """
     if depth not in known:
-        nearest = min(known, key=lambda each: abs(each - depth))
+        nearest = min(known, key=lambda listed: abs(listed - depth))
         depths = ", ".join(map(str, known))
-        raise DepthError(f"{what} has depth {depths}; {depth} is none of them (nearest: {nearest})")
+        raise DepthError(f"{what} has depth {depths}; got {depth} (nearest: {nearest})")
     return known[depth]

@@ -1,4 +1,4 @@
-"""Whether our counts give the sizes that the papers printed."""
+"""Comparison of our counts with the sizes printed in the papers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from resatlas.designs.catalog import Entry
 from resatlas.designs.counting import counts
 from resatlas.designs.printed import Agreement, Printed, Quantity, printed_of
 
-COUNTED: tuple[Quantity, ...] = ("parameters", "multiply_adds")
-"""Told of every entry; a depth or a width only where one was printed."""
+_COUNTED: tuple[Quantity, ...] = ("parameters", "multiply_adds")
+"""Quantities with a verdict for every entry; depth and width have one only if they were printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Our count of one entry beside one printed figure."""
+    """Our count of one entry and one printed figure."""
 
     name: str
     quantity: Quantity
@@ -30,12 +30,12 @@ class Verdict:
 
     @property
     def stands(self) -> bool:
-        """Whether today's verdict is the recorded one."""
+        """Whether the verdict equals the recorded one."""
         return self.verdict == self.recorded
 
 
 def verdicts(entry: Entry) -> Iterator[Verdict]:
-    """One entry against every figure printed for it; of the counted quantities also where none was."""
+    """The verdicts on all figures printed for an entry; counted quantities without a figure have one too."""
 
     @cache
     def plan(classes: int) -> Plan:
@@ -45,8 +45,8 @@ def verdicts(entry: Entry) -> Iterator[Verdict]:
     for quantity in get_args(Quantity):
         of_quantity = [figure for figure in figures if figure.quantity == quantity]
         for figure in of_quantity:
-            yield judged(entry.name, plan(figure.classes), figure)
-        if quantity in COUNTED and not of_quantity:
+            yield verdict_of(entry.name, plan(figure.classes), figure)
+        if quantity in _COUNTED and not of_quantity:
             yield Verdict(
                 name=entry.name,
                 quantity=quantity,
@@ -59,8 +59,8 @@ def verdicts(entry: Entry) -> Iterator[Verdict]:
             )
 
 
-def judged(name: str, plan: Plan, figure: Printed) -> Verdict:
-    """The first rule of counting that gives the figure from the plan, or that none does."""
+def verdict_of(name: str, plan: Plan, figure: Printed) -> Verdict:
+    """The verdict by the first rule of counting that gives the figure."""
     ours, *others = counts(plan, figure)
     met = next((count for count in (ours, *others) if figure.means(count.number, count.rounding)), None)
     return Verdict(

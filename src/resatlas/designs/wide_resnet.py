@@ -22,11 +22,11 @@ from resatlas.designs.tasks import (
 )
 from resatlas.errors import DesignError, WidthError
 
-INITIAL = Initial(fan="in", scale="uniform")
+_INITIAL = Initial(fan="in", scale="uniform")
 """Source: authors' models/utils.lua; scales start at Torch's default U(0, 1), which the code never overwrites."""
 
 
-DROPOUT = 0.3
+_DROPOUT = 0.3
 """Source: paper, section 3, on CIFAR; 0.4 on SVHN."""
 
 
@@ -55,13 +55,13 @@ class WideResNet:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[13]{1,8}", self.kernels):
-            raise DesignError(f'kernels are a word of 1s and 3s, such as 33 or 131; "{self.kernels[:20]}" is not')
+            raise DesignError(f'kernels are a word of 1s and 3s, such as 33 or 131; got "{self.kernels[:20]}"')
         if not 1 <= self.deepening <= 32:
-            raise DesignError(f"a wide ResNet has 1 to 32 convolutions a unit; {self.deepening} is outside")
+            raise DesignError(f"a wide ResNet has 1 to 32 convolutions per unit; got {self.deepening}")
         if self.kernels != "33" and self.deepening != 2:
             raise DesignError("kernels and deepening both set the convolutions of a unit; give one of them")
         if not 0 < self.widen <= 1024:
-            raise WidthError(f"a wide ResNet is up to 1024 times as wide; {self.widen} is outside")
+            raise WidthError(f"a wide ResNet has widen between 0 and 1024; got {self.widen}")
         self.blueprint()
 
     def blueprint(self) -> Blueprint:
@@ -82,7 +82,7 @@ class WideResNet:
                 shares=("projected",),
             ),
             head=Head(before=(Norm(), Relu())),
-            initial=INITIAL,
+            initial=_INITIAL,
         )
 
     def _order(self) -> Ordering:
@@ -127,7 +127,7 @@ def named(match: re.Match[str]) -> WideResNet:
         setting="imagenet" if match["setting"] == "imagenet-" or (bare and not match["setting"]) else "cifar",
         kernels=match["kernels"] or "33",
         deepening=int(match["deepening"] or 2),
-        dropout=DROPOUT if match["dropout"] else 0.0,
+        dropout=_DROPOUT if match["dropout"] else 0.0,
     )
 
 
@@ -152,7 +152,7 @@ NAMED: Mapping[str, WideResNet] = {
     **dict(_wrn(28, k) for k in (2, 10, 12)),
     **dict(_wrn(40, k) for k in (1, 2, 4, 8, 10)),
     **dict([_wrn(52, 1)]),
-    **{f"wrn-{d}-{k}-dropout": WideResNet(depth=d, widen=Fraction(k), dropout=DROPOUT) for d, k in _DROPPED},
+    **{f"wrn-{d}-{k}-dropout": WideResNet(depth=d, widen=Fraction(k), dropout=_DROPOUT) for d, k in _DROPPED},
     **dict(_block_type(40, kernels) for kernels in ("131", "31", "13", "311")),
     **dict([_block_type(28, "33"), _block_type(22, "313")]),
     **{f"wrn-40-2-l{convs}": WideResNet(depth=40, widen=Fraction(2), deepening=convs) for convs in (1, 2, 3, 4)},
@@ -170,7 +170,7 @@ def _used_in(blueprint: Blueprint) -> bool:
     return Dropout in kinds(unit.order.between) or (wider and not divided)
 
 
-PAPER = Paper(
+_PAPER = Paper(
     key="zagoruyko2016wide",
     title="Wide Residual Networks",
     authors=("Sergey Zagoruyko", "Nikos Komodakis"),
@@ -183,10 +183,10 @@ PAPER = Paper(
 
 def _sources(design: WideResNet) -> tuple[str, ...]:
     if design.setting == "imagenet":
-        return (f"{PAPER}: section 3, the networks for ImageNet; authors' pretrained/wide-resnet.lua.",)
+        return (f"{_PAPER}: section 3, the networks for ImageNet; authors' pretrained/wide-resnet.lua.",)
     kernels = design.kernels if design.deepening == 2 else "3" * design.deepening
     dropped = " with dropout (section 2.4)" if design.dropout else ""
-    return (f"{PAPER}: Table 1, blocks B({','.join(kernels)}) of section 2.1{dropped}.",)
+    return (f"{_PAPER}: Table 1, blocks B({','.join(kernels)}) of section 2.1{dropped}.",)
 
 
 WIDE_RESNET = Family(
@@ -198,7 +198,7 @@ WIDE_RESNET = Family(
         ends={"kernels": "-B{}", "deepening": "-l{}", "dropout": {"0.3": "-dropout"}},
     ),
     named=NAMED,
-    paper=PAPER,
+    paper=_PAPER,
     sizes={"depth": range(1, 201), "widen": range(1, 17)},
     colour="#009e73",
     shape="diamond",

@@ -1,4 +1,4 @@
-"""The operations of a network as Python text: torch's modules, and the few that torch does not have."""
+"""The layers of a network as Python text: modules of torch, and definitions of those that torch does not have."""
 
 from collections.abc import Callable, Iterator
 from typing import assert_never
@@ -31,13 +31,13 @@ def own_stride(layer: Layer) -> str:
 
 
 def chain_call(
-    chain: Chain, given: str, width: Callable[[int], str] = str, stride: Callable[[Layer], str] = own_stride
+    chain: Chain, inputs: str, width: Callable[[int], str] = str, stride: Callable[[Layer], str] = own_stride
 ) -> Call:
-    """The module of a chain: `given` names its input channels, `width` and `stride` those of its convolutions.
+    """The module of a chain. `inputs` is the text of its input channels; `width` and `stride` are for convolutions.
 
-    One operation without weights needs no chain around it, as no key holds its name.
+    A single operation without weights is not wrapped in a chain, since no key of the weights contains its name.
     """
-    items = tuple(_items(chain, given, width, stride))
+    items = tuple(_items(chain, inputs, width, stride))
     if not items:
         return IDENTITY
     if len(items) == 1 and not has_weights(chain):
@@ -46,31 +46,31 @@ def chain_call(
 
 
 def has_weights(chain: Chain) -> bool:
-    """Whether a key of the weights begins with the name of the chain."""
+    """Whether a chain has weights, so that keys contain its name."""
     return any(isinstance(layer.op, Convolution | Norm | Linear) for layer in chain)
 
 
 def _items(
-    chain: Chain, given: str, width: Callable[[int], str], stride: Callable[[Layer], str]
+    chain: Chain, inputs: str, width: Callable[[int], str], stride: Callable[[Layer], str]
 ) -> Iterator[tuple[str, Call]]:
-    """The name and the module of each layer; fewer pixels and more channels are one module."""
+    """The name and the module of each layer; subsampling and padding with zeros are one module."""
     padded = False
     for layer in chain:
         match layer.op:
             case AvgPool() | Subsample() | ZeroChannels():
                 if not padded:
                     yield "pad", Call("ZeroPadding", ("row",))
-                padded, given = True, "row.width"
+                padded, inputs = True, "row.width"
             case Convolution():
-                out = width(layer.output.channels)
-                yield layer.role, _convolution(layer.op, given, out, stride(layer))
-                given = out
+                outputs = width(layer.output.channels)
+                yield layer.role, _convolution(layer.op, inputs, outputs, stride(layer))
+                inputs = outputs
             case GlobalPool():
                 yield layer.role, Call("nn.AdaptiveAvgPool2d", ("1",))
                 yield "flatten", Call("nn.Flatten")
             case Norm(eps=eps):
-                other = (f"eps={eps!r}",) if eps != Norm().eps else ()
-                yield layer.role, Call("nn.BatchNorm2d", (given, *other))
+                options = (f"eps={eps!r}",) if eps != Norm().eps else ()
+                yield layer.role, Call("nn.BatchNorm2d", (inputs, *options))
             case Relu():
                 yield layer.role, Call("nn.ReLU")
             case Sigmoid():
@@ -82,49 +82,49 @@ def _items(
             case MaxPool(kernel=kernel, stride=step):
                 yield layer.role, Call("nn.MaxPool2d", (str(kernel), f"stride={step}", f"padding={kernel // 2}"))
             case Linear():
-                yield layer.role, Call("nn.Linear", (given, "CLASSES"))
+                yield layer.role, Call("nn.Linear", (inputs, "CLASSES"))
             case _:
                 assert_never(layer.op)
 
 
-def _convolution(op: Convolution, given: str, out: str, stride: str) -> Call:
-    sizes = (given, out, str(op.kernel))
+def _convolution(op: Convolution, inputs: str, outputs: str, stride: str) -> Call:
+    sizes = (inputs, outputs, str(op.kernel))
     if op.bias is not None:
         return Call("nn.Conv2d", sizes)
-    stepping = (f"stride={stride}",) if stride != "1" else ()
-    return Call("conv", (*sizes, *stepping, *((f"groups={op.groups}",) if op.groups > 1 else ())))
+    strided = (f"stride={stride}",) if stride != "1" else ()
+    return Call("conv", (*sizes, *strided, *((f"groups={op.groups}",) if op.groups > 1 else ())))
 
 
 def definitions(plan: Plan) -> list[str]:
-    """The functions and modules that the layers of a network are made with."""
+    """The definitions of functions and modules that the layers of a network need."""
     ops = {layer.op for _, layer in layers(plan)}
-    texts = [CHAIN, _conv_function(ops)]
+    texts = [_CHAIN, _conv_function(ops)]
     if any(isinstance(op, Scale) for op in ops):
-        texts.append(SCALE)
+        texts.append(_SCALE)
     if any(isinstance(op, AvgPool | Subsample | ZeroChannels) for op in ops):
         texts.append(_zero_padding(ops))
     return texts
 
 
 def _conv_function(ops: set[Op]) -> str:
-    """The function that makes the convolutions, with the options that this network uses."""
+    """The function that creates convolutions, with the options that this network uses."""
     convs = [op for op in ops if isinstance(op, Convolution)]
     options = [name for name in ("stride", "groups") if any(getattr(op, name) > 1 for op in convs)]
     sizes = ("inputs", "width", "kernel")
     signature = Call("conv", (*(f"{size}: int" for size in sizes), *(f"{option}: int = 1" for option in options)))
-    passed = (*sizes, *(f"{option}={option}" for option in options), "padding=kernel // 2", "bias=False")
-    doc = "A convolution without bias that keeps the size of the map, but for its stride."
-    return function(signature, "nn.Conv2d", doc, Call("nn.Conv2d", passed).after("return ", depth=4))
+    arguments = (*sizes, *(f"{option}={option}" for option in options), "padding=kernel // 2", "bias=False")
+    doc = "A convolution without bias; only its stride changes the size of the maps."
+    return function(signature, "nn.Conv2d", doc, Call("nn.Conv2d", arguments).after("return ", depth=4))
 
 
 def _zero_padding(ops: set[Op]) -> str:
-    """The module that brings x to a unit's shape without weights.
+    """The module that changes x to the output shape of a unit without weights.
 
-    Raises: DesignError if the units of a network differ in how they do so.
+    Raises: DesignError if the units of a network do so in different ways.
     """
     pools, places = {type(op) for op in ops} & {AvgPool, Subsample}, {op for op in ops if isinstance(op, ZeroChannels)}
     if len(pools) > 1 or len(places) > 1:
-        raise DesignError("units of this network pad with zeros in different ways; a file has one way for all")
+        raise DesignError("units of this network pad with zeros in different ways; an ejected file supports only one")
     x = "x"
     init = ["self.stride = row.stride"] if pools else []
     body: list[str] = []
@@ -155,11 +155,11 @@ def _zero_padding(ops: set[Op]) -> str:
     )
 
 
-CHAIN = '''def chain(**layers: nn.Module) -> nn.Sequential:
-    """The layers one after another, each under its name."""
+_CHAIN = '''def chain(**layers: nn.Module) -> nn.Sequential:
+    """A sequence of named layers."""
     return nn.Sequential(OrderedDict(layers))'''
 
-SCALE = '''class Scale(nn.Module):
+_SCALE = '''class Scale(nn.Module):
     """x -> factor * x."""
 
     def __init__(self, factor: float) -> None:

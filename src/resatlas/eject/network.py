@@ -1,19 +1,19 @@
-"""The text of a whole network: its stem, stages and head, and where its weights start."""
+"""The text of a whole network: stem, stages, head, and initial weights."""
 
 from resatlas.arch.ops import Convolution, Norm
 from resatlas.arch.plan import Plan, layers
 from resatlas.eject.layers import chain_call
 from resatlas.eject.printing import Call, function, indented, module_class, paragraph
-from resatlas.eject.table import Table
+from resatlas.eject.table import UnitTable
 from resatlas.eject.units import DEPTH
 
-STAGE = '''def stage(rows: list[Row]) -> {container}:
+_STAGE = '''def stage(rows: list[Row]) -> {container}:
     """The units of one stage."""
     return {container}(*(Unit(row) for row in rows for _ in range(row.units)))'''
 
 
-def constants(plan: Plan, table: Table) -> str:
-    """The numbers of the network that have a name."""
+def constants(plan: Plan, table: UnitTable) -> str:
+    """The constants of the network."""
     lines = [
         f"CHANNELS = {plan.image.channels}  # of an image",
         *([f"CLASSES = {plan.classes}"] if plan.classes else []),
@@ -22,8 +22,8 @@ def constants(plan: Plan, table: Table) -> str:
     return "\n".join(lines)
 
 
-def ends(plan: Plan) -> list[str]:
-    """Functions for the stem and the head where each stream has its own."""
+def end_functions(plan: Plan) -> list[str]:
+    """Functions for the stem and the head, if each stream has its own."""
     calls = (("stem", plan.stems, _stem(plan)), ("head", plan.heads, _head(plan)))
     return [
         function(Call(name), "nn.Sequential", f"The {name} of one stream.", call.after("return ", depth=4))
@@ -40,8 +40,8 @@ def _head(plan: Plan) -> Call:
     return chain_call(plan.head, str(plan.head[0].input.channels))
 
 
-def network_class(plan: Plan, table: Table, name: str) -> str:
-    """The network."""
+def network_class(plan: Plan, table: UnitTable, name: str) -> str:
+    """The class of the network, and the function of its stages."""
     own = "self.{0}s = nn.ModuleList({0}() for _ in range(STREAMS))"
     container = "InOrder" if table.several_streams else "nn.Sequential"
     shared = table.several_streams and plan.stems == 1
@@ -52,65 +52,65 @@ def network_class(plan: Plan, table: Table, name: str) -> str:
         *(_head(plan).after("self.head = ", depth=DEPTH) if plan.heads == 1 else [own.format("head")]),
         "initialise(self)",
     ]
-    given = "logits" if plan.classes else "features"
-    body = _forward_streams(plan, table, given) if table.several_streams else _forward(given)
-    stage = STAGE.format(container=container)
-    classed = module_class(
+    result = "logits" if plan.classes else "features"
+    body = _forward_streams(plan, table, result) if table.several_streams else _forward(result)
+    stage = _STAGE.format(container=container)
+    network = module_class(
         name,
-        [f"images -> {given}.", f"Shape: (n, {', '.join(map(str, plan.image))}) -> (n, {plan.head[-1].output[0]})."],
+        [f"images -> {result}.", f"Shape: (n, {', '.join(map(str, plan.image))}) -> (n, {plan.head[-1].output[0]})."],
         init=init,
         forward="images: torch.Tensor) -> torch.Tensor",
         body=body,
     )
-    return f"{stage}\n\n\n{classed}"
+    return f"{stage}\n\n\n{network}"
 
 
-def _forward(given: str) -> list[str]:
-    return [f"{given}: torch.Tensor = self.head(self.stages(self.stem(images)))", f"return {given}"]
+def _forward(result: str) -> list[str]:
+    return [f"{result}: torch.Tensor = self.head(self.stages(self.stem(images)))", f"return {result}"]
 
 
-def _forward_streams(plan: Plan, table: Table, given: str) -> list[str]:
+def _forward_streams(plan: Plan, table: UnitTable, result: str) -> list[str]:
     start = "[self.stem(images)] * self.streams" if plan.stems == 1 else "[stem(images) for stem in self.stems]"
     lines = [f"streams: list[torch.Tensor] = {start}", "streams = self.stages(streams)"]
     if plan.heads > 1:
-        loop = ["for k, head in enumerate(self.heads):", f"    {given}.append(head(streams[k]))"]
-        return [*lines, f"{given}: list[torch.Tensor] = []", *loop, f"return added({given}) / len({given})"]
+        loop = ["for k, head in enumerate(self.heads):", f"    {result}.append(head(streams[k]))"]
+        return [*lines, f"{result}: list[torch.Tensor] = []", *loop, f"return added({result}) / len({result})"]
     maps = "streams[0]" if table.units[-1].outcomes == 1 else "torch.cat(streams, dim=1)"
-    return [*lines, f"{given}: torch.Tensor = self.head({maps})", f"return {given}"]
+    return [*lines, f"{result}: torch.Tensor = self.head({maps})", f"return {result}"]
 
 
 def initialise(plan: Plan) -> str:
-    """The function that sets the weights by the authors' rule."""
+    """The function that initialises the weights by the authors' rule."""
     ops = {layer.op for _, layer in layers(plan)}
     convs = {op for op in ops if isinstance(op, Convolution)}
     norms = any(isinstance(op, Norm) for op in ops)
     inputs = "inputs of a group" if any(op.groups > 1 for op in convs) else "inputs"
-    started = [f"convolutions at N(0, 2 / (kernel^2 * {'outputs' if plan.initial.fan == 'out' else inputs}))"]
-    left = ["the shifts of normalisations at 0"] if norms else []
+    set_here = [f"convolutions to N(0, 2 / (kernel^2 * {'outputs' if plan.initial.fan == 'out' else inputs}))"]
+    defaults = ["shifts of normalisations 0"] if norms else []
     normal = Call("nn.init.kaiming_normal_", ("module.weight", f'mode="fan_{plan.initial.fan}"', 'nonlinearity="relu"'))
     lines = ["if isinstance(module, nn.Conv2d):", *indented(normal.after("", depth=12))]
     for bias in {op.bias for op in convs} - {None}:
-        started.append(f"the bias of gates at {bias}")
+        set_here.append(f"the bias of gates to {bias}")
         lines += ["    if module.bias is not None:", f"        nn.init.constant_(module.bias, {bias})"]
     if plan.initial.scale == "uniform" and norms:
-        started.append("the scales of normalisations at U(0, 1)")
+        set_here.append("the scales of normalisations to U(0, 1)")
         lines += ["elif isinstance(module, nn.BatchNorm2d):", "    nn.init.uniform_(module.weight)"]
     elif norms:
-        left.append("their scales at 1")
+        defaults.append("their scales 1")
     if plan.classes:
-        started.append("the classifier's bias at 0")
+        set_here.append("the bias of the classifier to 0")
         lines += ["elif isinstance(module, nn.Linear):", "    nn.init.zeros_(module.bias)"]
-        left.append("the classifier at U(+-1/sqrt(inputs))")
-    torchs = f"; torch has set {_listed(left)}" if left else ""
-    doc = paragraph(f"It sets {_listed(started)}{torchs}.", depth=4)
+        defaults.append("the weights of the classifier U(+-1/sqrt(inputs))")
+    kept = f" The defaults of torch are kept: {_listed(defaults)}." if defaults else ""
+    doc = paragraph(f"It sets {_listed(set_here)}.{kept}", depth=4)
     return function(
         Call("initialise", ("network: nn.Module",)),
         "None",
-        f"Start the weights where the authors do.\n\n{doc}",
+        f"Initialise the weights by the authors' rule.\n\n{doc}",
         ["for module in network.modules():", *indented(lines)],
     )
 
 
-def _listed(things: list[str]) -> str:
-    *others, last = things
+def _listed(parts: list[str]) -> str:
+    *others, last = parts
     return f"{', '.join(others)} and {last}" if others else last

@@ -1,4 +1,4 @@
-"""What an ejected file calls its network, and which sections of which papers it names."""
+"""The name of an ejected network, and the sections of papers that describe it."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ class Origin(NamedTuple):
 
 
 def origin(entry: Entry) -> Origin:
-    """Where the network of an entry comes from; a cross has no paper of its own."""
+    """The origin of the network of an entry; a cross has no paper of its own."""
     own = family_of(entry.design) if entry.design else None
     if own is None:
         return Origin("Network", ())

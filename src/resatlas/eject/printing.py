@@ -1,10 +1,10 @@
-"""Python text as its formatter leaves it: calls, functions, docstrings."""
+"""Python text in the style of its formatter: calls, functions, docstrings."""
 
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 from typing import NamedTuple
 
-LINE = 88  # of the formatter black
+_LINE = 88  # of the formatter black
 
 
 class Call(NamedTuple):
@@ -14,9 +14,9 @@ class Call(NamedTuple):
     arguments: tuple[str, ...] = ()
 
     def after(self, start: str, *, depth: int, end: str = "") -> list[str]:
-        """`start`, the call and `end` in one line or with one argument a line; `depth` is their indentation."""
+        """`start`, the call and `end` in one line or with one argument per line; `depth` is their indentation."""
         line = f"{start}{self}{end}"
-        if depth + len(line) <= LINE and not (self.function == "chain" and len(self.arguments) > 2):
+        if depth + len(line) <= _LINE and not (self.function == "chain" and len(self.arguments) > 2):
             return [line]
         return [f"{start}{self.function}(", *indented(f"{argument}," for argument in self.arguments), f"){end}"]
 
@@ -25,23 +25,23 @@ class Call(NamedTuple):
 
 
 def indented(lines: Iterable[str]) -> list[str]:
-    """The lines one level further in."""
+    """The lines, indented by one level."""
     return [f"    {line}" if line else "" for line in lines]
 
 
 def docstring(*paragraphs: str) -> list[str]:
-    """A docstring of paragraphs, each of which has its line breaks already; empty ones are left out."""
+    """A docstring of paragraphs that already have their line breaks; empty ones are left out."""
     text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
     return [f'"""{text}"""'] if "\n" not in text else [*f'"""{text}'.split("\n"), '"""']
 
 
 def paragraph(text: str, *, depth: int = 0, hanging: str = "") -> str:
-    """The text in lines of the formatter's length."""
-    return fill(text, LINE - depth, subsequent_indent=hanging, break_on_hyphens=False, break_long_words=False)
+    """The text, wrapped at the formatter's line length."""
+    return fill(text, _LINE - depth, subsequent_indent=hanging, break_on_hyphens=False, break_long_words=False)
 
 
 def function(signature: Call, returns: str, doc: str, body: Iterable[str]) -> str:
-    """A function."""
+    """The definition of a function."""
     head = signature.after("def ", end=f" -> {returns}:", depth=0)
     return "\n".join([*head, *indented([*docstring(doc), *body])])
 
@@ -49,7 +49,7 @@ def function(signature: Call, returns: str, doc: str, body: Iterable[str]) -> st
 def module_class(
     name: str, doc: Sequence[str], *, init: Sequence[str], forward: str, body: Iterable[str], parameters: str = ""
 ) -> str:
-    """A subclass of nn.Module with its __init__ and its forward, whose signature is given without self."""
+    """A subclass of nn.Module with __init__ and forward; `forward` is the signature of the latter without self."""
     methods = [
         *docstring(*doc),
         "",

@@ -1,4 +1,4 @@
-"""The table of units: one row for each run of equal units in a stage, and the modules that its words stand for."""
+"""The table of units: one row for each sequence of equal units in a stage, and the modules that its words name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from resatlas.errors import DesignError
 
 
 class Part(NamedTuple):
-    """What may differ from unit to unit: a word for each unit, and the module that each word stands for."""
+    """A part that may differ between units: a word for each unit, and the module of each word."""
 
     name: str
     words: tuple[str, ...]
@@ -32,8 +32,8 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
-    """The units of a network: the parts in which they may differ, and the modules that all of them have."""
+class UnitTable:
+    """The units of a network: the parts in which they may differ, and the modules that they have in common."""
 
     units: tuple[Unit, ...]
     stages: tuple[int, ...]
@@ -49,7 +49,7 @@ class Table:
 
     @property
     def stream(self) -> Stream:
-        """A stream of the last unit, for all that does not vary."""
+        """A stream of the last unit, for everything that does not vary."""
         return self.units[-1].streams[0]
 
     @property
@@ -59,7 +59,7 @@ class Table:
 
     @property
     def several_streams(self) -> bool:
-        """Whether units take and give a list of tensors."""
+        """Whether units map a list of tensors to a list of tensors."""
         return self.units[0].skip != "own"
 
     @property
@@ -68,20 +68,20 @@ class Table:
         return set(self.shortcut.words) == {"none"}
 
     def inner_widths(self, chains: Iterable[Chain]) -> list[str]:
-        """The lines that compute the widths that the convolutions of these chains have inside a unit."""
+        """The lines that compute the inner widths of these chains, other than the width of the unit."""
         used = {_share(self.units[-1], layer.output) for chain in chains for layer in chain}
         return [f"{name} = {_of_width(share)}" for share, name in self.inner.items() if share in used]
 
 
-def unit_table(plan: Plan) -> Table:
+def unit_table(plan: Plan) -> UnitTable:
     """The table of a plan.
 
-    Raises: DesignError if units differ in what the table does not say.
+    Raises: DesignError if units differ in a way that the table cannot express.
     """
     units = tuple(unit for _, unit in plan.units)
     streams = tuple(unit.streams[0] for unit in units)
     inner = _inner(units)
-    return Table(
+    return UnitTable(
         units=units,
         stages=tuple(map(len, plan.stages)),
         inner=inner,
@@ -95,19 +95,25 @@ def unit_table(plan: Plan) -> Table:
         join=_part("join", [(unit.join if unit.joined else None) or "none" for unit in units], [IDENTITY] * len(units)),
         body=_same(_bodies(units, inner)),
         merged=_same([_merged(unit, inner) for unit in units]),
-        gate=_same([chain_call(s.gate, "row.width", lambda _: "row.width") for s in streams if s.gate] or [IDENTITY]),
+        gate=_same(
+            [chain_call(stream.gate, "row.width", lambda _: "row.width") for stream in streams if stream.gate]
+            or [IDENTITY]
+        ),
         after_sum=_same([chain_call(unit.after_sum, "row.width") for unit in units]),
     )
 
 
 def _part(name: str, words: Sequence[str], modules: Sequence[Call]) -> Part:
-    calls = {word: _same([m for w, m in zip(words, modules, strict=True) if w == word]) for word in words}
+    pairs = list(zip(words, modules, strict=True))
+    calls = {word: _same([module for other, module in pairs if other == word]) for word in words}
     return Part(name, tuple(words), calls)
 
 
 def _same(calls: Sequence[Call]) -> Call:
     if len(set(calls)) > 1:
-        raise DesignError("the units of this network differ by more than a table of units says; it cannot be ejected")
+        raise DesignError(
+            "the units of this network differ in more than a table of units can express; it cannot be ejected"
+        )
     return calls[0]
 
 
@@ -116,7 +122,7 @@ def _share(unit: Unit, shape: Sequence[int]) -> Fraction:
 
 
 def _inner(units: Sequence[Unit]) -> dict[Fraction, str]:
-    """A name for each share of the unit's width that a convolution puts out, but for the whole."""
+    """A name for each width inside a unit, as a share of the unit's width, other than 1."""
     shares = {
         _share(unit, layer.output)
         for unit in units
@@ -129,14 +135,14 @@ def _inner(units: Sequence[Unit]) -> dict[Fraction, str]:
 
 
 def _of_width(share: Fraction) -> str:
-    """`row.width // 4`, `2 * row.width` or `row.width * 5 // 16`."""
+    """A share of the width as text: `row.width // 4`, `2 * row.width` or `row.width * 5 // 16`."""
     if share.denominator == 1:
         return "row.width" if share == 1 else f"{share.numerator} * row.width"
     times = f" * {share.numerator}" if share.numerator > 1 else ""
     return f"row.width{times} // {share.denominator}"
 
 
-def _named(unit: Unit, inner: Mapping[Fraction, str]) -> Callable[[int], str]:
+def _width_text(unit: Unit, inner: Mapping[Fraction, str]) -> Callable[[int], str]:
     def name(channels: int) -> str:
         share = _share(unit, (channels,))
         return inner.get(share) or _of_width(share)
@@ -145,15 +151,16 @@ def _named(unit: Unit, inner: Mapping[Fraction, str]) -> Callable[[int], str]:
 
 
 def _bodies(units: Sequence[Unit], inner: Mapping[Fraction, str]) -> list[Call]:
-    """The body of each unit; a convolution that has a stride in any of them takes that of the row."""
+    """The body of each unit; a convolution with a stride in any unit has the stride of the row."""
     chains = [unit.streams[0].bodies[0] for unit in units]
-    striding = {layer.role for chain in chains for layer in chain if own_stride(layer) != "1"}
+    strided = {layer.role for chain in chains for layer in chain if own_stride(layer) != "1"}
 
     def stride(layer: Layer) -> str:
-        return "row.stride" if layer.role in striding else "1"
+        return "row.stride" if layer.role in strided else "1"
 
     return [
-        chain_call(chain, "row.inputs", _named(unit, inner), stride) for unit, chain in zip(units, chains, strict=True)
+        chain_call(chain, "row.inputs", _width_text(unit, inner), stride)
+        for unit, chain in zip(units, chains, strict=True)
     ]
 
 
@@ -161,8 +168,8 @@ def _merged(unit: Unit, inner: Mapping[Fraction, str]) -> Call:
     chain = unit.streams[0].merged
     if not chain:
         return IDENTITY
-    given = _of_width(_share(unit, chain[0].input))
-    return chain_call(chain, given, _named(unit, inner))
+    inputs = _of_width(_share(unit, chain[0].input))
+    return chain_call(chain, inputs, _width_text(unit, inner))
 
 
 def _shortcut_word(stream: Stream) -> str:
@@ -178,54 +185,56 @@ def _shortcut_word(stream: Stream) -> str:
 
 
 def _shortcut(stream: Stream) -> Call:
-    given = "row.inputs" if _shortcut_word(stream) == "projection" else "row.width"
-    return chain_call(stream.shortcut or (), given, lambda _: "row.width", lambda _: "row.stride")
+    inputs = "row.inputs" if _shortcut_word(stream) == "projection" else "row.width"
+    return chain_call(stream.shortcut or (), inputs, lambda _: "row.width", lambda _: "row.stride")
 
 
 def _reads(streams: Sequence[Stream]) -> list[str]:
-    """What the shortcut of each unit reads; where x and first(x) are the same, or nothing is read, as the others do."""
+    """The input of each unit's shortcut; units for which it makes no difference have the word of the others."""
     words = [
         "first" if stream.reads == "pre-activated" else "x" if stream.first and stream.shortcut is not None else None
         for stream in streams
     ]
-    spoken = {word for word in words if word}
-    other = "first" if spoken == {"first"} else "x"
-    return [word or other for word in words]
+    needed = {word for word in words if word}
+    default = "first" if needed == {"first"} else "x"
+    return [word or default for word in words]
 
 
-def row_class(table: Table) -> str:
-    """The class of a row."""
+def row_class(table: UnitTable) -> str:
+    """The text of the class of a row."""
     comments = {
-        "first": "what stands before the body: layers or none",
+        "first": "before the body: layers or none",
         "shortcut": " or ".join(dict.fromkeys(table.shortcut.words)),
-        "reads": "what the shortcut takes: x or first(x)",
-        "join": "how the unit ends: its streams added up, or none",
+        "reads": "input of the shortcut: x or first, which is first(x)",
+        "join": "how the streams are added after the unit, or none",
     }
     fields = [
         "units: int",
-        "inputs: int  # channels of x",
-        "width: int  # channels that each unit puts out",
+        "inputs: int  # input channels",
+        "width: int  # output channels",
         "stride: int",
         *(f"{part.name}: str  # {comments[part.name]}" for part in table.columns),
     ]
-    return "\n".join(["class Row(NamedTuple):", *indented([*docstring("A run of equal residual units."), "", *fields])])
+    return "\n".join(
+        ["class Row(NamedTuple):", *indented([*docstring("A sequence of equal residual units."), "", *fields])]
+    )
 
 
-def rows(table: Table) -> str:
-    """The table, stage by stage."""
+def rows(table: UnitTable) -> str:
+    """The text of the table, stage by stage."""
     lines = ["STAGES = ["]
-    places = iter(range(len(table.units)))
+    indices = iter(range(len(table.units)))
     for number, count in enumerate(table.stages, 1):
-        stage = [next(places) for _ in range(count)]
+        stage = [next(indices) for _ in range(count)]
         shape = table.units[stage[-1]].output
         lines.append(f"    [  # stage {number}: maps of {shape.height}x{shape.width}")
-        for row, run in groupby(stage, lambda place: _row(table, place)):
-            lines.append(f"        {Call('Row', (str(len(list(run))), *row))},")
+        for row, units in groupby(stage, lambda index: _row(table, index)):
+            lines.append(f"        {Call('Row', (str(len(list(units))), *row))},")
         lines.append("    ],")
     return "\n".join([*lines, "]"])
 
 
-def _row(table: Table, place: int) -> tuple[str, ...]:
-    unit = table.units[place]
+def _row(table: UnitTable, index: int) -> tuple[str, ...]:
+    unit = table.units[index]
     numbers = (unit.input.channels, unit.output.channels, unit.stride)
-    return (*map(str, numbers), *(f'"{part.words[place]}"' for part in table.columns))
+    return (*map(str, numbers), *(f'"{part.words[index]}"' for part in table.columns))

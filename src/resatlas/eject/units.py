@@ -1,30 +1,30 @@
-"""The text of a residual unit of one stream, and of one stream of several: its layers, and what they make of x."""
+"""The text of a residual unit of one stream, and of one of several streams."""
 
 from collections.abc import Mapping
 
 from resatlas.eject.layers import IDENTITY, has_weights
 from resatlas.eject.printing import Call, function, indented, module_class
-from resatlas.eject.table import Table
+from resatlas.eject.table import UnitTable
 
 SHAPE = "Shape: (n, inputs, h, w) -> (n, width, h/stride, w/stride)."
-DEPTH = 8  # of a line in a method
+DEPTH = 8  # indentation of a line in a method
 
 ADDED = '''def added(maps: list[torch.Tensor]) -> torch.Tensor:
-    """x_1 + ... + x_K, from the first to the last."""
+    """x_1 + ... + x_K, summed from left to right."""
     total = maps[0]
     for x in maps[1:]:
         total = total + x
     return total'''
 
 
-def bodies_function(table: Table) -> str:
-    """The function that makes one of several bodies."""
+def bodies_function(table: UnitTable) -> str:
+    """The function that creates one of several bodies."""
     body = [*table.inner_widths(table.stream.bodies), *table.body.after("return ", depth=4)]
     return function(Call("body", ("row: Row",)), "nn.Sequential", "One of the bodies of a unit.", body)
 
 
-def unit_class(table: Table) -> str:
-    """The unit of a network of one stream."""
+def unit_class(table: UnitTable) -> str:
+    """The class of a unit of one stream."""
     total = "residual" if table.plain else "shortcut + residual"
     ends = [f"return {total}"]
     if table.after_sum != IDENTITY:
@@ -39,30 +39,30 @@ def unit_class(table: Table) -> str:
     )
 
 
-def stream_class(table: Table) -> str:
-    """One stream of a unit, whose two terms are added outside."""
+def stream_class(table: UnitTable) -> str:
+    """The class of one of several streams; the unit adds its two terms."""
     returns, value = "tuple[torch.Tensor, torch.Tensor]", "residual, shortcut"
-    doc = "x -> (its residual, its shortcut), which the unit adds."
+    doc = "x -> (residual, shortcut), which the unit adds."
     if table.plain:
-        returns, value, doc = "torch.Tensor", "residual", "x -> its residual."
+        returns, value, doc = "torch.Tensor", "residual", "x -> residual."
     ends = {word: table.after_sum if word == "none" else IDENTITY for word in table.join.words}
     return module_class(
         "Stream",
         [f"One stream of a unit: {doc}", SHAPE],
         parameters="row: Row",
-        init=[*_layers(table), *(assigned("after_sum", ends, by="join") if own_ends(table) else [])],
+        init=[*_layers(table), *(assigned("after_sum", ends, by="join") if separate_after_sum(table) else [])],
         forward=f"x: torch.Tensor) -> {returns}",
         body=[*_terms(table), f"return {value}"],
     )
 
 
-def own_ends(table: Table) -> bool:
-    """Whether each stream has its own layers behind the sum, since these have weights."""
+def separate_after_sum(table: UnitTable) -> bool:
+    """Whether each stream has its own layers after the sum, which is so if these have weights."""
     return table.several_streams and has_weights(table.units[0].after_sum)
 
 
-def _formula(table: Table) -> list[str]:
-    """The unit as a formula of its layers, and what the symbols in it are."""
+def _formula(table: UnitTable) -> list[str]:
+    """The unit as a formula of its layers, and the definitions of the symbols."""
     first = "x" if table.first.absent else "first(x)"
     count = len(table.stream.bodies)
     bodies = [f"body_1({first})", *(["..."] if count > 2 else []), f"body_{count}({first})"]
@@ -85,7 +85,7 @@ _READ = {"x": "x", "first": "first(x)"}
 
 
 def assigned(target: str, options: Mapping[str, Call | None], *, by: str = "") -> list[str]:
-    """The lines of __init__ that give `target` the module of the row's word in the column `by`; None is no module."""
+    """The lines of __init__ that set `target` to the module for the row's word in column `by`, or to None."""
     calls = list(dict.fromkeys(options.values()))
     if len(calls) == 1 and calls[0] is not None:
         return [] if calls[0] == IDENTITY else calls[0].after(f"self.{target} = ", depth=DEPTH)
@@ -94,13 +94,13 @@ def assigned(target: str, options: Mapping[str, Call | None], *, by: str = "") -
     lines = [f"self.{target}: {kind}"]
     rest = {word: call for word, call in options.items() if call is not None and call != default}
     for number, (word, call) in enumerate(rest.items()):
-        made = call.after(f"self.{target} = ", depth=DEPTH + 4)
-        lines += [f'{"elif" if number else "if"} row.{by} == "{word}":', *indented(made)]
+        assignment = call.after(f"self.{target} = ", depth=DEPTH + 4)
+        lines += [f'{"elif" if number else "if"} row.{by} == "{word}":', *indented(assignment)]
     return lines
 
 
-def _layers(table: Table) -> list[str]:
-    """The lines of __init__ that make the layers of one stream."""
+def _layers(table: UnitTable) -> list[str]:
+    """The lines of __init__ that create the layers of one stream."""
     several = len(table.stream.bodies) > 1
     lines = table.inner_widths([table.stream.merged] if several else [*table.stream.bodies, table.stream.merged])
     lines += assigned("first", table.first.modules, by="first")
@@ -119,7 +119,7 @@ def _layers(table: Table) -> list[str]:
     return [*lines, *assigned("gate", gates, by="shortcut")]
 
 
-def _terms(table: Table) -> list[str]:
+def _terms(table: UnitTable) -> list[str]:
     """The lines of forward that compute the residual and the shortcut of one stream."""
     x = "x" if table.first.absent else "activated"
     lines = [] if table.first.absent else ["activated: torch.Tensor = self.first(x)"]

@@ -1,1 +1,1 @@
-"""What a trained network gets right: one file an evaluator, each yields (name, value)."""
+"""Evaluators of a trained network, one file each; they yield (name, value)."""

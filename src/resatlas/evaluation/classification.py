@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from resatlas.evaluation.logits import Predictions
 from resatlas.evaluation.predictions import Prediction, Probabilities, of_every_class
 
-AT_ONCE = 1024
+_AT_ONCE = 1024
 """Images whose probabilities are in memory together: those of all images may take gigabytes."""
 
 
@@ -25,7 +25,7 @@ def prediction_rows(predictions: Predictions, probabilities: Probabilities = "au
     """The rows of predictions.csv: the predicted class of each image, its probability, and those of all if they fit."""
     images, outputs = predictions.logits.shape
     every = of_every_class(images, outputs, probabilities)
-    for logits, labels, ids in zip(*(column.split(AT_ONCE) for column in predictions), strict=True):
+    for logits, labels, ids in zip(*(column.split(_AT_ONCE) for column in predictions), strict=True):
         softmax = logits.double().softmax(dim=1)  # so that the probabilities of an image add up to 1
         highest, classes = softmax.max(dim=1)
         shares = map(tuple, softmax.tolist()) if every else repeat((), len(ids))

@@ -35,7 +35,7 @@ def croppings_of(view: View, part: Part) -> Iterator[Cropping]:
     size = part.shape.height
     if not isinstance(part, ImageFiles):
         area = size * part.shape.width
-        yield Cropping(crop=whole if isinstance(view, Centre) else _mirrored(whole), pixels=2 * area)
+        yield Cropping(crop=_whole if isinstance(view, Centre) else _mirrored(_whole), pixels=2 * area)
         return
     match view:
         case Centre(shorter=shorter, scale=scale):
@@ -59,7 +59,7 @@ def mean_of_crops(view: View) -> MeanOf:
     return "logits" if isinstance(view, Centre) else view.mean_of
 
 
-def whole(image: Pixels) -> Crops:
+def _whole(image: Pixels) -> Crops:
     """The whole image as its only crop."""
     return image[None]
 

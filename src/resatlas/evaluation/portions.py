@@ -1,4 +1,4 @@
-"""The number of images in one forward pass of a test: as much memory as training needs, and less when it runs out."""
+"""The number of images per forward pass of a test: limited by the memory of training, smaller if memory runs out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ if TYPE_CHECKING:  # the bounds of --test-batch are checked without torch
 MOST = 256
 """Images in one pass at most, unless --test-batch asks for more."""
 
-LARGEST = 65_536
+_LARGEST = 65_536
 
-UNNOTICED = 1 << 28
+_UNNOTICED = 1 << 28
 """Bytes of maps that a test may always take: importing torch takes more."""
 
-UNNOTICED_IMAGES = 1 << 24
+_UNNOTICED_IMAGES = 1 << 24
 """Bytes of a batch of photographs that may always wait in memory."""
 
-BYTES = 4  # of a value in float32
+_BYTES = 4  # of a value in float32
 
 
-def no_note(note: str) -> None:
+def _no_note(note: str) -> None:
     """Ignore a note."""
 
 
@@ -38,7 +38,7 @@ class Portion:
     size: int = MOST
     most: int | None = None
     """The largest number of images or crops for which memory sufficed, once it has run out."""
-    note: Callable[[str], None] = field(default=no_note, repr=False)
+    note: Callable[[str], None] = field(default=_no_note, repr=False)
 
     def __post_init__(self) -> None:
         check_test_batch(self.size)
@@ -71,12 +71,12 @@ class Portion:
 
 
 def check_test_batch(size: int) -> None:
-    """Refuse a test batch out of bounds.
+    """Check the bounds of a test batch.
 
     Raises: UsageError
     """
-    if not 1 <= size <= LARGEST:
-        raise UsageError(f"--test-batch lies between 1 and {LARGEST:,}; got {size}")
+    if not 1 <= size <= _LARGEST:
+        raise UsageError(f"--test-batch must be between 1 and {_LARGEST:,}; got {size}")
 
 
 def images_at_once(plan: Plan, recipe: Recipe, *, photographs: bool, processes: int = 1) -> int:
@@ -90,10 +90,10 @@ def images_at_once(plan: Plan, recipe: Recipe, *, photographs: bool, processes: 
     outputs = [_values(layer.output) for _, layer in layers(plan)]
     largest = max(_values(layer.input) + _values(layer.output) for _, layer in layers(plan))
     kept = sum(outputs) * min(share, recipe.norm_group or share)
-    room = max(kept * BYTES, UNNOTICED)
-    most = min(MOST, room // (2 * largest * max(plan.stems, 1) * BYTES))
+    room = max(kept * _BYTES, _UNNOTICED)
+    most = min(MOST, room // (2 * largest * max(plan.stems, 1) * _BYTES))
     if photographs:
-        most = min(most, max(share, UNNOTICED_IMAGES // (_values(plan.image) * BYTES)))
+        most = min(most, max(share, _UNNOTICED_IMAGES // (_values(plan.image) * _BYTES)))
     return 1 << max(most.bit_length() - 1, 0)
 
 

@@ -7,16 +7,16 @@ from typing import Literal, NamedTuple
 from resatlas.runs.files import write_csv
 
 Probabilities = Literal["auto", "every"]
-"""Of which classes a file has the probabilities: of every one, or by itself of every one unless they are very many."""
+"""The classes whose probabilities a file contains: all, or by default all unless there are very many."""
 
 MOST_CLASSES = 100
 MOST_CELLS = 10_000_000
-"""Images times classes whose probabilities are written by themselves: about 100 MB of text."""
+"""The largest number of images times classes whose probabilities are written by default: about 100 MB of text."""
 
-HEAD = ("id", "true", "predicted", "probability", "label")
+_HEAD = ("id", "true", "predicted", "probability", "label")
 
-MARK = "p:"
-"""Before the name of a class in the head of its column: no class is taken for another column, or for a formula."""
+_MARK = "p:"
+"""Prefix of a class name in the head of its column, so that it differs from other columns and from formulas."""
 
 
 class Prediction(NamedTuple):
@@ -44,8 +44,8 @@ def write_predictions(
     """
     rows = iter(predictions)
     first = next(rows, None)
-    columns = [f"{MARK}{name}" for name in classes] if first and first.probabilities else []
-    write_csv(file, (*HEAD, *columns), _rows(first, rows, classes, names), within=file.parent)
+    columns = [f"{_MARK}{name}" for name in classes] if first and first.probabilities else []
+    write_csv(file, (*_HEAD, *columns), _rows(first, rows, classes, names), within=file.parent)
 
 
 def _rows(
@@ -58,5 +58,5 @@ def _rows(
 
 
 def _digits(probability: float) -> str:
-    """As many digits as a row needs to add up to 1 within float64's square root, and small ones to have a logarithm."""
+    """A probability with enough digits that rows add up to 1 within 1e-8, and small ones are not zero."""
     return f"{probability:.10f}" if probability >= 1e-5 else f"{probability:.4g}"

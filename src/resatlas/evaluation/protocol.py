@@ -16,7 +16,7 @@ from resatlas.recipes.recipe import Recipe
 from resatlas.recipes.text import USUAL
 from resatlas.values.knobs import key_values
 
-RECIPE = "recipe"
+_RECIPE = "recipe"
 """The protocol text for all views of the recipe."""
 
 
@@ -36,7 +36,7 @@ def resolve(texts: Iterable[str], recipe: Recipe) -> tuple[Protocol, ...]:
 
     Raises: UnknownName, UsageError.
     """
-    views = [view for text in texts for view in (recipe.testing if text == RECIPE else (view_of(text),))]
+    views = [view for text in texts for view in (recipe.testing if text == _RECIPE else (view_of(text),))]
     return tuple(Protocol(name=name_of(view), view=view) for view in dict.fromkeys(views or recipe.testing[:1]))
 
 
@@ -51,7 +51,7 @@ def view_of(text: str) -> View:
             raise UsageError(f"{name} has no knobs; centre:shorter=…,crop=… has")
         return _checked("centre", {"shorter": full[1], "crop": full[1]}, text)
     if name not in KNOBS:
-        raise UnknownName(unknown("protocol", name, (*KNOBS, "full-320", RECIPE)))
+        raise UnknownName(unknown("protocol", name, (*KNOBS, "full-320", _RECIPE)))
     kind = cast("Kind", name)
     changed = key_values(rest.split(","), of=kind, known=KNOBS[kind]) if colon else {}
     return _checked(kind, {**KNOBS[kind], **changed}, text)

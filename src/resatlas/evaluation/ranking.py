@@ -8,13 +8,13 @@ from torch import Tensor
 
 from resatlas.evaluation.logits import Predictions
 
-FEW = 5
+_FEW = 5
 
 
 def top5(predictions: Predictions) -> Iterator[tuple[str, float]]:
     """top5_error_percent, if there are more than five classes."""
-    if predictions.logits.shape[1] > FEW:
-        yield "top5_error_percent", 100 * (ranks(predictions) >= FEW).float().mean(dtype=torch.float64).item()
+    if predictions.logits.shape[1] > _FEW:
+        yield "top5_error_percent", 100 * (ranks(predictions) >= _FEW).float().mean(dtype=torch.float64).item()
 
 
 def ranks(predictions: Predictions) -> Int64[Tensor, " n"]:

@@ -34,11 +34,11 @@ def window_logits(network: Network, images: Float[Tensor, "n c h w"]) -> Float[T
     finally:
         for handle in handles:
             handle.remove()
-    logits = [_classified(head, pool, windows(maps[pool], sides)) for head, pool in zip(heads, pools, strict=True)]
+    logits = [_classified(head, pool, _windows(maps[pool], sides)) for head, pool in zip(heads, pools, strict=True)]
     return sum(logits[1:], start=logits[0]) / len(logits)
 
 
-def windows(maps: Float[Tensor, "n c h w"], sides: tuple[int, int]) -> Float[Tensor, "n p c"]:
+def _windows(maps: Float[Tensor, "n c h w"], sides: tuple[int, int]) -> Float[Tensor, "n p c"]:
     """The mean of the map over every window of these sides, row by row."""
     return F.avg_pool2d(maps, sides, stride=1).flatten(2).transpose(1, 2)
 

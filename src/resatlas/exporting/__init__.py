@@ -1,4 +1,4 @@
-"""Trained networks that travel: a folder with config.json, model.safetensors and README.md, and back again.
+"""Saving and loading of trained networks, as a folder with config.json, model.safetensors and README.md.
 
-A fourth file, normalisation.safetensors, is there where images are normalised by more numbers than JSON should hold.
+A fourth file, normalisation.safetensors, is added if the normalisation of images has too many numbers for JSON.
 """

@@ -1,4 +1,4 @@
-"""The README.md of a saved network: what it is, how well it does and of that how much is known, in plain words."""
+"""The model card of a saved network (README.md): the network, its errors and their uncertainty, and its training."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,24 +8,30 @@ from resatlas.exporting.metadata import metadata
 from resatlas.runs.experiment import TrainedWeights
 from resatlas.values.markdown import as_text, table
 from resatlas.values.table import Column, Table, numbers, words
+from resatlas.values.text import counted
 
-COLUMNS = (*words("images"), Column("error", "%", ".2f"), *numbers("wrong", "of"), Column("loss", "1", ".4f"))
+_COLUMNS = (
+    *words("part"),
+    Column("error", "%", ".2f"),
+    *numbers("misclassified", "images"),
+    Column("loss", "1", ".4f"),
+)
 
-MOST_NAMES = 100
-"""Class names that are written out; config.json has them all."""
+_MAX_NAMES = 100
+"""The number of class names in the card; config.json has all of them."""
 
-LICENCES = {"fashion-mnist": "MIT", "synthetic": "none is needed, they are made on the spot"}
-"""Of the images, by the data set. Source: LICENSE of github.com/zalandoresearch/fashion-mnist."""
+_LICENCES = {"fashion-mnist": "MIT", "synthetic": "not needed, they are generated"}
+"""Licences of images, by data set. Source: LICENSE of github.com/zalandoresearch/fashion-mnist."""
 
 
 def card(config: Config, papers: Sequence[Paper]) -> str:
-    """The card of a saved network, which uses these papers."""
+    """The card of a saved network; `papers` are those whose parts the network has."""
     title = _title(config)
     parts = [metadata(config, title=title), f"# {as_text(title)}", _kind(config)]
     if config.training:
         parts += [*_figures(config.training), *_history(config.training), _limits(config, config.training)]
     else:
-        parts += ["## Figures\n\nNone: the network was saved without its run, and how it was trained is unknown."]
+        parts += ["## Results\n\nUnknown: the network was saved without a run, so its training is unknown."]
     parts += [_use(config), _licence(config), *_references(papers)]
     return "\n\n".join(parts) + "\n"
 
@@ -38,71 +44,75 @@ def _title(config: Config) -> str:
 def _kind(config: Config) -> str:
     c, h, w = config.image
     family = f" of the family {as_text(config.family)}" if config.family else ""
-    gives = f"tells {config.classes:,} classes apart" if config.classes else "gives features"
-    size = f"{config.parameters:,} parameters, {config.multiply_adds:,} multiply-adds an image"
-    what = f"A residual network{family} that {gives} in images of {c} x {h} x {w}: {size}."
-    return "\n\n".join([what, *_classes(config.class_names or ())])
+    task = f"distinguishes {config.classes:,} classes" if config.classes else "computes features"
+    size = f"{config.parameters:,} parameters, {config.multiply_adds:,} multiply-adds per image"
+    summary = f"A residual network{family} that {task} in images of {c} x {h} x {w}: {size}."
+    return "\n\n".join([summary, *_classes(config.class_names or ())])
 
 
 def _classes(names: Sequence[str]) -> Iterable[str]:
     if names:
-        more = f" and {len(names) - MOST_NAMES:,} more, which `config.json` has" if len(names) > MOST_NAMES else ""
-        yield f"Classes, in the order of its outputs: {', '.join(map(as_text, names[:MOST_NAMES]))}{more}."
+        more = f" and {len(names) - _MAX_NAMES:,} more, listed in `config.json`" if len(names) > _MAX_NAMES else ""
+        yield f"Classes, in the order of the outputs: {', '.join(map(as_text, names[:_MAX_NAMES]))}{more}."
 
 
 def _figures(training: Training) -> Iterable[str]:
     parts = {"test": training.test, "validation": training.validation, "training": training.train}
     low, high = wilson(training.test)
-    yield "## Figures"
-    rows = tuple((part, each.error_percent, each.wrong, each.images, each.loss) for part, each in parts.items() if each)
-    yield table(Table(columns=COLUMNS, rows=rows))
+    yield "## Results"
+    rows = tuple(
+        (part, figures.error_percent, figures.wrong, figures.images, figures.loss)
+        for part, figures in parts.items()
+        if figures
+    )
+    yield table(Table(columns=_COLUMNS, rows=rows))
     yield (
-        f"These are of one run, seed {training.seed}, after the last of its epochs; until then no test image was used. "
-        "Those of training are means over the last epoch, as it went. Another seed gives another network, and one run "
-        "does not tell how far its error would be from this one: there is no interval over seeds."
+        f"These are the results of one run with seed {training.seed}, after its last epoch; no test image was used "
+        "before. The training results are means over the last epoch, while the weights changed. A run with another "
+        "seed has another error; one run cannot show by how much, so there is no interval over seeds."
     )
     yield (
-        f"Of this very network, on images drawn like the test images: {training.test.wrong:,} wrong of "
-        f"{training.test.images:,} give a 95 % interval (Wilson) of {low:.2f} to {high:.2f} % for its error. It counts "
-        "the chance in the draw of the images, and nothing else that is said here."
+        f"For this network, {training.test.wrong:,} misclassified of {training.test.images:,} test images give a 95 % "
+        f"confidence interval (Wilson) of {low:.2f} to {high:.2f} % for the error. The interval covers the random "
+        "choice of the test images and no other uncertainty."
     )
 
 
 def wilson(figures: Figures) -> tuple[float, float]:
-    """The 95 % interval of Wilson for an error, in percent."""
+    """The 95 % confidence interval of Wilson for an error, in percent."""
     from scipy.stats import binomtest
 
-    found = binomtest(figures.wrong, figures.images).proportion_ci(confidence_level=0.95, method="wilson")
-    return 100 * float(found.low), 100 * float(found.high)
+    interval = binomtest(figures.wrong, figures.images).proportion_ci(confidence_level=0.95, method="wilson")
+    return 100 * float(interval.low), 100 * float(interval.high)
 
 
 def _history(training: Training) -> Iterable[str]:
-    yield f"## Data\n\n{as_text(training.data)}: {training.train.images:,} images to learn from."
+    yield f"## Data\n\n{as_text(training.data)}: {training.train.images:,} training images."
     if training.note:
-        yield f"To be known of the figures: {as_text(training.note.rstrip('.'))}."
-    recipe = f"By the recipe {as_text(training.recipe)}, {training.epochs:,} epochs, seed {training.seed}"
-    yield f"## Training\n\n{recipe}, from {_start(training.begun_from)}."
+        yield f"Note: {as_text(training.note.rstrip('.'))}."
+    recipe = f"Recipe {as_text(training.recipe)}, {counted(training.epochs, 'epoch')}, seed {training.seed}"
+    yield f"## Training\n\n{recipe}. Initial weights: {_start(training.begun_from)}."
     if training.departures:
-        yield "Otherwise than the recipe says, or left out:\n\n" + _listed(map(as_text, training.departures))
+        yield "Differences from the recipe:\n\n" + _listed(map(as_text, training.departures))
 
 
 def _start(weights: TrainedWeights | None) -> str:
     if weights is None:
-        return "random weights"
+        return "random"
     file = f"{as_text(weights.file)} (sha256 {as_text(weights.sha256)})"
-    whose = "the average of the trained weights" if weights.which == "ema" else "the trained weights"
-    return f"{whose} {file}; what those were trained on is unknown, and the test images may be among it"
+    kind = "averaged weights of " if weights.which == "ema" else ""
+    return f"{kind}{file}, whose training data is unknown and may contain the test images"
 
 
 def _limits(config: Config, training: Training) -> str:
-    seen = f"{training.test.images:,} images of {as_text(training.data)} alone"
+    tested = f"{training.test.images:,} images of {as_text(training.data)}"
     lines = (
-        f"It was tested on {seen}: on no other source, size, noise or shift of images.",
-        f"Images of other classes than its {config.classes:,} are assigned one of them.",
-        "Its probabilities were not compared with how often it is right.",
-        "Whether its errors fall on some people or things more than on others was not looked at.",
+        f"It was tested on {tested} only, not on images of other sources, sizes, noise or shifts.",
+        f"An image of none of the {config.classes:,} classes is still assigned to one of them.",
+        "The calibration of its probabilities was not measured.",
+        "Whether some groups of people or things are misclassified more often was not examined.",
     )
-    return f"## What it was not tested on\n\n{_listed(lines)}"
+    return f"## Limits of the test\n\n{_listed(lines)}"
 
 
 def _use(config: Config) -> str:
@@ -122,22 +132,22 @@ def _use(config: Config) -> str:
         ]
     else:
         lines += [
-            f"images = torch.zeros(1, {c}, {h}, {w})  # normalised as it was trained, which is not known here",
+            f"images = torch.zeros(1, {c}, {h}, {w})  # normalised as in the training, which is unknown here",
             "with torch.inference_mode():",
             "    print(network(images))",
         ]
     code = "```python\n" + "\n".join(lines) + "\n```"
-    return f"## Use\n\n{code}\n\nWritten by {as_text(config.library)}; its files hold numbers and text alone."
+    return f"## Use\n\n{code}\n\nWritten by {as_text(config.library)}; its files contain only numbers and text."
 
 
 def _licence(config: Config) -> str:
     lines = [
-        "Code that builds the network: Apache-2.0.",
-        "Weights: unknown; whoever passes them on says, here and above.",
+        "Code of resatlas, which builds the network: Apache-2.0.",
+        "Weights: unknown; if you publish them, state their licence here and in the first lines of this file.",
     ]
     if config.training:
         name = config.training.data.partition(":")[0]
-        lines.append(f"Images: {LICENCES.get(name, 'unknown; ask where they come from')}.")
+        lines.append(f"Images: {_LICENCES.get(name, 'unknown; see their source')}.")
     return f"## Licences\n\n{_listed(lines)}"
 
 
@@ -148,6 +158,6 @@ def _listed(lines: Iterable[str]) -> str:
 def _references(papers: Sequence[Paper]) -> Iterable[str]:
     yield "## Papers"
     if papers:
-        yield "Those whose parts the network has:\n\n```bibtex\n" + "\n\n".join(map(bibtex, papers)) + "\n```"
+        yield "The network has parts of these papers:\n\n```bibtex\n" + "\n\n".join(map(bibtex, papers)) + "\n```"
     else:
-        yield "Unknown: the network is none of the catalogue, and no description of it was at hand."
+        yield "Unknown: the network is not in the catalogue, and its design is not available."

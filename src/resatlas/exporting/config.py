@@ -1,4 +1,4 @@
-"""What config.json of a saved network says, as values that check themselves. Reading it needs no torch."""
+"""The config.json of a saved network, as data classes that check their values. Reading it needs no torch."""
 
 import json
 import math
@@ -28,17 +28,17 @@ CARD = "README.md"
 NORMALISATION = "normalisation.safetensors"
 
 LARGEST = 10_000_000  # bytes of config.json
-MOST_CHANNELS = 1024
-MOST_LAYERS = 200_000
-MOST_ENDS = 64  # stems or heads: one for each stream
+_MAX_CHANNELS = 1024
+_MAX_LAYERS = 200_000
+_MAX_ENDS = 64  # stems or heads: one for each stream
 
 Numbers = tuple[tuple[tuple[float, ...], ...], ...]
-"""Channels of rows of numbers; one number a channel is [[[0.5]], [[0.4]], [[0.3]]]."""
+"""Channels of rows of numbers; [[[0.5]], [[0.4]], [[0.3]]] is one number per channel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Affine:
-    """x -> (x - mean)/std, for pixels x from 0 to 1; both are a number a channel, or a number a pixel."""
+    """x -> (x - mean)/std for pixels x from 0 to 1, with one number per channel or one per pixel."""
 
     mean: Numbers
     std: Numbers
@@ -48,14 +48,14 @@ class Affine:
             values = tuple(chain.from_iterable(chain.from_iterable(numbers)))
             shapes = {tuple(map(len, channel)) for channel in numbers}
             if len(shapes) != 1 or len(set(*shapes)) != 1 or not values or not all(map(math.isfinite, values)):
-                raise BlueprintError(f"{name} has the same rows of finite numbers for every channel; this has not")
+                raise BlueprintError(f"{name} needs the same number of rows and of finite numbers for every channel")
             if name == "std" and min(values) <= 0:
-                raise BlueprintError(f"a std lies above 0; {min(values):g} does not")
+                raise BlueprintError(f"a std must be above 0; got {min(values):g}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """What has too many numbers for JSON, such as a whitening: normalisation.safetensors holds it."""
+    """A normalisation with too many numbers for JSON, such as a whitening, stored in normalisation.safetensors."""
 
     sha256: str
 
@@ -65,7 +65,7 @@ class Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """The answers to the images of one part: mean cross-entropy, how many are wrong, of how many."""
+    """Results for the images of one part: mean cross-entropy, top-1 error, and number of images."""
 
     loss: float
     error_percent: float
@@ -74,21 +74,21 @@ class Figures:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.loss) and 0 <= self.error_percent <= 100 and self.images >= 1):
             raise BlueprintError(
-                f"figures are a loss, an error from 0 to 100 % and a number of images; {self.loss:g}, "
-                f"{self.error_percent:g} and {self.images} are not"
+                "results need a finite loss, an error from 0 to 100 % and at least 1 image; got "
+                f"{self.loss:g}, {self.error_percent:g} and {self.images}"
             )
 
     @property
     def wrong(self) -> int:
-        """How many answers are wrong."""
+        """The number of misclassified images."""
         return round(self.error_percent * self.images / 100)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The one run that gave the weights; `begun_from` are other weights, if it did not start at random.
+    """The run that trained the weights; `begun_from` is its file of initial weights, if they were not random.
 
-    `note` is what the data set says of its figures, `departures` is what was done otherwise than the recipe says.
+    `note` is a remark on the data set; `departures` are differences from the recipe.
     """
 
     data: str
@@ -105,10 +105,10 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A saved network but for its weights.
+    """A saved network without its weights.
 
-    `design` and `family` say where the plan comes from, if that is known; the plan alone is built, so that a saved
-    network outlives a change of names. `view` and `normalisation` are what an image goes through, if that is known.
+    `design` and `family` are the origin of the plan, if known. Only the plan is built, so that a saved network still
+    loads after names have changed. `view` and `normalisation` are the preparation of images, if known.
     """
 
     library: str
@@ -129,18 +129,18 @@ class Config:
     def __post_init__(self) -> None:
         check_sha256(self.weights_sha256)
         if not (
-            1 <= self.image.channels <= MOST_CHANNELS and all(1 <= side <= LARGEST_SIDE for side in self.image[1:])
+            1 <= self.image.channels <= _MAX_CHANNELS and all(1 <= side <= LARGEST_SIDE for side in self.image[1:])
         ):
-            raise BlueprintError(f"an image is 1-{MOST_CHANNELS} channels of up to {LARGEST_SIDE:,} pixels a side")
+            raise BlueprintError(f"an image has 1 to {_MAX_CHANNELS} channels and up to {LARGEST_SIDE:,} pixels a side")
         if not 0 <= self.classes <= MOST_CLASSES:
             raise BlueprintError(f"a network has 0 to {MOST_CLASSES:,} classes; {self.classes:,} is outside")
         if (self.image, self.classes) != (self.plan.image, self.plan.classes):
             raise BlueprintError(
-                f"its plan is for {self.plan.classes:,} classes of images {self.plan.image}, "
-                f"and it says {self.classes:,} of {self.image}"
+                f"its plan is for {self.plan.classes:,} classes and images {self.plan.image}, but the config has "
+                f"{self.classes:,} classes and images {self.image}"
             )
         if self.class_names is not None and len(self.class_names) != self.classes:
-            raise BlueprintError(f"{self.classes:,} classes have as many names; here are {len(self.class_names):,}")
+            raise BlueprintError(f"{self.classes:,} classes need as many names; got {len(self.class_names):,}")
         _check_bounds(self.plan)
 
 
@@ -151,11 +151,13 @@ def to_json(config: Config) -> dict[str, Any]:
 
 
 def from_json(data: object) -> Config:
-    """The config that `to_json` wrote.
+    """The config for the output of `to_json`.
 
-    Raises: UsageError if the data are not those of a config of this schema.
+    Raises: UsageError if the data is not a config of this schema.
     """
-    table: Mapping[str, Any] = data if isinstance(data, dict) else {"schema": f"no table but a {type(data).__name__}"}
+    table: Mapping[str, Any] = (
+        data if isinstance(data, dict) else {"schema": f"not a table but a {type(data).__name__}"}
+    )
     if table.get("schema") != SCHEMA:
         raise BlueprintError(f"a saved network has schema {SCHEMA}; this has {quoted(str(table.get('schema')))}")
     _check_units(table.get("plan"))
@@ -166,16 +168,16 @@ def from_json(data: object) -> Config:
 
 
 def read_config(folder: str | Path) -> Config:
-    """What is known of a saved network but for its weights: its classes, images, plan, training and figures.
+    """The description of a saved network: its classes, images, plan, training and results.
 
-    Raises: FolderError if the folder is no saved network; CheckpointError if its config.json does not read as one.
+    Raises: FolderError if the folder is not a saved network; CheckpointError if its config.json is invalid.
     """
     file = file_in(Path(folder), CONFIG)
     try:
         return from_json(_json(file))
     except UsageError as error:
         raise CheckpointError(f"{file}: {error}") from None
-    except (ValueError, OverflowError, RecursionError):  # of parts that do not fit, and of numbers that nothing has
+    except (ValueError, OverflowError, RecursionError):  # of parts that do not match, and of numbers that are too large
         raise CheckpointError(f"{file} does not describe a network") from None
 
 
@@ -186,26 +188,25 @@ def file_in(folder: Path, name: str) -> Path:
     """
     file = folder / name
     if not file.is_file():
-        run = (
-            " but a run, which resatlas.save_pretrained saves as one" if (folder / "experiment.json").is_file() else ""
-        )
+        is_run = (folder / "experiment.json").is_file()
+        hint = "; it is a run: save it with resatlas.save_pretrained" if is_run else ""
         reason = f"it has no file {name}" if folder.exists() else "it does not exist"
-        raise FolderError(f"{folder} is no saved network{run}: {reason}")
+        raise FolderError(f"{folder} is not a saved network: {reason}{hint}")
     if not file.resolve().is_relative_to(folder.resolve()):
-        raise FolderError(f"{file} is a link out of its folder; copy the file itself there")
+        raise FolderError(f"{file} is a link to a place outside the folder; copy the file into the folder")
     return file
 
 
 def _check_bounds(plan: Plan) -> None:
-    """Refuse a plan that is too large for any use, before anything is built from it."""
-    if not (1 <= plan.stems <= MOST_ENDS and 1 <= plan.heads <= MOST_ENDS):
-        raise BlueprintError(f"a plan has 1 to {MOST_ENDS} stems and heads; {plan.stems:,} and {plan.heads:,} are not")
-    if next(islice(layers(plan), MOST_LAYERS, None), None):
-        raise BlueprintError(f"a saved network has at most {MOST_LAYERS:,} layers; this one has more")
+    """Refuse a plan that is too large, before anything is built from it."""
+    if not (1 <= plan.stems <= _MAX_ENDS and 1 <= plan.heads <= _MAX_ENDS):
+        raise BlueprintError(f"a plan has 1 to {_MAX_ENDS} stems and heads; got {plan.stems:,} and {plan.heads:,}")
+    if next(islice(layers(plan), _MAX_LAYERS, None), None):
+        raise BlueprintError(f"a saved network has at most {_MAX_LAYERS:,} layers; this one has more")
 
 
 def _check_units(plan: object) -> None:
-    """The same for the units of a plan, before they are multiplied by their number."""
+    """Refuse a plan with too many units, before runs of equal units are expanded."""
     stages = plan.get("stages") if isinstance(plan, dict) else None
     runs = [run for stage in stages if isinstance(stage, list) for run in stage] if isinstance(stages, list) else []
     times = [run.get("times") for run in runs if isinstance(run, dict)]
@@ -214,7 +215,7 @@ def _check_units(plan: object) -> None:
 
 
 def _json(file: Path) -> object:
-    """The value of a JSON file of bounded size, in which no key stands twice in a table.
+    """The value of a JSON file of limited size, without repeated keys.
 
     Raises: CheckpointError, BlueprintError
     """
@@ -227,10 +228,10 @@ def _json(file: Path) -> object:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A table of JSON in which no key stands twice."""
+    """A JSON table without repeated keys."""
     table = dict(pairs)
     if len(table) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise BlueprintError(f"key {quoted(twice)} is given twice")
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise BlueprintError(f"key {quoted(repeated)} is given twice")
     return table

@@ -1,4 +1,4 @@
-"""A saved network back: checked before anything of it is built, its weights read from safetensors alone."""
+"""Loading of saved networks: checks before anything is built, and weights from safetensors only."""
 
 from pathlib import Path
 
@@ -19,10 +19,10 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def from_pretrained(folder: str | Path) -> Network:
-    """The network that `save_pretrained` saved, with its weights, in evaluation mode.
+    """The network in a folder of `save_pretrained`, with its weights, in evaluation mode.
 
-    Nothing outside the folder is read, and no file of it can run code.
-    Raises: FolderError if the folder is no saved network; CheckpointError if it is damaged or was changed.
+    Nothing outside the folder is read, and its files cannot run code.
+    Raises: FolderError if the folder is not a saved network; CheckpointError if it is damaged or was changed.
     """
     config, file = read_config(folder), file_in(Path(folder), WEIGHTS)
     check_sealed(file, config.weights_sha256)
@@ -35,31 +35,31 @@ def from_pretrained(folder: str | Path) -> Network:
 
 
 def _check(config: Config, file: Path) -> None:
-    """Refuse a plan through which no image passes, that costs something else, or whose weights are not the file's.
+    """Refuse a plan that cannot be run, has other costs than the config says, or does not match the weights.
 
-    All this before there is memory for any weight.
+    No memory is allocated for the weights before these checks.
     """
-    wanted, given = _shapes_of(config.plan), _shapes_in(file)
-    for path in (*wanted, *given):
-        if wanted.get(path) != given.get(path):
+    expected, stored = _shapes_of(config.plan), _shapes_in(file)
+    for path in (*expected, *stored):
+        if expected.get(path) != stored.get(path):
             raise CheckpointError(
                 f"{file} does not hold the weights of {CONFIG}'s network: {quoted(path)} is "
-                f"{_shown(given.get(path))}, not {_shown(wanted.get(path))}"
+                f"{_shape_text(stored.get(path))}, not {_shape_text(expected.get(path))}"
             )
-    found = cost(config.plan)
-    if (found.parameters, found.multiply_adds) != (config.parameters, config.multiply_adds):
+    total = cost(config.plan)
+    if (total.parameters, total.multiply_adds) != (config.parameters, config.multiply_adds):
         raise CheckpointError(
-            f"{file.with_name(CONFIG)}: its plan has {found.parameters:,} parameters and {found.multiply_adds:,} "
-            f"multiply-adds, and it says {config.parameters:,} and {config.multiply_adds:,}"
+            f"{file.with_name(CONFIG)}: its plan has {total.parameters:,} parameters and {total.multiply_adds:,} "
+            f"multiply-adds, but the config has {config.parameters:,} and {config.multiply_adds:,}"
         )
 
 
 def _shapes_of(plan: Plan) -> Shapes:
-    """The shapes of all weights of a plan, through which an image without values has passed."""
+    """The shapes of all weights of a plan, after a forward pass on the device "meta"."""
     try:
         network = build(plan, device="meta").eval()
         logits = network(torch.empty(1, *plan.image, device="meta"))
-    except Exception as error:  # a plan of anyone's can be wrong in any way
+    except Exception as error:  # a foreign plan can be wrong in any way
         raise CheckpointError(f"{CONFIG}: no network can be built from its plan: {quoted(str(error))}") from None
     if plan.classes and tuple(logits.shape) != (1, plan.classes):
         raise CheckpointError(
@@ -69,7 +69,7 @@ def _shapes_of(plan: Plan) -> Shapes:
 
 
 def _shapes_in(file: Path) -> Shapes:
-    """The shapes of all tensors of a safetensors file; nothing but its head is read."""
+    """The shapes of all tensors of a safetensors file; only its header is read."""
     try:
         check_regular(file)
         with safe_open(file, framework="pt") as opened:
@@ -77,8 +77,8 @@ def _shapes_in(file: Path) -> Shapes:
     except OSError as error:
         raise CheckpointError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
     except SafetensorError as error:
-        raise CheckpointError(f"{file} is damaged or no safetensors file: {error}") from None
+        raise CheckpointError(f"{file} is damaged or not a safetensors file: {error}") from None
 
 
-def _shown(shape: tuple[int, ...] | None) -> str:
+def _shape_text(shape: tuple[int, ...] | None) -> str:
     return "missing" if shape is None else "x".join(map(str, shape)) or "a number"

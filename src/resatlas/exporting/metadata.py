@@ -1,6 +1,6 @@
-"""The YAML block that opens the card of a saved network, by which the Hugging Face hub files and searches it.
+"""The YAML block at the top of a model card, which the Hugging Face hub uses for search and filters.
 
-Source: https://github.com/huggingface/hub-docs/blob/main/modelcard.md. Each text is written as JSON, which is YAML too.
+Source: https://github.com/huggingface/hub-docs/blob/main/modelcard.md. Texts are written as JSON, which is valid YAML.
 """
 
 import json
@@ -16,13 +16,13 @@ HUB_NAMES = {
     "imagenet": "ILSVRC/imagenet-1k",
     "svhn": "ufldl-stanford/svhn",
 }
-"""Data sets by their names here and on the hub. Source: https://huggingface.co/datasets."""
+"""Names of data sets on the hub, by their names here. Source: https://huggingface.co/datasets."""
 
 
 def metadata(config: Config, *, title: str) -> str:
-    """Licence, library, task, tags, data set, and the figures of the test; what is unknown is left out.
+    """Licence, library, task, tags, data set, and results of the test; unknown entries are left out.
 
-    The licence of the weights is the hub's word `unknown`: whoever trained them replaces it.
+    The licence of the weights is `unknown`, a term of the hub; their author can replace it.
     """
     return "\n".join(["---", *_lines(config, title), "---"])
 
@@ -37,10 +37,10 @@ def _lines(config: Config, title: str) -> Iterator[str]:
     if config.family:
         yield f"- {_quoted(config.family)}"
     if config.training and config.classes:
-        yield from _figures(config.training, title, task)
+        yield from _results(config.training, title, task)
 
 
-def _figures(training: Training, title: str, task: str) -> Iterator[str]:
+def _results(training: Training, title: str, task: str) -> Iterator[str]:
     name = training.data.partition(":")[0]
     if name in HUB_NAMES:
         yield from ("datasets:", f"- {HUB_NAMES[name]}")
@@ -56,6 +56,6 @@ def _figures(training: Training, title: str, task: str) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """A text as YAML on one line; characters that YAML does not allow as question marks."""
-    shown = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return json.dumps(shown, ensure_ascii=False)
+    """A text as YAML on one line; characters that YAML does not allow become question marks."""
+    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return json.dumps(printable, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What an image goes through before a saved network: its normalisation as numbers and back, and the way itself."""
+"""Preparation of images for a saved network: crop, normalisation, and their description in config.json."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from resatlas.exporting.seals import check_sealed
 from resatlas.nets.preparation import Preparation
 from resatlas.recipes.images import Centre
 
-MOST_NUMBERS = 20_000
-"""Numbers that JSON still holds: the mean image of 3x32x32 has 3,072; a whitening of it 9 million."""
+_MAX_NUMBERS = 20_000
+"""The largest normalisation in JSON: a mean image of 3x32x32 has 3,072 numbers, its whitening 9 million."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Preprocessing:
-    """From the pixels of an image to what a network takes: their centre in its size, from 0 to 1, normalised."""
+    """The preparation of an image: its centre in the network's size, pixels from 0 to 1, normalised."""
 
     image: Shape
     view: Centre
@@ -36,46 +36,48 @@ class Preprocessing:
 
 
 def preprocessing(folder: str | Path) -> Callable[[UInt8[Tensor, "c h w"]], Float[Tensor, "c h2 w2"]]:
-    """The function from an image's pixels to what a saved network takes, as its test images were prepared.
+    """The function that prepares an image for a saved network, as its test images were prepared.
 
-    Pixels are uint8 of (channels, height, width), red, green and blue or grey as the network has them.
-    Raises: FolderError, CheckpointError if the folder is none of a saved network, or does not know.
+    Its argument is a uint8 tensor of shape (channels, height, width), in RGB or grey as the network needs.
+    Raises: FolderError or CheckpointError if the folder is not a saved network, or does not describe the preparation.
     """
     return partial(prepared, by=read_preprocessing(folder))
 
 
 def read_preprocessing(folder: str | Path) -> Preprocessing:
-    """What an image goes through before a saved network, as its folder says.
+    """The preparation of images that the folder of a saved network describes.
 
     Raises: as `preprocessing`.
     """
     config = read_config(folder)
     if config.view is None or config.normalisation is None:
         raise CheckpointError(
-            f"{folder} does not know how images are prepared: it was saved from a network, and not from its run"
+            f"{folder} does not say how images are prepared: it was saved without a run or a preparation"
         )
     return Preprocessing(image=config.image, view=config.view, normaliser=_normaliser(Path(folder), config))
 
 
 def prepared(pixels: UInt8[Tensor, "c h w"], by: Preprocessing) -> Float[Tensor, "c h2 w2"]:
-    """The pixels of one image as the network takes them.
+    """The pixels of one image, prepared for the network.
 
-    Raises: UsageError if they are no image of the network's channels.
+    Raises: UsageError if the pixels have another type or shape.
     """
     c, h, w = by.image
     if pixels.dtype != torch.uint8 or pixels.ndim != 3 or len(pixels) != c or 0 in pixels.shape:
         kind = str(pixels.dtype).removeprefix("torch.")
-        raise UsageError(f"an image is uint8 of ({c}, height, width); this is {kind} of {tuple(pixels.shape)}")
+        raise UsageError(
+            f"an image must be uint8 of shape ({c}, height, width); got {kind} of shape {tuple(pixels.shape)}"
+        )
     if h != w and tuple(pixels.shape) != by.image:
-        raise UsageError(f"the network takes images {by.image}, and no centre of {Shape(*pixels.shape)} is that")
-    shown = pixels if tuple(pixels.shape) == by.image else centre(pixels, by.view, h)
-    return normalised(unit(shown)[None], by.normaliser)[0]
+        raise UsageError(f"the network needs images {by.image}, which cannot be cropped from {Shape(*pixels.shape)}")
+    cropped = pixels if tuple(pixels.shape) == by.image else centre(pixels, by.view, h)
+    return normalised(unit(cropped)[None], by.normaliser)[0]
 
 
 def preparation_of(config: Config) -> Preparation | str:
-    """How images are prepared for a saved network, in the words of other libraries, or why these have none.
+    """The preparation of images for a saved network, or the reason why `Preparation` cannot express it.
 
-    Images of a data set that has the network's size are taken whole; of photographs the centre is cropped.
+    Images of a data set with the network's size are not cropped; photographs are.
     """
     name = separated(config.training.data)[0] if config.training else ""
     whole = name in NAMED and name != "imagenet"
@@ -84,44 +86,44 @@ def preparation_of(config: Config) -> Preparation | str:
     match config.normalisation:
         case None:
             return Preparation()
-        case Affine(mean=mean, std=std) if all(len(each) == len(each[0]) == 1 for each in (*mean, *std)):
+        case Affine(mean=mean, std=std) if all(len(rows) == len(rows[0]) == 1 for rows in (*mean, *std)):
             return Preparation(
-                mean=tuple(each[0][0] for each in mean),
-                std=tuple(each[0][0] for each in std),
+                mean=tuple(rows[0][0] for rows in mean),
+                std=tuple(rows[0][0] for rows in std),
                 crop_share=1.0 if whole else float(1 / config.view.shorter),
             )
         case Affine():
-            kind = "a mean image, a number for each pixel"
+            kind = "one number per pixel (a mean image)"
         case Stored():
-            kind = "more numbers than one for each channel"
+            kind = "more than one number per channel"
         case _:
             assert_never(config.normalisation)
     return (
-        f"images of this network are normalised by {kind}, and timm's settings have one number for each channel; "
-        "resatlas.preprocessing(folder) prepares them"
+        f"images of this network are normalised with {kind}, which timm's settings cannot express; use "
+        "resatlas.preprocessing(folder)"
     )
 
 
 def view_of(preparation: Preparation) -> Centre:
     """The part of an image that a preparation keeps.
 
-    Raises: UsageError if its share is none.
+    Raises: UsageError if its crop share is out of range.
     """
     if not 1 / 16 <= preparation.crop_share <= 1:
-        raise UsageError(f"crop_share lies between 1/16 and 1; {preparation.crop_share:g} does not")
+        raise UsageError(f"crop_share must be between 1/16 and 1; got {preparation.crop_share:g}")
     return Centre(shorter=1 / Fraction(str(preparation.crop_share)))
 
 
 def affine_of(preparation: Preparation, channels: int) -> Affine:
-    """The normalisation of a preparation: a mean and a deviation for each channel.
+    """The normalisation of a preparation: mean and standard deviation of each channel.
 
-    Raises: UsageError if it has them for another number of channels, or if one of them cannot be used.
+    Raises: UsageError if it has another number of channels, or invalid values.
     """
     for name, values in (("mean", preparation.mean), ("std", preparation.std)):
         if len(values) not in (1, channels):
             raise UsageError(
-                f"{name} has {len(values)} numbers; the network's images have {channels} channels: give "
-                f"{channels}, or 1 for all"
+                f"{name} has {len(values)} numbers; the network's images have {channels} channels, so give "
+                f"{channels} numbers, or 1 for all"
             )
     mean, std = (
         tuple(((float(value),),) for value in (values * channels if len(values) == 1 else values))
@@ -131,9 +133,9 @@ def affine_of(preparation: Preparation, channels: int) -> Affine:
 
 
 def as_numbers(normaliser: Normaliser) -> Affine | None:
-    """The normalisation as numbers for JSON; None where they are too many."""
+    """The normalisation as numbers for JSON; None if there are too many."""
     match normaliser:
-        case normalisation.Affine(mean=mean, std=std) if mean.numel() + std.numel() <= MOST_NUMBERS:
+        case normalisation.Affine(mean=mean, std=std) if mean.numel() + std.numel() <= _MAX_NUMBERS:
             return Affine(mean=_numbers(mean), std=_numbers(std))
         case normalisation.Affine() | Whitening():
             return None
@@ -142,35 +144,35 @@ def as_numbers(normaliser: Normaliser) -> Affine | None:
 
 
 def _normaliser(folder: Path, config: Config) -> Normaliser:
-    """The normalisation of a saved network, of a shape that its images have."""
+    """The normalisation of a saved network, after a check of its shape."""
     match config.normalisation:
         case Affine(mean=mean, std=std):
-            found = normalisation.Affine(mean=torch.tensor(mean), std=torch.tensor(std))
+            normaliser = normalisation.Affine(mean=torch.tensor(mean), std=torch.tensor(std))
         case Stored(sha256=sha256):
             file = file_in(folder, NORMALISATION)
             check_sealed(file, sha256)
-            found = read_normaliser(file)
+            normaliser = read_normaliser(file)
         case None:
-            raise CheckpointError(f"{folder} does not know how images are normalised")
+            raise CheckpointError(f"{folder} does not say how images are normalised")
         case _:
             assert_never(config.normalisation)
-    if not _suits(found, config.image):
-        raise CheckpointError(f"{folder}: its normalisation is not one of images {config.image}")
-    return found
+    if not _matches(normaliser, config.image):
+        raise CheckpointError(f"{folder}: its normalisation is not for images {config.image}")
+    return normaliser
 
 
-def _suits(normaliser: Normaliser, image: Shape) -> bool:
-    """Whether a normalisation has finite numbers for each channel or value of an image."""
-    values = image.channels * image.height * image.width
+def _matches(normaliser: Normaliser, image: Shape) -> bool:
+    """Whether a normalisation has finite numbers, and the shape of an image or of its channels."""
+    size = image.channels * image.height * image.width
     match normaliser:
         case normalisation.Affine():
-            known = {tuple(image), (image.channels, 1, 1)}
-            shaped = all(tuple(each.shape) in known for each in (normaliser.mean, normaliser.std))
+            allowed = {tuple(image), (image.channels, 1, 1)}
+            right_shape = all(tuple(values.shape) in allowed for values in (normaliser.mean, normaliser.std))
         case Whitening(mean=mean, matrix=matrix, contrast=contrast):
-            shaped = (mean.shape, matrix.shape, contrast.shape) == ((values,), (values, values), ())
+            right_shape = (mean.shape, matrix.shape, contrast.shape) == ((size,), (size, size), ())
         case _:
             assert_never(normaliser)
-    return shaped and all(bool(each.isfinite().all()) for each in vars(normaliser).values())
+    return right_shape and all(bool(tensor.isfinite().all()) for tensor in vars(normaliser).values())
 
 
 def _numbers(tensor: Float[Tensor, "c h w"]) -> Numbers:

@@ -1,4 +1,4 @@
-"""A finished run, or a network, as a folder that travels: config.json, model.safetensors and README.md."""
+"""Saving of a finished run or a network as a folder with config.json, model.safetensors and README.md."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ from resatlas.exporting.config import (
     Training,
     to_json,
 )
-from resatlas.exporting.identity import recognised, resolved
+from resatlas.exporting.identity import entry_for, entry_of
 from resatlas.exporting.loading import from_pretrained
 from resatlas.exporting.preprocessing import affine_of, as_numbers, preprocessing, view_of
 from resatlas.nets.network import Network
@@ -46,7 +46,7 @@ from resatlas.weights.conversion import save_weights
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
-    """What is saved: a network, and what is known of it. `entry` is its design, where that is at hand."""
+    """A network to save, and what is known about it; `entry` is its design, if available."""
 
     network: Network
     entry: Entry | None
@@ -66,14 +66,14 @@ def save_pretrained(
     classes: Sequence[str] | None = None,
     preparation: Preparation | None = None,
 ) -> None:
-    """Write a finished run, by its folder, or a network as a new folder that `from_pretrained` loads anywhere.
+    """Save a finished run (given by its folder) or a network as a new folder for `from_pretrained`.
 
-    Of a network that was trained elsewhere, `classes` are the names of its classes in the order of its outputs, and
-    `preparation` is what its images went through; a run knows both. The folder appears whole or not at all, and only
-    once it was loaded again.
-    Raises: FolderError if it is occupied or cannot be written, or if the run is none or not finished; UsageError if
-        classes or preparation do not suit the network, or are given for a run; CheckpointError if there are no weights
-        that can be used; DesignError if a network is no longer what its plan says.
+    For a network, `classes` are the names of its classes in the order of the outputs, and `preparation` says how images
+    were prepared in the training; a run has both. The folder is written to a draft, loaded as a test, and then renamed,
+    so that it is never incomplete.
+    Raises: FolderError if the folder is not empty or cannot be written, or if `what` is not a finished run; UsageError
+        if classes or preparation do not match the network, or are given for a run; CheckpointError if there are no
+        usable weights; DesignError if the network has been changed, so that its plan no longer describes it.
     """
     target = Path(folder)
     _check_free(target)
@@ -93,20 +93,20 @@ def _source(what: str | Path | Network, classes: Sequence[str] | None, preparati
     if isinstance(what, Network):
         return _of_network(what, classes, preparation)
     if classes is not None or preparation is not None:
-        raise UsageError("a run knows its classes and how its images are prepared; give them for a network alone")
+        raise UsageError("a run already has its classes and its preparation; give these arguments only for a network")
     return _of_run(read_run(_path(what)))
 
 
 def _of_network(network: Network, classes: Sequence[str] | None, preparation: Preparation | None) -> Source:
-    """A network with what its user knows of it; its design is looked for in the catalogue."""
+    """A network with the classes and the preparation that its user gives; its design is looked up in the catalogue."""
     if any(tensor.is_meta for tensor in network.state_dict().values()):
         raise CheckpointError('a network on the device "meta" has no weights to save; build it on another')
-    plan = network.described()
+    plan = network.checked_plan()
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes or ()):
-        raise UsageError("classes are a sequence of texts, one for each output")
+        raise UsageError("classes must be a sequence of texts, one per output")
     if classes is not None and len(classes) != plan.classes:
-        raise UsageError(f"{len(classes):,} classes are named, and the network has {plan.classes:,} outputs")
-    entry = recognised(plan)
+        raise UsageError(f"got {len(classes):,} class names for a network with {plan.classes:,} outputs")
+    entry = entry_for(plan)
     return Source(
         network=network,
         entry=entry,
@@ -119,13 +119,13 @@ def _of_network(network: Network, classes: Sequence[str] | None, preparation: Pr
 
 
 def _of_run(run: RunRecord) -> Source:
-    """The last weights of a finished run, and all that it knows."""
+    """The last weights of a finished run, and its description."""
     if not run.finished:
-        raise FolderError(f"{run.folder} is not finished; finish it with --resume auto, then save it")
+        raise FolderError(f"{run.folder} is not finished; continue it with --resume auto, then save it")
     experiment = run.experiment
     return Source(
         network=trained(run, experiment),
-        entry=resolved(experiment, run.plan),
+        entry=entry_of(experiment, run.plan),
         design=_without_folders(experiment.design),
         family=run.outcome.family,
         class_names=run.classes,
@@ -154,12 +154,12 @@ def _training(run: RunRecord) -> Training:
     )
 
 
-def _figures(found: record.Figures) -> Figures:
-    return Figures(loss=found.loss, error_percent=found.error_percent, images=found.images)
+def _figures(results: record.Figures) -> Figures:
+    return Figures(loss=results.loss, error_percent=results.error_percent, images=results.images)
 
 
 def _config(source: Source, draft: Path) -> Config:
-    """What is known, beside the weights that lie in the draft already."""
+    """The config of the network whose weights are in the draft."""
     plan = source.network.plan
     total = cost(plan)
     return Config(
@@ -181,9 +181,9 @@ def _config(source: Source, draft: Path) -> Config:
 
 
 def _normalisation(normaliser: Normaliser | Affine, draft: Path) -> Affine | Stored:
-    """The normalisation as numbers, or as a file of its own.
+    """The normalisation as numbers, or, if there are too many, as a separate file.
 
-    It does not lie with the weights, so that whoever reads those finds nothing else.
+    The file of weights holds nothing else, since other libraries read it, too.
     """
     if isinstance(normaliser, Affine):
         return normaliser
@@ -195,36 +195,36 @@ def _normalisation(normaliser: Normaliser | Affine, draft: Path) -> Affine | Sto
 
 
 def _without_folders(design: str) -> str:
-    """A DESIGN text, of a file its name alone: whose folders they were is nobody's business."""
+    """A DESIGN text; the path of a file is shortened to its name, since folder names are private."""
     return Path(design).name if design.endswith(".toml") else design
 
 
 def _path(what: object) -> Path:
     if not isinstance(what, str | Path):
         raise UsageError(
-            f"a finished run's folder or a Network is saved; what is of type {type(what).__name__} is neither"
+            f"save_pretrained needs the folder of a finished run or a Network; got a {type(what).__name__}"
         )
     return Path(what)
 
 
 def _check_free(folder: Path) -> None:
-    """Refuse a folder that holds anything.
+    """Refuse a folder that is not empty.
 
     Raises: FolderError
     """
     if folder.exists() and not folder.is_dir():
-        raise FolderError(f"{folder} is a file; give a folder that is new or empty")
+        raise FolderError(f"{folder} is a file; give a new or empty folder")
     try:
-        occupied = folder.is_dir() and any(folder.iterdir())
+        is_occupied = folder.is_dir() and any(folder.iterdir())
     except OSError as error:
         raise _unwritable(folder, error) from None
-    if occupied:
-        raise FolderError(f"{folder} holds files already; give a folder that is new or empty")
+    if is_occupied:
+        raise FolderError(f"{folder} is not empty; give a new or empty folder")
 
 
 @contextmanager
 def _drafted(target: Path) -> Iterator[Path]:
-    """A hidden folder beside the target, which takes its place at the end or is removed.
+    """A hidden folder next to the target, which is renamed to the target at the end, or removed after an error.
 
     Raises: FolderError if nothing can be written there.
     """

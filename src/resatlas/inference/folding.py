@@ -1,8 +1,9 @@
-"""Chains of a network in evaluation as steps of inference: every normalisation that a convolution can take, taken.
+"""Folding of normalisations into convolutions, for networks in evaluation mode.
 
-In evaluation a norm is x -> scale·x + shift, per channel. A convolution right before it takes both into its weights,
-and so does a 1x1 convolution right behind it. A padded convolution behind it does not: the zeros around its input stand
-for themselves, not for `shift`. What no convolution takes stays a scale and a shift, with the reason.
+In evaluation mode a norm is x -> scale·x + shift, per channel. It can be folded into the weights of a convolution
+directly before it, or of a 1x1 convolution directly after it. It cannot be folded into a padded convolution after it,
+since the zeros of the padding would have to become `shift`. A norm that cannot be folded remains a scale and a shift,
+and the reason is recorded.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +33,7 @@ class Convolve:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Affine:
-    """x -> then(scale·x + shift), per channel; `norms` are the paths of those that it is made of."""
+    """x -> then(scale·x + shift), per channel; `norms` are the paths of the norms that it replaces."""
 
     scale: Tensor
     shift: Tensor
@@ -50,7 +51,7 @@ class Classify:
 
 @dataclass(frozen=True, eq=False)
 class Plain:
-    """An operation without numbers, carried out by the network's own module."""
+    """An operation without weights, run by the network's own module."""
 
     op: plan.Op
     module: nn.Module
@@ -61,14 +62,14 @@ Steps = tuple[Step, ...]
 
 
 class Unfolded(NamedTuple):
-    """A norm that no convolution took, and why."""
+    """A norm that was not folded into a convolution, and the reason."""
 
     path: str
     reason: str
 
 
 def steps(prefix: str, chain: plan.Chain, modules: Mapping[str, nn.Module]) -> Steps:
-    """The layers of a chain in evaluation, a step each, in float64; a dropout is none."""
+    """The layers of a chain in evaluation mode, one step per layer, in float64; dropout is left out."""
     named = [(f"{prefix}.{layer.role}", layer) for layer in chain if not isinstance(layer.op, Dropout)]
     return tuple(_step(path, layer, modules[path]) for path, layer in named)
 
@@ -77,43 +78,43 @@ def _step(path: str, layer: plan.Layer, module: nn.Module) -> Step:
     channels = layer.output.channels
     match layer.op, module:
         case Convolution() as op, nn.Conv2d(weight=weight, bias=bias):
-            return Convolve(op=op, input=layer.input, weight=exact(weight), bias=exact(bias, channels))
+            return Convolve(op=op, input=layer.input, weight=as_float64(weight), bias=as_float64(bias, channels))
         case Norm(eps=eps), nn.BatchNorm2d(running_mean=mean, running_var=variance):
-            scale = exact(module.weight) / (exact(variance) + eps).sqrt()
-            return Affine(scale=scale, shift=exact(module.bias) - exact(mean) * scale, norms=(path,))
+            scale = as_float64(module.weight) / (as_float64(variance) + eps).sqrt()
+            return Affine(scale=scale, shift=as_float64(module.bias) - as_float64(mean) * scale, norms=(path,))
         case Scale(factor=factor), _:
-            return Affine(scale=exact(None, channels) + float(factor), shift=exact(None, channels))
+            return Affine(scale=as_float64(None, channels) + float(factor), shift=as_float64(None, channels))
         case Linear(), nn.Linear(weight=weight, bias=bias):
-            return Classify(exact(weight), exact(bias))
+            return Classify(as_float64(weight), as_float64(bias))
         case op, _:
             return Plain(op, module)
 
 
-def exact(tensor: Tensor | None, zeros: int = 0) -> Tensor:
-    """A tensor in float64 beside the network; without one, zeros."""
+def as_float64(tensor: Tensor | None, zeros: int = 0) -> Tensor:
+    """A copy of a tensor in float64 on the CPU; for None, zeros."""
     if tensor is None:
         return torch.zeros(zeros, dtype=torch.float64)
     return tensor.detach().double().cpu()
 
 
-def folded(some: Iterable[Step]) -> Steps:
+def fold(chain: Iterable[Step]) -> Steps:
     """The same function in fewer steps."""
-    done: Steps = ()
-    for step in some:
-        done = (*done[:-1], *joined(done[-1], step)) if done else (step,)
-    return done
+    folded: Steps = ()
+    for step in chain:
+        folded = (*folded[:-1], *_fold_pair(folded[-1], step)) if folded else (step,)
+    return folded
 
 
-def joined(first: Step, second: Step) -> Steps:
-    """Two steps as one, where one does the same."""
+def _fold_pair(first: Step, second: Step) -> Steps:
+    """Two steps as one, if one step can compute the same; otherwise both."""
     match first, second:
         case Convolve(then="nothing"), Affine():
-            return (behind(first, second),)
+            return (_fold_after(first, second),)
         case Affine(then="nothing"), Affine():
             scale, shift = first.scale * second.scale, first.shift * second.scale + second.shift
             return (Affine(scale=scale, shift=shift, then=second.then, norms=first.norms + second.norms),)
         case Affine(then="nothing"), Convolve() if unpadded(second):
-            return (before(first, second),)
+            return (_fold_before(first, second),)
         case ((Convolve() | Affine()), Plain(op=Relu())):
             return (replace(first, then="relu"),)
         case _:
@@ -121,49 +122,50 @@ def joined(first: Step, second: Step) -> Steps:
 
 
 def unpadded(convolution: Convolve) -> bool:
-    """Whether every value that it reads is one of its input."""
+    """Whether a convolution has no padding."""
     return convolution.op.kernel == 1
 
 
-def behind(convolution: Convolve, affine: Affine) -> Convolve:
+def _fold_after(convolution: Convolve, affine: Affine) -> Convolve:
     """scale·(W·x + b) + shift = (scale·W)·x + (scale·b + shift)."""
     weight = convolution.weight * affine.scale[:, None, None, None]
     bias = convolution.bias * affine.scale + affine.shift
     return replace(convolution, weight=weight, bias=bias, then=affine.then)
 
 
-def before(affine: Affine, convolution: Convolve) -> Convolve:
-    """W·(scale·x + shift) + b = (W·scale)·x + (W·shift + b), where no padding lies around x."""
+def _fold_before(affine: Affine, convolution: Convolve) -> Convolve:
+    """W·(scale·x + shift) + b = (W·scale)·x + (W·shift + b), for a convolution without padding."""
     weight, groups = convolution.weight, convolution.op.groups
     scale = affine.scale.view(groups, 1, -1).expand(groups, len(weight) // groups, -1)
     scaled = weight * scale.reshape(len(weight), -1, 1, 1)
-    moved = F.conv2d(affine.shift[None, :, None, None], weight.sum((2, 3), keepdim=True), groups=groups)
-    return replace(convolution, weight=scaled, bias=convolution.bias + moved.flatten())
+    offset = F.conv2d(affine.shift[None, :, None, None], weight.sum((2, 3), keepdim=True), groups=groups)
+    return replace(convolution, weight=scaled, bias=convolution.bias + offset.flatten())
 
 
-def folded_bodies(
+def fold_bodies(
     bodies: Sequence[Steps], merged: Steps, *, merge: Literal["sum", "concat"]
 ) -> tuple[tuple[Steps, ...], Steps]:
-    """Bodies that take the norm behind their sum or behind their outputs side by side, and what is left behind them."""
-    lasts = [body[-1] for body in bodies]
-    ends = [last for last in lasts if isinstance(last, Convolve) and last.then == "nothing"]
+    """Fold the norm after the sum or concatenation of bodies into their last convolutions; also the remaining steps."""
+    ends = [body[-1] for body in bodies if isinstance(body[-1], Convolve) and body[-1].then == "nothing"]
     if not merged or not isinstance(affine := merged[0], Affine) or len(ends) < len(bodies):
         return tuple(bodies), merged
     if merge == "concat":
         parts = zip(affine.scale.chunk(len(ends)), affine.shift.chunk(len(ends)), strict=True)
     else:
         parts = [(affine.scale, affine.shift if k == 0 else affine.shift * 0) for k in range(len(ends))]
-    taken = [behind(end, Affine(scale=scale, shift=shift)) for end, (scale, shift) in zip(ends, parts, strict=True)]
+    lasts = [
+        _fold_after(end, Affine(scale=scale, shift=shift)) for end, (scale, shift) in zip(ends, parts, strict=True)
+    ]
     rest = (Plain(Relu(), nn.ReLU()),) if affine.then == "relu" else ()
-    return tuple((*body[:-1], end) for body, end in zip(bodies, taken, strict=True)), (*rest, *merged[1:])
+    return tuple((*body[:-1], end) for body, end in zip(bodies, lasts, strict=True)), (*rest, *merged[1:])
 
 
-def left(some: Steps, *, behind: str, before: str) -> list[Unfolded]:
-    """The norms that are left in a chain, which stands behind and before what the words say."""
-    begins, ends = [*map(_words, some), before], [behind, *map(_end_words, some)]
+def remaining_norms(chain: Steps, *, after: str, before: str) -> list[Unfolded]:
+    """The norms that remain in a chain; `after` and `before` describe the neighbours of the chain."""
+    begins, ends = [*map(_words, chain), before], [after, *map(_end_words, chain)]
     return [
-        Unfolded(path, f"behind {ends[k]}, before {'a relu' if step.then == 'relu' else begins[k + 1]}")
-        for k, step in enumerate(some)
+        Unfolded(path, f"after {ends[k]}, before {'a relu' if step.then == 'relu' else begins[k + 1]}")
+        for k, step in enumerate(chain)
         if isinstance(step, Affine)
         for path in step.norms
     ]
@@ -176,7 +178,7 @@ def _end_words(step: Step) -> str:
 def _words(step: Step) -> str:
     match step:
         case Convolve():
-            return "a 1x1 convolution" if unpadded(step) else "a convolution whose padding it would move"
+            return "a 1x1 convolution" if unpadded(step) else "a padded convolution"
         case Affine():
             return "a scale"
         case Classify():

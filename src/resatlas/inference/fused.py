@@ -1,8 +1,8 @@
-"""Steps of inference as calls: one call for a convolution with its bias, its relu and the sum that it adds to.
+"""Fused calls for inference: one call for a convolution with its bias, its relu and the following addition.
 
-On a CPU in float32 and bfloat16 that call is oneDNN's, on maps whose channels lie side by side, with weights laid out
-beforehand; elsewhere it is composed of torch's own. Source: the operations to which torch.compile brings a convolution
-on a CPU (torch/_inductor/fx_passes/mkldnn_fusion.py, torch 2.14).
+On a CPU in float32 and bfloat16 the call is one of oneDNN, on channels-last maps and with weights packed beforehand;
+otherwise it is composed of torch's own functions. Source: the operations that torch.compile uses for a convolution on a
+CPU (torch/_inductor/fx_passes/mkldnn_fusion.py, torch 2.14).
 """
 
 from collections.abc import Callable, Iterable
@@ -19,54 +19,54 @@ Precision = Literal["fp64", "fp32", "bf16"]
 
 Kernels = Literal["oneDNN", "torch"]
 
-Asked = Literal["fastest", "torch"]
-"""Whose kernels may be used: the fastest that are here, or torch's own, which every tool of torch knows."""
+KernelChoice = Literal["fastest", "torch"]
+"""The allowed kernels: the fastest that are available, or torch's own, which all tools of torch support."""
 
-Other = Literal["kept", "spent"]
-"""Whether the other summand is read again; a spent one may become the sum."""
+Reuse = Literal["keep", "overwrite"]
+"""Whether the other summand is needed later, or may be overwritten by the sum."""
 
 Call = Callable[[Tensor], Tensor]
 Calls = tuple[Call, ...]
 
 _DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
-_CALLED = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
+_REQUIRED_OPS = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
 _ONEDNN: dict[Then, str | None] = {"nothing": None, "relu": "relu"}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where steps are carried out, in which numbers and by whose kernels."""
+class Target:
+    """The device, the precision and the kernels of an inference network."""
 
     device: torch.device
     precision: Precision
-    asked: Asked = "fastest"
+    choice: KernelChoice = "fastest"
 
     @property
     def dtype(self) -> torch.dtype:
-        """The numbers of maps and weights."""
+        """The type of maps and weights."""
         return _DTYPES[self.precision]
 
     @property
     def kernels(self) -> Kernels:
-        """Those of oneDNN where it takes such numbers and torch has the calls, whose names are its own affair."""
+        """The kernels: oneDNN if it supports the precision and torch has its operations, whose names are private."""
         ops = torch.ops.mkldnn
-        if self.asked == "torch":
+        if self.choice == "torch":
             return "torch"
         if self.device.type != "cpu" or self.precision == "fp64" or not torch.backends.mkldnn.is_available():
             return "torch"
-        if not all(hasattr(ops, name) for name in (*_CALLED, "_is_mkldnn_bf16_supported")):
+        if not all(hasattr(ops, name) for name in (*_REQUIRED_OPS, "_is_mkldnn_bf16_supported")):
             return "torch"
         if self.precision == "bf16" and not ops._is_mkldnn_bf16_supported():  # noqa: SLF001 - no public name
             return "torch"
         return "oneDNN"
 
     def put(self, tensor: Tensor) -> Tensor:
-        """A tensor there."""
+        """The tensor on the device, in the type of maps and weights."""
         return tensor.to(self.device, self.dtype)
 
 
 def after(x: Tensor, then: Then) -> Tensor:
-    """What follows a tensor that nobody else reads."""
+    """Apply `then` to a tensor in place."""
     match then:
         case "nothing":
             return x
@@ -76,96 +76,96 @@ def after(x: Tensor, then: Then) -> Tensor:
             assert_never(then)
 
 
-class Formed:
-    """x -> x: of a residual that nothing else reads."""
+class Computed:
+    """x -> x, for a residual that is already computed."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """The residual itself."""
         return x
 
-    def added(self, x: Tensor, other: Tensor, *, then: Then, other_is: Other) -> Tensor:  # noqa: ARG002 - x is spent
+    def added(self, x: Tensor, other: Tensor, *, then: Then, reuse: Reuse) -> Tensor:  # noqa: ARG002 - x is overwritten
         """then(x + other)."""
         return after(x.add_(other), then)
 
 
 class OneDnn:
-    """A convolution of oneDNN, its weight in the layout that the kernel for its input wants."""
+    """A convolution of oneDNN, with its weight in the layout of the kernel for its input shape."""
 
-    def __init__(self, step: Convolve, place: Place) -> None:
+    def __init__(self, step: Convolve, target: Target) -> None:
         ops = torch.ops.mkldnn
         self._plain, self._added, self._onto = (
             ops._convolution_pointwise.default,  # noqa: SLF001 - no public name
             ops._convolution_pointwise.binary,  # noqa: SLF001
             ops._convolution_pointwise_.binary,
         )
-        weight = place.put(step.weight).contiguous(memory_format=torch.channels_last)
-        where = [step.op.kernel // 2] * 2, [step.op.stride] * 2, [1, 1], step.op.groups
-        packed = ops._reorder_convolution_weight(weight, *where, [1, *step.input])  # noqa: SLF001
-        self._given = packed, place.put(step.bias), *where
+        weight = target.put(step.weight).contiguous(memory_format=torch.channels_last)
+        geometry = [step.op.kernel // 2] * 2, [step.op.stride] * 2, [1, 1], step.op.groups
+        packed = ops._reorder_convolution_weight(weight, *geometry, [1, *step.input])  # noqa: SLF001
+        self._arguments = packed, target.put(step.bias), *geometry
         self._then = _ONEDNN[step.then] or "none"
-        self._place = place
+        self._target = target
         self._bare = replace(step, weight=step.weight[:0], bias=step.bias[:0])
 
-    def __reduce__(self) -> tuple[type["OneDnn"], tuple[Convolve, Place]]:
-        """A copy, or what a file keeps: the weight in torch's layout, which is packed again where it comes to life."""
-        packed, bias = self._given[:2]
-        return OneDnn, (replace(self._bare, weight=packed.to_dense(), bias=bias), self._place)
+    def __reduce__(self) -> tuple[type["OneDnn"], tuple[Convolve, Target]]:
+        """Pickle the weight in torch's layout; loading packs it again."""
+        packed, bias = self._arguments[:2]
+        return OneDnn, (replace(self._bare, weight=packed.to_dense(), bias=bias), self._target)
 
     def __call__(self, x: Tensor) -> Tensor:
         """then(conv(x) + bias)."""
-        return self._plain(x, *self._given, self._then, [], "")
+        return self._plain(x, *self._arguments, self._then, [], "")
 
-    def added(self, x: Tensor, other: Tensor, *, then: Then, other_is: Other) -> Tensor:
+    def added(self, x: Tensor, other: Tensor, *, then: Then, reuse: Reuse) -> Tensor:
         """then(conv(x) + bias + other)."""
-        match other_is:
-            case "kept":
-                return self._added(x, other, *self._given, "add", 1.0, _ONEDNN[then], [], None)
-            case "spent":
-                return self._onto(other, x, *self._given, "add", 1.0, _ONEDNN[then], [], None)
+        match reuse:
+            case "keep":
+                return self._added(x, other, *self._arguments, "add", 1.0, _ONEDNN[then], [], None)
+            case "overwrite":
+                return self._onto(other, x, *self._arguments, "add", 1.0, _ONEDNN[then], [], None)
             case _:
-                assert_never(other_is)
+                assert_never(reuse)
 
 
 class Composed:
-    """A convolution of torch, and what follows it in place."""
+    """A convolution of torch; what follows runs in place."""
 
-    def __init__(self, step: Convolve, place: Place) -> None:
-        self._given = place.put(step.weight), place.put(step.bias), step.op.stride, step.op.kernel // 2
+    def __init__(self, step: Convolve, target: Target) -> None:
+        self._arguments = target.put(step.weight), target.put(step.bias), step.op.stride, step.op.kernel // 2
         self._groups = step.op.groups
         self._then: Then = step.then
 
     def __call__(self, x: Tensor) -> Tensor:
         """then(conv(x) + bias)."""
-        return after(F.conv2d(x, *self._given, groups=self._groups), self._then)
+        return after(F.conv2d(x, *self._arguments, groups=self._groups), self._then)
 
-    def added(self, x: Tensor, other: Tensor, *, then: Then, other_is: Other) -> Tensor:  # noqa: ARG002 - both end the same
+    def added(self, x: Tensor, other: Tensor, *, then: Then, reuse: Reuse) -> Tensor:  # noqa: ARG002 - the same either way
         """then(conv(x) + bias + other)."""
-        return after(F.conv2d(x, *self._given, groups=self._groups).add_(other), then)
+        return after(F.conv2d(x, *self._arguments, groups=self._groups).add_(other), then)
 
 
-Ending = Formed | OneDnn | Composed
+LastCall = Computed | OneDnn | Composed
 """The last call f of a residual: f(x), and then(f(x) + other)."""
 
 
-def calls(steps: Iterable[Step], place: Place) -> Calls:
-    """The steps, ready to be carried out."""
-    return tuple(_call(step, place) for step in steps)
+def calls(steps: Iterable[Step], target: Target) -> Calls:
+    """The calls that carry out the steps."""
+    return tuple(_call(step, target) for step in steps)
 
 
-def run(some: Iterable[Call], x: Tensor) -> Tensor:
-    """One call after another."""
-    for call in some:
+def run(chain: Iterable[Call], x: Tensor) -> Tensor:
+    """Apply the calls of a chain to x, one after another."""
+    for call in chain:
         x = call(x)
     return x
 
 
-def convolution(step: Convolve, place: Place) -> Ending:
-    """A convolution, ready to be carried out."""
-    match place.kernels:
+def convolution(step: Convolve, target: Target) -> LastCall:
+    """The call that carries out a convolution."""
+    match target.kernels:
         case "oneDNN":
-            return OneDnn(step, place)
+            return OneDnn(step, target)
         case "torch":
-            return Composed(step, place)
+            return Composed(step, target)
         case kernels:
             assert_never(kernels)
 
@@ -191,13 +191,13 @@ class Scaled:
     then: Then
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The maps, scaled and moved."""
+        """The maps, scaled and shifted."""
         return after(torch.addcmul(self.shift, x, self.scale), self.then)
 
 
 @dataclass(frozen=True, eq=False)
 class Normed:
-    """x -> then(scale·x + shift) of a bfloat16 map in float32 by the kernel of a norm, which is the faster there."""
+    """x -> then(scale·x + shift) for bfloat16 maps, computed in float32 by batch_norm, which is faster there."""
 
     scale: Tensor
     shift: Tensor
@@ -206,27 +206,27 @@ class Normed:
     then: Then
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The maps, scaled and moved."""
+        """The maps, scaled and shifted."""
         return after(F.batch_norm(x, self.mean, self.variance, self.scale, self.shift, eps=0.0), self.then)
 
 
-def _call(step: Step, place: Place) -> Call:
+def _call(step: Step, target: Target) -> Call:
     match step:
         case Convolve():
-            return convolution(step, place)
+            return convolution(step, target)
         case Affine():
-            return _affine(step, place)
+            return _affine(step, target)
         case Classify(weight=weight, bias=bias):
-            return Classified(place.put(weight), place.put(bias))
+            return Classified(target.put(weight), target.put(bias))
         case Plain(module=module):
             return module.forward
         case _:
             assert_never(step)
 
 
-def _affine(step: Affine, place: Place) -> Call:
-    if place.precision == "bf16":
-        scale, shift = (each.to(place.device, torch.float32) for each in (step.scale, step.shift))
+def _affine(step: Affine, target: Target) -> Call:
+    if target.precision == "bf16":
+        scale, shift = (values.to(target.device, torch.float32) for values in (step.scale, step.shift))
         return Normed(scale, shift, torch.zeros_like(scale), torch.ones_like(scale), step.then)
-    scale, shift = (place.put(each)[None, :, None, None] for each in (step.scale, step.shift))
+    scale, shift = (target.put(values)[None, :, None, None] for values in (step.scale, step.shift))
     return Scaled(scale, shift, step.then)

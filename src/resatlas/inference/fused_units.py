@@ -1,4 +1,4 @@
-"""Residual units of inference: the last call of a residual forms the sum, over a summand that is not read again."""
+"""Residual units for inference: the last call of a residual also adds the shortcut, in place if possible."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,41 +9,41 @@ from torch import Tensor, cat
 
 from resatlas.arch.streams import Mixing
 from resatlas.inference.folding import Then
-from resatlas.inference.fused import Call, Calls, Ending, Formed, Other, after, run
+from resatlas.inference.fused import Call, Calls, Computed, LastCall, Reuse, after, run
 from resatlas.nets.streams import Streams, added, combined, mixed
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Residual:
-    """A residual in terms, each formed up to its last call, which can add it to something."""
+    """A residual as a sum of terms, each computed except for its last call, which can also add another tensor."""
 
-    given: tuple[Tensor, ...]
-    lasts: tuple[Ending, ...]
+    inputs: tuple[Tensor, ...]
+    lasts: tuple[LastCall, ...]
 
     def alone(self) -> Tensor:
-        """The residual."""
-        total = self.lasts[0](self.given[0])
-        for last, x in zip(self.lasts[1:], self.given[1:], strict=True):
-            total = last.added(x, total, then="nothing", other_is="spent")
+        """The residual itself."""
+        total = self.lasts[0](self.inputs[0])
+        for last, x in zip(self.lasts[1:], self.inputs[1:], strict=True):
+            total = last.added(x, total, then="nothing", reuse="overwrite")
         return total
 
-    def added(self, other: Tensor, *, then: Then, other_is: Other) -> Tensor:
+    def added(self, other: Tensor, *, then: Then, reuse: Reuse) -> Tensor:
         """then(residual + other)."""
-        if any(x is other for x in self.given):
-            other_is = "kept"
-        for last, x in zip(self.lasts[:-1], self.given[:-1], strict=True):
-            other = last.added(x, other, then="nothing", other_is=other_is)
-            other_is = "spent"
-        return self.lasts[-1].added(self.given[-1], other, then=then, other_is=other_is)
+        if any(x is other for x in self.inputs):
+            reuse = "keep"
+        for last, x in zip(self.lasts[:-1], self.inputs[:-1], strict=True):
+            other = last.added(x, other, then="nothing", reuse=reuse)
+            reuse = "overwrite"
+        return self.lasts[-1].added(self.inputs[-1], other, then=then, reuse=reuse)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stream:
-    """x -> its residual, and its shortcut, None where there is none: as `nets.unit.Unit.divide`."""
+    """x -> (residual, shortcut or None), as `nets.unit.Unit.divide`."""
 
     first: Calls
     leads: tuple[Calls, ...]
-    lasts: tuple[Ending, ...]
+    lasts: tuple[LastCall, ...]
     shortcut: Calls | None
     reads: Literal["input", "pre-activated"]
     gate: Calls
@@ -59,12 +59,12 @@ class Stream:
         if not self.gate:
             return residual, shortcut
         gate, alone = run(self.gate, shortcut), residual.alone()
-        return Residual((gate * alone if self.gated == "both" else alone,), (Formed(),)), (1 - gate) * shortcut
+        return Residual((gate * alone if self.gated == "both" else alone,), (Computed(),)), (1 - gate) * shortcut
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FusedUnit:
-    """The one stream, a unit further: as `nets.unit.Unit`."""
+    """A unit of one stream, as `nets.unit.Unit`."""
 
     stream: Stream
     then: Then
@@ -76,13 +76,13 @@ class FusedUnit:
         if shortcut is None:
             total = after(residual.alone(), self.then)
         else:
-            total = residual.added(shortcut, then=self.then, other_is="spent")
+            total = residual.added(shortcut, then=self.then, reuse="overwrite")
         return (run(self.after_sum, total),)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FusedStreamsUnit:
-    """All streams, a unit further: as `nets.unit.StreamsUnit`; `after_sum` once for each tensor that it gives."""
+    """A unit of several streams, as `nets.unit.StreamsUnit`; `after_sum` has one chain per output."""
 
     streams: tuple[Stream, ...]
     mixing: Mixing
@@ -92,7 +92,7 @@ class FusedStreamsUnit:
     after_sum: tuple[Calls, ...]
 
     def __call__(self, streams: Streams) -> Streams:
-        """The streams after the unit, or the one that they are joined to."""
+        """The streams after the unit, or the one stream that they are joined to."""
         divided = [stream.divide(x) for stream, x in zip(self.streams, streams, strict=True)]
         residuals = [residual for residual, _ in divided]
         shortcuts = [shortcut for _, shortcut in divided if shortcut is not None]
@@ -108,27 +108,27 @@ class FusedStreamsUnit:
         return tuple(run(calls, total) for calls, total in zip(self.after_sum, sums, strict=True))
 
     def _sums(self, residuals: Sequence[Residual], others: Sequence[Tensor]) -> list[Tensor]:
-        """Of each stream, what it adds to its residual and the residual; the last reader of a sum writes over it."""
+        """The sum of each stream; a mixed shortcut that several streams share is overwritten by its last reader."""
         rows = self.mixing.rows
         last = [sum(map(bool, row)) > 1 and row not in rows[k + 1 :] for k, row in enumerate(rows)]
         return [
-            residual.added(other, then=self.then, other_is="spent" if spent else "kept")
-            for residual, other, spent in zip(residuals, others, last, strict=True)
+            residual.added(other, then=self.then, reuse="overwrite" if is_last else "keep")
+            for residual, other, is_last in zip(residuals, others, last, strict=True)
         ]
 
     def _joined(self, residuals: Sequence[Residual], shortcuts: Sequence[Tensor]) -> Tensor:
-        """The sum of all, in one tensor."""
-        total_is: Other = "kept"
+        """The sum of all residuals and shortcuts."""
+        reuse: Reuse = "keep"
         if shortcuts:
             total, terms = added(shortcuts), residuals
         else:
-            total, terms, total_is = residuals[0].alone(), residuals[1:], "spent"
+            total, terms, reuse = residuals[0].alone(), residuals[1:], "overwrite"
         for term in terms:
-            total = term.added(total, then=self.then if term is terms[-1] else "nothing", other_is=total_is)
-            total_is = "spent"
+            total = term.added(total, then=self.then if term is terms[-1] else "nothing", reuse=reuse)
+            reuse = "overwrite"
         return total if terms else after(total, self.then)
 
 
 def _combined(row: Sequence[int], over: int, tensors: Sequence[Tensor]) -> Tensor:
-    """As `nets.streams.combined`; the mean of two in one call."""
+    """As `nets.streams.combined`, with one call for the mean of two."""
     return torch.lerp(tensors[0], tensors[1], 0.5) if (*row, over) == (1, 1, 2) else combined(row, over, tensors)

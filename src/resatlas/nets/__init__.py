@@ -1,1 +1,1 @@
-"""Plan -> nn.Module."""
+"""Networks as torch modules: units, whole networks, initial weights."""

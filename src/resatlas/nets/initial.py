@@ -1,4 +1,4 @@
-"""Where the weights of a network start."""
+"""Initial weights of a network."""
 
 from collections.abc import Container
 from typing import assert_never
@@ -12,9 +12,9 @@ from resatlas.nets.unit import Projector
 
 
 def initialise(network: nn.Module, plan: Plan, *, seed: int | None, only: Container[int] | None = None) -> None:
-    """Set every parameter and buffer of a network by its authors' rule, drawing in the order of the layers.
+    """Initialise every parameter and buffer of a network by its authors' rule, in the order of the layers.
 
-    Without a seed torch's own generator draws. `only` leaves all parameters but some alone, named by their id.
+    Without a seed, torch's default generator is used. `only` limits this to parameters with the given ids.
     Source: fb.resnet.torch and the authors' files that the designs name; see `arch.blueprint.Initial`.
     """
     generator = torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
@@ -23,7 +23,7 @@ def initialise(network: nn.Module, plan: Plan, *, seed: int | None, only: Contai
         for parameter in parameters(plan):
             tensor = tensors[parameter.path]
             if only is None or id(tensor) in only:
-                _set(tensor, drawn(parameter.shape, parameter.start, generator))
+                _set(tensor, draw(parameter.shape, parameter.start, generator))
         for module in network.modules() if only is None else ():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_running_stats()
@@ -32,7 +32,7 @@ def initialise(network: nn.Module, plan: Plan, *, seed: int | None, only: Contai
 
 
 def _set(tensor: Tensor, value: Tensor) -> None:
-    """Copy a value into a tensor; where this is sharded, each process takes its part of what the first has drawn."""
+    """Copy a value into a tensor; if it is sharded, each process gets its part of the first process's value."""
     if not hasattr(tensor, "device_mesh"):
         tensor.copy_(value)
         return
@@ -42,8 +42,8 @@ def _set(tensor: Tensor, value: Tensor) -> None:
         tensor.copy_(distribute_tensor(value.to(tensor.device, tensor.dtype), tensor.device_mesh, tensor.placements))
 
 
-def drawn(shape: tuple[int, ...], start: Start, generator: torch.Generator) -> Tensor:
-    """A tensor of that shape as it starts."""
+def draw(shape: tuple[int, ...], start: Start, generator: torch.Generator) -> Tensor:
+    """Random initial values of a tensor."""
     match start:
         case Normal(std=std):
             return torch.randn(shape, generator=generator, device="cpu") * std

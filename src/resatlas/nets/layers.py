@@ -23,8 +23,8 @@ from resatlas.arch.ops import (
     ZeroChannels,
 )
 
-NARROW = 8
-"""Channels from which on torch's strided 1x1 convolutions are safe on every processor."""
+_NARROW = 8
+"""Strided 1x1 convolutions of torch are safe on every processor from this number of input channels on."""
 
 
 def chain(layers: plan.Chain) -> nn.Sequential:
@@ -33,16 +33,16 @@ def chain(layers: plan.Chain) -> nn.Sequential:
 
 
 def module(layer: plan.Layer) -> nn.Module:
-    """The module of one layer; none of them changes its input in place."""
-    given, out = layer.input.channels, layer.output.channels
+    """The module of one layer. No module changes its input in place."""
+    inputs, outputs = layer.input.channels, layer.output.channels
     match layer.op:
         case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias):
             padding, biased = kernel // 2, bias is not None
-            if kernel == 1 and stride > 1 and given < NARROW:
-                return NarrowPointwise2d(given, out, 1, stride=stride, groups=groups, bias=biased)
-            return nn.Conv2d(given, out, kernel, stride=stride, padding=padding, groups=groups, bias=biased)
+            if kernel == 1 and stride > 1 and inputs < _NARROW:
+                return NarrowPointwise2d(inputs, outputs, 1, stride=stride, groups=groups, bias=biased)
+            return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding, groups=groups, bias=biased)
         case Norm(eps=eps):
-            return nn.BatchNorm2d(out, eps=eps)
+            return nn.BatchNorm2d(outputs, eps=eps)
         case Relu():
             return nn.ReLU()
         case Sigmoid():
@@ -58,27 +58,27 @@ def module(layer: plan.Layer) -> nn.Module:
         case Subsample(stride=stride):
             return SubsampleModule(stride)
         case ZeroChannels(place=place):
-            before = (out - given) // 2 if place == "sides" else 0
-            return ZeroChannelsModule(before, out - given - before)
+            before = (outputs - inputs) // 2 if place == "sides" else 0
+            return ZeroChannelsModule(before, outputs - inputs - before)
         case GlobalPool():
             return GlobalPool2d()
         case Linear():
-            return nn.Linear(given, out)
+            return nn.Linear(inputs, outputs)
         case _:
             assert_never(layer.op)
 
 
 class NarrowPointwise2d(nn.Conv2d):
-    """x -> weight · x[:, :, ::stride, ::stride] + bias: a strided 1x1 convolution of fewer than `NARROW` channels.
+    """x -> weight · x[:, :, ::stride, ::stride] + bias: a strided 1x1 convolution of fewer than `_NARROW` channels.
 
     Shape: (n, c, h, w) -> (n, d, ceil(h/stride), ceil(w/stride)).
-    Differs: torch 2.14 on processors with AVX2 alone writes beyond its memory in the backward pass of the convolution
-        with a stride (channels last); one without a stride after a subsampling has the same products and sums.
+    Differs: on processors with AVX2 but not AVX-512, the backward pass of torch 2.14 for such a convolution writes out
+        of bounds (channels last). A subsampling and a convolution without stride have the same products and sums.
     """
 
     def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:  # noqa: A002 - torch's name
         """The convolution of the pixels at multiples of the stride."""
-        at_multiples = F.avg_pool2d(input, 1, stride=self.stride)  # unlike a slice it keeps the layout
+        at_multiples = F.avg_pool2d(input, 1, stride=self.stride)  # unlike a slice, it keeps the memory layout
         return F.conv2d(at_multiples, self.weight, self.bias, groups=self.groups)
 
 
@@ -94,7 +94,7 @@ class SubsampleModule(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
         """The pixels at multiples of the stride."""
-        return F.avg_pool2d(x, 1, stride=self.stride)  # unlike that of a slice its gradient keeps the layout of x
+        return F.avg_pool2d(x, 1, stride=self.stride)  # unlike a slice, its gradient keeps the memory layout of x
 
 
 class ZeroChannelsModule(nn.Module):
@@ -129,11 +129,11 @@ class ScaleModule(nn.Module):
 
 
 class GlobalPool2d(nn.Module):
-    """x -> mean of x over height and width. Tools that cut off a head, such as fastai's, look for such a name.
+    """x -> mean of x over height and width. Tools that remove a head, such as fastai's, look for "Pool" in the name.
 
     Shape: (n, c, h, w) -> (n, c).
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c"]:
-        """One mean a channel."""
+        """One mean per channel."""
         return x.mean(dim=(2, 3))

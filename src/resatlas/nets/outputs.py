@@ -1,4 +1,4 @@
-"""The logits in what a module gives: one tensor, or a record, dict or tuple around it."""
+"""The logits in the output of a module: the tensor itself, or one inside a data class, dict or tuple."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -6,60 +6,60 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-LOGITS = "logits"
-"""What libraries call them in records and dicts."""
+_LOGITS = "logits"
+"""Their name in the outputs of other libraries."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Logits:
-    """One row of numbers an image, and in words where they stood; nothing if they stood alone."""
+    """One row of numbers per image, and their place in the output, in words; empty if they are the output."""
 
     tensor: Tensor
     place: str = ""
 
 
-def logits_in(given: object) -> Logits | None:
-    """The logits of what a module gives, or None: two axes, but for axes of one pixel."""
-    kind = type(given).__name__
-    if isinstance(given, Tensor):
-        return Logits(tensor=given) if _has_rows(given) else None
-    if isinstance(found := getattr(given, LOGITS, None), Tensor):
-        place = f".{LOGITS} of the {kind} that the module gives"
-    elif isinstance(given, Mapping):
-        tensors = [(key, each) for key, each in given.items() if isinstance(each, Tensor)]
-        named = [(key, each) for key, each in tensors if key == LOGITS] or tensors
-        if len(named) != 1:
+def find_logits(output: object) -> Logits | None:
+    """The logits in the output of a module, of two axes and perhaps axes of length 1; None if there are none."""
+    kind = type(output).__name__
+    if isinstance(output, Tensor):
+        return Logits(tensor=output) if _has_rows(output) else None
+    if isinstance(tensor := getattr(output, _LOGITS, None), Tensor):
+        place = f".{_LOGITS} of the returned {kind}"
+    elif isinstance(output, Mapping):
+        tensors = [(key, value) for key, value in output.items() if isinstance(value, Tensor)]
+        candidates = [(key, value) for key, value in tensors if key == _LOGITS] or tensors
+        if len(candidates) != 1:
             return None
-        key, found = named[0]
-        place = f'"{key}" of the {kind} that the module gives'
-    elif isinstance(given, Sequence) and given and isinstance(given[0], Tensor):
-        found, place = given[0], f"the first of the {len(given)} values that the module gives"
+        key, tensor = candidates[0]
+        place = f'"{key}" of the returned {kind}'
+    elif isinstance(output, Sequence) and output and isinstance(output[0], Tensor):
+        tensor, place = output[0], f"the first of the {len(output)} returned values"
     else:
         return None
-    return Logits(tensor=found, place=place) if _has_rows(found) else None
+    return Logits(tensor=tensor, place=place) if _has_rows(tensor) else None
 
 
-def described(given: object) -> str:
-    """What a module gives, in a few words."""
-    kind = type(given).__name__
-    if isinstance(given, Tensor):
-        return f"a tensor of shape {tuple(given.shape)}"
-    if isinstance(given, Mapping):
-        return f"a {kind} with {', '.join(map(str, list(given)[:6])) or 'nothing in it'}"
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        return f"a {kind} of {', '.join(type(each).__name__ for each in given[:6]) or 'nothing'}"
+def describe_output(output: object) -> str:
+    """The output of a module in a few words."""
+    kind = type(output).__name__
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {tuple(output.shape)}"
+    if isinstance(output, Mapping):
+        return f"a {kind} with {', '.join(map(str, list(output)[:6])) or 'nothing in it'}"
+    if isinstance(output, Sequence) and not isinstance(output, str):
+        return f"a {kind} of {', '.join(type(value).__name__ for value in output[:6]) or 'nothing'}"
     return f"a {kind}"
 
 
 @contextmanager
-def giving_logits(module: nn.Module) -> Iterator[None]:
-    """While entered, a call of the module gives the logits alone, where it gives any."""
+def logits_only(module: nn.Module) -> Iterator[None]:
+    """A context in which the module returns the logits alone, if its output contains any."""
 
-    def unpacked(_module: nn.Module, _images: object, given: object) -> object:
-        found = logits_in(given)
-        return found.tensor if found else given
+    def unwrap(_module: nn.Module, _images: object, output: object) -> object:
+        logits = find_logits(output)
+        return logits.tensor if logits else output
 
-    handle = module.register_forward_hook(unpacked)
+    handle = module.register_forward_hook(unwrap)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What other libraries ask of a network: its image, its ends, its stages, and how images are prepared for it."""
+"""Settings of a network in the format of timm: image, first and last layers, stages, and preparation of images."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from resatlas.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """How images are prepared, as timm says it: resized, the centre cropped, (x - mean)/std of pixels from 0 to 1.
+    """Preparation of images: resize, crop the centre, then (x - mean)/std for pixels x from 0 to 1, as in timm.
 
-    `mean` and `std` are a number a channel, or one for all. The default leaves pixels as they are.
+    `mean` and `std` have one number per channel, or one for all. The default does not change the pixels.
     """
 
     mean: tuple[float, ...] = (0.0,)
@@ -21,8 +21,8 @@ class Preparation:
     crop_share: float = 1.0
 
 
-class Refusing(Mapping[str, Any]):
-    """Settings without a mean and a deviation: asked for these, they refuse with the reason, as a UsageError."""
+class PartialSettings(Mapping[str, Any]):
+    """Settings without mean and std; access to these raises UsageError with the reason."""
 
     def __init__(self, settings: Mapping[str, Any], reason: str) -> None:
         self._settings = settings
@@ -41,27 +41,27 @@ class Refusing(Mapping[str, Any]):
 
 
 def pretrained_cfg(plan: Plan, preparation: Preparation | str) -> Mapping[str, Any]:
-    """A network in the words of timm's `pretrained_cfg`; `Refusing` where these cannot say how images are prepared."""
+    """The `pretrained_cfg` of timm; `PartialSettings` if timm cannot express how images are prepared."""
     if isinstance(preparation, str):
-        return Refusing(pretrained_cfg(plan, Preparation()), preparation)
+        return PartialSettings(pretrained_cfg(plan, Preparation()), preparation)
     channels = plan.image.channels
     return {
         "url": "",
         "num_classes": plan.classes,
         "input_size": tuple(plan.image),
         "fixed_input_size": False,
-        "mean": _for_all(preparation.mean, channels),
-        "std": _for_all(preparation.std, channels),
+        "mean": _per_channel(preparation.mean, channels),
+        "std": _per_channel(preparation.std, channels),
         "interpolation": "bilinear",
         "crop_pct": preparation.crop_share,
         "crop_mode": "center",
-        "first_conv": _only([path for path, layer in layers(plan) if _begins(path, layer.op)]),
+        "first_conv": _only([path for path, layer in layers(plan) if _is_first_conv(path, layer.op)]),
         "classifier": _only([path for path, layer in layers(plan) if isinstance(layer.op, Linear)]),
     }
 
 
 def feature_info(plan: Plan) -> list[dict[str, Any]]:
-    """The maps behind each stage in the words of timm's `feature_info`."""
+    """The `feature_info` of timm, with one entry per stage."""
     lasts = [stage[-1] for stage in plan.stages]
     return [
         {
@@ -73,14 +73,14 @@ def feature_info(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _for_all(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     return values * channels if len(values) == 1 else values
 
 
-def _begins(path: str, op: object) -> bool:
+def _is_first_conv(path: str, op: object) -> bool:
     return path.startswith("stem") and isinstance(op, Convolution)
 
 
 def _only(paths: list[str]) -> str | tuple[str, ...] | None:
-    """The one path, several, or none."""
+    """A single path as a text, several as a tuple; None if there are none."""
     return paths[0] if len(paths) == 1 else tuple(paths) or None

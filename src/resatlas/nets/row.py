@@ -1,64 +1,64 @@
-"""The stages of a network, the units of a stage, its stems and heads: modules whose children have the plan's paths."""
+"""Containers for stages, units, stems and heads, whose children have the plan's paths."""
 
 from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from resatlas.nets.recomputing import Kept, through
-from resatlas.nets.streams import Ends, Maps, OfStreams, Streams, added, apart, side_by_side
+from resatlas.nets.recomputing import Kept, run_units
+from resatlas.nets.streams import Interface, Maps, Streams, StreamsModule, added, side_by_side, split
 
 
-class Row(OfStreams, nn.Sequential):  # type: ignore[misc] - tools look into a Sequential, whose units take tuples
+class Row(StreamsModule, nn.Sequential):  # type: ignore[misc] - other tools expect a Sequential; its units take tuples
     """maps -> last(…(first(maps))): the units of a stage, or the stages of a network.
 
-    `kept` is what a training keeps for its backward pass of the maps between them: see `nets.recomputing`.
+    `kept` says which maps a training stores for its backward pass: see `nets.recomputing`.
 
-    Shape: (n, c, h, w) -> (n, d, h2, w2), several streams side by side; or a tuple of streams -> a tuple of streams.
+    Shape: (n, c, h, w) -> (n, d, h2, w2), several streams concatenated; or a tuple of streams -> a tuple of streams.
     """
 
     kept: Kept = "all"
 
     @property
-    def ends(self) -> Ends:
-        """Those of the first, and of the last."""
-        first, last = _ends(self[0]), _ends(self[-1])
-        return Ends(first.takes, first.begins, last.gives)
+    def interface(self) -> Interface:
+        """The input of the first module, and the output of the last."""
+        first, last = _interface(self[0]), _interface(self[-1])
+        return Interface(first.inputs, first.form, last.outputs)
 
-    def through(self, streams: Streams) -> Streams:
-        """The streams after the last."""
-        return through(list(self), streams, kept=self.kept)
+    def run_streams(self, streams: Streams) -> Streams:
+        """The streams after the last module."""
+        return run_units(list(self), streams, kept=self.kept)
 
 
 class Stems(nn.ModuleList):
-    """images -> stem(images) for each stream, side by side.
+    """images -> stem(images) for each stream, concatenated along the channels.
 
     Shape: (n, channels, height, width) -> (n, K·c, h, w).
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
-        """What begins each stream."""
+        """The outputs of all stems."""
         return side_by_side(tuple(stem(images) for stem in self))
 
 
 class Heads(nn.ModuleList):
-    """streams -> the mean of what each head makes of its own.
+    """streams -> the mean of the logits of each head for its stream.
 
     Shape: (n, K·c, h, w), or a tuple of K maps, -> (n, classes).
     """
 
     def forward(self, maps: Maps | tuple[Maps, ...]) -> Float[Tensor, "n k"]:
-        """One logit a class."""
-        return logits(list(self), maps if isinstance(maps, tuple) else apart(maps, len(self)))
+        """One logit per class."""
+        return logits(list(self), maps if isinstance(maps, tuple) else split(maps, len(self)))
 
 
 def logits(heads: Sequence[nn.Module], streams: Streams) -> Float[Tensor, "n k"]:
-    """What one head makes of all streams side by side; of several, the mean of what each makes of its own."""
+    """The logits of one head for all streams; of several heads, the mean of their logits, each for its own stream."""
     if len(heads) == 1:
         return heads[0](side_by_side(streams))
-    given = [head(maps) for head, maps in zip(heads, streams, strict=True)]
-    return added(given) / len(given)
+    outputs = [head(maps) for head, maps in zip(heads, streams, strict=True)]
+    return added(outputs) / len(outputs)
 
 
-def _ends(module: nn.Module) -> Ends:
-    return module.ends if isinstance(module, OfStreams) else Ends()
+def _interface(module: nn.Module) -> Interface:
+    return module.interface if isinstance(module, StreamsModule) else Interface()

@@ -1,7 +1,7 @@
-"""The maps of several streams: a tuple on their way through a network, one tensor side by side for whoever looks on.
+"""The maps of several streams, as a tuple of tensors or as one tensor with the streams concatenated along the channels.
 
-A tuple saves the copies. A hook, a tracer or a caller from outside expects a tensor from every module, so that stages
-and units take both and give what they took.
+Inside a network streams are passed as a tuple, which saves copies. Hooks, tracers and other callers expect one tensor
+from every module. Stages and units therefore accept both, and return the same form.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,90 +15,91 @@ from resatlas.arch.plan import Unit
 from resatlas.arch.streams import Mixing, mixing
 
 Maps = Float[Tensor, "n c h w"]
-Made = Float[Tensor, "n d h2 w2"]
-"""What a module makes of maps."""
+OutputMaps = Float[Tensor, "n d h2 w2"]
+"""The output of a module."""
 
 Streams = tuple[Tensor, ...]
 """The maps of each stream between two units."""
 
-Begins = Literal["shared", "apart"]
-"""What one tensor is to several streams: the maps that all of them start from, or theirs side by side."""
+InputForm = Literal["shared", "concatenated"]
+"""The meaning of one tensor for several streams: the common input of all, or the concatenated inputs."""
 
 
-class Ends(NamedTuple):
-    """How many streams a module takes, what one tensor is to these, and how many it gives."""
+class Interface(NamedTuple):
+    """The number of input streams of a module, the meaning of one input tensor, and the number of output streams."""
 
-    takes: int = 1
-    begins: Begins = "apart"
-    gives: int = 1
+    inputs: int = 1
+    form: InputForm = "concatenated"
+    outputs: int = 1
 
 
-class OfStreams(nn.Module):
-    """maps -> maps, of one stream or several: a tuple of streams as a tuple, one tensor as one tensor.
+class StreamsModule(nn.Module):
+    """maps -> maps for one stream or several: a tuple of streams -> a tuple, one tensor -> one tensor.
 
-    A subclass says its `ends`, and `through` is what it does.
+    A subclass defines `interface` and `run_streams`.
     """
 
     @property
-    def ends(self) -> Ends:
-        """The streams that it takes and gives."""
+    def interface(self) -> Interface:
+        """The input and output streams."""
         raise NotImplementedError
 
-    def forward(self, maps: Maps | tuple[Maps, ...]) -> Made | tuple[Made, ...]:
-        """The streams after the module, in the form in which they came."""
+    def forward(self, maps: Maps | tuple[Maps, ...]) -> OutputMaps | tuple[OutputMaps, ...]:
+        """The streams after the module, in the form of the input."""
         if isinstance(maps, tuple):
-            return self.through(maps)
-        takes, begins, _ = self.ends
-        return side_by_side(self.through((maps,) * takes if begins == "shared" else apart(maps, takes)))
+            return self.run_streams(maps)
+        inputs, form, _ = self.interface
+        return side_by_side(self.run_streams((maps,) * inputs if form == "shared" else split(maps, inputs)))
 
-    def through(self, streams: Streams) -> Streams:
+    def run_streams(self, streams: Streams) -> Streams:
         """The streams after the module."""
         raise NotImplementedError
 
 
 def side_by_side(streams: Streams) -> Float[Tensor, "n c h w"]:
-    """All streams as one tensor."""
+    """All streams as one tensor, concatenated along the channels."""
     return cat(streams, dim=1) if len(streams) > 1 else streams[0]
 
 
-def apart(maps: Tensor, count: int) -> Streams:
-    """Streams that stand side by side, each in memory of its own."""
+def split(maps: Tensor, count: int) -> Streams:
+    """The streams of a concatenated tensor, as copies."""
     if count == 1:
         return (maps,)
     parts = maps.chunk(count, dim=1)
     return tuple(parts[k].clone() for k in range(count))
 
 
-def advanced(module: nn.Module, streams: Streams) -> Streams:
-    """The streams after a unit, or after several in a row: to whoever looks on, and of one stream, one tensor."""
-    if len(streams) == 1 or not isinstance(module, OfStreams):
+def run_unit(module: nn.Module, streams: Streams) -> Streams:
+    """The streams after a unit or a sequence of units. The module is called with one tensor if it is observed."""
+    if len(streams) == 1 or not isinstance(module, StreamsModule):
         return (module(*streams),)
-    _, begins, gives = module.ends
-    moved = begins == "shared" and any(each is not streams[0] for each in streams)  # a unit in another's place
-    if moved or not looked_at(module, streams[0]):
+    _, form, outputs = module.interface
+    # the first unit at the place of a later one, as in an analysis: its streams have different inputs
+    moved = form == "shared" and any(stream is not streams[0] for stream in streams)
+    if moved or not is_observed(module, streams[0]):
         return module(streams)
-    return apart(module(streams[0] if begins == "shared" else side_by_side(streams)), gives)
+    return split(module(streams[0] if form == "shared" else side_by_side(streams)), outputs)
 
 
-def looked_at(module: nn.Module, maps: object) -> bool:
-    """Whether someone sees what a module takes or gives: a hook of its own, or a tracer of torch.fx."""
+def is_observed(module: nn.Module, maps: object) -> bool:
+    """Whether hooks of the module or a tracer of torch.fx see its input or output."""
     own = vars(module)
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return isinstance(maps, Proxy) or any(own[each] for each in hooks)
+    return isinstance(maps, Proxy) or any(own[name] for name in hooks)
 
 
-def left_to_mix(unit: Unit) -> Mixing:
-    """What is added to the bodies of a unit, of the shortcuts behind its projector, if it has one.
+def mixing_after_projector(unit: Unit) -> Mixing:
+    """The matrix that mixes the shortcuts of a unit, after its projector if it has one, for the sum with the bodies.
 
-    A projector has done all but the mean of a merge. Where everything is summed, the shortcuts themselves are: each
-    column of the matrix adds up to 1.
+    After a projector, only the mean of a merge remains. If all streams are summed, the identity has the same result,
+    since each column of the matrix adds up to 1.
     """
     projected = unit.mixing.channels == "projected" and unit.join != "merge"
     return mixing("identity", len(unit.streams)) if projected or unit.join == "sum" else unit.added
 
 
 def combined(row: Sequence[int], over: int, tensors: Sequence[Tensor]) -> Tensor:
-    """(row_1·x_1 + … + row_K·x_K) / over; a single x_j is itself, not a copy."""
+    """(row_1·x_1 + … + row_K·x_K) / over; a single x_j is returned without a copy."""
     total = added([x if share == 1 else share * x for share, x in zip(row, tensors, strict=True) if share])
     return total if over == 1 else total / over
 
@@ -108,13 +109,13 @@ def mixed(
     tensors: Sequence[Tensor],
     combine: Callable[[Sequence[int], int, Sequence[Tensor]], Tensor] = combined,
 ) -> list[Tensor]:
-    """M·(x_1, …, x_K), a tensor a row; equal rows are one tensor, computed once."""
-    made = {row: combine(row, matrix.over, tensors) for row in dict.fromkeys(matrix.rows)}
-    return [made[row] for row in matrix.rows]
+    """M·(x_1, …, x_K), one tensor per row; equal rows are computed once and share one tensor."""
+    combinations = {row: combine(row, matrix.over, tensors) for row in dict.fromkeys(matrix.rows)}
+    return [combinations[row] for row in matrix.rows]
 
 
 def added(tensors: Sequence[Tensor]) -> Tensor:
-    """The sum of tensors of one shape; of one, itself."""
+    """The sum of tensors of one shape; a single tensor is returned without a copy."""
     total = tensors[0]
     for tensor in tensors[1:]:
         total = total + tensor

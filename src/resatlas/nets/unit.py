@@ -10,14 +10,23 @@ from torch import Tensor, cat, nn
 
 from resatlas.arch import plan
 from resatlas.nets.layers import chain
-from resatlas.nets.streams import Begins, Ends, Made, Maps, OfStreams, added, left_to_mix, mixed
+from resatlas.nets.streams import (
+    InputForm,
+    Interface,
+    Maps,
+    OutputMaps,
+    StreamsModule,
+    added,
+    mixed,
+    mixing_after_projector,
+)
 
 
 class Unit(nn.Module):
     """x -> after_sum(shortcut(x or first(x)) + merged(merge(body(first(x)), …))).
 
-    It is also one stream of several, whose sum is then formed outside: see `divide`. `loses` is how likely it loses its
-    residual for an image in training: see `nets.network.lose_residuals`.
+    It is also used as one of several streams, whose terms are added by `StreamsUnit`: see `divide`. `drop_rate` is the
+    probability that it drops its residual for an image in training: see `nets.network.set_stochastic_depth`.
 
     Shape: (n, c, h, w) -> (n, width, h/stride, w/stride).
     """
@@ -36,28 +45,28 @@ class Unit(nn.Module):
         self.gate = chain(stream.gate) if stream.gate else None
         self.gated = stream.gated
         self.after_sum = chain(after_sum)
-        self.loses = 0.0
+        self.drop_rate = 0.0
 
-    def forward(self, x: Maps) -> Made:
-        """The maps, a unit further."""
+    def forward(self, x: Maps) -> OutputMaps:
+        """The maps after the unit."""
         residual, shortcut = self.divide(x)
         return self.after_sum(residual if shortcut is None else residual + shortcut)
 
-    def divide(self, x: Maps) -> tuple[Made, Made | None]:
-        """The residual and the shortcut of x, gated but not yet added; None where there is no shortcut."""
+    def divide(self, x: Maps) -> tuple[OutputMaps, OutputMaps | None]:
+        """The residual and the shortcut of x, gated but not added; the shortcut is None if there is none."""
         activated = self.first(x)
         residual = self.merged(self._bodies(activated))
         if self.shortcut is None:
             return residual, None
-        if self.loses and self.training:
-            residual = residual * _survivors(residual, self.loses)
+        if self.drop_rate and self.training:
+            residual = residual * _kept_images(residual, self.drop_rate)
         shortcut = self.shortcut(activated if self.reads == "pre-activated" else x)
         if self.gate is None:
             return residual, shortcut
         gate = self.gate(shortcut)
         return gate * residual if self.gated == "both" else residual, (1 - gate) * shortcut
 
-    def _bodies(self, x: Maps) -> Made:
+    def _bodies(self, x: Maps) -> OutputMaps:
         if hasattr(self, "body"):
             return self.body(x)
         outputs = [body(x) for body in self.bodies]
@@ -70,20 +79,20 @@ class Unit(nn.Module):
                 assert_never(self.merge)
 
 
-class StreamsUnit(OfStreams):
-    """(x_1, …, x_K) -> after_sum(H_k(x_k) + t_k) for each k; or joined to one tensor.
+class StreamsUnit(StreamsModule):
+    """(x_1, …, x_K) -> after_sum(H_k(x_k) + t_k) for each k; or all of them joined to one tensor.
 
-    t = M·s for the shortcuts s: see `arch.streams.Mixing`; the joins are those of `arch.streams.Join`.
+    t = M·s for the shortcuts s: see `arch.streams.Mixing`. The joins are those of `arch.streams.Join`.
 
     Shape: K x (n, c, h, w) -> K x (n, width, h/stride, w/stride), or one such tensor from a joining unit. One tensor
-        (n, K·c, h, w), or (n, c, h, w) where all streams begin with the same maps, -> (n, K·width, h/stride, w/stride).
+        (n, K·c, h, w), or (n, c, h, w) if all streams share one input, -> (n, K·width, h/stride, w/stride).
     Source: DMRNet (arXiv:1611.07718), section 3.
     """
 
-    def __init__(self, unit: plan.Unit, begins: Begins = "apart") -> None:
+    def __init__(self, unit: plan.Unit, form: InputForm = "concatenated") -> None:
         super().__init__()
-        self.begins: Begins = begins
-        self.mixing = left_to_mix(unit)
+        self.form: InputForm = form
+        self.mixing = mixing_after_projector(unit)
         self.joined = unit.joined
         self.streams = nn.ModuleList(Unit(stream, () if unit.joined else unit.after_sum) for stream in unit.streams)
         projects = unit.mixing.channels == "projected" and unit.streams[0].shortcut is not None
@@ -91,12 +100,12 @@ class StreamsUnit(OfStreams):
         self.after_sum = chain(unit.after_sum if unit.joined else ())
 
     @property
-    def ends(self) -> Ends:
-        """All streams, or the one that they are joined to."""
-        return Ends(len(self.streams), self.begins, 1 if self.joined else len(self.streams))
+    def interface(self) -> Interface:
+        """The inputs are all streams; the outputs are all streams, or the one that they are joined to."""
+        return Interface(len(self.streams), self.form, 1 if self.joined else len(self.streams))
 
-    def through(self, streams: tuple[Maps, ...]) -> tuple[Made, ...]:
-        """All streams, a unit further."""
+    def run_streams(self, streams: tuple[Maps, ...]) -> tuple[OutputMaps, ...]:
+        """The streams after the unit."""
         units = [unit for unit in self.streams if isinstance(unit, Unit)]
         divided = [unit.divide(x) for unit, x in zip(units, streams, strict=True)]
         residuals = [residual for residual, _ in divided]
@@ -113,7 +122,7 @@ class StreamsUnit(OfStreams):
 class Projector(nn.Module):
     """(s_1, …, s_K) -> P·(s_1, …, s_K), P = Q·Qᵀ of rank `width`, Q random with orthonormal columns.
 
-    P depends on K and the width alone, so that units of one width share it and P·P = P holds along the network.
+    P depends on K and the width alone, so that units of one width have the same P, and P·P = P.
 
     Shape: K x (n, width, h, w) -> K x (n, width, h, w).
     """
@@ -126,25 +135,25 @@ class Projector(nn.Module):
         self.register_buffer("matrix", torch.empty(streams * width, streams * width))
 
     def reset(self) -> None:
-        """Draw the matrix."""
+        """Compute the matrix; its seed depends on the shape alone."""
         size = len(self.matrix)
         generator = torch.Generator().manual_seed(size * 65 + self.streams)
         basis, _ = torch.linalg.qr(torch.randn(size, size // self.streams, generator=generator, dtype=torch.float64))
         self.matrix.copy_(basis @ basis.T)
 
     def forward(self, shortcuts: Sequence[Tensor]) -> list[Tensor]:
-        """The shortcuts, their channels mixed."""
+        """The shortcuts after the projection of all their channels."""
         together = cat(tuple(shortcuts), dim=1)
         parts = F.conv2d(together, self.matrix[:, :, None, None]).chunk(self.streams, dim=1)
-        return [parts[k] for k in range(self.streams)]  # which torch.fx can trace
+        return [parts[k] for k in range(self.streams)]  # torch.fx cannot trace list(parts)
 
 
-def _survivors(residual: Made, loses: float) -> Float[Tensor, "n 1 1 1"]:
-    """0 for each image that loses its residual, 1/(1 - loses) for the others."""
-    kept = residual.new_empty(len(residual), 1, 1, 1).bernoulli_(1 - loses)
-    return kept / (1 - loses)
+def _kept_images(residual: OutputMaps, drop_rate: float) -> Float[Tensor, "n 1 1 1"]:
+    """0 for each image whose residual is dropped, 1/(1 - drop_rate) for the others."""
+    kept = residual.new_empty(len(residual), 1, 1, 1).bernoulli_(1 - drop_rate)
+    return kept / (1 - drop_rate)
 
 
-def unit_module(unit: plan.Unit, begins: Begins = "apart") -> Unit | StreamsUnit:
-    """The module of a unit of one stream or of several, and what one tensor is to these."""
-    return Unit(unit.streams[0], unit.after_sum) if unit.skip == "own" else StreamsUnit(unit, begins)
+def unit_module(unit: plan.Unit, form: InputForm = "concatenated") -> Unit | StreamsUnit:
+    """The module of a unit; `form` is the meaning of one input tensor for several streams."""
+    return Unit(unit.streams[0], unit.after_sum) if unit.skip == "own" else StreamsUnit(unit, form)

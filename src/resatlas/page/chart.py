@@ -1,4 +1,4 @@
-"""What all charts share: their look, their legends, and how a specification is finished."""
+"""Colours, legends, theme and title of all charts."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,17 @@ from resatlas.page.figure import Spec
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 COLOURS = tuple(family.colour for family in FAMILIES.values())
-"""Of lines that are no families: by Okabe and Ito, with grey for their yellow."""
+"""Colours of lines that are not families: the palette of Okabe and Ito, with grey in place of yellow."""
 
-OTHER = ("#7f4f24", "stroke")
-"""The look of any further family."""
+_OTHER = ("#7f4f24", "stroke")
+"""Colour and shape of families outside the catalogue."""
 
-LONGEST_LINE = 36
-"""Letters of a title that a phone shows side by side."""
+_LONGEST_LINE = 36
+"""Letters of a title that fit into one line on a phone."""
 
-LETTERS = 12  # pixels: the least that is read on a phone
+LETTERS = 12  # pixels: the smallest font that is legible on a phone
 
-THEME: Spec = {
+_THEME: Spec = {
     "font": "Helvetica, Arial, Liberation Sans, sans-serif",
     "background": "transparent",
     "padding": {"left": 2, "right": 8, "top": 4, "bottom": 4},
@@ -53,28 +53,28 @@ THEME: Spec = {
     },
 }
 
-WIDE_LABEL = 18
-"""Letters from which designs stand one to a line below a chart, so that a phone shows them."""
+_WIDE_LABEL = 18
+"""Letters from which a legend has one column, so that labels fit on a phone."""
 
-FAINT = 0.07
-"""What is left of a design that the legend has switched off."""
+_FAINT = 0.07
+"""Opacity of lines and points that the legend filters out, relative to the usual one."""
 
 Kind = Literal["linear", "log", "symlog"]
-"""Of a scale."""
+"""The type of a scale."""
 
 
 def look_of(family: str) -> tuple[str, str]:
     """The colour and the shape of a family, the same in all charts."""
-    known = families().get(family)
-    return (known.colour, known.shape) if known else OTHER
+    entry = families().get(family)
+    return (entry.colour, entry.shape) if entry else _OTHER
 
 
-def finished(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: str, how: str, height: int) -> Spec:
-    """A chart with its data, its title and the theme, as wide as its place on the page."""
+def complete_chart(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: str, how: str, height: int) -> Spec:
+    """A chart with its data, title and theme, as wide as its container on the page."""
     return {
         "$schema": SCHEMA,
         "title": {
-            "text": title if len(title) <= LONGEST_LINE else wrap(title, LONGEST_LINE),
+            "text": title if len(title) <= _LONGEST_LINE else wrap(title, _LONGEST_LINE),
             "subtitle": wrap(how, 54),
         },
         "description": f"{title}: {how}",
@@ -83,31 +83,31 @@ def finished(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: str, how
         "height": height,
         **chart,
         "datasets": {name: list(values) for name, values in data.items()},
-        "config": THEME,
+        "config": _THEME,
     }
 
 
 def title_of(spec: Spec) -> str:
-    """The title of a finished chart in one line."""
+    """The title of a complete chart in one line."""
     return spec["usermeta"]["title"]
 
 
 def drawable(value: object, scale: Kind) -> bool:
-    """Whether a scale has a place for the value: a finite number, above 0 on a log scale."""
+    """Whether the scale can show the value: a finite number, positive on a log scale."""
     return isinstance(value, int | float) and math.isfinite(value) and (value > 0 or scale != "log")
 
 
-def picked_by(field: str, usual: float = 0.9) -> dict[str, Spec]:
-    """A legend that switches on and off, and how faint the others are; all are shown until one is chosen."""
+def legend_filter(field: str, usual: float = 0.9) -> dict[str, Spec]:
+    """A legend filter and the opacity it controls; everything is shown until the reader clicks a name."""
     select = {"type": "point", "fields": [field], "toggle": "true"}
     return {"params": {"params": [{"name": "shown", "select": select, "bind": "legend"}]}, "opacity": opacity(usual)}
 
 
 def legend_of(labels: Sequence[str]) -> Spec:
-    """A legend in as many columns as a phone has room for."""
-    return {"columns": 2 if max(map(len, labels)) < WIDE_LABEL else 1, "labelLimit": 300}
+    """A legend with as many columns as fit on a phone."""
+    return {"columns": 2 if max(map(len, labels)) < _WIDE_LABEL else 1, "labelLimit": 300}
 
 
 def opacity(usual: float) -> Spec:
-    """Of what the legend may switch off: as usual while it is on."""
-    return {"condition": {"param": "shown", "value": usual}, "value": FAINT * usual}
+    """The opacity of lines and points that the legend can filter out."""
+    return {"condition": {"param": "shown", "value": usual}, "value": _FAINT * usual}

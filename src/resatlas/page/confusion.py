@@ -1,4 +1,4 @@
-"""Which classes are taken for which, and the test images that most networks get wrong."""
+"""Confusion matrices, and the test images that most networks misclassify."""
 
 import base64
 from collections import Counter, defaultdict
@@ -8,26 +8,27 @@ from typing import NamedTuple
 
 from resatlas.comparing.questions import Group
 from resatlas.comparing.words import presentable
-from resatlas.page.chart import finished
+from resatlas.page.chart import complete_chart
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.record import Guess, RunRecord
 from resatlas.values.table import Cell, Column, Table, numbers, words
+from resatlas.values.text import counted
 
 MOST_CLASSES = 30
-"""Classes up to which a map of counts can be read."""
+"""Largest number of classes for which the matrix is drawn."""
 
 MOST_ROWS = 20
-"""Classes in the table, those of the highest error."""
+"""Classes in the table; those of the highest error are shown."""
 
 MOST_IMAGES = 18
-"""Wrong images that are shown."""
+"""Misclassified images in the gallery."""
 
 Pictures = Callable[[RunRecord, Sequence[str]], Mapping[str, bytes] | str]
-"""Gives the test images of a run by their ids, as PNG; or says why there are none."""
+"""Returns test images of a run as PNG files by their ids, or a sentence that says why there are none."""
 
 
 class Confusion(NamedTuple):
-    """The answers of a design's nets together: how often a class was taken for which; the map where it is readable."""
+    """The predictions of all networks of a design; `figure` is None if there are too many classes for a matrix."""
 
     label: str
     words: str
@@ -36,106 +37,116 @@ class Confusion(NamedTuple):
 
 
 class WrongImage(NamedTuple):
-    """A test image that nets get wrong: its class, what the wrong ones mostly took it for, and how sure those were.
+    """A misclassified test image, its most frequent wrong class, and the mean confidence of that class.
 
-    `picture` is an address that holds it, empty where there is none.
+    `probability` is the mean over the networks that predict this class, `networks` the number of all that err.
+    `picture` is a data address, or empty if there is no picture.
     """
 
     image: str
     true: str
     predicted: str
     probability: float
-    nets: int
+    networks: int
     picture: str
 
 
 class Gallery(NamedTuple):
-    """The most wrong images of some nets, out of how many images and nets, and why there are no pictures."""
+    """The images that most networks misclassify, the numbers of networks and images, and why there are no pictures."""
 
     images: tuple[WrongImage, ...]
-    nets: int
+    networks: int
     tested: int
     wrong: int
-    without: str
+    no_pictures: str
 
 
 def no_pictures(_run: RunRecord, _images: Sequence[str]) -> str:
-    """What a page says that was made from run folders alone."""
-    return "No picture is shown: this page was made from run folders alone."
+    """The reason on a page that is made without a data set."""
+    return "No pictures: this page was made from the run folders only, without the data set."
 
 
 def confusion(group: Group) -> Confusion | None:
-    """The confusions of a group's nets; None where none has its predictions."""
+    """The confusion matrix of a group; None if no run has predictions."""
     runs = [run for run in group.runs if run.predictions]
     if not runs:
         return None
-    given = [each for run in runs for each in run.predictions or ()]
-    counts = Counter((each.true, each.predicted) for each in given)
-    classes = _classes(runs[0], given)
-    nets = "1 net" if len(runs) == 1 else f"{len(runs)} nets"
-    words = f"{nets}, {len(given):,} answers, {sum(t != p for t, p in counts.elements()):,} of them wrong"
-    figure = _map(group, counts, classes, nets) if len(classes) <= MOST_CLASSES else None
+    guesses = [guess for run in runs for guess in run.predictions or ()]
+    counts = Counter((guess.true, guess.predicted) for guess in guesses)
+    classes = _classes(runs[0], guesses)
+    networks = counted(len(runs), "network")
+    errors = sum(true != predicted for true, predicted in counts.elements())
+    words = f"{networks}, {len(guesses):,} predictions, {errors:,} {'error' if errors == 1 else 'errors'}"
+    figure = _matrix(group, counts, classes, networks) if len(classes) <= MOST_CLASSES else None
     return Confusion(presentable(group.row.design), words, figure, _table(counts, classes))
 
 
 def gallery(groups: Sequence[Group], pictures: Pictures) -> Gallery | None:
-    """The images that most nets of a question get wrong, the surest errors first among equals."""
+    """The images that most networks misclassify; of equal ones, those of the highest confidence come first."""
     runs = [run for group in groups for run in group.runs if run.predictions]
     if not runs:
         return None
     wrong: dict[tuple[str, str], list[Guess]] = defaultdict(list)
     images: set[str] = set()
     for run in runs:
-        given = run.predictions or ()
-        images.update(each.image for each in given)
-        for each in given:
-            if each.true != each.predicted:
-                wrong[each.image, each.true].append(each)
-    found = sorted((_wrong_image(each) for each in wrong.values()), key=_most_wrong)[:MOST_IMAGES]
-    shown = pictures(runs[0], [each.image for each in found]) if found else {}
-    without = shown if isinstance(shown, str) else ""
-    drawn = {} if isinstance(shown, str) else shown
+        guesses = run.predictions or ()
+        images.update(guess.image for guess in guesses)
+        for guess in guesses:
+            if guess.true != guess.predicted:
+                wrong[guess.image, guess.true].append(guess)
+    chosen = sorted(map(_wrong_image, wrong.values()), key=_rank)[:MOST_IMAGES]
+    reply = pictures(runs[0], [image.image for image in chosen]) if chosen else {}
+    reason = reply if isinstance(reply, str) else ""
+    files = {} if isinstance(reply, str) else reply
     return Gallery(
-        images=tuple(each._replace(picture=_address(drawn.get(each.image))) for each in found),
-        nets=len(runs),
+        images=tuple(image._replace(picture=_address(files.get(image.image))) for image in chosen),
+        networks=len(runs),
         tested=len(images),
         wrong=len(wrong),
-        without=without,
+        no_pictures=reason,
     )
 
 
-def _wrong_image(given: Sequence[Guess]) -> WrongImage:
-    ranked = Counter(each.predicted for each in given)
-    taken = min(ranked, key=lambda name: (-ranked[name], name))
-    sure = fmean(each.probability for each in given if each.predicted == taken)
-    first = given[0]
+def _wrong_image(guesses: Sequence[Guess]) -> WrongImage:
+    """The entry of an image from all wrong predictions for it."""
+    counts = Counter(guess.predicted for guess in guesses)
+    predicted = min(counts, key=lambda name: (-counts[name], name))
+    confidence = fmean(guess.probability for guess in guesses if guess.predicted == predicted)
+    first = guesses[0]
     return WrongImage(
-        presentable(first.image), presentable(first.true), presentable(taken), sure, len(given), picture=""
+        presentable(first.image),
+        presentable(first.true),
+        presentable(predicted),
+        confidence,
+        len(guesses),
+        picture="",
     )
 
 
-def _most_wrong(each: WrongImage) -> tuple[int, float, str]:
-    return -each.nets, -each.probability, each.image
+def _rank(image: WrongImage) -> tuple[int, float, str]:
+    """The sort key of the gallery."""
+    return -image.networks, -image.probability, image.image
 
 
 def _address(picture: bytes | None) -> str:
     return f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}" if picture else ""
 
 
-def _classes(run: RunRecord, given: Sequence[Guess]) -> list[str]:
-    """The classes in the run's order; last those that only the file of predictions has."""
-    present = {name for each in given for name in (each.true, each.predicted)}
+def _classes(run: RunRecord, guesses: Sequence[Guess]) -> list[str]:
+    """The classes in the run's order, then those that only the predictions have."""
+    present = {name for guess in guesses for name in (guess.true, guess.predicted)}
     return [*run.classes, *sorted(present - set(run.classes))]
 
 
-def _map(group: Group, counts: Mapping[tuple[str, str], int], classes: Sequence[str], nets: str) -> Figure:
-    shown = [presentable(name) for name in classes]
+def _matrix(group: Group, counts: Mapping[tuple[str, str], int], classes: Sequence[str], networks: str) -> Figure:
+    """The confusion matrix as a chart, with the error of each class in its last column."""
+    labels = [presentable(name) for name in classes]
     errors = "error, %"
     cells: list[Spec] = []
     rates: list[Spec] = []
-    for true, name in zip(classes, shown, strict=True):
+    for true, name in zip(classes, labels, strict=True):
         total = sum(counts.get((true, other), 0) for other in classes)
-        for predicted, other in zip(classes, shown, strict=True):
+        for predicted, other in zip(classes, labels, strict=True):
             count = counts.get((true, predicted), 0)
             if count:
                 kind = "right" if true == predicted else "wrong"
@@ -145,15 +156,15 @@ def _map(group: Group, counts: Mapping[tuple[str, str], int], classes: Sequence[
     across = {
         "field": "predicted",
         "type": "nominal",
-        "sort": [*shown, errors],
-        "scale": {"domain": [*shown, errors]},
-        "title": "taken for",
-        "axis": {"orient": "top", "labelAngle": -90 if max(map(len, shown)) > 2 else 0, "labelLimit": 90},
+        "sort": [*labels, errors],
+        "scale": {"domain": [*labels, errors]},
+        "title": "predicted class",
+        "axis": {"orient": "top", "labelAngle": -90 if max(map(len, labels)) > 2 else 0, "labelLimit": 90},
     }
-    down = {"field": "true", "type": "nominal", "sort": shown, "title": "class", "scale": {"domain": shown}}
+    down = {"field": "true", "type": "nominal", "sort": labels, "title": "true class", "scale": {"domain": labels}}
     tooltip = [
-        {"field": "true", "title": "class"},
-        {"field": "predicted", "title": "taken for"},
+        {"field": "true", "title": "true class"},
+        {"field": "predicted", "title": "predicted class"},
         {"field": "count"},
         {"field": "share", "format": ".1%"},
     ]
@@ -182,26 +193,31 @@ def _map(group: Group, counts: Mapping[tuple[str, str], int], classes: Sequence[
             },
         ],
     }
-    title = f"Confusions of {group.label}"
-    how = f"number of answers over {nets}, shade: share of the class; right: the error of each class"
-    spec = finished(chart, {"cells": cells, "rates": rates}, title=title, how=how, height=60 + 22 * len(classes))
+    title = f"Confusion matrix of {group.label}"
+    how = f"number of predictions of {networks}; shade: share of the true class; last column: error of each class"
+    spec = complete_chart(chart, {"cells": cells, "rates": rates}, title=title, how=how, height=60 + 22 * len(classes))
     return Figure("confusions", title, spec)
 
 
 def _table(counts: Mapping[tuple[str, str], int], classes: Sequence[str]) -> Table:
-    """The classes, the one of the highest error first."""
+    """The classes, sorted by their error."""
     lines = sorted(_errors(counts, classes), key=lambda line: -line[1])[:MOST_ROWS]
-    columns = (*words("class", "mostly taken for"), *numbers("answers", "wrong"), Column("error", "%", ".1f"))
+    columns = (
+        *words("true class", "most frequent wrong class"),
+        *numbers("predictions", "errors"),
+        Column("error", "%", ".1f"),
+    )
     return Table(columns=columns, rows=tuple(row for row, _ in lines))
 
 
 def _errors(counts: Mapping[tuple[str, str], int], classes: Sequence[str]) -> Iterator[tuple[tuple[Cell, ...], float]]:
+    """A row of the table for each class, and its share of errors."""
     for true in classes:
         others = {name: counts.get((true, name), 0) for name in classes if name != true}
         wrong = sum(others.values())
         total = wrong + counts.get((true, true), 0)
         if total:
             most = max(others, key=lambda name: others[name]) if wrong else ""
-            taken = f"{presentable(most)} ({others[most]:,})" if wrong else "–"
-            row = (presentable(true), taken, total, wrong, 100 * wrong / total)
+            confused = f"{presentable(most)} ({others[most]:,})" if wrong else "–"
+            row = (presentable(true), confused, total, wrong, 100 * wrong / total)
             yield row, wrong / total

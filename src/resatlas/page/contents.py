@@ -1,18 +1,18 @@
-"""What stands on a page, as values, in its order."""
+"""The contents of a page as values, in order."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from resatlas.comparing.answering import Answered, answered
+from resatlas.comparing.comparison import Comparison, compare_run_set
 from resatlas.comparing.questions import Group
-from resatlas.comparing.report import Answer, parted
-from resatlas.comparing.words import listed, presentable
+from resatlas.comparing.run_sets import RunSet, split_by_images
+from resatlas.comparing.words import presentable, with_and
 from resatlas.designs.citations import bibtex, papers, papers_of
 from resatlas.page import limits
-from resatlas.page.answer_text import document
 from resatlas.page.chart import title_of
+from resatlas.page.comparison_text import document
 from resatlas.page.confusion import Confusion, Gallery, Pictures, confusion, gallery
 from resatlas.page.dissection import Finding, findings
 from resatlas.page.document import Block
@@ -25,11 +25,11 @@ from resatlas.page.verdict import notes, verdict
 from resatlas.runs.record import RunRecord
 from resatlas.values.table import Table
 
-LONGEST_NAME = 80
+_LONGEST_NAME = 80  # letters
 
 
 class Section(NamedTuple):
-    """A question: its answer in words, the designs, the charts, the whole comparison, each run, and what goes wrong."""
+    """A question with its verdict, designs, charts, full comparison, runs, and errors."""
 
     title: str
     verdict: tuple[str, ...]
@@ -45,131 +45,131 @@ class Section(NamedTuple):
 
 
 class Inside(NamedTuple):
-    """What a run was asked about its inside, with the charts of it."""
+    """The result of a probe, with its charts."""
 
     finding: Finding
     figures: tuple[Figure, ...]
 
 
 class Contents(NamedTuple):
-    """A page: its questions, the networks, what is inside some, what can be concluded, and whom to cite.
+    """A page: its questions, what can be concluded, the networks, results of probes, and papers to cite.
 
-    `uncited` are designs whose papers are not known, in words.
+    `uncited` is a sentence on the designs without a known paper.
     """
 
     sections: tuple[Section, ...]
     networks: tuple[Figure, ...]
     inside: tuple[Inside, ...]
-    shown: tuple[str, ...]
-    hidden: tuple[str, ...]
+    can_show: tuple[str, ...]
+    cannot_show: tuple[str, ...]
     citations: tuple[str, ...]
     uncited: str
     runs: tuple[RunRecord, ...]
 
 
-def contents(answers: Sequence[Answer], pictures: Pictures) -> Contents:
-    """The contents of the page of some questions; the same runs give the same.
+def contents(run_sets: Sequence[RunSet], pictures: Pictures) -> Contents:
+    """The contents of the page of some questions; equal runs give equal contents.
 
     Raises: FolderError if a run's files are missing or damaged.
     """
-    parts = parted(answers)
-    told = [answered(answer) if answer.runs else None for answer in parts]
+    parts = split_by_images(run_sets)
+    comparisons = [compare_run_set(run_set) if run_set.runs else None for run_set in parts]
     names = _Names()
-    sections = tuple(_section(*each, pictures, names) for each in zip(parts, told, strict=True))
-    known = [each for each in told if each]
-    groups = [group for each in known for group in each.question.groups]
-    runs = {run.folder.resolve(): run for answer in parts for run in answer.runs}
+    sections = tuple(_section(*pair, pictures, names) for pair in zip(parts, comparisons, strict=True))
+    finished = [comparison for comparison in comparisons if comparison]
+    groups = [group for comparison in finished for group in comparison.question.groups]
+    runs = {run.folder.resolve(): run for run_set in parts for run in run_set.runs}
     networks = _networks(groups, names)
     inside = tuple(_inside(finding, run, names) for run in runs.values() for finding in findings(run))
-    dissected = list(dict.fromkeys(name for each in inside for name in each.finding.runs))
+    dissected = list(dict.fromkeys(name for result in inside for name in result.finding.runs))
     citations, uncited = _citations(groups)
     return Contents(
         sections=sections,
         networks=networks,
         inside=inside,
-        shown=limits.shown(known, dissected),
-        hidden=limits.hidden(known, dissected),
+        can_show=limits.can_show(finished, dissected),
+        cannot_show=limits.cannot_show(finished, dissected),
         citations=citations,
         uncited=uncited,
         runs=tuple(runs.values()),
     )
 
 
-def figures(shown: Contents) -> Iterator[Figure]:
-    """All charts, in the page's order."""
-    for section in shown.sections:
+def figures(content: Contents) -> Iterator[Figure]:
+    """All charts, in the order of the page."""
+    for section in content.sections:
         yield from section.figures
-        yield from (each.figure for each in section.confusions if each.figure)
-    yield from shown.networks
-    yield from chain.from_iterable(each.figures for each in shown.inside)
+        yield from (matrix.figure for matrix in section.confusions if matrix.figure)
+    yield from content.networks
+    yield from chain.from_iterable(result.figures for result in content.inside)
 
 
 class _Names:
-    """Names that were given, so that none is given twice."""
+    """Unique names of charts."""
 
     def __init__(self) -> None:
-        self.given: set[str] = set()
+        self.used: set[str] = set()
 
     def new(self, *words: str) -> str:
-        """The words in small letters, digits and dashes, with a number where they were given before."""
-        name = re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")[:LONGEST_NAME].strip("-") or "chart"
-        count, free = 1, name
-        while free in self.given:
+        """The words in small letters, digits and dashes, with a number if the name is already used."""
+        name = re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")[:_LONGEST_NAME].strip("-") or "chart"
+        count, unique = 1, name
+        while unique in self.used:
             count += 1
-            free = f"{name}-{count}"
-        self.given.add(free)
-        return free
+            unique = f"{name}-{count}"
+        self.used.add(unique)
+        return unique
 
 
-def _section(answer: Answer, told: Answered | None, pictures: Pictures, names: _Names) -> Section:
-    view, name = answer.question.view, answer.question.name
-    if told is None:
+def _section(run_set: RunSet, comparison: Comparison | None, pictures: Pictures, names: _Names) -> Section:
+    view, name = run_set.question.view, run_set.question.name
+    if comparison is None:
         return Section(
-            *(presentable(answer.question.title), verdict(view, None), answer.unfinished, ()),
+            *(presentable(run_set.question.title), verdict(view, None), run_set.unfinished, ()),
             *(None, (), (), (), None, (), None),
         )
-    groups = told.question.groups
-    confused = [(group, found) for group in groups if (found := confusion(group))]
+    groups = comparison.question.groups
+    confusions = [(group, matrix) for group in groups if (matrix := confusion(group))]
     return Section(
-        title=presentable(answer.question.title),
-        verdict=verdict(view, told),
-        unfinished=answer.unfinished,
-        warnings=tuple(each for each in told.warnings if not each.startswith("left out, not finished")),
-        leaders=leaders(told),
-        figures=tuple(each._replace(name=names.new(name, each.name)) for each in charts(view, told)),
-        notes=notes(view, told),
-        comparison=document([told])[1:] if told.pairs else (),
-        runs=grid("runs", answer.runs),
+        title=presentable(run_set.question.title),
+        verdict=verdict(view, comparison),
+        unfinished=run_set.unfinished,
+        warnings=tuple(line for line in comparison.warnings if not line.startswith("left out, not finished")),
+        leaders=leaders(comparison),
+        figures=tuple(figure._replace(name=names.new(name, figure.name)) for figure in charts(view, comparison)),
+        notes=notes(view, comparison),
+        comparison=document([comparison])[1:] if comparison.pairs else (),
+        runs=grid("runs", run_set.runs),
         confusions=tuple(
-            found._replace(
-                figure=found.figure and found.figure._replace(name=names.new(name, "confusions", group.label))
+            matrix._replace(
+                figure=matrix.figure and matrix.figure._replace(name=names.new(name, "confusions", group.label))
             )
-            for group, found in confused
+            for group, matrix in confusions
         ),
-        gallery=None if told.question.obstacles else gallery(groups, pictures),
+        gallery=None if comparison.question.obstacles else gallery(groups, pictures),
     )
 
 
 def _inside(finding: Finding, run: RunRecord, names: _Names) -> Inside:
-    drawn = (Figure(names.new(finding.name, title_of(spec), run.name), title_of(spec), spec) for spec in finding.specs)
-    return Inside(finding, tuple(drawn))
+    named = (Figure(names.new(finding.name, title_of(spec), run.name), title_of(spec), spec) for spec in finding.specs)
+    return Inside(finding, tuple(named))
 
 
 def _networks(groups: Sequence[Group], names: _Names) -> tuple[Figure, ...]:
-    """Each network once."""
-    found: dict[str, Figure] = {}
+    """The drawing of each network, once per design."""
+    drawings: dict[str, Figure] = {}
     for group in groups:
         title = presentable(group.row.design)
-        if title not in found:
-            found[title] = Figure(names.new("network", title), title, drawing(group.runs[0].plan, title=title))
-    return tuple(found.values())
+        if title not in drawings:
+            drawings[title] = Figure(names.new("network", title), title, drawing(group.runs[0].plan, title=title))
+    return tuple(drawings.values())
 
 
 def _citations(groups: Sequence[Group]) -> tuple[tuple[str, ...], str]:
-    """BibTeX of exactly the papers that the designs use, and in words the designs of which nothing is known."""
+    """BibTeX of the papers that the designs use, and a sentence on designs without a known paper."""
     used: Mapping[str, str] = {
         paper.key: bibtex(paper) for group in groups if group.entry for paper in papers_of(group.entry)
     }
     unknown = list(dict.fromkeys(group.row.design for group in groups if group.entry is None))
-    words = f"Which papers {listed(unknown)} uses is not known here." if unknown else ""
+    words = f"No paper is known for {with_and(unknown)}." if unknown else ""
     return tuple(used[paper.key] for paper in papers() if paper.key in used), words

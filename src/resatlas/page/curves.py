@@ -1,31 +1,31 @@
-"""How trainings went, epoch by epoch, with the drops of the learning rate."""
+"""Training curves: loss and validation error epoch by epoch, with the drops of the learning rate."""
 
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from resatlas.comparing.questions import Group
-from resatlas.page.chart import Kind, drawable, finished, legend_of, look_of, opacity, picked_by
+from resatlas.page.chart import Kind, complete_chart, drawable, legend_filter, legend_of, look_of, opacity
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.record import RunRecord
 
-DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
-"""Of the designs of one family, from the largest to the smallest; further ones are as the last."""
+_DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
+"""Dashes of the designs of one family, from the largest to the smallest; all further ones have the last."""
 
-MOST_TURNS = 4
-"""Ends of rises and falls of a learning rate that are told one by one."""
+_MOST_TURNS = 4
+"""Turning points of a learning rate up to which it is described piece by piece."""
 
 
 def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
-    """Training loss and validation error, epoch by epoch; no chart of what was not measured."""
-    how = f"bold: mean, thin: seeds; the legend picks designs; {_rates(groups)}"
+    """Training loss and validation error, epoch by epoch; a chart without values is left out."""
+    how = f"bold: mean, thin: seeds; click the legend to filter; {_rates_in_words(groups)}"
     panels: tuple[tuple[str, str, str, str, Kind], ...] = (
         ("training-loss", "train_loss", "Training loss, epoch by epoch", "cross-entropy, log scale", "log"),
         (
             "validation-error",
             "validation_error_percent",
             "Validation error, epoch by epoch",
-            "% of the images held back",
+            "% of the validation images",
             "linear",
         ),
     )
@@ -50,7 +50,7 @@ def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, ho
     labels = [group.label for group in groups]
     upward = {"field": "value", "type": "quantitative", "title": None, "scale": {"type": scale}}
     means = {"data": {"name": "values"}, "encoding": {"y": {**upward, "aggregate": "mean"}}}
-    picked = picked_by("group")
+    filtered = legend_filter("group")
     legend = {
         **legend_of(labels),
         "symbolType": "stroke",
@@ -67,12 +67,12 @@ def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, ho
         },
         {
             **means,
-            **picked["params"],
+            **filtered["params"],
             "mark": {"type": "line", "strokeWidth": 2.5},
             "encoding": {
                 **means["encoding"],
                 "strokeDash": {"field": "group", "type": "nominal", "scale": dashes, "legend": legend},
-                "opacity": picked["opacity"],
+                "opacity": filtered["opacity"],
             },
         },
         {
@@ -105,40 +105,42 @@ def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, ho
         },
         "layer": layers,
     }
-    return finished(chart, {"values": values, **({"drops": drops} if drops else {})}, title=title, how=how, height=300)
+    return complete_chart(
+        chart, {"values": values, **({"drops": drops} if drops else {})}, title=title, how=how, height=300
+    )
 
 
 def _drops(groups: Iterable[Group]) -> list[Spec]:
-    """The epochs that begin with a lower learning rate than two before, which were alike, each once."""
-    found: dict[int, str] = {}
+    """The epochs whose learning rate is lower than the equal rates of the two epochs before."""
+    drops: dict[int, str] = {}
     for group in groups:
         rates = _rates_of(group.runs[0])
         for (_, before), (_, last), (epoch, rate) in zip(rates, rates[1:], rates[2:], strict=False):
             if math.isclose(before, last) and rate < last and not math.isclose(rate, last):
-                found.setdefault(epoch, f"{last:.3g} to {rate:.3g}")
-    return [{"epoch": epoch, "rate": found[epoch]} for epoch in sorted(found)]
+                drops.setdefault(epoch, f"{last:.3g} to {rate:.3g}")
+    return [{"epoch": epoch, "rate": drops[epoch]} for epoch in sorted(drops)]
 
 
-def _rates(groups: Sequence[Group]) -> str:
-    """What the learning rate does, in words."""
+def _rates_in_words(groups: Sequence[Group]) -> str:
+    """The learning rates in words."""
     drops = _drops(groups)
     if drops:
         return f"dotted: the learning rate drops ({', '.join(str(drop['epoch']) for drop in drops)})"
     rates = [tuple(rate for _, rate in _rates_of(group.runs[0])) for group in groups]
-    courses = list(dict.fromkeys(_course(each) for each in rates if each))
-    match courses:
+    schedules = list(dict.fromkeys(_rate_in_words(run_rates) for run_rates in rates if run_rates))
+    match schedules:
         case []:
-            return "learning rates were not written down"
-        case [course]:
-            return f"the learning rate {course}"
+            return "the learning rate is not recorded"
+        case [schedule]:
+            return f"the learning rate {schedule}"
         case [one, other]:
-            return f"the learning rate {one}; of others it {other}"
+            return f"the learning rate {one}; in other runs it {other}"
         case _:
             return f"the learning rates differ, up to {max(map(max, filter(None, rates))):.3g}"
 
 
-def _course(rates: Sequence[float]) -> str:
-    """What a learning rate does from epoch to epoch: "rises from 0.063 to 0.0976, then falls to 0.002"."""
+def _rate_in_words(rates: Sequence[float]) -> str:
+    """The learning rate of a run in words, for example "rises from 0.063 to 0.0976, then falls to 0.002"."""
     ends = [rates[0]]
     for before, rate in pairwise(rates):
         if math.isclose(before, rate):
@@ -149,12 +151,12 @@ def _course(rates: Sequence[float]) -> str:
             ends.append(rate)
     if len(ends) == 1:
         return f"is {rates[0]:.3g} throughout"
-    if len(ends) > MOST_TURNS:
+    if len(ends) > _MOST_TURNS:
         return f"varies between {min(rates):.3g} and {max(rates):.3g}"
     ways = ("rises" if rate > before else "falls" for before, rate in pairwise(ends))
-    told = [f"{way} to {rate:.3g}" for way, rate in zip(ways, ends[1:], strict=True)]
-    first = told[0].replace(" to ", f" from {ends[0]:.3g} to ", 1)
-    return ", then ".join([first, *told[1:]])
+    pieces = [f"{way} to {rate:.3g}" for way, rate in zip(ways, ends[1:], strict=True)]
+    first = pieces[0].replace(" to ", f" from {ends[0]:.3g} to ", 1)
+    return ", then ".join([first, *pieces[1:]])
 
 
 def _rates_of(run: RunRecord) -> list[tuple[int, float]]:
@@ -166,12 +168,12 @@ def _rates_of(run: RunRecord) -> list[tuple[int, float]]:
 
 
 def _dashes(groups: Sequence[Group]) -> list[list[int]]:
-    """A dash for each group: solid for the largest of its family."""
-    found = []
+    """The dash of each group; the largest design of a family has a solid line."""
+    dashes = []
     for group in groups:
         larger = sum(
             other.row.family == group.row.family and (other.row.depth, other.label) > (group.row.depth, group.label)
             for other in groups
         )
-        found.append(DASHES[min(larger, len(DASHES) - 1)])
-    return found
+        dashes.append(_DASHES[min(larger, len(_DASHES) - 1)])
+    return dashes

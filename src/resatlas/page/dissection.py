@@ -1,4 +1,4 @@
-"""What runs were asked about their insides, as the page shows it: facts, charts, pictures, and tables to unfold."""
+"""Results of probes on the page: facts, charts, pictures, and folded tables."""
 
 import base64
 import re
@@ -12,11 +12,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from resatlas.analysis.answer import Answer, fact_text, from_json
-from resatlas.analysis.questions import FOLDER, QUESTIONS
-from resatlas.comparing.words import listed, presentable, presentable_table
+from resatlas.analysis.probes import FOLDER, PROBES, ProbeResult, fact_text, label_of, labelled, result_from_json
+from resatlas.comparing.words import presentable, presentable_table, with_and
 from resatlas.errors import FolderError
-from resatlas.page.chart import COLOURS, LETTERS, drawable, finished, legend_of, picked_by
+from resatlas.page.chart import COLOURS, LETTERS, complete_chart, drawable, legend_filter, legend_of
 from resatlas.page.figure import Spec
 from resatlas.runs.decoding import read_beginning
 from resatlas.runs.files import read_json
@@ -25,21 +24,21 @@ from resatlas.runs.record import RunRecord
 from resatlas.values.reading import content
 from resatlas.values.table import Table, objects
 
-LARGEST_PICTURE = 1_000_000  # bytes
+_LARGEST_PICTURE = 1_000_000  # bytes
 
-SLANTED: Spec = {"labelAngle": -40, "labelOverlap": "greedy"}
-"""Labels of many units: those that have no room are left out."""
+_SLANTED: Spec = {"labelAngle": -40, "labelOverlap": "greedy"}
+"""The axis of many units; labels that do not fit are left out."""
 
 
-MARK = " /2"
-"""Behind the name of a unit that halves the map."""
+_MARK = " /2"
+"""The mark after the name of a down-sampling unit."""
 
-MOST_LABELS = 16
-"""Labels below a chart for which a phone has room."""
+_MOST_LABELS = 16
+"""Labels below a chart that fit on a phone."""
 
 
 class Finding(NamedTuple):
-    """The answer of a run to one question, as the page shows it; `name` is the question's, `runs` were all asked."""
+    """The result of one probe as the page shows it; `name` is that of the probe, `runs` are all probed runs."""
 
     name: str
     title: str
@@ -54,9 +53,9 @@ class Finding(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """One chart of a table: its place in the answer, what goes across, and what goes up, a line each.
+    """A line chart of a table: the index of the table, the column on the x axis, and a column for each line.
 
-    `groups` are columns of words that part the rows into lines; a row is drawn where `only` holds.
+    `groups` are columns that split the rows into lines. `only` is a column and the value that drawn rows have.
     """
 
     table: int
@@ -67,7 +66,7 @@ class Drawing(NamedTuple):
     only: tuple[str, str] = ("", "")
 
 
-DRAWINGS: Mapping[str, tuple[Drawing, ...]] = {
+_DRAWINGS: Mapping[str, tuple[Drawing, ...]] = {
     "lesion": (
         Drawing(1, "unit", ("error_frozen", "error_reestimated"), only=("stream", "all")),
         Drawing(2, "count", ("error_frozen_median", "error_reestimated_median")),
@@ -81,125 +80,133 @@ DRAWINGS: Mapping[str, tuple[Drawing, ...]] = {
     "streams": (Drawing(0, "unit", ("difference", "cosine_of_streams")),),
     "capacity": (Drawing(0, "part", ("share_of_parameters", "share_of_multiply_adds")),),
 }
-"""The charts of each question that is drawn as lines; similarity and surface are maps."""
+"""The line charts of each probe; similarity and surface have heat maps."""
 
 
-READINGS: Mapping[str, str] = {
+_READINGS: Mapping[str, str] = {
     "lesion": (
-        "Frozen: the statistics of batch normalisation as trained; reestimated: taken anew without the unit, on "
-        "training images. Contrast: the mean error without a unit that halves the map, less the median of the errors "
-        "without another unit. The charts are those of the first network."
+        "BN kept: batch normalisation has the statistics of the trained network. BN re-estimated: statistics are "
+        "estimated again without the unit, on training images. Extra error when a down-sampling unit is removed: mean "
+        "error without a down-sampling unit, minus the median error without another unit. The charts show the first "
+        "network."
     ),
     "paths": (
-        "A path takes the body or the shortcut of each unit; its length counts convolutions and the classifier. Weight "
-        "counts paths by their coefficients. Shares of the gradient add up to the exact one, so some may be below 0."
+        "A path takes the body or the shortcut of each unit; its length counts convolutions and the classifier. The "
+        "weight of a path is its coefficient. The shares of the gradient add up to 1, and some can be negative."
     ),
-    "flow": "The gradient of the first unit over that of the last: far from 1 it has vanished or exploded on the way.",
-    "streams": "Difference: how far the streams of a block are from their mean, as a share of the mean's norm.",
+    "flow": (
+        "Gradient of the first unit divided by that of the last: far below 1 the gradient vanishes, far above 1 it "
+        "explodes."
+    ),
+    "streams": "Difference: distance of the streams of a unit from their mean, relative to the norm of the mean.",
 }
-"""How the figures of a question are read."""
+"""How to read the result of a probe."""
 
 
 def findings(run: RunRecord) -> Iterator[Finding]:
-    """What a run was asked, in the order of the questions.
+    """The results of all probes of a run, in the order of `PROBES`.
 
-    Raises: FolderError if a file does not hold an answer.
+    Raises: FolderError if a file is not the result of a probe.
     """
-    for question in QUESTIONS:
-        file = run.folder / FOLDER / f"{question}.json"
+    for name in PROBES:
+        file = run.folder / FOLDER / f"{name}.json"
         if file.is_file():
             try:
-                answer = from_json(read_json(file))
+                result = result_from_json(read_json(file))
             except FolderError as error:
                 raise FolderError(f"{file}: {error}") from None
-            yield finding(answer, run.folder / FOLDER)
+            yield finding(result, run.folder / FOLDER)
 
 
-def finding(answer: Answer, folder: Path) -> Finding:
-    """An answer as the page shows it; pictures are taken from the folder, which lies in that of the first run."""
-    answer = _shortened(answer)
+def finding(result: ProbeResult, folder: Path) -> Finding:
+    """A result as the page shows it, with the pictures of a folder inside the folder of the first run."""
+    result = _with_short_names(result)
     return Finding(
-        name=answer.question,
-        title=presentable(f"{answer.title}: {_designs(answer.runs, folder.parent)}"),
-        runs=tuple(map(presentable, answer.runs)),
-        images=presentable(answer.images),
-        reading=READINGS.get(answer.question, ""),
-        facts=tuple(presentable(fact_text(fact)) for fact in answer.facts),
-        specs=tuple(_specs(answer)),
-        pictures=tuple(_pictures(answer, folder)) if answer.question == "explain" else (),
-        tables=tuple(map(presentable_table, answer.tables)),
-        notes=tuple(presentable(line) for note in answer.notes for line in note.splitlines()),
+        name=result.question,
+        title=presentable(f"{result.title}: {_designs(result.runs, folder.parent)}"),
+        runs=tuple(map(presentable, result.runs)),
+        images=presentable(result.images),
+        reading=_READINGS.get(result.question, ""),
+        facts=tuple(presentable(fact_text(fact)) for fact in result.facts),
+        specs=tuple(_specs(result)),
+        pictures=tuple(_pictures(result, folder)) if result.question == "explain" else (),
+        tables=tuple(presentable_table(labelled(table)) for table in result.tables),
+        notes=tuple(presentable(line) for note in result.notes for line in note.splitlines()),
     )
 
 
 def _designs(names: Sequence[str], first: Path) -> str:
-    """The designs of runs, of which the first has this folder and the others lie beside it; else their names."""
+    """The designs of the runs; the first run has this folder, the others are beside it. A missing run has its name."""
     folders = [first, *(first.parent / Path(name).name for name in names[1:])]
-    found = Counter(
+    counts = Counter(
         read_beginning(folder).experiment.design if (folder / FIRST).is_file() else name
         for name, folder in zip(names, folders, strict=False)
     )
-    return listed(f"{design} ({count} nets)" if count > 1 else design for design, count in found.items())
+    return with_and(f"{design} ({count} networks)" if count > 1 else design for design, count in counts.items())
 
 
-def _shortened(answer: Answer) -> Answer:
-    """The answer whose facts and titles call a run by what is its own, and a single one "the network"."""
-    own = _told_apart(answer.runs) if len(answer.runs) > 1 else dict.fromkeys(answer.runs, "the network")
-    longest = sorted(own, key=len, reverse=True)  # a name may begin another
+def _with_short_names(result: ProbeResult) -> ProbeResult:
+    """The result with shortened names of runs in facts and titles; a single run is called "the network"."""
+    short_names = _short_names(result.runs) if len(result.runs) > 1 else dict.fromkeys(result.runs, "the network")
+    longest_first = sorted(short_names, key=len, reverse=True)  # a name can be the beginning of another
 
     def short(words: str) -> str:
-        return reduce(lambda said, name: said.replace(name, own[name]), longest, words)
+        return reduce(lambda text, name: text.replace(name, short_names[name]), longest_first, words)
 
     return replace(
-        answer,
-        facts=tuple(replace(fact, name=short(fact.name)) for fact in answer.facts),
-        tables=tuple(replace(each, title=short(each.title)) for each in answer.tables),
+        result,
+        facts=tuple(replace(fact, name=short(fact.name)) for fact in result.facts),
+        tables=tuple(replace(table, title=short(table.title)) for table in result.tables),
     )
 
 
-def _specs(answer: Answer) -> Iterator[Spec]:
-    for drawing in DRAWINGS.get(answer.question, ()):
-        if drawing.table < len(answer.tables) and (spec := _lines(answer.tables[drawing.table], drawing)):
+def _specs(result: ProbeResult) -> Iterator[Spec]:
+    for drawing in _DRAWINGS.get(result.question, ()):
+        if drawing.table < len(result.tables) and (spec := _lines(result.tables[drawing.table], drawing)):
             yield spec
-    if answer.question == "similarity":
-        yield from (_cells(_crossed(each), each.title, "linear CKA", "linear") for each in answer.tables)
-    if answer.question == "surface" and answer.tables:
-        points = [{"x": row["second"], "y": row["first"], "value": row["loss"]} for row in objects(answer.tables[0])]
-        yield _cells(points, "Loss around the trained network", "cross-entropy, log scale; in filter norms", "log")
+    if result.question == "similarity":
+        yield from (_heat_map(_points(table), table.title, "linear CKA", "linear") for table in result.tables)
+    if result.question == "surface" and result.tables:
+        points = [{"x": row["second"], "y": row["first"], "value": row["loss"]} for row in objects(result.tables[0])]
+        yield _heat_map(points, "Loss around the trained network", "cross-entropy, log scale; in filter norms", "log")
 
 
 def _lines(table: Table, drawing: Drawing) -> Spec | None:
-    """Lines through points; none without a value that can be drawn."""
+    """A line chart; None if no value can be drawn."""
     names = [column.name for column in table.columns]
     if not {drawing.x, *drawing.ys, *drawing.groups} <= set(names):
         return None
-    key, wanted = drawing.only
-    rows = [row for row in objects(table) if not key or row.get(key) == wanted]
-    own = _told_apart([str(row["run"]) for row in rows if "run" in row])
-    rows = [{**row, "run": own[str(row["run"])]} if "run" in row else row for row in rows]
+    key, value = drawing.only
+    rows = [row for row in objects(table) if not key or row.get(key) == value]
+    short_names = _short_names([str(row["run"]) for row in rows if "run" in row])
+    rows = [{**row, "run": short_names[str(row["run"])]} if "run" in row else row for row in rows]
     groups = [group for group in drawing.groups if len({row[group] for row in rows}) > 1]
     values = [
-        {"x": _place(row, drawing.x), "line": _line(row, y, groups, drawing.ys), "value": row[y]}
+        {"x": _x_label(row, drawing.x), "line": _line(row, y, groups, drawing.ys), "value": row[y]}
         for row in rows
         for y in drawing.ys
         if drawable(row[y], drawing.scale)
     ]
     if not values:
         return None
-    order = list(dict.fromkeys(_place(row, drawing.x) for row in rows))
+    order = list(dict.fromkeys(_x_label(row, drawing.x) for row in rows))
     kind = "nominal" if table.columns[names.index(drawing.x)].unit == "" else "ordinal"
-    picked, lines = picked_by("line"), list(dict.fromkeys(value["line"] for value in values))
+    filtered, lines = legend_filter("line"), list(dict.fromkeys(value["line"] for value in values))
     scale = {"domain": lines, "range": [COLOURS[k % len(COLOURS)] for k in range(len(lines))]}
-    heads = [table.columns[names.index(y)].head for y in drawing.ys]
-    span = max(len(str(each)) for each in order)
-    slanted = {**SLANTED, **_labels(order), "minExtent": LETTERS + int(0.4 * LETTERS * span)}  # hidden ones need room
+    heads = [labelled(table).columns[names.index(y)].head for y in drawing.ys]
+    longest = max(len(str(label)) for label in order)
+    slanted = {
+        **_SLANTED,
+        **_labels(order),
+        "minExtent": LETTERS + int(0.4 * LETTERS * longest),
+    }  # left-out labels need room too
     across = table.columns[names.index(drawing.x)].head
     return _spec(
         {
-            **picked["params"],
+            **filtered["params"],
             "mark": {"type": "line", "point": True},
             "encoding": {
-                "opacity": picked["opacity"],
+                "opacity": filtered["opacity"],
                 "x": {"field": "x", "type": kind, "sort": order, "title": across, "axis": slanted},
                 "y": {"field": "value", "type": "quantitative", "title": None, "scale": {"type": drawing.scale}},
                 "color": {
@@ -218,14 +225,14 @@ def _lines(table: Table, drawing: Drawing) -> Spec | None:
     )
 
 
-def _cells(points: Sequence[Spec], title: str, how: str, scale: Literal["linear", "log"]) -> Spec:
-    """A map of coloured cells, the first row above."""
+def _heat_map(points: Sequence[Spec], title: str, how: str, scale: Literal["linear", "log"]) -> Spec:
+    """A heat map, the first row at the top."""
     xs, ys = (list(dict.fromkeys(point[axis] for point in points)) for axis in "xy")
     return _spec(
         {
             "mark": "rect",
             "encoding": {
-                "x": {"field": "x", "type": "ordinal", "sort": xs, "title": None, "axis": SLANTED},
+                "x": {"field": "x", "type": "ordinal", "sort": xs, "title": None, "axis": _SLANTED},
                 "y": {"field": "y", "type": "ordinal", "sort": ys, "title": None},
                 "color": {
                     "field": "value",
@@ -244,11 +251,11 @@ def _cells(points: Sequence[Spec], title: str, how: str, scale: Literal["linear"
 
 def _spec(chart: Spec, values: Sequence[Spec], *, title: str, how: str) -> Spec:
     drawn = {"data": {"name": "values"}, **chart}
-    return finished(drawn, {"values": values}, title=presentable(title), how=presentable(how), height=280)
+    return complete_chart(drawn, {"values": values}, title=presentable(title), how=presentable(how), height=280)
 
 
-def _crossed(table: Table) -> list[Spec]:
-    """Row by row and column by column, a point for each figure."""
+def _points(table: Table) -> list[Spec]:
+    """A point for each cell of a table, row by row."""
     columns = [column.name for column in table.columns[1:]]
     return [
         {"x": column, "y": str(row[0]).removeprefix("stages."), "value": value}
@@ -257,52 +264,52 @@ def _crossed(table: Table) -> list[Spec]:
     ]
 
 
-def _place(row: Mapping[str, Any], x: str) -> Any:  # noqa: ANN401 - a word or a number
-    """What stands under a point; units that halve the map are marked."""
-    return f"{row[x]}{MARK}" if row.get("down_sampling") == "yes" else row[x]
+def _x_label(row: Mapping[str, Any], x: str) -> Any:  # noqa: ANN401 - a word or a number
+    """The label of a point on the x axis; down-sampling units are marked."""
+    return f"{row[x]}{_MARK}" if row.get("down_sampling") == "yes" else row[x]
 
 
 def _labels(order: Sequence[object]) -> Spec:
-    """What of an axis is labelled where some units are marked: those in any case, and others where there is room."""
-    marked = [k for k, each in enumerate(order) if str(each).endswith(MARK)]
+    """The labels of an axis with marked units: all marked ones, and others that fit."""
+    marked = [k for k, label in enumerate(order) if str(label).endswith(_MARK)]
     if not marked:
         return {}
-    step = ceil(len(order) / MOST_LABELS)
+    step = ceil(len(order) / _MOST_LABELS)
     kept = [k for k in range(0, len(order), step) if all(abs(k - other) >= step for other in marked)]
     return {"values": [order[k] for k in sorted({*marked, *kept})], "labelOverlap": False}
 
 
-def _told_apart(runs: Iterable[str]) -> Mapping[str, str]:
-    """Each name of a run by what is its own: without the parts, between - and _, that all begin or end with."""
+def _short_names(runs: Iterable[str]) -> Mapping[str, str]:
+    """Each name of a run without the first and last parts, between - and _, that all names share."""
     names = dict.fromkeys(runs)
     parts = [re.findall(r"[^-_]*[-_]*", name)[:-1] for name in names]
-    spare = min(map(len, parts), default=1) - 1
-    first = _shared(parts, spare)
-    last = _shared([each[::-1] for each in parts], spare - first)
+    most = min(map(len, parts), default=1) - 1  # no name becomes empty
+    first = _shared(parts, most)
+    last = _shared([name_parts[::-1] for name_parts in parts], most - first)
     return {
-        name: "".join(each[first : len(each) - last]).strip("-_") or name
-        for name, each in zip(names, parts, strict=True)
+        name: "".join(name_parts[first : len(name_parts) - last]).strip("-_") or name
+        for name, name_parts in zip(names, parts, strict=True)
     }
 
 
 def _shared(parts: Sequence[Sequence[str]], most: int) -> int:
-    """How many of the first parts are those of all, up to so many."""
-    same = (len({each[k].strip("-_") for each in parts}) == 1 for k in range(max(most, 0)))
+    """The number of first parts that all names share, at most this many."""
+    same = (len({name_parts[k].strip("-_") for name_parts in parts}) == 1 for k in range(max(most, 0)))
     return len(list(takewhile(bool, same)))
 
 
 def _line(row: Mapping[str, Any], y: str, groups: Sequence[str], ys: Sequence[str]) -> str:
-    """What a line is called: the words that part it from others, and its figure where there are several."""
+    """The name of a line: the values of its groups, and its column if there are several."""
     words = [str(row[group]) for group in groups]
-    return presentable(", ".join(words) if len(ys) == 1 and words else " ".join([*words, y.replace("_", " ")]))
+    return presentable(", ".join(words) if len(ys) == 1 and words else " ".join([*words, label_of(y)]))
 
 
-def _pictures(answer: Answer, folder: Path) -> Iterator[tuple[str, str]]:
-    """Each picture as an address that holds it, with its words; those that are not in the folder are passed over."""
-    for row in objects(answer.tables[0]) if answer.tables else ():
+def _pictures(result: ProbeResult, folder: Path) -> Iterator[tuple[str, str]]:
+    """Each picture as a data address, with its caption; missing pictures are skipped."""
+    for row in objects(result.tables[0]) if result.tables else ():
         file = folder / "explain" / Path(str(row.get("picture", ""))).name
         if file.suffix == ".png":
             with suppress(OSError):
-                data = base64.b64encode(content(file, most=LARGEST_PICTURE)).decode("ascii")
-                words = f"{row.get('image')}: {row.get('true')}, taken for {row.get('predicted')}"
-                yield f"data:image/png;base64,{data}", presentable(words)
+                data = base64.b64encode(content(file, most=_LARGEST_PICTURE)).decode("ascii")
+                caption = f"image {row.get('image')}: {row.get('true')} → {row.get('predicted')}"
+                yield f"data:image/png;base64,{data}", presentable(caption)

@@ -1,4 +1,4 @@
-"""A short document of headings, paragraphs, lists and tables, and the formats that it is written in."""
+"""Documents of headings, paragraphs, lists and tables, as text, Markdown or LaTeX."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from resatlas.values.table import Table
 
 @dataclass(frozen=True)
 class Heading:
-    """The title of what follows."""
+    """A heading."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A sentence or some."""
+    """One or more sentences."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list under a title."""
+    """A bulleted list with a title."""
 
     title: str
     lines: tuple[str, ...]
@@ -41,17 +41,17 @@ def as_text(document: Document) -> str:
     return "\n\n".join(map(_terminal, document))
 
 
-def as_markdown(document: Document) -> str:
-    """The document as GitHub's Markdown: whatever its words hold, they stay words."""
+def _as_markdown(document: Document) -> str:
+    """The document as GitHub's Markdown; markup in names of the user is escaped."""
     return "\n\n".join(map(_markdown, document))
 
 
-def as_latex(document: Document) -> str:
-    """The document as LaTeX for the body of a paper; its first line names the package that tables need."""
+def _as_latex(document: Document) -> str:
+    """The document as LaTeX for the body of a paper; its first line names the package that the tables need."""
     return "\n\n".join([latex.PACKAGES, *map(_latex, document)])
 
 
-FORMATS: Mapping[str, Callable[[Document], str]] = {"table": as_text, "markdown": as_markdown, "latex": as_latex}
+FORMATS: Mapping[str, Callable[[Document], str]] = {"table": as_text, "markdown": _as_markdown, "latex": _as_latex}
 
 
 def _terminal(block: Block) -> str:

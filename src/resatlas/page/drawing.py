@@ -1,4 +1,4 @@
-"""A network drawn unit by unit, from its plan: from left to right as deep, from top to bottom as wide as it is."""
+"""A drawing of a network unit by unit, from its plan: depth from left to right, width as height."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from resatlas.arch.plan import Chain, Plan, Stream, Unit, end_paths
 from resatlas.arch.streams import RULES
 from resatlas.arch.text import copies, operations
 from resatlas.comparing.words import presentable
-from resatlas.page.chart import finished
+from resatlas.page.chart import complete_chart
 from resatlas.page.drawing_layers import layers
 from resatlas.page.figure import Spec
 
@@ -22,15 +22,15 @@ KINDS = {
     "subsampled": "#0072b2",
     "scaled": "#009e73",
     "gated": "#cc79a7",
-    "dropped out": "#b8a800",
-    "altered": "#7f4f24",
+    "dropout": "#b8a800",
+    "norm or activation": "#7f4f24",
     "no shortcut": "#b5b5b5",
     "stem or head": "#4a4a4a",
 }
-"""What the shortcut of a unit is, and its colour: those of Okabe and Ito, their yellow darkened; greys for the rest."""
+"""The kinds of shortcuts and their colours: the palette of Okabe and Ito with a darker yellow; greys for the rest."""
 
-MARKED = ("gated", "scaled", "dropped out", "projected", "zero-padded", "subsampled", "altered")
-"""Which of several words gives a shortcut its colour: the first that applies."""
+_MARKED = ("gated", "scaled", "dropout", "projected", "zero-padded", "subsampled", "norm or activation")
+"""The first of these kinds that applies gives a shortcut its colour."""
 
 DOES: Mapping[Role, str] = {
     "conv": "projected",
@@ -39,64 +39,66 @@ DOES: Mapping[Role, str] = {
     "subsample": "subsampled",
     "pool": "subsampled",
     "scale": "scaled",
-    "dropout": "dropped out",
-    "norm": "altered",
-    "relu": "altered",
-    "sigmoid": "altered",
+    "dropout": "dropout",
+    "norm": "norm or activation",
+    "relu": "norm or activation",
+    "sigmoid": "norm or activation",
 }
-"""What each operation on a shortcut does to what passes, in a word of `KINDS`."""
+"""The kind of a shortcut with each operation."""
 
-MOST_BODIES = 4
-"""Bodies that are added are drawn one above the other up to this number, else as one."""
+_MOST_BODIES = 4
+"""Up to this number, added bodies are drawn one above the other; more are drawn as one."""
 
-FEWEST_STEPS = 16  # across: so that the blocks of a small network are no beams
+_FEWEST_STEPS = 16  # least width of a drawing, so that the blocks of a small network are not too long
 
 
 Way = Literal["along", "across"]
-"""Of a line: in the lane of its stream, or between lanes."""
+"""The direction of a line: in the lane of its stream, or between lanes."""
 
-THIN = 400  # convolutions on the way through, from which on units stand without space between them
+_THIN = 400  # convolutions; deeper networks have no space between units
 
 
 def drawing(plan: Plan, *, title: str) -> Spec:
-    """The network as a chart: a block a unit, in its shortcut's colour, between stem and head.
+    """The network as a chart: a block per unit in the colour of its shortcut, between stem and head.
 
-    A block is as high as its unit's channels and as long as its convolutions. Streams are lanes, with lines where their
-    shortcuts meet. Hovering tells path, channels, map, stride, shortcut, operations, parameters and multiply-adds.
+    The height of a block is its number of channels, its length the number of convolutions. Streams are lanes, with
+    lines where their shortcuts are mixed. A tooltip has path, channels, map, stride, shortcut, operations, parameters
+    and multiply-adds.
     """
     sheet = _Sheet.of(plan)
     sheet.draw(plan)
-    occurring = {block["shortcut"] for block in sheet.blocks}
-    colours = {kind: colour for kind, colour in KINDS.items() if kind in occurring}
+    kinds = {block["shortcut"] for block in sheet.blocks}
+    colours = {kind: colour for kind, colour in KINDS.items() if kind in kinds}
     marks = layers(sheet.maps, across=sheet.across, upward=sheet.lanes * sheet.pitch / 2, colours=colours)
     chart = {"layer": marks, "resolve": {"axis": {"x": "independent"}}}
     data = {"blocks": sheet.blocks, "wires": sheet.wires, "hubs": sheet.hubs, "maps": sheet.maps}
     how = "; ".join([_size(plan), *sheet.legend(plan)])
-    return finished(chart, data, title=presentable(title), how=how, height=sheet.height)
+    return complete_chart(chart, data, title=presentable(title), how=how, height=sheet.height)
 
 
-def kind_of(unit: Unit) -> str:
-    """The shortcut of a unit in a word of `KINDS`."""
-    words = _words(unit.streams[0])
-    return next((mark for mark in MARKED if mark in words), words[0])
+def _kind_of(unit: Unit) -> str:
+    """The kind of the shortcut of a unit, a key of `KINDS`."""
+    kinds = _kinds(unit.streams[0])
+    return next((kind for kind in _MARKED if kind in kinds), kinds[0])
 
 
-def _words(stream: Stream) -> tuple[str, ...]:
-    """Everything that a shortcut does to what it passes on."""
+def _kinds(stream: Stream) -> tuple[str, ...]:
+    """All kinds that apply to a shortcut."""
     if stream.shortcut is None:
         return ("no shortcut",)
-    done = {DOES[layer.op.role] for layer in stream.shortcut}
-    done = done - {"altered"} or done  # a projection's own normalisation is not worth a word
-    found = (*(mark for mark in reversed(MARKED) if mark in done), *(("gated",) if stream.gate else ()))
-    return found or ("identity",)
+    present = {DOES[layer.op.role] for layer in stream.shortcut}
+    present = present - {"norm or activation"} or present  # the norm of a projection is not mentioned
+    kinds = (*(kind for kind in reversed(_MARKED) if kind in present), *(("gated",) if stream.gate else ()))
+    return kinds or ("identity",)
 
 
 @dataclass(kw_only=True)
 class _Sheet:
-    """Where everything stands: x counts convolutions, y counts channels from the middle.
+    """The coordinates of all blocks and lines: x counts convolutions, y counts channels from the middle.
 
-    `pitch` lies between the middles of two streams, `gap` between two bodies, `margin` on both sides of a unit; a block
-    goes on for `spill` under the next one, without which thin ones have seams; `end` is the length of stem and head.
+    `pitch` is the distance between the middles of two streams, `gap` the space between two bodies, `margin` that on
+    both sides of a unit. A block continues for `spill` underneath the next one, since thin blocks would have visible
+    seams. `end` is the length of stem and head.
     """
 
     lanes: int
@@ -115,70 +117,70 @@ class _Sheet:
 
     @classmethod
     def of(cls, plan: Plan) -> "_Sheet":
-        """An empty sheet on which the network fits."""
+        """An empty sheet of the size of the network."""
         units = [unit for _, unit in plan.units]
         steps = sum(map(_steps, units))
         lanes = max(len(unit.streams) for unit in units)
         gap = 0.2 * max(unit.output.channels for unit in units)
         highest = max(_stacked(unit) * (max(unit.output.channels, _inner(unit)) + gap) - gap for unit in units)
         ends = max(plan.stem[-1].output.channels, plan.head[0].input.channels) / (1 if plan.heads > 1 else lanes)
-        margin = 0.3 if steps <= 120 else 0.2 if steps <= THIN else 0.0
+        margin = 0.3 if steps <= 120 else 0.2 if steps <= _THIN else 0.0
         return cls(
             lanes=lanes,
             pitch=1.35 * max(highest, ends),
             gap=gap,
             margin=margin,
-            spill=3 if steps > THIN else 0,
+            spill=3 if steps > _THIN else 0,
             end=max(1.2, steps / 50),
         )
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """The height in pixels."""
         return min(150 + 70 * (self.lanes - 1), 720)
 
     @property
     def across(self) -> float:
-        """The length of the whole."""
-        return max(self.x, FEWEST_STEPS)
+        """The length of the drawing."""
+        return max(self.x, _FEWEST_STEPS)
 
     def centres(self, count: int) -> list[float]:
-        """The middles of so many lanes, the first one above."""
+        """The middles of this many lanes, the first one at the top."""
         return [((count - 1) / 2 - k) * self.pitch for k in range(count)]
 
     def draw(self, plan: Plan) -> None:
-        """Stem, units and head, from left to right."""
-        here = self.centres(plan.stems)
-        self._end(plan.stem, end_paths("stem", plan.stems), here, plan.stem[-1].output, copies(plan.stem, plan.stems))
+        """Draw stem, units and head, from left to right."""
+        lanes = self.centres(plan.stems)
+        self._end(plan.stem, end_paths("stem", plan.stems), lanes, plan.stem[-1].output, copies(plan.stem, plan.stems))
         for path, unit in plan.units:
-            here = self._enter(here, self.centres(len(unit.streams)))
-            here = self._unit(path, unit, here)
-        here = self._enter(here, self.centres(plan.heads))
-        self._end(plan.head, end_paths("head", plan.heads), here, plan.head[0].input, copies(plan.head, plan.heads))
+            lanes = self._connect(lanes, self.centres(len(unit.streams)))
+            lanes = self._unit(path, unit, lanes)
+        lanes = self._connect(lanes, self.centres(plan.heads))
+        self._end(plan.head, end_paths("head", plan.heads), lanes, plan.head[0].input, copies(plan.head, plan.heads))
         if plan.heads > 1:
-            here = self._enter(here, [0.0])
+            self._connect(lanes, [0.0])
             self.hubs.append({"x": round(self.x, 3), "y": 0.0, "what": "mean of the logits"})
         self._name_maps()
 
     def legend(self, plan: Plan) -> Iterator[str]:
-        """What the parts of the drawing mean, those that occur."""
+        """The meaning of the parts of this drawing."""
         units = [unit for _, unit in plan.units]
         bodies = max(len(unit.streams[0].bodies) for unit in units)
-        yield "block: unit, height: channels, length: convolutions"
+        yield "block: unit; height: channels; length: convolutions"
         if any("inner" in block for block in self.blocks):
-            yield "dark: width of the inner convolutions"
-        yield "above: map, below: channels"
+            yield "dark: width of inner convolutions"
+        yield "top: size of the feature map; bottom: channels"
         if bodies > 1:
-            yield f"{bodies} bodies a unit" + ("" if max(map(_stacked, units)) > 1 else ", drawn as one")
+            yield f"{bodies} bodies per unit" + ("" if max(map(_stacked, units)) > 1 else ", drawn as one")
         if self.lanes > 1:
             yield f"{self.lanes} streams"
-        yield from filter(None, dict.fromkeys(map(_meeting, units)))
+        yield from filter(None, dict.fromkeys(map(_crossing_words, units)))
 
-    def _end(self, chain: Chain, paths: Sequence[str], ys: Sequence[float], shape: Shape, told: str) -> None:
-        """Stem or head, once or for each stream."""
+    def _end(self, chain: Chain, paths: Sequence[str], ys: Sequence[float], shape: Shape, words: str) -> None:
+        """Draw stem or head, once or for each stream."""
         about = {"shortcut": "stem or head", "channels": _change(chain[0].input.channels, chain[-1].output.channels)}
         about |= {"map": _change(_map(chain[0].input), _map(chain[-1].output)), "stride": "–", "adds": "–"}
-        about |= {"operations": told}
+        about |= {"operations": words}
         price = total_cost(chain)
         for path, y in zip(paths, ys, strict=True):
             self._block(path, y, self.end, shape.channels, about, price)
@@ -186,11 +188,11 @@ class _Sheet:
         self.x += self.end
 
     def _unit(self, path: str, unit: Unit, ys: list[float]) -> list[float]:
-        """One unit; the middles of what it gives."""
+        """Draw one unit; returns the middles of its output lanes."""
         steps, stacked, channels = _steps(unit), _stacked(unit), unit.output.channels
         ends = [0.0] if unit.joined else ys
-        words = ", ".join(_words(unit.streams[0]))
-        about = {"shortcut": kind_of(unit), "channels": _change(unit.input.channels, channels)}
+        words = ", ".join(_kinds(unit.streams[0]))
+        about = {"shortcut": _kind_of(unit), "channels": _change(unit.input.channels, channels)}
         about |= {"map": _change(_map(unit.input), _map(unit.output)), "stride": unit.stride}
         about |= {"adds": words if unit.skip == "own" else f"{words}: {unit.skip}", "operations": operations(unit)}
         inner = _inner(unit)
@@ -209,7 +211,7 @@ class _Sheet:
         return ends
 
     def _shortcuts(self, unit: Unit, ys: Sequence[float], ends: Sequence[float], steps: int) -> None:
-        """The lines from what a unit takes to what it gives."""
+        """Draw the shortcut lines of a unit."""
         if unit.streams[0].shortcut is None:
             return
         left, right = self.x, self.x + steps
@@ -225,16 +227,16 @@ class _Sheet:
                 self._wire((left, y), hub, "across")
             for out in dict.fromkeys(shared):
                 self._wire(hub, (right, out), "across")
-            self.hubs.append({"x": round(hub[0], 3), "y": 0.0, "what": _meeting(unit)})
+            self.hubs.append({"x": round(hub[0], 3), "y": 0.0, "what": _crossing_words(unit)})
 
-    def _enter(self, given: Sequence[float], taken: list[float]) -> list[float]:
-        """Lines from what one part gives to what the next one takes, where their numbers differ."""
-        if len(given) != len(taken):
-            for y in given:
-                for other in taken:
+    def _connect(self, outputs: Sequence[float], inputs: list[float]) -> list[float]:
+        """Draw lines from the output lanes of a part to the input lanes of the next one, if their numbers differ."""
+        if len(outputs) != len(inputs):
+            for y in outputs:
+                for other in inputs:
                     self._wire((self.x, y), (self.x + 1, other))
             self.x += 1
-        return taken
+        return inputs
 
     def _block(
         self, path: str, y: float, steps: float, channels: int, about: dict[str, Any], price: Cost, inner: int = 0
@@ -247,8 +249,8 @@ class _Sheet:
         self.blocks.append(block | {name: round(value, 3) for name, value in place.items()})
 
     def _wire(self, start: tuple[float, float], end: tuple[float, float], way: Way = "along") -> None:
-        """A line; a level one that begins where the last one at its height ends makes that one longer."""
-        wire = dict(zip(("x", "y", "x2", "y2"), (round(each, 3) for each in (*start, *end)), strict=True))
+        """Draw a line; a horizontal one that continues another makes that one longer."""
+        wire = dict(zip(("x", "y", "x2", "y2"), (round(coordinate, 3) for coordinate in (*start, *end)), strict=True))
         level = (wire["y"], way)
         last = self.levels.get(level)
         if wire["y"] == wire["y2"] and last and last["x"] <= wire["x"] <= last["x2"]:
@@ -259,7 +261,7 @@ class _Sheet:
             self.levels[level] = self.wires[-1]
 
     def _name_maps(self) -> None:
-        """Where each size of the map begins, its middle, and the widths that occur there."""
+        """Add the labels of feature map sizes and widths."""
         for size, group in groupby(self.extents, key=lambda extent: extent[0]):
             _, widths, starts, stops = zip(*group, strict=True)
             label = str(widths[0]) if min(widths) == max(widths) else f"{widths[0]}–{widths[-1]}"
@@ -267,42 +269,42 @@ class _Sheet:
             self.maps.append({"x": round(starts[0], 3), "middle": middle, "map": size, "channels": label})
 
 
-def _meeting(unit: Unit) -> str:
-    """What the lines between lanes are, if there are any."""
+def _crossing_words(unit: Unit) -> str:
+    """The meaning of the lines between lanes; empty if there are none."""
     words = RULES[unit.skip].words
     return f"crossing lines: {words}" if words and len(unit.streams) > 1 else ""
 
 
 def _size(plan: Plan) -> str:
-    """How many units, parameters and multiply-adds."""
+    """The numbers of units, parameters and multiply-adds."""
     price, units = cost(plan), sum(map(len, plan.stages))
     counts = f"{_rounded(price.parameters)} parameters, {_rounded(price.multiply_adds)} multiply-adds"
     return f"{units:,} {'unit' if units == 1 else 'units'}, {counts}"
 
 
 def _rounded(count: int) -> str:
-    """19,421,274 as 19.4 M."""
+    """The number with three digits, for example 19.4 M."""
     factor, letter = next(((f, f" {x}") for f, x in ((10**9, "G"), (10**6, "M"), (10**3, "k")) if count >= f), (1, ""))
     return f"{float(f'{count / factor:.3g}'):g}{letter}"
 
 
 def _steps(unit: Unit) -> int:
-    """How many convolutions a body has."""
+    """The number of convolutions of a body, at least 1."""
     return max(1, sum(isinstance(layer.op, Convolution) for layer in unit.streams[0].bodies[0]))
 
 
 def _stacked(unit: Unit) -> int:
-    """How many bodies are drawn one above the other."""
+    """The number of bodies that are drawn one above the other."""
     stream = unit.streams[0]
-    return len(stream.bodies) if stream.merge == "sum" and len(stream.bodies) <= MOST_BODIES else 1
+    return len(stream.bodies) if stream.merge == "sum" and len(stream.bodies) <= _MOST_BODIES else 1
 
 
 def _inner(unit: Unit) -> int:
-    """The widest of a body's inner convolutions, all bodies drawn as one together; 0 where it is no other width."""
+    """The largest width of the inner convolutions of a block; 0 if it is equal to the width of the unit."""
     stream = unit.streams[0]
     widths = [layer.output.channels for layer in _convolutions(stream.bodies[0])]
-    wide = max(widths[:-1], default=0) * (len(stream.bodies) // _stacked(unit))
-    return 0 if wide == unit.output.channels else wide
+    inner = max(widths[:-1], default=0) * (len(stream.bodies) // _stacked(unit))
+    return 0 if inner == unit.output.channels else inner
 
 
 def _convolutions(chain: Chain) -> Iterator[Any]:

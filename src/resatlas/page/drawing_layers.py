@@ -1,31 +1,31 @@
-"""The layers of a network's drawing in Vega-Lite: each reads one of the data that the drawing has placed."""
+"""The Vega-Lite layers of the drawing of a network; each shows one of its data sets."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resatlas.page.chart import picked_by
+from resatlas.page.chart import legend_filter
 from resatlas.page.figure import Spec
 
 _WORDS = (
     ("path", "path"),
     ("channels", "channels"),
-    ("map", "map"),
+    ("map", "feature map"),
     ("stride", "stride"),
     ("adds", "shortcut"),
     ("operations", "operations"),
 )
 _COUNTS = (("parameters", "parameters"), ("multiply_adds", "multiply-adds"))
-"""Fields of a block that a tooltip shows, and their titles; counts have their thousands set apart."""
+"""Fields of a block in its tooltip, and their titles; counts have thousands separators."""
 
 
 def layers(
     maps: Sequence[Mapping[str, Any]], *, across: float, upward: float, colours: Mapping[str, str]
 ) -> list[Spec]:
-    """Rules between maps, lines, blocks, their inner widths, and the points where shortcuts meet.
+    """Rules between feature map sizes, lines, blocks, their inner widths, and points where shortcuts are mixed.
 
-    x runs from 0 to `across`, y from -`upward` to `upward`; `colours` are those of the shortcuts that occur.
+    x is from 0 to `across`, y from -`upward` to `upward`; `colours` are those of the shortcuts in the drawing.
     """
-    x_scale = {"domain": [-0.25, across + 0.25], "nice": False}  # points at the ends have room
+    x_scale = {"domain": [-0.25, across + 0.25], "nice": False}  # room for points at the ends
     horizontal = {"type": "quantitative", "scale": x_scale}
     bare = {**horizontal, "axis": None}
     vertical = {"type": "quantitative", "axis": None, "scale": {"domain": [-upward, upward], "nice": False}}
@@ -33,11 +33,11 @@ def layers(
     colour |= {"scale": {"domain": list(colours), "range": list(colours.values())}}
     tooltip = [{"field": name, "title": words} for name, words in _WORDS]
     tooltip += [{"field": name, "title": words, "format": ","} for name, words in _COUNTS]
-    picked = picked_by("shortcut", 1)
+    filtered = legend_filter("shortcut", 1)
     box = {"x": {"field": "x", **bare}, "x2": {"field": "x2"}}
 
     def named(field: str, orient: str) -> Spec:
-        """The labels of the maps, as an axis: those without room are left out."""
+        """The labels of feature map sizes as an axis; labels that do not fit are left out."""
         labels = {size["middle"]: size[field] for size in maps}
         tests = "".join(f"abs(datum.value - {middle}) < 0.01 ? '{label}' : " for middle, label in labels.items())
         axis = {"orient": orient, "title": None, "domain": False, "ticks": False, "grid": False}
@@ -63,14 +63,14 @@ def layers(
         },
         {
             "data": {"name": "blocks"},
-            **picked["params"],
+            **filtered["params"],
             "mark": {"type": "rect"},
             "encoding": {
                 **box,
                 "y": {"field": "y", **vertical},
                 "y2": {"field": "y2"},
                 "color": colour,
-                "opacity": picked["opacity"],
+                "opacity": filtered["opacity"],
                 "tooltip": tooltip,
             },
         },
@@ -86,7 +86,7 @@ def layers(
             "encoding": {
                 "x": {"field": "x", **bare},
                 "y": {"field": "y", **vertical},
-                "tooltip": [{"field": "what", "title": "here"}],
+                "tooltip": [{"field": "what", "title": "mixing"}],
             },
         },
     ]

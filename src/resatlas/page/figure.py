@@ -1,13 +1,13 @@
-"""A chart as a page holds it and as a file is named after it."""
+"""A chart with its name and title."""
 
 from typing import Any, NamedTuple
 
 Spec = dict[str, Any]
-"""A Vega-Lite specification that holds its data."""
+"""A Vega-Lite specification with its data."""
 
 
 class Figure(NamedTuple):
-    """A chart: a name that no other on its page has, of small letters, digits and dashes; its title; what is drawn."""
+    """A chart: its name, unique on a page, of small letters, digits and dashes; its title; its specification."""
 
     name: str
     title: str

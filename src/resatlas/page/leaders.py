@@ -1,38 +1,39 @@
-"""The designs of a question as a table, the lowest mean error above, each with its interval and its cost."""
+"""The designs of a comparison as a table, sorted by mean test error, with intervals and costs."""
 
-from resatlas.comparing.answering import Answered
+from resatlas.comparing.comparison import Comparison
 from resatlas.comparing.questions import Group
 from resatlas.comparing.statistics import mean_interval
 from resatlas.page.table import with_deviation
 from resatlas.values.table import Cell, Column, Table, numbers, words
+from resatlas.values.text import counted
 
-FIGURES = (
-    *(*numbers("nets"), Column("test error", "%")),
-    *numbers("95 % of the mean", "parameters", "multiply-adds"),
+_FIGURES = (
+    *(*numbers("seeds"), Column("test error", "%")),
+    *numbers("95 % interval of the mean", "parameters", "multiply-adds"),
     *(Column("seconds", "1", ",.1f"), *numbers("depth"), Column("mean path length", "1", ".2f")),
     *(*numbers("training loss"), Column("validation error", "%"), Column("images/s", "1", ",.0f")),
 )
 
 
-def leaders(told: Answered) -> Table:
-    """A line a design, and a recipe of its own where there are several; nobody's rank is more than its interval."""
-    groups = sorted(told.question.groups, key=lambda group: (group.row.test_error_percent.mean, group.label))
+def leaders(comparison: Comparison) -> Table:
+    """A row per design, and per recipe if there are several."""
+    groups = sorted(comparison.question.groups, key=lambda group: (group.row.test_error_percent.mean, group.label))
     several = len({group.experiment.recipe for group in groups}) > 1
     names = words("design", "recipe") if several else words("design")
     rows = tuple((group.row.design, *((_recipe(group),) if several else ()), *_figures(group)) for group in groups)
-    return Table(columns=(*names, *FIGURES), rows=rows)
+    return Table(columns=(*names, *_FIGURES), rows=rows)
 
 
 def _recipe(group: Group) -> str:
-    return f"{group.row.recipe}, {group.row.epochs} epochs"
+    return f"{group.row.recipe}, {counted(group.row.epochs, 'epoch')}"
 
 
 def _figures(group: Group) -> tuple[Cell, ...]:
-    row, known = group.row, mean_interval(group.errors)
+    row, interval = group.row, mean_interval(group.errors)
     return (
         len(group.seeds),
         with_deviation(row.test_error_percent, ".2f"),
-        f"{known[0]:.2f} to {known[1]:.2f}" if known else None,
+        f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else None,
         row.parameters,
         row.multiply_adds,
         group.seconds,

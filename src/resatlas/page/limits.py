@@ -1,139 +1,144 @@
-"""What a page can show, and what it cannot, in words that follow from its runs."""
+"""What can be concluded from a page and what cannot, in sentences that depend on its runs."""
 
 import math
 from collections.abc import Iterator, Sequence
 
-from resatlas.comparing.answering import Answered
-from resatlas.comparing.comparison import shared_notes
+from resatlas.comparing.comparison import Comparison
 from resatlas.comparing.power import POWER
 from resatlas.comparing.questions import Group
+from resatlas.comparing.rows import data_notes
 from resatlas.comparing.statistics import LEVEL
-from resatlas.comparing.words import listed, presentable
-from resatlas.page.verdict import apart, could_see
+from resatlas.comparing.words import presentable, with_and
+from resatlas.page.verdict import detectable_difference, significant_pairs
 from resatlas.runs.record import RunRecord
+from resatlas.values.text import counted
 
-MOST_NAMED = 6
+_MOST_NAMED = 6
+"""Designs with one seed that are named."""
 
 
-def shown(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, ...]:
-    """What the page can show; `dissected` are the runs whose insides stand on it."""
-    runs = _runs(answers)
+def can_show(comparisons: Sequence[Comparison], dissected: Sequence[str]) -> tuple[str, ...]:
+    """What the page shows; `dissected` are the runs that were probed."""
+    runs = _runs(comparisons)
     return (
-        *(line for answer in answers for line in _differences(answer)),
-        f"How {_count(len(runs), 'training')} went, epoch by epoch, and how each ended on its test images.",
+        *(line for comparison in comparisons for line in _differences(comparison)),
+        f"The training curves of {counted(len(runs), 'run')}, and the final error on the test images.",
         *(
-            [f"What is inside {_count(len(dissected), 'trained network')}: facts about just these networks."]
+            [f"The inside of {counted(len(dissected), 'trained network')}. These results hold for these networks only."]
             if dissected
             else []
         ),
     )
 
 
-def hidden(answers: Sequence[Answered], dissected: Sequence[str]) -> tuple[str, ...]:
-    """What the page cannot show."""
-    groups = [group for answer in answers for group in answer.question.groups]
+def cannot_show(comparisons: Sequence[Comparison], dissected: Sequence[str]) -> tuple[str, ...]:
+    """What the page does not show."""
+    groups = [group for comparison in comparisons for group in comparison.question.groups]
     return (
-        *_smaller(answers),
+        *_smaller(comparisons),
         *_singles(groups),
-        *_images(answers),
-        *_tests(_runs(answers)),
-        *(f"{note[0].upper()}{note[1:]}." for note in shared_notes(_runs(answers))),
+        *_images(comparisons),
+        *_tests(_runs(comparisons)),
+        *(f"{note[0].upper()}{note[1:]}." for note in data_notes(_runs(comparisons))),
         *_scope(groups),
         *_departures(groups),
         *(
-            ["The inside of a design: what is told of one net may be otherwise in the next seed's."]
+            ["The inside of a design in general: the networks of other seeds may give other results."]
             if dissected
             else []
         ),
-        *_unfinished(answers),
+        *_unfinished(comparisons),
     )
 
 
-def _differences(answer: Answered) -> Iterator[str]:
-    judged = [pair for pair in answer.pairs if pair.trained]
-    if judged and could_see(answer):
+def _differences(comparison: Comparison) -> Iterator[str]:
+    judged = [pair for pair in comparison.pairs if pair.trained]
+    if judged and detectable_difference(comparison):
         counts = sorted({len(group.values) for pair in judged for group in (pair.first, pair.second)})
         seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         yield (
-            f"“{presentable(answer.question.title)}”: differences in test error of {could_see(answer)} points and more "
-            f"between two designs of {seeds} seeds each, detected with {100 * POWER:.0f} % power. Found: "
-            f"{len(apart(answer))} in {_count(len(judged), 'pair')}; if all were equal, at most {100 * LEVEL:.0f} % of "
-            "such questions would find any."
+            f"“{presentable(comparison.question.title)}”: whether two designs with {seeds} seeds each differ in test "
+            f"error; smallest detectable difference {detectable_difference(comparison)} points "
+            f"({100 * POWER:.0f} % power). {len(significant_pairs(comparison))} of {counted(len(judged), 'pair')} "
+            f"{'differs' if len(judged) == 1 else 'differ'} significantly. If all designs were equal, at most "
+            f"{100 * LEVEL:.0f} % of such comparisons would find a significant difference."
         )
 
 
-def _smaller(answers: Sequence[Answered]) -> Iterator[str]:
-    if any(pair.trained for answer in answers for pair in answer.pairs):
+def _smaller(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    if any(pair.trained for comparison in comparisons for pair in comparison.pairs):
         yield (
-            "That a smaller difference is zero: more seeds may find it. An interval of few seeds is wide, because "
-            "their spread is hardly known."
+            "That smaller differences are zero: more seeds may detect them. With few seeds an interval is wide, since "
+            "the standard deviation is not known well."
         )
     else:
-        yield "That any design errs less than another: it takes two designs of two seeds each, and better ten."
+        yield (
+            "That one design has a lower error than another: this needs two designs with at least two seeds each, "
+            "better ten."
+        )
 
 
 def _singles(groups: Sequence[Group]) -> Iterator[str]:
     single = list(dict.fromkeys(group.label for group in groups if len(group.seeds) == 1))
     if single:
-        named = single if len(single) <= MOST_NAMED else [*single[:MOST_NAMED], f"{len(single) - MOST_NAMED} more"]
+        named = single if len(single) <= _MOST_NAMED else [*single[:_MOST_NAMED], f"{len(single) - _MOST_NAMED} more"]
         have = "they have" if len(single) > 1 else "it has"
-        yield f"How far another seed would be from {listed(named)}: {have} a single one, so no interval, no comparison."
+        yield f"How much the error of {with_and(named)} varies between seeds: {have} one seed only, so no interval."
 
 
-def _images(answers: Sequence[Answered]) -> Iterator[str]:
-    """What the number of test images means for an error, of the normal approximation to the binomial."""
-    for images in sorted({group.test_images for answer in answers for group in answer.question.groups}):
-        groups = [g for answer in answers for g in answer.question.groups if g.test_images == images]
+def _images(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """The uncertainty due to the number of test images, by the normal approximation to the binomial."""
+    for images in sorted({group.test_images for comparison in comparisons for group in comparison.question.groups}):
+        groups = [
+            group for comparison in comparisons for group in comparison.question.groups if group.test_images == images
+        ]
         low = min(group.row.test_error_percent.mean for group in groups) / 100
-        # at least one wrong image, as an error of 0 would not be known exactly either
+        # at least one misclassified image, since an error of 0 is not exact either
         share = max(low, 1 / images)
         points = 100 * 1.96 * math.sqrt(share * (1 - share) / images)
         yield (
-            f"What other test images would say: {images:,} were used, one is {100 / images:.2g} points, and with "
-            f"others of their kind an error of {100 * share:.2g} % would move by about ±{points:.1g} points. The "
-            "intervals over seeds and test images count that, designs on the same images moving together; they say "
-            "nothing of images from elsewhere."
+            f"The error on other test images: with {images:,} test images, one image is {100 / images:.2g} points, "
+            f"and other images of the same kind would change an error of {100 * share:.2g} % by about ±{points:.1g} "
+            "points. The intervals over seeds and test images include this change, which is similar for designs "
+            "tested on the same images. They do not apply to images from other sources."
         )
 
 
 def _tests(runs: Sequence[RunRecord]) -> Iterator[str]:
-    again = sum(any(run.folder.glob("predictions-*.csv")) for run in runs)
+    retested = sum(any(run.folder.glob("predictions-*.csv")) for run in runs)
     yield (
-        "How the lowest test error of this page would be on new images: whoever picks it chooses by these test images, "
-        "and it is too low. The runs chose nothing by them: each was tested once, after its last epoch."
+        "The error of the best design on new images: the lowest test error on this page is selected on these test "
+        "images, so it is too low. No run used them to select anything: each was tested once, after its last epoch."
     )
-    if again:
-        were = "was" if again == 1 else "were"
-        yield f"Of these, {_count(again, 'run')} {were} tested again in other ways; the figures are of the first test."
+    if retested:
+        were = "was" if retested == 1 else "were"
+        yield f"{counted(retested, 'run')} {were} tested again in other ways; this page shows the first test."
 
 
 def _scope(groups: Sequence[Group]) -> Iterator[str]:
-    recipes = dict.fromkeys(f"{group.row.recipe} ({group.row.epochs} epochs)" for group in groups)
+    recipes = dict.fromkeys(f"{group.row.recipe} ({counted(group.row.epochs, 'epoch')})" for group in groups)
     sizes = sorted(group.row.parameters for group in groups)
     data = dict.fromkeys(group.row.data for group in groups)
     spread = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
     yield (
-        f"Anything beyond networks of {spread} parameters, recipe {listed(recipes)}, data {listed(data)}: larger "
-        "networks, longer training, other images or a recipe tuned for one design may order them otherwise."
+        f"Results outside these conditions: networks of {spread} parameters, recipe {with_and(recipes)}, data "
+        f"{with_and(data)}. Larger networks, longer training, other images or a recipe tuned for one design may "
+        "rank the designs differently."
     )
 
 
 def _departures(groups: Sequence[Group]) -> Iterator[str]:
-    found = dict.fromkeys(note for group in groups for note in group.departures)
-    if found:
-        yield f"The recipes as they were published: here {'; '.join(found)}."
+    departures = dict.fromkeys(note for group in groups for note in group.departures)
+    if departures:
+        yield f"The results of the published recipes; these runs differ: {'; '.join(departures)}."
 
 
-def _unfinished(answers: Sequence[Answered]) -> Iterator[str]:
-    for question in (answer.question for answer in answers if answer.question.unfinished):
-        count = _count(len(question.unfinished), "run")
-        yield f"The {count} of “{presentable(question.title)}” that did not finish, and what they would have changed."
+def _unfinished(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    for question in (comparison.question for comparison in comparisons if comparison.question.unfinished):
+        count = counted(len(question.unfinished), "run")
+        yield f"The results of {count} of “{presentable(question.title)}” that did not finish."
 
 
-def _runs(answers: Sequence[Answered]) -> list[RunRecord]:
-    runs = (run for answer in answers for group in answer.question.groups for run in group.runs)
+def _runs(comparisons: Sequence[Comparison]) -> list[RunRecord]:
+    runs = (run for comparison in comparisons for group in comparison.question.groups for run in group.runs)
     return list(dict.fromkeys(runs))
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s' if number != 1 else ''}"

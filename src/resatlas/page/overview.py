@@ -1,46 +1,46 @@
-"""The charts of a question: over depth, design by design, over each budget, epoch by epoch."""
+"""The charts of a comparison: over depth, per design, over each budget, and training curves."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
-from resatlas.comparing.answering import Answered
 from resatlas.comparing.budgets import BUDGETS, amount_of
-from resatlas.comparing.comparison import Sample
+from resatlas.comparing.comparison import Comparison
 from resatlas.comparing.questions import Group
+from resatlas.comparing.rows import Sample
 from resatlas.comparing.statistics import mean_interval
 from resatlas.designs.catalog import FAMILIES
-from resatlas.page.chart import drawable, finished, look_of, picked_by
+from resatlas.page.chart import complete_chart, drawable, legend_filter, look_of
 from resatlas.page.curves import curves
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.collection import View
 
-APART = 8.0
-"""Times that the largest error is of the least, or of 1 %, from which a linear scale would squeeze the others."""
+_LARGEST_RATIO = 8.0
+"""Ratio of the largest mean error to the smallest, or to 1 %, above which a logarithmic scale is used."""
 
 
-def charts(view: View, told: Answered) -> tuple[Figure, ...]:
-    """The charts that answer a view's question, then errors over budgets, then the curves; names are the question's."""
-    groups = told.question.groups
+def charts(view: View, comparison: Comparison) -> tuple[Figure, ...]:
+    """The charts of a view, then test errors per design and over budgets, then training curves."""
+    groups = comparison.question.groups
     match view:
         case "depth":
-            own = tuple(_over_depth(groups))
+            view_charts = tuple(_over_depth(groups))
         case "budget" | "runs":
-            own = ()
+            view_charts = ()
         case _:
             assert_never(view)
-    several = (_leaders(told), *_over_budgets(groups)) if len(groups) > 1 else ()
-    return (*own, *several, *curves(groups))
+    several = (_per_design(comparison), *_over_budgets(groups)) if len(groups) > 1 else ()
+    return (*view_charts, *several, *curves(groups))
 
 
 def _over_depth(groups: Sequence[Group]) -> Iterator[Figure]:
-    """Training loss and test error over depth: a point a seed, a line through the means of each family."""
-    how = "point: seed, line: mean; the legend picks families"
-    scale, axis, told_scale = _errors_scale(groups)
+    """Training loss and test error over depth: a point per seed, and a line through the means of each family."""
+    how = "point: seed, line: mean; click the legend to filter"
+    scale, axis, scale_words = _errors_scale(groups)
     losses = [point for group in groups for point in _points(group, group.row.train_loss)]
     errors = [point for group in groups for point in _points(group, group.row.test_error_percent)]
     title, words = "Training loss over depth", f"cross-entropy, log scale; {how}"
     yield _depth_panel("loss-over-depth", losses, title, words, {"scale": {"type": "log"}})
-    title, words = "Test error over depth", f"% of the test images; {how}{told_scale}"
+    title, words = "Test error over depth", f"% of the test images; {how}{scale_words}"
     yield _depth_panel("error-over-depth", errors, title, words, {"scale": scale, "axis": axis})
 
 
@@ -48,7 +48,7 @@ def _depth_panel(name: str, points: Sequence[Spec], title: str, how: str, how_up
     values = [point for point in points if drawable(point["value"], how_up["scale"].get("type", "linear"))]
     families = _families(points)
     upward = {"field": "value", "type": "quantitative", "title": None, **how_up}
-    picked = picked_by("family")
+    filtered = legend_filter("family")
     chart = {
         "encoding": {
             "x": {
@@ -59,11 +59,11 @@ def _depth_panel(name: str, points: Sequence[Spec], title: str, how: str, how_up
                 "axis": {"tickMinStep": 1},
             },
             "color": {"field": "family", "type": "nominal", "scale": _colours(families)},
-            "opacity": picked["opacity"],
+            "opacity": filtered["opacity"],
         },
         "layer": [
             {
-                **picked["params"],
+                **filtered["params"],
                 "data": {"name": "values"},
                 "mark": {"type": "line", "strokeWidth": 2},
                 "encoding": {"y": {**upward, "aggregate": "mean"}},
@@ -79,15 +79,15 @@ def _depth_panel(name: str, points: Sequence[Spec], title: str, how: str, how_up
             },
         ],
     }
-    return Figure(name, title, finished(chart, {"values": values}, title=title, how=how, height=300))
+    return Figure(name, title, complete_chart(chart, {"values": values}, title=title, how=how, height=300))
 
 
-def _leaders(told: Answered) -> Figure:
-    """Test errors as dots, the lowest mean above, with the interval of each mean."""
-    groups = sorted(told.question.groups, key=_mean)
+def _per_design(comparison: Comparison) -> Figure:
+    """Test errors per design, sorted by their mean, with the 95 % interval of each mean."""
+    groups = sorted(comparison.question.groups, key=_mean)
     order = [group.label for group in groups]
     values = [point for group in groups for point in _points(group, group.row.test_error_percent)]
-    scale, axis, told_scale = _errors_scale(groups)
+    scale, axis, scale_words = _errors_scale(groups)
     across = {"field": "value", "type": "quantitative", "title": "test error, %", "scale": scale, "axis": axis}
     down = {
         "field": "group",
@@ -123,37 +123,39 @@ def _leaders(told: Answered) -> Figure:
             },
         ],
     }
-    title = "Test error in the last epoch"
+    title = "Test error after the last epoch"
     data = {"values": values, "intervals": [_interval(group) for group in groups]}
-    how = f"point: seed, tick: mean, line: 95 % interval of the mean over seeds{told_scale}"
-    return Figure("test-error", title, finished(chart, data, title=title, how=how, height=max(100, 30 * len(order))))
+    how = f"point: seed, tick: mean, line: 95 % interval of the mean over seeds{scale_words}"
+    return Figure(
+        "test-error", title, complete_chart(chart, data, title=title, how=how, height=max(100, 30 * len(order)))
+    )
 
 
 def _errors_scale(groups: Iterable[Group]) -> tuple[Spec, Spec, str]:
-    """Scale and axis of test errors, and the words for it: log(1 + x) where the largest is many times the least."""
+    """Scale and axis of test errors, and their description; log(1 + x) if one error is far above the others."""
     means = sorted(map(_mean, groups))
-    if means[-1] > APART * max(means[0], 1.0):
+    if means[-1] > _LARGEST_RATIO * max(means[0], 1.0):
         return {"type": "symlog", "constant": 1}, {"values": [0, 1, 2, 5, 10, 20, 50, 100]}, "; scale: log(1 + error)"
     return {"zero": False}, {}, ""
 
 
 def _over_budgets(groups: Sequence[Group]) -> Iterator[Figure]:
-    """Test error over each budget: a point the mean of a design, a bar its interval."""
+    """Test error over each budget: the mean of each design and its interval."""
     families = _families(_about(group) for group in groups)
-    scale, axis, told_scale = _errors_scale(groups)
-    picked = picked_by("family")
+    scale, axis, scale_words = _errors_scale(groups)
+    filtered = legend_filter("family")
     for budget in BUDGETS:
         values = [
             {**_interval(group), "amount": amount_of(group, budget)}
             for group in groups
             if drawable(amount_of(group, budget), "log")
         ]
-        unit = "seconds a training" if budget == "seconds" else budget
-        format_ = ",.1f" if budget == "seconds" else ",.0f"
+        unit = "seconds per training" if budget == "seconds" else budget
+        number_format = ",.1f" if budget == "seconds" else ",.0f"
         upward = {"field": "mean", "type": "quantitative", "title": None, "scale": scale, "axis": axis}
         tooltip = [
             {"field": "design"},
-            {"field": "amount", "title": unit, "format": format_},
+            {"field": "amount", "title": unit, "format": number_format},
             {"field": "mean", "title": "test error, %", "format": ".2f"},
             {"field": "seeds"},
         ]
@@ -168,11 +170,11 @@ def _over_budgets(groups: Sequence[Group]) -> Iterator[Figure]:
                     "axis": {"format": "~s", "tickCount": 5},
                 },
                 "color": {"field": "family", "type": "nominal", "scale": _colours(families)},
-                "opacity": picked["opacity"],
+                "opacity": filtered["opacity"],
             },
             "layer": [
                 {
-                    **picked["params"],
+                    **filtered["params"],
                     "mark": {"type": "rule", "strokeWidth": 2},
                     "encoding": {"y": {**upward, "field": "from"}, "y2": {"field": "to"}},
                 },
@@ -187,8 +189,8 @@ def _over_budgets(groups: Sequence[Group]) -> Iterator[Figure]:
             ],
         }
         title = f"Test error over {budget}"
-        how = f"% of the test images; point: mean, line: its 95 % interval; the legend picks families{told_scale}"
-        spec = finished(chart, {"values": values}, title=title, how=how, height=260)
+        how = f"% of the test images; point: mean, line: its 95 % interval; click the legend to filter{scale_words}"
+        spec = complete_chart(chart, {"values": values}, title=title, how=how, height=260)
         yield Figure(f"error-over-{budget}", title, spec)
 
 
@@ -199,7 +201,7 @@ def _points(group: Group, sample: Sample) -> list[Spec]:
 
 
 def _interval(group: Group) -> Spec:
-    """The mean error of a group with the ends of its interval, which are the mean where it has none."""
+    """The mean error of a group and the ends of its interval; without an interval, both ends are the mean."""
     low, high = mean_interval(group.errors) or (_mean(group), _mean(group))
     return {**_about(group), "mean": _mean(group), "from": max(0.0, low), "to": high, "seeds": len(group.seeds)}
 
@@ -222,7 +224,7 @@ def _tooltip(*fields: str, value: str) -> list[Spec]:
 
 
 def _families(values: Iterable[Spec]) -> list[str]:
-    """The families that occur: known ones first, in the order of the catalogue."""
+    """The families in the charts: those of the catalogue first, in its order."""
     present = dict.fromkeys(value["family"] for value in values)
     return [*(name for name in FAMILIES if name in present), *(name for name in present if name not in FAMILIES)]
 

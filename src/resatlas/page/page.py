@@ -1,4 +1,4 @@
-"""One page that holds everything that it shows: it asks no server and names no folder of its machine."""
+"""The report as one self-contained HTML page, without network requests and without folders of the machine."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resatlas.comparing.comparison import groups
-from resatlas.comparing.report import Answer
+from resatlas.comparing.rows import group_runs
+from resatlas.comparing.run_sets import RunSet
 from resatlas.comparing.words import presentable
 from resatlas.errors import FolderError
 from resatlas.page.confusion import Pictures, no_pictures
@@ -25,9 +25,9 @@ from resatlas.values.codec import encode
 
 
 class Card(NamedTuple):
-    """What is needed to repeat the runs of a design: commands, surroundings and recipe.
+    """What is needed to reproduce the runs of a design: commands, environment and recipe.
 
-    `commands` has, for each run, its name, the command that was given, and one for this run alone if there is one.
+    `commands` has, for each run, its name, the original command, and a command for this run only, if there is one.
     """
 
     title: str
@@ -36,14 +36,14 @@ class Card(NamedTuple):
     recipe: str
 
 
-def write_page(out: Path, *, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictures) -> None:
-    """Write the page of some questions, in one step; `pictures` gives test images, where it can.
+def write_page(out: Path, *, title: str, run_sets: Sequence[RunSet], pictures: Pictures = no_pictures) -> None:
+    """Write the page of some questions in one atomic step; `pictures` returns test images.
 
-    Raises: FolderError if it cannot be written, or if a run's files are missing or damaged.
+    Raises: FolderError if the page cannot be written, or if a run's files are missing or damaged.
     """
     if out.is_dir():
         raise FolderError(f"{out} is a folder; name a file in it, as in {out / 'report.html'}")
-    text = page(title=title, answers=answers, pictures=pictures)
+    text = page(title=title, run_sets=run_sets, pictures=pictures)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, text)
@@ -51,8 +51,8 @@ def write_page(out: Path, *, title: str, answers: Sequence[Answer], pictures: Pi
         raise FolderError(f"{out} cannot be written: {(error.strerror or 'the system refuses').lower()}") from None
 
 
-def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictures) -> str:
-    """The page of some questions as HTML; the same runs give the same text."""
+def page(*, title: str, run_sets: Sequence[RunSet], pictures: Pictures = no_pictures) -> str:
+    """The page of some questions as HTML; equal runs give equal pages."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(
@@ -62,11 +62,11 @@ def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictu
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = contents(answers, pictures)
+    content = contents(run_sets, pictures)
     return templates.get_template("page.html.jinja").render(
         title=title,
-        shown=shown,
-        cards=[_card(group) for group in groups(shown.runs)],
+        content=content,
+        cards=[_card(group) for group in group_runs(content.runs)],
         bundle=_bundle(),
         kind=_kind,
         knobs=_knobs,
@@ -74,30 +74,30 @@ def page(*, title: str, answers: Sequence[Answer], pictures: Pictures = no_pictu
     )
 
 
-def page_figures(answers: Sequence[Answer]) -> tuple[Figure, ...]:
-    """All charts of a page, in its order.
+def page_figures(run_sets: Sequence[RunSet]) -> tuple[Figure, ...]:
+    """All charts of a page, in the order of the page.
 
     Raises: FolderError if a run's files are missing or damaged.
     """
-    return tuple(figures(contents(answers, no_pictures)))
+    return tuple(figures(contents(run_sets, no_pictures)))
 
 
 def _card(runs: Sequence[RunRecord]) -> Card:
-    """The card of runs that differ in the seed alone."""
+    """The card of runs that differ only in their seed."""
     experiment = runs[0].experiment
-    surroundings = [run.environment for run in runs]
-    given = (shlex.join(map(presentable, each.command if each else ())) for each in surroundings)
-    alone = (_alone(run.experiment) for run in runs)
+    environments = [run.environment for run in runs]
+    originals = (shlex.join(map(presentable, entry.command if entry else ())) for entry in environments)
+    single = (_single_command(run.experiment) for run in runs)
     return Card(
         title=f"{presentable(experiment.design)} on {presentable(experiment.data)}, recipe {experiment.recipe.name}",
-        commands=tuple(zip((run.name for run in runs), given, alone, strict=True)),
-        environments=tuple(dict.fromkeys(each.entries if each else () for each in surroundings)),
+        commands=tuple(zip((run.name for run in runs), originals, single, strict=True)),
+        environments=tuple(dict.fromkeys(entry.entries if entry else () for entry in environments)),
         recipe=json.dumps(encode(experiment.recipe), indent=2, ensure_ascii=False),
     )
 
 
-def _alone(experiment: Experiment) -> str:
-    """The command that trains this run by itself; nothing where its recipe has settings of its own."""
+def _single_command(experiment: Experiment) -> str:
+    """The command that trains only this run; empty if its recipe has changed settings."""
     recipe = experiment.recipe
     known = catalog.NAMED.get(recipe.name)
     if known is None or recipe not in (known, with_epochs(known, recipe.epochs)):
@@ -110,24 +110,24 @@ def _alone(experiment: Experiment) -> str:
 
 @cache
 def _bundle() -> str:
-    """The script that draws the charts, about 0.9 MB; making it takes a second."""
+    """The JavaScript that draws the charts, about 0.9 MB; creating it takes a second."""
     import vl_convert
 
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")
 
 
 def _kind(block: Block) -> str:
-    """The kind of a block of a document, for the template."""
+    """The class name of a block, for the template."""
     return type(block).__name__
 
 
 def _knobs(design: str) -> list[str]:
-    """A design in the parts between which a narrow column may break it."""
+    """The parts of a design's name, between which a narrow column may break the line."""
     return re.split(r"(?<=[:,])", design)
 
 
 def _script_json(spec: Mapping[str, Any]) -> Any:  # noqa: ANN401 - jinja2 is imported late
-    """A chart as JSON that may stand inside a script element."""
+    """A chart as JSON that is safe inside a script element."""
     from markupsafe import Markup
 
     text = json.dumps(spec, allow_nan=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""A chart as a file of its own, SVG or PNG."""
+"""Charts as SVG and PNG files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -8,36 +8,36 @@ from resatlas.errors import FolderError, UsageError
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.files import write_bytes
 
-WIDTH = 760  # pixels; on a page a chart is as wide as its place
-SCALE = 2  # pixels of a PNG for each of them
+WIDTH = 760  # pixels; on a page, a chart is as wide as its container
+SCALE = 2  # PNG pixels per pixel of the chart
 
 
 def svg(spec: Spec) -> bytes:
-    """The chart as SVG on white."""
+    """The chart as SVG with a white background."""
     import vl_convert
 
-    return vl_convert.vegalite_to_svg(_placed(spec), allowed_base_urls=[]).encode()
+    return vl_convert.vegalite_to_svg(_with_background(spec), allowed_base_urls=[]).encode()
 
 
-def png(spec: Spec) -> bytes:
-    """The chart as PNG on white."""
+def _png(spec: Spec) -> bytes:
+    """The chart as PNG with a white background."""
     import vl_convert
 
-    return vl_convert.vegalite_to_png(_placed(spec), scale=SCALE, allowed_base_urls=[])
+    return vl_convert.vegalite_to_png(_with_background(spec), scale=SCALE, allowed_base_urls=[])
 
 
-FORMATS: Mapping[str, Callable[[Spec], bytes]] = {".svg": svg, ".png": png}
-"""How a chart is written, by the end of the file's name."""
+_FORMATS: Mapping[str, Callable[[Spec], bytes]] = {".svg": svg, ".png": _png}
+"""The functions that write a chart, by the extension of the file."""
 
 
-def check_picture(file: Path) -> None:
-    """Refuse a file that no picture goes to.
+def _check_picture(file: Path) -> None:
+    """Refuse a file to which no picture can be written.
 
-    Raises: UsageError if its name has none of the known ends, FolderError if it is a folder.
+    Raises: UsageError if its extension is not in `_FORMATS`, FolderError if it is a folder.
     """
-    if file.suffix not in FORMATS:
+    if file.suffix not in _FORMATS:
         raise UsageError(
-            f"a picture is an {' or '.join(FORMATS)} file; {file} is not; other file types are not overwritten"
+            f"a picture must be an {' or '.join(_FORMATS)} file; got {file}; files of other types are not overwritten"
         )
     if file.is_dir():
         raise FolderError(f"{file} is a folder; name a file in it, as in {file / 'network.svg'}")
@@ -45,37 +45,37 @@ def check_picture(file: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a place that takes no files.
+    """Refuse a folder to which no files can be written.
 
-    Raises: FolderError if it is a file or lies below one.
+    Raises: FolderError if it is a file or is inside one.
     """
-    place = next((each for each in (folder, *folder.parents) if each.exists()), None)
+    place = next((path for path in (folder, *folder.parents) if path.exists()), None)
     if place and not place.is_dir():
-        raise FolderError(f"{place} is a file; figures go into a folder")
+        raise FolderError(f"{place} is a file; figures are written into a folder")
 
 
 def write_picture(file: Path, spec: Spec) -> None:
-    """Write the chart in the format that the file's name asks for, in one step.
+    """Write the chart in the format of the file's extension, in one atomic step.
 
-    Raises: UsageError or FolderError if it cannot be.
+    Raises: UsageError or FolderError if the file cannot be written.
     """
-    check_picture(file)
-    _write({file: partial(FORMATS[file.suffix], spec)})
+    _check_picture(file)
+    _write({file: partial(_FORMATS[file.suffix], spec)})
 
 
 def write_figures(folder: Path, figures: Sequence[Figure]) -> tuple[str, ...]:
-    """Every chart as NAME.svg and NAME.png in a folder, which is made; the names written, in order.
+    """Write every chart as NAME.svg and NAME.png into a folder; returns the names of the files in order.
 
-    Files of these names are replaced, no others are touched. The same charts give the same bytes.
+    The folder is created. Files of these names are replaced, all others are kept. Equal charts give equal bytes.
     Raises: FolderError if the folder, or a file in it, cannot be written.
     """
     check_folder(folder)
     files = {
-        folder / f"{figure.name}{end}": partial(FORMATS[end], figure.spec) for figure in figures for end in FORMATS
+        folder / f"{figure.name}{end}": partial(_FORMATS[end], figure.spec) for figure in figures for end in _FORMATS
     }
-    taken = next((file for file in files if file.is_dir()), None)
-    if taken:
-        raise FolderError(f"{taken} is a folder, where a figure would go; name another folder for the figures")
+    occupied = next((file for file in files if file.is_dir()), None)
+    if occupied:
+        raise FolderError(f"{occupied} is a folder, so the figure of this name cannot be written; name another folder")
     _write(files)
     return tuple(file.name for file in files)
 
@@ -89,7 +89,7 @@ def _write(files: Mapping[Path, Callable[[], bytes]]) -> None:
             raise FolderError(f"{file} cannot be written: {(error.strerror or 'the system refuses').lower()}") from None
 
 
-def _placed(spec: Spec) -> Spec:
-    """The chart with a ground of its own, and a width if it has none."""
-    own = {"width": WIDTH} if spec.get("width") == "container" else {}
-    return {**spec, **own, "background": "white"}
+def _with_background(spec: Spec) -> Spec:
+    """The chart with a white background and a fixed width."""
+    width = {"width": WIDTH} if spec.get("width") == "container" else {}
+    return {**spec, **width, "background": "white"}

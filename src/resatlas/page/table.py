@@ -1,53 +1,53 @@
-"""The figures of a question as rows and columns, and as text for a terminal."""
+"""The results of runs as a table, and as text for a terminal."""
 
 from collections.abc import Sequence
 from typing import assert_never
 
-from resatlas.comparing.comparison import Row, Sample, groups, rows
+from resatlas.comparing.rows import Row, Sample, group_runs, rows_of
 from resatlas.runs.collection import View
 from resatlas.runs.record import RunRecord
 from resatlas.values import terminal
 from resatlas.values.table import Cell, Column, Table, numbers, words
 
-OUTCOME = (*numbers("training loss"), Column("test error", "%"))
+_OUTCOME = (*numbers("training loss"), Column("test error", "%"))
 
 
 def grid(view: View, runs: Sequence[RunRecord]) -> Table:
-    """The figures that a view shows: a line a design, or a line a run.
+    """The results that a view shows, with a row per design, or per run.
 
     Raises: FolderError if a run has no results.
     """
-    shown = rows([(run,) for run in runs] if view == "runs" else groups(runs))
+    results = rows_of([(run,) for run in runs] if view == "runs" else group_runs(runs))
     match view:
         case "depth":
             return Table(
-                columns=(*words("design"), *numbers("depth", "seeds", "parameters"), *OUTCOME),
-                rows=tuple((row.design, row.depth, *_size(row), *_outcome(row)) for row in shown),
+                columns=(*words("design"), *numbers("depth", "seeds", "parameters"), *_OUTCOME),
+                rows=tuple((row.design, row.depth, *_size(row), *_outcome(row)) for row in results),
             )
         case "budget":
             costs = numbers("seeds", "parameters", "multiply-adds", "depth")
             path = Column("mean path length", "1", ".2f")
             return Table(
-                columns=(*words("design"), *costs, path, *OUTCOME, Column("images/s", "1", ",.0f")),
+                columns=(*words("design"), *costs, path, *_OUTCOME, Column("images/s", "1", ",.0f")),
                 rows=tuple(
                     (
                         *(row.design, *_size(row), row.multiply_adds, row.depth, row.mean_path_length),
                         *(*_outcome(row), row.images_per_second),
                     )
-                    for row in shown
+                    for row in results
                 ),
             )
         case "runs":
-            loss, error = OUTCOME
-            known = (*words("design", "data", "recipe"), *numbers("epochs", "seed", "parameters"))
+            loss, error = _OUTCOME
+            settings = (*words("design", "data", "recipe"), *numbers("epochs", "seed", "parameters"))
             measured = (loss, Column("validation error", "%"), error, Column("seconds", "1", ",.1f"))
-            return Table(columns=(*known, *measured), rows=tuple(map(_run, shown)))
+            return Table(columns=(*settings, *measured), rows=tuple(map(_run, results)))
         case _:
             assert_never(view)
 
 
-def table(view: View, runs: Sequence[RunRecord], *, width: int | None = None) -> str:
-    """The grid as plain text, a line a row, broken as a terminal's width needs it.
+def grid_text(view: View, runs: Sequence[RunRecord], *, width: int | None = None) -> str:
+    """The grid as plain text, with lines that fit the width of a terminal.
 
     Raises: FolderError if a run has no results.
     """

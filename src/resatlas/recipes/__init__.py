@@ -1,1 +1,1 @@
-"""HOW a network is trained, as values."""
+"""Recipes: how a network is trained, as values."""

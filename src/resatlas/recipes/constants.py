@@ -3,10 +3,10 @@
 from resatlas.recipes.images import Constants, Standardise
 
 CIFAR_10 = Constants(data="cifar-10", mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7))
-CIFAR_100 = Constants(data="cifar-100", mean=(129.3, 124.1, 112.4), std=(68.2, 65.4, 70.4))
+_CIFAR_100 = Constants(data="cifar-100", mean=(129.3, 124.1, 112.4), std=(68.2, 65.4, 70.4))
 IMAGENET = Constants(data="imagenet", mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 
-FB_CIFAR = Standardise(constants=(CIFAR_10, CIFAR_100))
+FB_CIFAR = Standardise(constants=(CIFAR_10, _CIFAR_100))
 """Source: fb.resnet.torch, datasets/cifar10.lua and cifar100.lua."""
 
 FB_IMAGENET = Standardise(constants=(IMAGENET,))

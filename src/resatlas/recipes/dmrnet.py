@@ -26,7 +26,7 @@ _MEANS = Standardise(
 )
 """Source: DMRNet authors' code (fusenet), train_model.py and train_imagenet.py."""
 
-DMRNET_CIFAR = Recipe(
+_DMRNET_CIFAR = Recipe(
     name="dmrnet-cifar",
     source="DMRNet paper (arXiv:1611.07718) and authors' code (fusenet): options.py, train_model.py, utility.py",
     data="cifar-10, cifar-100",
@@ -43,8 +43,8 @@ DMRNET_CIFAR = Recipe(
     unsettled=("the batch that an epoch cannot fill: dropped", "the last or the best epoch: the last"),
 )
 
-DMRNET_SVHN = replace(
-    DMRNET_CIFAR,
+_DMRNET_SVHN = replace(
+    _DMRNET_CIFAR,
     name="dmrnet-svhn",
     source="DMRNet authors' code (fusenet)",
     data="svhn",
@@ -54,8 +54,8 @@ DMRNET_SVHN = replace(
     steps=(_MEANS,),
 )
 
-DMRNET_IMAGENET_V2 = replace(
-    DMRNET_CIFAR,
+_DMRNET_IMAGENET_V2 = replace(
+    _DMRNET_CIFAR,
     name="dmrnet-imagenet-v2",
     source="DMRNet paper (arXiv:1611.07718v2), section 4",
     data="imagenet",
@@ -74,8 +74,8 @@ DMRNET_IMAGENET_V2 = replace(
     ),
 )
 
-DMRNET_IMAGENET_IJCAI = replace(
-    DMRNET_IMAGENET_V2,
+_DMRNET_IMAGENET_IJCAI = replace(
+    _DMRNET_IMAGENET_V2,
     name="dmrnet-imagenet-ijcai",
     source="DMRNet authors' code (fusenet): train_imagenet.py",
     epochs=120,
@@ -90,5 +90,5 @@ DMRNET_IMAGENET_IJCAI = replace(
 )
 
 NAMED: Mapping[str, Recipe] = {
-    recipe.name: recipe for recipe in (DMRNET_CIFAR, DMRNET_SVHN, DMRNET_IMAGENET_V2, DMRNET_IMAGENET_IJCAI)
+    recipe.name: recipe for recipe in (_DMRNET_CIFAR, _DMRNET_SVHN, _DMRNET_IMAGENET_V2, _DMRNET_IMAGENET_IJCAI)
 }

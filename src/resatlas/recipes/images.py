@@ -69,7 +69,7 @@ class PadCrop:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise RecipeError(f"pad-crop pads by a share from 0 to 1 of the image; {self.share} is not")
+            raise RecipeError(f"pad-crop pads by a share from 0 to 1 of the image; got {self.share}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ class AreaCrop:
                 f"a random area is a share up to 1 and its ratio from 1 to 4; {self.least} and {self.ratio} are not"
             )
         if not Fraction(1, 4) <= self.side <= 4:
-            raise RecipeError(f"images for training have from 1/4 to 4 of the network's size; {self.side} is not")
+            raise RecipeError(f"images for training have from 1/4 to 4 of the network's size; got {self.side}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +163,7 @@ class TrivialAugment:
 
     def __post_init__(self) -> None:
         if not 0 <= self.shift <= 1:
-            raise RecipeError(f"a shift is a share from 0 to 1 of the network's size; {self.shift} is not")
+            raise RecipeError(f"a shift is a share from 0 to 1 of the network's size; got {self.shift}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +281,7 @@ class TenCrops:
 
     def __post_init__(self) -> None:
         if not 1 < self.shorter <= 16:
-            raise RecipeError(f"ten crops want a shorter side of 1 to 16 crops, more than one; {self.shorter} is not")
+            raise RecipeError(f"ten crops need a shorter side of more than 1, up to 16 crops; got {self.shorter}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutm
 from resatlas.recipes.resnet import IMAGENET_IMAGES
 from resatlas.recipes.schedule import Cosine
 
-RSB_A2 = Recipe(
+_RSB_A2 = Recipe(
     name="rsb-a2",
     source='"ResNet strikes back" (arXiv:2110.00476), Table 2; what it leaves open, by timm\'s code',
     data="imagenet",
@@ -54,8 +54,8 @@ RSB_A2 = Recipe(
     ),
 )
 
-RSB_A3 = replace(
-    RSB_A2,
+_RSB_A3 = replace(
+    _RSB_A2,
     name="rsb-a3",
     epochs=100,
     repeats=1,
@@ -71,7 +71,7 @@ RSB_A3 = replace(
     steps=(AreaCrop(side=Fraction(160, 224)), Flip(), RandAugment(magnitude=Fraction(6)), FB_IMAGENET),
 )
 
-TORCHVISION_V2 = Recipe(
+_TORCHVISION_V2 = Recipe(
     name="torchvision-v2",
     source="torchvision: references/classification (train.py, presets.py) with the arguments of IMAGENET1K_V2",
     data="imagenet",
@@ -110,4 +110,4 @@ TORCHVISION_V2 = Recipe(
     ),
 )
 
-NAMED: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (RSB_A2, RSB_A3, TORCHVISION_V2)}
+NAMED: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (_RSB_A2, _RSB_A3, _TORCHVISION_V2)}

@@ -1,4 +1,4 @@
-"""How the PyramidNets were trained.
+"""The trainings of the PyramidNets.
 
 Expected, test error on CIFAR-10 / CIFAR-100 (authors' README): 110 additive alpha 48 4.62 / 23.31, alpha 84
 4.27 / 20.21; 164 bottleneck alpha 270 3.48 / 17.01. Top-1 error of `pyramidnet-imagenet`, centre crop: 200 alpha 300
@@ -17,7 +17,7 @@ from resatlas.recipes.schedule import Steps, shares
 
 _DROPS = shares(149, 224, of=300)  # from the 1-based epochs 150 and 225 on
 
-PYRAMIDNET_CIFAR_10 = replace(
+_PYRAMIDNET_CIFAR_10 = replace(
     FB_CIFAR_RECIPE,
     name="pyramidnet-cifar-10",
     source="PyramidNet authors' README and Torch code, on fb.resnet.torch; rate as of 2017-04-11",
@@ -32,8 +32,8 @@ PYRAMIDNET_CIFAR_10 = replace(
     ),
 )
 
-PYRAMIDNET_CIFAR_100 = replace(
-    PYRAMIDNET_CIFAR_10,
+_PYRAMIDNET_CIFAR_100 = replace(
+    _PYRAMIDNET_CIFAR_10,
     name="pyramidnet-cifar-100",
     source="PyramidNet authors' README and Torch code, on fb.resnet.torch; four GPUs",
     data="cifar-100",
@@ -41,10 +41,10 @@ PYRAMIDNET_CIFAR_100 = replace(
     unsettled=("the last or the best epoch: the last", *FB_CIFAR_RECIPE.unsettled),
 )
 
-PYRAMIDNET_IMAGENET = replace(
+_PYRAMIDNET_IMAGENET = replace(
     FB_IMAGENET_RECIPE,
     name="pyramidnet-imagenet",
-    source="PyramidNet paper (arXiv:1610.02915); the schedule is told by third parties",
+    source="PyramidNet paper (arXiv:1610.02915); the schedule is from third parties",
     epochs=120,
     batch=128,
     schedule=Steps(peak=Fraction(1, 20), drops=shares(60, 90, 105, of=120)),
@@ -60,8 +60,8 @@ PYRAMIDNET_IMAGENET = replace(
     ),
 )
 
-PYRAMIDNET_IMAGENET_PORT = replace(
-    PYRAMIDNET_IMAGENET,
+_PYRAMIDNET_IMAGENET_PORT = replace(
+    _PYRAMIDNET_IMAGENET,
     name="pyramidnet-imagenet-port",
     source="PyramidNet-PyTorch (authors' port): train.py, README",
     epochs=100,
@@ -78,5 +78,5 @@ PYRAMIDNET_IMAGENET_PORT = replace(
 
 NAMED: Mapping[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (PYRAMIDNET_CIFAR_10, PYRAMIDNET_CIFAR_100, PYRAMIDNET_IMAGENET, PYRAMIDNET_IMAGENET_PORT)
+    for recipe in (_PYRAMIDNET_CIFAR_10, _PYRAMIDNET_CIFAR_100, _PYRAMIDNET_IMAGENET, _PYRAMIDNET_IMAGENET_PORT)
 }

@@ -15,7 +15,7 @@ from resatlas.recipes.recipe import Decay, Muon, Recipe, Sgd
 from resatlas.recipes.regularisers import CrossEntropy
 from resatlas.recipes.schedule import OneCycle
 
-QUICK = Recipe(
+_QUICK = Recipe(
     name="quick",
     source="ours; no paper uses it",
     epochs=6,
@@ -28,16 +28,16 @@ QUICK = Recipe(
     validation=Fraction(1, 8),
 )
 
-FINE_TUNE = Recipe(
+_FINE_TUNE = Recipe(
     name="fine-tune",
-    source=QUICK.source,
+    source=_QUICK.source,
     epochs=10,
     batch=32,
     optimizer=Sgd(),
     schedule=OneCycle(peak=0.01, rise=Fraction(1, 4)),
     decay=Decay(conv=1e-4, linear=1e-4),
     steps=(AreaCrop(least=Fraction(1, 4), interpolation="bilinear"), Flip(), FB_IMAGENET),
-    validation=QUICK.validation,
+    validation=_QUICK.validation,
 )
 
-NAMED: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (QUICK, FINE_TUNE)}
+NAMED: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (_QUICK, _FINE_TUNE)}

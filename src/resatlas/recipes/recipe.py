@@ -46,9 +46,9 @@ class Lamb:
     def __post_init__(self) -> None:
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise RecipeError(f"{name} lies in [0, 1); {getattr(self, name)} does not")
+                raise RecipeError(f"{name} must be in [0, 1); got {getattr(self, name)}")
         if not 0 < self.eps < 1:
-            raise RecipeError(f"eps lies between 0 and 1; {self.eps} does not")
+            raise RecipeError(f"eps must be between 0 and 1; got {self.eps}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Muon:
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio < math.inf:
-            raise RecipeError(f"ratio is a finite number above 0; {self.ratio} is not")
+            raise RecipeError(f"ratio is a finite number above 0; got {self.ratio}")
 
 
 Optimizer = Sgd | Lamb | Muon
@@ -92,7 +92,7 @@ def everywhere(rate: float) -> Decay:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained, as one value.
+    """A training as one value.
 
     A training lasts `epochs`, or `iterations` where the source counts them. `leftover` is what becomes of the last,
     smaller batch; images in one `norm_group` share the statistics of their normalisations (None: the whole batch). An
@@ -140,27 +140,27 @@ class Recipe:
         for name in ("epochs", "batch"):
             value = getattr(self, name)
             if not 1 <= value <= 10**6:
-                raise RecipeError(f"{name} lies between 1 and 1,000,000; {value} does not")
+                raise RecipeError(f"{name} must be between 1 and 1,000,000; got {value}")
         if self.iterations is not None and not 1 <= self.iterations <= 10**9:
             raise RecipeError(f"iterations lie between 1 and 1,000,000,000; {self.iterations} do not")
         if self.norm_group is not None and not 1 <= self.norm_group <= self.batch:
             raise RecipeError(
-                f"norm_group lies between 1 and {self.batch}, the batch; {self.norm_group} does not "
+                f"norm_group must be between 1 and {self.batch}, the batch; got {self.norm_group} "
                 f"(set norm_group={self.batch} too)"
             )
         if not 1 <= self.repeats <= self.batch:
-            raise RecipeError(f"an image is repeated 1 to {self.batch} times, a batch's images; {self.repeats} is not")
+            raise RecipeError(f"an image is repeated 1 to {self.batch} times, a batch's images; got {self.repeats}")
         if not 0 <= self.validation <= Fraction(1, 2):
-            raise RecipeError(f"validation is a share from 0 to 1/2 of the training images; {self.validation} is not")
+            raise RecipeError(f"validation is a share from 0 to 1/2 of the training images; got {self.validation}")
         fault = pipeline_fault(self.steps)
         if fault:
             raise RecipeError(fault)
         if not self.testing or not isinstance(self.testing[0], Centre) or self.testing[0].scale != 1:
-            raise RecipeError("testing begins with a centre view of the training's size, the one that is tested here")
+            raise RecipeError("testing must begin with a centre view of the training's size")
         momentum = {"momentum": self.optimizer.momentum} if isinstance(self.optimizer, Sgd | Muon) else {}
         for name, rate in {**vars(self.decay), **momentum}.items():
             if not 0 <= rate < 1:
-                raise RecipeError(f"{name} lies in [0, 1); {rate} does not")
+                raise RecipeError(f"{name} must be in [0, 1); got {rate}")
         if fault := _regularising_fault(self):
             raise RecipeError(fault)
 
@@ -175,21 +175,21 @@ class Recipe:
 def _regularising_fault(recipe: Recipe) -> str | None:
     """The fault in how a recipe regularises and optimises, or None."""
     if recipe.clip is not None and not (math.isfinite(recipe.clip) and recipe.clip > 0):
-        return f"clip is a finite norm above 0; {recipe.clip} is not"
+        return f"clip is a finite norm above 0; got {recipe.clip}"
     if not 0 < recipe.mixed <= 1:
-        return f"mixed is a share above 0, up to 1, of the batches; {recipe.mixed} is not"
+        return f"mixed is a share above 0, up to 1, of the batches; got {recipe.mixed}"
     kinds = [type(mixing).__name__ for mixing in recipe.mixing]
     if len(set(kinds)) < len(kinds):
         return f"mixing takes each way once; {', '.join(kinds)} repeats one"
     if not 0 <= recipe.stochastic_depth < 1:
-        return f"stochastic_depth is a rate from 0 to below 1; {recipe.stochastic_depth} is not"
+        return f"stochastic_depth is a rate from 0 to below 1; got {recipe.stochastic_depth}"
     if isinstance(recipe.optimizer, Lamb) and momentum_after_drop(recipe.schedule) == "reset":
         return "a drop resets the momentum of SGD and Muon alone; set schedule.momentum to kept for Lamb"
     return None
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe over so many epochs: every drop and warm-up at the same exact share of the training.
+    """The recipe with another number of epochs; drops and warm-up stay at the same share of the training.
 
     Raises: RecipeError if there is none.
     """

@@ -66,7 +66,7 @@ class Mixup:
 class Cutmix:
     """A box of the partner in the image, and the targets by area; the box has 1 - Beta(alpha, alpha) of the area.
 
-    Its middle is drawn anywhere, what lies outside is cut off, and the share is that of what is left.
+    Its centre is drawn over the image, it is clipped to the image, and the share is that of the clipped box.
     Source: Yun et al. (arXiv:1905.04899), section 3 and the authors' train.py.
     """
 
@@ -96,16 +96,16 @@ class Ema:
     def __post_init__(self) -> None:
         _share("decay of the average", self.decay)
         if not 1 <= self.every <= 10**6:
-            raise RecipeError(f"an average is taken every 1 to 1,000,000 steps; every {self.every} is not")
+            raise RecipeError(f"an average is taken every 1 to 1,000,000 steps; got every {self.every}")
         if not 0 <= self.begins < 1:
-            raise RecipeError(f"an average begins at a share from 0 to below 1 of the training; {self.begins} is not")
+            raise RecipeError(f"an average begins at a share from 0 to below 1 of the training; got {self.begins}")
 
 
 def _share(name: str, value: float) -> None:
     if not 0 <= value < 1:
-        raise RecipeError(f"{name} lies in [0, 1); {value} does not")
+        raise RecipeError(f"{name} must be in [0, 1); got {value}")
 
 
 def _positive(name: str, value: float) -> None:
     if not (math.isfinite(value) and 0 < value <= 1000):
-        raise RecipeError(f"{name} lies above 0, up to 1000; {value} does not")
+        raise RecipeError(f"{name} must be above 0, up to 1000; got {value}")

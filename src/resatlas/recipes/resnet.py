@@ -37,7 +37,7 @@ _CIFAR_STEPS = Steps(peak=_TENTH, drops=shares(32_000, 48_000, of=64_000))
 _LEFT_OVER = "the last, smaller batch of an epoch: kept"
 _SCOPE = "which parameters the authors' training decayed: all here; fb's README says convolutions alone"
 
-RESNET_CIFAR = Recipe(
+_RESNET_CIFAR = Recipe(
     name="resnet-cifar",
     source="ResNet paper (arXiv:1512.03385), section 4.2",
     data="cifar-10",
@@ -62,8 +62,8 @@ RESNET_CIFAR = Recipe(
     ),
 )
 
-RESNET_CIFAR_WARM = replace(
-    RESNET_CIFAR,
+_RESNET_CIFAR_WARM = replace(
+    _RESNET_CIFAR,
     name="resnet-cifar-warm-up",
     source="ResNet paper (arXiv:1512.03385), section 4.2, for 110 and 1202 layers",
     schedule=replace(
@@ -71,12 +71,12 @@ RESNET_CIFAR_WARM = replace(
         warm_up=WarmUp(rate=Fraction(1, 100), share=Fraction(400, 64_000), below_percent=Fraction(80)),
     ),
     unsettled=(
-        *RESNET_CIFAR.unsettled,
+        *_RESNET_CIFAR.unsettled,
         "over what the error of 80 % is taken that ends the warm-up: the running epoch; 400 iterations at most",
     ),
 )
 
-RESNET_IMAGENET = Recipe(
+_RESNET_IMAGENET = Recipe(
     name="resnet-imagenet",
     source="ResNet paper (arXiv:1512.03385), section 3.4",
     data="imagenet",
@@ -139,8 +139,8 @@ FB_IMAGENET_RECIPE = Recipe(
     unsettled=(_LEFT_OVER, "batch and images a norm group: 256 and 32, as in the papers that build on it"),
 )
 
-PREACT_CIFAR = replace(
-    RESNET_CIFAR,
+_PREACT_CIFAR = replace(
+    _RESNET_CIFAR,
     name="preact-cifar",
     source="pre-activation paper (arXiv:1603.05027), appendix",
     data="cifar-10, cifar-100",
@@ -148,7 +148,7 @@ PREACT_CIFAR = replace(
     reported="test error of one view, median of five",
 )
 
-PREACT_CIFAR_CODE = replace(
+_PREACT_CIFAR_CODE = replace(
     FB_CIFAR_RECIPE,
     name="preact-cifar-code",
     source="resnet-1k-layers (the authors' code), its README's command for 1001 layers",
@@ -159,8 +159,8 @@ PREACT_CIFAR_CODE = replace(
     unsettled=("whether the command warms up: not here", "images a norm group: the batch here", _LEFT_OVER),
 )
 
-PREACT_IMAGENET = replace(
-    RESNET_IMAGENET,
+_PREACT_IMAGENET = replace(
+    _RESNET_IMAGENET,
     name="preact-imagenet",
     source="pre-activation paper (arXiv:1603.05027), section 5 and appendix",
     epochs=90,
@@ -180,13 +180,13 @@ PREACT_IMAGENET = replace(
 NAMED: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        RESNET_CIFAR,
-        RESNET_CIFAR_WARM,
-        RESNET_IMAGENET,
+        _RESNET_CIFAR,
+        _RESNET_CIFAR_WARM,
+        _RESNET_IMAGENET,
         FB_CIFAR_RECIPE,
         FB_IMAGENET_RECIPE,
-        PREACT_CIFAR,
-        PREACT_CIFAR_CODE,
-        PREACT_IMAGENET,
+        _PREACT_CIFAR,
+        _PREACT_CIFAR_CODE,
+        _PREACT_IMAGENET,
     )
 }

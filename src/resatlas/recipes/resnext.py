@@ -18,7 +18,7 @@ from resatlas.recipes.schedule import Steps, shares
 _TENTH = Fraction(1, 10)
 _LARGE = Centre(shorter=Fraction(1), scale=Fraction(320, 224))
 
-RESNEXT_CIFAR = replace(
+_RESNEXT_CIFAR = replace(
     FB_CIFAR_RECIPE,
     name="resnext-cifar",
     source="ResNeXt authors' code: train.lua, opts.lua; paper (arXiv:1611.05431), appendix A",
@@ -30,20 +30,20 @@ RESNEXT_CIFAR = replace(
     unsettled=("the last or the best epoch: the last here", *FB_CIFAR_RECIPE.unsettled),
 )
 
-RESNEXT_CIFAR_PAPER = replace(
-    RESNEXT_CIFAR,
+_RESNEXT_CIFAR_PAPER = replace(
+    _RESNEXT_CIFAR,
     name="resnext-cifar-paper",
     source="ResNeXt paper (arXiv:1611.05431), appendix A",
     optimizer=Sgd(form="plain"),
     schedule=Steps(peak=_TENTH, drops=shares(150, 225, of=300)),
     unsettled=(
-        *RESNEXT_CIFAR.unsettled,
+        *_RESNEXT_CIFAR.unsettled,
         "momentum: plain, since no Nesterov is named",
         "start, means and deviations, and the order of steps: those of the code, the text says pad, crop, flip alone",
     ),
 )
 
-RESNEXT_IMAGENET = replace(
+_RESNEXT_IMAGENET = replace(
     FB_IMAGENET_RECIPE,
     name="resnext-imagenet",
     source="ResNeXt authors' code: opts.lua, train.lua, datasets/imagenet.lua",
@@ -54,21 +54,21 @@ RESNEXT_IMAGENET = replace(
     unsettled=("the shorter side of the 320 view: 320", "the scales of the dense test: those of the ResNet paper"),
 )
 
-RESNEXT_IMAGENET_PAPER = replace(
-    RESNEXT_IMAGENET,
+_RESNEXT_IMAGENET_PAPER = replace(
+    _RESNEXT_IMAGENET,
     name="resnext-imagenet-paper",
     source="ResNeXt paper (arXiv:1611.05431), section 4",
     optimizer=Sgd(form="plain"),
     steps=(AreaCrop(), FB_IMAGENET, Flip()),
     unsettled=(
-        *RESNEXT_IMAGENET.unsettled,
+        *_RESNEXT_IMAGENET.unsettled,
         "momentum: plain, since no Nesterov is named",
         "start, means and deviations: those of the code",
     ),
 )
 
-RESNEXT_IMAGENET_5K = replace(
-    RESNEXT_IMAGENET,
+_RESNEXT_IMAGENET_5K = replace(
+    _RESNEXT_IMAGENET,
     name="resnext-imagenet-5k",
     source="ResNeXt paper (arXiv:1611.05431), section 5.2: as many batches as on ImageNet-1K, a fifth of the epochs",
     data="imagenet, 5,000 classes",
@@ -83,10 +83,10 @@ RESNEXT_IMAGENET_5K = replace(
 NAMED: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        RESNEXT_CIFAR,
-        RESNEXT_CIFAR_PAPER,
-        RESNEXT_IMAGENET,
-        RESNEXT_IMAGENET_PAPER,
-        RESNEXT_IMAGENET_5K,
+        _RESNEXT_CIFAR,
+        _RESNEXT_CIFAR_PAPER,
+        _RESNEXT_IMAGENET,
+        _RESNEXT_IMAGENET_PAPER,
+        _RESNEXT_IMAGENET_5K,
     )
 }

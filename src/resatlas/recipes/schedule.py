@@ -12,7 +12,7 @@ from resatlas.errors import RecipeError
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """The state of a schedule: everything that its rate depends on beside the progress.
+    """The state of a schedule: everything that its rate depends on besides the progress.
 
     `warm` is the step at which a warm-up ended, `drops` counts a plateau's falls, `best` is its lowest error, in
     percent, and `stale` counts the epochs since.
@@ -52,9 +52,9 @@ class OneCycle:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.peak) and self.peak > 0):
-            raise RecipeError(f"a one-cycle schedule has a finite peak above 0; {self.peak} is not")
+            raise RecipeError(f"schedule.peak must be finite and above 0; got {self.peak}")
         if not 0 < self.rise < 1:
-            raise RecipeError(f"a one-cycle schedule rises for a share between 0 and 1; {self.rise} is not")
+            raise RecipeError(f"a one-cycle schedule rises for a share between 0 and 1; got {self.rise}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Steps:
 class Plateau:
     """peak·factor^k after k drops, each when the error has not fallen for `patience` epochs in a row.
 
-    The error is that of the images held back for validation, else of training; never of the test images.
+    The error is that of the validation images if there are any, else that of training; never of the test images.
     """
 
     peak: Fraction
@@ -93,7 +93,7 @@ class Plateau:
         _between("a schedule's peak", self.peak, Fraction(0), Fraction(1000))
         _between("the factor of a drop", self.factor, Fraction(0), Fraction(1))
         if self.patience < 1:
-            raise RecipeError(f"a plateau lasts 1 epoch or more; {self.patience} is less")
+            raise RecipeError(f"a plateau lasts 1 epoch or more; got {self.patience}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +115,11 @@ class Cosine:
     def __post_init__(self) -> None:
         _between("a schedule's peak", self.peak, Fraction(0), Fraction(1000))
         if not 0 <= self.warm_up < 1:
-            raise RecipeError(f"a warm-up lasts a share from 0 to below 1 of the training; {self.warm_up} is not")
+            raise RecipeError(f"a warm-up lasts a share from 0 to below 1 of the training; got {self.warm_up}")
         for name in ("start", "floor"):
             if not 0 <= getattr(self, name) <= self.peak:
                 rate, peak = float(getattr(self, name)), float(self.peak)
-                raise RecipeError(f"schedule.{name} lies between 0 and the peak, {peak:g}; {rate:g} does not")
+                raise RecipeError(f"schedule.{name} must be between 0 and the peak, {peak:g}; got {rate:g}")
 
 
 Schedule = OneCycle | Steps | Plateau | Cosine
@@ -132,7 +132,7 @@ def rate(schedule: Schedule, progress: Fraction, pace: Pace = START) -> float:
             return _one_cycle(schedule, float(progress))
         case Cosine():
             return _cosine(schedule, progress)
-        case Steps(warm_up=WarmUp() as warm_up) if warming(schedule, progress, pace):
+        case Steps(warm_up=WarmUp() as warm_up) if _warming(schedule, progress, pace):
             return float(warm_up.rate)
         case Steps() | Plateau():
             return float(schedule.peak * schedule.factor ** fallen(schedule, progress, pace))
@@ -158,7 +158,7 @@ def momentum_after_drop(schedule: Schedule) -> Literal["kept", "reset"]:
     return schedule.momentum if isinstance(schedule, Steps) else "kept"
 
 
-def warming(schedule: Schedule, progress: Fraction, pace: Pace = START) -> bool:
+def _warming(schedule: Schedule, progress: Fraction, pace: Pace = START) -> bool:
     """Whether the warm-up is still running at a progress."""
     warm_up = schedule.warm_up if isinstance(schedule, Steps) else None
     return warm_up is not None and pace.warm is None and progress < warm_up.share
@@ -166,7 +166,7 @@ def warming(schedule: Schedule, progress: Fraction, pace: Pace = START) -> bool:
 
 def after_step(schedule: Schedule, progress: Fraction, pace: Pace, *, step: int, error_percent: float) -> Pace:
     """The pace after a step: a warm-up ends once the error of the current epoch is low enough."""
-    if isinstance(schedule, Steps) and schedule.warm_up and warming(schedule, progress, pace):
+    if isinstance(schedule, Steps) and schedule.warm_up and _warming(schedule, progress, pace):
         below = schedule.warm_up.below_percent
         if below is not None and error_percent < below:
             return replace(pace, warm=step)
@@ -226,4 +226,4 @@ def _cosine(schedule: Cosine, progress: Fraction) -> float:
 
 def _between(name: str, value: Fraction, least: Fraction, most: Fraction) -> None:
     if not least < value < most:
-        raise RecipeError(f"{name} lies between {least} and {most}; {value} does not")
+        raise RecipeError(f"{name} must be between {least} and {most}; got {value}")

@@ -1,4 +1,4 @@
-"""Recipes with some fields set anew, each by its dotted name."""
+"""Recipes with some fields replaced, each by its dotted name."""
 
 import types
 from collections.abc import Iterable, Iterator
@@ -25,11 +25,12 @@ class _Part:
 
 
 def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """The recipe with fields set anew, each written key=value; a dot enters a field, as in schedule.peak=0.2.
+    """The recipe with fields replaced, each written key=value; a dot enters a field, as in schedule.peak=0.2.
 
     Where a field is one of several kinds, or none, its kind is set by its name, as in optimizer=lamb or average=none;
-    of the old kind's values those stay that the new one has, too. Where it is a tuple, its members are named with
-    commas between them, as in mixing=mixup,cutmix, and none is the empty one. A dot also enters a field that is none.
+    fields of both kinds keep their values, others take the defaults of the new kind. A tuple is written as its members
+    with commas between them, as in mixing=mixup,cutmix, and the empty one as none. A dot also enters a field that is
+    none.
 
     Raises: UnknownName for a field that is not there, RecipeError for a doubled or malformed setting.
     """
@@ -52,7 +53,7 @@ def fields_named(recipe: Recipe, name: str) -> list[str]:
 
 
 def _set(whole: _Part, key: str, text: str) -> None:
-    """Put a value among the changes, decoded as its field wants it."""
+    """Add a value to the changes, decoded by the type of its field."""
     node = whole
     *way, name = key.split(".")
     for step in way:
@@ -121,9 +122,9 @@ def _none(hint: Any) -> list[str]:  # noqa: ANN401 - a type
 
 
 def _default(hint: Any) -> Any:  # noqa: ANN401 - a type
-    """What stands in a field that is none when a setting enters it: its only kind, as it is by default.
+    """The value of a field that is none when a setting enters it: its only kind with defaults.
 
-    None where there is a choice of kinds, or where a field of the kind has no default.
+    None if there is a choice of kinds, or if a field of the kind has no default.
     """
     kinds = list(_kinds(hint).values())
     if len(kinds) != 1 or any(own.default is MISSING and own.default_factory is MISSING for own in fields(kinds[0])):
@@ -137,7 +138,7 @@ def _hints(part: object) -> dict[str, Any]:
 
 
 def _paths(hint: Any, value: object, before: str = "") -> Iterator[str]:  # noqa: ANN401 - a type
-    """Everything that can be set in a part, by its dotted name."""
+    """The dotted names of all settings of a part."""
     for name, own in _hints(type(value) if is_dataclass(value) else hint).items():
         inner = getattr(value, name)
         inner = _default(own) if inner is None else inner

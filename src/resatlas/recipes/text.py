@@ -33,6 +33,7 @@ from resatlas.recipes.images import (
 from resatlas.recipes.recipe import Lamb, Muon, Optimizer, Recipe, Sgd, steps_in_all, steps_per_epoch
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Loss, Mixing, Mixup
 from resatlas.recipes.schedule import Cosine, OneCycle, Plateau, Schedule, Steps, momentum_after_drop, rate, turns
+from resatlas.values.text import counted
 
 USUAL = 224
 """The image side at which shares of a photograph's scale are printed in pixels."""
@@ -89,7 +90,7 @@ def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
         )
     if recipe.average:
         yield "average", _average(recipe.average)
-    yield from (("images" if k == 0 else "", f"{k + 1}. {step_text(step)}") for k, step in enumerate(recipe.steps))
+    yield from (("images" if k == 0 else "", f"{k + 1}. {_step_text(step)}") for k, step in enumerate(recipe.steps))
     if any(isinstance(step, PadCrop) and step.fill == "zeros" for step in recipe.steps):
         yield "", f"zeros are {_zeros(recipe.steps)}"
     if recipe.mixing:
@@ -112,9 +113,9 @@ def _zeros(steps: tuple[Step, ...]) -> str:
 
 def _length(recipe: Recipe) -> str:
     if recipe.images is None:
-        return f"{recipe.epochs} epochs"
+        return counted(recipe.epochs, "epoch")
     in_epoch, steps = steps_per_epoch(recipe, recipe.images), steps_in_all(recipe, recipe.images)
-    ends = f"{steps:,} iterations, in epoch {recipe.epochs}" if recipe.iterations else f"{recipe.epochs} epochs"
+    ends = f"{steps:,} iterations, in epoch {recipe.epochs}" if recipe.iterations else counted(recipe.epochs, "epoch")
     return f"{ends}; {in_epoch:,} iterations an epoch of {recipe.images:,} images"
 
 
@@ -207,7 +208,7 @@ def _start(recipe: Recipe) -> str:
     return f"convolutions normal(0, 2/fan-{recipe.initial.fan}), scale of norms {scale}"
 
 
-def step_text(step: Step) -> str:
+def _step_text(step: Step) -> str:
     """One step on an image in words."""
     match step:
         case Standardise() | SubtractMeanImage() | Rescale() | Whiten():

@@ -22,7 +22,7 @@ _FIFTH = Fraction(1, 5)
 _BOTH = Standardise(constants=(CIFAR_10, replace(CIFAR_10, data="cifar-100")))
 """The authors' code has one pair of constants for every data set of bytes."""
 
-WRN_CIFAR = Recipe(
+_WRN_CIFAR = Recipe(
     name="wrn-cifar",
     source="Wide ResNet authors' code: train.lua, models/utils.lua, scripts/train_cifar.sh",
     data="cifar-10, cifar-100",
@@ -45,8 +45,8 @@ WRN_CIFAR = Recipe(
     unsettled=("whether the last or the best epoch is printed: the last here",),
 )
 
-WRN_CIFAR_PAPER = replace(
-    WRN_CIFAR,
+_WRN_CIFAR_PAPER = replace(
+    _WRN_CIFAR,
     name="wrn-cifar-paper",
     source="Wide ResNet paper (arXiv:1605.07146v4), section 3",
     schedule=Steps(peak=Fraction(1, 10), factor=_FIFTH, drops=shares(60, 120, 160, of=200)),
@@ -54,8 +54,8 @@ WRN_CIFAR_PAPER = replace(
     steps=(FB_CIFAR, Flip(), PadCrop(fill="reflection")),
 )
 
-WRN_CIFAR_ZCA = replace(
-    WRN_CIFAR,
+_WRN_CIFAR_ZCA = replace(
+    _WRN_CIFAR,
     name="wrn-cifar-zca",
     source="Wide ResNet paper (arXiv:1605.07146v4), Tables 2 to 4; pylearn2's make_cifar10_gcn_whitened (third party)",
     dropouts=(0.0,),
@@ -64,8 +64,8 @@ WRN_CIFAR_ZCA = replace(
     unsettled=("how many runs Table 4 has", "the last or the best epoch: the last here"),
 )
 
-WRN_SVHN = replace(
-    WRN_CIFAR,
+_WRN_SVHN = replace(
+    _WRN_CIFAR,
     name="wrn-svhn",
     source="Wide ResNet paper (arXiv:1605.07146v4), section 3; drops at the start of an epoch as in train.lua",
     data="svhn",
@@ -78,15 +78,15 @@ WRN_SVHN = replace(
     unsettled=("whether Table 6 has one run or a median", "the last or the best epoch: the last here"),
 )
 
-WRN_SVHN_PAPER = replace(
-    WRN_SVHN,
+_WRN_SVHN_PAPER = replace(
+    _WRN_SVHN,
     name="wrn-svhn-paper",
     source="Wide ResNet paper (arXiv:1605.07146v4), section 3",
     schedule=Steps(peak=Fraction(1, 100), drops=shares(80, 120, of=160)),
     initial=Initial(fan="in"),
 )
 
-WRN_IMAGENET = replace(
+_WRN_IMAGENET = replace(
     FB_IMAGENET_RECIPE,
     name="wrn-imagenet",
     source="Wide ResNet paper (arXiv:1605.07146v4), section 3: as fb.resnet.torch; 90 epochs by the log of ResNet-18",
@@ -95,14 +95,14 @@ WRN_IMAGENET = replace(
     unsettled=(*FB_IMAGENET_RECIPE.unsettled, "images a norm group: 32"),
 )
 
-WRN_IMAGENET_LONG = replace(
-    WRN_IMAGENET,
+_WRN_IMAGENET_LONG = replace(
+    _WRN_IMAGENET,
     name="wrn-imagenet-100",
     source="Wide ResNet authors' log of WRN-50-2: fb.resnet.torch over 100 epochs",
     epochs=100,
     schedule=Steps(peak=Fraction(1, 10), drops=shares(30, 60, 90, of=100)),
     unsettled=(
-        *WRN_IMAGENET.unsettled,
+        *_WRN_IMAGENET.unsettled,
         "whether a third drop followed after 90 epochs: it does here, the rate falling every 30",
     ),
 )
@@ -110,12 +110,12 @@ WRN_IMAGENET_LONG = replace(
 NAMED: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        WRN_CIFAR,
-        WRN_CIFAR_PAPER,
-        WRN_CIFAR_ZCA,
-        WRN_SVHN,
-        WRN_SVHN_PAPER,
-        WRN_IMAGENET,
-        WRN_IMAGENET_LONG,
+        _WRN_CIFAR,
+        _WRN_CIFAR_PAPER,
+        _WRN_CIFAR_ZCA,
+        _WRN_SVHN,
+        _WRN_SVHN_PAPER,
+        _WRN_IMAGENET,
+        _WRN_IMAGENET_LONG,
     )
 }

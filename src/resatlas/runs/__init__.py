@@ -1,1 +1,1 @@
-"""A run on disk: JSON and text only."""
+"""Runs on disk, in JSON and text files."""

@@ -50,7 +50,7 @@ def amendments(folder: Path) -> tuple[Amendment, ...]:
 
     Raises: FolderError if its file does not hold any.
     """
-    return tuple(decode_rows(folder / AMENDED, Amendment))
+    return tuple(_decode_rows(folder / AMENDED, Amendment))
 
 
 def unreadable(folder: Path) -> tuple[Unreadable, ...]:
@@ -58,11 +58,11 @@ def unreadable(folder: Path) -> tuple[Unreadable, ...]:
 
     Raises: FolderError if its file does not hold any.
     """
-    return tuple(decode_rows(folder / UNREADABLE, Unreadable))
+    return tuple(_decode_rows(folder / UNREADABLE, Unreadable))
 
 
-def decode_rows(file: Path, kind: type[Any]) -> Sequence[Any]:
-    """The values of one kind that a file of a run lists; none where there is no such file."""
+def _decode_rows(file: Path, kind: type[Any]) -> Sequence[Any]:
+    """The values of one kind in a file of a run; empty if the file is missing."""
     if not file.exists():
         return ()
     rows = read_json(file)

@@ -33,7 +33,7 @@ from resatlas.values.codec import decode, known
 from resatlas.values.notes import once
 from resatlas.values.reading import text
 
-LARGEST = 1 << 26
+_LARGEST = 1 << 26
 """Bytes of the largest JSON file of a run that is read; that of a plan of 10,000 units has far less."""
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def decode_run(folder: Path) -> RunRecord:
     written = _table(folder / RESULTS) if ended else {}
     record = RunRecord(
         beginning=beginning,
-        environment=read_environment(folder),
+        environment=_read_environment(folder),
         status=read_status(folder),
         metrics=read_rows(folder / METRICS, EpochRow),
         timing=read_rows(folder / TIMING, TimingRow),
@@ -135,7 +135,7 @@ def read_status(folder: Path) -> StatusRecord | None:
     return decoded(StatusRecord, _table(file), file, where="status") if file.exists() else None
 
 
-def read_environment(folder: Path) -> Environment | None:
+def _read_environment(folder: Path) -> Environment | None:
     """The environment of a run; None without env.json.
 
     Raises: FolderError
@@ -147,7 +147,7 @@ def read_environment(folder: Path) -> Environment | None:
     packages = table.get("packages", {})
     try:
         if not isinstance(packages, dict):
-            raise BlueprintError("packages: a table is expected")
+            raise BlueprintError("packages: expected a table")
         versions = {name: decode(str | None, value, where=f"packages.{name}") for name, value in packages.items()}
         entries = {key: value for key, value in table.items() if key not in ("command", "packages")} | versions
         return Environment(
@@ -181,7 +181,7 @@ def _say_unsealed(run: RunRecord) -> None:
 
 
 def _table(file: Path) -> dict[str, Any]:
-    table = read_json(file, most=LARGEST)
+    table = read_json(file, most=_LARGEST)
     if not isinstance(table, dict):
         raise FolderError(f"{file}: expected a table, got {type(table).__name__}")
     return table
@@ -204,7 +204,7 @@ def _images(value: object) -> Images:
         return value
     if isinstance(value, dict) and all(isinstance(digest, str) for digest in value.values()):
         return tuple((str(part), digest) for part, digest in value.items())
-    raise BlueprintError("images: a digest is expected, or one for each part by its name")
+    raise BlueprintError("images: expected a digest, or one for each part by its name")
 
 
 def _predictions(file: Path, classes: tuple[str, ...]) -> tuple[Guess, ...] | None:

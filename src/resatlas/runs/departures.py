@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from resatlas.values.text import counted
+
 AMENDED = "amended.json"
 """The file with the changes of a run after its start."""
 
 UNREADABLE = "unreadable.json"
 """The file with the unreadable images of a run."""
 
-MOST_NAMED = 5
+_MOST_NAMED = 5
 """Classes that a sentence names."""
 
 
@@ -52,34 +54,29 @@ def sentences(departures: Departures) -> Iterator[str]:
     """A sentence for every count above 0."""
     if departures.unreadable_images.train:
         times = f"{departures.substituted_images:,} times" if departures.substituted_images != 1 else "once"
-        images = _counted(departures.unreadable_images.train, "training image")
+        images = counted(departures.unreadable_images.train, "training image")
         yield f"{images} cannot be read; other images of the class replaced them {times} ({UNREADABLE})"
     elif departures.substituted_images:
-        yield f"images that cannot be read were substituted {_counted(departures.substituted_images, 'time')}"
+        yield f"images that cannot be read were substituted {counted(departures.substituted_images, 'time')}"
     for kind, count in (
         ("validation", departures.unreadable_images.validation),
         ("test", departures.unreadable_images.test),
     ):
         if count:
-            images = _counted(count, f"{kind} image")
+            images = counted(count, f"{kind} image")
             yield f"{images} cannot be read and {'is' if count == 1 else 'are'} left out of the test ({UNREADABLE})"
     if departures.mended_images:
-        yield f"{_counted(departures.mended_images, 'image')} became readable during the training ({AMENDED})"
+        yield f"{counted(departures.mended_images, 'image')} became readable during the training ({AMENDED})"
     if departures.left_over_images:
         yield (
-            f"{_counted(departures.left_over_images, 'image')} left over in every epoch, others each time: the last "
-            "batch would be smaller"
+            f"each epoch leaves out {counted(departures.left_over_images, 'image')}, different ones each time: they do "
+            "not fill a batch"
         )
     for kind, classes in vars(departures.classes_without_images).items():
         if classes:
-            more = f" and {len(classes) - MOST_NAMED:,} more" if len(classes) > MOST_NAMED else ""
-            yield f"{kind} has no images of {_counted(len(classes), 'class')}: {', '.join(classes[:MOST_NAMED])}{more}"
+            more = f" and {len(classes) - _MOST_NAMED:,} more" if len(classes) > _MOST_NAMED else ""
+            yield f"{kind} has no images of {counted(len(classes), 'class')}: {', '.join(classes[:_MOST_NAMED])}{more}"
     if departures.skipped_steps:
-        yield f"{_counted(departures.skipped_steps, 'step')} skipped: the loss or a gradient was not finite"
+        yield f"{counted(departures.skipped_steps, 'step')} skipped: the loss or a gradient was not finite"
     if departures.overflows:
-        yield f"{_counted(departures.overflows, 'update')} skipped: gradients overflowed in fp16"
-
-
-def _counted(number: int, noun: str) -> str:
-    """1 image, 2 images, 2 classes."""
-    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+        yield f"{counted(departures.overflows, 'update')} skipped: gradients overflowed in fp16"

@@ -11,7 +11,7 @@ from resatlas.errors import FolderError, ResatlasError, quoted
 from resatlas.runs.names import FIRST, METRICS, PREDICTIONS, RESULTS, TIMING
 from resatlas.runs.record import RunRecord, identity
 
-NEAR = 1e-9
+_NEAR = 1e-9
 """Relative difference of two numbers that are sums of the same values."""
 
 
@@ -25,7 +25,7 @@ def check_derived(run: RunRecord) -> None:
     Raises: FolderError with the key and both values.
     """
     for key, value, derived, source in _pairs(run):
-        same = math.isclose(value, derived, rel_tol=NEAR) if isinstance(value, float) else value == derived
+        same = math.isclose(value, derived, rel_tol=_NEAR) if isinstance(value, float) else value == derived
         if not same:
             raise FolderError(f"{run.folder / RESULTS}: {key} is {value}, but {source} gives {derived}")
 
@@ -57,7 +57,7 @@ def _of_plan(run: RunRecord) -> Iterator[Pair]:
     results, source = run.outcome, f"the plan in {run.folder / FIRST}"
     try:
         total, lengths = cost(run.plan), mean_lengths(run.plan)
-    except Exception as error:  # a plan that somebody edited can be wrong in any way
+    except Exception as error:  # an edited plan can raise any error
         raise FolderError(f"{run.folder / FIRST}: nothing can be counted of its plan: {quoted(str(error))}") from None
     yield "parameters", results.parameters, total.parameters, source
     yield "multiply_adds", results.multiply_adds, total.multiply_adds, source

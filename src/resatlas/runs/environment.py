@@ -6,9 +6,9 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-PACKAGES = ("resatlas", "torch", "torchvision", "numpy", "scikit-learn", "safetensors")
+_PACKAGES = ("resatlas", "torch", "torchvision", "numpy", "scikit-learn", "safetensors")
 
-WAITING = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
+_WAITING = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
 """Variables with which a user chooses how threads of OpenMP wait."""
 
 LAUNCHED = "resatlas-"
@@ -41,7 +41,7 @@ def wait_asleep() -> None:
     It takes effect when torch is imported later, in child processes too. A sleeping thread takes longer to start, a
     busy one takes the core from the thread that it waits for, where other processes need cores too: docs/log.md.
     """
-    if not WAITING & os.environ.keys():
+    if not _WAITING & os.environ.keys():
         os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
@@ -66,7 +66,7 @@ def environment() -> dict[str, Any]:
     """Versions, machine and command, without importing the packages."""
     return {
         "python": platform.python_version(),
-        "packages": {name: installed_version(name) for name in PACKAGES},
+        "packages": {name: installed_version(name) for name in _PACKAGES},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": processor(),
         "cores": os.cpu_count(),

@@ -20,7 +20,7 @@ from resatlas.values.codec import decode, encode
 from resatlas.values.weights import Which, check_offered
 
 SCHEMA = 2
-READABLE = (1, SCHEMA)
+_READABLE = (1, SCHEMA)
 """The schemas of experiments, and of their checkpoints, that this version reads; it writes the last."""
 
 Compiled = Literal["nothing", "units"]
@@ -40,7 +40,7 @@ class TrainedWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What is trained, on what, how, and from which seed.
+    """The design, the data, the recipe and the seed of a training.
 
     `design` and `data` are texts as the command line takes them. What changes the last bits of a result is chosen once
     and kept on every resume: `precision` is the recipe's, None where the machine on which a run begins still has to
@@ -73,7 +73,7 @@ class Experiment:
         if self.recipe.precision != "auto":
             object.__setattr__(self, "precision", self.recipe.precision)
         if not 0 <= self.seed < 2**31:
-            raise UsageError(f"a seed lies between 0 and {2**31 - 1:,}; {self.seed:,} does not")
+            raise UsageError(f"a seed must be between 0 and {2**31 - 1:,}; got {self.seed:,}")
 
     @classmethod
     def of(cls, design: str | Design | Blueprint, **rest: Any) -> "Experiment":  # noqa: ANN401 - the other fields
@@ -85,11 +85,11 @@ class Experiment:
 
     @property
     def entry(self) -> Entry:
-        """What the design means: what was kept of it, or what its text means here.
+        """The entry of the design: the stored one of an own design, or that of its text.
 
         Raises: as `designs.catalog.resolve`.
         """
-        return designs.kept(self.design, self.own) if self.own else designs.resolve(self.design)
+        return designs.entry_of_own(self.design, self.own) if self.own else designs.resolve(self.design)
 
     @property
     def run_name(self) -> str:
@@ -98,7 +98,7 @@ class Experiment:
 
 
 def begun_as(experiment: Experiment, begun: Experiment) -> Experiment:
-    """The experiment with the precision of a run that was begun, where it leaves that to the machine."""
+    """The experiment with the precision of the started run, if its own precision is `auto`."""
     return replace(experiment, precision=experiment.precision or begun.precision)
 
 
@@ -143,11 +143,11 @@ def default_folder(experiment: Experiment) -> Path:
 
 
 _KNOWN = re.compile(r"[A-Za-z0-9._-]*(:[A-Za-z0-9._=,/-]*)?")
-"""A plain word, perhaps with knobs."""
+"""A plain word, with or without knobs."""
 
 
 def short_digest(text: str) -> str:
-    """Eight digits that two texts share only by a rare chance, for names of files and folders."""
+    """A digest of eight digits, for names of files and folders."""
     return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()[:8]
 
 
@@ -173,10 +173,10 @@ def from_json(data: Mapping[str, Any]) -> Experiment:
 def schema_fault(schema: object) -> str | None:
     """Why a file of that schema cannot be read, as the predicate of a sentence; None if it can."""
     numbered = type(schema) is int
-    if numbered and schema in READABLE:
+    if numbered and schema in _READABLE:
         return None
     fault = "was written by a later version of resatlas" if numbered and schema > SCHEMA else "cannot be read"
-    return f"of schema {str(schema)[:20]} {fault}; this version reads {' and '.join(map(str, READABLE))}"
+    return f"of schema {str(schema)[:20]} {fault}; this version reads {' and '.join(map(str, _READABLE))}"
 
 
 def _migrated(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -29,7 +29,7 @@ from resatlas.values.reading import MOST, content, opened
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{16}\.draft|\.[a-z]+\.[a-z]+\.\d+", re.DOTALL)
 """The name of a draft: a dot, the name, random digits; in earlier versions the id of its process."""
 
-LONGEST_NAME = 120
+_LONGEST_NAME = 120
 """Bytes of a file's name that its draft repeats: with what is added, a file system still takes it."""
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -38,7 +38,7 @@ ADDED = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK |
 
 
 def write_text(file: Path, text: str, *, within: Path | None = None) -> None:
-    """Replace the file in one step; of names that are not UTF-8, what is no text becomes its escape in JSON.
+    """Replace the file in one step; bytes of names that are not UTF-8 become JSON escapes.
 
     Raises: OSError; FolderError as `write_bytes`.
     """
@@ -46,7 +46,7 @@ def write_text(file: Path, text: str, *, within: Path | None = None) -> None:
 
 
 def write_bytes(file: Path, content: bytes, *, within: Path | None = None) -> None:
-    """Replace the file in one step. Without `within` its own folder may be reached by links, as whoever named it wants.
+    """Replace the file in one step. Without `within` the path to its folder may contain links.
 
     Raises: OSError, with the file's name; FolderError if something else than a file stands in its place, or if a link
         leads from `within` to it.
@@ -68,7 +68,7 @@ def write_json(file: Path, value: object, *, within: Path | None = None) -> None
 
 
 def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]], *, within: Path | None = None) -> None:
-    """Replace the file by a table whose text cells no spreadsheet takes for formulas.
+    """Replace the file by a table whose text cells are not read as formulas by spreadsheets.
 
     Raises: as `write_text`.
     """
@@ -76,7 +76,7 @@ def write_csv(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]],
 
 
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV whose text cells no spreadsheet takes for formulas."""
+    """A table as CSV whose text cells are not read as formulas by spreadsheets."""
     lines = ([_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return "".join(map(_csv_line, chain([head], lines)))
 
@@ -102,7 +102,7 @@ def append_line(file: Path, row: Mapping[str, object], *, within: Path | None = 
 
 
 def make_folder(folder: Path, *, within: Path) -> None:
-    """Make a folder where there is none.
+    """Create a folder if it is missing.
 
     Raises: OSError; FolderError if something else stands in its place, or if a link leads to it.
     """
@@ -136,7 +136,7 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def drafted(target: Path, *, within: Path) -> Iterator[Path]:
-    """A new folder of a random name that becomes the target at the end, with its files on the disk; else it goes.
+    """A new folder with a random name that becomes the target at the end, after fsync; at an error it is removed.
 
     Raises: OSError; FolderError if a link leads from `within` to where it lies.
     """
@@ -213,7 +213,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def lines_of(file: Path) -> list[str]:
-    """The lines of a file of JSON lines with their ends; none where the file is missing.
+    """The lines of a file of JSON lines with their ends; none if the file is missing.
 
     Raises: FolderError if it is no regular file or no text.
     """
@@ -298,18 +298,18 @@ def _replace(name: str, content: bytes, folder: int) -> None:
 
 
 def _write_all(handle: int, content: bytes) -> None:
-    """Write everything: the system may take a part at a time."""
+    """Write all bytes; one call of the system may write only a part."""
     left = memoryview(content)
     while left:
         left = left[os.write(handle, left) :]
 
 
 def _shortened(name: str) -> str:
-    return os.fsdecode(os.fsencode(name)[:LONGEST_NAME])
+    return os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
 
 
 def _named(error: OSError, file: Path) -> OSError:
-    """The error with the file that it is about: a full disk does not say it."""
+    """The error with its file, which the error of a full disk lacks."""
     return type(error)(error.errno, error.strerror, str(file))
 
 

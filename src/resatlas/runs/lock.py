@@ -1,4 +1,4 @@
-"""The lock of a run's folder, and who holds it."""
+"""The lock of a run's folder, and the record of its holder."""
 
 import fcntl
 import os
@@ -16,13 +16,13 @@ from resatlas.runs.files import read_json, remove, write_json
 OWNER = ".owner.json"
 """The file that says who holds the lock; a crash leaves it there, and the next one replaces it."""
 
-LINGERING = 15.0
+_LINGERING = 15.0
 """Seconds that child processes of a killed process may outlive it and keep its lock."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which is free again when this process ends, however it ends.
+    """Hold the lock of a folder; the system releases it when this process ends.
 
     Raises: FolderError with who holds it: pid, host, and since when.
     """
@@ -49,11 +49,11 @@ def _take(handle: int, folder: Path) -> None:
             owner, waited = _owner(folder), time.monotonic() - begun
             pid, host, since = (owner.get(key) for key in ("pid", "host", "since"))
             signed = isinstance(pid, int) and isinstance(host, str)
-            if signed and (host != socket.gethostname() or alive(pid) or waited > LINGERING):
+            if signed and (host != socket.gethostname() or alive(pid) or waited > _LINGERING):
                 raise FolderError(
                     f"{folder} is locked by pid {pid} on {host} since {since}, which trains it now"
                 ) from None
-            if waited > LINGERING:
+            if waited > _LINGERING:
                 raise FolderError(f"{folder} is locked by a process that has not written its number") from None
             time.sleep(0.1)
 

@@ -11,4 +11,4 @@ RESULTS = "results.json"
 PREDICTIONS = "predictions.csv"
 
 NORMALISATION = "normalisation.safetensors"
-"""How the run normalises its images, written once, before the first step."""
+"""The file with the normalisation of a run's images, written once, before the first step."""

@@ -53,9 +53,9 @@ class Figures:
     def __post_init__(self) -> None:
         _check_numbers(self)
         if self.error_percent > 100:
-            raise BlueprintError(f"error_percent lies between 0 and 100; {self.error_percent:g} does not")
+            raise BlueprintError(f"error_percent must be between 0 and 100; got {self.error_percent:g}")
         if self.images < 1:
-            raise BlueprintError(f"images is a number from 1; {self.images} is not")
+            raise BlueprintError(f"images must be at least 1; got {self.images}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,7 @@ class RunRecord:
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The path of the folder."""
         return self.beginning.folder
 
     @property
@@ -188,17 +188,17 @@ class RunRecord:
 
     @property
     def checkpoints(self) -> Path:
-        """Where its checkpoints lie."""
+        """The folder of its checkpoints."""
         return self.folder / "checkpoints"
 
     @property
     def experiment(self) -> Experiment:
-        """What it trains."""
+        """Its experiment."""
         return self.beginning.experiment
 
     @property
     def digest(self) -> str:
-        """What its checkpoints know it by."""
+        """The digest of its experiment, which its checkpoints contain."""
         return self.beginning.digest
 
     @property
@@ -213,17 +213,17 @@ class RunRecord:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes that it learns, in the order of its outputs."""
+        """Its classes, in the order of the outputs."""
         return self.beginning.classes
 
     @property
     def images(self) -> Images:
-        """Digests of the files that it learns from; empty where its data have no files of their own."""
+        """Digests of the files of its data; empty if its data have no files."""
         return self.beginning.images
 
     @property
     def finished(self) -> bool:
-        """Whether it has its results."""
+        """Whether it has results."""
         return self.results is not None
 
     @property

@@ -1,4 +1,4 @@
-"""A run that has trained nothing: begun and refused, or ended before its first checkpoint. Nothing of it is kept."""
+"""Runs that have trained nothing, since they were refused or ended before the first checkpoint; they are removed."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from resatlas.runs.lock import OWNER
 from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, NORMALISATION, STATUS, TIMING
 from resatlas.runs.store import Run
 
-BEFORE_TRAINING = (
+_BEFORE_TRAINING = (
     FIRST,
     ENVIRONMENT,
     STATUS,
@@ -24,10 +24,10 @@ BEFORE_TRAINING = (
     UNREADABLE,
     OWNER,
 )
-"""What a run may have in its folder before it has trained anything; logs of TensorBoard lie in events."""
+"""The possible files of a run before its training; logs of TensorBoard are in events."""
 
-DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, BEFORE_TRAINING))})\..+")
-"""A file in the making that a crash left."""
+_DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, _BEFORE_TRAINING))})\..+")
+"""The draft of a file that a crash left."""
 
 
 def trained_nothing(folder: Path) -> bool:
@@ -37,17 +37,19 @@ def trained_nothing(folder: Path) -> bool:
     """
     if not (folder / FIRST).is_file() or any((folder / "checkpoints").glob("step-*")):
         return False
-    names = {file.name for file in folder.iterdir() if not DRAFT.fullmatch(file.name)}
-    return names <= {*BEFORE_TRAINING} and not any(read_lines(folder / METRICS))
+    names = {file.name for file in folder.iterdir() if not _DRAFT.fullmatch(file.name)}
+    return names <= {*_BEFORE_TRAINING} and not any(read_lines(folder / METRICS))
 
 
 def clear(folder: Path) -> None:
-    """Remove what a run that has trained nothing left, so that another can begin in its folder.
+    """Remove the files of a run that has trained nothing, so that another can start in its folder.
 
     Raises: FolderError if another process has the run.
     """
     with Run(folder).locked():
         if not trained_nothing(folder):
             raise FolderError(f"{folder} has been trained in the meantime; continue it with --resume auto")
-        for name in sorted(BEFORE_TRAINING, key=lambda name: name == FIRST):  # what makes it a run goes last
+        for name in sorted(
+            _BEFORE_TRAINING, key=lambda name: name == FIRST
+        ):  # the file that makes the folder a run is removed last
             remove(folder / name, within=folder)

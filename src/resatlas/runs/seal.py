@@ -15,7 +15,7 @@ from resatlas.values.codec import decode
 
 SEAL = "SEAL.json"
 SCHEMA = 1
-LARGEST = 1_000_000  # bytes
+_LARGEST = 1_000_000  # bytes
 
 SEALED = (
     FIRST,
@@ -88,7 +88,7 @@ def check_seal(folder: Path) -> Sealed | None:
 
 
 def _read(file: Path) -> Sealed:
-    data: Any = read_json(file, most=LARGEST)
+    data: Any = read_json(file, most=_LARGEST)
     try:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise BlueprintError(f"a seal has schema {SCHEMA}")

@@ -20,8 +20,8 @@ from resatlas.runs.lock import OWNER, locked
 from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, RESULTS, STATUS, TIMING
 from resatlas.runs.record import Beginning, EpochRow, RunRecord, Status, TimingRow
 
-ROWS = (METRICS, TIMING)
-"""The files that get a row an epoch."""
+_ROWS = (METRICS, TIMING)
+"""The files that get one row per epoch."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
-        """Where its checkpoints lie."""
+        """The folder of its checkpoints."""
         return self.folder / "checkpoints"
 
     @property
     def finished(self) -> bool:
-        """Whether it has its results."""
+        """Whether it has results."""
         return (self.folder / RESULTS).is_file()
 
     @property
@@ -69,12 +69,12 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows written so far, one an epoch, without a clock: equal after any number of resumes."""
+        """The rows so far, one per epoch, without times: equal after any number of resumes."""
         return list(read_lines(self.folder / METRICS))
 
     @property
     def timing(self) -> list[dict[str, Any]]:
-        """The rows written so far, one an epoch: seconds and images a second."""
+        """The rows so far, one per epoch: seconds and images per second."""
         return list(read_lines(self.folder / TIMING))
 
     def record_epoch(self, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
@@ -83,22 +83,22 @@ class Run:
         append_line(self.folder / TIMING, timing, within=self.folder)
 
     def rows(self, epochs: int) -> dict[str, str]:
-        """The sha256 of the rows of so many epochs, by file, as a checkpoint of their end holds it.
+        """The sha256 of the rows of the first epochs, by file, as in a checkpoint of their end.
 
         Raises: CheckpointError if a file has fewer rows.
         """
-        return {name: hashlib.sha256("".join(self._kept(name, epochs)).encode()).hexdigest() for name in ROWS}
+        return {name: hashlib.sha256("".join(self._kept(name, epochs)).encode()).hexdigest() for name in _ROWS}
 
     def check_rows(self, epochs: int, sealed: Mapping[str, str] | None) -> None:
-        """Refuse rows that are not those of a checkpoint, which has so many finished epochs and these sha256.
+        """Check that the rows are those of a checkpoint, from its number of finished epochs and its sha256.
 
         Raises: CheckpointError with the file.
         """
         digests = self.rows(epochs)
-        if sealed is None:  # of an earlier version: they are decoded at least
+        if sealed is None:  # of an earlier version: check at least that they can be decoded
             read_rows(self.folder / METRICS, EpochRow)
             read_rows(self.folder / TIMING, TimingRow)
-        for name in ROWS if sealed else ():
+        for name in _ROWS if sealed else ():
             if sealed and sealed.get(name) != digests[name]:
                 raise CheckpointError(
                     f"{self.folder / name} was changed: its first {epochs} rows are not those of the checkpoint; put "
@@ -110,7 +110,7 @@ class Run:
 
         Raises: CheckpointError if a file has fewer rows.
         """
-        for name in ROWS:
+        for name in _ROWS:
             if (self.folder / name).exists() or epochs:
                 write_text(self.folder / name, "".join(self._kept(name, epochs)), within=self.folder)
 
@@ -158,7 +158,7 @@ class Run:
 
 
 def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> Run:
-    """A new run in a folder that is empty or not there; `more` goes into experiment.json, its first file.
+    """A new run in a folder that is empty or missing; `more` is added to experiment.json, its first file.
 
     Raises: FolderError if the folder is occupied or cannot be written.
     """
@@ -167,7 +167,7 @@ def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> R
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with run.locked():
-            check_free(folder)  # again under the lock: another process may have begun here meanwhile
+            check_free(folder)  # again under the lock: another process may have started here meanwhile
             record = {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)}
             write_json(folder / FIRST, record, within=folder)
         run.settle()
@@ -177,7 +177,7 @@ def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> R
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that holds anything but the draft of a run that a crash kept from beginning.
+    """Check that a folder is free, apart from drafts of a crash.
 
     Raises: FolderError
     """
@@ -193,7 +193,7 @@ def check_free(folder: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder in which nothing can be written, before any work is done for it.
+    """Check that a folder can be written, before any work is done for it.
 
     Raises: FolderError
     """

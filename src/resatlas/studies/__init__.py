@@ -1,1 +1,1 @@
-"""Many runs from one plan."""
+"""Experiments from start to end, further tests of finished runs, and studies of many runs."""

@@ -1,4 +1,4 @@
-"""What is refused before a run is begun, gone on with or tested again."""
+"""Checks before a run is started, resumed or tested again."""
 
 from dataclasses import replace
 from itertools import zip_longest
@@ -18,56 +18,59 @@ from resatlas.training.execution import Execution, device_of
 
 
 def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str | None) -> None:
-    """Refuse a folder that cannot be written, or that holds something else than the beginning of this experiment.
+    """Refuse a folder that cannot be written, or that contains anything but the start of this experiment.
 
     Raises: FolderError
     """
     check_writable(out)
-    begun = (out / FIRST).exists()
-    if begun and resume in (None, "auto") and trained_nothing(out):
+    exists = (out / FIRST).exists()
+    if exists and resume in (None, "auto") and trained_nothing(out):
         return
-    if resume is None or not begun:
+    if resume is None or not exists:
         check_free(out)
-    if resume not in (None, "auto") and not begun:
-        raise FolderError(f"{out} has no run to resume; leave out --resume to begin one")
-    if not begun:
+    if resume not in (None, "auto") and not exists:
+        raise FolderError(f"{out} has no run to resume; leave out --resume to start one")
+    if not exists:
         return
-    begun = find(out).beginning()
-    if digest(begun.experiment) != digest(_as_begun(experiment, begun.experiment)):
+    beginning = find(out).beginning()
+    if digest(beginning.experiment) != digest(_with_original(experiment, beginning.experiment)):
         raise FolderError(f"{out} holds another experiment; give another folder with --out")
-    if begun.plan != plan:
-        then, now = (f"{cost(each).parameters:,}" for each in (begun.plan, plan))
+    if beginning.plan != plan:
+        then, now = (f"{cost(network).parameters:,}" for network in (beginning.plan, plan))
         raise FolderError(
             f"{out} holds another experiment: {experiment.design} has changed since it began ({then} parameters then, "
-            f"{now} now); put the design back as it was, or give another folder with --out"
+            f"{now} now); restore the design, or give another folder with --out"
         )
 
 
 def check_still_own(run: Run, experiment: Experiment, plan: Plan) -> None:
-    """Refuse a run that another process has begun anew or finished before this one held its lock.
+    """Refuse a run that another process has restarted or finished before this one got its lock.
 
     Raises: FolderError
     """
-    begun = run.beginning()
-    same = digest(begun.experiment) == digest(_as_begun(experiment, begun.experiment)) and begun.plan == plan
+    beginning = run.beginning()
+    same = (
+        digest(beginning.experiment) == digest(_with_original(experiment, beginning.experiment))
+        and beginning.plan == plan
+    )
     if run.finished or not same:
-        raise FolderError(f"{run.folder} was begun or finished by another process meanwhile; rerun the command")
+        raise FolderError(f"another process has started or finished {run.folder} meanwhile; rerun the command")
 
 
-def _as_begun(experiment: Experiment, begun: Experiment) -> Experiment:
-    """The experiment with what a continued run may have otherwise.
+def _with_original(experiment: Experiment, original: Experiment) -> Experiment:
+    """The experiment with the original values of what may change when a run is resumed.
 
-    These are the path of its folder of images, whose files are compared, and what happens at images that cannot be
-    read, which is recorded.
+    These are the path of its folder of images, whose files are compared, and the policy for unreadable images, whose
+    changes are recorded.
     """
-    same_knobs = separated(experiment.data)[2] == separated(begun.data)[2]
-    moved = same_knobs and is_folder(experiment.data) and is_folder(begun.data)
-    data = begun.data if moved else experiment.data
-    return begun_as(replace(experiment, unreadable=begun.unreadable, data=data), begun)
+    same_knobs = separated(experiment.data)[2] == separated(original.data)[2]
+    moved = same_knobs and is_folder(experiment.data) and is_folder(original.data)
+    data = original.data if moved else experiment.data
+    return begun_as(replace(experiment, unreadable=original.unreadable, data=data), original)
 
 
 def check_weights(plan: Plan, weights: TrainedWeights | None) -> None:
-    """Refuse weights that are not the network's before there is a run of them.
+    """Refuse weights that do not fit the network, before a run is created.
 
     Raises: CheckpointError as `take_weights`.
     """
@@ -79,7 +82,7 @@ def check_weights(plan: Plan, weights: TrainedWeights | None) -> None:
 
 
 def check_machine(experiment: Experiment, execution: Execution) -> None:
-    """Refuse what this machine lacks to carry an experiment out as it was told to.
+    """Refuse a device, a log or a compilation that this machine does not support.
 
     Raises: UsageError
     """
@@ -92,9 +95,9 @@ def check_machine(experiment: Experiment, execution: Execution) -> None:
 
 
 def check_plan(run: RunRecord) -> None:
-    """Refuse a plan that is not the one that was trained, before there is memory for it.
+    """Refuse a plan that is not the trained one, before memory is allocated for its network.
 
-    Raises: FolderError if no network can be built from it, or another one than the results tell of.
+    Raises: FolderError if no network can be built from it, or its size is not that in the results.
     """
     import torch
 
@@ -104,25 +107,26 @@ def check_plan(run: RunRecord) -> None:
     try:
         network = build(plan, device="meta").eval()
         logits = network(torch.empty(1, *plan.image, device="meta"))
-    except Exception as error:  # a plan that somebody edited can be wrong in any way
+    except Exception as error:  # an edited plan can be wrong in any way
         raise FolderError(f"{file}: no network can be built from its plan: {quoted(str(error))}") from None
-    found = (sum(weight.numel() for weight in network.parameters()), logits.shape[1])
-    known = (run.outcome.parameters, plan.classes)
-    if found != known:
+    built = (sum(weight.numel() for weight in network.parameters()), logits.shape[1])
+    trained = (run.outcome.parameters, plan.classes)
+    if built != trained:
         raise FolderError(
-            f"{file}: its plan has {found[0]:,} parameters and {found[1]:,} outputs; trained were "
-            f"{known[0]:,} and {known[1]:,}"
+            f"{file}: its plan has {built[0]:,} parameters and {built[1]:,} outputs; the trained network has "
+            f"{trained[0]:,} and {trained[1]:,}"
         )
 
 
 def check_classes(run: RunRecord, data: DataSet) -> None:
     """Refuse images of other classes than those that a run was trained on.
 
-    Raises: DataError with the first that differs.
+    Raises: DataError that names the first difference.
     """
-    for k, (known, found) in enumerate(zip_longest(run.classes, data.classes)):
-        if known != found:
+    for k, (trained, present) in enumerate(zip_longest(run.classes, data.classes)):
+        if trained != present:
             raise DataError(
-                f"class {k} of {data.name} is {quoted(found or 'missing')}, but {run.folder} learnt "
-                f"{quoted(known or 'no such class')}; test it on images of the same classes in the same order"
+                f"class {k} of {data.name} is {quoted(present) if present else 'missing'}, but {run.folder} was "
+                f"trained with {quoted(trained) if trained else 'fewer classes'}; the classes and their order must "
+                "be the same"
             )

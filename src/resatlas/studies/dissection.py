@@ -1,4 +1,4 @@
-"""A question put to finished runs: checked, answered, and written beside the first of them."""
+"""Dissection of finished runs: one question is checked and answered, and the answer is written to the first run."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from resatlas.analysis import capacity
-from resatlas.analysis.answer import Answer, Fact, to_json
-from resatlas.analysis.questions import FOLDER, QUESTIONS
+from resatlas.analysis.probes import FOLDER, PROBES, Fact, ProbeResult, result_to_json
 from resatlas.data.dataset import ImageFiles
 from resatlas.data.identity import Role
 from resatlas.errors import FolderError, UnknownName, UsageError, unknown
@@ -21,12 +20,12 @@ from resatlas.runs.files import make_folder, write_json
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
 from resatlas.studies.checks import check_classes, check_plan
-from resatlas.studies.own_images import check_own, resolved
+from resatlas.studies.own_images import check_own, resolve_data
 from resatlas.training.threads import PASS, computing, threads_of
 from resatlas.values.memory import out_of_memory
 
 if TYPE_CHECKING:  # `capacity` needs no torch
-    from resatlas.analysis.subject import Subject
+    from resatlas.analysis.probed_run import ProbedRun
 
 
 def dissect(
@@ -39,15 +38,17 @@ def dissect(
     replay: bool = False,
     out: str | Path | None = None,
     test_batch: int | None = None,
-) -> Answer:
-    """The answer of a run to a question of `QUESTIONS`, written to its folder as dissections/QUESTION.json.
+) -> ProbeResult:
+    """The answer to a question of `PROBES` about a run, also written to its folder as dissections/QUESTION.json.
 
-    `beside` are further runs; `images` is how many are looked at, by default what the question needs. `swaps` are
-    pairs of units that change places (lesion); `replay` trains once more and looks after every epoch (flow). `out` is
-    another folder for the answer, which is given in any case: where nothing can be written, it says so. `test_batch` is
-    how many images are shown at once, by default what training had memory for, 256 at most.
-    Raises: UnknownName, UsageError, FolderError, DataError, CheckpointError; DesignError where the network has no
-        such thing.
+    beside: further runs to compare with.
+    images: the number of images to use; by default what the question needs.
+    swaps: pairs of units that change places (lesion).
+    replay: train once more and measure after every epoch (flow).
+    out: another folder for the answer. If the answer cannot be written, it is returned with a note.
+    test_batch: images per forward pass; by default as many as the training had memory for, at most 256.
+    Raises: UnknownName, UsageError, FolderError, DataError, CheckpointError; DesignError if the question does not
+        apply to the network.
     """
     _check(question, beside=beside, images=images, swaps=swaps, replay=replay, test_batch=test_batch)
     if test_batch is not None:
@@ -56,23 +57,23 @@ def dissect(
     if out is not None:
         check_writable(Path(out))
         Path(out).mkdir(parents=True, exist_ok=True)
-    with _place(first.folder if out is None else Path(out)) as (root, reason):
+    with _writable(first.folder if out is None else Path(out)) as (root, reason):
         if question == "capacity":
-            found = capacity.answer(first.name, first.plan)
+            answer = capacity.probe(first.name, first.plan)
         else:
             runs = (first, *others)
-            with computing(max(threads_of(each.folder, each.plan, images=PASS) for each in runs)):
-                found = _on_images(question, runs, root / FOLDER, test_batch, images, swaps, replay=replay)
+            with computing(max(threads_of(record.folder, record.plan, images=PASS) for record in runs)):
+                answer = _answer_on_images(question, runs, root / FOLDER, test_batch, images, swaps, replay=replay)
         if not reason:
-            reason = _written(found, root, question)
+            reason = _write(answer, root, question)
     if not reason:
-        return found
-    return replace(found, notes=(*found.notes, f"No file is written: {reason}; --out gives another folder."))
+        return answer
+    return replace(answer, notes=(*answer.notes, f"No file written: {reason}; choose a folder with --out."))
 
 
 @contextmanager
-def _place(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The folder itself, or if nothing can be written there one that is thrown away, and the reason."""
+def _writable(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The folder and ""; if it is read-only, a temporary folder and the reason."""
     if not folder.exists() or os.access(folder, os.W_OK | os.X_OK):
         yield folder, ""
         return
@@ -80,18 +81,18 @@ def _place(folder: Path) -> Iterator[tuple[Path, str]]:
         yield Path(other), f"{folder} cannot be written"
 
 
-def _written(found: Answer, root: Path, question: str) -> str:
-    """Write an answer; why it could not be, if so."""
+def _write(answer: ProbeResult, root: Path, question: str) -> str:
+    """Write an answer; return "", or the reason why it cannot be written."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         make_folder(root / FOLDER, within=root)
-        write_json(root / FOLDER / f"{question}.json", to_json(found), within=root)
+        write_json(root / FOLDER / f"{question}.json", result_to_json(answer), within=root)
     except (OSError, FolderError) as error:
         return f"{root / FOLDER} cannot be written ({(getattr(error, 'strerror', None) or str(error)).lower()})"
     return ""
 
 
-def _on_images(
+def _answer_on_images(
     question: str,
     runs: Sequence[RunRecord],
     folder: Path,
@@ -100,20 +101,20 @@ def _on_images(
     swaps: Sequence[tuple[str, str]],
     *,
     replay: bool,
-) -> Answer:
-    """The answer of runs that are shown images, fewer at once where memory runs out."""
+) -> ProbeResult:
+    """The answer to a question that needs images; the batch is halved as often as memory runs out."""
     notes: list[str] = []
-    subjects = [_opened(run, question, test_batch, notes) for run in runs]
+    subjects = [_subject(run, question, test_batch, notes) for run in runs]
     while True:
         try:
-            found = _asked(question, subjects, folder, images=images, swaps=swaps, replay=replay)
-            return replace(found, notes=(*found.notes, *dict.fromkeys(notes)))
+            answer = _answer(question, subjects, folder, images=images, swaps=swaps, replay=replay)
+            return replace(answer, notes=(*answer.notes, *dict.fromkeys(notes)))
         except (MemoryError, RuntimeError, OSError) as error:
-            most = max(subject.at_once for subject in subjects)
-            if most == 1 or not out_of_memory(error):
+            batch = max(subject.batch_size for subject in subjects)
+            if batch == 1 or not out_of_memory(error):
                 raise
-        subjects = [replace(subject, at_once=max(subject.at_once // 2, 1)) for subject in subjects]
-        notes.append(f"There was too little memory for {most:,} images at once; {most // 2:,} were shown at once.")
+        subjects = [replace(subject, batch_size=max(subject.batch_size // 2, 1)) for subject in subjects]
+        notes.append(f"Out of memory with a batch of {batch:,} images; repeated with {batch // 2:,}.")
 
 
 def _check(
@@ -125,101 +126,101 @@ def _check(
     replay: bool,
     test_batch: int | None,
 ) -> None:
-    """Refuse what a question does not take, before anything is read.
+    """Refuse options that do not apply to a question, before anything is read.
 
     Raises: UnknownName, UsageError
     """
-    if question not in QUESTIONS:
-        raise UnknownName(unknown("question", question, QUESTIONS))
-    if beside and QUESTIONS[question].beside == "none":
-        raise UsageError(f"{question} is put to one run; leave out --beside")
+    if question not in PROBES:
+        raise UnknownName(unknown("question", question, PROBES))
+    if beside and PROBES[question].beside == "none":
+        raise UsageError(f"{question} takes one run; leave out --beside")
     if images is not None and images < 2:
-        raise UsageError(f"a question is put on at least 2 images; {images} is fewer")
+        raise UsageError(f"--images must be at least 2; got {images}")
     if images is not None and question == "capacity":
         raise UsageError("capacity needs no images; leave out --images")
     if test_batch is not None and question == "capacity":
-        raise UsageError("capacity shows no images; leave out --test-batch")
+        raise UsageError("capacity needs no images; leave out --test-batch")
     if swaps and question != "lesion":
-        raise UsageError(f"units change places for lesion alone, not for {question}; leave out --swap")
+        raise UsageError(f"--swap applies only to lesion, not to {question}; leave it out")
     if replay and question != "flow":
-        raise UsageError(f"a training is replayed for flow alone, not for {question}; leave out --replay")
+        raise UsageError(f"--replay applies only to flow, not to {question}; leave it out")
 
 
-def _opened(run: RunRecord, question: str, test_batch: int | None, notes: list[str]) -> "Subject":
-    """A finished run with its images, which are those that it was trained on; notes say what else there is to say.
+def _subject(run: RunRecord, question: str, test_batch: int | None, notes: list[str]) -> "ProbedRun":
+    """A finished run with the images of its training; remarks are added to `notes`.
 
     Raises: as `dissect`.
     """
     experiment = as_carried_out(run.beginning)
-    data = resolved(experiment.data, of=run.beginning)
+    data = resolve_data(experiment.data, of=run.beginning)
     check_classes(run, data)
     parts = data.read()
     roles: tuple[Role, ...] = ("test",) if question == "explain" else ("train", "validation")
-    standing = check_own(
+    comparison = check_own(
         run.beginning,
         data,
         parts,
         roles=roles,
         purpose="held-back and training images can no longer be distinguished; restore the original files",
     )
-    if standing.mended:
-        notes.append(f"{len(standing.mended):,} images that {run.name} could not read are replaced since.")
-    if standing.standing == "unrecorded":
+    if comparison.mended:
+        notes.append(f"{len(comparison.mended):,} images that {run.name} could not read were replaced since.")
+    if comparison.standing == "unrecorded":
         notes.append(f"{run.name} has no record of its images; whether these are the same is unknown.")
-    from resatlas.analysis.subject import Subject
+    from resatlas.analysis.probed_run import ProbedRun
     from resatlas.evaluation.portions import images_at_once
     from resatlas.training.splits import normaliser_of, split_images
 
     check_plan(run)
     photographs = isinstance(parts.test, ImageFiles)
     at_once = test_batch or images_at_once(run.plan, experiment.recipe, photographs=photographs)
-    return Subject(
+    return ProbedRun(
         run, split_images(parts, experiment, data, normaliser=normaliser_of(run), on_note=notes.append), at_once
     )
 
 
-def _asked(
+def _answer(
     question: str,
-    subjects: "Sequence[Subject]",
+    subjects: "Sequence[ProbedRun]",
     folder: Path,
     *,
     images: int | None,
     swaps: Sequence[tuple[str, str]],
     replay: bool,
-) -> Answer:
+) -> ProbeResult:
     from resatlas.analysis import explain, lesion, paths, similarity, streams, surface
 
     match question:
         case "lesion":
-            return lesion.answer(subjects, images=images, swaps=swaps)
+            return lesion.probe(subjects, images=images, swaps=swaps)
         case "paths":
-            return paths.answer(subjects, images=images)
+            return paths.probe(subjects, images=images)
         case "flow":
             return _flow(subjects, images=images, replay=replay)
         case "streams":
-            return streams.answer(subjects, images=images)
+            return streams.probe(subjects, images=images)
         case "similarity":
-            return similarity.answer(subjects, images=images)
+            return similarity.probe(subjects, images=images)
         case "surface":
-            return surface.answer(subjects, images=images)
+            return surface.probe(subjects, images=images)
         case "explain":
-            return explain.answer(subjects, images=images, pictures=folder / "explain")
+            return explain.probe(subjects, images=images, pictures=folder / "explain")
         case _:
-            raise UnknownName(unknown("question", question, QUESTIONS))
+            raise UnknownName(unknown("question", question, PROBES))
 
 
-def _flow(subjects: "Sequence[Subject]", *, images: int | None, replay: bool) -> Answer:
+def _flow(subjects: "Sequence[ProbedRun]", *, images: int | None, replay: bool) -> ProbeResult:
     from resatlas.analysis import flow
     from resatlas.analysis.replay import replayed
 
-    batches = [subject.learnt(images or flow.IMAGES).joined() for subject in subjects]
+    batches = [subject.training(images or flow.IMAGES).joined() for subject in subjects]
     pairs = list(zip(subjects, batches, strict=True))
     if not replay:
-        return flow.answer(subjects, images=images, moments=[list(flow.kept(*pair)) for pair in pairs])
-    found = [replayed(subject, lambda network, batch=batch: flow.flow(network, batch)) for subject, batch in pairs]
-    told = flow.answer(subjects, images=images, moments=[each.moments for each in found])
+        return flow.probe(subjects, images=images, moments=[list(flow.checkpoint_flows(*pair)) for pair in pairs])
+    results = [replayed(subject, lambda network, batch=batch: flow.flow(network, batch)) for subject, batch in pairs]
+    answer = flow.probe(subjects, images=images, moments=[result.moments for result in results])
     same = [
-        Fact(name=f"replay ends with the weights of {subject.name}", unit="", value="yes" if each.same else "no")
-        for subject, each in zip(subjects, found, strict=True)
+        Fact(name=f"replay ends with the weights of {subject.name}", unit="", value="yes" if result.same else "no")
+        for subject, result in zip(subjects, results, strict=True)
     ]
-    return replace(told, facts=(*told.facts, *same))
+    return replace(answer, facts=(*answer.facts, *same))

@@ -1,7 +1,7 @@
-"""The run of a prepared training: begun, continued, or begun anew where nothing was trained; and sealed at its end.
+"""The run folder of a prepared training: created, continued, or started over if nothing was trained; sealed at its end.
 
-Everything that can be refused is refused before a folder is begun: the device, the weights, images that cannot be
-read. So a refusal leaves no folder behind.
+Everything is checked before a folder is created: the device, the weights, unreadable images. So a refusal leaves no
+folder behind.
 """
 
 from dataclasses import replace
@@ -18,43 +18,43 @@ from resatlas.runs.restarting import clear, trained_nothing
 from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run, begin, find
 from resatlas.studies.checks import check_machine, check_weights
-from resatlas.studies.own_images import check_readable, compared, differ_text, listed, look
+from resatlas.studies.own_images import check_readable, compare_images, differ_text, scan_parts, unreadable_images
 from resatlas.training.execution import Execution, device_of
 
 if TYPE_CHECKING:
     from resatlas.studies.single import Prepared
     from resatlas.training.session import Watcher
 
-MOST_NAMED = 5
+_MOST_NAMED = 5
 """Mended images that a note names."""
 
 
-def entered(prepared: "Prepared", watcher: "Watcher") -> Run:
-    """The run of a prepared training, begun if it was not.
+def open_run(prepared: "Prepared", watcher: "Watcher") -> Run:
+    """The run of a prepared training; its folder is created if there is none.
 
-    Raises: UsageError for a device or a log that is not here, or where nothing can be compiled; DataError for images
-        that cannot be read, or others than the run has; CheckpointError for weights that do not fit.
+    Raises: UsageError for a device or a log that is not available, or without a compiler; DataError for images that
+        cannot be read, or differ from those of the run; CheckpointError for weights that do not fit.
     """
     folder, execution, note = prepared.folder, prepared.execution, watcher.on_note
-    begun = (folder / FIRST).exists()
-    anew = begun and execution.resume in (None, "auto") and trained_nothing(folder)
-    if begun and not anew:
+    exists = (folder / FIRST).exists()
+    starts_over = exists and execution.resume in (None, "auto") and trained_nothing(folder)
+    if exists and not starts_over:
         run = find(folder)
         if run.finished:
             if not run.concluded:
                 with run.locked():
                     finish(run)
-            run.record()  # damage is reported before anything else is said
+            run.record()  # raises if a file of the run is damaged
             note(f"{run.folder} is finished: nothing is left to train")
         else:
             run.settle()
             _continue(run, prepared, watcher)
         return run
-    experiment = settled(prepared.experiment, execution, watcher)
+    experiment = _with_precision(prepared.experiment, execution, watcher)
     check_machine(experiment, execution)
     check_weights(prepared.plan, experiment.weights)
-    looked = _verified(prepared, watcher)
-    if anew:
+    scans = _verified(prepared, watcher)
+    if starts_over:
         clear(folder)
         note(f"the run in {folder} has no checkpoint yet; training starts over")
     run = begin(
@@ -62,84 +62,81 @@ def entered(prepared: "Prepared", watcher: "Watcher") -> Run:
         experiment,
         prepared.plan,
         classes=list(prepared.data.classes),
-        images={role: str(each.fingerprint) for role, each in looked.items()},
+        images={role: str(scan.fingerprint) for role, scan in scans.items()},
         note=prepared.data.note,
         departures=list(prepared.notes),
     )
-    record_unreadable(run.folder, listed(looked))
+    record_unreadable(run.folder, unreadable_images(scans))
     for line in prepared.notes:
         note(line)
     return run
 
 
 def _continue(run: Run, prepared: "Prepared", watcher: "Watcher") -> None:
-    """Check a run that has trained something, and record what changed since: mended images, another policy.
+    """Check a partly trained run, and record what has changed since: mended images, another policy for unreadable ones.
 
-    Raises: as `entered`.
+    Raises: as `open_run`.
     """
-    begun = run.beginning()
-    check_machine(begun.experiment, prepared.execution)
-    looked = _verified(prepared, watcher, reading=False)
-    found = compared(begun, prepared.parts, looked)
-    if found.standing == "other":
+    beginning = run.beginning()
+    check_machine(beginning.experiment, prepared.execution)
+    scans = _verified(prepared, watcher, refuse_unreadable=False)
+    comparison = compare_images(beginning, prepared.parts, scans)
+    if comparison.standing == "other":
         raise DataError(
             f"the images of {prepared.data.name} have changed since {run.folder} began: "
-            f"{differ_text(found.differences)}; put the former ones back, or give another folder with --out"
+            f"{differ_text(comparison.differences)}; restore the original images, or give another folder with --out"
         )
     policy = prepared.experiment.unreadable
-    check_readable(prepared.data, looked, policy)
-    before = as_carried_out(begun).unreadable
-    if policy == before and found.standing != "mended":
+    check_readable(prepared.data, scans, policy)
+    before = as_carried_out(beginning).unreadable
+    if policy == before and comparison.standing != "mended":
         return
-    record_unreadable(run.folder, listed(looked))
-    images = [PartImages(part=role, fingerprint=str(each.fingerprint)) for role, each in looked.items()]
-    mended = found.standing == "mended"
+    record_unreadable(run.folder, unreadable_images(scans))
+    changed, mended = comparison.standing == "mended", comparison.mended
+    images = [PartImages(part=role, fingerprint=str(scan.fingerprint)) for role, scan in scans.items()]
     amend(
         run.folder,
-        Amendment(
-            epoch=len(run.metrics), unreadable=policy, images=tuple(images) if mended else (), mended=found.mended
-        ),
+        Amendment(epoch=len(run.metrics), unreadable=policy, images=tuple(images) if changed else (), mended=mended),
     )
     if policy != before:
         watcher.on_note(f"unreadable images: {policy} from here on, {before} so far")
-    if mended:
-        more = f" and {len(found.mended) - MOST_NAMED:,} more" if len(found.mended) > MOST_NAMED else ""
+    if changed:
+        more = f" and {len(mended) - _MOST_NAMED:,} more" if len(mended) > _MOST_NAMED else ""
         watcher.on_note(
-            f"images that could not be read are replaced, and used from here on: {', '.join(found.mended[:MOST_NAMED])}"
-            f"{more}"
+            f"images that could not be read are replaced, and used from now on: {', '.join(mended[:_MOST_NAMED])}{more}"
         )
 
 
-def _verified(prepared: "Prepared", watcher: "Watcher", *, reading: bool = True) -> dict[Role, Looked]:
-    """The images looked at, as deep as the user asked for; by default all where broken ones are skipped.
+def _verified(prepared: "Prepared", watcher: "Watcher", *, refuse_unreadable: bool = True) -> dict[Role, Looked]:
+    """A scan of the images as deep as --verify says; by default all are decoded if unreadable ones are skipped.
 
-    Raises: DataError for those that cannot be read, if `reading`.
+    Raises: DataError for unreadable images, if `refuse_unreadable`.
     """
     policy, execution = prepared.experiment.unreadable, prepared.execution
     verify = execution.verify or ("all" if policy == "skip" else "tested")
-    looked = look(prepared.parts, verify=verify, threads=execution.workers, on_image=watcher.on_image)
-    if reading:
-        check_readable(prepared.data, looked, policy)
+    scans = scan_parts(prepared.parts, verify=verify, threads=execution.workers, on_image=watcher.on_image)
+    if refuse_unreadable:
+        check_readable(prepared.data, scans, policy)
     if policy == "skip":
-        for role, each in looked.items():
-            if each.unreadable:
-                watcher.on_note(f"{len(each.unreadable):,} of {len(each.part):,} {role} images cannot be read")
-    return looked
+        for role, scan in scans.items():
+            if scan.unreadable:
+                watcher.on_note(f"{len(scan.unreadable):,} of {len(scan.part):,} {role} images cannot be read")
+    return scans
 
 
-def settled(experiment: Experiment, execution: Execution, watcher: "Watcher") -> Experiment:
-    """The experiment as it is begun: with the precision of this machine, where its recipe leaves that open."""
+def _with_precision(experiment: Experiment, execution: Execution, watcher: "Watcher") -> Experiment:
+    """The experiment with the precision of this machine, if its recipe says auto."""
     if experiment.precision:
         return experiment
-    from resatlas.training.precision import chosen
+    from resatlas.training.precision import automatic_precision
 
-    precision, reason = chosen(device_of(execution.device))
-    watcher.on_note(f"precision auto is {precision}, here and wherever the run goes on: {reason}")
+    precision, reason = automatic_precision(device_of(execution.device))
+    watcher.on_note(f"precision auto is {precision}, here and wherever the run is resumed: {reason}")
     return replace(experiment, precision=precision)
 
 
 def finish(run: Run) -> None:
-    """Seal a run that has its results, once its files agree with each other.
+    """Seal a run that has its results, after a check that its files agree with each other.
 
     Raises: CheckpointError if its last checkpoint is not valid; FolderError if its files disagree.
     """
@@ -147,8 +144,8 @@ def finish(run: Run) -> None:
 
     last, rejected = newest_valid(run.checkpoints)
     if last is None or rejected:
-        raise CheckpointError(f"{run.folder} has no valid checkpoint of its end")
-    found = decode_run(run.folder)
-    if found.seal is None:
+        raise CheckpointError(f"{run.folder} has no valid checkpoint of its last step")
+    record = decode_run(run.folder)
+    if record.seal is None:
         write_seal(run.folder, checkpoint=last.name, manifest=last / MANIFEST)
-    run.set_status("finished", epoch=found.outcome.epochs)
+    run.set_status("finished", epoch=record.outcome.epochs)

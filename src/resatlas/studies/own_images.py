@@ -1,4 +1,4 @@
-"""Whether the images that are there are those of a run, part by part, and in words how they differ."""
+"""Comparison of the images of a data set with those that a run was trained on, part by part."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,26 +16,31 @@ from resatlas.data.identity import (
     parsed,
     parts_in_files,
 )
-from resatlas.data.listing import is_directory, shown
+from resatlas.data.listing import is_directory, printable
 from resatlas.data.verifying import Depth, Looked, looked_at
 from resatlas.errors import DataError, ResatlasError, UnreadableImage
 from resatlas.runs.amendments import Unreadable, amendments, record_unreadable, unreadable
 from resatlas.runs.record import Beginning
 from resatlas.training.execution import Verify
 from resatlas.values.progress import Progress, silent
+from resatlas.values.text import counted
 
-if TYPE_CHECKING:  # of the rest nothing needs torch
+if TYPE_CHECKING:  # nothing else here needs torch
     from resatlas.data.pipeline import Policy
 
 ROLES: tuple[Role, ...] = get_args(Role)
-MOST_NAMED = 10
+_MOST_NAMED = 10
 """Broken files that a message names."""
 
 Standing = Literal["own", "mended", "other", "unrecorded"]
-"""Images of a run itself; the same but for files that could not be read before; others; of a run that has no record."""
+"""How images relate to those of a run.
+
+own: the same; mended: the same, except for files that could not be read before; other: different; unrecorded: the run
+has no record of its images.
+"""
 
 
-def look(
+def scan_parts(
     parts: Parts,
     *,
     roles: Collection[Role] = ROLES,
@@ -43,52 +48,52 @@ def look(
     threads: int = 1,
     on_image: Progress = silent,
 ) -> dict[Role, Looked]:
-    """The files of these parts looked at: for their fingerprints, and decoded where `verify` says so."""
-    found: dict[Role, Looked] = {}
+    """A scan of the files of each part, for its fingerprint; the files are also decoded as `verify` says."""
+    scans: dict[Role, Looked] = {}
     for role, part in parts_in_files(parts).items():
         if role in roles:
             depth: Depth = "decoded" if verify == "all" or (verify == "tested" and role != "train") else "listed"
-            found[role] = looked_at(
+            scans[role] = looked_at(
                 part, depth=depth, threads=threads, on_image=lambda k, n, role=role: on_image(f"{role} images", k, n)
             )
-    return found
+    return scans
 
 
-def check_readable(data: DataSet, looked: Mapping[Role, Looked], policy: "Policy") -> None:
-    """Refuse broken images before anything is trained; under "skip" only parts that have no others.
+def check_readable(data: DataSet, scans: Mapping[Role, Looked], policy: "Policy") -> None:
+    """Refuse unreadable images before anything is trained; under "skip" only parts without any readable image.
 
     Raises: DataError that names them.
     """
     broken = [
-        (f"{shown(each.part.root / name)} ({reason})")
-        for each in looked.values()
-        if policy == "error" or len(each.unreadable) == len(each.part)
-        for name, reason in each.unreadable.items()
+        (f"{printable(scan.part.root / name)} ({reason})")
+        for scan in scans.values()
+        if policy == "error" or len(scan.unreadable) == len(scan.part)
+        for name, reason in scan.unreadable.items()
     ]
     if not broken:
         return
-    more = f" and {len(broken) - MOST_NAMED:,} more" if len(broken) > MOST_NAMED else ""
-    count = "1 image" if len(broken) == 1 else f"{len(broken):,} images"
-    advice = ", or give --unreadable skip to test without them" if policy == "error" else ""
+    more = f" and {len(broken) - _MOST_NAMED:,} more" if len(broken) > _MOST_NAMED else ""
+    count = counted(len(broken), "image")
+    advice = ", or add --unreadable skip to test without them" if policy == "error" else ""
     raise DataError(
-        f"{count} of {data.name} cannot be read: {'; '.join(broken[:MOST_NAMED])}{more}. Nothing was begun; replace or "
-        f"remove {'it' if len(broken) == 1 else 'them'}{advice}"
+        f"{count} of {data.name} cannot be read: {'; '.join(broken[:_MOST_NAMED])}{more}. No run was started; replace "
+        f"or remove {'it' if len(broken) == 1 else 'them'}{advice}"
     )
 
 
-def listed(looked: Mapping[Role, Looked]) -> Iterator[Unreadable]:
+def unreadable_images(scans: Mapping[Role, Looked]) -> Iterator[Unreadable]:
     """The images that cannot be read, as a run records them."""
-    for role, each in looked.items():
-        for name, mark in zip(each.part.files, each.marks, strict=True):
-            if reason := each.unreadable.get(name):
-                yield Unreadable(part=role, file=shown(name), reason=reason, mark=mark)
+    for role, scan in scans.items():
+        for name, mark in zip(scan.part.files, scan.marks, strict=True):
+            if reason := scan.unreadable.get(name):
+                yield Unreadable(part=role, file=printable(name), reason=reason, mark=mark)
 
 
 @contextmanager
 def recorded_failures(folder: Path, parts: Parts) -> Iterator[None]:
-    """Record in a run the image that ends its training, so that it can be replaced, and say what to do about it.
+    """Record in a run the unreadable image that ends its training, so that the user can replace it.
 
-    Raises: UnreadableImage
+    Raises: UnreadableImage that also says what to do.
     """
     try:
         yield
@@ -96,93 +101,96 @@ def recorded_failures(folder: Path, parts: Parts) -> Iterator[None]:
         for role, part in parts_in_files(parts).items():
             names = {str(part.path(k)): name for k, name in enumerate(part.files)}
             if error.file in names:
-                mark = dict(zip(part.files, look(parts, roles=(role,))[role].marks, strict=True))[names[error.file]]
-                broken = Unreadable(part=role, file=shown(names[error.file]), reason=str(error), mark=mark)
+                name = names[error.file]
+                mark = dict(zip(part.files, scan_parts(parts, roles=(role,))[role].marks, strict=True))[name]
+                broken = Unreadable(part=role, file=printable(name), reason=str(error), mark=mark)
                 with suppress(OSError, ResatlasError):
                     record_unreadable(folder, [broken])
         raise UnreadableImage(
-            f"{error}; replace the file or add --unreadable skip, and give the same command with --resume auto",
+            f"{error}; replace the file or add --unreadable skip, then rerun the command with --resume auto",
             file=error.file,
         ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """The images of a run against those that are there now: which parts differ and how, and which files were mended."""
+class ImageComparison:
+    """The present images against those of a run: which parts differ and how, and which files were mended."""
 
     standing: Standing
     differences: Mapping[Role, str]
     mended: tuple[str, ...] = ()
 
 
-def recorded(run: Beginning) -> dict[Role, Fingerprint] | str:
-    """The fingerprints of a run's parts, as they are since its last amendment; of an older version one for all parts.
+def _recorded_fingerprints(run: Beginning) -> dict[Role, Fingerprint] | str:
+    """The fingerprints of a run's parts after its last amendment; runs of older versions have one text for all parts.
 
-    Raises: FolderError, DataError if they do not read as such.
+    Raises: FolderError, DataError if they are not valid fingerprints.
     """
     if isinstance(run.images, str):
         return run.images
-    latest = {each.part: each.fingerprint for change in amendments(run.folder) for each in change.images}
+    latest = {image.part: image.fingerprint for change in amendments(run.folder) for image in change.images}
     return {role: parsed(text) for role in ROLES if (text := {**dict(run.images), **latest}.get(role))}
 
 
-def compared(
-    run: Beginning, parts: Parts, looked: Mapping[Role, Looked], *, roles: Collection[Role] = ROLES
-) -> Comparison:
-    """The parts of these roles, whose files were looked at, against those of the run."""
-    now = {role: each.fingerprint for role, each in looked.items() if role in roles}
-    before = recorded(run)
+def compare_images(
+    run: Beginning, parts: Parts, scans: Mapping[Role, Looked], *, roles: Collection[Role] = ROLES
+) -> ImageComparison:
+    """The scanned parts of these roles against those of the run."""
+    now = {role: scan.fingerprint for role, scan in scans.items() if role in roles}
+    before = _recorded_fingerprints(run)
     if isinstance(before, str):
         if not before and now:
-            return Comparison(standing="unrecorded", differences={})
+            return ImageComparison(standing="unrecorded", differences={})
         same = before == fingerprint(parts)
         words = dict.fromkeys(now or ROLES, "other names, sizes or number of images")
-        return Comparison(standing="own" if same else "other", differences={} if same else words)
-    found = differences({role: each for role, each in before.items() if role in roles}, now)
-    if not found:
-        return Comparison(standing="own", differences={})
-    begun = dict(() if isinstance(run.images, str) else run.images)
-    marks = {(each.part, each.file): each.mark for each in unreadable(run.folder)}
+        return ImageComparison(standing="own" if same else "other", differences={} if same else words)
+    differing = differences({role: before[role] for role in before if role in roles}, now)
+    if not differing:
+        return ImageComparison(standing="own", differences={})
+    original = dict(() if isinstance(run.images, str) else run.images)
+    marks = {(image.part, image.file): image.mark for image in unreadable(run.folder)}
     mended: list[str] = []
-    for role in tuple(found):
-        if role in looked and str(_unmended(looked[role], role, marks, mended)) == begun.get(role):
-            del found[role]
-    return Comparison(standing="other" if found else "mended", differences=found, mended=() if found else tuple(mended))
+    for role in tuple(differing):
+        if role in scans and str(_unmended(scans[role], role, marks, mended)) == original.get(role):
+            del differing[role]
+    if differing:
+        return ImageComparison(standing="other", differences=differing)
+    return ImageComparison(standing="mended", differences={}, mended=tuple(mended))
 
 
-def _unmended(looked: Looked, role: Role, marks: Mapping[tuple[str, str], str], mended: list[str]) -> Fingerprint:
-    """The fingerprint that a part would have if every file that could not be read were as it was then."""
-    before = [marks.get((role, shown(name)), mark) for name, mark in zip(looked.part.files, looked.marks, strict=True)]
+def _unmended(scan: Looked, role: Role, marks: Mapping[tuple[str, str], str], mended: list[str]) -> Fingerprint:
+    """The fingerprint that a part would have with its mended files still unreadable; adds these files to `mended`."""
+    before = [marks.get((role, printable(name)), mark) for name, mark in zip(scan.part.files, scan.marks, strict=True)]
     mended += [
-        f"{role}/{shown(name)}"
-        for name, old, new in zip(looked.part.files, before, looked.marks, strict=True)
+        f"{role}/{printable(name)}"
+        for name, old, new in zip(scan.part.files, before, scan.marks, strict=True)
         if old != new
     ]
-    return fingerprint_of(looked.part, before, looked.by)
+    return fingerprint_of(scan.part, before, scan.by)
 
 
-def differ_text(found: Mapping[Role, str]) -> str:
-    """The parts that differ in words: "train has 8 images, where it had 6"."""
-    return "; ".join(f"{role} has {words}" for role, words in found.items())
+def differ_text(differing: Mapping[Role, str]) -> str:
+    """A sentence about the parts that differ: "train has 8 images, where it had 6"."""
+    return "; ".join(f"{role} has {words}" for role, words in differing.items())
 
 
-def check_own(run: Beginning, data: DataSet, parts: Parts, *, roles: Collection[Role], purpose: str) -> Comparison:
-    """How the images of these parts stand to those of the run, which are wanted for a purpose.
+def check_own(run: Beginning, data: DataSet, parts: Parts, *, roles: Collection[Role], purpose: str) -> ImageComparison:
+    """The images of these parts against those of the run, which must be the same.
 
-    Raises: DataError if they are others.
+    Raises: DataError if they are different; it ends with `purpose`.
     """
-    found = compared(run, parts, look(parts, roles=roles), roles=roles)
-    if found.standing == "other":
+    comparison = compare_images(run, parts, scan_parts(parts, roles=roles), roles=roles)
+    if comparison.standing == "other":
         raise DataError(
-            f"the images of {data.name} are not those of {run.folder}: {differ_text(found.differences)}; {purpose}"
+            f"the images of {data.name} are not those of {run.folder}: {differ_text(comparison.differences)}; {purpose}"
         )
-    return found
+    return comparison
 
 
-def resolved(text: str, *, of: Beginning | None = None) -> DataSet:
-    """The data set of a DATA text, which is that of a run or of a command.
+def resolve_data(text: str, *, of: Beginning | None = None) -> DataSet:
+    """The data set of a DATA text, which comes from a command or, with `of`, from a run.
 
-    Raises: as `datasets.resolve`; the error says from which directory a path was followed, where it matters.
+    Raises: as `datasets.resolve`; for a relative path the error also names the working directory.
     """
     try:
         return datasets.resolve(text)
@@ -191,9 +199,12 @@ def resolved(text: str, *, of: Beginning | None = None) -> DataSet:
         if name in datasets.NAMED or Path(name).is_absolute():
             raise
         here = Path.cwd()
-        above = next((each for each in here.parents if is_directory(each / name)), None)
+        above = next((folder for folder in here.parents if is_directory(folder / name)), None)
         if above is None and of is None:
             raise
-        words = f"the working directory is {here}" + (f"; {name} lies in {above}" if above else "")
-        told = f"; {of.folder} was trained on it by this path" if of else ""
-        raise type(error)(f"{error} ({words}{told})") from None
+        hints = [f"the working directory is {here}"]
+        if above:
+            hints.append(f"{name} is in {above}")
+        if of:
+            hints.append(f"{of.folder} was trained on this path")
+        raise type(error)(f"{error} ({'; '.join(hints)})") from None

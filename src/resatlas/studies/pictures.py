@@ -1,4 +1,4 @@
-"""Test images for a page: read from the data set of a run, where that is in memory and still the same."""
+"""Test images for a page, from the data set of a run, if its images are in memory and unchanged."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-IN_FILES = ("imagenet",)
-"""Of the data sets by name, those whose images are files: none is opened for a page."""
+_IN_FILES = ("imagenet",)
+"""The named data sets whose images are files, which a page does not show."""
 
 
 def pictures() -> Pictures:
-    """Who gives the test images of runs as PNG; a data set is read at the first one asked for, and once."""
+    """A function that returns test images of a run as PNG; it reads each data set once, at the first call for it."""
     read = cache(read_parts)
     return lambda run, images: _pictures(run, images, read)
 
 
 def _pictures(run: RunRecord, images: Sequence[str], read: Callable[[DataSet], Parts]) -> Mapping[str, bytes] | str:
-    """The images by their ids, or why there are none; no sentence names a folder."""
+    """The images by their ids, or the reason why there are none, which names no folder."""
     name, _, _ = datasets.separated(run.experiment.data)
-    if name not in datasets.NAMED or name in IN_FILES:
-        return "No picture is shown: these images are files, and none is opened for a page."
+    if name not in datasets.NAMED or name in _IN_FILES:
+        return "No pictures: a page does not read image files."
     try:
         data = datasets.resolve(run.experiment.data)
         check_classes(run, data)
         parts = read(data)
         check_own(run.beginning, data, parts, roles=("test",), purpose="none is shown")
     except (ResatlasError, ImportError):
-        return f"No picture is shown: {name} is not on this machine, or is no longer what the runs were tested on."
+        return f"No pictures: {name} is not on this machine, or has changed since the runs were tested."
     if not isinstance(parts.test, ImageSet) or parts.test.shape.channels not in (1, 3):
-        return f"No picture is shown: the images of {name} are no grey or coloured images in memory."
-    places = {str(each): k for k, each in enumerate(parts.test.ids.tolist())}
-    return {image: png(parts.test.images[places[image]]) for image in images if image in places}
+        return f"No pictures: the images of {name} are neither greyscale nor RGB images in memory."
+    positions = {str(id_): k for k, id_ in enumerate(parts.test.ids.tolist())}
+    return {image: png(parts.test.images[positions[image]]) for image in images if image in positions}
 
 
 def png(pixels: "NDArray[np.uint8]") -> bytes:
     """An image as a PNG file.
 
-    Shape: (c, h, w), c = 1 for grey or 3 for colours.
+    Shape: (c, h, w), c = 1 for greyscale or 3 for RGB.
     """
     from PIL import Image
 

@@ -1,11 +1,11 @@
-"""Single images classified by a finished run, or by a saved network, as its test images were prepared."""
+"""Classification of single images by a finished run or a saved network, with the preprocessing of its test images."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resatlas.data.listing import ENDINGS, below, is_directory, shown
+from resatlas.data.listing import ENDINGS, below, is_directory, printable
 from resatlas.errors import CheckpointError, DataError, FolderError, UsageError
 from resatlas.exporting.config import CONFIG
 from resatlas.runs.decoding import read_finished
@@ -13,7 +13,7 @@ from resatlas.runs.names import FIRST
 from resatlas.studies.checks import check_plan
 from resatlas.training.threads import computing, threads_for
 
-if TYPE_CHECKING:  # a wrong folder is answered before torch is there
+if TYPE_CHECKING:  # a wrong folder is reported before torch is imported
     from jaxtyping import UInt8
     from torch import Tensor
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a wrong folder is answered before torch is there
 
 @dataclass(frozen=True, kw_only=True)
 class Predicted:
-    """The likeliest classes of one image with their probabilities, or the reason why there are none."""
+    """The most probable classes of one image with their probabilities, or the reason why there are none."""
 
     image: str
     classes: tuple[tuple[str, float], ...] = ()
@@ -32,40 +32,41 @@ class Predicted:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictor:
-    """A network, what its images go through, and the names of its classes."""
+    """A network, the preprocessing of its images, and the names of its classes."""
 
     network: "Network"
-    by: "Preprocessing"
+    preprocessing: "Preprocessing"
     classes: tuple[str, ...]
 
 
 def predict(run: str | Path, images: Iterable[str | Path], *, top: int = 5) -> list[Predicted]:
-    """The `top` likeliest classes of each image, or of each in a folder of images; unreadable ones have the reason.
+    """The `top` most probable classes of each image, or the reason why an image cannot be read.
 
-    Raises: FolderError if `run` is the folder of no finished run and no saved network; UsageError, CheckpointError;
-        DataError if there is no image, or none that can be read.
+    `images` are files, or folders whose images are all classified.
+    Raises: FolderError if `run` is the folder of neither a finished run nor a saved network; UsageError,
+        CheckpointError; DataError if there is no image, or none that can be read.
     """
     if top < 1:
-        raise UsageError(f"--top is a number of classes from 1; {top} is not")
+        raise UsageError(f"--top must be at least 1; got {top}")
     predictor = _predictor(Path(run))
     with computing(threads_for(predictor.network.plan, images=1)):
-        found = [_predicted(predictor, each, top) for each in listed(map(Path, images))]
-    if not found:
-        raise DataError(f"no image is given: the folders have none that ends in {', '.join(ENDINGS)}")
-    if not any(each.classes for each in found):
-        others = f"{len(found) - 1:,} other{'s' if len(found) > 2 else ''}"
-        more = f"; nor can {others}" if len(found) > 1 else ""
-        raise DataError(found[0].error + more)
-    return found
+        predicted = [_predicted(predictor, path, top) for path in image_paths(map(Path, images))]
+    if not predicted:
+        raise DataError(f"no images: the folders have no file that ends in {', '.join(ENDINGS)}")
+    if not any(image.classes for image in predicted):
+        others = f"{len(predicted) - 1:,} other{'s' if len(predicted) > 2 else ''}"
+        more = f"; nor can {others}" if len(predicted) > 1 else ""
+        raise DataError(predicted[0].error + more)
+    return predicted
 
 
-def listed(images: Iterable[Path]) -> Iterator[Path]:
-    """The images, those of a folder in the order of their bytes."""
-    for each in images:
-        if is_directory(each):
-            yield from (each / found.name for found in below(each) if found.kind == "image")
+def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
+    """The images of paths, in which a folder stands for its images, sorted by the bytes of their names."""
+    for path in paths:
+        if is_directory(path):
+            yield from (path / entry.name for entry in below(path) if entry.kind == "image")
         else:
-            yield each
+            yield path
 
 
 def _predictor(folder: Path) -> Predictor:
@@ -86,9 +87,10 @@ def _of_run(folder: Path) -> Predictor:
     check_plan(run)
     normaliser = normaliser_of(run)
     if normaliser is None:
-        raise CheckpointError(f"{folder} does not say how it normalises images; no image can be shown to it")
-    by = Preprocessing(image=run.plan.image, view=run.experiment.recipe.view, normaliser=normaliser)
-    return Predictor(network=trained(run, run.experiment).eval(), by=by, classes=run.classes)
+        raise CheckpointError(f"{folder} has no record of its normalisation, so it cannot classify single images")
+    preprocessing = Preprocessing(image=run.plan.image, view=run.experiment.recipe.view, normaliser=normaliser)
+    network = trained(run, run.experiment).eval()
+    return Predictor(network=network, preprocessing=preprocessing, classes=run.classes)
 
 
 def _of_saved(folder: Path) -> Predictor:
@@ -98,13 +100,13 @@ def _of_saved(folder: Path) -> Predictor:
 
     config = read_config(folder)
     names = config.class_names or tuple(f"class {k}" for k in range(config.classes))
-    return Predictor(network=from_pretrained(folder), by=read_preprocessing(folder), classes=names)
+    return Predictor(network=from_pretrained(folder), preprocessing=read_preprocessing(folder), classes=names)
 
 
 def _predicted(predictor: Predictor, file: Path, top: int) -> Predicted:
-    """The answer to one file.
+    """The prediction of one file.
 
-    Raises: UsageError if the network takes no photographs.
+    Raises: UsageError if the network takes images of neither one nor three channels.
     """
     import torch
 
@@ -114,16 +116,17 @@ def _predicted(predictor: Predictor, file: Path, top: int) -> Predicted:
     try:
         pixels = torch.from_numpy(decoded(file))
     except DataError as error:
-        return Predicted(image=shown(file), error=str(error))
+        return Predicted(image=printable(file), error=str(error))
+    preprocessing = predictor.preprocessing
     with torch.no_grad():
-        logits = predictor.network(prepared(in_channels(pixels, predictor.by.image.channels), predictor.by)[None])
+        logits = predictor.network(prepared(in_channels(pixels, preprocessing.image.channels), preprocessing)[None])
         probabilities, classes = logits.softmax(dim=1)[0].topk(min(top, logits.shape[1]))
     names = [predictor.classes[k] for k in classes.tolist()]
-    return Predicted(image=shown(file), classes=tuple(zip(names, probabilities.tolist(), strict=True)))
+    return Predicted(image=printable(file), classes=tuple(zip(names, probabilities.tolist(), strict=True)))
 
 
 def in_channels(pixels: "UInt8[Tensor, '3 h w']", channels: int) -> "UInt8[Tensor, 'c h w']":
-    """The colours, or for a network of one channel their brightness, of grey the grey itself.
+    """RGB pixels for a network of three channels; their luma for a network of one.
 
     Raises: UsageError for any other number of channels.
     Source: ITU-R BT.601, luma: 0.299 red + 0.587 green + 0.114 blue.
@@ -131,6 +134,6 @@ def in_channels(pixels: "UInt8[Tensor, '3 h w']", channels: int) -> "UInt8[Tenso
     if channels == 3:
         return pixels
     if channels != 1:
-        raise UsageError(f"the network takes images of {channels} channels; files of images have 3, or 1 as grey")
+        raise UsageError(f"the network takes images of {channels} channels; image files have 3, or 1 (greyscale)")
     red, green, blue = pixels.int()
     return ((299 * red + 587 * green + 114 * blue + 500) // 1000).byte()[None]

@@ -1,4 +1,4 @@
-"""Many runs one after another on every core, each reused if finished and resumed if broken off."""
+"""Execution of the runs of a study in worker processes; finished runs are reused, interrupted ones are resumed."""
 
 import math
 import os
@@ -23,92 +23,95 @@ from resatlas.studies.single import Prepared, carry_out, prepare, read_parts
 from resatlas.studies.study import Study
 from resatlas.training.execution import Execution
 from resatlas.training.signals import STOPPING, stop_on_signal
-from resatlas.training.threads import given
-from resatlas.training.watch import TOLD_AFTER
+from resatlas.training.threads import threads_set
+from resatlas.training.watch import NOTE_AFTER
 from resatlas.values.cores import cores
 from resatlas.values.pulse import PULSE, Mirror
 from resatlas.values.unforeseen import foreseen, show_traceback
 from resatlas.values.workers import Lost, Worker, end, messages, start
 
-if TYPE_CHECKING:  # the workers alone import torch
+if TYPE_CHECKING:  # only the workers import torch
     from resatlas.training.session import Watcher
 
-POLL_SECONDS = 0.5
-GRACE_SECONDS = 120.0
-"""How long a worker may take for its step and its checkpoint after a stop."""
+_POLL_SECONDS = 0.5
+_GRACE_SECONDS = 120.0
+"""How long a worker may take to finish its step and save a checkpoint after a stop."""
 
-UNIT_OVERHEAD = 300_000
-"""What a unit of a small network costs an image beyond its multiply-adds, in multiply-adds.
+_UNIT_OVERHEAD = 300_000
+"""The fixed time that a unit takes per image, in multiply-adds.
 
-A guess from the demo's own times (2026-11, two cores), used for the order of runs and the time left alone.
+Estimated from the times of the demo (2026-11, two cores); used only for the order of runs and the time left.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Advance:
-    """How far a study is."""
+class StudyProgress:
+    """The progress of a study."""
 
     finished: int
     total: int
     share: float
-    """Of the work that was left to do, by guessed times."""
+    """The share of the remaining work that is done, by estimated times."""
     results: dict[str, Any] | None = None
-    """Those of the run that has just ended, if one has."""
+    """The results of the run that has just finished, if there is one."""
     note: str = ""
-    """Which worker has not advanced for how long, when that is to be told."""
+    """A warning about a worker that has not advanced, if there is one."""
 
 
-SAVING = "a norm_group below the batch among the settings, smaller images, a smaller design"
-"""What makes a run of a study need less memory."""
+_SAVING = "a norm_group below the batch among the settings, smaller images, a smaller design"
+"""How a run of a study needs less memory."""
 
-RESUMING = Execution(resume="auto")
+_RESUMING = Execution(resume="auto")
 
-OnAdvance = Callable[[Advance], None]
+OnProgress = Callable[[StudyProgress], None]
 Ended = tuple[Prepared, dict[str, Any]]
 
 
 def carry_out_study(
-    study: Study, folder: Path, *, workers: int | None = None, told_after: float = TOLD_AFTER, on_advance: OnAdvance
+    study: Study, folder: Path, *, workers: int | None = None, warn_after: float = NOTE_AFTER, on_progress: OnProgress
 ) -> None:
-    """Carry out every run of a study below a folder, `workers` at a time, by default one a core.
+    """Carry out every run of a study in subfolders of a folder, `workers` at a time, by default one per core.
 
-    Finished runs are kept as they are; broken ones go on from their newest valid checkpoint. Workers are started
-    once, keep what they imported, and share the cores: where OMP_NUM_THREADS gives each several threads, there are
-    fewer. A worker that does not advance is told of every `told_after` seconds.
-    Raises: Stopped after a signal, every run saved; NonFiniteError at the end if a run diverged; whatever else a run
-    raises, at once, the others saved.
+    Finished runs are kept; interrupted runs resume from their newest valid checkpoint. Workers are started once, to
+    import torch once, and share the cores: there are fewer workers if OMP_NUM_THREADS sets more than one thread for
+    each. A worker that does not advance is reported every `warn_after` seconds.
+    Raises: Stopped after a signal, with every run saved; NonFiniteError at the end if a run diverged; any other error
+    of a run at once, with the other runs saved.
     """
     check_writable(folder)
-    read = cache(read_parts)  # once for all runs
+    read = cache(read_parts)  # each data set is read once for all runs
     prepared = [
-        prepare(each, out=folder / name, execution=RESUMING, read=read) for name, each in study.distinct().items()
+        prepare(experiment, out=folder / name, execution=_RESUMING, read=read)
+        for name, experiment in study.distinct_experiments().items()
     ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_collection(folder, study.collection())
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    todo = sorted((each for each in prepared if not Run(each.folder).concluded), key=_work, reverse=True)
+    todo = sorted((run for run in prepared if not Run(run.folder).concluded), key=_work, reverse=True)
     before = len(prepared) - len(todo)
     work = sum(map(_work, todo))
     done: list[Prepared] = []
 
-    def advance(results: dict[str, Any] | None = None, note: str = "") -> None:
-        share = sum(_work(each) * (1.0 if each in done else _share_done(each)) for each in todo) / work
-        on_advance(Advance(finished=before + len(done), total=len(prepared), share=share, results=results, note=note))
+    def report(results: dict[str, Any] | None = None, note: str = "") -> None:
+        share = sum(_work(run) * (1.0 if run in done else _share_done(run)) for run in todo) / work
+        on_progress(
+            StudyProgress(finished=before + len(done), total=len(prepared), share=share, results=results, note=note)
+        )
 
-    for ended in _in_workers(todo, workers or max(cores() // (given() or 1), 1), told_after):
-        if isinstance(ended, str):
-            advance(note=ended)
+    for event in _in_workers(todo, workers or max(cores() // (threads_set() or 1), 1), warn_after):
+        if isinstance(event, str):
+            report(note=event)
             continue
-        if ended:
-            done.append(ended[0])
-        advance(ended[1] if ended else None)
+        if event:
+            done.append(event[0])
+        report(event[1] if event else None)
 
 
 @dataclass
 class _Slot:
-    """A worker that carries out runs, the count of its batches, and the run that it has."""
+    """A worker process, the number of batches that it has trained, and its current run."""
 
     worker: Worker
     mirror: Mirror
@@ -116,23 +119,23 @@ class _Slot:
     task: Prepared | None = None
     batches: int = 0
     since: float = 0.0
-    told: float = 0.0
+    warned: float = 0.0
 
-    def silence(self, told_after: float) -> str:
-        """A sentence, now and then, on a worker whose run has not advanced by a batch for so many seconds or more."""
+    def warning(self, warn_after: float) -> str:
+        """A warning each time that the run has trained no batch for another `warn_after` seconds, else ""."""
         now = time.monotonic()
         if self.task is None or self.mirror.value != self.batches:
-            self.batches, self.since, self.told = self.mirror.value, now, 0.0
-        if self.task is None or now - self.since < self.told + told_after:
+            self.batches, self.since, self.warned = self.mirror.value, now, 0.0
+        if self.task is None or now - self.since < self.warned + warn_after:
             return ""
-        self.told = now - self.since
+        self.warned = now - self.since
         pid = self.worker.process.pid
-        return f"{self.task.folder.name} has not advanced for {self.told:.0f} s (worker with pid {pid})"
+        return f"{self.task.folder.name} has not advanced for {self.warned:.0f} s (worker with pid {pid})"
 
 
 @dataclass
-class _Crew:
-    """The workers, the runs that wait for one, the first error that ends all, and the first run that diverged."""
+class _Pool:
+    """The workers, the waiting runs, the first error that ends the study, and the first run that diverged."""
 
     slots: list[_Slot]
     queue: deque[Prepared]
@@ -142,12 +145,12 @@ class _Crew:
 
     @property
     def stopping(self) -> bool:
-        """Whether the workers were told to end."""
+        """Whether the workers are to stop."""
         return self.deadline < math.inf
 
     @property
     def busy(self) -> bool:
-        """Whether runs wait or are in progress, and may still take their time."""
+        """Whether runs are waiting or in progress, and the deadline has not passed."""
         waiting = self.queue or any(slot.task for slot in self.slots)
         return bool(waiting) and time.monotonic() < self.deadline
 
@@ -159,9 +162,9 @@ class _Crew:
                 slot.worker.send((slot.task.experiment, slot.task.folder))
 
     def results(self) -> Iterator[Ended]:
-        """The results that come within a while."""
+        """The results that arrive within `_POLL_SECONDS`; errors are stored."""
         by_worker = {slot.worker: slot for slot in self.slots}
-        for worker, message in messages(list(by_worker), timeout=POLL_SECONDS):
+        for worker, message in messages(list(by_worker), timeout=_POLL_SECONDS):
             slot = by_worker[worker]
             task, slot.task = slot.task, None
             match message:
@@ -171,10 +174,10 @@ class _Crew:
                     yield task, message
                 case Lost():
                     self.slots.remove(slot)
-                    self.failure = self.failure or ResatlasError("a worker was killed; the same command goes on")
+                    self.failure = self.failure or ResatlasError("a worker was killed; rerun the command to continue")
                 case Stopped() if self.stopping:
                     pass
-                case NonFiniteError() if task:  # no other run is the worse for it
+                case NonFiniteError() if task:  # the other runs continue
                     self.diverged = self.diverged or NonFiniteError(f"{task.folder.name}: {message}")
                 case ResatlasError() if task:
                     self.failure = self.failure or type(message)(f"{task.folder.name}: {message}")
@@ -182,42 +185,42 @@ class _Crew:
                     self.failure = self.failure or message
 
     def stop(self) -> None:
-        """Begin nothing more, and have every run end at its next step, saved."""
+        """Start no further run, and stop every run after its current step, saved."""
         if not self.stopping:
-            self.deadline = time.monotonic() + GRACE_SECONDS
+            self.deadline = time.monotonic() + _GRACE_SECONDS
             self.queue.clear()
             for slot in self.slots:
                 slot.worker.send("stop")
 
 
-def _in_workers(todo: list[Prepared], count: int, told_after: float) -> Iterator[Ended | str | None]:
-    """Each run with its results as it ends, and now and then a sentence on a worker that is silent, or None."""
+def _in_workers(todo: list[Prepared], count: int, warn_after: float) -> Iterator[Ended | str | None]:
+    """Each run with its results when it has finished; between these, warnings about workers, and None at every poll."""
     if not todo:
         return
     with stop_on_signal() as request:
-        crew = _Crew([], deque(todo))
+        pool = _Pool([], deque(todo))
         try:
             for _ in range(min(count, len(todo))):
-                crew.slots.append(_slot(given() or max(cores() // count, 1)))
-            while crew.busy:
-                crew.hand_out()
-                yield from crew.results()
-                if request.signal or crew.failure:
-                    crew.stop()
-                yield from filter(None, [slot.silence(told_after) for slot in crew.slots])
+                pool.slots.append(_new_slot(threads_set() or max(cores() // count, 1)))
+            while pool.busy:
+                pool.hand_out()
+                yield from pool.results()
+                if request.signal or pool.failure:
+                    pool.stop()
+                yield from filter(None, [slot.warning(warn_after) for slot in pool.slots])
                 yield None
         finally:
-            end([slot.worker for slot in crew.slots])
-    if crew.failure and not (request.signal and isinstance(crew.failure, Stopped)):  # a worker may hear Ctrl-C first
-        raise crew.failure
+            end([slot.worker for slot in pool.slots])
+    if pool.failure and not (request.signal and isinstance(pool.failure, Stopped)):  # Ctrl-C may reach a worker first
+        raise pool.failure
     if request.signal:
-        saved = "every run saved" if time.monotonic() < crew.deadline else "some runs not saved since their last epoch"
-        raise Stopped(f"by {request.signal.name}, {saved}; the same command goes on")
-    if crew.diverged:
-        raise crew.diverged
+        saved = "every run saved" if time.monotonic() < pool.deadline else "some runs not saved since their last epoch"
+        raise Stopped(f"by {request.signal.name}, {saved}; rerun the command to continue")
+    if pool.diverged:
+        raise pool.diverged
 
 
-def _slot(threads: int) -> _Slot:
+def _new_slot(threads: int) -> _Slot:
     """A new worker without a run."""
     context = get_context("spawn")
     mirror = context.RawValue("Q")
@@ -225,22 +228,22 @@ def _slot(threads: int) -> _Slot:
 
 
 def _share_done(prepared: Prepared) -> float:
-    """Finished epochs of a run, as its files tell."""
+    """The share of a run's epochs that its files contain."""
     return len(Run(prepared.folder).metrics) / epochs_begun(prepared.experiment.recipe, len(prepared.parts.train))
 
 
 def _work(prepared: Prepared) -> float:
-    """A guess at the relative time of a run."""
+    """The estimated relative time of a run."""
     recipe = prepared.experiment.recipe
     images = recipe.batch * steps_in_all(recipe, len(prepared.parts.train))
     units = sum(len(unit.streams) for _, unit in prepared.plan.units)
-    return images * (cost(prepared.plan).multiply_adds + UNIT_OVERHEAD * units)
+    return images * (cost(prepared.plan).multiply_adds + _UNIT_OVERHEAD * units)
 
 
 def _work_for(parent: Connection, parent_id: int, threads: int, mirror: Mirror) -> None:
-    """A worker: what training needs imported once, runs as they come; it ends with its parent."""
+    """The main function of a worker: import torch once, then train the runs that it receives; end with the parent."""
     PULSE.mirror = mirror
-    for number in STOPPING:  # between runs; during a run its session listens
+    for number in STOPPING:  # ignored between runs; during a run the session handles them
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     import torch
@@ -248,15 +251,15 @@ def _work_for(parent: Connection, parent_id: int, threads: int, mirror: Mirror) 
     torch.set_num_threads(threads)
     from resatlas.training.session import Watcher
 
-    def stop_if_told(*_: object) -> None:
+    def stop_if_requested(*_: object) -> None:
         if parent.poll() or os.getppid() != parent_id:
             signal.raise_signal(signal.SIGTERM)
 
-    watcher = Watcher(on_start=stop_if_told, on_step=stop_if_told)
+    watcher = Watcher(on_start=stop_if_requested, on_step=stop_if_requested)
     parent.send("ready")
     try:
         while os.getppid() == parent_id:
-            if not parent.poll(POLL_SECONDS):
+            if not parent.poll(_POLL_SECONDS):
                 continue
             message = parent.recv()
             if message == "stop":
@@ -268,9 +271,9 @@ def _work_for(parent: Connection, parent_id: int, threads: int, mirror: Mirror) 
 
 
 def _results(experiment: Experiment, folder: Path, watcher: "Watcher") -> dict[str, Any] | ResatlasError:
-    """The results of one run, or what kept it from having any."""
+    """The results of one run, or the error that ended it."""
     try:
-        return carry_out(prepare(experiment, out=folder, execution=RESUMING), watcher=watcher)
-    except Exception as error:  # the parent reports it, and may not know its class
+        return carry_out(prepare(experiment, out=folder, execution=_RESUMING), watcher=watcher)
+    except Exception as error:  # sent to the parent, which may not be able to unpickle another class
         show_traceback(error)
-        return foreseen(error, doing=f"training {experiment.design}", saving=SAVING)
+        return foreseen(error, doing=f"training {experiment.design}", saving=_SAVING)

@@ -1,4 +1,4 @@
-"""One experiment from end to end: checked, trained, tested once, its results written."""
+"""One experiment from start to end: check, training, one test, results."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,9 +23,9 @@ from resatlas.runs.record import EpochRow, TimingRow
 from resatlas.runs.seal import SEAL
 from resatlas.runs.store import Run
 from resatlas.studies.checks import check_folder, check_still_own
-from resatlas.studies.counting import counted
+from resatlas.studies.counting import count_departures
 from resatlas.studies.departures import departures
-from resatlas.studies.entering import entered, finish
+from resatlas.studies.entering import finish, open_run
 from resatlas.studies.own_images import recorded_failures
 from resatlas.training.execution import Execution, determinism, device_of
 from resatlas.training.skipping import CAP
@@ -42,13 +42,13 @@ if TYPE_CHECKING:  # checking an experiment needs no torch
     from resatlas.training.splits import Splits
 
 
-MOST_LEARNT = 10_000
+_MOST_LEARNT = 10_000
 """Training images on which a finished network is evaluated, evenly spaced among all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """An experiment that was checked: its design, data and images are there, and its folder can be used."""
+    """A checked experiment: its design, data and images exist, and its folder can be used."""
 
     experiment: Experiment
     execution: Execution
@@ -60,9 +60,11 @@ class Prepared:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the training does otherwise than its recipe says."""
-        left_out = [f"steps that are not finite are left out, {CAP}"] if self.experiment.nonfinite == "skip" else []
-        return (*departures(self.experiment.recipe, self.data, self.plan), *left_out, *self.parts.notes)
+        """Sentences on how the training differs from its recipe."""
+        skipping = (
+            [f"steps with NaN or infinite values are skipped, {CAP}"] if self.experiment.nonfinite == "skip" else []
+        )
+        return (*departures(self.experiment.recipe, self.data, self.plan), *skipping, *self.parts.notes)
 
 
 def read_parts(data: DataSet) -> Parts:
@@ -79,7 +81,7 @@ def prepare(
 ) -> Prepared:
     """Check design, data and folder, in that order and without torch, then read the images.
 
-    Processes that were started again resume by themselves from the last checkpoint.
+    Processes that a launcher has restarted resume from the last checkpoint.
 
     Raises: UnknownName, DesignError, BlueprintError, DataError, FolderError.
     """
@@ -99,21 +101,21 @@ def prepare(
 
 
 def carry_out(prepared: Prepared, *, watcher: "Watcher") -> dict[str, Any]:
-    """Train a prepared experiment to its end and test it once; its results, also those of a run finished before.
+    """Train a prepared experiment to its end, test it once and return the results; a finished run is not repeated.
 
     Raises: Stopped, NonFiniteError, CheckpointError.
     """
     from resatlas.training.distributed import joined
 
     with joined(rank_timeout=prepared.execution.rank_timeout, on_note=watcher.on_note) as world:
-        run = world.lead(lambda: entered(prepared, watcher))
+        run = world.lead(lambda: open_run(prepared, watcher))
         return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, watcher)
 
 
 def train(experiment: Experiment, out: str | Path | None = None, *, resume: str | None = None) -> dict[str, Any]:
-    """Train an experiment and test it once; its results, as in results.json of its folder.
+    """Train an experiment, test it once and return the results, as in results.json of its folder.
 
-    `out` is runs/<data>-<design>-<recipe>-s<seed> by default; `resume` is "auto" or a checkpoint.
+    `out` is runs/<data>-<design>-<recipe>-s<seed> by default; `resume` is "auto" or the path of a checkpoint.
     Raises: UsageError, DataError, Stopped, NonFiniteError, CheckpointError.
     """
     from resatlas.training.session import UNWATCHED
@@ -123,7 +125,7 @@ def train(experiment: Experiment, out: str | Path | None = None, *, resume: str 
 
 
 def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dict[str, Any]:
-    """Train a run that no other process has, and test it."""
+    """Train a run under its lock, and test it."""
     from resatlas.evaluation.classification import classification
     from resatlas.evaluation.portions import Portion, images_at_once
     from resatlas.training.distributed import current
@@ -131,13 +133,15 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
     from resatlas.training.session import failure_written, train
     from resatlas.training.splits import normaliser_of, split_images
 
-    begun, world, execution = run.beginning(), current(), prepared.execution
-    experiment = as_carried_out(begun)
-    threads = threads_of(run.folder, begun.plan, images=_pass(experiment, world, execution), on_note=watcher.on_note)
-    promise = determinism(asked=execution.deterministic, on_note=watcher.on_note)
+    beginning, world, execution = run.beginning(), current(), prepared.execution
+    experiment = as_carried_out(beginning)
+    threads = threads_of(
+        run.folder, beginning.plan, images=_images_per_pass(experiment, world, execution), on_note=watcher.on_note
+    )
+    promise = determinism(wanted=execution.deterministic, on_note=watcher.on_note)
     photographs = isinstance(prepared.parts.test, ImageFiles)
     at_once = execution.test_batch or images_at_once(
-        begun.plan, experiment.recipe, photographs=photographs, processes=world.size
+        beginning.plan, experiment.recipe, photographs=photographs, processes=world.size
     )
     portion = Portion(size=at_once, note=watcher.on_note)
     with (
@@ -148,9 +152,9 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
     ):
         world.lead(lambda: check_still_own(run, prepared.experiment, prepared.plan))
         with failure_written(run, world, lambda: len(run.metrics)):
-            if world.leads:  # the seal of results that someone has removed, to have them anew
+            if world.leads:  # a seal is left if the user removed results.json to repeat the test
                 remove(run.folder / SEAL, within=run.folder)
-            found = world.lead(lambda: _checkpoint(run, execution.resume, watcher))
+            checkpoint = world.lead(lambda: _checkpoint(run, execution.resume, watcher))
             images = split_images(
                 prepared.parts,
                 experiment,
@@ -160,62 +164,64 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
                 on_note=watcher.on_note,
             )
 
-        def answered(network: "Network", part: Part, pipeline: "Pipeline" = images.pipeline) -> "Predictions":
-            return _answers(network, part, pipeline, world, portion)
+        def predict(network: "Network", part: Part, pipeline: "Pipeline" = images.pipeline) -> "Predictions":
+            return _predictions(network, part, pipeline, world, portion)
 
         state = train(
             run,
             experiment,
             images=images,
-            resume=found,
-            evaluate=lambda network, part, _: classification(answered(network, part)),
+            resume=checkpoint,
+            evaluate=lambda network, part, _: classification(predict(network, part)),
             watcher=watcher,
             execution=replace(execution, test_batch=at_once),
         )
         with failure_written(run, world, lambda: state.epoch):
-            omitting = replace(images.pipeline, unreadable="skip")  # training images need not have been decoded before
-            learnt = answered(state.tested, evenly(images.train, MOST_LEARNT), omitting)
-            held_back = answered(state.tested, images.validation) if images.validation else None
-            tested = answered(state.tested, images.test)
-            results = world.lead(lambda: _concluded(run, prepared, images, learnt, held_back, tested))
+            skipping = replace(images.pipeline, unreadable="skip")  # training images may not have been decoded before
+            learnt = predict(state.tested, _evenly(images.train, _MOST_LEARNT), skipping)
+            held_back = predict(state.tested, images.validation) if images.validation else None
+            tested = predict(state.tested, images.test)
+            results = world.lead(lambda: _conclude(run, prepared, images, learnt, held_back, tested))
         if world.leads:
             log_results(run, results, logs_here(execution.logs), watcher.on_note)
         return results
 
 
-def _pass(experiment: Experiment, world: "World", execution: Execution) -> int | None:
-    """The images of a pass in each process; None where a GPU computes."""
+def _images_per_pass(experiment: Experiment, world: "World", execution: Execution) -> int | None:
+    """The images of a forward pass in each process; None on a GPU."""
     share = max(experiment.recipe.batch // world.size, 1)
     on_cpu = device_of(execution.device).type == "cpu"
     return min(experiment.recipe.norm_group or share, share) if on_cpu else None
 
 
 def _checkpoint(run: Run, resume: str | None, watcher: "Watcher") -> Path | None:
-    """The checkpoint to go on from: the one asked for, or the newest that is valid."""
+    """The checkpoint to resume from: the given one, or for "auto" the newest that is valid."""
     from resatlas.training.checkpoint import newest_valid
 
     if resume != "auto":
         return Path(resume) if resume else None
-    found, rejected = newest_valid(run.checkpoints)
-    for each in rejected:
-        watcher.on_note(f"checkpoint {each.name} {each.reason}")
-    watcher.on_note(f"resumes from {found.name}" if found else "no valid checkpoint: starts from the beginning")
-    return found
+    newest, rejected = newest_valid(run.checkpoints)
+    for checkpoint in rejected:
+        watcher.on_note(f"checkpoint {checkpoint.name} {checkpoint.reason}")
+    watcher.on_note(f"resumes from {newest.name}" if newest else "no valid checkpoint: starts from the beginning")
+    return newest
 
 
-def _answers(network: "Network", part: Part, pipeline: "Pipeline", world: "World", portion: "Portion") -> "Predictions":
-    """The answers to a part, each image's by one of the processes."""
+def _predictions(
+    network: "Network", part: Part, pipeline: "Pipeline", world: "World", portion: "Portion"
+) -> "Predictions":
+    """The predictions of a part; the images are split among the processes."""
     from resatlas.evaluation.logits import predict, predict_together
 
     return predict_together(part, world, lambda own: predict(network, own, pipeline, portion=portion))
 
 
-def evenly(part: Part, most: int) -> Part:
-    """At most so many images of a part, evenly spaced."""
+def _evenly(part: Part, most: int) -> Part:
+    """At most this many images of a part, evenly spaced."""
     return part.take(slice(None, None, -(-len(part) // most)))
 
 
-def _concluded(
+def _conclude(
     run: Run,
     prepared: Prepared,
     images: "Splits",
@@ -223,9 +229,9 @@ def _concluded(
     held_back: "Predictions | None",
     tested: "Predictions",
 ) -> dict[str, Any]:
-    """The results, written.
+    """Write the results and the predictions, seal the run, and return the results.
 
-    Raises: NonFiniteError if the test gave no number.
+    Raises: NonFiniteError if a measure is not finite.
     """
     from resatlas.evaluation.classification import classification, prediction_rows
     from resatlas.evaluation.predictions import write_predictions
@@ -236,8 +242,8 @@ def _concluded(
     if held_back:
         results["validation"] = dict(classification(held_back))
     results["test"] = finite(dict(classification(tested)), of="on the test images")
-    results["departures"] = encode(counted(run, images, held_back=held_back, tested=tested))
-    names = names_in(images.test)
+    results["departures"] = encode(count_departures(run, images, held_back=held_back, tested=tested))
+    names = _names_in(images.test)
     write_predictions(run.folder / PREDICTIONS, prediction_rows(tested), prepared.data.classes, names)
     write_json(run.folder / RESULTS, results, within=run.folder)
     finish(run)
@@ -245,13 +251,13 @@ def _concluded(
 
 
 def _trained(run: Run, prepared: Prepared, images: "Splits") -> dict[str, Any]:
-    """What results.json says of a training, without its tests."""
+    """The entries of results.json about the training, without its tests."""
     experiment, total, lengths = run.beginning().experiment, cost(prepared.plan), mean_lengths(prepared.plan)
     metrics, timing = read_rows(run.folder / METRICS, EpochRow), read_rows(run.folder / TIMING, TimingRow)
     if not metrics or len(metrics) != len(timing):
         raise CheckpointError(
-            f"{run.folder} has {len(metrics)} rows in {METRICS} and {len(timing)} in {TIMING}: they were changed while "
-            "it was trained"
+            f"{run.folder} has {len(metrics)} rows in {METRICS} and {len(timing)} in {TIMING}: the files were changed "
+            "during the training"
         )
     last, seconds = metrics[-1], sum(row.seconds for row in timing)
     return {
@@ -277,6 +283,6 @@ def _trained(run: Run, prepared: Prepared, images: "Splits") -> dict[str, Any]:
     }
 
 
-def names_in(part: Part) -> tuple[str, ...]:
-    """The names of a part's images by their ids, where they have names."""
+def _names_in(part: Part) -> tuple[str, ...]:
+    """The file names of a part's images, in the order of their ids; empty for images without files."""
     return part.files if isinstance(part, ImageFiles) else ()

@@ -1,11 +1,11 @@
-"""A study: questions, each answered by a list of runs; written as a TOML file."""
+"""Studies: TOML files of questions, each answered by a list of runs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from resatlas.analysis.questions import QUESTIONS
+from resatlas.analysis.probes import PROBES
 from resatlas.data import catalog as datasets
 from resatlas.errors import BlueprintError, ResatlasError, UnknownName, quoted, unknown
 from resatlas.recipes import catalog as recipes
@@ -17,13 +17,13 @@ from resatlas.values.codec import decode
 from resatlas.values.toml import read_toml
 
 SCHEMA = 1
-MOST_RUNS = 10_000
-LONGEST_NAME = 100
+_MOST_RUNS = 10_000
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
-    """Designs, each trained from seeds 0 to `seeds` - 1; what is not said here is the study's."""
+    """Designs, each trained with seeds 0 to `seeds` - 1; None means the value of the study."""
 
     designs: tuple[str, ...]
     seeds: int = 1
@@ -34,7 +34,7 @@ class Runs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedQuestion:
+class StudyQuestion:
     """A question of a study, and the runs that answer it."""
 
     name: str
@@ -45,7 +45,11 @@ class AskedQuestion:
 
 @dataclass(frozen=True, kw_only=True)
 class Dissection:
-    """A question of `resatlas dissect`, put to each of some designs: to its first nets, and the first ones beside."""
+    """A question of `resatlas dissect` about each of some designs.
+
+    The question is asked about the first `nets` networks of a design, together with the first network of each design
+    in `beside`.
+    """
 
     question: str
     designs: tuple[str, ...]
@@ -55,11 +59,11 @@ class Dissection:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Questions, what their runs have in common, and what is asked of trained networks afterwards."""
+    """Questions, the defaults of their runs, and the dissections of the trained networks."""
 
     schema: int
     name: str
-    questions: tuple[AskedQuestion, ...]
+    questions: tuple[StudyQuestion, ...]
     data: str = "digits"
     recipe: str = "quick"
     epochs: int | None = None
@@ -67,27 +71,28 @@ class Study:
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
-            raise BlueprintError(f"study {self.name}: schema = {SCHEMA} is expected, {self.schema} given")
-        if self.name != folder_name(self.name) or not self.name.strip(".") or len(self.name) > LONGEST_NAME:
+            raise BlueprintError(f"study {self.name}: schema must be {SCHEMA}; got {self.schema}")
+        if self.name != folder_name(self.name) or not self.name.strip(".") or len(self.name) > _LONGEST_NAME:
             raise BlueprintError(
-                f"a study's name is up to {LONGEST_NAME} letters, digits, dots, _ and -; {quoted(self.name)} is not"
+                f"a study's name has up to {_LONGEST_NAME} letters, digits, dots, _ and -, not dots alone; got "
+                f"{quoted(self.name)}"
             )
         names = [question.name for question in self.questions]
         for name in names:
             if names.count(name) > 1:
-                raise BlueprintError(f"study {self.name}: two questions are called {quoted(name)}")
+                raise BlueprintError(f"study {self.name}: two questions have the name {quoted(name)}")
         lists = [runs for question in self.questions for runs in question.runs]
         if not all(runs.designs for runs in lists) or not lists:
-            raise BlueprintError(f"study {self.name} asks for no run, or has a list without designs")
-        if min(runs.seeds for runs in lists) < 1 or sum(runs.seeds * len(runs.designs) for runs in lists) > MOST_RUNS:
+            raise BlueprintError(f"study {self.name} has no runs, or a list of runs without designs")
+        if min(runs.seeds for runs in lists) < 1 or sum(runs.seeds * len(runs.designs) for runs in lists) > _MOST_RUNS:
             raise BlueprintError(
-                f"study {self.name}: seeds lie between 1 and {MOST_RUNS:,}, and so do all runs together"
+                f"study {self.name}: seeds must be between 1 and {_MOST_RUNS:,}, and so must the number of all runs"
             )
 
-    def experiments(self, question: AskedQuestion) -> Iterator[tuple[str, Experiment]]:
-        """The experiments of a question with the names of their runs, seed by seed within a list of designs.
+    def experiments(self, question: StudyQuestion) -> Iterator[tuple[str, Experiment]]:
+        """The names and experiments of a question's runs, ordered by seed within each list of designs.
 
-        A name tells the settings and the epochs of its list, so that lists may differ in nothing else.
+        A name includes the settings and the epochs of its list, so lists that differ only in these have other names.
         """
         for runs in question.runs:
             recipe = with_settings(recipes.resolve(runs.recipe or self.recipe), runs.settings)
@@ -95,40 +100,41 @@ class Study:
             if epochs is not None:
                 recipe = with_epochs(recipe, epochs)
             data = datasets.resolve(runs.data or self.data).name
-            marks = [*runs.settings, *([] if runs.epochs is None else [f"epochs={runs.epochs}"])]
+            suffixes = [*runs.settings, *([] if runs.epochs is None else [f"epochs={runs.epochs}"])]
             for seed in range(runs.seeds):
                 for design in runs.designs:
                     experiment = Experiment(design=design, data=data, recipe=recipe, seed=seed)
-                    yield folder_name("-".join([experiment.run_name, *marks])), experiment
+                    yield folder_name("-".join([experiment.run_name, *suffixes])), experiment
 
-    def questions_inside(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Each question to trained networks with the names of the runs that it is put to, the first one first.
+    def dissected_runs(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The name of each dissection with the names of its runs; the answer is stored in the first run.
 
         Raises: UnknownName if there is no such question or no run of a design; BlueprintError for more nets than runs.
         """
         nets: dict[str, list[str]] = {}
-        for name, experiment in self.distinct().items():
+        for name, experiment in self.distinct_experiments().items():
             nets.setdefault(experiment.design, []).append(name)
-        for asked in self.dissections:
-            if asked.question not in QUESTIONS:
-                raise UnknownName(unknown("question", asked.question, QUESTIONS))
-            for design in (*asked.designs, *asked.beside):
+        for dissection in self.dissections:
+            question = dissection.question
+            if question not in PROBES:
+                raise UnknownName(unknown("question", question, PROBES))
+            for design in (*dissection.designs, *dissection.beside):
                 if design not in nets:
                     raise UnknownName(unknown(f"run of study {self.name} of the design", design, nets))
-            beside = [nets[design][0] for design in asked.beside]
-            for design in asked.designs:
-                if not 1 <= asked.nets <= len(nets[design]):
+            beside = [nets[design][0] for design in dissection.beside]
+            for design in dissection.designs:
+                if not 1 <= dissection.nets <= len(nets[design]):
                     raise BlueprintError(
-                        f"study {self.name}: {asked.question} is put to 1 to {len(nets[design])} nets of "
-                        f"{quoted(design)}, not to {asked.nets}"
+                        f"study {self.name}: nets of {question} must be between 1 and {len(nets[design])}, the runs of "
+                        f"{quoted(design)}; got {dissection.nets}"
                     )
-                runs = (*nets[design][: asked.nets], *beside)
-                if len(runs) > 1 and QUESTIONS[asked.question].beside == "none":
-                    raise BlueprintError(f"study {self.name}: {asked.question} is put to one net at a time")
-                yield asked.question, runs
+                runs = (*nets[design][: dissection.nets], *beside)
+                if len(runs) > 1 and PROBES[question].beside == "none":
+                    raise BlueprintError(f"study {self.name}: {question} takes one network; got {len(runs)}")
+                yield question, runs
 
     def collection(self) -> Collection:
-        """Which run folders answer which question."""
+        """The names of the run folders for each question, as written to study.json."""
         return Collection(
             name=self.name,
             questions=tuple(
@@ -142,30 +148,31 @@ class Study:
             ),
         )
 
-    def distinct(self) -> dict[str, Experiment]:
+    def distinct_experiments(self) -> dict[str, Experiment]:
         """Every experiment once, by the name of its run.
 
-        Raises: BlueprintError if two differ under one name.
+        Raises: BlueprintError if two different experiments have the same name.
         """
-        found: dict[str, Experiment] = {}
+        experiments: dict[str, Experiment] = {}
         for question in self.questions:
             for name, experiment in self.experiments(question):
-                if found.setdefault(name, experiment) != experiment:
-                    raise BlueprintError(f"study {self.name}: two different runs would be called {name}")
-        return found
+                if experiments.setdefault(name, experiment) != experiment:
+                    raise BlueprintError(f"study {self.name}: two different runs would have the name {name}")
+        return experiments
 
 
 def read_study(path: Path) -> Study:
     """The study of a TOML file.
 
-    Raises: BlueprintError with the key and the nearest right one; whatever its designs, data and recipes raise.
+    Raises: BlueprintError that names a wrong key and the nearest right one; also the errors of its designs, data and
+        recipes.
     """
     table = read_toml(path)
     try:
         study = decode(Study, table, where="study")
-        for experiment in study.distinct().values():
+        for experiment in study.distinct_experiments().values():
             _ = experiment.entry
-        tuple(study.questions_inside())
+        tuple(study.dissected_runs())
     except ResatlasError as error:
         raise type(error)(f"{path}: {error}") from None
     return study

@@ -1,4 +1,4 @@
-"""Finished runs tested again: under any protocol, alone or as an ensemble, on their own images or on others."""
+"""Further tests of finished runs: under any protocol, alone or as an ensemble, on their own or on other images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from resatlas.runs.experiment import distinct_name, folder_name, short_digest
 from resatlas.runs.names import PREDICTIONS
 from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
-from resatlas.studies.own_images import Standing, resolved
-from resatlas.studies.subject import AS_TRAINED, Asked, Subject, subject_of
+from resatlas.studies.own_images import Standing, resolve_data
+from resatlas.studies.subject import DEFAULT_OPTIONS, EvaluationOptions, RunUnderTest, run_under_test
 from resatlas.training.threads import PASS, computing, threads_of
 from resatlas.values.progress import Progress, silent
 
-if TYPE_CHECKING:  # a wrong word is answered before torch is there
+if TYPE_CHECKING:  # wrong arguments are reported before torch is imported
     from contextlib import AbstractContextManager
 
     from resatlas.evaluation.confusion import Missed, Taken
@@ -33,19 +33,21 @@ if TYPE_CHECKING:  # a wrong word is answered before torch is there
 Same = Literal["yes", "no", "another test"]
 Filing = Literal["written", "kept", "not written"]
 
-ROUNDING = 1e-3
-"""By which share of it a loss may differ where it was computed otherwise, as on another machine."""
+_ROUNDING = 1e-3
+"""The relative difference that a loss may have if it is computed on another machine or in batches of another size."""
 
-MOST_LETTERS = 80
-"""Of a data set's path in the name of a file."""
+_MOST_LETTERS = 80
+"""The length of a data set's path in the name of a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
-    """One evaluation: of which runs, on what and how, its values by name, its classes, and its file of predictions.
+class Evaluation:
+    """The result of one test: values by name, errors of the classes, and the file of predictions.
 
-    `standing` is that of the images to those of the run; `same` says whether the test that the training ended with
-    found the same. `filing` says what became of the file. `note` has what there is to say of these.
+    standing: how the images relate to those of the run.
+    same: whether the results equal those of the test at the end of the training.
+    filing: whether the file was written, or kept because it has the same content, or could not be written.
+    note: remarks on these three.
     """
 
     runs: tuple[str, ...]
@@ -63,86 +65,95 @@ class Tested:
     note: str = ""
 
 
-def evaluate(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Progress = silent) -> list[Tested]:
+def evaluate(
+    runs: Sequence[str | Path], options: EvaluationOptions = DEFAULT_OPTIONS, progress: Progress = silent
+) -> list[Evaluation]:
     """Each run under each protocol, one after another, and a file of predictions for each.
 
     Raises: FolderError if there is no run or it is not finished; UsageError, DataError, CheckpointError,
         NonFiniteError.
     """
-    wanted = _wanted(runs, asked)
-    with _world(asked) as world, computing(_threads(wanted)):
+    pairs = _runs_and_protocols(runs, options)
+    with _world(options) as world, computing(_threads(pairs)):
         return [
-            world.lead(partial(_told, subject.answers(protocol, world, progress), [subject], protocol, asked))
-            for subject, every in _subjects(wanted, asked, world)
-            for protocol in every
+            world.lead(
+                partial(_evaluation, subject.predictions(protocol, world, progress), [subject], protocol, options)
+            )
+            for subject, chosen in _subjects(pairs, options, world)
+            for protocol in chosen
         ]
 
 
-def ensemble(runs: Sequence[str | Path], asked: Asked = AS_TRAINED, progress: Progress = silent) -> list[Tested]:
-    """The mean softmax of all runs under each protocol, by default under the first one's own.
+def ensemble(
+    runs: Sequence[str | Path], options: EvaluationOptions = DEFAULT_OPTIONS, progress: Progress = silent
+) -> list[Evaluation]:
+    """The mean softmax of all runs under each protocol, by default under the protocols of the first run.
 
-    Raises: as `evaluate`; UsageError for a single run; DataError if the runs were not tested on the same images.
+    Raises: as `evaluate`; UsageError for a single run; DataError if the runs are not tested on the same images.
     """
-    wanted = _wanted(runs, asked)
-    if len(wanted) < 2:
-        raise UsageError("an ensemble has two runs or more; one is given")
+    pairs = _runs_and_protocols(runs, options)
+    if len(pairs) < 2:
+        raise UsageError("an ensemble needs two runs or more; got one")
     from resatlas.evaluation.logits import mean_predictions
 
-    shared = wanted[0][1]
-    found = []
-    with _world(asked) as world, computing(_threads(wanted)):
-        subjects = [subject for subject, _ in _subjects([(run, shared) for run, _ in wanted], asked, world)]
-        _check_alike(subjects)
-        for each in shared:
-            given = mean_predictions([subject.answers(each, world, progress) for subject in subjects], "softmax")
-            found.append(world.lead(partial(_told, given, subjects, each, asked)))
-    return found
+    shared = pairs[0][1]
+    evaluations = []
+    with _world(options) as world, computing(_threads(pairs)):
+        subjects = [subject for subject, _ in _subjects([(run, shared) for run, _ in pairs], options, world)]
+        _check_same_images(subjects)
+        for protocol in shared:
+            members = [subject.predictions(protocol, world, progress) for subject in subjects]
+            predictions = mean_predictions(members, "softmax")
+            evaluations.append(world.lead(partial(_evaluation, predictions, subjects, protocol, options)))
+    return evaluations
 
 
-Wanted = tuple[RunRecord, tuple[Protocol, ...]]
+RunAndProtocols = tuple[RunRecord, tuple[Protocol, ...]]
 
 
-def _wanted(folders: Sequence[str | Path], asked: Asked) -> list[Wanted]:
-    """The runs and the protocols of each, checked before any image is read.
+def _runs_and_protocols(folders: Sequence[str | Path], options: EvaluationOptions) -> list[RunAndProtocols]:
+    """The runs and the protocols of each run, checked before any image is read.
 
-    Raises: FolderError, also where --out cannot be written; UsageError.
+    Raises: FolderError, also if --out cannot be written; UsageError.
     """
     runs = [read_finished(Path(folder)) for folder in folders]
-    if asked.test_batch is not None:
-        check_test_batch(asked.test_batch)
-    if asked.out:
-        check_writable(asked.out)
-    return [(run, protocols.resolve(asked.protocols, run.experiment.recipe)) for run in runs]
+    if options.test_batch is not None:
+        check_test_batch(options.test_batch)
+    if options.out:
+        check_writable(options.out)
+    return [(run, protocols.resolve(options.protocols, run.experiment.recipe)) for run in runs]
 
 
-def _world(asked: Asked) -> "AbstractContextManager[World]":
+def _world(options: EvaluationOptions) -> "AbstractContextManager[World]":
     from resatlas.training.distributed import joined
 
-    return joined(rank_timeout=asked.rank_timeout)
+    return joined(rank_timeout=options.rank_timeout)
 
 
-def _threads(wanted: Sequence[Wanted]) -> int:
-    """The threads of the runs' trainings, or of the largest network's test."""
-    return max(threads_of(run.folder, run.plan, images=PASS) for run, _ in wanted)
+def _threads(pairs: Sequence[RunAndProtocols]) -> int:
+    """The largest number of threads that one of the runs needs."""
+    return max(threads_of(run.folder, run.plan, images=PASS) for run, _ in pairs)
 
 
-def _subjects(wanted: Sequence[Wanted], asked: Asked, world: "World") -> Iterator[tuple[Subject, tuple[Protocol, ...]]]:
-    """The runs ready to be tested, and the protocols of each, which their images can be seen under."""
+def _subjects(
+    pairs: Sequence[RunAndProtocols], options: EvaluationOptions, world: "World"
+) -> Iterator[tuple[RunUnderTest, tuple[Protocol, ...]]]:
+    """The prepared runs with the protocols of each, which are checked against its images."""
     read = cache(_read)
-    for run, each in wanted:
-        subject = subject_of(run, asked, read, world)
-        for protocol in each:
+    for run, chosen in pairs:
+        subject = run_under_test(run, options, read, world)
+        for protocol in chosen:
             protocols.check(protocol, subject.data, subject.test)
-        yield subject, each
+        yield subject, chosen
 
 
 def _read(text: str) -> tuple[DataSet, Parts]:
-    data = resolved(text)
+    data = resolve_data(text)
     return data, data.read()
 
 
-def _check_alike(subjects: Sequence[Subject]) -> None:
-    """Refuse runs that were not tested on the same images.
+def _check_same_images(subjects: Sequence[RunUnderTest]) -> None:
+    """Refuse runs that are not tested on the same images.
 
     Raises: DataError
     """
@@ -150,20 +161,22 @@ def _check_alike(subjects: Sequence[Subject]) -> None:
     for other in subjects[1:]:
         if (_images(other), other.classes) != (_images(first), first.classes):
             raise DataError(
-                f"the runs of an ensemble answer to the same images: {first.run.folder} to those of {first.data.name}, "
-                f"{other.run.folder} to those of {other.data.name}"
+                f"an ensemble needs runs with the same test images: {first.run.folder} has those of {first.data.name}, "
+                f"{other.run.folder} those of {other.data.name}"
             )
 
 
-def _images(subject: Subject) -> str:
-    """What tells the test images of two subjects apart: the fingerprint of files, else the name without its knobs."""
+def _images(subject: RunUnderTest) -> str:
+    """The identity of the test images: the fingerprint of files, else the data's name without its knobs."""
     return subject.identity or datasets.separated(subject.data.name)[0]
 
 
-def _told(given: "Predictions", subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> Tested:
-    """The measures of answers, and their file written.
+def _evaluation(
+    predictions: "Predictions", subjects: Sequence[RunUnderTest], protocol: Protocol, options: EvaluationOptions
+) -> Evaluation:
+    """The measures of predictions; their file is written.
 
-    Raises: NonFiniteError if a measure is no number.
+    Raises: NonFiniteError if a measure is not finite.
     """
     from resatlas.evaluation.calibration import calibration
     from resatlas.evaluation.classification import classification, prediction_rows
@@ -173,33 +186,34 @@ def _told(given: "Predictions", subjects: Sequence[Subject], protocol: Protocol,
     from resatlas.training.loop import finite
 
     first = subjects[0]
-    measures = (*classification(given), *top5(given), *calibration(given))
+    measures = (*classification(predictions), *top5(predictions), *calibration(predictions))
     values: dict[str, float] = finite(dict(measures), of=f"on the test images under {protocol.name}")
-    counts = confusion(given)
-    same = _same(values, subjects, protocol, asked)
-    notes = [each.note for each in subjects if each.note] + [line for each in subjects for line in each.said]
+    counts = confusion(predictions)
+    same = _same(values, subjects, protocol, options)
+    notes = [subject.note for subject in subjects if subject.note]
+    notes += [remark for subject in subjects for remark in subject.remarks]
     filing: Filing = "written"
     own = first.run.folder / PREDICTIONS
-    kept = same == "yes" and own.exists() and asked.probabilities == "auto"
-    file = own if kept else (asked.out or first.run.folder) / _file_name(subjects, protocol, asked)
+    kept = same == "yes" and own.exists() and options.probabilities == "auto"
+    file = own if kept else (options.out or first.run.folder) / _file_name(subjects, protocol, options)
     if same == "no":
         error = first.run.outcome.test.error_percent
-        notes.append(f"results.json has another error, {error:.6g} %, or loss")
+        notes.append(f"differs from results.json in its error, there {error:.6g} %, or in its loss")
     if same == "yes":
-        notes.append("the same as in results.json" + (f"; {own} is kept" if kept else ""))
+        notes.append("same as results.json" + (f"; {own} is kept" if kept else ""))
     if kept:
         filing = "kept"
     else:
         names = first.test.files if isinstance(first.test, ImageFiles) else ()
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_predictions(file, prediction_rows(given, asked.probabilities), first.classes, names)
+            write_predictions(file, prediction_rows(predictions, options.probabilities), first.classes, names)
         except (OSError, FolderError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
-            notes.append(f"no file is written: {file.parent} cannot be written ({reason}); --out gives another folder")
+            notes.append(f"no file written: {file.parent} cannot be written ({reason}); choose a folder with --out")
             filing = "not written"
-    return Tested(
-        runs=tuple(str(each.run.folder) for each in subjects),
+    return Evaluation(
+        runs=tuple(str(subject.run.folder) for subject in subjects),
         data=first.data.name,
         protocol=protocol,
         size=first.data.image.height,
@@ -215,34 +229,36 @@ def _told(given: "Predictions", subjects: Sequence[Subject], protocol: Protocol,
     )
 
 
-def _same(values: Mapping[str, float], subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> Same:
-    """Whether a test that was the run's own found what its results say, up to rounding."""
+def _same(
+    values: Mapping[str, float], subjects: Sequence[RunUnderTest], protocol: Protocol, options: EvaluationOptions
+) -> Same:
+    """Whether a test on the run's own images under its own protocol agrees with its results, up to rounding."""
     first = subjects[0]
     own = first.standing in ("own", "unrecorded") and first.classes == first.run.classes
-    usual = len(subjects) == 1 and asked.statistics == "stored" and protocol.view == first.run.experiment.recipe.view
+    usual = len(subjects) == 1 and options.statistics == "stored" and protocol.view == first.run.experiment.recipe.view
     if not (own and usual):
         return "another test"
     before = first.run.outcome.test
     equal = (values["error_percent"], values["images"]) == (before.error_percent, before.images)
-    return "yes" if equal and isclose(values["loss"], before.loss, rel_tol=ROUNDING) else "no"
+    return "yes" if equal and isclose(values["loss"], before.loss, rel_tol=_ROUNDING) else "no"
 
 
-def _file_name(subjects: Sequence[Subject], protocol: Protocol, asked: Asked) -> str:
-    """The name of a file of predictions by what is tested; predictions.csv is the training's own, and no other's."""
+def _file_name(subjects: Sequence[RunUnderTest], protocol: Protocol, options: EvaluationOptions) -> str:
+    """The name of a file of predictions, made of what is tested; only the training itself writes predictions.csv."""
     first = subjects[0]
     words = []
     if len(subjects) > 1:
-        names = "\n".join(f"{each.run.name} {each.run.digest} {each.run.network}" for each in subjects)
+        names = "\n".join(f"{subject.run.name} {subject.run.digest} {subject.run.network}" for subject in subjects)
         words.append(f"ensemble-{len(subjects)}-{short_digest(names)}")
     if first.standing in ("other", "mended"):
-        words.append("-".join(filter(None, (distinct_name(first.data.name)[-MOST_LETTERS:], first.identity))))
+        words.append("-".join(filter(None, (distinct_name(first.data.name)[-_MOST_LETTERS:], first.identity))))
     if len(first.columns) < len(first.run.classes):
         words.append("restricted")
-    if asked.statistics == "reestimated":
+    if options.statistics == "reestimated":
         words.append("reestimated")
-    if asked.probabilities == "every":
+    if options.probabilities == "every":
         words.append("probabilities")
     name = folder_name("-".join(["predictions", *words, protocol.name]))
-    if len(name) > 2 * MOST_LETTERS:
-        name = f"{name[: 2 * MOST_LETTERS]}-{short_digest(name)}"
+    if len(name) > 2 * _MOST_LETTERS:
+        name = f"{name[: 2 * _MOST_LETTERS]}-{short_digest(name)}"
     return f"{name}.csv"

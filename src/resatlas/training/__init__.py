@@ -1,1 +1,1 @@
-"""The loop, its state, its checkpoints."""
+"""The training loop, its state and its checkpoints."""

@@ -10,15 +10,15 @@ from resatlas.recipes.regularisers import Ema
 
 
 def average_of(network: Network) -> Network:
-    """A network of the same weights, to be averaged: it learns nothing by itself."""
+    """A copy of the network for the average of its weights, without gradients."""
     return deepcopy(network).requires_grad_(requires_grad=False).eval()
 
 
 @torch.no_grad()
 def follow(average: Network, network: Network, ema: Ema, *, step: int, progress: Fraction) -> None:
-    """Update the moving average that a step has left; the first is number 0, at progress 0.
+    """Update the moving average after a step; the first step is number 0, at progress 0.
 
-    Counts, as of batches, are taken as they are.
+    Integer buffers, such as counts of batches, are copied.
     """
     if step % ema.every:
         return

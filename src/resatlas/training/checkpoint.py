@@ -1,8 +1,8 @@
-"""Checkpoints: hashed folders that are whole or not there.
+"""Checkpoints: folders with hashes, complete or absent.
 
 A checkpoint `checkpoints/step-00000391/` holds model.safetensors, optim.safetensors, average.safetensors where the
-recipe averages the weights, state.json, and, written last, MANIFEST.json with the size and the sha256 of each. It is
-valid if the manifest says so, and only then; names and dates prove nothing. A step folder is never overwritten.
+recipe averages the weights, state.json, and, written last, MANIFEST.json with the size and the sha256 of each file. A
+checkpoint is valid if its files agree with its manifest. A valid step folder is never overwritten.
 """
 
 import errno
@@ -32,31 +32,31 @@ from resatlas.weights.weight_files import read_tensors, save_file
 
 T = TypeVar("T")
 
-KEPT = 2
+_KEPT = 2
 MANIFEST = "MANIFEST.json"
-ALWAYS = ("model.safetensors", "optim.safetensors", "state.json")
+_ALWAYS = ("model.safetensors", "optim.safetensors", "state.json")
 AVERAGE = "average.safetensors"
 
-SINCE_SCHEMA_1: dict[str, Any] = {
+_SINCE_SCHEMA_1: dict[str, Any] = {
     "normalisation": None,
     "scaler": {},
     "overflows": 0,
     "skipped": 0,
     "skipped_in_a_row": 0,
 }
-"""What a state of schema 1 does not say, and as which it counts."""
+"""The values of the keys that a state of schema 1 lacks."""
 
-LARGEST_JSON = 10_000_000  # bytes
-NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_LARGEST_JSON = 10_000_000  # bytes
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 _STEP = re.compile(r"step-\d{8,}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What a checkpoint says of how it was saved: by how many processes, after which rows, by which versions.
+    """How a checkpoint was saved: number of processes, digests of the rows, versions of the packages.
 
-    `rows` are the sha256 of the rows of its finished epochs, by file; None of a version that did not write them.
+    `rows` are the sha256 of the rows of its finished epochs, by file; None if an earlier version saved it without them.
     """
 
     world_size: int
@@ -66,7 +66,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A folder that looks like a checkpoint and is none, with the reason."""
+    """An invalid checkpoint folder and the reason."""
 
     name: str
     reason: str
@@ -82,22 +82,22 @@ def save(
     rows: Mapping[str, str] | None = None,
     photographs: bool = False,
 ) -> Path:
-    """Write the state as a new checkpoint below a folder, and forget all but the newest two.
+    """Write the state as a new checkpoint in a folder, and remove all but the newest two.
 
-    `experiment` is the digest of what is trained, `normalisation` that of how its images are normalised,
-    `rows` those of the rows of its finished epochs; `photographs` says whether files of images are read. Order: files,
-    their fsync, the folder's, rename, the parent's, then the pointer `latest`; so at every moment the old checkpoint or
-    the new one is valid.
-    Raises: CheckpointError if it cannot be written, the drafts removed.
+    `experiment` is the digest of the experiment, `normalisation` that of the normalisation of its images, `rows` are
+    those of the rows of its finished epochs; `photographs` says whether image files are read. The order is: write the
+    files, fsync them, fsync the draft folder, rename it, fsync the parent, write the pointer `latest`. So the old
+    checkpoint or the new one is valid at every moment.
+    Raises: CheckpointError if it cannot be written; drafts are removed.
     """
     target = folder / f"step-{state.step:08d}"
     if fault(target) is None:
         return target
     run = folder.parent
-    told = {"rows": rows, "versions": versions(photographs)}
-    position = {**_position(state, experiment, world_size, normalisation), **told}
+    origin = {"rows": rows, "versions": versions(photographs)}
+    position = {**_position(state, experiment, world_size, normalisation), **origin}
     try:
-        make_folder(folder, within=run)  # but not its parents: a run that someone removed stays removed
+        make_folder(folder, within=run)  # without parents: a run that was removed meanwhile is not created again
         remove(target, within=run)
         with drafted(target, within=run) as draft:
             save_weights(state.network, draft / "model.safetensors")
@@ -115,16 +115,16 @@ def save(
 
 
 def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation: str | None = None) -> Saved:
-    """Set the state to that of a checkpoint; how it was saved.
+    """Set the state to that of a checkpoint, and return how it was saved.
 
-    Raises: CheckpointError if it is not valid, or of another experiment, or of images normalised otherwise.
+    Raises: CheckpointError if it is invalid, of another experiment, or of another normalisation of the images.
     """
     reason = fault(checkpoint)
     if reason:
         raise CheckpointError(f"checkpoint {checkpoint.name} {reason}")
     position: dict[str, Any] = _read(checkpoint / "state.json")
     if position["schema"] == 1:
-        position = {**SINCE_SCHEMA_1, **position}
+        position = {**_SINCE_SCHEMA_1, **position}
     if position.get("experiment") != experiment:
         raise CheckpointError(f"checkpoint {checkpoint.name} belongs to another experiment")
     saved = position.get("normalisation")
@@ -152,11 +152,13 @@ def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation:
         rows, known = position.get("rows"), position.get("versions") or {}
         return Saved(
             world_size=_of(int, position["world_size"]),
-            rows=None if rows is None else {name: _of(str, each) for name, each in rows.items()},
-            versions={name: _of(str, each) for name, each in known.items()},
+            rows=None if rows is None else {name: _of(str, digest) for name, digest in rows.items()},
+            versions={name: _of(str, version) for name, version in known.items()},
         )
     except (KeyError, TypeError, AttributeError):
-        raise CheckpointError(f"checkpoint {checkpoint.name} is damaged: state.json does not read as one") from None
+        raise CheckpointError(
+            f"checkpoint {checkpoint.name} is damaged: state.json lacks entries or has wrong ones"
+        ) from None
 
 
 def newest_valid(folder: Path) -> tuple[Path | None, list[Rejected]]:
@@ -171,41 +173,45 @@ def newest_valid(folder: Path) -> tuple[Path | None, list[Rejected]]:
 
 
 def fault(checkpoint: Path) -> str | None:
-    """Why a folder is no valid checkpoint, or None if it is one."""
+    """Why a folder is not a valid checkpoint; None if it is valid."""
     try:
         manifest: dict[str, Any] = _read(checkpoint / MANIFEST)
         files: dict[str, Any] = manifest["files"]
         if reason := schema_fault(manifest["schema"]):
             return reason
         found_here = {file.name for file in _files(checkpoint)} - {MANIFEST}
-        for name in sorted({*ALWAYS, *found_here, *({AVERAGE} & {*files})}):
+        for name in sorted({*_ALWAYS, *found_here, *({AVERAGE} & {*files})}):
             if name not in files:
-                return f"is damaged: {MANIFEST} does not name {name}"
+                return f"is damaged: {MANIFEST} does not list {name}"
             size, seal = files[name]["size"], files[name]["sha256"]
-            found = (checkpoint / name).stat().st_size
-            if found != size:
-                return f"is damaged: {name} has size {found:,} ≠ {size:,}"
+            size_here = (checkpoint / name).stat().st_size
+            if size_here != size:
+                return f"is damaged: {name} has size {size_here:,} ≠ {size:,}"
             if _seal(checkpoint / name)["sha256"] != seal:
-                return f"is damaged: {name} has another sha256 than its manifest says"
+                return f"is damaged: {name} does not have the sha256 in {MANIFEST}"
         position: dict[str, Any] = _read(checkpoint / "state.json")
         if reason := schema_fault(position["schema"]):
             return reason
     except OSError as error:
         return f"is damaged: {Path(error.filename or '').name} {(error.strerror or 'cannot be read').lower()}"
     except (ValueError, KeyError, TypeError, RecursionError):
-        return f"is damaged: {MANIFEST} does not read as one"
+        return f"is damaged: {MANIFEST} or state.json is not JSON of the expected structure"
     return None
 
 
 def versions(photographs: bool) -> dict[str, str]:
-    """The versions here of what computes: of what reads files of images too, where some are read."""
+    """The installed versions of the packages that compute, and of those that read image files if some are read."""
     packages = ("numpy", "pillow", "torchvision") if photographs else ("numpy",)
-    found = {name: installed_version(name) for name in packages}
-    return {"resatlas": __version__, "torch": torch_version, **{name: each for name, each in found.items() if each}}
+    installed = {name: installed_version(name) for name in packages}
+    return {
+        "resatlas": __version__,
+        "torch": torch_version,
+        **{name: version for name, version in installed.items() if version},
+    }
 
 
 def sweep(folder: Path) -> None:
-    """Remove the drafts that a crash left."""
+    """Remove the drafts of interrupted saves."""
     for draft in (*folder.glob(".tmp-step-*"), *folder.glob(".latest.*")):
         remove(draft, within=folder.parent)
 
@@ -232,30 +238,30 @@ def _position(state: TrainState, experiment: str, world_size: int, normalisation
 
 
 def _reason(error: OSError | SafetensorError, state: TrainState) -> str:
-    """Why a save failed, and where there was no room for it, how much it takes."""
-    told = re.search(r"os error (\d+)", str(error))  # safetensors says a system's error in a text alone
-    number = int(told[1]) if told else getattr(error, "errno", None)
+    """Why a save failed; if the disk is full, also how many bytes are needed."""
+    code = re.search(r"os error (\d+)", str(error))  # safetensors gives the errno in its message only
+    number = int(code[1]) if code else getattr(error, "errno", None)
     reason = os.strerror(number).lower() if number else str(error).lower()
-    if number not in NO_ROOM:
+    if number not in _NO_ROOM:
         return reason
     averaged = state.average.state_dict() if state.average else {}
     kept = [*state.network.state_dict().values(), *momenta(state.network, state.optimizer).values(), *averaged.values()]
-    return f"{reason}; it takes more than {sum(tensor.nbytes for tensor in kept):,} bytes"
+    return f"{reason}; the checkpoint needs more than {sum(tensor.nbytes for tensor in kept):,} bytes"
 
 
 def _of(kind: type[T], value: object) -> T:
     if not isinstance(value, kind):
-        raise TypeError(f"{value!r} is no {kind.__name__}")
+        raise TypeError(f"{value!r} is not of type {kind.__name__}")
     return value
 
 
 def _forget_old(folder: Path, newest: Path) -> None:
-    """Keep the newest and the next valid one; what cannot be deleted stays."""
+    """Keep the newest checkpoint and the next valid one; files that cannot be deleted stay."""
     kept = 1
     for checkpoint in sorted(_steps(folder), key=lambda path: int(path.name[5:]), reverse=True):
         if checkpoint == newest:
             continue
-        if kept < KEPT and fault(checkpoint) is None:
+        if kept < _KEPT and fault(checkpoint) is None:
             kept += 1
         else:
             remove(checkpoint, within=folder.parent)
@@ -278,5 +284,5 @@ def _write(file: Path, value: object) -> None:
     write_text(file, json.dumps(value, indent=1) + "\n", within=file.parent)
 
 
-def _read(file: Path) -> Any:  # noqa: ANN401 - JSON is what JSON is
-    return json.loads(text(file, most=LARGEST_JSON))
+def _read(file: Path) -> Any:  # noqa: ANN401 - JSON has any type
+    return json.loads(text(file, most=_LARGEST_JSON))

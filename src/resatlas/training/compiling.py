@@ -1,4 +1,4 @@
-"""A network whose units torch.compile makes, one kind of unit at a time."""
+"""Compile the units of a network by torch.compile, one kind of unit at a time."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ from resatlas.errors import UsageError
 from resatlas.nets.network import Network
 from resatlas.runs.experiment import Compiled
 
-FORMS = 4
-"""Code of one unit at most: for whole and left-over batches, with memory in either layout."""
+_FORMS = 4
+"""Compiled versions of one unit at most: full and last batch, each in two memory layouts."""
 
 
 def check_compiler(compiled: Compiled) -> None:
-    """Refuse what torch.compile cannot do here, before anything is begun.
+    """Check before the training that torch.compile works here.
 
     Raises: UsageError
     """
@@ -27,7 +27,7 @@ def check_compiler(compiled: Compiled) -> None:
 
 
 def require_compiler(option: str) -> None:
-    """Refuse an option that lets torch compile, where it cannot.
+    """Check that torch can compile here, for an option that needs it.
 
     Raises: UsageError
     """
@@ -40,10 +40,10 @@ def require_compiler(option: str) -> None:
 
 @contextmanager
 def compiling(network: Network, compiled: Compiled, *, backend: str = "inductor") -> Iterator[None]:
-    """Let each unit run as compiled code within, under the same keys.
+    """Run each unit as compiled code within the context; keys of the state dict stay the same.
 
-    Units of one kind share code: a deep network takes no longer to compile than a shallow one of the same stages. In a
-    pyramid all units differ, and so do those with stochastic depth.
+    Units of one kind share compiled code, so a deep network compiles as fast as a shallow one with the same stages. In
+    a pyramid all units differ, and so do units with stochastic depth.
     """
     if compiled == "nothing":
         yield
@@ -51,16 +51,16 @@ def compiling(network: Network, compiled: Compiled, *, backend: str = "inductor"
     from torch._dynamo import config
 
     units = [unit for stage in network.stages for unit in stage.children()]
-    with config.patch(recompile_limit=FORMS * len(units), accumulated_recompile_limit=FORMS * len(units)):
+    with config.patch(recompile_limit=_FORMS * len(units), accumulated_recompile_limit=_FORMS * len(units)):
         for unit in units:
             unit.compile(dynamic=False, backend=backend)
         try:
             yield
         finally:
             for unit in units:
-                unit._compiled_call_impl = None  # noqa: SLF001 - `compile` has no other way back
+                unit._compiled_call_impl = None  # noqa: SLF001 - torch has no public way to undo `compile`
 
 
 def uncompiled(compiled: Compiled) -> AbstractContextManager[object]:
-    """Where a network is tested: as it is written, whatever it is trained as."""
+    """Context of a test: the network runs uncompiled, also if its training is compiled."""
     return nullcontext() if compiled == "nothing" else torch.compiler.set_stance("force_eager")

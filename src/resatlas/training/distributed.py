@@ -1,7 +1,7 @@
-"""The processes of one training: who leads, which images are whose, and what they agree on.
+"""The processes of one training: their ranks, their shares of a batch, and collective operations.
 
-torchrun starts them, on one machine or many, and tells each its rank; DDP means their gradients. Without torchrun
-there is one process, and nothing is exchanged.
+torchrun starts the processes, on one machine or several, and gives each its rank; DDP averages their gradients. Without
+torchrun there is one process, and nothing is exchanged.
 """
 
 import gc
@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch
-import torch.distributed.nn  # before a world is joined: defaults of its functions would keep the world to the very end
+import torch.distributed.nn  # before init_process_group: default arguments there would keep the group alive
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -30,37 +30,37 @@ from resatlas.values.pulse import PULSE
 T = TypeVar("T")
 
 PATIENCE = timedelta(minutes=30)
-"""How long an exchange may take where nobody is silent: see `training.watch`."""
+"""Timeout of a collective while all processes report: see `training.watch`."""
 
-BACKEND = "cpu:gloo,cuda:nccl"
-"""Where there are GPUs: gradients travel between them, and what the processes agree on through main memory."""
+_BACKEND = "cpu:gloo,cuda:nccl"
+"""With GPUs: NCCL for gradients, gloo for values in main memory."""
 
-LOST = re.compile("gloo|NCCL|Connection (closed|reset)", re.IGNORECASE)
-"""What an exchange says where the other side has gone, unless its error is one of torch.distributed's own class."""
+_LOST = re.compile("gloo|NCCL|Connection (closed|reset)", re.IGNORECASE)
+"""Error messages of a collective whose peer has ended, beside the error classes of torch.distributed."""
 
 _watches: list[Watch] = []
-"""The watch of the world that was joined."""
+"""The watch of the process group, if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """The processes that train together: how many, and which of them this is."""
+    """The processes that train together: the rank of this process and the world size."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes and speaks for all."""
+        """Whether this process writes files and messages for all."""
         return self.rank == 0
 
     @property
     def words(self) -> tuple[int, ...]:
-        """What tells this process's random numbers from those of the leading one."""
+        """Words that make the random numbers of this process differ from those of rank 0."""
         return (self.rank,) if self.rank else ()
 
     def share(self, images: Tensor) -> Tensor:
-        """The part of a batch's positions that is this process's: consecutive ones, in the order of ranks."""
+        """The positions of a batch that this process trains on: consecutive ones, in the order of ranks."""
         bounds = [k * len(images) // self.size for k in (self.rank, self.rank + 1)]
         return images[bounds[0] : bounds[1]]
 
@@ -76,101 +76,103 @@ class World:
     def mean(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its mean over all processes."""
         if self.size > 1 and tensors:
-            flat = torch.cat([each.flatten() for each in tensors])
+            flat = torch.cat([tensor.flatten() for tensor in tensors])
             with PULSE:
                 distributed.all_reduce(flat)
-            for each, found in zip(tensors, (flat / self.size).split([each.numel() for each in tensors]), strict=True):
-                each.copy_(found.view_as(each))
+            for tensor, mean in zip(
+                tensors, (flat / self.size).split([tensor.numel() for tensor in tensors]), strict=True
+            ):
+                tensor.copy_(mean.view_as(tensor))
 
     def lead(self, work: Callable[[], T]) -> T:
-        """What the leading process finds, in all of them; so is the error that it meets.
+        """The result of `work` in rank 0, returned by all processes.
 
-        Raises: whatever resatlas refuses there.
+        Raises: the ResatlasError that rank 0 raises, in all processes.
         """
         if self.size == 1:
             return work()
-        found: list[T | ResatlasError | None] = [None]
+        outcome: list[T | ResatlasError | None] = [None]
         if self.leads:
             try:
-                found = [work()]
+                outcome = [work()]
             except ResatlasError as error:
-                found = [error]
+                outcome = [error]
         with PULSE:
-            distributed.broadcast_object_list(found, src=0)
-        if isinstance(found[0], ResatlasError):
-            raise found[0]
-        return found[0]  # type: ignore[return-value]
+            distributed.broadcast_object_list(outcome, src=0)
+        if isinstance(outcome[0], ResatlasError):
+            raise outcome[0]
+        return outcome[0]  # type: ignore[return-value]
 
     def agreed(self, number: signal.Signals | None) -> signal.Signals | None:
-        """The highest signal that any process heard, at the same step in all."""
+        """The highest signal that any process received, at the same step in all."""
         if self.size == 1:
             return number
-        heard = torch.tensor(float(number or 0))
+        highest = torch.tensor(float(number or 0))
         with PULSE:
-            distributed.all_reduce(heard, distributed.ReduceOp.MAX)
-        return signal.Signals(int(heard)) if heard else None
+            distributed.all_reduce(highest, distributed.ReduceOp.MAX)
+        return signal.Signals(int(highest)) if highest else None
 
     def gathered(self, own: T) -> list[T]:
-        """What each process has, in the order of ranks."""
+        """The values of all processes, in the order of ranks."""
         if self.size == 1:
             return [own]
-        found: list[T | None] = [None] * self.size
+        values: list[T | None] = [None] * self.size
         with PULSE:
-            distributed.all_gather_object(found, own)
-        return found  # type: ignore[return-value]
+            distributed.all_gather_object(values, own)
+        return values  # type: ignore[return-value]
 
     def exchange(self) -> AbstractContextManager[None]:
-        """Mark what waits for the other processes, as a backward pass does, which averages gradients."""
+        """Mark code that waits for the other processes, such as a backward pass, which averages gradients."""
         return PULSE if self.size > 1 else nullcontext()
 
 
 ALONE = World()
 
 
-def together(network: nn.Module, world: World) -> nn.Module | None:
-    """The network with gradients averaged over all processes, the running statistics left to each; None alone."""
+def data_parallel(network: nn.Module, world: World) -> nn.Module | None:
+    """The network wrapped to average gradients but not running statistics; None if there is one process."""
     if world.size == 1:
         return None
     with PULSE, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch 2.14 has another name for it, which 2.10 does not know
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.14 renames the argument; torch 2.10 lacks the new name
         return DistributedDataParallel(network, broadcast_buffers=False)
 
 
 def share_statistics(network: nn.Module, world: World, *, among: int) -> None:
-    """Let each `among` processes in a row normalise by the statistics of all their images, as torch has it for GPUs."""
+    """Let each group of `among` consecutive ranks share batch statistics; torch has this for GPUs only."""
     with PULSE:
         teams = [distributed.new_group(list(range(first, first + among))) for first in range(0, world.size, among)]
     nn.SyncBatchNorm.convert_sync_batchnorm(network, teams[world.rank // among])
 
 
-def alone_until_the_last(network: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+def exchange_if_last(network: nn.Module, *, last: bool) -> AbstractContextManager[None]:
     """Exchange gradients in the last pass of a step only."""
     return network.no_sync() if isinstance(network, DistributedDataParallel) and not last else nullcontext()
 
 
 @contextmanager
 def joined(*, rank_timeout: float = RANK_TIMEOUT, on_note: Callable[[str], None] = watch.say) -> Iterator[World]:
-    """The world that torchrun started, for as long as it is needed; alone without torchrun.
+    """Join the process group that torchrun started, and leave it at the end; one process without torchrun.
 
-    A process that does not answer is told to `on_note`; after `rank_timeout` seconds all processes end.
+    `on_note` receives a note of a process that does not answer; after `rank_timeout` seconds all processes end.
     Raises: ProcessLost
     """
     if processes() == 1 or distributed.is_initialized():
         yield current()
         return
-    with losses_told():
+    with losses_explained():
         _join(rank_timeout, on_note)
         try:
             yield current()
         finally:
             while _watches:
                 _watches.pop().stop()
-            gc.collect()  # what DDP keeps of the world
+            gc.collect()  # DDP holds references to the group
             distributed.destroy_process_group()
 
 
 def _join(rank_timeout: float, on_note: Callable[[str], None]) -> None:
-    """Meet the others in a part of torchrun's store that is this start's own: it keeps addresses of the dead."""
+    """Join under a prefix of torchrun's store for this start: the store keeps addresses of ended processes."""
     limit = timedelta(seconds=rank_timeout)
     store, rank, size = next(distributed.rendezvous("env://", timeout=limit))
     own = distributed.PrefixStore(f"start {restarts()}", store)
@@ -179,28 +181,28 @@ def _join(rank_timeout: float, on_note: Callable[[str], None]) -> None:
     hosted = None if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" else 0
     _watches.append(Watch(aside, rank=rank, size=size, timeout=rank_timeout, hosted=hosted, on_note=on_note))
     _watches[-1].start()
-    backend = BACKEND if torch.cuda.is_available() else "gloo"
+    backend = _BACKEND if torch.cuda.is_available() else "gloo"
     with PULSE:
         distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=max(PATIENCE, 2 * limit))
 
 
 @contextmanager
-def heeding(request: StopRequest, on_end: OnEnd) -> Iterator[None]:
-    """Let the watch of this world, if there is one, heed a stop, and call `on_end` before it ends the processes."""
-    with _watches[-1].heeding(request, on_end) if _watches else nullcontext():
+def stopping_on(request: StopRequest, on_end: OnEnd) -> Iterator[None]:
+    """Let the watch, if there is one, react to a stop request, and call `on_end` before it ends the processes."""
+    with _watches[-1].stopping_on(request, on_end) if _watches else nullcontext():
         yield
 
 
 @contextmanager
-def losses_told() -> Iterator[None]:
-    """Say in words what an exchange says of a process that has gone: the one place where errors of torch's are read.
+def losses_explained() -> Iterator[None]:
+    """Raise ProcessLost in place of torch's errors about a process that has ended.
 
     Raises: ProcessLost
     """
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, distributed.DistError) and not LOST.search(str(error)):
+        if not isinstance(error, distributed.DistError) and not _LOST.search(str(error)):
             raise
         silent = _watches[-1].reason() if _watches else None
         if silent:
@@ -214,7 +216,7 @@ def losses_told() -> Iterator[None]:
 
 
 def current() -> World:
-    """The world that was joined, or this process alone."""
+    """The process group that was joined, or this process alone."""
     if not distributed.is_initialized():
         return ALONE
     return World(rank=distributed.get_rank(), size=distributed.get_world_size())

@@ -1,4 +1,4 @@
-"""What a step was made of whose loss or gradient is no number, for whoever looks for the reason."""
+"""The record of a step whose loss or gradient is not finite, to find the reason."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ from resatlas.training.state import TrainState
 def evidence(
     state: TrainState, *, seed: int, images: list[int], loss: float, norm: float, rate: float
 ) -> dict[str, Any]:
-    """Where the step stands, its images by their ids, and the norm of every weight and gradient, as JSON."""
+    """The position of the step, the ids of its images, and the norm of every weight and gradient, as JSON."""
     weights = dict(state.network.named_parameters())
     return {
         "step": state.step + 1,
@@ -34,5 +34,5 @@ def _norm(tensor: Tensor) -> float | str:
 
 
 def _number(value: float) -> float | str:
-    """The number, or its name where JSON has none for it."""
+    """The number, or its name if it is not finite, which JSON cannot represent."""
     return value if math.isfinite(value) else str(value)

@@ -1,4 +1,4 @@
-"""How a training is carried out on a machine: on what, keeping what, with which promises. It changes no result."""
+"""How a training is executed on a machine. Results are the same, up to rounding."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from resatlas.errors import UsageError
 from resatlas.runs.environment import local_rank, processes
 from resatlas.training.watch import RANK_TIMEOUT
 
-if TYPE_CHECKING:  # to be described, it needs no torch
+if TYPE_CHECKING:  # the command line describes it without torch
     import torch
 
     from resatlas.nets.recomputing import Kept
@@ -23,15 +23,16 @@ Verify = Literal["none", "tested", "all"]
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a training is carried out, which changes no result.
+    """Options of the execution, which do not change results, up to rounding.
 
-    `device` is the GPU where there is one, unless it is named. `kept` is what a forward pass keeps for the backward
-    pass: see `nets.recomputing`. `deterministic` refuses operations that may differ from run to run. `logs` are
-    written beside metrics.jsonl: by default that of TensorBoard, where it is installed. `rank_timeout` is how many
-    seconds one of several processes may not answer before all end. `resume` is "auto" or a checkpoint; `save_every` is
-    the number of seconds between checkpoints at the ends of epochs. `workers` processes prepare photographs. `verify`
-    is by default the images that are tested on, and all where unreadable ones are skipped. `test_batch` is how many
-    images a test shows at once, by default as many as the training has memory for, and 256 at most.
+    `device` is by default the GPU if there is one. `kept` selects the activations that a forward pass keeps for the
+    backward pass: see `nets.recomputing`. `deterministic` raises an error at operations whose results may differ
+    between runs. `logs` are written beside metrics.jsonl; the default is TensorBoard if it is installed.
+    `rank_timeout` is the number of seconds after which all processes end if one does not answer. `resume` is "auto" or
+    a checkpoint; `save_every` is the number of seconds between checkpoints at the ends of epochs. `workers` is the
+    number of processes that prepare photographs. `verify` is by default "tested", and "all" if unreadable images are
+    skipped. `test_batch` is the batch size of a test: by default as many images as the memory of the training allows,
+    and 256 at most.
     """
 
     device: Device | None = None
@@ -46,20 +47,22 @@ class Execution:
     test_batch: int | None = None
 
 
-def device_of(asked: Device | None) -> "torch.device":
-    """The device of this process: of several GPUs the one of its number on this machine.
+def device_of(wanted: Device | None) -> "torch.device":
+    """The device of this process; with several GPUs, the one of its local rank.
 
-    Raises: UsageError if there is none that was asked for, or fewer GPUs than processes.
+    Raises: UsageError if the wanted device is missing, or there are fewer GPUs than processes.
     """
     import torch
 
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise UsageError("torch finds no GPU here; leave out --device or give --device cpu")
-    if asked == "cpu" or not torch.cuda.is_available():
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UsageError("torch finds no GPU here; omit --device or give --device cpu")
+    if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     number, count = local_rank(), torch.cuda.device_count()
     if number >= count:
-        raise UsageError(f"{count} GPUs serve {count} processes on a machine; start fewer, or give --device cpu")
+        raise UsageError(
+            f"{count} GPUs allow {count} processes on a machine; start fewer processes, or give --device cpu"
+        )
     device = torch.device("cuda", number)
     torch.cuda.set_device(device)
     torch.backends.cudnn.allow_tf32 = False  # fp32 is float32 in convolutions too, as it is in products by default
@@ -67,13 +70,13 @@ def device_of(asked: Device | None) -> "torch.device":
 
 
 @contextmanager
-def determinism(*, asked: bool, on_note: Callable[[str], None]) -> Iterator[None]:
-    """Where asked for: no operation of torch whose result may differ from run to run, which is an error otherwise.
+def determinism(*, wanted: bool, on_note: Callable[[str], None]) -> Iterator[None]:
+    """If wanted, let torch raise an error at operations whose results may differ between runs.
 
-    The same seed then gives the same weights to the bit on the same machine with the same versions, number of
-    processes and number of threads, which is said.
+    The same seed then gives bit-equal weights on the same machine with the same versions, number of processes and
+    number of threads; `on_note` receives a sentence that says so.
     """
-    if not asked:
+    if not wanted:
         yield
         return
     import os
@@ -81,7 +84,7 @@ def determinism(*, asked: bool, on_note: Callable[[str], None]) -> Iterator[None
     import torch
 
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which torch demands of a GPU, before its first use
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires it on a GPU, before the first use
     torch.use_deterministic_algorithms(mode=True)
     torch.backends.cudnn.benchmark = False
     on_note(

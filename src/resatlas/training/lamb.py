@@ -13,7 +13,7 @@ from resatlas.recipes import recipe as recipes
 class LambOptimizer(Optimizer):
     """w <- w - a·(|w|/|u|)·u for each parameter: the formulas are those of `recipes.recipe.Lamb`.
 
-    Groups have "lr" and "weight_decay", as those of torch's SGD.
+    Groups have "lr" and "weight_decay", like those of torch's SGD.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], *, rule: recipes.Lamb) -> None:
@@ -23,7 +23,7 @@ class LambOptimizer(Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
-        del closure  # torch's optimizers may take one
+        del closure  # part of the interface of torch's optimizers
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:

@@ -1,4 +1,4 @@
-"""What other programs show of a training while it runs; metrics.jsonl remains the truth."""
+"""Logs of a training for TensorBoard and Weights & Biases; metrics.jsonl is the authoritative record."""
 
 import hashlib
 import os
@@ -19,56 +19,56 @@ EVENTS = "events"
 Row = Mapping[str, Any]
 Write = Callable[[Row], None]
 
-INSTALLED_BY = {"tensorboard": "pip install resatlas[train]", "wandb": "pip install wandb"}
+_INSTALLED_BY = {"tensorboard": "pip install resatlas[train]", "wandb": "pip install wandb"}
 
 
-def logs_here(asked: Sequence[Log] | None) -> tuple[Log, ...]:
-    """The logs that are written: those asked for, or TensorBoard's where it is installed.
+def logs_here(wanted: Sequence[Log] | None) -> tuple[Log, ...]:
+    """The logs to write: the wanted ones, by default TensorBoard if it is installed.
 
     Raises: UsageError if one of them needs a package that is missing.
     """
-    if asked is None:
+    if wanted is None:
         return ("tensorboard",) if installed_version("tensorboard") else ()
-    for log in asked:
+    for log in wanted:
         if not installed_version(log):
-            raise UsageError(f"--log {log} needs a package that is missing: {INSTALLED_BY[log]}")
-    return tuple(asked)
+            raise UsageError(f"--log {log} needs a package that is not installed: {_INSTALLED_BY[log]}")
+    return tuple(wanted)
 
 
 @contextmanager
 def logging(run: Run, logs: Sequence[Log], on_note: Callable[[str], None]) -> Iterator[Write]:
-    """What takes the row of each further epoch; a log that cannot be written ends, and the training does not."""
+    """A function that logs the row of an epoch; a log that cannot be written is closed, and the training continues."""
     writers: dict[Log, Write] = {}
 
     @contextmanager
-    def bearing(log: Log) -> Iterator[None]:
+    def ending_on_error(log: Log) -> Iterator[None]:
         try:
             yield
         except UnicodeEncodeError:
             writers.pop(log, None)
-            on_note(f"the log of {log} ends: it takes no folder whose name is not UTF-8")
+            on_note(f"the {log} log ends: the name of its folder must be UTF-8")
         except OSError as error:
             writers.pop(log, None)
-            on_note(f"the log of {log} ends: {(error.strerror or str(error)).lower()}")
+            on_note(f"the {log} log ends: {(error.strerror or str(error)).lower()}")
 
     def write(row: Row) -> None:
         for log, writer in tuple(writers.items()):
-            with bearing(log):
+            with ending_on_error(log):
                 writer(row)
 
     with ExitStack() as stack:
         for log in logs:
-            with bearing(log):
+            with ending_on_error(log):
                 writers[log] = stack.enter_context(_opened(log, run))
         yield write
 
 
 def log_results(run: Run, results: Mapping[str, Any], logs: Sequence[Log], on_note: Callable[[str], None]) -> None:
-    """What TensorBoard shows of a finished run: its errors at the last step, and its settings beside those of others.
+    """Add the errors of a finished run and its settings to the TensorBoard log.
 
-    One view of many runs, as of a study, is `tensorboard --logdir` on the folder that they lie in.
+    To see many runs together, such as those of a study, pass their common folder to `tensorboard --logdir`.
     """
-    if "tensorboard" not in logs or not (run.folder / EVENTS).is_dir():  # a log that ended before has said why
+    if "tensorboard" not in logs or not (run.folder / EVENTS).is_dir():  # a note has said why the log ended before
         return
     from torch.utils.tensorboard.summary import hparams, scalar
     from torch.utils.tensorboard.writer import FileWriter
@@ -82,16 +82,16 @@ def log_results(run: Run, results: Mapping[str, Any], logs: Sequence[Log], on_no
             for summary in hparams({**settings, **measures}, values):
                 writer.add_summary(summary)
             for name, value in values.items():
-                if not name.startswith("validation"):  # the row of the last epoch shows it
+                if not name.startswith("validation"):  # the row of the last epoch has it
                     writer.add_summary(scalar(name, value), run.metrics[-1]["step"])
-    except UnicodeEncodeError:  # of a folder's name; the log of the epochs has said so
+    except UnicodeEncodeError:  # of the folder's name; `logging` has noted it
         return
     except OSError as error:
-        on_note(f"the log of tensorboard has no results: {(error.strerror or str(error)).lower()}")
+        on_note(f"the tensorboard log lacks the results: {(error.strerror or str(error)).lower()}")
 
 
 def _settings(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, bool | float | str]]:
-    """The values of an experiment that are neither nothing nor a list, by their keys from the outside in."""
+    """The scalar values of an experiment by their dotted keys."""
     for key, value in table.items():
         if isinstance(value, Mapping):
             yield from _settings(value, f"{before}{key}.")
@@ -114,7 +114,7 @@ def _opened(log: Log, run: Run) -> Iterator[Write]:
 
 @contextmanager
 def _tensorboard(run: Run) -> Iterator[Write]:
-    """Event files, written anew from the rows that the run has kept, so that no resume shows an epoch twice."""
+    """Event files, rewritten from the rows of the run, so that no epoch appears twice after a resume."""
     from torch.utils.tensorboard import SummaryWriter
 
     folder = run.folder / EVENTS
@@ -139,8 +139,8 @@ def _tensorboard(run: Run) -> Iterator[Write]:
 
 @contextmanager
 def _wandb(run: Run) -> Iterator[Write]:
-    """A run of Weights & Biases in the run's folder, which stays on this machine unless WANDB_MODE says online."""
-    import wandb  # type: ignore[import-not-found] - no part of any installation of ours
+    """A run of Weights & Biases in the run's folder; nothing is uploaded unless WANDB_MODE is online."""
+    import wandb  # type: ignore[import-not-found] - not a dependency of ours
 
     make_folder(run.folder / "wandb", within=run.folder)
     folder = run.folder.resolve()

@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from resatlas.data.batches import Batch, Source, batches
 from resatlas.data.dataset import ImageFiles
-from resatlas.data.order import derive, shown
+from resatlas.data.order import batch_positions, derive
 from resatlas.data.pipeline import Pipeline
 from resatlas.errors import NonFiniteError
-from resatlas.nets.norm_groups import RunningStatistics, running
+from resatlas.nets.norm_groups import RunningStatistics, running_statistics
 from resatlas.recipes import recipe as recipes
 from resatlas.recipes import schedule
 from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.training.average import follow
-from resatlas.training.distributed import ALONE, World, alone_until_the_last
+from resatlas.training.distributed import ALONE, World, exchange_if_last
 from resatlas.training.evidence import evidence
 from resatlas.training.loss import loss_of
 from resatlas.training.mixing import Mixture, mixed, mixture
@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingPlan:
-    """What the loop runs over: the recipe, the seed, the training images, what happens to them, and who takes part."""
+    """The input of the loop: recipe, seed, training images, their pipeline, and the processes that take part."""
 
     recipe: Recipe
     seed: int
@@ -47,7 +47,7 @@ class TrainingPlan:
     device: torch.device = CPU
     world: World = ALONE
     wrapped: nn.Module | None = None
-    """The state's network as several processes train it; alone, one trains it as it is."""
+    """The network of the state wrapped for several processes; None if there is one process."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -65,7 +65,7 @@ class TrainingPlan:
         return recipes.epochs_begun(self.recipe, len(self.images))
 
     def progress(self, step: int) -> Fraction:
-        """The share of the training by which the rate of a step goes, counted from 0."""
+        """The share of the training that determines the learning rate of a step, counted from 0."""
         return schedule.progress(self.recipe.schedule, step=step, steps=self.steps, epoch=self.steps_per_epoch)
 
     def size(self, batch: int) -> int:
@@ -82,11 +82,11 @@ def fit(
     on_epoch: Callable[[TrainState], None] = lambda _: None,
     skip: Callable[[NonFiniteError], None] | None = None,
 ) -> TrainState:
-    """Train to the end of the recipe, from wherever the state stands.
+    """Train to the end of the recipe, from the position of the state.
 
-    `on_step` and `on_epoch` may raise to stop: the state is whole then, and goes on from there another time. `measure`
-    gets the tally and the seconds of the epoch behind it, and says the error of the images held back, if any are.
-    A step that is not finite ends it, unless `skip` accepts it.
+    `on_step` and `on_epoch` may raise an error to stop: the state is then complete and can be resumed. `measure`
+    receives the tally and the seconds of the finished epoch, and returns the error of the held-out images, if there
+    are any. A step that is not finite ends the training, unless `skip` accepts it.
     """
     while state.epoch < training.epochs:
         started = time.perf_counter() - state.seconds
@@ -108,7 +108,7 @@ def fit(
 
 
 def epoch(state: TrainState, training: TrainingPlan) -> Iterator[Batch]:
-    """The batches of the running epoch that are left, as far as they are this process's, on its device."""
+    """The remaining batches of the current epoch, this process's share of each, on its device."""
     own = batches(
         training.images,
         training.pipeline,
@@ -122,29 +122,31 @@ def epoch(state: TrainState, training: TrainingPlan) -> Iterator[Batch]:
     wanted = _wanted(state, training)
     for batch in own:
         if wanted is not None:
-            strangers = float((batch.ids != next(wanted)).sum())
-            state.tally.substituted += int(training.world.sums(strangers)[0])
-        images, labels = (each.to(training.device, non_blocking=True) for each in (batch.images, batch.labels))
+            substituted = float((batch.ids != next(wanted)).sum())
+            state.tally.substituted += int(training.world.sums(substituted)[0])
+        images, labels = (tensor.to(training.device, non_blocking=True) for tensor in (batch.images, batch.labels))
         yield batch._replace(images=images, labels=labels)
 
 
 def _wanted(state: TrainState, training: TrainingPlan) -> Iterator[Tensor] | None:
-    """The ids of this process's images, batch by batch from the state on, where others may be shown in their place."""
+    """The ids of this process's remaining images, batch by batch, if unreadable images may be substituted."""
     part, recipe = training.images, training.recipe
     if not isinstance(part, ImageFiles) or training.pipeline.unreadable != "skip":
         return None
-    chunks = shown(training.seed, state.epoch, len(part), repeats=training.pipeline.repeats, batch=recipe.batch)
+    chunks = batch_positions(
+        training.seed, state.epoch, len(part), repeats=training.pipeline.repeats, batch=recipe.batch
+    )
     ids = torch.from_numpy(part.ids)
     return (ids[training.world.share(chunk) % len(part)] for chunk in chunks[state.batch :])
 
 
 def step(state: TrainState, batch: Batch, training: TrainingPlan) -> None:
-    """One update, the same in every process.
+    """Update the weights once, equally in all processes.
 
-    Raises: NonFiniteError before the update if the loss or the norm of the gradient is not a number anywhere.
+    Raises: NonFiniteError before the update if the loss or the norm of the gradient is not finite in any process.
     """
     recipe, progress, count = training.recipe, training.progress(state.step), training.size(state.batch)
-    rate = set_rate(state, training, progress)
+    rate = _set_rate(state, training, progress)
     torch.manual_seed(derive(training.seed, "step", state.step, *training.world.words))  # dropout, stochastic depth
     how = mixture(recipe, seed=training.seed, step=state.step)
     state.optimizer.zero_grad()
@@ -160,8 +162,8 @@ def step(state: TrainState, batch: Batch, training: TrainingPlan) -> None:
             images = [k for ids in training.world.gathered(batch.ids.tolist()) for k in ids]
             raise NonFiniteError(
                 f"the {name} is {number} at step {state.step + 1:,} (epoch {state.epoch + 1}, learning rate "
-                f"{rate:.4g}); nothing was updated, its images and norms are in nonfinite.json; a lower schedule.peak "
-                "may help",
+                f"{rate:.4g}); no weight was updated; nonfinite.json lists the images and norms of the step; a lower "
+                "schedule.peak may help",
                 evidence=evidence(state, seed=training.seed, images=images, loss=loss, norm=norm, rate=rate),
             )
     if overflow:
@@ -181,8 +183,8 @@ def step(state: TrainState, batch: Batch, training: TrainingPlan) -> None:
     )
 
 
-def set_rate(state: TrainState, training: TrainingPlan, progress: Fraction) -> float:
-    """Give the optimizer the learning rate of a progress, and its momentum what a drop does to it."""
+def _set_rate(state: TrainState, training: TrainingPlan, progress: Fraction) -> float:
+    """Set the learning rate for this progress; at a drop, adapt or reset the momentum."""
     plan, before = training.recipe.schedule, state.rate
     state.rate = schedule.rate(plan, progress, state.pace)
     drops = schedule.fallen(plan, progress, state.pace)
@@ -205,18 +207,18 @@ def backward(
     how: Mixture | None = None,
     scale: Callable[[Tensor], Tensor] = lambda loss: loss,
 ) -> tuple[float, float]:
-    """(loss, errors) of this process's part of a batch of `count` images, its gradients added.
+    """(loss, errors) of this process's part of a batch of `count` images; its gradients are accumulated.
 
-    One pass for each group that shares its statistics, its images mixed as `how` says. The loss is this part's share of
-    the batch's mean; gradients are those of what `scale` makes of it, times the number of processes, over which they
-    are averaged.
+    There is one pass for each norm group, its images mixed according to `how`. The loss is the contribution of this
+    part to the mean over the batch. Gradients are those of the loss scaled by `scale` and multiplied by the world size,
+    since DDP averages them over the processes.
     """
     world, group = training.world, training.recipe.norm_group or len(batch.labels)
     passes = list(zip(batch.images.split(group), batch.labels.split(group), strict=True))
     statistics = RunningStatistics(network) if len(passes) > 1 else None
     loss, errors = 0.0, 0.0
-    for k, (images, truth) in enumerate(mixed(*each, how) for each in passes):
-        with alone_until_the_last(network, last=k + 1 == len(passes)):
+    for k, (images, truth) in enumerate(mixed(*pass_, how) for pass_ in passes):
+        with exchange_if_last(network, last=k + 1 == len(passes)):
             with autocast(training.precision, training.device):
                 logits = network(images.contiguous(memory_format=training.layout))
             share = loss_of(training.recipe.loss, logits, truth) * (len(images) / count)
@@ -224,16 +226,16 @@ def backward(
         loss += share.item()
         errors += float((logits.argmax(dim=1) != truth.main).sum())
         if statistics:
-            statistics.take()
+            statistics.add_pass()
     if statistics:
-        statistics.settle()
+        statistics.finish()
     if world.size > 1:
-        world.mean(running(network))
+        world.mean(running_statistics(network))
     return loss, errors
 
 
 def require_finite(state: TrainState) -> None:
-    """Refuse weights that the last update or the running statistics have made useless.
+    """Check that all weights and running statistics are finite.
 
     Raises: NonFiniteError with the first of them.
     """
@@ -246,9 +248,9 @@ def require_finite(state: TrainState) -> None:
 
 
 def finite(values: dict[str, Any], *, of: str) -> dict[str, Any]:
-    """The values themselves.
+    """The values unchanged.
 
-    Raises: NonFiniteError with the first that is not a number.
+    Raises: NonFiniteError with the first value that is not finite.
     """
     for name, value in values.items():
         if not math.isfinite(value):

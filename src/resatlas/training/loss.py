@@ -12,7 +12,7 @@ from resatlas.training.mixing import Labels
 
 
 def loss_of(loss: Loss, logits: Float[Tensor, "n k"], labels: Labels) -> Float[Tensor, ""]:
-    """The mean loss an image, in float32 at least: see `recipes.regularisers` for the formulas."""
+    """The mean loss per image, at least in float32: see `recipes.regularisers` for the formulas."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     match loss:
         case CrossEntropy(smoothing=smoothing):
@@ -27,7 +27,7 @@ def loss_of(loss: Loss, logits: Float[Tensor, "n k"], labels: Labels) -> Float[T
 
 
 def _targets(loss: BinaryCrossEntropy, logits: Float[Tensor, "n k"], labels: Labels) -> Float[Tensor, "n k"]:
-    """What each logit should say, between 0 and 1."""
+    """The target of each logit after the sigmoid, between 0 and 1."""
     classes = logits.shape[1]
     targets = F.one_hot(labels.own, classes).to(logits.dtype)
     if labels.partners is not None:

@@ -1,4 +1,4 @@
-"""Memory that a step has freed stays with the process for the next step, so that the system need not clear it anew."""
+"""Keep the memory that a step frees for the next step, so that the system need not clear it again."""
 
 import ctypes
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 
 KEPT = {TRIM_THRESHOLD: 2**31 - 1, MMAP_THRESHOLD: 2**30}
 USUAL = {TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25}
-"""What glibc itself arrives at, which moves both up to 64 and 32 MiB as blocks are freed."""
+"""The thresholds that glibc itself reaches, since it raises both to 64 and 32 MiB as blocks are freed."""
 
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """Keep what is freed within; give back what is free at the end. Without glibc nothing is done.
+    """Keep freed memory within the context, and return it to the system at the end. Does nothing without glibc.
 
-    By itself glibc takes every block of 32 MiB or more from the system and gives it back at once, and a step of a wide
-    network asks for hundreds of them, each page of which the system clears. The price is memory that lies idle between
-    blocks, so a training that is to save memory does without. Measured on 2026-11-27 on two EPYC cores, batch 128: 1.30
-    times as fast for `resnext-29-32x4d`, whose steps vary by 6 %, and 1.09 in the geometric mean of five networks.
+    By default glibc takes every block of 32 MiB or more from the system and returns it at once. A step of a wide
+    network needs hundreds of such blocks, and the system clears each page of them. The price is idle memory between
+    blocks, so a training that must save memory does not use this. Measured on 2026-11-27 on two EPYC cores, batch 128:
+    1.30 times as fast for `resnext-29-32x4d`, whose steps vary by 6 %, and 1.09 in the geometric mean of five networks.
     """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):
@@ -34,9 +34,9 @@ def memory_kept() -> Iterator[None]:
 
 
 def _set(libc: ctypes.CDLL, thresholds: dict[int, int]) -> None:
-    """Set them; where one is refused, glibc's own in its place, since it would otherwise stay where it happens to be.
+    """Set the thresholds; where glibc refuses one, set its usual value, since it would otherwise keep the last one.
 
-    An older glibc keeps no block of more than 32 MiB.
+    An older glibc refuses thresholds above 32 MiB.
     """
     for parameter, size in thresholds.items():
         if not libc.mallopt(parameter, size):

@@ -1,7 +1,7 @@
-"""Images mixed with others of their pass, as a recipe says; every draw is a pure function of seed and step.
+"""Images mixed with others of the same pass, by the rules of a recipe; every draw is a pure function of seed and step.
 
-All passes and processes mix a step in one way. A partner is of the same pass, the image as far from the other end, so
-that one process with groups of normalisation mixes as several do whose parts are these groups.
+All passes and processes of a step mix in the same way. The partner of image k of n is image n - 1 - k of the same pass.
+So one process with several norm groups mixes like several processes whose parts are these groups.
 """
 
 import math
@@ -20,9 +20,10 @@ from resatlas.recipes.regularisers import Cutmix, Mixup
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """How the images of a step are mixed: the share of the own image, and for a box the place of its middle.
+    """How the images of a step are mixed.
 
-    `middle` is (row, column) as shares of height and width.
+    `share` is the weight of the own image; `middle` is the centre (row, column) of a CutMix box, as shares of height
+    and width.
     """
 
     share: float
@@ -31,7 +32,7 @@ class Mixture:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labels:
-    """The labels of images, and where these are mixed, those of their partners and the share of the own ones.
+    """The labels of images; if these are mixed, also those of their partners and the share of the own ones.
 
     Shape: (n,) each.
     """
@@ -42,32 +43,32 @@ class Labels:
 
     @property
     def main(self) -> Int64[Tensor, " n"]:
-        """The label with the larger share, against which the error of training is counted; of two halves the own."""
+        """The label with the larger share, or the own label at one half; the training error is counted against it."""
         return self.own if self.partners is None or self.share >= 1 / 2 else self.partners
 
 
 def mixture(recipe: Recipe, *, seed: int, step: int) -> Mixture | None:
-    """How the images of a step are mixed, if they are."""
+    """How the images of a step are mixed; None if they are not."""
     if not recipe.mixing:
         return None
-    random = Random(derive(seed, "mixing", step))  # noqa: S311 - it keeps no secret
+    random = Random(derive(seed, "mixing", step))  # noqa: S311 - not for cryptography
     if random.random() >= recipe.mixed:
         return None
-    way = random.choice(recipe.mixing)
-    share = random.betavariate(way.alpha, way.alpha)
-    match way:
+    rule = random.choice(recipe.mixing)
+    share = random.betavariate(rule.alpha, rule.alpha)
+    match rule:
         case Mixup():
             return Mixture(share=share)
         case Cutmix():
             return Mixture(share=share, middle=(random.random(), random.random()))
         case _:
-            assert_never(way)
+            assert_never(rule)
 
 
 def mixed(
     images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"], how: Mixture | None
 ) -> tuple[Float[Tensor, "n c h w"], Labels]:
-    """The images of a pass mixed in that way, and their labels."""
+    """The images of a pass, mixed according to `how`, and their labels."""
     if how is None:
         return images, Labels(own=labels)
     others, partners = images.flip(0), labels.flip(0)
@@ -75,14 +76,14 @@ def mixed(
         return torch.lerp(others, images, how.share), Labels(own=labels, partners=partners, share=how.share)
     height, width = images.shape[-2:]
     cut = math.sqrt(1 - how.share)
-    rows, columns = (_span(each, side, cut) for each, side in zip(how.middle, (height, width), strict=True))
-    made = images.clone()
-    made[..., rows, columns] = others[..., rows, columns]
+    rows, columns = (_span(middle, side, cut) for middle, side in zip(how.middle, (height, width), strict=True))
+    pasted = images.clone()
+    pasted[..., rows, columns] = others[..., rows, columns]
     share = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
-    return made, Labels(own=labels, partners=partners, share=share)
+    return pasted, Labels(own=labels, partners=partners, share=share)
 
 
 def _span(middle: float, side: int, cut: float) -> slice:
-    """The pixels of a box along one side: twice floor(floor(side·cut)/2) around the middle, as far as there are any."""
+    """The pixels of a box along one side: twice floor(floor(side·cut)/2) around the middle, clipped to the image."""
     pixel, half = int(middle * side), int(side * cut) // 2
     return slice(max(pixel - half, 0), min(pixel + half, side))

@@ -11,14 +11,14 @@ from torch.optim.optimizer import Optimizer
 from resatlas.recipes import recipe as recipes
 
 ROUNDS, COEFFICIENTS, LEAST = 5, (3.4445, -4.7750, 2.0315), 1e-7
-"""Of the polynomial, and the Frobenius norm below which a matrix counts as nothing. Source: Jordan et al. (2024)."""
+"""Rounds and coefficients of the polynomial, and the least Frobenius norm. Source: Jordan et al. (2024)."""
 
 
 class MuonOptimizer(Optimizer):
     """w <- w - a·(ratio·O + decay·w) for kernels, SGD for the rest: the formulas are those of `recipes.recipe.Muon`.
 
-    Groups have "lr" and "weight_decay", as those of torch's SGD, and "matrices": of how many a kernel consists, 0 for
-    what is none.
+    Groups have "lr" and "weight_decay", like those of torch's SGD, and "matrices": the number of matrices in a kernel,
+    0 for other parameters.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], *, rule: recipes.Muon) -> None:
@@ -28,29 +28,29 @@ class MuonOptimizer(Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
-        del closure  # torch's optimizers may take one
+        del closure  # part of the interface of torch's optimizers
         for group in self.param_groups:
-            learnt = [(weight, weight.grad) for weight in group["params"] if weight.grad is not None]
+            parameters = [(weight, weight.grad) for weight in group["params"] if weight.grad is not None]
             if group["matrices"]:
-                self._update_kernels(learnt, group)
+                self._update_kernels(parameters, group)
             else:
-                self._update_others(learnt, group)
+                self._update_others(parameters, group)
 
-    def _update_others(self, learnt: list[tuple[nn.Parameter, Tensor]], group: dict[str, Any]) -> None:
-        for weight, gradient in learnt:
+    def _update_others(self, parameters: list[tuple[nn.Parameter, Tensor]], group: dict[str, Any]) -> None:
+        for weight, gradient in parameters:
             ahead = self._ahead(weight, gradient.add(weight, alpha=group["weight_decay"]))
             weight.sub_(ahead, alpha=group["lr"])
 
-    def _update_kernels(self, learnt: list[tuple[nn.Parameter, Tensor]], group: dict[str, Any]) -> None:
-        """Kernels of one shape are turned at once."""
-        alike: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = {}
-        for kernel, gradient in learnt:
-            alike.setdefault(kernel.shape, []).append((kernel, gradient))
-        for several in alike.values():
-            ahead = [self._ahead(*each).unflatten(0, (group["matrices"], -1)).flatten(2) for each in several]
+    def _update_kernels(self, parameters: list[tuple[nn.Parameter, Tensor]], group: dict[str, Any]) -> None:
+        """Update the kernels of each shape together."""
+        by_shape: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = {}
+        for kernel, gradient in parameters:
+            by_shape.setdefault(kernel.shape, []).append((kernel, gradient))
+        for kernels in by_shape.values():
+            ahead = [self._ahead(*pair).unflatten(0, (group["matrices"], -1)).flatten(2) for pair in kernels]
             rows, columns = ahead[0].shape[1:]
             directions = orthogonal(torch.cat(ahead)).mul_(self.rule.ratio * max(1.0, rows / columns) ** 0.5)
-            for (kernel, _), direction in zip(several, directions.split(group["matrices"]), strict=True):
+            for (kernel, _), direction in zip(kernels, directions.split(group["matrices"]), strict=True):
                 kernel.mul_(1 - group["lr"] * group["weight_decay"])
                 kernel.sub_(direction.reshape(kernel.shape), alpha=group["lr"])
 
@@ -63,15 +63,15 @@ class MuonOptimizer(Optimizer):
 
 
 def orthogonal(matrices: Float[Tensor, "b m n"]) -> Float[Tensor, "b m n"]:
-    """U·f(S)·V^T of each matrix U·S·V^T of Frobenius norm 1, where f brings 0.002 to 1 between 0.68 and 1.21.
+    """U·f(S)·V^T of each matrix U·S·V^T of Frobenius norm 1, where f maps [0.002, 1] into [0.68, 1.21].
 
     X <- a·X + (b·X·X^T + c·(X·X^T)²)·X, five times. Source: Jordan et al. (2024).
     """
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonal(matrices.mT).mT
     a, b, c = COEFFICIENTS
-    found = matrices / matrices.flatten(1).norm(dim=1).clamp(min=LEAST)[:, None, None]
+    x = matrices / matrices.flatten(1).norm(dim=1).clamp(min=LEAST)[:, None, None]
     for _ in range(ROUNDS):
-        gram = found @ found.mT
-        found = torch.baddbmm(found, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
-    return found
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x

@@ -15,16 +15,16 @@ from resatlas.training.muon import MuonOptimizer
 Kind = Literal["conv", "linear", "norm", "bias"]
 
 
-BUFFERS: Mapping[type[Optimizer], tuple[str, ...]] = {
+_BUFFERS: Mapping[type[Optimizer], tuple[str, ...]] = {
     torch.optim.SGD: ("momentum_buffer",),
     MuonOptimizer: ("momentum_buffer",),
     LambOptimizer: ("first", "second", "updates"),
 }
-"""What an optimizer keeps of each parameter."""
+"""The state that an optimizer keeps for each parameter."""
 
 
 def optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's over all parameters, a group for each rate of weight decay; each step sets its learning rate."""
+    """The optimizer of a recipe, with one group for each rate of weight decay; each step sets the learning rate."""
     match recipe.optimizer:
         case Sgd(momentum=momentum, form=form):
             nesterov = form == "nesterov" and momentum > 0
@@ -34,7 +34,7 @@ def optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
         case Lamb():
             return LambOptimizer(_groups(network, recipe.decay), rule=recipe.optimizer)
         case Muon():
-            kernels = {each.weight: each.groups for each in network.modules() if isinstance(each, nn.Conv2d)}
+            kernels = {module.weight: module.groups for module in network.modules() if isinstance(module, nn.Conv2d)}
             return MuonOptimizer(_groups(network, recipe.decay, matrices=kernels), rule=recipe.optimizer)
         case _:
             assert_never(recipe.optimizer)
@@ -43,7 +43,7 @@ def optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
 def _groups(
     network: nn.Module, decay: Decay, *, matrices: Mapping[torch.Tensor, int] | None = None
 ) -> list[dict[str, Any]]:
-    """The parameters by their rates of weight decay and, where it is told, by the matrices of which they consist."""
+    """The parameters grouped by rate of weight decay and, if `matrices` is given, by their number of matrices."""
     groups: dict[tuple[float, int], list[nn.Parameter]] = {}
     for _, parameter, kind in parameters_by_kind(network):
         groups.setdefault((decay_of(kind, decay), (matrices or {}).get(parameter, 0)), []).append(parameter)
@@ -85,8 +85,8 @@ def decay_of(kind: Kind, decay: Decay) -> float:
 
 
 def momenta(network: nn.Module, optimizer: Optimizer) -> dict[str, torch.Tensor]:
-    """What the optimizer keeps of every parameter that it has updated: SGD's momentum by path, others' as path.name."""
-    names = BUFFERS[type(optimizer)]
+    """The optimizer's state of every updated parameter: SGD's momentum by its path, others by path.name."""
+    names = _BUFFERS[type(optimizer)]
     return {
         _key(path, name): optimizer.state[parameter][name]
         for path, parameter in network.named_parameters()
@@ -96,9 +96,9 @@ def momenta(network: nn.Module, optimizer: Optimizer) -> dict[str, torch.Tensor]
 
 
 def set_momenta(network: nn.Module, optimizer: Optimizer, buffers: Mapping[str, torch.Tensor]) -> None:
-    """Set what `momenta` gave, in the layout of each parameter."""
+    """Set the result of `momenta`, in the memory layout of each parameter."""
     for path, parameter in network.named_parameters():
-        for name in BUFFERS[type(optimizer)]:
+        for name in _BUFFERS[type(optimizer)]:
             if (buffer := buffers.get(_key(path, name))) is not None:
                 like = torch.empty_like(parameter) if buffer.shape == parameter.shape else torch.empty_like(buffer)
                 optimizer.state[parameter][name] = like.copy_(buffer)
@@ -109,16 +109,16 @@ def _key(path: str, name: str) -> str:
 
 
 def forget_momenta(optimizer: Optimizer) -> None:
-    """Start the momentum of every parameter anew, as a fresh optimizer has it."""
+    """Set the momentum of every parameter to zero."""
     for state in optimizer.state.values():
         if (buffer := state.get("momentum_buffer")) is not None:
             buffer.zero_()
 
 
 def follow_rate(optimizer: Optimizer, *, before: float, now: float, rule: Rule) -> None:
-    """Let the velocity keep the rate that it was made with, where SGD's form has the rate inside: v scaled by old/new.
+    """Scale the velocity by old/new rate for SGD in Caffe's form, where the velocity contains the rate.
 
-    Source: Caffe's solver, v <- m·v + a·g; the ResNet authors' README warns of ports without it.
+    Source: Caffe's solver, v <- m·v + a·g; the ResNet authors' README warns of ports that omit it.
     """
     if isinstance(rule, Sgd) and rule.form == "caffe" and now != before:
         for state in optimizer.state.values():

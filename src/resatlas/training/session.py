@@ -1,4 +1,4 @@
-"""One experiment trained in one folder: begun or resumed, saved on the way, ended by its end or by a signal."""
+"""One training of an experiment in its folder: started or resumed, saved, finished or stopped by a signal."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from resatlas.runs.store import Run
 from resatlas.training import checkpoint
 from resatlas.training.checkpoint import Saved
 from resatlas.training.compiling import compiling, uncompiled
-from resatlas.training.distributed import World, current, heeding, losses_told
+from resatlas.training.distributed import World, current, losses_explained, stopping_on
 from resatlas.training.execution import Execution, Log, device_of
 from resatlas.training.logs import Write, logging, logs_here
 from resatlas.training.loop import TrainingPlan, finite, fit, require_finite
@@ -35,25 +35,25 @@ from resatlas.training.starting import first_state, take_weights
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.unforeseen import foreseen
 
-GO_ON = "the same command with --resume auto goes on"
+_CONTINUE = "run the same command with --resume auto to continue"
 
 Measures = Iterator[tuple[str, float]]
 Evaluate = Callable[[Network, Part, Pipeline], Measures]
 
-NONFINITE = "nonfinite.json"
-"""The file of a run that tells of the step at which a loss or gradient was no number."""
+_NONFINITE = "nonfinite.json"
+"""The file of a run that describes the step at which a loss or gradient was not finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watcher:
-    """What is called while a training advances; by default nothing happens."""
+    """Callbacks of a training; by default they do nothing."""
 
     on_start: Callable[[Run, TrainingPlan, TrainState], None] = lambda *_: None
     on_step: Callable[[TrainState], None] = lambda *_: None
     on_epoch: Callable[[dict[str, Any], dict[str, Any]], None] = lambda *_: None
     on_note: Callable[[str], None] = lambda *_: None
     on_image: Callable[[str, int, int], None] = lambda *_: None
-    """Before the first step: which images are verified, how many have been, and of how many."""
+    """Called before the first step: which images are verified, how many have been, and of how many."""
 
 
 UNWATCHED = Watcher()
@@ -61,7 +61,7 @@ UNWATCHED = Watcher()
 
 @dataclass(kw_only=True)
 class Session:
-    """One training of a run: what the loop calls after its steps and epochs, and where the state is saved."""
+    """One training of a run: the callbacks of the loop after steps and epochs, and the saving of the state."""
 
     run: Run
     experiment: Experiment
@@ -72,7 +72,7 @@ class Session:
     evaluate: Evaluate
     watcher: Watcher
     sealed: str
-    """The sha256 of the file that says how images are normalised, which each checkpoint repeats."""
+    """The sha256 of the file with the normalisation of images, which each checkpoint repeats."""
     log: Write
     request: StopRequest
     saved: float = field(default_factory=time.monotonic)
@@ -98,21 +98,23 @@ class Session:
         self.saved = time.monotonic()
 
     def after_step(self, state: TrainState) -> None:
-        """Save and end, where a signal asks for it.
+        """Save and stop after a signal.
 
         Raises: Stopped
         """
         self.watcher.on_step(state)
         if stopping := self.training.world.agreed(self.request.signal):
             self.save()
-            raise Stopped(f"by {stopping.name} after step {state.step:,} of {self.training.steps:,}, saved; {GO_ON}")
+            raise Stopped(
+                f"by {stopping.name} after step {state.step:,} of {self.training.steps:,}, saved; {_CONTINUE}"
+            )
 
     def measure(self, state: TrainState, tally: Tally, seconds: float) -> float | None:
-        """Write the rows of a finished epoch; the error of the images held back, if there are any."""
+        """Write the rows of a finished epoch, and return the error of the held-out images, if there are any."""
         require_finite(state)
         with uncompiled(self.experiment.compiled):
             metrics, timing = _metrics(state, tally, self.images, self.evaluate), _timing(state, tally, seconds)
-        metrics |= _left_out(state, self.experiment)
+        metrics |= _skipped_updates(state, self.experiment)
         if self.experiment.unreadable == "skip" and isinstance(self.images.train, ImageFiles):
             metrics["substituted_images"] = tally.substituted
         if self.training.world.leads:
@@ -122,7 +124,7 @@ class Session:
         return metrics.get("validation_error_percent")
 
     def after_epoch(self, state: TrainState) -> None:
-        """Save after the last step, and where the last checkpoint is old enough."""
+        """Save after the last step, and if the last checkpoint is older than `save_every`."""
         world, every = self.training.world, self.execution.save_every
         if state.step == self.training.steps or world.lead(lambda: time.monotonic() - self.saved >= every):
             self.save()
@@ -137,7 +139,7 @@ class Session:
         require_few(self.state, error, steps=self.training.steps)
         if self.training.world.leads:
             _write_evidence(self.run, error)
-        self.watcher.on_note(f"step {self.state.step:,} is left out, {self.state.skipped:,} so far: {error}")
+        self.watcher.on_note(f"step {self.state.step:,} is skipped, {self.state.skipped:,} so far: {error}")
 
 
 def train(
@@ -158,15 +160,15 @@ def train(
     sealed = world.lead(lambda: _sealed(run, images))
     state = first_state(begun.plan, experiment, device_of(execution.device))
     state.network.kept = execution.kept
-    for note in _begun(state, resume, run, begun, images, sealed):
+    for note in _start_or_resume(state, resume, run, begun, images, sealed):
         watcher.on_note(note)
     training = plan_training(experiment, images, world, state)
     logs = logs_here(execution.logs) if world.leads else ()
-    _ready(run, state, training, _carried_out(training, execution, logs))
+    _prepare_folder(run, state, training, _execution_record(training, execution, logs))
     with (
-        _status_told(run, state, world),
+        _status_kept(run, state, world),
         stop_on_signal() as request,
-        heeding(request, lambda status, reason: run.set_status(status, epoch=state.epoch, reason=reason)),
+        stopping_on(request, lambda status, reason: run.set_status(status, epoch=state.epoch, reason=reason)),
         logging(run, logs, watcher.on_note) as log,
         compiling(state.network, experiment.compiled),
         memory_kept() if execution.kept == "all" else nullcontext(),
@@ -194,34 +196,37 @@ def train(
             skip=session.skip if experiment.nonfinite == "skip" else None,
         )
         if stopping := world.agreed(request.signal):
-            raise Stopped(f"by {stopping.name} after the last step, saved; {GO_ON}")
+            raise Stopped(f"by {stopping.name} after the last step, saved; {_CONTINUE}")
     return state
 
 
-def _begun(
+def _start_or_resume(
     state: TrainState, resume: Path | None, run: Run, begun: Beginning, images: Splits, sealed: str
 ) -> Iterator[str]:
-    """Set the state to what the training resumes or starts from; what there is to say of that.
+    """Set the state to that of the checkpoint, or load initial weights; yield notes about it.
 
-    Raises: CheckpointError, also where the rows of the run are not those of the checkpoint
+    Raises: CheckpointError, also if the rows of the run differ from those of the checkpoint.
     """
     world, experiment = current(), begun.experiment
     if resume:
         saved = checkpoint.load(state, resume, experiment=begun.digest, normalisation=sealed)
         world.lead(lambda: run.check_rows(state.epoch, saved.rows))
         if saved.world_size != world.size:
-            yield f"goes on with {world.size} processes from {saved.world_size}: the same images, last bits differ"
+            yield (
+                f"resumes with {world.size} processes, saved with {saved.world_size}: same images, results may differ "
+                "in their last bits"
+            )
         if saved.rows is None:
-            yield f"{resume.name} is of an earlier version: it cannot tell whether the rows of its epochs were changed"
+            yield f"{resume.name} is of an earlier version: changes of the rows of its epochs cannot be detected"
         yield from _other_versions(saved, checkpoint.versions(isinstance(images.train, ImageFiles)))
     elif experiment.weights:
         yield take_weights(state.network, experiment.weights)
     if world.size > 1 and experiment.recipe.norm_group is None:
-        yield f"each of {world.size} processes normalises by the statistics of its own part of a batch"
+        yield f"each of {world.size} processes normalises by the batch statistics of its own part of a batch"
 
 
 def _other_versions(saved: Saved, here: Mapping[str, str]) -> Iterator[str]:
-    """A sentence where a package has another version than when a checkpoint was saved."""
+    """A sentence if a package has another version than when the checkpoint was saved."""
     changed = [(name, before, here.get(name, "missing")) for name, before in saved.versions.items()]
     changes = [f"{name} {before} then, {now} now" for name, before, now in changed if before != now]
     if changes:
@@ -229,30 +234,30 @@ def _other_versions(saved: Saved, here: Mapping[str, str]) -> Iterator[str]:
 
 
 def _write_evidence(run: Run, error: NonFiniteError) -> None:
-    """Leave what is known of a step that was not finite, if there is room for it."""
+    """Write the evidence of a step that was not finite; ignore a full disk."""
     if error.evidence:
         with suppress(OSError):
-            write_json(run.folder / NONFINITE, error.evidence, within=run.folder)
+            write_json(run.folder / _NONFINITE, error.evidence, within=run.folder)
 
 
 def _sealed(run: Run, images: Splits) -> str:
-    """The sha256 of the file that says how the run normalises its images, written if it was not."""
+    """The sha256 of the file with the normalisation of the run, which is written if it is missing."""
     file = run.folder / NORMALISATION
     if not file.exists():
         write_bytes(file, normaliser_bytes(images.pipeline.normaliser), within=run.folder)
     return sha256_of(file)
 
 
-def _ready(run: Run, state: TrainState, training: TrainingPlan, how: dict[str, Any]) -> None:
-    """Leave in the folder what the state goes on from and how it does, and nothing after it."""
+def _prepare_folder(run: Run, state: TrainState, training: TrainingPlan, how: dict[str, Any]) -> None:
+    """Remove drafts and rows after the epoch of the state, and record the execution."""
     if training.world.leads:
         checkpoint.sweep(run.checkpoints)
         run.cut_back(state.epoch)
         run.record_execution(how)
 
 
-def _carried_out(training: TrainingPlan, execution: Execution, logs: Sequence[Log]) -> dict[str, Any]:
-    """How the training is carried out from here on, as env.json says it."""
+def _execution_record(training: TrainingPlan, execution: Execution, logs: Sequence[Log]) -> dict[str, Any]:
+    """The execution of the training from here on, as written to env.json."""
     device = training.device
     return {
         "kept": execution.kept,
@@ -267,8 +272,8 @@ def _carried_out(training: TrainingPlan, execution: Execution, logs: Sequence[Lo
 
 
 @contextmanager
-def _status_told(run: Run, state: TrainState, world: World) -> Iterator[None]:
-    """Keep status.json true: running, then how it ended if not by its end."""
+def _status_kept(run: Run, state: TrainState, world: World) -> Iterator[None]:
+    """Keep status.json up to date: running, then stopped or failed."""
     with failure_written(run, world, lambda: state.epoch):
         if world.leads:
             run.set_status("running", epoch=state.epoch)
@@ -282,9 +287,9 @@ def _status_told(run: Run, state: TrainState, world: World) -> Iterator[None]:
 
 @contextmanager
 def failure_written(run: Run, world: World, epoch: Callable[[], int]) -> Iterator[None]:
-    """Have status.json say why what happens within was stopped or failed, whatever the reason."""
+    """Write to status.json why the code within was stopped or failed, at any error."""
     try:
-        with losses_told():
+        with losses_explained():
             yield
     except BaseException as error:
         if world.leads:
@@ -295,15 +300,15 @@ def failure_written(run: Run, world: World, epoch: Callable[[], int]) -> Iterato
         raise
 
 
-def _left_out(state: TrainState, experiment: Experiment) -> dict[str, float]:
-    """What the row of a finished epoch says of updates that were left out so far, where there may be some."""
+def _skipped_updates(state: TrainState, experiment: Experiment) -> dict[str, float]:
+    """The numbers of updates skipped so far, for the row of a finished epoch, if updates may be skipped."""
     skipped = {"skipped_steps": state.skipped} if experiment.nonfinite == "skip" else {}
     scaled = {"overflows": state.overflows, "loss_scale": state.scaler.get_scale()} if state.scaler.is_enabled() else {}
     return skipped | scaled
 
 
 def _timing(state: TrainState, tally: Tally, seconds: float) -> dict[str, Any]:
-    """The row of a finished epoch that tells its time."""
+    """The time of a finished epoch, as a row."""
     return {
         "epoch": state.epoch,
         "images": tally.images,
@@ -313,7 +318,7 @@ def _timing(state: TrainState, tally: Tally, seconds: float) -> dict[str, Any]:
 
 
 def _metrics(state: TrainState, tally: Tally, images: Splits, evaluate: Evaluate) -> dict[str, Any]:
-    """The row of a finished epoch; rates and losses of training are means over the epoch, as it went.
+    """The row of a finished epoch; training losses and errors are means over the epoch while weights change.
 
     Raises: NonFiniteError
     """
@@ -327,7 +332,7 @@ def _metrics(state: TrainState, tally: Tally, images: Splits, evaluate: Evaluate
         "train_error_percent": tally.error_percent,
     }
     if images.validation:
-        found = evaluate(state.tested, images.validation, images.pipeline)
-        metrics.update({f"validation_{name}": value for name, value in found if name != "images"})
+        figures = evaluate(state.tested, images.validation, images.pipeline)
+        metrics.update({f"validation_{name}": value for name, value in figures if name != "images"})
     finite(metrics, of=f"after step {state.step:,}")
     return metrics if state.average is None else {**metrics, "weights": "average"}

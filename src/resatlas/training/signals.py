@@ -1,4 +1,4 @@
-"""A signal asks for an end; the loop ends at its next step, with everything saved."""
+"""Stop on a signal: the loop ends after its next step and saves."""
 
 import os
 import signal
@@ -8,33 +8,33 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""The keyboard, whoever ends processes, a terminal that is closed, a scheduler that warns."""
+"""Sent by Ctrl-C, by kill, by a closed terminal, and by a scheduler before its time limit."""
 
 
 class StopRequest:
-    """The signal that asked for an end, or None.
+    """The signal that requested a stop, or None.
 
-    `arrivals` is the end of a pipe into which the system writes the number of each signal at once, also while the main
-    thread waits in C++, where no handler of Python runs.
+    `arrivals` is the reading end of a pipe into which the system writes the number of each signal at once, also while
+    the main thread waits in C++, where no handler of Python runs.
     """
 
     def __init__(self, arrivals: int | None = None) -> None:
         self.signal: signal.Signals | None = None
         self._arrivals = arrivals
-        self._heard: signal.Signals | None = None
+        self._received: signal.Signals | None = None
 
-    def heard(self) -> signal.Signals | None:
-        """The signal that asked for an end, for a thread beside the main one."""
-        if self._heard is None and self._arrivals is not None:
+    def received(self) -> signal.Signals | None:
+        """The signal that requested a stop; other threads than the main one may call it."""
+        if self._received is None and self._arrivals is not None:
             with suppress(BlockingIOError):
                 numbers = os.read(self._arrivals, 256)
-                self._heard = next((number for number in heeded() if number in numbers), None)
-        return self.signal or self._heard
+                self._received = next((number for number in stopping_signals() if number in numbers), None)
+        return self.signal or self._received
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Note the first signal; a second SIGINT aborts at once, as without us. Outside the main thread none arrives."""
+    """Note the first signal; a second SIGINT aborts at once. Outside the main thread no signal is noted."""
     if threading.current_thread() is not threading.main_thread():
         yield StopRequest()
         return
@@ -43,7 +43,7 @@ def stop_on_signal() -> Iterator[StopRequest]:
         os.set_blocking(end, False)
     awakened = signal.set_wakeup_fd(arriving, warn_on_full_buffer=False)
     request = StopRequest(arrivals)
-    before = {number: signal.getsignal(number) for number in heeded()}
+    before = {number: signal.getsignal(number) for number in stopping_signals()}
 
     def note(number: int, _frame: FrameType | None) -> None:
         request.signal = signal.Signals(number)
@@ -61,7 +61,7 @@ def stop_on_signal() -> Iterator[StopRequest]:
         os.close(arriving)
 
 
-def heeded() -> list[signal.Signals]:
-    """The signals that ask for an end; a closed terminal does not where nohup told this process to ignore it."""
+def stopping_signals() -> list[signal.Signals]:
+    """The signals that request a stop; without SIGHUP if nohup has set this process to ignore it."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [number for number in STOPPING if not (ignored and number == signal.SIGHUP)]

@@ -1,4 +1,4 @@
-"""Skip a step whose loss or gradient is not finite: no update, and an error after too many of them."""
+"""Skip a step whose loss or gradient is not finite: no update, and an error after too many such steps."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -8,17 +8,17 @@ from resatlas.errors import NonFiniteError
 if TYPE_CHECKING:  # the command line names the limits without torch
     from resatlas.training.state import TrainState
 
-IN_A_ROW = 10
-"""How many steps may be skipped in a row, and in all where a training has few steps."""
+_IN_A_ROW = 10
+"""The number of steps that may be skipped in a row, and in all if a training has few steps."""
 
-ONE_OF = 100
-"""Of how many steps one may be skipped, where a training has many."""
+_ONE_OF = 100
+"""One of this many steps may be skipped if a training has many steps."""
 
-CAP = f"at most {IN_A_ROW} in a row, and in all {IN_A_ROW} or one of {ONE_OF}"
+CAP = f"at most {_IN_A_ROW} in a row, and in total {_IN_A_ROW} or 1 of {_ONE_OF}, whichever is more"
 
 
 def attempt(state: "TrainState", step: Callable[[], None]) -> NonFiniteError | None:
-    """The error of a step that was skipped, with the running statistics as before it and the position after it."""
+    """Run a step; if it is not finite, restore the running statistics, advance the position, and return the error."""
     before = [buffer.clone() for buffer in state.network.buffers()]
     try:
         step()
@@ -33,14 +33,14 @@ def attempt(state: "TrainState", step: Callable[[], None]) -> NonFiniteError | N
 
 
 def require_few(state: "TrainState", error: NonFiniteError, *, steps: int) -> None:
-    """Fail after more skipped steps than a training of `steps` steps may have.
+    """Fail if more steps are skipped than a training of `steps` steps may skip.
 
     Raises: NonFiniteError with the same evidence.
     """
-    most = max(IN_A_ROW, steps // ONE_OF)
-    if state.skipped_in_a_row > IN_A_ROW:
-        raise NonFiniteError(f"{error}; {IN_A_ROW} steps before it were left out already", evidence=error.evidence)
+    most = max(_IN_A_ROW, steps // _ONE_OF)
+    if state.skipped_in_a_row > _IN_A_ROW:
+        raise NonFiniteError(f"{error}; the {_IN_A_ROW} steps before it were skipped too", evidence=error.evidence)
     if state.skipped > most:
         raise NonFiniteError(
-            f"{error}; {most:,} of {steps:,} steps were left out already, which is the most", evidence=error.evidence
+            f"{error}; {most:,} of {steps:,} steps were skipped before it, which is the limit", evidence=error.evidence
         )

@@ -1,4 +1,4 @@
-"""The images of an experiment as a training takes them: split, and what happens to them."""
+"""The images of an experiment, split into parts, and their pipeline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from resatlas.runs.store import Run
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Splits:
-    """The images of an experiment, split, and what happens to them."""
+    """The images of an experiment, split into parts, and their pipeline."""
 
     train: Part
     validation: Part | None
@@ -33,9 +33,9 @@ def split_images(
     workers: int = 1,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> Splits:
-    """The parts of a data set as a recipe splits them; what is measured is measured on the training part alone.
+    """The parts of a data set as a recipe splits them; statistics are those of the training part.
 
-    What the data set sets apart for validation comes before what the recipe holds back.
+    A validation part of the data set takes precedence over the images that the recipe holds out.
     """
     recipe = experiment.recipe
     train, validation = parts.train, parts.validation
@@ -54,7 +54,7 @@ def split_images(
 
 
 def normaliser_of(run: Run | RunRecord) -> Normaliser | None:
-    """How a run normalises its images, once it has begun to.
+    """The normalisation of a run; None if it has not started to train.
 
     Raises: CheckpointError if its file is damaged.
     """

@@ -1,4 +1,4 @@
-"""What a training is at one moment: everything that must survive a restart."""
+"""The state of a training: everything that a checkpoint must contain."""
 
 from dataclasses import dataclass, field
 
@@ -26,12 +26,12 @@ class Tally:
 
     @property
     def mean_loss(self) -> float:
-        """Mean loss an image."""
+        """Mean loss per image."""
         return self.loss / max(self.images, 1)
 
     @property
     def error_percent(self) -> float:
-        """Share of images put into a wrong class."""
+        """Percentage of misclassified images."""
         return 100 * self.errors / max(self.images, 1)
 
 
@@ -39,11 +39,11 @@ class Tally:
 class TrainState:
     """The network, its optimizer, and the position in the training.
 
-    `epoch` and `batch` count what is finished; there is no random state, since every draw is a pure function of
-    seed and position. `rate` and `drops` are those of the last step, `pace` is what the schedule has heard. `average`
-    is that of the weights, where the recipe has one; `scaler` is that of the loss, which does something in fp16 alone,
-    and `overflows` counts the updates that it left out. `skipped` counts the steps left out since they were not finite,
-    in all and up to this one.
+    `epoch` and `batch` count finished epochs and batches; there is no random state, since every draw is a pure function
+    of seed and position. `rate` and `drops` are those of the last step, `pace` is the state of the schedule. `average`
+    is the average of the weights, if the recipe has one. `scaler` scales the loss, in fp16 only, and `overflows` counts
+    the updates that it skipped. `skipped` and `skipped_in_a_row` count the steps skipped because they were not finite,
+    in all and directly before this one.
     """
 
     network: Network
@@ -64,5 +64,5 @@ class TrainState:
 
     @property
     def tested(self) -> Network:
-        """What is validated, tested and exported: the average of the weights where there is one."""
+        """The network to validate, test and export: the average of the weights if there is one."""
         return self.network if self.average is None else self.average

@@ -1,7 +1,7 @@
-"""How many threads compute in a process: by rule, as a run was begun, or as OMP_NUM_THREADS says.
+"""The number of threads of a process: by rule, as recorded by the run, or from OMP_NUM_THREADS.
 
-Each operation ends where all its threads meet. Small operations gain less than that costs, and where other processes
-have the cores, a thread that waits for another one waits for its turn. So a second thread has to be worth it.
+The threads of each operation synchronise at its end. Small operations gain less than this costs, and if other processes
+use the cores, a thread also waits until the others are scheduled. So a second thread is used only for large operations.
 """
 
 import os
@@ -17,56 +17,56 @@ from resatlas.runs.files import read_json
 from resatlas.runs.names import ENVIRONMENT
 from resatlas.values.cores import cores
 
-PER_THREAD = 2_000_000_000
-"""Multiply-adds that a pass forward has for each of its threads. Measured on two shared cores: docs/log.md, 2026-11."""
+_PER_THREAD = 2_000_000_000
+"""Multiply-adds of a forward pass per thread. Measured on two shared cores: docs/log.md, 2026-11."""
 
 PASS = 256
-"""Images of a pass in a test."""
+"""Images per forward pass of a test."""
 
-GIVEN = "OMP_NUM_THREADS"
+VARIABLE = "OMP_NUM_THREADS"
 
 
-def given() -> int | None:
-    """The threads that OMP_NUM_THREADS names, if it names any; of a list the first."""
-    first = os.environ.get(GIVEN, "").split(",")[0].strip()
+def threads_set() -> int | None:
+    """The number of threads in OMP_NUM_THREADS, if it is set; the first of a list."""
+    first = os.environ.get(VARIABLE, "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) else None
 
 
-def most_threads() -> int:
-    """The most that a process computes on: OMP_NUM_THREADS, or its part of the cores that it may use."""
+def _most_threads() -> int:
+    """The largest number of threads of a process: OMP_NUM_THREADS, or its share of the available cores."""
     import torch
 
-    if given():
+    if threads_set():
         return torch.get_num_threads()
     return max(min(cores() // local_processes(), torch.get_num_threads()), 1)
 
 
 def threads_for(plan: Plan, *, images: int | None) -> int:
-    """OMP_NUM_THREADS; else one for each `PER_THREAD` multiply-adds of a pass of so many images, up to the most.
+    """OMP_NUM_THREADS, or one thread per `_PER_THREAD` multiply-adds of a pass of `images`, up to `_most_threads`.
 
-    Without `images` a GPU computes, and all threads prepare for it.
+    `images` is None if a GPU computes; all threads then prepare its images.
     """
-    if images is None or given():
-        return most_threads()
-    return max(min(cost(plan).multiply_adds * images // PER_THREAD, most_threads()), 1)
+    if images is None or threads_set():
+        return _most_threads()
+    return max(min(cost(plan).multiply_adds * images // _PER_THREAD, _most_threads()), 1)
 
 
 def threads_of(folder: Path, plan: Plan, *, images: int | None, on_note: Callable[[str], None] = lambda _: None) -> int:
-    """As many as the run of a folder was begun with, since its last bits depend on them; else as `threads_for`."""
+    """The number of threads that the run of a folder began with, since last bits depend on it; else `threads_for`."""
     chosen, before = threads_for(plan, images=images), _recorded(folder)
     if before is None or before == chosen:
         return chosen
-    if given():
-        on_note(f"{GIVEN} gives {chosen} threads, the run began with {before}: the last bits differ")
+    if threads_set():
+        on_note(f"{VARIABLE} gives {chosen} threads, the run began with {before}: the last bits differ")
         return chosen
-    if before > most_threads():
-        on_note(f"the run began with {before} threads, here it has {most_threads()}: the last bits differ")
-    return min(before, most_threads())
+    if before > _most_threads():
+        on_note(f"the run began with {before} threads, here it has {_most_threads()}: the last bits differ")
+    return min(before, _most_threads())
 
 
 @contextmanager
 def computing(threads: int) -> Iterator[None]:
-    """Compute on so many threads meanwhile."""
+    """Set the number of threads of torch within the context."""
     import torch
 
     before = torch.get_num_threads()
@@ -78,12 +78,12 @@ def computing(threads: int) -> Iterator[None]:
 
 
 def _recorded(folder: Path) -> int | None:
-    """The threads of each process, as env.json has them, of a training in as many processes as now."""
+    """The threads of each process in env.json, if that training had as many processes as this one."""
     try:
-        found = read_json(folder / ENVIRONMENT)
+        environment = read_json(folder / ENVIRONMENT)
     except FolderError:
         return None
-    execution = found.get("execution") if isinstance(found, dict) else None
+    execution = environment.get("execution") if isinstance(environment, dict) else None
     if not isinstance(execution, dict) or execution.get("processes") != processes():
         return None
     threads = execution.get("threads")

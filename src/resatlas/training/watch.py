@@ -1,8 +1,8 @@
-"""Silence of a process is noticed by the others: told after a while, and the end of all of them at the limit.
+"""Detect processes that do not answer: a note after some time, and the end of all processes at the limit.
 
-Collectives block in C++, where no signal handler of Python runs. So a thread of each process writes into the store
-where the processes met how far its main thread is, and reads the same of the others; a second thread judges. What
-counts are exchanges and batches of the main thread, since a thread of its own also lives in a process that is stuck.
+Collectives block in C++, where no signal handler of Python runs. So one thread of each process writes the progress of
+its main thread into the store of the process group and reads that of the others; a second thread compares them.
+Progress is counted in exchanges and batches of the main thread, since other threads also run in a process that hangs.
 """
 
 import json
@@ -24,25 +24,25 @@ from resatlas.training.signals import StopRequest
 from resatlas.values.pulse import PULSE
 
 RANK_TIMEOUT = 600.0
-"""Seconds without an answer after which all processes end, unless --rank-timeout gives others."""
+"""Seconds without an answer after which all processes end, by default of --rank-timeout."""
 
-TOLD_AFTER = 60.0
-"""Seconds without an answer after which that is told, and told again; a tenth of the limit where that is less."""
+NOTE_AFTER = 60.0
+"""Seconds without an answer between notes about it; a tenth of the limit if that is less."""
 
-INTERVAL = 1.0
-"""Seconds between two looks."""
+_INTERVAL = 1.0
+"""Seconds between two checks."""
 
-FIRST_INTERVAL = 0.1
-"""Seconds between two looks while a process is not known yet: one that is silent soon after the start has a name."""
+_FIRST_INTERVAL = 0.1
+"""Seconds between two checks until all processes are known, so that one that hangs early can be named."""
 
-MISSED = 5.0
-"""Seconds after which a process that has written nothing does not count as one that waits."""
+_MISSED = 5.0
+"""Seconds without a report after which a process no longer counts as waiting."""
 
 LOST = 76
-"""Exit code by which a process tells our launcher that all ended at the limit, so that none is started again."""
+"""Exit code that note_after our launcher that all processes ended at the limit, so that it starts none again."""
 
-LAUNCHER = -1
-"""In the place of a rank, where it is the launcher's store that does not answer."""
+_LAUNCHER = -1
+"""Stands for the launcher in place of a rank, if its store does not answer."""
 
 INTACT = "saved checkpoints are intact; continue a training with --resume auto"
 
@@ -50,7 +50,7 @@ OnEnd = Callable[[Literal["stopped", "failed"], str], None]
 
 
 class Store(Protocol):
-    """What is needed of the store where the processes met."""
+    """The methods of the store of the process group that are used here."""
 
     def set(self, key: str, value: str, /) -> None:
         """Write a value."""
@@ -66,7 +66,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a process writes about itself; `number` grows with each report."""
+    """The progress of a process as it writes it; `number` grows with each report."""
 
     number: int
     exchanges: int
@@ -78,59 +78,59 @@ class Report:
 
     @property
     def at(self) -> tuple[int, int, bool]:
-        """Where its main thread is."""
+        """The position of its main thread."""
         return self.exchanges, self.batches, self.waiting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
-    """The last report of a process, when it came, and since when its main thread has been where it is."""
+class LastReport:
+    """The last report of a process, its time, and since when its main thread has not advanced."""
 
     report: Report | None
     seen: float
     since: float
 
-    def after(self, report: Report, now: float) -> "Heard":
-        """The same after another report."""
+    def after(self, report: Report, now: float) -> "LastReport":
+        """The value after another report."""
         if self.report and report.number == self.report.number:
             return self
         moved = not self.report or report.at != self.report.at
-        return Heard(report=report, seen=now, since=now if moved else self.since)
+        return LastReport(report=report, seen=now, since=now if moved else self.since)
 
     @property
     def waits(self) -> bool:
         """Whether it waited in an exchange when it last reported."""
         return self.report is not None and self.report.waiting
 
-    def stale(self, now: float, missed: float = MISSED) -> bool:
+    def stale(self, now: float, missed: float = _MISSED) -> bool:
         """Whether its reports have stopped."""
         return now - self.seen > missed
 
 
-def silences(heard: Mapping[int, Heard], now: float, *, missed: float = MISSED) -> dict[int, float]:
+def silences(last_reports: Mapping[int, LastReport], now: float, *, missed: float = _MISSED) -> dict[int, float]:
     """Seconds for which others have waited for a process that does not answer, by its rank.
 
-    A process that waits in an exchange and reports is not silent. Silent are those whose reports have stopped, and
-    those that have not reached the exchange in which another waits; time counts from when the first began to wait.
+    A process is silent if its reports have stopped, or if it has not reached the exchange in which another waits. A
+    process that reports and waits in an exchange is not silent. Time counts from when the first began to wait.
     """
-    waiting = {rank: each for rank, each in heard.items() if each.waits and not each.stale(now, missed)}
+    waiting = {rank: last for rank, last in last_reports.items() if last.waits and not last.stale(now, missed)}
     if not waiting:
         return {}
-    begun = min(each.since for each in waiting.values())
+    begun = min(last.since for last in waiting.values())
     last = {
-        rank: each.seen if each.waits or not each.report else each.since
-        for rank, each in heard.items()
+        rank: last.seen if last.waits or not last.report else last.since
+        for rank, last in last_reports.items()
         if rank not in waiting
     }
     return {rank: now - max(moment, begun) for rank, moment in last.items()}
 
 
-def unheeded(_status: str, _reason: str) -> None:
+def _ignore_end(_status: str, _reason: str) -> None:
     """No-op."""
 
 
 class Watch:
-    """The two threads of one process. `hosted` is the rank in whose process the store is, if it is in one of them."""
+    """The two threads of one process. `hosted` is the rank of the process that holds the store, if one of them does."""
 
     def __init__(
         self, store: Store, *, rank: int, size: int, timeout: float, hosted: int | None, on_note: Callable[[str], None]
@@ -138,59 +138,59 @@ class Watch:
         self.timeout = timeout
         self.ending = False
         self._store, self._rank, self._size, self._hosted, self._on_note = store, rank, size, hosted, on_note
-        self._heard = {each: Heard(report=None, seen=0.0, since=0.0) for each in range(size)}
+        self._heard = {rank: LastReport(report=None, seen=0.0, since=0.0) for rank in range(size)}
         self._clock = 0.0
         self._place, self._since = (0, 0, False), 0.0
-        self._told = 0.0
-        self._asked: float | None = None
+        self._noted = 0.0
+        self._stopping_since: float | None = None
         self._request: StopRequest | None = None
-        self._on_end: OnEnd = unheeded
+        self._on_end: OnEnd = _ignore_end
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._correspond, self._judge)]
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._correspond, self._judge)]
 
     @property
-    def tells(self) -> float:
-        """Seconds without an answer after which that is told."""
-        return min(TOLD_AFTER, self.timeout / 10)
+    def note_after(self) -> float:
+        """Seconds without an answer before the first note."""
+        return min(NOTE_AFTER, self.timeout / 10)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start both threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Look no more; where this process is about to end, wait for that."""
+        """Stop both threads; if this process is about to end, wait for that."""
         self._over.set()
         with self._lock:
             if self.ending:
                 threading.Event().wait()
         for thread in self._threads:
-            thread.join(2 * INTERVAL)  # one that waits for a store that is gone ends with the process
+            thread.join(2 * _INTERVAL)  # a thread that waits for a lost store ends with the process
 
     @contextmanager
-    def heeding(self, request: StopRequest, on_end: OnEnd) -> Iterator[None]:
-        """Meanwhile a stop that is asked for counts, and `on_end` is called before the processes end here."""
+    def stopping_on(self, request: StopRequest, on_end: OnEnd) -> Iterator[None]:
+        """Within the context, react to a stop request, and call `on_end` before this process is ended."""
         with self._lock:
-            self._request, self._on_end, self._asked = request, on_end, None
+            self._request, self._on_end, self._stopping_since = request, on_end, None
         try:
             yield
         finally:
             with self._lock:
-                self._request, self._on_end = None, unheeded
+                self._request, self._on_end = None, _ignore_end
 
     def reason(self) -> str | None:
-        """Who has been silent for the limit, in words, or None."""
+        """A sentence about the processes that have been silent for the limit, or None."""
         silent = self._silent()
         return self._sentence(silent) if max(silent.values(), default=0.0) >= 0.8 * self.timeout else None
 
     def _correspond(self) -> None:
-        """Write about this process and read about the others; a store that is gone or stands still ends that."""
+        """Write reports of this process and read those of the others, until the store is lost or stands still."""
         own = {"pid": os.getpid(), "host": socket.gethostname(), "identity": identity(os.getpid())}
         others: set[int] = set()
         number = 0
-        with suppress(Exception):  # of torch, of a store that is gone: the judge finds that nothing comes
-            while not self._over.wait(min(self._pause(len(others), number), self.tells / 4)):
+        with suppress(Exception):  # torch's errors about a lost store: `_judge` notices that reports are missing
+            while not self._over.wait(min(self._pause(len(others), number), self.note_after / 4)):
                 number += 1
                 report = Report(
                     number=number, exchanges=PULSE.exchanges, batches=PULSE.batches, waiting=PULSE.waiting, **own
@@ -198,47 +198,47 @@ class Watch:
                 self._store.set(f"report {self._rank}", json.dumps(asdict(report)))
                 others |= {rank for rank in range(self._size) if rank not in others and self._store.check([_key(rank)])}
                 known = sorted(others)
-                reports = [Report(**json.loads(each)) for each in self._store.multi_get([_key(rank) for rank in known])]
+                reports = [Report(**json.loads(text)) for text in self._store.multi_get([_key(rank) for rank in known])]
                 now = self._clock
-                for rank, each in zip(known, reports, strict=True):
-                    self._heard[rank] = self._heard[rank].after(each, now)
+                for rank, report in zip(known, reports, strict=True):
+                    self._heard[rank] = self._heard[rank].after(report, now)
 
     def _pause(self, known: int, reports: int) -> float:
-        """Seconds before the next report: none before the first."""
+        """Seconds before the next report; 0 before the first."""
         if not reports:
             return 0.0
-        return INTERVAL if known == self._size else FIRST_INTERVAL
+        return _INTERVAL if known == self._size else _FIRST_INTERVAL
 
     def _judge(self) -> None:
         last = time.monotonic()
-        while not self._over.wait(min(INTERVAL, self.tells / 4)):
+        while not self._over.wait(min(_INTERVAL, self.note_after / 4)):
             now = time.monotonic()
-            self._clock += min(now - last, 3 * INTERVAL)  # a machine that slept is not a silent process
+            self._clock += min(now - last, 3 * _INTERVAL)  # a machine that slept is not a silent process
             last = now
             with self._lock:
                 if not self._over.is_set():
                     self._look()
 
     def _look(self) -> None:
-        """Tell of who is silent, and end this process at the limit."""
+        """Report silent processes, and end this process at the limit."""
         place = (PULSE.exchanges, PULSE.batches, PULSE.waiting)
         if place != self._place:
             self._place, self._since = place, self._clock
         silent = self._silent()
         seconds = max(silent.values(), default=0.0)
-        asked = self._request.heard() if self._request else None
-        if asked and self._asked is None:
-            self._asked = self._clock
+        stopping = self._request.received() if self._request else None
+        if stopping and self._stopping_since is None:
+            self._stopping_since = self._clock
         grace = shutdown_grace()
-        limit = self.timeout if asked is None else min(self.timeout, self.tells, grace / 2)
+        limit = self.timeout if stopping is None else min(self.timeout, self.note_after, grace / 2)
         if seconds >= limit:
-            self._end(self._sentence(silent), silent, asked.name if asked else None)
-        if asked and self._asked is not None and self._clock - self._asked > 0.8 * grace:
-            self._end(f"the step in progress did not end within {0.8 * grace:.0f} s", silent, asked.name)
-        if seconds < self.tells:
-            self._told = 0.0
-        elif seconds >= self._told + self.tells:
-            self._told = seconds
+            self._end(self._sentence(silent), silent, stopping.name if stopping else None)
+        if stopping and self._stopping_since is not None and self._clock - self._stopping_since > 0.8 * grace:
+            self._end(f"the step in progress did not end within {0.8 * grace:.0f} s", silent, stopping.name)
+        if seconds < self.note_after:
+            self._noted = 0.0
+        elif seconds >= self._noted + self.note_after:
+            self._noted = seconds
             if self._speaks(silent):
                 note = f"{self._sentence(silent)}; all processes end at {self.timeout:g} s (--rank-timeout)"
                 if self._rank == 0:
@@ -247,13 +247,15 @@ class Watch:
                     say(note)
 
     def _silent(self) -> dict[int, float]:
-        now, heard = self._clock, dict(self._heard)
-        missed = min(MISSED, self.timeout / 2)
-        if not heard[self._rank].stale(now, missed):
-            return silences(heard, now, missed=missed)
-        if not PULSE.waiting:  # the store stands still, but nobody does
+        now, last_reports = self._clock, dict(self._heard)
+        missed = min(_MISSED, self.timeout / 2)
+        if not last_reports[self._rank].stale(now, missed):
+            return silences(last_reports, now, missed=missed)
+        if not PULSE.waiting:  # the store stands still, but this process advances
             return {}
-        return {LAUNCHER if self._hosted is None else self._hosted: now - max(heard[self._rank].seen, self._since)}
+        return {
+            _LAUNCHER if self._hosted is None else self._hosted: now - max(last_reports[self._rank].seen, self._since)
+        }
 
     def _speaks(self, silent: Mapping[int, float]) -> bool:
         """Whether this is the first of the processes that are not silent."""
@@ -266,29 +268,29 @@ class Watch:
         return ", ".join(several[:3]) + more
 
     def _name(self, rank: int) -> str:
-        if rank == LAUNCHER:
+        if rank == _LAUNCHER:
             return "the launcher, whose store does not respond,"
         report = self._heard[rank].report
         where = f"rank {rank}, pid {report.pid} on {report.host}" if report else f"rank {rank}, not started yet"
         return f"process {rank + 1} of {self._size} ({where})"
 
     def _end(self, reason: str, silent: Mapping[int, float], signal: str | None) -> NoReturn:
-        """End this process, whose main thread waits in C++ for a process that does not answer."""
+        """End this process; its main thread waits in C++ for a process that does not answer."""
         self.ending = True
         lost = ProcessLost.exit_code if not launched() else LOST
         if self._speaks(silent):
             reason = f"by {signal}; {reason}, so this step is not saved" if signal else reason
-            with suppress(Exception):  # whatever keeps the status from being written, the end comes
+            with suppress(Exception):  # the process must end even if the status cannot be written
                 self._on_end("stopped" if signal else "failed", f"{reason}; {INTACT}")
             say(f"{'Stopped' if signal else 'ProcessLost'}: {reason}; {INTACT}")
             if signal:
                 self._kill(silent)
-        else:  # the others would take this end for a loss
-            time.sleep(3 * INTERVAL)
+        else:  # wait, since the others would report the end of this process as a loss
+            time.sleep(3 * _INTERVAL)
         leave(Stopped.exit_code if signal else lost)
 
     def _kill(self, silent: Mapping[int, float]) -> None:
-        """End the silent ones of this machine, which do not react to other signals."""
+        """Kill the silent processes of this machine, which do not react to other signals."""
         for rank in silent:
             report = self._heard[rank].report if rank >= 0 else None
             if report and report.identity and report.identity == identity(report.pid):
@@ -301,13 +303,13 @@ def _key(rank: int) -> str:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, if anybody can read it."""
+    """Write a line to standard error; ignore a closed stream."""
     with suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
 
 def identity(pid: int) -> str:
-    """What no other process of this or another machine has: its boot, namespace, number and start; empty if unknown."""
+    """A unique identity of a process: boot id, pid namespace, pid and start time; empty if unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         space = Path(f"/proc/{pid}/ns/pid").readlink()
@@ -318,7 +320,7 @@ def identity(pid: int) -> str:
 
 
 def leave(code: int) -> NoReturn:
-    """End one of several processes at once, without what Python does at an end: a thread of torch may still need it."""
+    """End one of several processes at once, without Python's clean-up, which threads of torch may still need."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()

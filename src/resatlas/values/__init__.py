@@ -1,1 +1,1 @@
-"""The ground floor: what every room may use, by the standard library alone."""
+"""Modules that every other package may import; they need the standard library only."""

@@ -1,4 +1,4 @@
-"""Python files that a command line names: they are executed, with the rights of the user."""
+"""Python files named on a command line; they are executed with the rights of the user."""
 
 import importlib.util
 import sys
@@ -8,15 +8,17 @@ from types import ModuleType
 from resatlas.errors import UsageError, quoted
 
 FAULTS = (Exception, SystemExit, KeyboardInterrupt)
-"""What code may raise, ends of the program included."""
+"""What executed code can raise, including exits."""
 
 
 def executed(file: Path, *, name: str) -> ModuleType:
-    """The file as a module of that name; it can import files beside it.
+    """Execute a file as a module of this name; it can import files in its folder.
 
     Raises: UsageError if it is missing, not Python, or fails.
     """
     spec = importlib.util.spec_from_file_location(name, file)
+    if not file.exists():
+        raise UsageError(f"{quoted(str(file))} does not exist")
     if spec is None or spec.loader is None or not file.is_file():
         raise UsageError(f"{quoted(str(file))} is not a Python file")
     sys.path.insert(0, str(file.parent))
@@ -30,6 +32,6 @@ def executed(file: Path, *, name: str) -> ModuleType:
 
 
 def fault_text(error: BaseException) -> str:
-    """The kind of an error and its words, in one line."""
+    """The class and the message of an error in one line."""
     words = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -1,7 +1,7 @@
-"""Frozen dataclasses to plain JSON or TOML values and back, by their annotations alone.
+"""Convert frozen dataclasses to JSON or TOML values and back, by their annotations.
 
-A union of dataclasses is written with its class in "kind"; a Fraction as "3/4"; a tuple as a list.
-Nothing read here can name code: only the classes of the annotation are ever made.
+A dataclass of a union is written with its class in "kind", a Fraction as "3/4", a tuple as a list.
+Data cannot name code: only the classes of the annotations are created.
 """
 
 import re
@@ -16,11 +16,11 @@ from resatlas.errors import BlueprintError, quoted, unknown
 
 T = TypeVar("T")
 
-MOST_DIGITS = 24
+_MOST_DIGITS = 24
 
 
-def encode(value: object) -> Any:  # noqa: ANN401 - JSON is what JSON is
-    """The value as JSON values; every dataclass that stands in a union carries its kind."""
+def encode(value: object) -> Any:  # noqa: ANN401 - JSON has any type
+    """The value as JSON values; every dataclass of a union has its kind."""
     if is_dataclass(value) and not isinstance(value, type):
         hints = _hints(type(value))
         return {name: _encode_as(hint, getattr(value, name)) for name, hint in hints.items()}
@@ -32,7 +32,7 @@ def encode(value: object) -> Any:  # noqa: ANN401 - JSON is what JSON is
 
 
 def decode(kind: type[T], data: object, *, where: str) -> T:
-    """The value of that type which the data describe; `where` is said in errors.
+    """The value of this type that the data describe; errors contain `where`.
 
     Raises: BlueprintError for a wrong type, an unknown key or a missing one, with the nearest right key.
     """
@@ -40,7 +40,7 @@ def decode(kind: type[T], data: object, *, where: str) -> T:
 
 
 def known(kind: Any, data: object) -> object:  # noqa: ANN401 - the type is the caller's
-    """The data without the keys that dataclasses of the type lack, as a file of a later version may have them."""
+    """The data without keys that the dataclass lacks, since a file of a later version may have more keys."""
     members = _members(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     [cls, *others] = [member for member in members if is_dataclass(member)] or [None]
     if cls is None or others or not isinstance(data, Mapping):
@@ -50,7 +50,7 @@ def known(kind: Any, data: object) -> object:  # noqa: ANN401 - the type is the 
 
 
 def decode_text(kind: Any, text: str, *, where: str) -> Any:  # noqa: ANN401 - the type is the caller's
-    """The value of that type which a word of the command line means: 28, 0.3, 3/4, true, none, a name.
+    """The value of this type for a word of the command line: 28, 0.3, 3/4, true, none, a name.
 
     Raises: BlueprintError if the word is not one of the type.
     """
@@ -59,7 +59,7 @@ def decode_text(kind: Any, text: str, *, where: str) -> Any:  # noqa: ANN401 - t
     members = _members(kind) if union else (kind,)
     if text == "none" and union and type(None) in get_args(kind):
         return None
-    if len(text) <= MOST_DIGITS and re.fullmatch(r"[-+.0-9a-z]+", text):
+    if len(text) <= _MOST_DIGITS and re.fullmatch(r"[-+.0-9a-z]+", text):
         for number in (int, float):
             if number in members:
                 try:
@@ -83,7 +83,7 @@ def kind_of(cls: type) -> str:
 def _encode_as(hint: Any, value: object) -> Any:  # noqa: ANN401
     if get_origin(hint) is tuple and not hasattr(hint, "_fields"):
         item = get_args(hint)[0]
-        return [_encode_as(item, each) for each in value]  # type: ignore[union-attr]
+        return [_encode_as(item, element) for element in value]  # type: ignore[union-attr]
     encoded = encode(value)
     if is_dataclass(value) and len(_members(hint)) > 1:
         return {"kind": kind_of(type(value)), **encoded}
@@ -96,16 +96,16 @@ def _decode(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
         return _decode_union(hint, data, where)
     if origin is Literal:
         if data not in get_args(hint):
-            raise BlueprintError(f"{where}: {unknown('value', shown(data), map(str, get_args(hint)))}")
+            raise BlueprintError(f"{where}: {unknown('value', value_text(data), map(str, get_args(hint)))}")
         return data
     if origin is tuple:
         item = get_args(hint)[0]
-        return tuple(_decode(item, each, f"{where}[{i}]") for i, each in enumerate(_list(data, where)))
+        return tuple(_decode(item, element, f"{where}[{i}]") for i, element in enumerate(_list(data, where)))
     if hasattr(hint, "_fields"):
         items = _list(data, where)
         if len(items) != len(hint._fields):
             raise BlueprintError(f"{where}: {len(hint._fields)} numbers ({', '.join(hint._fields)}), not {len(items)}")
-        return hint(*(_decode(int, each, f"{where}[{i}]") for i, each in enumerate(items)))
+        return hint(*(_decode(int, number, f"{where}[{i}]") for i, number in enumerate(items)))
     if is_dataclass(hint):
         return _decode_fields(hint, data, where)
     return _decode_scalar(hint, data, where)
@@ -119,7 +119,7 @@ def _decode_union(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
         return _decode(members[0], data, where)
     kinds = {kind_of(member): member for member in members}
     if not isinstance(data, Mapping) or "kind" not in data:
-        raise BlueprintError(f'{where}: a table with "kind" ({", ".join(kinds)}) is expected')
+        raise BlueprintError(f'{where}: expected a table with "kind" ({", ".join(kinds)})')
     kind = str(data["kind"])
     if kind not in kinds:
         raise BlueprintError(f"{where}: {unknown('kind', kind, kinds)}")
@@ -128,14 +128,14 @@ def _decode_union(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
 
 def _decode_fields(cls: Any, data: object, where: str) -> Any:  # noqa: ANN401
     if not isinstance(data, Mapping):
-        raise BlueprintError(f"{where}: a table is expected, {_kind_name(data)} given")
+        raise BlueprintError(f"{where}: expected a table, got {_kind_name(data)}")
     hints = _hints(cls)
     for key in data:
         if key not in hints:
             raise BlueprintError(f"{where}: {unknown('key', str(key), hints)}")
-    for each in fields(cls):
-        if each.default is MISSING and each.default_factory is MISSING and each.name not in data:
-            raise BlueprintError(f'{where}: key "{each.name}" is missing')
+    for field in fields(cls):
+        if field.default is MISSING and field.default_factory is MISSING and field.name not in data:
+            raise BlueprintError(f'{where}: key "{field.name}" is missing')
     return cls(**{key: _decode(hints[key], value, f"{where}.{key}") for key, value in data.items()})
 
 
@@ -145,29 +145,29 @@ def _decode_scalar(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
     if hint is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     if not isinstance(data, hint) or (isinstance(data, bool) and hint is not bool):
-        raise BlueprintError(f"{where}: {_NAMES.get(hint, hint.__name__)} is expected, {_kind_name(data)} given")
-    if isinstance(data, int) and abs(data) >= 10**MOST_DIGITS:
-        raise BlueprintError(f"{where}: a whole number of at most {MOST_DIGITS} digits is expected")
+        raise BlueprintError(f"{where}: expected {_NAMES.get(hint, hint.__name__)}, got {_kind_name(data)}")
+    if isinstance(data, int) and abs(data) >= 10**_MOST_DIGITS:
+        raise BlueprintError(f"{where}: expected a whole number of at most {_MOST_DIGITS} digits")
     return data
 
 
 def _fraction(data: object, where: str) -> Fraction:
-    if isinstance(data, str) and len(data) <= MOST_DIGITS and "e" not in data.lower():
+    if isinstance(data, str) and len(data) <= _MOST_DIGITS and "e" not in data.lower():
         try:
             return Fraction(data)
         except (ValueError, ZeroDivisionError):
             pass
-    elif isinstance(data, int) and not isinstance(data, bool) and abs(data) < 10**MOST_DIGITS:
+    elif isinstance(data, int) and not isinstance(data, bool) and abs(data) < 10**_MOST_DIGITS:
         return Fraction(data)
     elif isinstance(data, float) and abs(data) < float("inf"):
         return Fraction(repr(data))
-    raise BlueprintError(f'{where}: a fraction such as "1/4" or 0.25 is expected, {quoted(shown(data))} given')
+    raise BlueprintError(f'{where}: expected a fraction such as "1/4" or 0.25, got {quoted(value_text(data))}')
 
 
 def _list(data: object, where: str) -> list[object]:
     if isinstance(data, list):
         return cast("list[object]", data)
-    raise BlueprintError(f"{where}: a list is expected, {_kind_name(data)} given")
+    raise BlueprintError(f"{where}: expected a list, got {_kind_name(data)}")
 
 
 def _members(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
@@ -176,15 +176,15 @@ def _members(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
 
 @cache
 def _hints(cls: type) -> dict[str, Any]:
-    return {name: hint for name, hint in get_type_hints(cls).items() if name in {each.name for each in fields(cls)}}
+    return {name: hint for name, hint in get_type_hints(cls).items() if name in {field.name for field in fields(cls)}}
 
 
 _NAMES: dict[object, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-def shown(data: object) -> str:
-    """A text or a short number as it is, any other value as its kind."""
-    short = isinstance(data, str | float) or (isinstance(data, int) and abs(data) < 10**MOST_DIGITS)
+def value_text(data: object) -> str:
+    """A string or a short number unchanged; any other value as its kind."""
+    short = isinstance(data, str | float) or (isinstance(data, int) and abs(data) < 10**_MOST_DIGITS)
     return str(data) if short else _kind_name(data)
 
 

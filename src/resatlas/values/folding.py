@@ -1,4 +1,4 @@
-"""A table in the width that there is: its forms from wide to narrow, which break heads first and words last."""
+"""Fit a table into a width: forms from wide to narrow, which break heads first and words last."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,12 +9,12 @@ from resatlas.values.table import Table
 
 Rows = tuple[tuple[str, ...], ...]
 
-LONGEST_WORDS = (24, 12)
-"""Letters at which words are broken where nothing else suffices."""
+_LONGEST_WORDS = (24, 12)
+"""Numbers of letters after which words are broken in the narrowest forms."""
 
 
 class Form(NamedTuple):
-    """The texts of a table, each of one line or several; `gap` letters stand between columns."""
+    """The cells of a table, each of one line or several, with `gap` letters between columns."""
 
     head: tuple[str, ...]
     rows: Rows
@@ -22,17 +22,17 @@ class Form(NamedTuple):
 
     @property
     def spans(self) -> tuple[int, ...]:
-        """Letters of the longest line of each column."""
+        """The number of letters of the longest line of each column."""
         return tuple(max(map(_span, column)) for column in zip(self.head, *self.rows, strict=True))
 
     @property
     def width(self) -> int:
-        """Letters of a whole line."""
+        """The number of letters of a whole line."""
         return sum(self.spans) + self.gap * (len(self.head) - 1)
 
 
 def forms(table: Table) -> Iterator[Form]:
-    """The forms of a table, the widest first; no number is ever cut."""
+    """The forms of a table, the widest first; numbers are never broken."""
     rows = table.cells
     yield Form(table.head, rows, 2)
     yield Form(_heads(table, rows), rows, 2)
@@ -40,13 +40,13 @@ def forms(table: Table) -> Iterator[Form]:
     yield Form(_heads(table, rows), rows, 1)
     rows = _changed(table, rows, _by_knob, numbers=False)
     yield Form(_heads(table, rows), rows, 1)
-    for longest in LONGEST_WORDS:
+    for longest in _LONGEST_WORDS:
         rows = _changed(table, rows, lambda text, span=longest: _wrapped(text, span), numbers=False)
         yield Form(_heads(table, rows), rows, 1)
 
 
 def folded(table: Table, width: int | None) -> Form:
-    """The widest form that fits, else the narrowest; without a width the widest."""
+    """The widest form that fits, or the narrowest; without a width, the widest."""
     for form in forms(table):
         if width is None or form.width <= width:
             return form
@@ -58,29 +58,29 @@ def _span(text: str) -> int:
 
 
 def _heads(table: Table, rows: Rows) -> tuple[str, ...]:
-    """The heads, broken so that they are hardly wider than their columns."""
+    """The heads, broken to about the width of their columns."""
     spans = [max(map(_span, cells), default=1) for cells in zip(*rows, strict=True)] or [1] * len(table.head)
     return tuple(map(_wrapped, table.head, spans))
 
 
 def _changed(table: Table, rows: Rows, change: Callable[[str], str], *, numbers: bool) -> Rows:
-    """The rows with a change of all columns of numbers, or of all columns of words."""
+    """The rows with a change applied to all columns of numbers, or to all columns of words."""
     chosen = [bool(column.unit) == numbers for column in table.columns]
     return tuple(tuple(change(text) if on else text for text, on in zip(row, chosen, strict=True)) for row in rows)
 
 
 def _stacked(text: str) -> str:
-    """A mean above its deviation, the ends of an interval below each other."""
+    """A mean above its deviation; the ends of an interval below each other."""
     return re.sub(r" (?=±|\(|to )", "\n", text)
 
 
 def _by_knob(text: str) -> str:
-    """A design or data set broken after each knob."""
+    """A design or a data set, broken after each knob."""
     return re.sub(r"(?<=[:,])(?=[a-z])", "\n ", text)
 
 
 def _wrapped(text: str, span: int) -> str:
-    """The text broken at blanks and hyphens; a longer word stays whole."""
+    """The text broken at blanks and hyphens; longer words are not broken."""
     return "\n".join(
         part
         for line in text.split("\n")

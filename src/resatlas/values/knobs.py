@@ -1,4 +1,4 @@
-"""Words that set something, each written key=value: knobs of designs, data sets and protocols, settings of recipes."""
+"""Parse words of the form key=value: knobs of designs, data sets and protocols, settings of recipes."""
 
 from collections.abc import Collection, Iterable
 
@@ -14,11 +14,10 @@ def key_values(
     example: str = "",
     error: type[UsageError] = UsageError,
 ) -> dict[str, str]:
-    """The text of each key, in the order of the words.
+    """The value of each key as text, in the order of the words.
 
-    `what` is set, and it is one `of` something, whose keys are `known`; without known keys any key is taken, and errors
-    give an `example`.
-    Raises: UnknownName for another key, with the nearest; the error for a word of another form and for a doubled key.
+    Errors call a key a `what` `of` something, and give an `example`. If `known` is empty, any key is accepted.
+    Raises: UnknownName for an unknown key, with the nearest one; `error` for a word of another form or a repeated key.
     """
     values: dict[str, str] = {}
     for word in words:
@@ -26,7 +25,7 @@ def key_values(
         if not value:
             form = f", as in {example}" if example else ""
             keys = f" ({of}: {', '.join(known)})" if known else ""
-            raise error(f"a {what} is written key=value{form}; {quoted(word)} is not{keys}")
+            raise error(f"a {what} is written key=value{form}; got {quoted(word)}{keys}")
         if known and key not in known:
             raise UnknownName(unknown(f"{what} of {of}", key, known))
         if key in values:

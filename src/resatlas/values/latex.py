@@ -1,4 +1,4 @@
-"""Words and tables in LaTeX, for the body of an article."""
+"""Text and tables in LaTeX, for the body of an article."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,12 +10,12 @@ from resatlas.values.table import Table
 PACKAGES = r"% in the preamble: \usepackage{booktabs}"
 
 TEXT_WIDTH, GAP, DIGIT = 345.0, 6.0, 4.63
-"""Points: the text of an article of 10 pt, what stands between two columns here, a digit of Computer Modern in \\small.
+"""Points: text width of a 10 pt article, gap between two columns, width of a digit of Computer Modern in \\small.
 
 Source: article.cls and size10.clo of LaTeX; cmr9.tfm.
 """
 
-MARKS: Mapping[str, str] = {
+_MARKS: Mapping[str, str] = {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
@@ -23,9 +23,9 @@ MARKS: Mapping[str, str] = {
     ">": r"\textgreater{}",
     '"': "''",
     "|": r"\textbar{}",
-    "--": "-{}-",  # of an option; LaTeX would join them to a dash
-    "[": "{[}",  # after a line break LaTeX would read an option
-    "*": "{*}",  # likewise
+    "--": "-{}-",  # of an option such as --json; LaTeX joins two hyphens to a dash
+    "[": "{[}",  # LaTeX reads an option after a line break
+    "*": "{*}",  # the same
     "±": r"$\pm$",
     "−": "$-$",
     "×": r"$\times$",
@@ -39,19 +39,19 @@ MARKS: Mapping[str, str] = {
     "…": r"\dots{}",
     **{mark: f"\\{mark}" for mark in "{}$&#_%"},
 }
-"""What LaTeX would not print as it stands."""
+"""Characters that LaTeX does not print unchanged, and their replacements."""
 
 
 def escaped(words: str) -> str:
-    """Words for LaTeX: whatever they hold, they stay words."""
+    """Text for LaTeX, with all special characters escaped."""
     line = "".join(c if c.isprintable() else "?" for c in " ".join(words.split()))
-    return re.sub("|".join(map(re.escape, MARKS)), lambda mark: MARKS[mark[0]], line)
+    return re.sub("|".join(map(re.escape, _MARKS)), lambda mark: _MARKS[mark[0]], line)
 
 
 def table(whole: Table) -> str:
-    """A table with its caption, no wider than the text of an article: broken into lines, then into parts.
+    """A table with its caption, no wider than the text of an article: cells are broken, then the table is split.
 
-    Each part repeats the columns of words and has some of the columns of numbers.
+    Each part has all columns of words and some of the columns of numbers.
     """
     parts = "\n\n\\medskip\n".join(map(_tabular, _parts(whole)))
     caption = ". ".join(words for words in (whole.title, whole.note) if words)
@@ -62,31 +62,31 @@ def table(whole: Table) -> str:
 
 
 def _parts(whole: Table) -> Iterator[Table]:
-    """The table, or as few of its parts as fit in their narrowest form."""
+    """The table, or as few parts as fit in their narrowest form."""
     *_, narrowest = forms(whole)
     if _width(narrowest) <= TEXT_WIDTH:
         yield whole
         return
-    words = [place for place, column in enumerate(whole.columns) if not column.unit]
+    words = [index for index, column in enumerate(whole.columns) if not column.unit]
     spans = narrowest.spans
-    free = TEXT_WIDTH - sum(DIGIT * spans[place] + GAP for place in words)
-    chosen: list[int] = []
-    for place, column in enumerate(whole.columns):
+    free = TEXT_WIDTH - sum(DIGIT * spans[index] + GAP for index in words)
+    numbers: list[int] = []
+    for index, column in enumerate(whole.columns):
         if not column.unit:
             continue
-        wider = [*chosen, place]
-        if chosen and sum(DIGIT * spans[k] + GAP for k in wider) > free:
-            yield _columns(whole, [*words, *chosen])
-            wider = [place]
-        chosen = wider
-    yield _columns(whole, sorted([*words, *chosen]))
+        wider = [*numbers, index]
+        if numbers and sum(DIGIT * spans[k] + GAP for k in wider) > free:
+            yield _columns(whole, [*words, *numbers])
+            wider = [index]
+        numbers = wider
+    yield _columns(whole, sorted([*words, *numbers]))
 
 
-def _columns(whole: Table, places: list[int]) -> Table:
+def _columns(whole: Table, indices: list[int]) -> Table:
     return replace(
         whole,
-        columns=tuple(whole.columns[place] for place in places),
-        rows=tuple(tuple(row[place] for place in places) for row in whole.rows),
+        columns=tuple(whole.columns[index] for index in indices),
+        rows=tuple(tuple(row[index] for index in indices) for row in whole.rows),
     )
 
 
@@ -108,7 +108,7 @@ def _tabular(part: Table) -> str:
 
 
 def _cell(text: str, flush: str, at: str) -> str:
-    """A text of one line, or a table of its lines."""
+    """A cell of one line, or a nested table of its lines."""
     lines = [escaped(line) for line in text.split("\n")]
     if len(lines) == 1:
         return lines[0]

@@ -1,10 +1,10 @@
-"""How work that is counted reports its progress."""
+"""The callback for progress of counted work."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is under way, how much of it is done, and how much there is."""
+"""Called with a description of the work, the number of items done, and their total."""
 
 
 def silent(*_: object) -> None:
-    """Report nothing."""
+    """No-op."""

@@ -1,19 +1,19 @@
-"""How far the main thread of this process is, so that another thread or process can see whether it advances."""
+"""The progress of the main thread, so that another thread or process can see whether it advances."""
 
 from typing import Protocol
 
 
 class Mirror(Protocol):
-    """A number that another process sees too."""
+    """A number shared with another process."""
 
     value: int
 
 
 class Pulse:
-    """Two counters and a state: exchanges with other processes, batches of images, and whether an exchange is on.
+    """Counters of exchanges with other processes and of batches, and whether an exchange is in progress.
 
-    The main thread writes, other threads read, and another process where there is a mirror. As a context manager it
-    marks an exchange; exchanges may nest.
+    The main thread writes them, other threads read them, and so does another process if there is a mirror. As a context
+    manager it marks an exchange; exchanges can nest.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Pulse:
 
     @property
     def waiting(self) -> bool:
-        """Whether an exchange is on, which waits for the other processes."""
+        """Whether an exchange is in progress, which waits for the other processes."""
         return self._depth > 0
 
     def beat(self) -> None:
@@ -42,4 +42,4 @@ class Pulse:
 
 
 PULSE = Pulse()
-"""That of this process."""
+"""The pulse of this process."""

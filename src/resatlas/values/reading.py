@@ -1,8 +1,8 @@
-"""Files read with suspicion: regular ones alone, and none larger than its reader states.
+"""Safe reading of files: only regular files, up to a size that the caller sets.
 
-Opening a pipe waits for a writer, perhaps without end, and a device may never end. So a file is opened without
-waiting, and what was opened is looked at before anything is read from it. Links to regular files are followed.
-Every reader of the project opens files here.
+Opening a pipe waits for a writer, perhaps forever, and reading a device may never end. So a file is opened without
+waiting, and its type is checked before it is read. Links to regular files are followed.
+Every reader of the project opens files with these functions.
 """
 
 import errno
@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 MOST = 1 << 28
-"""Bytes of the largest file that is read at once, where its reader states no other limit."""
+"""The default limit on the bytes of a file."""
 
 
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
-    """The regular file, open for reading bytes, whatever its size.
+    """Open a regular file of any size for reading bytes.
 
-    Raises: OSError, whose `strerror` says what stands in the file's place or why it cannot be opened.
+    Raises: OSError, whose `strerror` says what the path is instead or why it cannot be opened.
     """
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except ValueError:  # a null character in the name
         raise OSError(errno.EINVAL, "invalid path (null character)", str(file)) from None
     except OSError as error:
-        if error.errno == errno.ENXIO:  # how a socket refuses
+        if error.errno == errno.ENXIO:  # the error of a socket
             raise OSError(errno.ENXIO, "a socket, not a regular file", str(file)) from None
         raise
     if kind := _kind(os.fstat(handle).st_mode):
@@ -44,14 +44,14 @@ def content(file: Path, *, most: int = MOST) -> bytes:
     Raises: OSError as `opened`; also for a larger file, even if it grows while it is read.
     """
     with opened(file) as source:
-        found = source.read(most + 1)
-    if len(found) > most:
-        raise OSError(errno.EFBIG, f"more than {most:,} bytes, the most that is read", str(file))
-    return found
+        data = source.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"larger than the limit of {most:,} bytes", str(file))
+    return data
 
 
 def text(file: Path, *, most: int = MOST) -> str:
-    """The text of a regular file in UTF-8, line ends as they are.
+    """The text of a regular file in UTF-8, with line ends unchanged.
 
     Raises: OSError as `content`; UnicodeDecodeError, a ValueError, for other bytes.
     """
@@ -59,7 +59,7 @@ def text(file: Path, *, most: int = MOST) -> str:
 
 
 def check_regular(file: Path) -> None:
-    """Refuse what is not a regular file, before a library opens it by its name.
+    """Check that a path is a regular file, before a library opens it.
 
     Raises: OSError as `opened`.
     """
@@ -68,7 +68,7 @@ def check_regular(file: Path) -> None:
 
 
 def _kind(mode: int) -> str:
-    """What stands in the place of a regular file, or nothing."""
+    """The kind of a file that is not regular, or ""."""
     kinds = (
         (stat.S_ISDIR, "a folder"),
         (stat.S_ISFIFO, "a pipe"),

@@ -1,7 +1,7 @@
-"""A table: columns with a name and a unit, rows of values; every format is written from it.
+"""A table: columns with a name and a unit, and rows of values, from which every format is written.
 
 `terminal.text` for a terminal, `markdown.table`, `latex.table`, the macro `sheet` of the page's template for HTML,
-`runs.files.csv_text` for CSV, and here JSON.
+`runs.files.csv_text` for CSV, and `to_json` here.
 """
 
 import math
@@ -11,16 +11,16 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 Cell = str | int | float | None
-"""A value; None where there is none."""
+"""A value; None if it is missing."""
 
-LONGEST_NUMBER = 10**12
-"""Larger whole numbers are shown by their first digits; JSON has them whole."""
+_LONGEST_NUMBER = 10**12
+"""Larger whole numbers are rounded in text; JSON has all digits."""
 
 
 class Column(NamedTuple):
-    """A name, a unit, and the format of numbers that are not whole.
+    """A column: name, unit, and the format of its floating-point numbers.
 
-    A column of words has no unit and stands flush left; a number without a dimension has the unit "1".
+    A column of words has no unit and is aligned left; numbers without a dimension have the unit "1".
     """
 
     name: str
@@ -29,13 +29,13 @@ class Column(NamedTuple):
 
     @property
     def head(self) -> str:
-        """Name and unit on one line, without a unit that is 1 or repeats the name; the name of a field as words."""
+        """Name and unit in words; the unit is omitted if it is 1 or repeats the name."""
         name = self.name.replace("_", " ") if self.name.isidentifier() else self.name
         return name if self.unit in ("", "1", name) else f"{name} ({self.unit})"
 
-    def shown(self, value: Cell) -> str:
+    def text(self, value: Cell) -> str:
         """A value of this column as text."""
-        return f"{value:{self.digits}}" if isinstance(value, float) else shown(value)
+        return f"{value:{self.digits}}" if isinstance(value, float) else cell_text(value)
 
 
 def words(*names: str) -> tuple[Column, ...]:
@@ -44,13 +44,13 @@ def words(*names: str) -> tuple[Column, ...]:
 
 
 def numbers(*names: str) -> tuple[Column, ...]:
-    """Columns of numbers whose names say all."""
+    """Columns of numbers without a unit."""
     return tuple(Column(name, "1") for name in names)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of values under named columns; `note` says what the title does not."""
+    """Rows of values under named columns, with a title and a note."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -65,25 +65,25 @@ class Table:
     @property
     def cells(self) -> tuple[tuple[str, ...], ...]:
         """The values as text."""
-        return tuple(tuple(map(Column.shown, self.columns, row)) for row in self.rows)
+        return tuple(tuple(map(Column.text, self.columns, row)) for row in self.rows)
 
 
-def of_unit(unit: str) -> Any:  # noqa: ANN401 - it stands where a field's default does
-    """A field of a row whose values have this unit."""
+def of_unit(unit: str) -> Any:  # noqa: ANN401 - it takes the place of a field's default
+    """A dataclass field whose values have this unit."""
     return field(metadata={"unit": unit})
 
 
 def table(title: str, kind: type[Any], rows: Sequence[Any], *, note: str = "") -> Table:
-    """The rows, all of one frozen dataclass, as a table whose columns are its fields."""
-    columns = tuple(Column(each.name, each.metadata.get("unit", "")) for each in fields(kind))
+    """A table of rows of one frozen dataclass, whose fields are the columns."""
+    columns = tuple(Column(field.name, field.metadata.get("unit", "")) for field in fields(kind))
     values = tuple(tuple(getattr(row, column.name) for column in columns) for row in rows)
     return Table(title=title, columns=columns, rows=values, note=note)
 
 
-def gathered(
+def grouped(
     title: str, kind: type[Any], groups: Sequence[tuple[dict[str, str], Sequence[Any]]], *, note: str = ""
 ) -> Table:
-    """The rows of several groups in one table; columns before their values name the group."""
+    """A table of the rows of several groups, whose first columns name the group."""
     parts = [(tuple(names.values()), table(title, kind, rows)) for names, rows in groups]
     return Table(
         title=title,
@@ -95,23 +95,23 @@ def gathered(
 
 def select(rows: Table, names: Sequence[str], *, title: str) -> Table:
     """Some columns of a table, in the order of their names."""
-    places = [[column.name for column in rows.columns].index(name) for name in names]
+    indices = [[column.name for column in rows.columns].index(name) for name in names]
     return Table(
         title=title,
-        columns=tuple(rows.columns[place] for place in places),
-        rows=tuple(tuple(row[place] for place in places) for row in rows.rows),
+        columns=tuple(rows.columns[index] for index in indices),
+        rows=tuple(tuple(row[index] for index in indices) for row in rows.rows),
         note=rows.note,
     )
 
 
-def shown(value: Cell) -> str:
-    """A value as text: four digits of a measure, thousands of a count apart, a dash where there is none."""
+def cell_text(value: Cell) -> str:
+    """A value as text: floats with four digits, integers with separators of thousands, a dash for None."""
     if value is None:
         return "–"
     if isinstance(value, str):
         return value
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) < LONGEST_NUMBER else f"{Decimal(value):.3e}"
+        return f"{value:,}" if abs(value) < _LONGEST_NUMBER else f"{Decimal(value):.3e}"
     return f"{value:.4g}"
 
 
@@ -122,7 +122,7 @@ def objects(rows: Table) -> list[dict[str, Cell]]:
 
 
 def to_json(rows: Table) -> dict[str, Any]:
-    """The table as JSON values, every value whole."""
+    """The table as JSON values with all digits."""
     return {
         "title": rows.title,
         "note": rows.note,
@@ -131,7 +131,7 @@ def to_json(rows: Table) -> dict[str, Any]:
     }
 
 
-def from_json(data: Any) -> Table:  # noqa: ANN401 - JSON is what JSON is
+def from_json(data: Any) -> Table:  # noqa: ANN401 - JSON has any type
     """The table that `to_json` wrote.
 
     Raises: KeyError, TypeError or ValueError if the data are not those of a table.
@@ -139,12 +139,12 @@ def from_json(data: Any) -> Table:  # noqa: ANN401 - JSON is what JSON is
     columns = tuple(Column(str(column["name"]), str(column["unit"])) for column in data["columns"])
     rows = tuple(tuple(map(cell, row)) for row in data["rows"])
     if any(len(row) != len(columns) for row in rows):
-        raise ValueError("a row has as many values as there are columns")
+        raise ValueError("a row must have as many values as there are columns")
     return Table(title=str(data["title"]), columns=columns, rows=rows, note=str(data["note"]))
 
 
 def cell(value: object) -> Cell:
-    """A value that a file holds, as one of a table.
+    """A value of a file as a value of a table.
 
     Raises: TypeError for any other value.
     """

@@ -1,4 +1,4 @@
-"""A table as plain text, a line a row."""
+"""A table as plain text for a terminal."""
 
 from itertools import zip_longest
 
@@ -7,7 +7,7 @@ from resatlas.values.table import Table
 from resatlas.values.text import plain
 
 WIDE = 120
-"""Letters of a line that a file of text or a wide terminal has room for."""
+"""Letters per line of a text file or a wide terminal."""
 
 
 def text(table: Table, *, width: int | None = None) -> str:
@@ -19,7 +19,7 @@ def text(table: Table, *, width: int | None = None) -> str:
 
 
 def aligned(table: Table, *, width: int | None = None) -> str:
-    """Head and rows: words flush left, numbers flush right; broken where the width needs it.
+    """Head and rows, words aligned left and numbers right, broken to fit the width.
 
     A terminal narrower than the narrowest form wraps the lines itself.
     """

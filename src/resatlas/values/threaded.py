@@ -1,4 +1,4 @@
-"""Work in threads, with its results in order."""
+"""Work in threads, with results in order."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,22 +8,22 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 CHUNK = 16
-"""Tasks that a thread takes at once: handing over one takes longer than looking up a file."""
+"""Tasks that a thread takes at once, since handing over a task takes longer than looking up a file."""
 
 
 def threaded(work: Callable[[T], R], tasks: Sequence[T], *, threads: int) -> Iterator[R]:
-    """What the work makes of each task, in order, by so many threads; what has not begun is dropped at an error.
+    """Yield the result of each task in order, computed in threads; pending tasks are cancelled at an error.
 
-    Unlike a pool of multiprocessing's it needs no semaphore, which lies in /dev/shm.
+    Unlike a pool of multiprocessing it needs no semaphore, which needs /dev/shm.
     """
 
-    def several(some: Sequence[T]) -> list[R]:
-        return list(map(work, some))
+    def run_chunk(chunk: Sequence[T]) -> list[R]:
+        return list(map(work, chunk))
 
     pool = ThreadPoolExecutor(max(threads, 1))
     chunks = (tasks[k : k + CHUNK] for k in range(0, len(tasks), CHUNK))
     try:
-        for found in pool.map(several, chunks):
-            yield from found
+        for results in pool.map(run_chunk, chunks):
+            yield from results
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""TOML files from strangers, read without surprises."""
+"""Safe reading of TOML files."""
 
 import re
 import tomllib
@@ -9,7 +9,7 @@ from resatlas.errors import BlueprintError
 from resatlas.values import reading
 
 LARGEST = 1_000_000  # bytes
-DEEPEST = 16
+_DEEPEST = 16
 
 _QUIET = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\Z)'
@@ -19,14 +19,14 @@ _QUIET = re.compile(
     r"|#[^\n]*+",
     re.DOTALL,
 )
-_DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]++\s*+\.\s*+){{{DEEPEST}}}")
+_DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]++\s*+\.\s*+){{{_DEEPEST}}}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The table of a TOML file.
 
-    Its nesting is measured before the parser sees it, so that no file can exhaust the stack.
-    Raises: BlueprintError if the file is missing, too large, too deep, or not TOML (doubled keys included).
+    Its nesting is checked before it is parsed, so that no file can exhaust the stack.
+    Raises: BlueprintError if the file is missing, too large, too deep, or not TOML (including repeated keys).
     """
     try:
         text = reading.text(path, most=LARGEST)
@@ -42,15 +42,15 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def check_nesting(text: str, name: str) -> None:
-    """Refuse brackets and dotted keys nested more than sixteen deep, outside texts and comments.
+    """Check that brackets and dotted keys are at most sixteen deep, outside strings and comments.
 
     Raises: BlueprintError
     """
     depth = 0
-    bare = _QUIET.sub(lambda found: "" if found[0].startswith("#") else "q", text)  # a quoted key is a key
+    bare = _QUIET.sub(lambda match: "" if match[0].startswith("#") else "q", text)  # a quoted key counts as a key
     for character in re.findall(r"[\[\]{}]", bare):
         depth += 1 if character in "[{" else -1
-        if depth > DEEPEST:
-            raise BlueprintError(f"{name}: nested more than {DEEPEST} deep")
+        if depth > _DEEPEST:
+            raise BlueprintError(f"{name}: nested more than {_DEEPEST} deep")
     if _DOTTED.search(bare):
-        raise BlueprintError(f"{name}: a dotted key of more than {DEEPEST} parts")
+        raise BlueprintError(f"{name}: a dotted key of more than {_DEEPEST} parts")

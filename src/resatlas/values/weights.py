@@ -1,7 +1,7 @@
-"""A file offered as weights: which of its weights are meant, and what it is where it cannot be one.
+"""Check whether a file can be a file of weights, and name its kind if it cannot.
 
-Files are told by their first bytes, not by their names, so that a page, a pointer or an archive under the name of
-weights is called what it is. What is left may be weights; only a reader of tensors can say.
+Files are recognised by their first bytes, not by their names, so that the message names an HTML page, a Git LFS pointer
+or an archive as such. A file that passes may contain weights; only the reader of tensors can tell.
 """
 
 import re
@@ -14,16 +14,16 @@ from resatlas.errors import CheckpointError, quoted
 from resatlas.values.reading import opened
 
 Which = Literal["raw", "ema"]
-"""The weights that were trained, or their average over the steps, where a file holds both."""
+"""The trained weights, or their average over steps, if a file contains both."""
 
 AVERAGED = re.compile(r"(?:^|_)(?:ema|swa|averaged?|teacher|shadow)(?:_|$)|^avg_|_avg$", re.IGNORECASE)
-"""What training programs call an average of weights."""
+"""Names of an average of weights in training programs."""
 
 TAKEN = "weights are read from a .safetensors file, or from a torch file (.pt, .pth, .ckpt, .bin) of a state dict"
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
-FOUND_AT_START: Sequence[tuple[bytes, str]] = (
+_FOUND_AT_START: Sequence[tuple[bytes, str]] = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file itself; git lfs pull fetches it"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes"),
     (b"\x93NUMPY", "a NumPy array"),
@@ -44,27 +44,27 @@ FOUND_AT_START: Sequence[tuple[bytes, str]] = (
     (b"\x7fELF", "a program"),
 )
 
-BEGINNING = 4096
-"""Bytes by which a file is recognised."""
+_BEGINNING = 4096
+"""The number of bytes that identify a file."""
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/+", re.IGNORECASE | re.ASCII)
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html|head)", re.IGNORECASE | re.DOTALL)
 _PICKLE = re.compile(r"(?:^|[(dlt])p\d+$", re.MULTILINE)
-"""What the oldest pickles, which are text, write behind every value."""
+"""The mark after every value in pickles of protocol 0, which are text."""
 _TABLE = re.compile(r"^\s*(?:\[[\w.\"'-]+\]|[\w.\"'-]+\s*=\s*\S)", re.MULTILINE)
 
 
 def check_offered(file: Path) -> None:
-    """Refuse what cannot be weights: an address, a folder, what is no regular file, and files of other kinds.
+    """Refuse a path that cannot be weights: an address, a folder, a file that is not regular or of another kind.
 
-    Raises: CheckpointError with what it is and what is taken.
+    Raises: CheckpointError with its kind and the accepted files.
     """
     check_address(str(file))
     if file.is_dir():
         raise CheckpointError(f"{file} cannot be read: a folder, not a file of weights{_inside(file)}")
     try:
         with opened(file) as source:
-            kind = kind_of(source, file.name)
+            kind = _kind_of(source, file.name)
     except OSError as error:
         raise CheckpointError(f"{file} cannot be read: {(error.strerror or 'no such path').lower()}") from None
     if kind:
@@ -77,32 +77,30 @@ def check_address(text: str) -> None:
     Raises: CheckpointError
     """
     if _ADDRESS.match(text):
-        raise CheckpointError(
-            f"{quoted(text)} is an address, and nothing is downloaded here; fetch it, then give the file"
-        )
+        raise CheckpointError(f"{quoted(text)} is an address; download it first, then give the file")
 
 
-def kind_of(source: BinaryIO, name: str) -> str | None:
-    """What an open file is, in words, if it holds no weights that are read here; its place in the file is kept."""
+def _kind_of(source: BinaryIO, name: str) -> str | None:
+    """The kind of an open file, or None if it may contain weights; the position in the file is restored."""
     start = source.tell()
-    beginning = source.read(BEGINNING)
+    beginning = source.read(_BEGINNING)
     source.seek(start)
     if beginning.startswith(b"PK\x03\x04"):
-        found = _archive(source)
+        kind = _archive(source)
         source.seek(start)
-        return found
+        return kind
     if beginning[8:9] == b"{":  # a safetensors file: eight bytes of length, then JSON
         return None
-    signed = next((words for signature, words in FOUND_AT_START if beginning.startswith(signature)), None)
+    signed = next((words for signature, words in _FOUND_AT_START if beginning.startswith(signature)), None)
     return signed or _protocol_buffer(beginning, name) or _text(beginning, name)
 
 
 def _archive(source: BinaryIO) -> str | None:
-    """What a zip archive is, if it is not a torch file."""
+    """The kind of a zip archive, or None if it is a torch file."""
     try:
         names = zipfile.ZipFile(source).namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return None  # cut off, which the reader says
+        return None  # truncated, which the reader of tensors reports
     leaves = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in leaves:
         return "a TorchScript archive, which holds code; save the state_dict() of its module and give that file"
@@ -118,7 +116,7 @@ def _archive(source: BinaryIO) -> str | None:
 
 
 def _protocol_buffer(beginning: bytes, name: str) -> str | None:
-    """ONNX and TensorFlow files, which have no signature: a version, then the first field."""
+    """ONNX and TensorFlow files, which have no signature but begin with a version and the first field."""
     if beginning[4:8] == b"TFL3":
         return "a TensorFlow Lite file"
     if beginning[:2] == b"\x08\x01" and beginning[2:3] == b"\x12":
@@ -132,14 +130,14 @@ def _protocol_buffer(beginning: bytes, name: str) -> str | None:
 
 
 def _text(beginning: bytes, name: str) -> str | None:
-    """What a text is; None of what is no text."""
+    """The kind of a text file; None if it is not text."""
     if _PAGE.match(beginning):
-        return "an HTML page, as a server sends in place of a file; download the file itself"
+        return "an HTML page, sent by a server in place of a file; download the file itself"
     try:
-        text = beginning.decode("utf-8", errors="strict" if len(beginning) < BEGINNING else "ignore")
+        text = beginning.decode("utf-8", errors="strict" if len(beginning) < _BEGINNING else "ignore")
     except UnicodeDecodeError:
         return None
-    if not text.strip() or not all(each.isprintable() or each.isspace() for each in text) or _PICKLE.search(text):
+    if not text.strip() or not all(letter.isprintable() or letter.isspace() for letter in text) or _PICKLE.search(text):
         return None
     if text.lstrip().startswith(("{", "[")) and not name.endswith(".toml") and not _TABLE.match(text):
         if '"weight_map"' in text or name.endswith(".index.json"):
@@ -148,13 +146,13 @@ def _text(beginning: bytes, name: str) -> str | None:
     if text.lstrip().startswith("<"):
         return "an XML or HTML file"
     if name.endswith(".toml") or _TABLE.match(text):
-        return "a TOML file, as a design is"
+        return "a TOML file, such as a design"
     return "a text file"
 
 
 def _inside(folder: Path) -> str:
-    """The file of a folder that is likely meant, in words."""
-    found = sorted(each for each in folder.glob("*") if each.suffix in SUFFIXES and each.is_file())
-    for each in (*found, *sorted(folder.glob("checkpoints/step-*/model.safetensors"), reverse=True)):
-        return f"; did you mean {each}?"
+    """A hint at the likely file of weights in a folder."""
+    files = sorted(path for path in folder.glob("*") if path.suffix in _SUFFIXES and path.is_file())
+    for path in (*files, *sorted(folder.glob("checkpoints/step-*/model.safetensors"), reverse=True)):
+        return f"; did you mean {path}?"
     return ""

@@ -1,4 +1,4 @@
-"""Worker processes: started with a pipe to each, told what to do over it, and read as their messages come."""
+"""Worker processes: each is started with a pipe for its orders and its messages."""
 
 import signal
 import time
@@ -13,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec
 
 P = ParamSpec("P")
 
-TO_EXIT = 1.0
-"""Seconds in which a process whose pipe is closed has exited."""
+_TO_EXIT = 1.0
+"""Seconds to wait for the exit of a process whose pipe is closed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +31,7 @@ class Worker:
 
 
 class Lost:
-    """Stands in place of a message from a process that has ended."""
+    """Takes the place of a message if the process has ended."""
 
 
 def start(
@@ -40,14 +40,14 @@ def start(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> Worker:
-    """A new process that calls `target` with its end of the pipe, and the arguments.
+    """Start a process that calls `target` with its end of the pipe and the arguments.
 
-    SIGINT is blocked while it starts, so that Ctrl-C does not end it before it has set its own handler; a target that
-    is spawned lifts the block.
+    SIGINT is blocked while it starts, so that Ctrl-C does not end it before it has set its own handler. A target that
+    is spawned must unblock it.
     """
     ours, theirs = context.Pipe()
     process = context.Process(target=target, args=(theirs, *args), kwargs=kwargs, daemon=True)
-    resource_tracker.ensure_running()  # its start would lift the block
+    resource_tracker.ensure_running()  # starting it later would unblock SIGINT
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
@@ -58,7 +58,7 @@ def start(
 
 
 def messages(workers: Sequence[Worker], *, timeout: float | None = None) -> Iterator[tuple[Worker, Any]]:
-    """One message from every worker that has sent some, `Lost` from one that has ended; waits for the first of them."""
+    """Wait for a message, then yield one from every worker that has sent some, and `Lost` for workers that ended."""
     ready = wait([worker.pipe for worker in workers], timeout)
     for worker in [worker for worker in workers if worker.pipe in ready]:
         try:
@@ -69,9 +69,9 @@ def messages(workers: Sequence[Worker], *, timeout: float | None = None) -> Iter
 
 
 def exit_cause(workers: Sequence[Worker]) -> str:
-    """What ended the first worker that was ended by a signal, or "an error" if none was."""
+    """The name of the signal that ended the first such worker, or "an error" if there is none."""
     for worker in workers:
-        worker.process.join(TO_EXIT)
+        worker.process.join(_TO_EXIT)
         code = worker.process.exitcode or 0
         if code < 0:
             return signal.Signals(-code).name
@@ -79,7 +79,7 @@ def exit_cause(workers: Sequence[Worker]) -> str:
 
 
 def end(workers: Sequence[Worker], *, within: float = 0.0) -> None:
-    """Close the pipes, at which workers end by themselves, and kill those that still run after so many seconds."""
+    """Close the pipes, at which workers end by themselves, and kill those that still run after `within` seconds."""
     for worker in workers:
         worker.pipe.close()
     deadline = time.monotonic() + within
@@ -91,7 +91,7 @@ def end(workers: Sequence[Worker], *, within: float = 0.0) -> None:
 
 
 def received(pipe: "Connection[Any, Any]") -> Iterator[Any]:
-    """In a worker: the messages of the process that started it, until that closes the pipe or is gone."""
+    """In a worker: yield the messages of the parent process, until it closes the pipe or ends."""
     with suppress(EOFError, OSError):
         while True:
             yield pipe.recv()

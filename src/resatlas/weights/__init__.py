@@ -1,1 +1,1 @@
-"""Weights of files and of other libraries, converted to the paths of resatlas and back."""
+"""Conversion of weights between files, other libraries and the paths of resatlas."""

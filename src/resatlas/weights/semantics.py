@@ -1,7 +1,8 @@
-"""What a network computes that the shapes of its weights do not show, in words.
+"""Traits: properties of a network's function that the shapes of its weights do not determine, in words.
 
-Kernels, widths and groups stand in the shapes. These do not: where a unit takes its stride, the order of its
-operations, what its shortcut does and reads, the pools, eps. Dropout is no trait: it is gone once training ends.
+Shapes determine kernels, widths and groups. They do not determine the place of a unit's stride, the order of its
+operations, the operations and the input of its shortcut, the pools, and eps. Dropout is not a trait, since it has no
+effect after training.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,9 +29,9 @@ from resatlas.arch.residual import ORDERS
 Trait = Literal["streams", "stem", "opening", "order", "basic", "bottleneck", "halving", "shortcut", "head", "eps"]
 
 Traits = Mapping[Trait, tuple[str, ...]]
-"""For each trait the words that hold of a network, or that a source's code allows; one left out is free."""
+"""For each trait, the words that describe a network, or those that a source's code allows; a missing trait is free."""
 
-CLAUSES: Mapping[Trait, str] = {
+_CLAUSES: Mapping[Trait, str] = {
     "streams": "networks have {}",
     "stem": "stem is {}",
     "opening": "first unit begins with {}",
@@ -42,14 +43,14 @@ CLAUSES: Mapping[Trait, str] = {
     "head": "head is {}",
     "eps": "norms have eps {}",
 }
-"""What the networks of a source do: torchvision's "bottlenecks take the stride on the 3x3"."""
+"""Clauses that describe the networks of a source, as in torchvision's "bottlenecks take the stride on the 3x3"."""
 
 
 def traits(plan: Plan) -> Traits:
-    """The words that hold of a plan."""
+    """The traits of a plan."""
     units = [unit for _, unit in plan.units]
     streams = list(dict.fromkeys(stream for unit in units for stream in unit.streams))
-    found: Mapping[Trait, Iterable[str]] = {
+    described: Mapping[Trait, Iterable[str]] = {
         "streams": _streams(plan),
         "stem": [_chain(plan.stem)],
         "opening": [_chain(units[0].streams[0].first)],
@@ -61,11 +62,11 @@ def traits(plan: Plan) -> Traits:
         "head": [_chain(plan.head)],
         "eps": (f"{layer.op.eps:g}" for _, layer in layers(plan) if isinstance(layer.op, Norm)),
     }
-    return {trait: tuple(sorted(set(words))) for trait, words in found.items()}
+    return {trait: tuple(sorted(set(words))) for trait, words in described.items()}
 
 
 def function(plan: Plan) -> tuple[object, ...]:
-    """What a plan computes of any images once it is trained, beside what the shapes of its weights show."""
+    """A key of the function that a plan computes after training, without what the shapes of its weights determine."""
     units = tuple(
         (unit.stride, unit.mixing, unit.join, _trained(unit.after_sum), tuple(map(_stream_function, unit.streams)))
         for _, unit in plan.units
@@ -84,27 +85,27 @@ def _trained(chain: Chain) -> tuple[Op, ...]:
     return tuple(layer.op for layer in chain if not isinstance(layer.op, Dropout | Linear))
 
 
-def differing(has: Traits, allowed: Traits) -> list[Trait]:
-    """The traits in which a network is nothing that a source's code can be."""
-    return [trait for trait, words in allowed.items() if set(has[trait]) - set(words)]
+def differing_traits(own: Traits, allowed: Traits) -> list[Trait]:
+    """The traits of a network that a source's code does not allow."""
+    return [trait for trait, words in allowed.items() if set(own[trait]) - set(words)]
 
 
-def differences(has: Traits, allowed: Traits, *, source: str) -> list[str]:
+def describe_mismatch(own: Traits, allowed: Traits, *, source: str) -> list[str]:
     """As in: torchvision's bottlenecks take the stride on the 3x3, this network's on the first 1x1."""
-    found = []
-    for trait in differing(has, allowed):
+    sentences: list[str] = []
+    for trait in differing_traits(own, allowed):
         theirs = " or ".join(allowed[trait])
-        ours = " and ".join(word for word in has[trait] if word not in allowed[trait])
-        whose = "its" if found else f"{source}'s"
-        found.append(f"{whose} {CLAUSES[trait].format(theirs)}, this network's {ours}")
-    return found
+        ours = " and ".join(word for word in own[trait] if word not in allowed[trait])
+        whose = "its" if sentences else f"{source}'s"
+        sentences.append(f"{whose} {_CLAUSES[trait].format(theirs)}, this network's {ours}")
+    return sentences
 
 
-def contrasts(has: Traits, given: Traits, *, whose: str) -> list[str]:
-    """As `differences`, of two networks: only what one of them has and the other has not."""
-    ours = {trait: tuple(word for word in words if word not in given[trait]) for trait, words in has.items()}
-    theirs = {trait: tuple(word for word in words if word not in has[trait]) or words for trait, words in given.items()}
-    return differences(ours, theirs, source=whose)
+def describe_difference(own: Traits, other: Traits, *, whose: str) -> list[str]:
+    """As `describe_mismatch`, for two networks: only the words that apply to one of the two."""
+    ours = {trait: tuple(word for word in words if word not in other[trait]) for trait, words in own.items()}
+    theirs = {trait: tuple(word for word in words if word not in own[trait]) or words for trait, words in other.items()}
+    return describe_mismatch(ours, theirs, source=whose)
 
 
 def _streams(plan: Plan) -> Iterator[str]:
@@ -123,7 +124,7 @@ def _streams(plan: Plan) -> Iterator[str]:
 
 
 def _orders(units: Sequence[Unit]) -> Iterator[str]:
-    """The orders of the units; the first unit is taken to begin as the last does, since its own is the `opening`."""
+    """The orders of the units. The first unit gets the beginning of the last; its own is the trait `opening`."""
     usual = units[-1].streams[0].first
     yield _order(replace(units[0].streams[0], first=usual), units[0].after_sum)
     for unit in dict.fromkeys(units[1:]):
@@ -131,18 +132,18 @@ def _orders(units: Sequence[Unit]) -> Iterator[str]:
 
 
 def _order(stream: Stream, after_sum: Chain) -> str:
-    """The name of an order, or its operations."""
+    """The name of an order; without a name, its operations."""
     *gaps, last = _gaps(stream.bodies[0])
     between = " or ".join(sorted(set(gaps)))
-    found = (_chain(stream.first), between, last, _chain(stream.merged), _chain(after_sum))
+    chains = (_chain(stream.first), between, last, _chain(stream.merged), _chain(after_sum))
     for name, order in ORDERS.items():
-        if found == tuple(map(_words, (order.first, order.between, order.last, order.merged, order.after_sum))):
+        if chains == tuple(map(_words, (order.first, order.between, order.last, order.merged, order.after_sum))):
             return name
-    return "({})-(conv-({}))-({})-({})-sum-({})".format(*found)
+    return "({})-(conv-({}))-({})-({})-sum-({})".format(*chains)
 
 
 def _gaps(body: Chain) -> list[str]:
-    """What follows each convolution of a body."""
+    """The operations after each convolution of a body."""
     starts = [index for index, layer in enumerate(body) if isinstance(layer.op, Convolution)]
     return [_chain(body[start + 1 : end]) for start, end in zip(starts, [*starts[1:], len(body)], strict=True)]
 
@@ -152,7 +153,7 @@ def _convs(stream: Stream) -> list[Convolution]:
 
 
 def _strided(stream: Stream) -> Iterator[str]:
-    """Which convolutions of a body are strided: on the first 1x1, on the 3x3."""
+    """The strided convolutions of a body: on the first 1x1, on the 3x3."""
     kernels = [conv.kernel for conv in _convs(stream)]
     for index, conv in enumerate(_convs(stream)):
         if conv.stride > 1:
@@ -168,14 +169,14 @@ def _halving(plan: Plan) -> str:
 
 
 def _shortcut(stream: Stream) -> str:
-    """What is added to the body, but for the stride of a projection, which is the unit's."""
+    """The shortcut in words, without the stride of a projection, which is the unit's."""
     if stream.shortcut is None:
         return "left out"
-    read = f"{_chain(stream.first)} of x" if stream.reads == "pre-activated" else "x"
+    source = f"{_chain(stream.first)} of x" if stream.reads == "pre-activated" else "x"
     ops = [layer.op for layer in stream.shortcut]
     words = _words(replace(op, stride=1) if isinstance(op, Convolution) else op for op in ops)
     gated = {"both": "exclusively gated ", "shortcut": "gated "}[stream.gated] if stream.gate else ""
-    return f"{gated}{words} of {read}" if ops else f"{gated}{read}"
+    return f"{gated}{words} of {source}" if ops else f"{gated}{source}"
 
 
 def _chain(chain: Chain) -> str:
@@ -187,7 +188,7 @@ def _words(ops: Iterable[Op | Conv]) -> str:
 
 
 def _word(op: Op | Conv) -> str:
-    """The operation as the sources' traits are written; whatever no source has stands for itself."""
+    """The word for an operation in the traits of the sources; operations that no source has are printed as they are."""
     match op:
         case Convolution(kernel=kernel, stride=stride, groups=1, bias=None):
             return f"conv{kernel}x{kernel}/{stride}" if stride > 1 else f"conv{kernel}x{kernel}"
@@ -201,7 +202,7 @@ def _word(op: Op | Conv) -> str:
             return f"stride {stride}"
         case ZeroChannels(place="end"):
             return "zeros"
-        case Dropout() | Linear():  # not there once trained; seen by its weights
+        case Dropout() | Linear():  # dropout has no effect after training, and the classifier's shape shows it
             return ""
         case _:
             return repr(op)

@@ -1,8 +1,8 @@
-"""Whose weights we read and write: how each source names its tensors, and what its code computes.
+"""Sources of weights: the names of their tensors and the traits of their code.
 
-A dialect is what one class of a source writes. Its names are pairs of templates, ours and theirs, of a module's
-path: {s} is a stage, {u} a unit, {n} a number as we write it; a capital stands for one more; {last} is the number
-of convolutions in a body. The first pair that matches holds, in either direction.
+A dialect describes the weights of one class of a source. Its names are pairs of templates of a module's path, ours and
+theirs: {s} is the number of a stage, {u} of a unit, {n} of a layer, as we count them; a capital letter means the number
+plus 1; {last} is the number of convolutions in a body. The first pair that matches applies, in either direction.
 
 Sources: torchvision/models/resnet.py; timm/models/resnet.py and resnetv2.py; pytorchcv/models/resnet.py,
 preresnet.py, resnext.py, pyramidnet.py and their namesakes for CIFAR.
@@ -17,14 +17,14 @@ from typing import Literal
 from resatlas.arch.ops import Convolution
 from resatlas.arch.plan import Plan
 from resatlas.errors import UnknownName, unknown
-from resatlas.weights.semantics import Traits, differing, traits
+from resatlas.weights.semantics import Traits, differing_traits, traits
 
 Names = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """Names, traits and the classifier's shape in what one class of a source writes; without names, they are ours."""
+    """Names, traits and the classifier's shape of one class of a source; without names, they are our own."""
 
     names: Names
     traits: Traits
@@ -32,12 +32,12 @@ class Dialect:
 
 
 def dialect_for(plan: Plan, source: str, keys: Iterable[str] = ()) -> Dialect:
-    """The dialect of a source that a plan speaks; if none, the one of most of the keys, then the nearest.
+    """The dialect of a source that fits a plan; if none fits, the one that knows the most keys, then the nearest.
 
     Raises: UnknownName with the nearest source.
     """
-    has, known = traits(plan), tuple(keys)
-    return min(dialects_of(source), key=lambda dialect: _distance(dialect, plan, has, known))
+    own, names = traits(plan), tuple(keys)
+    return min(dialects_of(source), key=lambda dialect: _distance(dialect, plan, own, names))
 
 
 def dialects_of(source: str) -> tuple[Dialect, ...]:
@@ -50,39 +50,39 @@ def dialects_of(source: str) -> tuple[Dialect, ...]:
     return SOURCES[source]
 
 
-def speakers(keys: Iterable[str], plan: Plan) -> list[str]:
-    """The sources whose names most of some keys are."""
-    known = tuple(keys)
+def sources_of_names(keys: Iterable[str], plan: Plan) -> list[str]:
+    """The sources that know more than half of the keys."""
+    names = tuple(keys)
     return [
         source
         for source, dialects in SOURCES.items()
-        if any(_named(dialect, plan, known) > len(known) / 2 for dialect in dialects if dialect.names)
+        if any(_count_known(dialect, plan, names) > len(names) / 2 for dialect in dialects if dialect.names)
     ]
 
 
-def _named(dialect: Dialect, plan: Plan, keys: tuple[str, ...]) -> int:
+def _count_known(dialect: Dialect, plan: Plan, keys: tuple[str, ...]) -> int:
     return sum(path_of(key, dialect, plan) is not None for key in keys)
 
 
-def _distance(dialect: Dialect, plan: Plan, has: Traits, keys: tuple[str, ...]) -> tuple[int, int]:
-    """Nothing if the plan speaks the dialect; else the strange keys, then the differing traits."""
-    differences = len(differing(has, dialect.traits))
-    strange = len(keys) - _named(dialect, plan, keys) if differences else 0
-    return strange, differences
+def _distance(dialect: Dialect, plan: Plan, own: Traits, keys: tuple[str, ...]) -> tuple[int, int]:
+    """(0, 0) if the dialect fits the plan; else the number of unknown keys, then that of differing traits."""
+    differences = len(differing_traits(own, dialect.traits))
+    unknown_keys = len(keys) - _count_known(dialect, plan, keys) if differences else 0
+    return unknown_keys, differences
 
 
 def key_of(path: str, dialect: Dialect, plan: Plan) -> str | None:
-    """The source's key of a tensor of ours: stages.1.0.body.conv2.weight -> layer2.0.conv2.weight."""
+    """The source's key for one of our tensors: stages.1.0.body.conv2.weight -> layer2.0.conv2.weight."""
     return _renamed(path, tuple(dialect.names.items()), plan)
 
 
 def shape_of(path: str, shape: tuple[int, ...], dialect: Dialect) -> tuple[int, ...]:
-    """The shape that a tensor of ours has at the source."""
+    """The shape of one of our tensors at the source."""
     return (*shape, 1, 1) if dialect.classifier == "conv1x1" and path == "head.linear.weight" else shape
 
 
 def path_of(key: str, dialect: Dialect, plan: Plan) -> str | None:
-    """Our path of a key of the source, whether or not the plan has it."""
+    """Our path for a key of the source, whether or not the plan has it."""
     return _renamed(key, tuple((theirs, ours) for ours, theirs in dialect.names.items()), plan)
 
 
@@ -91,18 +91,18 @@ def _renamed(tensor: str, pairs: tuple[tuple[str, str], ...], plan: Plan) -> str
         return tensor
     module, _, leaf = tensor.rpartition(".")
     last = sum(isinstance(layer.op, Convolution) for layer in plan.stages[-1][-1].streams[0].bodies[0])
-    for given, wanted in pairs:
-        match = _pattern(given.replace("{last}", str(last))).fullmatch(module)
+    for template, target in pairs:
+        match = _pattern(template.replace("{last}", str(last))).fullmatch(module)
         if match:
-            counts = {hole.lower(): int(count) - hole.isupper() for hole, count in match.groupdict().items()}
-            above = {hole.upper(): count + 1 for hole, count in counts.items()}
-            return f"{wanted.format(**counts, **above, last=last)}.{leaf}"
+            numbers = {name.lower(): int(digits) - name.isupper() for name, digits in match.groupdict().items()}
+            plus_one = {name.upper(): number + 1 for name, number in numbers.items()}
+            return f"{target.format(**numbers, **plus_one, last=last)}.{leaf}"
     return None
 
 
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
-    """What matches every text of a template, its holes as groups."""
+    """The pattern of a template, with a group for each number."""
     return re.compile(re.sub(r"\\\{(\w)\\\}", r"(?P<\1>\\d{1,5})", re.escape(template)), re.ASCII)
 
 
@@ -179,7 +179,7 @@ _PYRAMIDAL: Traits = {
 }
 _IMAGENET: Traits = {"stem": ("conv7x7/2-norm-relu-maxpool3x3/2",)}
 _EITHER: Traits = {"bottleneck": ("on the first 1x1", "on the 3x3")}
-"""pytorchcv's resnet50 and resnet50b differ in nothing else, and their files do not say which they are."""
+"""pytorchcv's resnet50 and resnet50b differ in this alone, and their files do not say which of them they hold."""
 
 _RESNET = Dialect(names=_TORCHVISION, traits={**_POST, **_IMAGENET})
 

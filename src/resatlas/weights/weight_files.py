@@ -1,4 +1,4 @@
-"""Files of tensors: safetensors, and torch files of tensors and plain values. No file runs code."""
+"""Files of tensors: safetensors, and torch files of tensors and plain values. Reading them never runs their code."""
 
 import json
 import pickletools
@@ -19,33 +19,33 @@ from resatlas.errors import CheckpointError
 from resatlas.values.reading import opened
 from resatlas.values.weights import check_offered
 from resatlas.weights import plain_values
-from resatlas.weights.holders import held
+from resatlas.weights.holders import find_state_dict
 
-TENSOR_PARTS = ("collections.", "torch._utils.", "torch.storage.", "torch.serialization.", "_codecs.")
-"""What a pickle of tensors alone imports."""
+_TENSOR_PARTS = ("collections.", "torch._utils.", "torch.storage.", "torch.serialization.", "_codecs.")
+"""Prefixes of the names that a pickle imports for tensors."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Content:
-    """What a file of tensors holds: its value, and what a safetensors file notes beside it."""
+    """The content of a file of tensors: its value, and the metadata of a safetensors file."""
 
     value: object
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def save_file(tensors: Mapping[str, Tensor], file: Path, *, metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors as safetensors, with the permissions that any new file gets here.
+    """Write tensors as safetensors, with the default permissions of a new file.
 
-    The library's own function of this name makes files that only their owner can read.
+    The function of this name in the library safetensors creates files that only their owner can read.
     Raises: OSError
     """
     file.write_bytes(save(dict(tensors), metadata=None if metadata is None else dict(metadata)))
 
 
 def read_content(file: Path) -> Content:
-    """What a file of tensors holds.
+    """The content of a file of tensors.
 
-    Raises: CheckpointError if it cannot be read, is of another kind, is damaged, or asks for more than plain values.
+    Raises: CheckpointError if it cannot be read, is of another kind, is damaged, or imports more than plain values.
     """
     check_offered(file)
     try:
@@ -66,18 +66,18 @@ def read_content(file: Path) -> Content:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file of our own by name; none at all are no fault: an optimizer may hold none yet.
+    """The tensors of one of our own files by name; empty, for example, for an optimizer before its first step.
 
     Raises: CheckpointError as `read_content`, or if they are not one mapping from names to tensors.
     """
     value = read_content(file).value
-    return {} if value == {} else held(value, where=file.name).tensors
+    return {} if value == {} else find_state_dict(value, where=file.name).tensors
 
 
 def _safetensors(content: bytes, name: str) -> Content:
     try:
         value = load(content)
-    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: a type of numbers that torch does not have
+    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: a number type that torch does not have
         raise CheckpointError(f"{name} is damaged or not a safetensors file: {error}") from None
     head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return Content(value=value, notes=head.get("__metadata__") or {})
@@ -85,34 +85,34 @@ def _safetensors(content: bytes, name: str) -> Content:
 
 def _torch_file(source: BinaryIO, name: str) -> object:
     try:
-        with warnings.catch_warnings(), plain_values.harmless():
-            warnings.simplefilter("ignore")  # of pickle protocols and sparse tensors; each is refused below
+        with warnings.catch_warnings(), plain_values.stand_ins():
+            warnings.simplefilter("ignore")  # about pickle protocols and sparse tensors, which are refused below
             return torch.load(source, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # a damaged pickle or archive can raise anything
-        asked = _asked(source, error)
-        what = (
-            f"asks for {asked}, which could run code; only tensors and plain values are read, so save a state_dict()"
-            if asked
+        refused = _refused_import(source, error)
+        fault = (
+            f"imports {refused}, which could run code; only tensors and plain values are read, so save a state_dict()"
+            if refused
             else "is damaged or neither a safetensors nor a torch file"
         )
-        raise CheckpointError(f"{name} {what}") from None
+        raise CheckpointError(f"{name} {fault}") from None
 
 
-def _asked(source: BinaryIO, error: Exception) -> str | None:
-    """What a torch file wanted beside tensors: as torch says it, or read off a plain pickle without running it."""
-    if found := re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, UnpicklingError) else None:
-        return found[1]
+def _refused_import(source: BinaryIO, error: Exception) -> str | None:
+    """The refused import of a torch file, from torch's error or from the pickle, which is not run."""
+    if match := re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, UnpicklingError) else None:
+        return match[1]
     source.seek(0)
-    return next((name for name in _globals(source.read()) if not _harmless(name)), None)
+    return next((name for name in _imports(source.read()) if not _is_harmless(name)), None)
 
 
-def _harmless(name: str) -> bool:
-    return name.startswith(TENSOR_PARTS) or name in plain_values.VALUES
+def _is_harmless(name: str) -> bool:
+    return name.startswith(_TENSOR_PARTS) or name in plain_values.VALUES
 
 
-def _globals(content: bytes) -> Iterator[str]:
+def _imports(content: bytes) -> Iterator[str]:
     """The names that a pickle imports, as far as it can be read."""
     words: list[str] = []
     try:

@@ -1,8 +1,8 @@
-"""What programs put around the names of a network's tensors, and beside them: prefixes, counters, other networks.
+"""Removal of what programs add to the tensors of a network: prefixes of names, counters, and other networks.
 
-A prefix is found by what it leaves: taken off, the rest of most names are the network's own. So `backbone.`,
-`encoder_q.`, Lightning's `model.` and names that nobody thought of are taken off alike. Where two networks stand in one
-dict, as a query and a key encoder do, the one that is meant is taken or none.
+A prefix is recognised by the rest of the names: without it, most names are those of the network. So `backbone.`,
+`encoder_q.`, Lightning's `model.` and any other prefix are removed. If a dict holds two networks, such as a query and a
+key encoder, the right one is chosen if it can be recognised; otherwise both are refused.
 """
 
 import re
@@ -15,25 +15,25 @@ from torch import Tensor
 from resatlas.errors import CheckpointError, quoted
 from resatlas.values.weights import AVERAGED, Which
 
-PARALLEL = ("module", "_orig_mod")
-"""What DataParallel and torch.compile put into names, anywhere."""
+_PARALLEL = ("module", "_orig_mod")
+"""Words that DataParallel and torch.compile insert into names, at any place."""
 
-WHOLE = ("model", "net", "network")
-"""What programs call a network as a whole."""
+_WHOLE = ("model", "net", "network")
+"""Prefixes that stand for the whole network."""
 
-COUNTERS = ("total_ops", "total_params", "n_averaged", "__flops__", "__params__")
-"""Tensors that tools leave in a module: thop's counts, and how many weights torch averaged."""
+_COUNTERS = ("total_ops", "total_params", "n_averaged", "__flops__", "__params__")
+"""Tensors that tools add to a module: thop's counts, and the number of averaged weights of torch."""
 
-DEEPEST = 5
-"""Words of the longest prefix."""
+_MAX_WORDS = 5
+"""The number of words in the longest prefix."""
 
-FOLLOWS = re.compile(r"(?:^|_)(?:target|momentum|k|key|offline)(?:_|$)")
-"""What a network is called that follows another one as its average, beside `AVERAGED`."""
+_FOLLOWS = re.compile(r"(?:^|_)(?:target|momentum|k|key|offline)(?:_|$)")
+"""Words for a network that is a moving average of another one, in addition to `AVERAGED`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Unwrapped:
-    """Tensors under the names of one network, the prefix that stood before them, and how many were passed over."""
+    """Tensors under the names of one network, the prefix that was removed, and how many tensors were ignored."""
 
     tensors: dict[str, Tensor]
     prefix: str = ""
@@ -42,74 +42,74 @@ class Unwrapped:
     averaged: bool = False
 
 
-def unwrapped(given: Mapping[str, Tensor], own: Iterable[Collection[str]], *, where: str, which: Which) -> Unwrapped:
-    """The tensors of one network, without what stood around their names and beside them.
+def unwrap(weights: Mapping[str, Tensor], own: Iterable[Collection[str]], *, where: str, which: Which) -> Unwrapped:
+    """The tensors of one network, without prefixes of their names and without other tensors.
 
-    `own` are the names of the network's tensors in each dialect; `which` says whether an average is meant.
-    Raises: CheckpointError if there are several networks, or none that is meant.
+    `own` are the names of the network's tensors in each dialect; `which` selects an average or the raw weights.
+    Raises: CheckpointError if there are several networks to choose from.
     """
-    names = [set(each) for each in own]
+    names = [set(keys) for keys in own]
     known = set().union(*names)
-    bare = _bare(given, where)
-    counters = Counter(leaf for key in bare if (leaf := key.rpartition(".")[2]) in COUNTERS and key not in known)
-    bare = {key: tensor for key, tensor in bare.items() if key in known or key.rpartition(".")[2] not in COUNTERS}
+    bare = _without_parallel(weights, where)
+    counters = Counter(leaf for key in bare if (leaf := key.rpartition(".")[2]) in _COUNTERS and key not in known)
+    bare = {key: tensor for key, tensor in bare.items() if key in known or key.rpartition(".")[2] not in _COUNTERS}
     counts = _prefixes(bare, known)
     best = max(counts.values(), default=0)
-    if 2 * best <= min(len(bare), *map(len, names)):  # another network's names: they stay as they are, to be refused
+    if 2 * best <= min(len(bare), *map(len, names)):  # another network's names: unchanged, so that they are refused
         return Unwrapped(tensors=_without_whole(bare), counters=counters, others={})
-    found = [prefix for prefix, count in counts.items() if 2 * count > best]
-    prefix = _meant(found, where, which)
-    taken = {key.removeprefix(prefix): bare[key] for key in bare if key.startswith(prefix)}
+    prefixes = [prefix for prefix, count in counts.items() if 2 * count > best]
+    prefix = _choose(prefixes, where, which)
+    tensors = {key.removeprefix(prefix): bare[key] for key in bare if key.startswith(prefix)}
     rest = [key for key in bare if not key.startswith(prefix)]
-    if not prefix:  # what is unknown here stays, to be refused, but for other whole networks
-        beside = tuple(each for each in found if each)
-        rest = [key for key in bare if beside and key.startswith(beside)]
-        taken = {key: tensor for key, tensor in taken.items() if key not in set(rest)}
+    if not prefix:  # unknown names are kept, so that they are refused, except those of other whole networks
+        others_prefixes = tuple(other for other in prefixes if other)
+        rest = [key for key in bare if others_prefixes and key.startswith(others_prefixes)]
+        tensors = {key: tensor for key, tensor in tensors.items() if key not in set(rest)}
     others = Counter(key.partition(".")[0] for key in rest)
-    return Unwrapped(tensors=taken, prefix=prefix, counters=counters, others=others, averaged=_is_average(prefix))
+    return Unwrapped(tensors=tensors, prefix=prefix, counters=counters, others=others, averaged=_is_average(prefix))
 
 
-def _bare(given: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """The tensors without what is put into names anywhere."""
-    found: dict[str, Tensor] = {}
-    for key, tensor in given.items():
-        bare = ".".join(word for word in key.split(".") if word not in PARALLEL)
-        if bare in found:
+def _without_parallel(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """The tensors without the words of `_PARALLEL` in their names."""
+    tensors: dict[str, Tensor] = {}
+    for key, tensor in weights.items():
+        bare = ".".join(word for word in key.split(".") if word not in _PARALLEL)
+        if bare in tensors:
             raise CheckpointError(f"{where} holds {quoted(bare)} twice, once as {quoted(key)}; pass one of the two")
-        found[bare] = tensor
-    return found
+        tensors[bare] = tensor
+    return tensors
 
 
 def _prefixes(keys: Iterable[str], known: Collection[str]) -> Counter[str]:
-    """For each prefix, how many of the keys are known once it is taken off."""
+    """For each prefix, the number of keys that are known without it."""
     counts: Counter[str] = Counter()
     for key in keys:
         words = key.split(".")
-        for length in range(min(DEEPEST + 1, len(words))):
+        for length in range(min(_MAX_WORDS + 1, len(words))):
             if ".".join(words[length:]) in known:
                 counts["".join(f"{word}." for word in words[:length])] += 1
     return counts
 
 
-def _meant(prefixes: list[str], where: str, which: Which) -> str:
-    """The prefix of the network that is meant, of those that stand before whole ones."""
+def _choose(prefixes: list[str], where: str, which: Which) -> str:
+    """The one prefix of an average if `which` is "ema", else the one prefix of raw weights."""
     if len(prefixes) == 1:
         return prefixes[0]
     averages = [prefix for prefix in prefixes if _is_average(prefix)]
-    chosen = averages if which == "ema" and averages else [each for each in prefixes if each not in averages]
+    chosen = averages if which == "ema" and averages else [prefix for prefix in prefixes if prefix not in averages]
     if len(chosen) != 1:
-        listed = " and ".join(quoted(each) if each else "names without a prefix" for each in prefixes)
-        raise CheckpointError(f"{where} holds several networks, under {listed}; pass the one that is meant")
+        listed = " and ".join(quoted(prefix) if prefix else "names without a prefix" for prefix in prefixes)
+        raise CheckpointError(f"{where} holds several networks, under {listed}; pass only one of them")
     return chosen[0]
 
 
 def _is_average(prefix: str) -> bool:
-    return any(AVERAGED.search(word) or FOLLOWS.search(word) for word in prefix.split("."))
+    return any(AVERAGED.search(word) or _FOLLOWS.search(word) for word in prefix.split("."))
 
 
-def _without_whole(given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors without a word for the whole network that all names begin with."""
-    first = {key.partition(".")[0] for key in given}
-    if len(first) == 1 and first < set(WHOLE):
-        return _without_whole({key.partition(".")[2]: tensor for key, tensor in given.items()})
-    return given
+def _without_whole(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without the words of `_WHOLE` at the beginning of all names."""
+    first = {key.partition(".")[0] for key in weights}
+    if len(first) == 1 and first < set(_WHOLE):
+        return _without_whole({key.partition(".")[2]: tensor for key, tensor in weights.items()})
+    return weights

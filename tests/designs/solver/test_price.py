@@ -31,7 +31,7 @@ def test_the_price_is_the_cost(name: str) -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_pyramids_are_priced_by_their_widths(n: int, alpha: object, base: int, **style: str) -> None:
-    """Whatever the base, however slowly they widen, with units that widen and units that do not."""
+    """For any base and any slow growth, with units that widen and units that do not."""
     depth = (6 if style["unit"] == "basic" else 9) * n + 2
     words = ",".join(f"{knob}={value}" for knob, value in style.items())
     entry = resolve(f"pyramidnet:depth={depth},alpha={alpha},base={base},{words}")
@@ -49,5 +49,5 @@ def test_any_depth_is_priced_by_two_units_a_stage(n: int, streams: int, style: s
 def test_a_pyramid_that_loses_channels_has_no_price() -> None:
     """A first unit narrower than the stem is refused, as zeros cannot take channels away."""
     entry = resolve("pyramidnet:depth=56,alpha=7,multiple_of=4,base=5")
-    with pytest.raises(WidthError, match="a pyramid only widens; one from 5 to 4 channels is none"):
+    with pytest.raises(WidthError, match="a pyramid only widens; this one narrows from 5 to 4 channels"):
         priced(entry.blueprint, image=entry.image, classes=entry.classes)

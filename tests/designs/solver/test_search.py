@@ -16,9 +16,11 @@ from resatlas.designs.catalog import FAMILIES, named, resolve
 from resatlas.designs.solver import search
 from resatlas.designs.solver.search import Budget, Solutions, equal_width, knobs_of, solve, unit_weights
 from resatlas.designs.solver.space import Size, sizes_of
-from resatlas.designs.solver.spelling import spelled
+from resatlas.designs.solver.spelling import spelled, with_knobs
 from resatlas.designs.tasks import TASKS
 from resatlas.errors import BlueprintError, DesignError, UnknownName, UsageError
+from tests.designs import toy
+from tests.designs.toy import ToyNet
 
 TABLE_2 = {1: 64, 2: 40, 4: 24, 8: 14, 32: 4}
 """Width by cardinality. Source: ResNeXt paper (arXiv:1611.05431), Table 2."""
@@ -35,22 +37,22 @@ def test_equal_widths_are_those_of_the_paper() -> None:
 @pytest.mark.parametrize(("cardinality", "width"), TABLE_2.items())
 def test_whole_networks_have_the_widths_of_the_paper(cardinality: int, width: int) -> None:
     """At the size of a ResNet-50 the nearest width is that of Table 2, for every cardinality."""
-    found = solve("resnext", Budget(parameters=25_600_000), knobs={"depth": 50, "cardinality": cardinality})
-    assert spelled(found.within[0].design) == f"resnext-50-{cardinality}x{width}d"
+    solutions = solve("resnext", Budget(parameters=25_600_000), knobs={"depth": 50, "cardinality": cardinality})
+    assert spelled(solutions.within[0].design) == f"resnext-50-{cardinality}x{width}d"
 
 
 def test_every_family_is_searched_and_spelled() -> None:
     """A family of the catalogue has bounds, the depth first, and names that say the depth."""
-    assert {sizes_of(family)[0].knob for family in FAMILIES} == {"depth"}
+    assert {sizes_of(FAMILIES[family])[0].knob for family in FAMILIES} == {"depth"}
     assert all("{depth}" in family.grammar.head for family in FAMILIES.values())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_bounds_hold_the_papers_networks(family: str) -> None:
-    """Every size of every network of the catalogue is one that is searched, but for fractions."""
+    """All sizes of the networks of the catalogue are within the search, except for fractions."""
     for entry in named().values():
         if isinstance(entry.design, FAMILIES[family].design):
-            for size in sizes_of(family):
+            for size in sizes_of(FAMILIES[family]):
                 value = getattr(entry.design, size.knob)
                 assert value in size.values or Fraction(value).denominator > 1
 
@@ -67,7 +69,7 @@ class Box:
         """The sizes of the family, cut short."""
         return tuple(
             Size(knob=size.knob, values=[value for value in size.values if value <= self.most[size.knob]])
-            for size in sizes_of(self.family)
+            for size in sizes_of(FAMILIES[self.family])
         )
 
     def members(self) -> Iterator[tuple[str, Cost]]:
@@ -136,20 +138,20 @@ def test_the_solver_finds_what_trying_all_finds(box: tuple[Box, dict[str, Cost]]
         multiply_adds=data.draw(st.sampled_from(wanted)).multiply_adds,
         tolerance=data.draw(st.sampled_from((Fraction(0), Fraction(1, 20), Fraction(2, 5)))),
     )
-    deviations = {name: budget.deviation(each) for name, each in members.items()}
+    deviations = {name: budget.deviation(member) for name, member in members.items()}
     within = {name for name, deviation in deviations.items() if deviation <= budget.tolerance}
-    found = solved(small, budget)
-    assert {repr(each.design) for each in found.within} == within
-    assert [each.deviation for each in found.within] == sorted(deviations[name] for name in within)
-    assert found.nearest.deviation == min(deviations.values())
-    assert members[repr(found.nearest.design)] == found.nearest.cost
+    solutions = solved(small, budget)
+    assert {repr(solution.design) for solution in solutions.within} == within
+    assert [solution.deviation for solution in solutions.within] == sorted(deviations[name] for name in within)
+    assert solutions.nearest.deviation == min(deviations.values())
+    assert members[repr(solutions.nearest.design)] == solutions.nearest.cost
 
 
 def test_another_base_only_where_the_paper_s_has_none() -> None:
     """The nearest base that has members within tolerance; none where the paper's has some, or where one is given."""
     knobs = {"depth": 20, "widen": 1}
-    found = solve("resnet", Budget(parameters=200_000), knobs=knobs)
-    assert (found.base, [spelled(each.design) for each in found.within]) == (14, ["resnet-20:base=14"])
+    solutions = solve("resnet", Budget(parameters=200_000), knobs=knobs)
+    assert (solutions.base, [spelled(solution.design) for solution in solutions.within]) == (14, ["resnet-20:base=14"])
     assert solve("resnet", Budget(parameters=270_000), knobs=knobs).base is None
     given_base = solve("resnet", Budget(parameters=200_000), knobs={**knobs, "base": 16})
     assert (given_base.base, given_base.within) == (None, ())
@@ -158,18 +160,22 @@ def test_another_base_only_where_the_paper_s_has_none() -> None:
 
 def test_groups_that_another_base_does_not_divide_are_no_members() -> None:
     """With other first planes of ResNeXt, only widths that give whole groups are found."""
-    found = solve("resnext", Budget(parameters=30_000), knobs={"depth": 29})
-    assert found.base is not None
-    assert all(found.base * each.design.width % 64 == 0 for each in found.within)  # type: ignore[attr-defined]
+    solutions = solve("resnext", Budget(parameters=30_000), knobs={"depth": 29})
+    assert solutions.base is not None
+    assert all(solutions.base * solution.design.width % 64 == 0 for solution in solutions.within)  # type: ignore[attr-defined]
 
 
 def test_nothing_near_is_told_with_the_nearest() -> None:
     """The nearest member of all bases, and the bounds, the base among them."""
-    found = solve("resnet", Budget(parameters=10), knobs={})
-    assert found.within == ()
-    assert spelled(found.nearest.design) == "resnet-8:base=1"
-    assert [str(size) for size in found.bounds] == ["depth 8 to 1202 in steps of 6", "widen 1 to 16", "base 1 to 32"]
-    assert found.combinations == 200 * 16 * 32
+    solutions = solve("resnet", Budget(parameters=10), knobs={})
+    assert solutions.within == ()
+    assert spelled(solutions.nearest.design) == "resnet-8:base=1"
+    assert [str(size) for size in solutions.bounds] == [
+        "depth 8 to 1202 in steps of 6",
+        "widen 1 to 16",
+        "base 1 to 32",
+    ]
+    assert solutions.combinations == 200 * 16 * 32
 
 
 @pytest.mark.parametrize(
@@ -196,8 +202,8 @@ def test_a_depth_alone_means_what_a_name_means(family: str, knobs: dict[str, Any
 def test_images_and_classes_count() -> None:
     """Solutions cost what their plans cost for the images and classes asked for."""
     image = resolve("resnet-20").image._replace(channels=1)
-    found = solve("resnet", Budget(parameters=270_000), knobs={"depth": 20}, image=image, classes=100)
-    assert found.nearest.cost == cost(resolve("resnet-20").plan(image=image, classes=100))
+    solutions = solve("resnet", Budget(parameters=270_000), knobs={"depth": 20}, image=image, classes=100)
+    assert solutions.nearest.cost == cost(resolve("resnet-20").plan(image=image, classes=100))
 
 
 def test_of_two_budgets_the_larger_deviation_counts() -> None:
@@ -215,7 +221,7 @@ def test_budgets_that_are_none_are_refused(values: dict[str, Any]) -> None:
 
 
 def test_knobs_are_read_as_in_a_design() -> None:
-    """Each has the type of its knob; what is none is told with the nearest name."""
+    """Each has the type of its knob; an unknown one is refused with the nearest name."""
     assert knobs_of("pyramidnet", ["depth=110", "alpha=48.5", "dropout=0.5"]) == {
         "depth": 110,
         "alpha": Fraction(97, 2),
@@ -238,11 +244,20 @@ def test_knobs_are_read_as_in_a_design() -> None:
     [
         ("resnext", {"depth": 51}, "nearest: 47, 56"),
         ("resnet", {"stride": "3x3"}, "only a bottleneck can have its stride on the 3x3"),
-        ("resnext", {"base": 100_000}, "a unit is 1 to 65,536 channels wide; 100,000 is outside"),
+        ("resnext", {"base": 100_000}, "a unit is 1 to 65,536 channels wide; got 100,000"),
         ("wide-resnet", {"widen": Fraction(1, 3)}, "widths are whole numbers of channels"),
     ],
 )
 def test_knobs_that_no_network_has_are_refused_in_its_words(family: str, knobs: dict[str, Any], words: str) -> None:
-    """The refusal is the design's own, and not for a depth that nobody asked for."""
+    """The error is the design's own, and not about a depth that was not requested."""
     with pytest.raises(DesignError, match=words):
         solve(family, Budget(parameters=1_000_000), knobs=knobs)
+
+
+def test_a_family_stands_in_place_of_its_name() -> None:
+    """A family that no catalogue knows is searched as its value, and its members are written by its knobs."""
+    plan = resolve(ToyNet(depth=14, base=8)).plan()
+    found = solve(toy.FAMILY, Budget(parameters=cost(plan).parameters, tolerance=Fraction(0)), knobs={"base": 8})
+    assert [with_knobs("nets.py:TOY", solution.design) for solution in found.within] == ["nets.py:TOY:depth=14,base=8"]
+    with pytest.raises(UnknownName, match="no family"):
+        solve("toy", Budget(parameters=1000), knobs={})

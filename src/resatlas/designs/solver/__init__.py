@@ -1,1 +1,1 @@
-"""Which members of a family cost what is asked for: their space, their price, the search, their names."""
+"""Search for the members of a family within a budget: their space, their price, the search, their names."""

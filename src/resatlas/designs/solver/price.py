@@ -1,6 +1,6 @@
-"""What a network costs, without its plan: units that repeat are counted once, units that widen by a formula.
+"""The cost of a network without its plan: repeated units are counted once, widening units by a formula.
 
-The same figures as `cost(expand(…))`, for a search that asks for thousands of them.
+The figures equal `cost(expand(…))`, but are fast enough for a search over thousands of networks.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from resatlas.errors import WidthError
 
 
 def priced(blueprint: Blueprint, *, image: Shape, classes: int) -> Cost:
-    """The cost of a blueprint, as `cost(expand(…))` gives it.
+    """The cost of a blueprint, equal to `cost(expand(…))`.
 
     Raises: as `expand`; WidthError for a pyramid whose first unit is narrower than its stem.
     """
@@ -38,16 +38,16 @@ def priced(blueprint: Blueprint, *, image: Shape, classes: int) -> Cost:
 class Repeating:
     """The cost of n_s units in each stage s of one width: pairs + Σ (n_s - 2)·repeated_s.
 
-    `pairs` is the network of two units a stage, `repeated` the second unit of each stage.
+    `pairs` is the cost of the network with two units per stage, `repeated` that of the second unit of each stage.
     """
 
     pairs: Cost
     repeated: tuple[Cost, ...]
 
     def price(self, units: tuple[int, ...]) -> Cost:
-        """The cost of so many units a stage."""
+        """The cost with these numbers of units per stage."""
         more = [count - 2 for count in units]
-        return weighted([(1, self.pairs), *zip(more, self.repeated, strict=True)])
+        return _weighted([(1, self.pairs), *zip(more, self.repeated, strict=True)])
 
 
 def repeating(blueprint: Blueprint, *, image: Shape, classes: int) -> Repeating:
@@ -68,27 +68,27 @@ class Quadratic:
     def price(self, places: Iterable[tuple[int, int]]) -> Cost:
         """The sum over places (x, y)."""
         bases = [(1, x, y, x * (x - 1) // 2, x * y, y * (y - 1) // 2) for x, y in places]
-        return weighted(zip(map(sum, zip(*bases, strict=True)), self.differences, strict=True))
+        return _weighted(zip(map(sum, zip(*bases, strict=True)), self.differences, strict=True))
 
 
-def quadratic(value: Callable[[int, int], Cost]) -> Quadratic:
+def _quadratic(value: Callable[[int, int], Cost]) -> Quadratic:
     """The quadratic through the values at (0, 0), (1, 0), (0, 1), (2, 0), (1, 1) and (0, 2): Newton's differences."""
     origin, right, up = value(0, 0), value(1, 0), value(0, 1)
     return Quadratic(
         (
             origin,
-            weighted([(1, right), (-1, origin)]),
-            weighted([(1, up), (-1, origin)]),
-            weighted([(1, value(2, 0)), (-2, right), (1, origin)]),
-            weighted([(1, value(1, 1)), (-1, right), (-1, up), (1, origin)]),
-            weighted([(1, value(0, 2)), (-2, up), (1, origin)]),
+            _weighted([(1, right), (-1, origin)]),
+            _weighted([(1, up), (-1, origin)]),
+            _weighted([(1, value(2, 0)), (-2, right), (1, origin)]),
+            _weighted([(1, value(1, 1)), (-1, right), (-1, up), (1, origin)]),
+            _weighted([(1, value(0, 2)), (-2, up), (1, origin)]),
         )
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a unit of a pyramid stands: its stage, whether it has the stride there, and whether it widens."""
+    """The position of a unit in a pyramid: its stage, whether it has a stride, and whether it widens."""
 
     stage: int
     strided: bool
@@ -97,7 +97,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growing:
-    """The cost of a pyramid: stem, head, and of each unit a quadratic of the widths that it takes and gives."""
+    """The cost of a pyramid: stem, head, and for each unit a quadratic of its input and output width."""
 
     stem: Cost
     head: Quadratic
@@ -106,16 +106,16 @@ class Growing:
     expansion: int
 
     def price(self, rule: Pyramid, units: tuple[int, ...]) -> Cost:
-        """The cost of so many units a stage that widen by the rule.
+        """The cost with these numbers of units per stage, which widen by the rule.
 
-        Raises: WidthError if the first of them is narrower than the stem.
+        Raises: WidthError if the first unit is narrower than the stem.
         """
         places: defaultdict[Place, list[tuple[int, int]]] = defaultdict(list)
         narrow = self.start
         for stage, widths in enumerate(unit_widths(rule, units)):
             for index, wide in enumerate(widths):
                 if wide < narrow:
-                    raise WidthError(f"a pyramid only widens; one from {narrow} to {wide} channels is none")
+                    raise WidthError(f"a pyramid only widens; this one narrows from {narrow} to {wide} channels")
                 place = Place(stage, bool(stage and not index), wide > narrow)
                 places[place].append(_coordinates(place, narrow, wide, self.expansion))
                 narrow = wide
@@ -138,11 +138,11 @@ def _growing(blueprint: Blueprint, *, expansion: int, image: Shape, classes: int
     def unit(place: Place) -> Quadratic:
         def value(x: int, y: int) -> Cost:
             narrow, wide = _widths(place, x, y, expansion)
-            given = maps[place.stage - place.strided]
+            maps_in = maps[place.stage - place.strided]
             widths = (narrow, wide) if place.strided else (wide,)
-            return unit_cost(_alone(blueprint, given, classes, narrow, *widths).stages[-1][0])
+            return unit_cost(_alone(blueprint, maps_in, classes, narrow, *widths).stages[-1][0])
 
-        return quadratic(value)
+        return _quadratic(value)
 
     places = [
         Place(stage, strided, widens)
@@ -152,7 +152,7 @@ def _growing(blueprint: Blueprint, *, expansion: int, image: Shape, classes: int
     ]
     return Growing(
         stem=total_cost(whole.stem),
-        head=quadratic(head),
+        head=_quadratic(head),
         units={place: unit(place) for place in places},
         start=blueprint.stem.width,
         expansion=expansion,
@@ -160,7 +160,7 @@ def _growing(blueprint: Blueprint, *, expansion: int, image: Shape, classes: int
 
 
 def _widths(place: Place, x: int, y: int, expansion: int) -> tuple[int, int]:
-    """The widths at (x, y): what a strided or an even unit takes is a multiple of the expansion."""
+    """The widths at (x, y); strided units and units that keep their width have inputs divisible by the expansion."""
     if not place.widens:
         return expansion * (1 + x), expansion * (1 + x)
     return (expansion if place.strided else 1) * (1 + x), expansion * (4 + y)
@@ -173,22 +173,22 @@ def _coordinates(place: Place, narrow: int, wide: int, expansion: int) -> tuple[
     return narrow // (expansion if place.strided else 1) - 1, wide // expansion - 4
 
 
-def _alone(blueprint: Blueprint, given: Shape, classes: int, narrow: int, *widths: int) -> Plan:
-    """One unit for every width, behind a stem that gives `narrow` channels on a map."""
+def _alone(blueprint: Blueprint, maps: Shape, classes: int, narrow: int, *widths: int) -> Plan:
+    """A plan of one unit for every width, after a stem with `narrow` channels."""
     alone = replace(
         blueprint,
         stem=Stem(width=narrow, after=()),
         units=(1,) * len(widths),
         widths=PerStage(widths),
     )
-    return expand(alone, image=given._replace(channels=1), classes=classes)
+    return expand(alone, image=maps._replace(channels=1), classes=classes)
 
 
-def weighted(terms: Iterable[tuple[int, Cost]]) -> Cost:
-    """The sum of costs, each so many times."""
+def _weighted(terms: Iterable[tuple[int, Cost]]) -> Cost:
+    """The sum of costs with integer weights."""
     parameters = multiply_adds = activations = 0
-    for count, each in terms:
-        parameters += count * each.parameters
-        multiply_adds += count * each.multiply_adds
-        activations += count * each.activations
+    for count, part in terms:
+        parameters += count * part.parameters
+        multiply_adds += count * part.multiply_adds
+        activations += count * part.activations
     return Cost(parameters, multiply_adds, activations)

@@ -1,15 +1,15 @@
-"""Which members of a family cost what is asked for: all of them within bounds that are told, nearest first."""
+"""Search for all members of a family within a budget and bounds, the nearest first."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import inf, prod, sqrt
-from typing import Any
 
 from resatlas.arch.cost import Cost
 from resatlas.arch.ops import Shape
 from resatlas.designs.catalog import families, knobs_in, resolve
+from resatlas.designs.family import Family
 from resatlas.designs.solver.space import Knobs, Line, Row, Size, Space, base_size, rebased, rows, sizes_of, space_of
 from resatlas.designs.solver.spelling import head_knobs, names
 from resatlas.designs.tasks import Design
@@ -21,27 +21,27 @@ Reach = Fraction | float
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a network may cost, within a tolerance; a quantity that is None may be anything."""
+    """The wanted cost with a tolerance; a quantity that is None is not limited."""
 
     parameters: int | None = None
     multiply_adds: int | None = None
     tolerance: Fraction = Fraction(1, 20)
 
     def __post_init__(self) -> None:
-        asked = [each for each in (self.parameters, self.multiply_adds) if each is not None]
-        if not asked:
-            raise UsageError("a budget has parameters, multiply-adds or both, as in --parameters 1.7M")
-        if min(asked) < 1:
-            raise UsageError(f"a budget is at least 1; {min(asked)} is less")
+        wanted = [quantity for quantity in (self.parameters, self.multiply_adds) if quantity is not None]
+        if not wanted:
+            raise UsageError("a budget needs parameters, multiply-adds or both, as in --parameters 1.7M")
+        if min(wanted) < 1:
+            raise UsageError(f"a budget must be at least 1; got {min(wanted)}")
         if not 0 <= self.tolerance <= Fraction(1, 2):
-            raise UsageError(f"a tolerance lies between 0% and 50%; {100 * float(self.tolerance):g}% does not")
+            raise UsageError(f"a tolerance must be between 0% and 50%; got {100 * float(self.tolerance):g}%")
 
     def over(self, cost: Cost) -> Fraction:
-        """The share by which a cost is over; of two quantities, the one that is more over."""
+        """The relative excess of a cost over the budget; the larger one of two quantities."""
         return max(self._ratios(cost)) - 1
 
     def under(self, cost: Cost) -> Fraction:
-        """The share by which a cost is under; of two quantities, the one that is more under."""
+        """The relative shortfall of a cost; the larger one of two quantities."""
         return 1 - min(self._ratios(cost))
 
     def deviation(self, cost: Cost) -> Fraction:
@@ -50,12 +50,12 @@ class Budget:
 
     def _ratios(self, cost: Cost) -> list[Fraction]:
         pairs = ((cost.parameters, self.parameters), (cost.multiply_adds, self.multiply_adds))
-        return [Fraction(count, asked) for count, asked in pairs if asked is not None]
+        return [Fraction(count, wanted) for count, wanted in pairs if wanted is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """A member of a family, its cost, and how far that is from the budget."""
+    """A member of a family, its cost, and its relative deviation from the budget."""
 
     design: Design
     cost: Cost
@@ -64,9 +64,9 @@ class Solution:
 
 @dataclass(frozen=True, kw_only=True)
 class Solutions:
-    """All members within tolerance, nearest first; the nearest of all; and what was searched.
+    """All members within tolerance, nearest first; the nearest of all; and the bounds of the search.
 
-    `base` is another than the paper's, where only another has members within tolerance.
+    `base` differs from the paper's if only another base has members within tolerance; else it is None.
     """
 
     within: tuple[Solution, ...]
@@ -76,50 +76,51 @@ class Solutions:
 
     @property
     def combinations(self) -> int:
-        """How many combinations lie within the bounds."""
+        """The number of combinations within the bounds."""
         return prod(len(size.values) for size in self.bounds)
 
 
 def solve(
-    family: str, budget: Budget, *, knobs: Knobs, image: Shape | None = None, classes: int | None = None
+    family: str | Family, budget: Budget, *, knobs: Knobs, image: Shape | None = None, classes: int | None = None
 ) -> Solutions:
-    """The members of a family with these knobs that cost what is asked for.
+    """The members of a family with these knobs within a budget.
 
-    At the paper's base, if any is within tolerance there; else at the nearest base that has some. A base among the
-    knobs is kept. Where a depth is given without a setting, it means what a bare name with that depth means.
+    The base is that of the paper if it has members within tolerance, else the nearest base that has some. A base among
+    the knobs is fixed. A depth without a setting has the setting of a bare name with that depth.
     Raises: UnknownName for another family; DesignError if no network has these knobs.
     """
-    given = {knob: value for knob, value in knobs.items() if (knob, value) != ("base", None)}
-    space = space_of(family, {**_usual_setting(family, given), **given}, image=image, classes=classes)
-    found = _nearest_first(space, budget, ())
-    if "base" in space.knobs or found[0].deviation <= budget.tolerance:
-        return _solutions(found, budget, space.bounds)
-    paper = families()[family].bases[space.example.setting]
+    family = family_called(family)
+    set_knobs = {knob: value for knob, value in knobs.items() if (knob, value) != ("base", None)}
+    space = space_of(family, {**_usual_setting(family, set_knobs), **set_knobs}, image=image, classes=classes)
+    solutions = _nearest_first(space, budget, ())
+    if "base" in space.knobs or solutions[0].deviation <= budget.tolerance:
+        return _solutions(solutions, budget, space.bounds)
+    paper = family.bases[space.example.setting]
     bases = base_size(paper)
-    for base in sorted(set(map(int, bases.values)) - {paper}, key=lambda each: (abs(each - paper), each)):
+    for base in sorted(set(map(int, bases.values)) - {paper}, key=lambda base: (abs(base - paper), base)):
         try:
-            found = _nearest_first(rebased(space, base), budget, found[:1])
+            solutions = _nearest_first(rebased(space, base), budget, solutions[:1])
         except DesignError:
             continue
-        if found[0].deviation <= budget.tolerance:
-            return _solutions(found, budget, (*space.bounds, bases), base)
-    return _solutions(found, budget, (*space.bounds, bases))
+        if solutions[0].deviation <= budget.tolerance:
+            return _solutions(solutions, budget, (*space.bounds, bases), base)
+    return _solutions(solutions, budget, (*space.bounds, bases))
 
 
 def _solutions(
-    found: Sequence[Solution], budget: Budget, bounds: tuple[Size, ...], base: int | None = None
+    solutions: Sequence[Solution], budget: Budget, bounds: tuple[Size, ...], base: int | None = None
 ) -> Solutions:
-    within = tuple(each for each in found if each.deviation <= budget.tolerance)
-    return Solutions(within=within, nearest=found[0], bounds=bounds, base=base)
+    within = tuple(solution for solution in solutions if solution.deviation <= budget.tolerance)
+    return Solutions(within=within, nearest=solutions[0], bounds=bounds, base=base)
 
 
 def _nearest_first(space: Space, budget: Budget, known: Sequence[Solution]) -> list[Solution]:
-    """All members within tolerance, and the nearest if none is, with what is known already; nearest first.
+    """All members within tolerance, or the nearest one, together with known solutions; nearest first.
 
-    Left out are members that cannot be within tolerance, nor nearer than one that was found before.
+    Members that cannot be within tolerance and cannot be nearer than a known one are skipped.
     """
-    found = list(known)
-    reach: Reach = max(budget.tolerance, found[0].deviation) if found else inf
+    solutions = list(known)
+    reach: Reach = max(budget.tolerance, solutions[0].deviation) if solutions else inf
     place = 0
     for row in rows(space):
         for line in _reaching(row, budget, reach):
@@ -128,15 +129,15 @@ def _nearest_first(space: Space, budget: Budget, known: Sequence[Solution]) -> l
                 deviation = budget.deviation(cost)
                 if deviation <= reach:
                     design = space.member({**line.knobs, **knobs})
-                    found.append(Solution(design=design, cost=cost, deviation=deviation))
+                    solutions.append(Solution(design=design, cost=cost, deviation=deviation))
                     reach = max(budget.tolerance, min(reach, deviation))
-    if not found:  # all are wider than any network may be, or lose channels: one is refused in its own words
+    if not solutions:  # no member is possible: computing the cost of one raises the reason
         space.cost({knob: getattr(space.example, knob) for knob in ("depth", *(size.knob for size in space.sizes))})
-    return sorted(found, key=lambda each: each.deviation)
+    return sorted(solutions, key=lambda solution: solution.deviation)
 
 
 def _reaching(row: Row, budget: Budget, reach: Reach) -> Iterator[Line]:
-    """The lines of a row but those that are too short at their longest, or too long at their shortest."""
+    """The lines of a row without those whose longest is too cheap or whose shortest is too expensive."""
 
     def long_enough(place: int) -> bool:
         line = row[place]()
@@ -152,10 +153,10 @@ def _reaching(row: Row, budget: Budget, reach: Reach) -> Iterator[Line]:
 
 
 def _around(line: Line, budget: Budget, reach: Reach, place: int) -> tuple[int, list[tuple[Knobs, Cost]]]:
-    """Where what is over meets what is under, and the members there: all within tolerance, and the next on either side.
+    """The place where the cost on a line reaches the budget, and the members there with their neighbours.
 
-    Along a line what is over rises and what is under falls. The search begins at a place, and ends without members
-    where it is out of reach, all before it are too far under and all behind it too far over.
+    Along a line the cost grows. The bisection starts at `place`. It ends without members if that place is out of reach,
+    all before it are too cheap and all after it too expensive.
     """
     low, high = 0, len(line.sizes)
     last = high - 1
@@ -182,9 +183,9 @@ def _near(line: Line, budget: Budget, places: Iterable[int]) -> Iterator[tuple[K
             return
 
 
-def _usual_setting(family: str, knobs: Knobs) -> Knobs:
-    """The setting of a bare name with the depth given, as that of resnext-50-32x4d; none where none is needed."""
-    defaults = {each.name: each.default for each in fields(_knobs_class(family))}
+def _usual_setting(family: Family, knobs: Knobs) -> Knobs:
+    """The setting of a bare name with this depth, such as resnext-50-32x4d; empty if none is needed."""
+    defaults = {field.name: field.default for field in fields(family.design)}
     if "depth" not in knobs or "setting" in knobs or "setting" not in defaults:
         return {}
     smallest = {size.knob: size.values[0] for size in sizes_of(family)}
@@ -199,21 +200,28 @@ def _usual_setting(family: str, knobs: Knobs) -> Knobs:
     return {}
 
 
-def knobs_of(family: str, words: Iterable[str]) -> Knobs:
-    """The knobs that words such as depth=110 give, each of the type that it has in a DESIGN text.
+def knobs_of(family: str | Family, words: Iterable[str]) -> Knobs:
+    """The knobs in words such as depth=110, with the types of a DESIGN text.
 
-    Raises: UnknownName for another knob, with the nearest; BlueprintError for a word that is no key=value.
+    Raises: UnknownName for an unknown knob, with the nearest one; BlueprintError for a word that is not key=value.
     """
-    return knobs_in(words, _knobs_class(family), family)
+    family = family_called(family)
+    return knobs_in(words, family.design, family.name)
 
 
-def _knobs_class(family: str) -> type[Any]:
-    if family not in families():
-        raise UnknownName(unknown("family", family, families()))
-    return families()[family].design
+def family_called(name: str | Family) -> Family:
+    """The family of a name; a family of your own stands in place of its name.
+
+    Raises: UnknownName with the nearest name.
+    """
+    if isinstance(name, Family):
+        return name
+    if name not in families():
+        raise UnknownName(unknown("family", name, families()))
+    return families()[name]
 
 
-UNIT_WEIGHTS = 69_632
+_UNIT_WEIGHTS = 69_632
 """Weights of a ResNeXt unit 1x64d behind 256 channels. Source: ResNeXt paper (arXiv:1611.05431), Table 2: about 70k."""
 
 
@@ -225,7 +233,7 @@ def unit_weights(cardinality: int, width: int) -> int:
     return cardinality * (256 * width + 9 * width**2 + 256 * width)
 
 
-def equal_width(cardinality: int, *, weights: int = UNIT_WEIGHTS) -> int:
+def equal_width(cardinality: int, *, weights: int = _UNIT_WEIGHTS) -> int:
     """The whole width d nearest to the root of C·(256·d + 9·d² + 256·d) = weights.
 
     Source: ResNeXt paper, equation 4; the widths of Table 2.

@@ -1,4 +1,4 @@
-"""What a search of a family covers: which of its knobs are sizes, how far each goes, and how networks grow with it."""
+"""The space of a search: the knobs of a family that are sizes, their bounds, and how cost grows with them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.cost import Cost
 from resatlas.arch.ops import Shape
 from resatlas.arch.widths import PerStage, pyramid_width
-from resatlas.designs.catalog import families
+from resatlas.designs.family import Family
 from resatlas.designs.solver.price import priced, repeating
 from resatlas.designs.tasks import TASKS, Design
 from resatlas.errors import DepthError, DesignError, GroupsError, WidthError
@@ -21,7 +21,7 @@ Knobs = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """A knob that is searched, and its values in rising order: whole numbers, in the type of the knob."""
+    """A knob to search and its values in ascending order: whole numbers, in the type of the knob."""
 
     knob: str
     values: Sequence[int | Fraction]
@@ -43,7 +43,7 @@ def _span(values: Sequence[int | Fraction]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """Depths whose networks differ in the number of units alone, rising, with the units of every stage."""
+    """Depths, ascending, whose networks differ only in the number of units, with the units of every stage."""
 
     depths: tuple[int, ...]
     units: tuple[tuple[int, ...], ...]
@@ -51,9 +51,9 @@ class Ladder:
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """The members of a family that have some knobs: the sizes left open, the depths that there are, one member."""
+    """The members of a family with fixed knobs: the free sizes, the possible depths, and one member as an example."""
 
-    family: str
+    family: Family
     knobs: Knobs
     sizes: tuple[Size, ...]
     ladders: tuple[Ladder, ...]
@@ -63,30 +63,30 @@ class Space:
 
     @property
     def bounds(self) -> tuple[Size, ...]:
-        """Every size that is searched, the depth first."""
+        """All sizes to search, the depth first."""
         depths = sorted(depth for ladder in self.ladders for depth in ladder.depths)
         return (Size(knob="depth", values=depths), *self.sizes)
 
     def member(self, knobs: Knobs) -> Design:
-        """The member with these knobs beside those that all have.
+        """The member with these knobs and the fixed ones.
 
-        Raises: DesignError if there is none.
+        Raises: DesignError if it is impossible.
         """
-        return families()[self.family].design(**{**self.knobs, **knobs})
+        return self.family.design(**{**self.knobs, **knobs})
 
     def cost(self, knobs: Knobs) -> Cost:
-        """What the member with these knobs costs.
+        """The cost of the member with these knobs.
 
-        Raises: DesignError if there is none.
+        Raises: DesignError if it is impossible.
         """
         return priced(self.member(knobs).blueprint(), image=self.image, classes=self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Members of which each costs no less than the one before it: what they share, and what tells each from the others.
+    """Members in ascending order of cost: their common knobs, and the knobs in which they differ.
 
-    `price` is the cost of one by its place, None if it is wider than any network may be.
+    `price` is the cost of a member by its index; None if its width exceeds the limits.
     """
 
     knobs: Knobs
@@ -95,14 +95,14 @@ class Line:
 
 
 Row = Sequence[Callable[[], Line | None]]
-"""Lines made when they are asked for; of each the shortest and the longest cost no less than those of the one before.
+"""Lines, created lazily; the shortest and the longest cost at least as much as those of the line before.
 
-None is a line that is wider than any network may be.
+None is a line whose width exceeds the limits.
 """
 
 
-def space_of(family: str, knobs: Knobs, *, image: Shape | None = None, classes: int | None = None) -> Space:
-    """The members of a family that have some knobs.
+def space_of(family: Family, knobs: Knobs, *, image: Shape | None = None, classes: int | None = None) -> Space:
+    """The space of the members of a family with fixed knobs.
 
     Raises: DesignError if there are none.
     """
@@ -122,7 +122,7 @@ def space_of(family: str, knobs: Knobs, *, image: Shape | None = None, classes: 
 
 
 def rebased(space: Space, base: int) -> Space:
-    """The same members at another base.
+    """The space with another base.
 
     Raises: DesignError if there are none.
     """
@@ -131,10 +131,10 @@ def rebased(space: Space, base: int) -> Space:
     return replace(space, knobs=knobs, example=example)
 
 
-def _members(family: str, knobs: Knobs, depths: Sequence[int | Fraction], sizes: tuple[Size, ...]) -> list[Design]:
-    """The members of all depths at the first sizes that some member has.
+def _members(family: Family, knobs: Knobs, depths: Sequence[int | Fraction], sizes: tuple[Size, ...]) -> list[Design]:
+    """The members of all depths at the first sizes that are possible.
 
-    Raises: DesignError if there are none: a refusal that was not for the depth, if any.
+    Raises: DesignError if there are none; preferably an error that is not about the depth.
     """
     refused: DesignError | None = None
     for values in product(*(size.values for size in sizes)):
@@ -142,21 +142,21 @@ def _members(family: str, knobs: Knobs, depths: Sequence[int | Fraction], sizes:
         members: list[Design] = []
         for depth in depths:
             try:
-                members.append(families()[family].design(**{**knobs, **chosen, "depth": depth}))
-            except WidthError as error:  # at every depth
+                members.append(family.design(**{**knobs, **chosen, "depth": depth}))
+            except WidthError as error:  # the width is impossible at every depth
                 refused = error
                 break
             except DesignError as error:
                 refused = refused if refused and isinstance(error, DepthError) else error
         if members:
             return members
-        if not isinstance(refused, WidthError):  # at all sizes
+        if not isinstance(refused, WidthError):  # impossible at all sizes
             break
-    raise refused or DesignError(f"no {family} has these knobs")
+    raise refused or DesignError(f"no {family.name} has these knobs")
 
 
 def _ladders(members: list[Design]) -> tuple[Ladder, ...]:
-    """Members grouped by what their stages repeat."""
+    """Members grouped by blueprints that are equal except for the number of units."""
     groups: dict[Blueprint, list[tuple[int, tuple[int, ...]]]] = {}
     for member in members:
         blueprint = member.blueprint()
@@ -167,7 +167,7 @@ def _ladders(members: list[Design]) -> tuple[Ladder, ...]:
 
 
 def rows(space: Space) -> Iterator[Row]:
-    """All members in lines: along the depth, side by side with the last size; pyramids along the last size."""
+    """All members: lines along the depth in rows along the last size; for pyramids, lines along the last size."""
     if not isinstance(space.example.blueprint().widths, PerStage):
         sizes = [{size.knob: value} for size in space.sizes for value in size.values] or [{}]
         yield from ([partial(_widening, space, depth, sizes)] for ladder in space.ladders for depth in ladder.depths)
@@ -175,13 +175,13 @@ def rows(space: Space) -> Iterator[Row]:
     *others, last = [_values(space, size) for size in space.sizes] or [[{}]]
     for ladder in space.ladders:
         for chosen in product(*others):
-            given = {knob: value for each in chosen for knob, value in each.items()}
-            yield [cache(partial(_deepening, space, ladder, {**given, **each})) for each in last]
+            fixed = {knob: value for size in chosen for knob, value in size.items()}
+            yield [cache(partial(_deepening, space, ladder, {**fixed, **size})) for size in last]
 
 
 def _values(space: Space, size: Size) -> list[Knobs]:
-    """The knob at every value that some member has."""
-    example = {knob: getattr(space.example, knob) for knob in ("depth", *(each.knob for each in space.sizes))}
+    """The possible values of a size."""
+    example = {knob: getattr(space.example, knob) for knob in ("depth", *(size.knob for size in space.sizes))}
     return [{size.knob: value} for value in size.values if _possible(space, {**example, size.knob: value})]
 
 
@@ -194,7 +194,7 @@ def _possible(space: Space, knobs: Knobs) -> bool:
 
 
 def _deepening(space: Space, ladder: Ladder, knobs: Knobs) -> Line | None:
-    """Networks of stages of one width that differ in depth alone."""
+    """Networks with stages of constant width that differ only in depth."""
     try:
         blueprint = space.member({**knobs, "depth": ladder.depths[0]}).blueprint()
         prices = repeating(blueprint, image=space.image, classes=space.classes)
@@ -208,7 +208,7 @@ def _deepening(space: Space, ladder: Ladder, knobs: Knobs) -> Line | None:
 
 
 def _widening(space: Space, depth: int, sizes: Sequence[Knobs]) -> Line | None:
-    """Pyramids of one depth that widen ever more, but for those that first lose channels."""
+    """Pyramids of one depth in ascending order of width, without those that narrow first."""
     first = next((place for place, size in enumerate(sizes) if not _narrows(space, {"depth": depth, **size})), None)
     if first is None:
         return None
@@ -232,17 +232,17 @@ def _narrows(space: Space, knobs: Knobs) -> bool:
 
 
 def base_size(paper: int) -> Size:
-    """Other bases than the paper's: sixteenths of it, up to twice."""
+    """The bases to search: multiples of a sixteenth of the paper's base, up to twice."""
     return Size(knob="base", values=range(paper // 16, 2 * paper + 1, paper // 16))
 
 
-def sizes_of(family: str) -> tuple[Size, ...]:
+def sizes_of(family: Family) -> tuple[Size, ...]:
     """The sizes of a family, the depth first, each in the type of its knob.
 
-    A whole number is searched in every size; of the depths, those that the family has.
+    Every size is searched in whole numbers; impossible depths are skipped.
     """
-    hints = get_type_hints(families()[family].design)
+    hints = get_type_hints(family.design)
     return tuple(
         Size(knob=knob, values=tuple(map(Fraction, values)) if hints[knob] is Fraction else values)
-        for knob, values in families()[family].sizes.items()
+        for knob, values in family.sizes.items()
     )

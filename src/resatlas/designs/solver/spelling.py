@@ -1,4 +1,4 @@
-"""The shortest DESIGN text of a design: what `resolve` reads, written."""
+"""The shortest DESIGN text of a design, the inverse of `resolve`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, replace
@@ -8,31 +8,37 @@ from string import Formatter
 from typing import Any
 
 from resatlas.designs.catalog import families, resolve
-from resatlas.designs.family import Grammar
+from resatlas.designs.family import Family, Grammar
 from resatlas.designs.tasks import Design
 from resatlas.errors import DesignError, UsageError
 
 
 def spelled(design: Design) -> str:
-    """The shortest name that resolves to the design; where the grammar has none, the shortest text that does."""
-    return next(text for text in _ways(design) if _means(text, design))
+    """The shortest name that resolves to the design, or the shortest text if no name does."""
+    return next(text for text in _candidates(design) if _means(text, design))
 
 
-def _ways(design: Design) -> list[str]:
-    """Texts that may mean the design, the best first; the family with its knobs always does."""
-    stated = _stated(design)
-    said = ",".join(f"{knob}={_word(value)}" for knob, value in stated.items() if value != _default(design, knob))
-    needed = {knob: value for knob, value in stated.items() if not _idle(design, knob)}
-    texts = [*names(design.family, needed), f"{design.family}:{said}"]
+def with_knobs(name: str, design: Design) -> str:
+    """The DESIGN text of a family's name and the knobs of a design that differ from their defaults."""
+    values = {field.name: getattr(design, field.name) for field in fields(design)}  # type: ignore[arg-type]
+    said = ",".join(f"{knob}={_word(value)}" for knob, value in values.items() if value != _default(design, knob))
+    return f"{name}:{said}" if said else name
+
+
+def _candidates(design: Design) -> list[str]:
+    """Texts that may resolve to the design, the best first; the family with its knobs always does."""
+    family = families()[design.family]
+    needed = {knob: value for knob, value in _stated(design, family).items() if not _idle(design, knob, family)}
+    texts = [*names(family, needed), with_knobs(design.family, design)]
     return sorted(texts, key=lambda text: (":" in text, len(text)))
 
 
-def names(family: str, knobs: Mapping[str, Any]) -> Iterator[str]:
-    """Names of a member of a family that may have these knobs: without more, and with each as an end or behind a colon.
+def names(family: Family, knobs: Mapping[str, Any]) -> Iterator[str]:
+    """Candidate names of a member with these knobs: the head, and each other knob as a suffix or after a colon.
 
-    The setting is said by what stands in front.
+    The prefix determines the setting.
     """
-    grammar = families()[family].grammar
+    grammar = family.grammar
     words = {knob: grammar.words.get(str(value), _decimal(value)) for knob, value in knobs.items()}
     head = grammar.head.format_map(words)
     free = [knob for knob in knobs if knob not in (*head_knobs(family), "setting")]
@@ -44,13 +50,13 @@ def names(family: str, knobs: Mapping[str, Any]) -> Iterator[str]:
             yield "".join([prefix, head, *(end for end, _ in choice), ":" if said else "", said])
 
 
-def head_knobs(family: str) -> tuple[str, ...]:
-    """The knobs that every name of a family says."""
-    return tuple(knob for _, knob, _, _ in Formatter().parse(families()[family].grammar.head) if knob)
+def head_knobs(family: Family) -> tuple[str, ...]:
+    """The knobs in every name of a family."""
+    return tuple(knob for _, knob, _, _ in Formatter().parse(family.grammar.head) if knob)
 
 
 def _choices(grammar: Grammar, knob: str, value: object) -> Iterator[tuple[str, str]]:
-    """What a knob adds to a name, and what it adds behind the colon: one of the two."""
+    """The pairs (suffix, text after the colon) for a knob, of which one is empty."""
     yield "", f"{knob}={_word(value)}"
     end = grammar.ends.get(knob, {})
     if isinstance(end, str):
@@ -60,7 +66,7 @@ def _choices(grammar: Grammar, knob: str, value: object) -> Iterator[tuple[str, 
 
 
 def _means(text: str, design: Design) -> bool:
-    """Whether a text resolves to this very network of this family, for the same images."""
+    """Whether a text resolves to this network of this family, for the same images."""
     try:
         entry = resolve(text)
     except UsageError:
@@ -69,22 +75,22 @@ def _means(text: str, design: Design) -> bool:
     return same and entry.design is not None and entry.design.setting == design.setting
 
 
-def _stated(design: Design) -> dict[str, Any]:
-    """The knobs that are not what the family gives them, and those in the head of its names."""
-    head = families()[design.family].grammar.head
-    given = {each.name: getattr(design, each.name) for each in fields(design)}  # type: ignore[arg-type]
-    return {knob: value for knob, value in given.items() if f"{{{knob}}}" in head or value != _default(design, knob)}
+def _stated(design: Design, family: Family) -> dict[str, Any]:
+    """The knobs that differ from their defaults, and those in the head of names."""
+    head = family.grammar.head
+    values = {field.name: getattr(design, field.name) for field in fields(design)}  # type: ignore[arg-type]
+    return {knob: value for knob, value in values.items() if f"{{{knob}}}" in head or value != _default(design, knob)}
 
 
 def _default(design: Design, knob: str) -> object:
-    """What the family gives a knob; MISSING if nothing."""
-    return next(each.default for each in fields(design) if each.name == knob)  # type: ignore[arg-type]
+    """The default of a knob; MISSING if there is none."""
+    return next(field.default for field in fields(design) if field.name == knob)  # type: ignore[arg-type]
 
 
-def _idle(design: Design, knob: str) -> bool:
-    """Whether the network is the same without a word on the knob, such as basic units at depth 20."""
+def _idle(design: Design, knob: str, family: Family) -> bool:
+    """Whether the network is the same with the knob's default, such as basic units at depth 20."""
     default = _default(design, knob)
-    if default is MISSING or knob in head_knobs(design.family):
+    if default is MISSING or knob in head_knobs(family):
         return False
     try:
         other = replace(design, **{knob: default})  # type: ignore[type-var]
@@ -98,7 +104,7 @@ def _word(value: object) -> str:
 
 
 def _decimal(value: object) -> str:
-    """A fraction as a decimal of at most four places, which is another number if it has more; else the word."""
+    """A fraction as a decimal with at most four digits, rounded if it has more; other values as words."""
     if isinstance(value, Fraction):
         return f"{float(value):.4f}".rstrip("0").rstrip(".")
     return _word(value)

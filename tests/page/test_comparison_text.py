@@ -1,4 +1,4 @@
-"""What a comparison looks like: golden texts in every format, and words that stay words."""
+"""Comparisons as text: golden texts in every format, and escaped names."""
 
 import csv
 import json
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from resatlas.comparing.answer_data import as_csv, data
-from resatlas.comparing.answering import Answered, compare
-from resatlas.page.answer_text import document
+from resatlas.comparing.comparison import Comparison, compare
+from resatlas.comparing.comparison_data import as_csv, as_json
+from resatlas.page.comparison_text import document
 from resatlas.page.document import FORMATS, Bullets, Heading, Paragraph
 from resatlas.values.table import Table, numbers, words
 from tests.comparing.folders import IMAGES, RECIPE, Subject, write_errors, write_run
@@ -27,8 +27,8 @@ WIDE = Subject(family="wide-resnet", depth=16, knobs="widen=1", parameters=275_0
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answered, ...]:
-    """Two sizes of one kind, a design that is equal to one of them, one between them, and one with a single net."""
+def answers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, ...]:
+    """Two sizes of one design, a design of equal size, one between them, and one with a single seed."""
     folder = tmp_path_factory.mktemp("runs")
     write_errors(folder, SMALL, (60, 64, 62), data="cifar-10")
     write_errors(folder, LARGE, (20, 25, 22), data="cifar-10")
@@ -40,21 +40,21 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answered, ...]:
 
 @pytest.mark.parametrize("form", [*FORMATS, "csv"])
 def test_a_comparison_reads_as_its_golden_text(
-    answers: tuple[Answered, ...], form: str, golden: Callable[[Path, str], None]
+    answers: tuple[Comparison, ...], form: str, golden: Callable[[Path, str], None]
 ) -> None:
-    """Figures, differences, budgets, verdicts, nets, published figures, warnings and notes; a CSV a row a pair."""
+    """The text has results, differences, verdicts, pairs of networks, published results and notes; a CSV has pairs."""
     text = as_csv(answers) if form == "csv" else FORMATS[form](document(answers))
     golden(GOLDEN / f"compare-{form}.txt", text)
 
 
-def test_json_has_all_that_the_text_has(answers: tuple[Answered, ...]) -> None:
-    """Values that JSON can hold, None for what cannot be told."""
-    told = json.loads(json.dumps(data(answers[0]), allow_nan=False))
-    assert {pair["verdict"] for pair in told["pairs"]} >= {
+def test_json_has_the_same_results(answers: tuple[Comparison, ...]) -> None:
+    """All values are valid JSON; a missing value is None."""
+    comparison = json.loads(json.dumps(as_json(answers[0]), allow_nan=False))
+    assert {pair["verdict"] for pair in comparison["pairs"]} >= {
         "contradicted",
         "not testable here",
     }
-    for pair in told["pairs"]:
+    for pair in comparison["pairs"]:
         single = any(pair[side].startswith("plain") for side in ("first", "second"))
         assert (pair["as_trained"] is None) == single
         assert (pair["p_at_equal_budgets"] is None) == (pair["verdict"] == "not testable here")
@@ -64,22 +64,22 @@ def test_json_has_all_that_the_text_has(answers: tuple[Answered, ...]) -> None:
             low, high = pair["interval_images"]
             assert low <= pair["interval_seeds"][0] < pair["interval_seeds"][1] <= high
             assert len(pair["sentences"]) in (1, 2)
-    assert (told["metric"], told["margin"]) == ("test_error", None)
-    assert told["global_p"] < 1e-6
-    [first, *_] = told["designs"]
+    assert (comparison["metric"], comparison["margin"]) == ("test_error", None)
+    assert comparison["global_p"] < 1e-6
+    [first, *_] = comparison["designs"]
     assert first["seeds"] == list(range(len(first["errors_percent"])))
-    assert told["asked_points"] == 1.0
-    [curve] = told["curves"]
+    assert comparison["asked_points"] == 1.0
+    [curve] = comparison["curves"]
     assert (curve["labels"], curve["seconds"]) == (
         ["resnet:depth=20,base=16", "resnet:depth=56,base=16"],
         [36.0, 108.0],
     )
-    published = {each["label"]: each["published"] for each in told["designs"]}
+    published = {design["label"]: design["published"] for design in comparison["designs"]}
     assert published["resnet:depth=20,base=16"][0]["percent"] == 8.75
 
 
-def test_a_csv_is_read_back(answers: tuple[Answered, ...]) -> None:
-    """Numbers stay numbers, negative ones too; a row has as many cells as the head."""
+def test_a_csv_is_read_back(answers: tuple[Comparison, ...]) -> None:
+    """Numbers are read back as numbers, negative ones too; every row has as many cells as the head."""
     rows = list(csv.DictReader(StringIO(as_csv(answers))))
     assert len(rows) == len(answers[0].pairs)
     assert all(None not in row and None not in row.values() for row in rows)
@@ -92,15 +92,15 @@ def test_a_csv_is_read_back(answers: tuple[Answered, ...]) -> None:
 WORDS = '=cmd()|"<b>&_$x^{}~%#\\input'
 
 
-def test_words_of_a_user_stay_words(tmp_path: Path) -> None:
-    """A design and a data set called by marks of each format do nothing in any of them."""
+def test_names_are_escaped(tmp_path: Path) -> None:
+    """A design and a data set whose names contain markup of each format are escaped in all of them."""
     marked = f"{WORDS}\x1b[2J.toml"
     for design, wrong in ((marked, (5, 6)), ("resnet-20", (8, 9))):
         for seed, count in enumerate(wrong):
             answers = [k < count for k in range(IMAGES)]
             write_run(tmp_path / f"{len(design)}-{seed}", SMALL, seed=seed, wrong=answers, design=design, data="=data")
-    found = compare([tmp_path])
-    blocks = document(found)
+    comparisons = compare([tmp_path])
+    blocks = document(comparisons)
     assert not any("\x1b" in write(blocks) for write in FORMATS.values())
     text = FORMATS["latex"](blocks)
     assert r"=cmd()\textbar{}''\textless{}b\textgreater{}\&\_\$x\textasciicircum{}\{\}\textasciitilde{}\%\#" in text
@@ -110,13 +110,13 @@ def test_words_of_a_user_stay_words(tmp_path: Path) -> None:
     assert "<b>" not in table
     heads = [line for line in table.splitlines() if line.startswith("| ")]
     assert all(line.replace(r"\|", "").count("|") in range(6, 14) for line in heads)
-    [row] = csv.DictReader(StringIO(as_csv(found)))
+    [row] = csv.DictReader(StringIO(as_csv(comparisons)))
     assert row["data"] == "'=data"
     assert {row["first"][:5], row["second"][:5]} == {"'=cmd", "resne"}
-    assert data(found[0])["data"] == "=data"
+    assert as_json(comparisons[0])["data"] == "=data"
 
 
-def test_private_folders_are_not_told(tmp_path: Path) -> None:
+def test_private_folders_are_not_shown(tmp_path: Path) -> None:
     """A design's file is named without its folder."""
     for design, wrong in (("/home/someone/secret/net.toml", (5, 6)), ("resnet-20", (8, 9))):
         for seed, count in enumerate(wrong):
@@ -124,13 +124,14 @@ def test_private_folders_are_not_told(tmp_path: Path) -> None:
             write_run(
                 tmp_path / f"{len(design)}-{seed}", SMALL, seed=seed, wrong=answers, design=design, data="/srv/x/y"
             )
-    found = compare([tmp_path])
-    texts = [json.dumps(data(found[0])), as_csv(found), *(write(document(found)) for write in FORMATS.values())]
+    comparisons = compare([tmp_path])
+    texts = [json.dumps(as_json(comparisons[0])), as_csv(comparisons)]
+    texts += [write(document(comparisons)) for write in FORMATS.values()]
     assert not any("secret" in text or "/srv" in text for text in texts)
 
 
 def test_blocks_in_every_format() -> None:
-    """Each kind of block is written, tables with their columns flush."""
+    """Each kind of block is written, and the columns of tables are aligned."""
     blocks = (
         Heading("A"),
         Paragraph("b_c"),
@@ -149,11 +150,12 @@ def test_blocks_in_every_format() -> None:
     ) in FORMATS["latex"](blocks)
 
 
-def test_many_nets_are_cut_short(tmp_path: Path) -> None:
-    """Twenty rows of nets against nets; the JSON has all of them."""
+def test_many_pairs_of_networks_are_cut_short(tmp_path: Path) -> None:
+    """The table has twenty pairs of networks; the JSON has all of them."""
     for subject, wrong in ((SMALL, range(10, 33)), (WIDE, (*range(20, 33), *range(10, 20)))):
         write_errors(tmp_path, subject, wrong, recipe=replace(RECIPE, epochs=1))
-    found = compare([tmp_path])
-    assert "3 more of nets against nets: --json" in FORMATS["table"](document(found))
-    assert len(data(found[0])["nets"]) == 23
-    assert "Wilcoxon's rank sum  bootstrap of t" in FORMATS["table"](document(found))
+    comparisons = compare([tmp_path])
+    text = FORMATS["table"](document(comparisons))
+    assert "3 more pairs of networks: resatlas compare --json" in text
+    assert len(as_json(comparisons[0])["nets"]) == 23
+    assert "Wilcoxon rank-sum test  bootstrap t test" in text

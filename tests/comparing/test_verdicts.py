@@ -1,4 +1,4 @@
-"""Verdicts on fabricated runs: what is claimed, at which budgets, and what is not."""
+"""Verdicts on synthetic runs: which claims are made, and at which budgets."""
 
 import math
 import shutil
@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resatlas.comparing.answer_data import data
-from resatlas.comparing.answering import compare
-from resatlas.comparing.judging import Judged
+from resatlas.comparing.comparison import compare
+from resatlas.comparing.comparison_data import as_json
+from resatlas.comparing.verdicts import ComparedPair
 from resatlas.errors import FolderError, UnknownName, UsageError
 from resatlas.runs.files import read_json, write_json
 from resatlas.runs.store import Run
@@ -27,15 +27,15 @@ MIDDLE = Subject(family="resnet", depth=20, parameters=60_000, multiply_adds=3_0
 LARGE = Subject(family="resnet", depth=56, parameters=180_000, multiply_adds=9_000_000, pace=4.5)
 PLAIN = replace(MIDDLE, family="plain")
 LOW, HIGH = (10, 12, 11, 13), (40, 43, 41, 38)
-"""Wrong images of 360, seed by seed."""
+"""Misclassified images of 360, seed by seed."""
 
 
-def judged(folder: Path, *runs: tuple[Subject, Sequence[int]], against: str | None = None) -> tuple[Judged, ...]:
-    """The pairs of runs with so many wrong images."""
+def judged(folder: Path, *runs: tuple[Subject, Sequence[int]], against: str | None = None) -> tuple[ComparedPair, ...]:
+    """The compared pairs of runs with these numbers of misclassified images."""
     for subject, wrong in runs:
         write_errors(folder, subject, wrong)
-    [answer] = compare([folder], against=against)
-    return answer.pairs
+    [comparison] = compare([folder], against=against)
+    return comparison.pairs
 
 
 def edited(runs: Sequence[Run], file: str, **values: object) -> None:
@@ -45,12 +45,12 @@ def edited(runs: Sequence[Run], file: str, **values: object) -> None:
 
 
 def test_less_at_equal_budgets_is_supported(tmp_path: Path) -> None:
-    """The first has the lower error, or the higher, where a budget is within 10 %; each budget has its verdict."""
+    """The first has the lower error, or the higher one, at budgets within 10 %; each budget has its verdict."""
     [pair] = judged(tmp_path, (PLAIN, LOW), (MIDDLE, HIGH))
     assert (pair.first.label, pair.second.label, pair.verdict) == ("plain", "resnet", "supported")
     assert pair.trained is not None
     assert pair.trained.points == pytest.approx(100 * (fmean(LOW) - fmean(HIGH)) / IMAGES)
-    assert {basis: (each.verdict, len(each.tested)) for basis, each in pair.verdicts.items()} == {
+    assert {basis: (verdict.verdict, len(verdict.tested)) for basis, verdict in pair.verdicts.items()} == {
         "multiply-adds": ("supported", 1),
         "parameters": ("supported", 1),
     }
@@ -59,15 +59,15 @@ def test_less_at_equal_budgets_is_supported(tmp_path: Path) -> None:
 
 
 def test_a_difference_that_may_be_chance_is_undecided(tmp_path: Path) -> None:
-    """No winner, whatever the means say."""
+    """No design is better, whatever the means."""
     [pair] = judged(tmp_path, (PLAIN, (10, 20, 30)), (MIDDLE, (15, 22, 32)))
     assert pair.verdict == "undecided"
 
 
 def test_each_budget_has_a_verdict_of_its_own(tmp_path: Path) -> None:
-    """One size of each: no claim at a budget more than 10 % apart, but the command that finds a design for it."""
+    """With one size each, a budget that differs by more than 10 % has no claim, but a command that finds a design."""
     [pair] = judged(tmp_path, (replace(PLAIN, parameters=70_000), LOW), (MIDDLE, HIGH))
-    assert {basis: each.verdict for basis, each in pair.verdicts.items()} == {
+    assert {basis: verdict.verdict for basis, verdict in pair.verdicts.items()} == {
         "multiply-adds": "supported",
         "parameters": "not testable here",
     }
@@ -82,18 +82,18 @@ def test_each_budget_has_a_verdict_of_its_own(tmp_path: Path) -> None:
 
 
 def test_seconds_decide_nothing(tmp_path: Path) -> None:
-    """Equal parameters and multiply-adds give a verdict, however long each training took and however it varied."""
+    """Equal parameters and multiply-adds give a verdict, whatever the seconds and their variation."""
     runs = write_errors(tmp_path, replace(PLAIN, pace=0.03), LOW)
     write_errors(tmp_path, replace(MIDDLE, pace=0.06), HIGH)
     edited(runs[:1], "results.json", seconds=0.9)
-    [answer] = compare([tmp_path])
-    assert answer.pairs[0].verdict == "supported"
-    found = data(answer)
-    assert found["pairs"][0]["equal_budgets"]["seconds"] == (
-        "left out of the verdict: wall-clock times, 0.4 (0.4 to 0.9) against 0.7 s"
+    [comparison] = compare([tmp_path])
+    assert comparison.pairs[0].verdict == "supported"
+    values = as_json(comparison)
+    assert values["pairs"][0]["equal_budgets"]["seconds"] == (
+        "not used in the verdict: wall-clock times, 0.4 (0.4 to 0.9) against 0.7 s"
     )
-    assert [each["seconds_spread"] for each in found["designs"]] == [pytest.approx([0.36, 0.9]), [0.72, 0.72]]
-    assert any("a cost, left out of the verdicts" in note for note in answer.notes)
+    assert [design["seconds_spread"] for design in values["designs"]] == [pytest.approx([0.36, 0.9]), [0.72, 0.72]]
+    assert any("a cost, not used in the verdicts" in note for note in comparison.notes)
 
 
 @pytest.mark.parametrize(
@@ -105,18 +105,20 @@ def test_seconds_decide_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_what_differs_between_machines_is_named(tmp_path: Path, change: Mapping[str, object], words: str) -> None:
-    """It is said of the seconds, and the verdict stands."""
+    """The warning is about seconds, and the verdict is not affected."""
     runs = write_errors(tmp_path, PLAIN, LOW)
     write_errors(tmp_path, MIDDLE, HIGH)
     edited(runs, "env.json", **change)
-    [answer] = compare([tmp_path])
-    assert answer.pairs[0].verdict == "supported"
-    assert f"seconds are not comparable: taken with {words}" in answer.warnings
-    assert data(answer)["pairs"][0]["equal_budgets"]["seconds"] == f"left out of the verdict: taken with {words}"
+    [comparison] = compare([tmp_path])
+    assert comparison.pairs[0].verdict == "supported"
+    assert f"seconds are not comparable: measured with {words}" in comparison.warnings
+    assert (
+        as_json(comparison)["pairs"][0]["equal_budgets"]["seconds"] == f"not used in the verdict: measured with {words}"
+    )
 
 
 def test_unequal_budgets_widen_the_interval(tmp_path: Path) -> None:
-    """What 8 % of the budget may explain, 8 % of the lower error, is in both intervals and in p."""
+    """8 % of the budget may explain 8 % of the lower error: both intervals and p include it."""
     wrong = (100, 104, 102), (107, 111, 109)
     [same] = judged(tmp_path / "a", (PLAIN, wrong[0]), (MIDDLE, wrong[1]))
     [near] = judged(tmp_path / "b", (replace(PLAIN, multiply_adds=3_240_000), wrong[0]), (MIDDLE, wrong[1]))
@@ -125,14 +127,14 @@ def test_unequal_budgets_widen_the_interval(tmp_path: Path) -> None:
     assert other.low == pytest.approx(one.low - other.slack)
     assert other.high == pytest.approx(one.high + other.slack)
     assert other.interval_images is not None
-    assert one.chance_seeds < 0.05 < other.chance_seeds
-    assert other.visible is not None
-    assert one.visible is not None
-    assert other.visible.points == pytest.approx(one.visible.points + other.slack, abs=0.02)
+    assert one.p_seeds < 0.05 < other.p_seeds
+    assert other.detectable is not None
+    assert one.detectable is not None
+    assert other.detectable.points == pytest.approx(one.detectable.points + other.slack, abs=0.02)
 
 
 def test_no_claim_rests_on_a_chord(tmp_path: Path) -> None:
-    """One law of error over size, a size of the one inside two of the other: undecided."""
+    """Equal laws of error over size, one size between two of the other kind: undecided."""
     inside = [
         (SMALL, (36, 37, 36)),
         (LARGE, (12, 13, 12)),
@@ -148,11 +150,11 @@ def test_no_claim_rests_on_a_chord(tmp_path: Path) -> None:
         assert settled.remedy == "resatlas solve resnet --multiply-adds 3000000 --image 1,16,16 --classes 10"
         [tested] = settled.tested
         assert tested.second == pytest.approx((100 * fmean((12, 13, 12)) / IMAGES, 100 * fmean((36, 37, 36)) / IMAGES))
-        assert tested.difference.chance == 1
+        assert tested.difference.p == 1
 
 
 def test_lower_than_the_larger_size_is_lower_between(tmp_path: Path) -> None:
-    """A design with a lower error than both sizes about it needs no curve; the claim is the kind's."""
+    """A design with a lower error than both sizes around it needs no curve; the claim is about the kind."""
     pairs = judged(tmp_path, (SMALL, HIGH), (LARGE, HIGH), (PLAIN, LOW))
     assert [pair.claim for pair in pairs] == [
         "plain has a lower error than resnet:depth=8,base=8's kind",
@@ -162,31 +164,31 @@ def test_lower_than_the_larger_size_is_lower_between(tmp_path: Path) -> None:
 
 
 def test_another_sign_at_another_amount_depends_on_the_budget(tmp_path: Path) -> None:
-    """Lower at one amount and higher at another, both beyond chance; one of them alone is undecided."""
-    other = [replace(each, family="plain") for each in (SMALL, LARGE)]
+    """Significantly lower at one amount and higher at another; if only one is significant, undecided."""
+    other = [replace(size, family="plain") for size in (SMALL, LARGE)]
     runs = (SMALL, (90, 92, 94)), (LARGE, (5, 6, 7)), (other[0], (60, 62, 61)), (other[1], (40, 41, 42))
     [pair] = [
-        each
-        for each in judged(tmp_path / "a", *runs, against=SMALL.design)
-        if each.first.row.family == "plain" and each.first.row.depth == 56
+        pair
+        for pair in judged(tmp_path / "a", *runs, against=SMALL.design)
+        if pair.first.row.family == "plain" and pair.first.row.depth == 56
     ]
     assert pair.verdict == "depends on the budget"
-    assert {each.side for each in pair.verdicts["multiply-adds"].tested} == {-1, 1}
+    assert {tested.side for tested in pair.verdicts["multiply-adds"].tested} == {-1, 1}
     runs = (SMALL, (90, 92, 94)), (LARGE, (38, 45, 52)), (other[0], (60, 62, 61)), (other[1], (40, 45, 49))
     [pair] = [
-        each
-        for each in judged(tmp_path / "b", *runs, against=SMALL.design)
-        if each.first.row.family == "plain" and each.first.row.depth == 56
+        pair
+        for pair in judged(tmp_path / "b", *runs, against=SMALL.design)
+        if pair.first.row.family == "plain" and pair.first.row.depth == 56
     ]
     assert pair.verdict == "undecided"
 
 
 def test_opposite_verdicts_of_two_budgets_depend_on_the_budget(tmp_path: Path) -> None:
-    """Lower at equal multiply-adds, higher at equal parameters: the pair has no single answer."""
+    """Lower at equal multiply-adds and higher at equal parameters: the pair has no single verdict."""
     costly = replace(PLAIN, parameters=180_000)
     runs = (MIDDLE, HIGH), (replace(LARGE, multiply_adds=9_000_000), (2, 3, 2)), (costly, LOW)
-    [pair] = [each for each in judged(tmp_path, *runs) if each.second.row.depth == 56]
-    assert {basis: each.verdict for basis, each in pair.verdicts.items()} == {
+    [pair] = [pair for pair in judged(tmp_path, *runs) if pair.second.row.depth == 56]
+    assert {basis: verdict.verdict for basis, verdict in pair.verdicts.items()} == {
         "multiply-adds": "supported",
         "parameters": "contradicted",
     }
@@ -194,50 +196,52 @@ def test_opposite_verdicts_of_two_budgets_depend_on_the_budget(tmp_path: Path) -
 
 
 def test_two_sizes_of_one_kind_are_judged_as_they_are(tmp_path: Path) -> None:
-    """Degradation can be asked: whether the deeper one has the higher error, with no word of budgets."""
+    """Degradation is testable: whether the deeper one has the higher error, whatever the budgets."""
     [pair] = judged(tmp_path, (SMALL, LOW), (LARGE, HIGH), against=SMALL.design)
     assert (pair.first.row.depth, list(pair.verdicts), pair.verdict) == (56, ["sizes"], "contradicted")
     assert pair.claim == "resnet:depth=56,base=8 has a lower error than resnet:depth=8,base=8"
 
 
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:
-    """A single seed is never judged, nor runs that all have the same error."""
+    """A single seed has no verdict, nor have runs that all have the same error."""
     [pair] = judged(tmp_path / "a", (PLAIN, LOW), (MIDDLE, (40,)))
     assert (pair.verdict, pair.trained) == ("not testable here", None)
     assert pair.reasons == ("resnet has one seed only, so no verdict",)
     [pair] = judged(tmp_path / "b", (PLAIN, (0, 0, 0)), (MIDDLE, (0, 0, 0)))
-    assert pair.reasons == ("every run of both has the same value, 0: nothing differs and nothing varies",)
+    assert pair.reasons == (
+        "all runs of both designs have the same value, 0, so there is neither difference nor spread",
+    )
 
 
 @pytest.mark.parametrize(("seeds", "verdict"), [(2, "undecided"), (3, "undecided"), (4, "supported"), (5, "supported")])
-def test_errors_that_do_not_vary_have_an_exact_answer(tmp_path: Path, seeds: int, verdict: str) -> None:
-    """(0, 0, 0) against (40, 40, 40): 2 of all ways to deal them, 0.1 with three seeds and 0.03 with four."""
+def test_errors_that_do_not_vary_have_an_exact_p(tmp_path: Path, seeds: int, verdict: str) -> None:
+    """(0, 0, 0) against (40, 40, 40): 2 of all ways to assign them, 0.1 with three seeds and 0.03 with four."""
     [pair] = judged(tmp_path, (PLAIN, (0,) * seeds), (MIDDLE, (40,) * seeds))
     assert pair.trained is not None
-    assert pair.trained.chance_seeds == pytest.approx(2 / math.comb(2 * seeds, seeds))
+    assert pair.trained.p_seeds == pytest.approx(2 / math.comb(2 * seeds, seeds))
     assert pair.trained.interval_seeds is None
     assert pair.trained.interval_images is not None
     assert pair.trained.nets.nets == 4
     assert pair.verdict == verdict
 
 
-def test_two_changes_at_once_are_not_told_apart(tmp_path: Path) -> None:
-    """Design and recipe: neither is shown. The recipe alone is judged as the design alone is."""
+def test_two_changes_at_once_have_no_verdict(tmp_path: Path) -> None:
+    """Design and recipe together are not testable; the recipe alone is tested like the design alone."""
     write_errors(tmp_path, PLAIN, LOW, recipe=replace(RECIPE, batch=32))
     write_errors(tmp_path / "x", MIDDLE, HIGH)
-    [answer] = compare([tmp_path, tmp_path / "x"])
-    assert answer.pairs[0].verdict == "not testable here"
-    [reason] = answer.pairs[0].reasons
-    assert reason == "they differ in design and recipe at once, and no run tells which of them does it"
-    assert "unequal recipe of plain and resnet: batch 32 / 64" in answer.warnings
+    [comparison] = compare([tmp_path, tmp_path / "x"])
+    assert comparison.pairs[0].verdict == "not testable here"
+    [reason] = comparison.pairs[0].reasons
+    assert reason == "they differ in design and recipe, and no run shows which of these causes the difference"
+    assert "unequal recipe of plain and resnet: batch 32 / 64" in comparison.warnings
     shutil.rmtree(tmp_path / "x")
     write_errors(tmp_path / "x", PLAIN, HIGH)
-    [answer] = compare([tmp_path, tmp_path / "x"])
-    assert {pair.verdict for pair in answer.pairs} <= {"supported", "contradicted"}
+    [comparison] = compare([tmp_path, tmp_path / "x"])
+    assert {pair.verdict for pair in comparison.pairs} <= {"supported", "contradicted"}
 
 
 def test_sizes_are_compared_with_their_nearest(tmp_path: Path) -> None:
-    """Of two kinds with three sizes each there are three questions, not fifteen; --against asks for all."""
+    """Two kinds with three sizes each give three pairs, not fifteen; --against compares with all."""
     for family in ("plain", "resnet"):
         for size in (SMALL, MIDDLE, LARGE):
             write_errors(tmp_path, replace(size, family=family), LOW)
@@ -248,63 +252,63 @@ def test_sizes_are_compared_with_their_nearest(tmp_path: Path) -> None:
 
 
 def test_a_design_has_several_names(tmp_path: Path) -> None:
-    """The one that is compared with may be written otherwise than its runs have it."""
+    """The baseline may be written differently than in its runs."""
     write_errors(tmp_path, PLAIN, LOW)
     write_errors(tmp_path, replace(MIDDLE, knobs="base=16"), HIGH)
-    [answer] = compare([tmp_path], against="resnet-20")
-    assert [pair.first.label for pair in answer.pairs] == ["plain"]
+    [comparison] = compare([tmp_path], against="resnet-20")
+    assert [pair.first.label for pair in comparison.pairs] == ["plain"]
 
 
-def test_holm_counts_what_is_asked_together(tmp_path: Path) -> None:
-    """Three pairs: the least p three times as large; what is not tested counts nothing."""
+def test_holm_counts_the_pairs_that_are_tested(tmp_path: Path) -> None:
+    """With three pairs the least p is multiplied by three; pairs that are not tested do not count."""
     third, alone = replace(PLAIN, family="dmrnet"), replace(PLAIN, family="dilnet")
     pairs = judged(tmp_path, (PLAIN, LOW), (MIDDLE, HIGH), (third, (25, 28, 20)), (alone, (9,)))
-    found = [pair.trained for pair in pairs if pair.trained]
-    assert len(found) == 3 < len(pairs)
-    least = min(found, key=lambda each: each.chance)
-    assert least.adjusted == pytest.approx(3 * least.chance)
-    assert max(each.adjusted for each in found) == pytest.approx(max(each.chance for each in found))
+    differences = [pair.trained for pair in pairs if pair.trained]
+    assert len(differences) == 3 < len(pairs)
+    least = min(differences, key=lambda difference: difference.p)
+    assert least.p_holm == pytest.approx(3 * least.p)
+    assert max(pair.p_holm for pair in differences) == pytest.approx(max(pair.p for pair in differences))
 
 
-def test_ten_nets_have_second_opinions(tmp_path: Path) -> None:
-    """Rank sum and bootstrap give p from ten nets on; below, the least that they could ever give."""
+def test_ten_networks_have_robust_tests(tmp_path: Path) -> None:
+    """Rank sum and bootstrap give p for ten networks or more, and the smallest possible p for fewer."""
     [pair] = judged(tmp_path / "a", (PLAIN, range(10, 20)), (MIDDLE, range(15, 25)))
-    assert [each.chance is not None for each in pair.opinions] == [True, True]
+    assert [test.p is not None for test in pair.robust_tests] == [True, True]
     [pair] = judged(tmp_path / "b", (PLAIN, range(10, 19)), (MIDDLE, range(15, 25)))
-    assert [each.chance for each in pair.opinions] == [None, None]
-    assert pair.opinions[0].least == 2 / math.comb(19, 9)
+    assert [test.p for test in pair.robust_tests] == [None, None]
+    assert pair.robust_tests[0].least == 2 / math.comb(19, 9)
 
 
 def test_seeds_are_paired_where_they_correlate(tmp_path: Path) -> None:
-    """Errors that rise and fall together over shared seeds make a narrow interval; without, they do not."""
+    """Errors that correlate over shared seeds have a narrow interval; others do not."""
     hard = (10, 30, 50, 20, 40)
-    [pair] = judged(tmp_path / "a", (PLAIN, hard), (MIDDLE, [each + 2 + each % 3 for each in hard]))
+    [pair] = judged(tmp_path / "a", (PLAIN, hard), (MIDDLE, [errors + 2 + errors % 3 for errors in hard]))
     assert pair.trained is not None
     assert pair.trained.method == "paired"
-    assert pair.trained.chance_seeds < 0.01 < pair.trained.chance, "other images might say otherwise"
+    assert pair.trained.p_seeds < 0.01 < pair.trained.p, "other images might say otherwise"
     assert pair.verdict == "undecided"
     assert pair.correlation is not None
     assert pair.correlation > 0.99
-    [pair] = judged(tmp_path / "b", (PLAIN, hard), (MIDDLE, [each + 2 + each % 3 for each in hard[::-1]]))
+    [pair] = judged(tmp_path / "b", (PLAIN, hard), (MIDDLE, [errors + 2 + errors % 3 for errors in hard[::-1]]))
     assert pair.trained is not None
     assert (pair.trained.method, pair.verdict) == ("pooled", "undecided")
-    opposed = [60 - each for each in hard]
+    opposed = [60 - errors for errors in hard]
     [pair] = judged(tmp_path / "d", (PLAIN, hard), (MIDDLE, opposed))
     assert pair.trained is not None
     assert pair.trained.method == "paired", "not to pair would make the interval too narrow"
-    [pair] = judged(tmp_path / "c", (PLAIN, hard), (MIDDLE, [each + 2 for each in hard]))
+    [pair] = judged(tmp_path / "c", (PLAIN, hard), (MIDDLE, [errors + 2 for errors in hard]))
     assert pair.trained is not None
     assert pair.trained.method == "pooled", "differences that are all the same have no spread to judge by"
 
 
-def test_two_nets_are_never_pooled(tmp_path: Path) -> None:
-    """McNemar on each seed that both have, by the images that only the one gets wrong."""
+def test_pairs_of_networks_are_not_pooled(tmp_path: Path) -> None:
+    """McNemar's test of each shared seed, from the images that only one network misclassifies."""
     write_errors(tmp_path, PLAIN, LOW[:2])
     write_errors(tmp_path, MIDDLE, HIGH[:3])
-    [answer] = compare([tmp_path])
-    assert [each.seeds for each in answer.nets] == [(0, 0), (1, 1)]
-    for each, low, high in zip(answer.nets, LOW, HIGH, strict=False):
-        assert each.second_alone - each.first_alone == high - low
+    [comparison] = compare([tmp_path])
+    assert [two.seeds for two in comparison.nets] == [(0, 0), (1, 1)]
+    for two, low, high in zip(comparison.nets, LOW, HIGH, strict=False):
+        assert two.second_alone - two.first_alone == high - low
 
 
 small = st.lists(st.integers(1, 60), min_size=1, max_size=4)
@@ -313,7 +317,7 @@ small = st.lists(st.integers(1, 60), min_size=1, max_size=4)
 @settings(max_examples=12, deadline=None)
 @given(st.lists(small, min_size=2, max_size=3), st.randoms(use_true_random=False))
 def test_neither_order_nor_side_matters(counts: list[list[int]], random: Random) -> None:
-    """The folders in any order give the same answer; asked the other way round, the opposite one."""
+    """The order of the folders changes nothing; exchanged sides give the opposite verdict."""
     opposite = {"supported": "contradicted", "contradicted": "supported"}
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -324,19 +328,19 @@ def test_neither_order_nor_side_matters(counts: list[list[int]], random: Random)
             for run in write_errors(folder, replace(MIDDLE, family=family), wrong)
         ]
         folders = [run.folder for run in runs]
-        [answer] = compare(folders)
+        [comparison] = compare(folders)
         random.shuffle(folders)
-        assert [data(each) for each in compare(folders)] == [data(answer)]
+        assert [as_json(again) for again in compare(folders)] == [as_json(comparison)]
         if len(counts) > 2:
             return
-        [back] = compare(folders, against=answer.pairs[0].first.row.design)
-        [ours], [theirs] = answer.pairs, back.pairs
+        [back] = compare(folders, against=comparison.pairs[0].first.row.design)
+        [ours], [theirs] = comparison.pairs, back.pairs
         assert theirs.first.label == ours.second.label
         assert opposite.get(ours.verdict, ours.verdict) == theirs.verdict
-        assert theirs.chance == (None if ours.chance is None else pytest.approx(ours.chance))
+        assert theirs.p == (None if ours.p is None else pytest.approx(ours.p))
         if ours.trained:
             assert theirs.trained is not None
-            assert theirs.trained.visible == pytest.approx(ours.trained.visible)
+            assert theirs.trained.detectable == pytest.approx(ours.trained.detectable)
             assert theirs.trained.points == -ours.trained.points
             assert theirs.trained.nets == ours.trained.nets
             for one, other in (
@@ -346,20 +350,20 @@ def test_neither_order_nor_side_matters(counts: list[list[int]], random: Random)
                 assert (one is None) == (other is None)
                 if one and other:
                     assert one == pytest.approx((-other[1], -other[0]))
-        assert theirs.opinions == ours.opinions
+        assert theirs.robust_tests == ours.robust_tests
 
 
 # ------------------------------------------------------------------------------------------------ warnings, refusals
 
 
 def warned(folder: Path) -> tuple[str, ...]:
-    """The warnings of the only question."""
-    [answer] = compare([folder])
-    return answer.warnings
+    """The warnings of the only comparison."""
+    [comparison] = compare([folder])
+    return comparison.warnings
 
 
-def test_what_is_unequal_is_warned_of(tmp_path: Path) -> None:
-    """Budgets, seeds, recipes that were made for one, departures, and unfinished runs."""
+def test_inequalities_have_warnings(tmp_path: Path) -> None:
+    """Unequal budgets, seeds and departures, a recipe that was made for one design, and unfinished runs."""
     runs = write_errors(tmp_path, replace(PLAIN, family="wide-resnet", parameters=90_000), LOW)
     for run in (*runs, *write_errors(tmp_path, MIDDLE, HIGH[:3])):
         recipe = {**read_json(run.folder / "experiment.json")["recipe"], "name": "wrn-cifar"}
@@ -369,79 +373,85 @@ def test_what_is_unequal_is_warned_of(tmp_path: Path) -> None:
     write_json(tmp_path / "begun" / "experiment.json", read_json(runs[0].folder / "experiment.json"))
     assert warned(tmp_path) == (
         "unequal budgets: from 60,000 parameters (resnet) to 90,000 parameters (wide-resnet)",
-        "unequal seeds, and with them order of the data: 0 to 2 of resnet; 0 to 3 of wide-resnet; designs with "
-        "different seeds are not paired",
-        "not all were trained otherwise than the recipe says; wide-resnet: batch is 64 in place of 128",
+        "unequal seeds, so unequal order of the data: 0 to 2 of resnet; 0 to 3 of wide-resnet; designs with different "
+        "seeds are not paired",
+        "unequal departures from the recipe: wide-resnet: batch is 64 in place of 128",
         "unequal tuning: the recipe wrn-cifar was made for wide-resnet, not for resnet",
         "left out, not finished: begun: not begun",
     )
 
 
-def test_a_design_tried_more_often_is_warned_of(tmp_path: Path) -> None:
-    """The best of two recipes is no fair rival of the only one."""
+def test_unequal_numbers_of_recipes_have_a_warning(tmp_path: Path) -> None:
+    """The best of two recipes has an advantage over a single one."""
     write_errors(tmp_path, PLAIN, LOW)
     write_errors(tmp_path, MIDDLE, HIGH)
     for run in write_errors(tmp_path / "again", MIDDLE, LOW):
         recipe = {**read_json(run.folder / "experiment.json")["recipe"], "batch": 32}
         edited([run], "experiment.json", recipe=recipe)
-    [answer] = compare([tmp_path, tmp_path / "again"])
-    assert any(each.startswith("unequal tuning: recipes tried are of plain") for each in answer.warnings)
+    [comparison] = compare([tmp_path, tmp_path / "again"])
+    expected = (
+        "unequal tuning: recipes tried: 1 for plain:depth=20,base=8 and 2 for resnet:depth=20,base=8; the best of "
+        "several has a lower error by selection alone"
+    )
+    assert expected in comparison.warnings
 
 
-def test_errors_near_zero_are_said(tmp_path: Path) -> None:
-    """Three wrong images of 360 have no normal distribution."""
+def test_errors_near_zero_have_a_note(tmp_path: Path) -> None:
+    """Three misclassified images of 360 are far from a normal distribution."""
     write_errors(tmp_path, PLAIN, (2, 3, 4))
     write_errors(tmp_path, MIDDLE, HIGH)
-    [answer] = compare([tmp_path])
-    assert answer.notes[0].startswith("Errors near zero: of 360 images a net gets few wrong: plain (3.0).")
+    [comparison] = compare([tmp_path])
+    assert comparison.notes[0].startswith(
+        "Errors near zero: on average few of the 360 images are misclassified: plain (3.0)."
+    )
 
 
 def test_equal_runs_have_no_warning(tmp_path: Path) -> None:
-    """Nothing is said where nothing is unequal."""
+    """There is no warning if nothing is unequal."""
     write_errors(tmp_path, PLAIN, LOW)
     write_errors(tmp_path, MIDDLE, HIGH)
     assert warned(tmp_path) == ()
 
 
-def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
-    """As they were published, with their protocol; with a spread only where one was printed."""
+def test_published_errors_are_shown_beside_ours(tmp_path: Path) -> None:
+    """They are unchanged and have their protocol, and a spread only where one was printed."""
     for subject, wrong in ((replace(MIDDLE, knobs="base=16"), LOW), (replace(LARGE, depth=110, knobs="base=16"), HIGH)):
         write_errors(tmp_path, subject, wrong, data="cifar-10")
-    [answer] = compare([tmp_path])
-    figures = answer.published["resnet:depth=20,base=16"]
-    assert [(str(each.value), each.spread, each.protocol) for each in figures] == [
+    [comparison] = compare([tmp_path])
+    published = comparison.published["resnet:depth=20,base=16"]
+    assert [(str(error.value), error.spread, error.protocol) for error in published] == [
         ("8.75", None, "mean subtracted; repeats not stated")
     ]
     assert ("6.61 ± 0.16", "mean of 5") in [
-        (str(each), each.protocol) for each in answer.published["resnet:depth=110,base=16"]
+        (str(error), error.protocol) for error in comparison.published["resnet:depth=110,base=16"]
     ]
 
 
 def test_studies_keep_their_questions(tmp_path: Path) -> None:
-    """A study's questions are answered one by one, each with its own Holm; also as one folder among others."""
+    """Each question of a study is compared with its own Holm correction; also if the study is one folder of several."""
     study = write_study(tmp_path / "inner" / "study")
-    answers = compare([study])
-    assert [answer.question.title for answer in answers] == [
+    comparisons = compare([study])
+    assert [comparison.question.title for comparison in comparisons] == [
         "Which designs train when they are deep?",
         "Which is better at an equal budget?",
     ]
-    assert [data(each) for each in compare([tmp_path / "inner"])] == [data(each) for each in answers]
+    assert [as_json(inner) for inner in compare([tmp_path / "inner"])] == list(map(as_json, comparisons))
     assert len(compare([study], against="resnet:depth=56,base=8")) == 1
 
 
 def refusal(*folders: Path, against: str | None = None) -> str:
-    """What is said instead of an answer."""
+    """The message of the error."""
     with pytest.raises((FolderError, UnknownName)) as caught:
         compare(folders, against=against)
     return str(caught.value)
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
-    """No runs, one design, several data sets, other images, a copied run: one line each."""
+    """No runs, one design, several data sets, other images and a copied run have a message of one line."""
     assert refusal(tmp_path / "nowhere").endswith("is neither a run nor a study: it does not exist")
-    assert "it has neither experiment.json nor study.json" in refusal(tmp_path)
+    assert "there is no experiment.json or study.json in it" in refusal(tmp_path)
     [run, *_] = write_errors(tmp_path / "a", PLAIN, LOW)
-    assert refusal(run.folder) == "nothing to compare: all runs are of plain; name runs of another design too"
+    assert refusal(run.folder) == "nothing to compare: all runs are of plain; add runs of another design"
     assert refusal(tmp_path / "a") == refusal(run.folder)
     write_errors(tmp_path / "b", MIDDLE, HIGH)
     assert refusal(tmp_path / "a", tmp_path / "b", against="resnet:depth=2O,base=8") == (
@@ -449,11 +459,11 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     )
     write_errors(tmp_path / "c", MIDDLE, HIGH, data="synthetic")
     assert refusal(tmp_path / "a", tmp_path / "c") == (
-        "the runs are of several data sets (digits:size=16, synthetic); errors are compared on the same images alone"
+        "the runs are of several data sets (digits:size=16, synthetic); errors can be compared only on the same images"
     )
     shutil.copytree(run.folder, tmp_path / "a" / "copy")
     assert refusal(tmp_path / "a", tmp_path / "b") == (
-        f"copy and {run.name} are one training with seed 0; a copy is no further net"
+        f"copy and {run.name} are one training with seed 0; a copy does not count as another network"
     )
     shutil.rmtree(tmp_path / "a" / "copy")
     edited([run], "experiment.json", images="other")
@@ -465,17 +475,17 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     [
         ("", "not valid JSON"),
         ("[]", "results.json: expected a table, got list"),
-        ({"test": {"loss": 1, "error_percent": "1", "images": IMAGES}}, "error_percent: a number is expected"),
+        ({"test": {"loss": 1, "error_percent": "1", "images": IMAGES}}, "error_percent: expected a number"),
         ({"test": {"loss": 1, "error_percent": math.inf, "images": IMAGES}}, "error_percent is a finite number from 0"),
         ({"test": {"loss": 1, "error_percent": math.nan, "images": IMAGES}}, "error_percent is a finite number from 0"),
         ({"parameters": -1}, "parameters is a finite number from 0; got -1"),
-        ({"seconds": None}, "results.seconds: a number is expected, nothing given"),
+        ({"seconds": None}, "results.seconds: expected a number, got nothing"),
         ({"train": {}}, 'results.train: key "loss" is missing'),
     ],
     ids=str,
 )
 def test_damaged_results_are_named(tmp_path: Path, damage: str | Mapping[str, object], sentence: str) -> None:
-    """The file, and what is wrong with it."""
+    """The message names the file and its fault."""
     runs = write_errors(tmp_path, PLAIN, LOW)
     write_errors(tmp_path, MIDDLE, HIGH)
     if isinstance(damage, str):
@@ -488,30 +498,30 @@ def test_damaged_results_are_named(tmp_path: Path, damage: str | Mapping[str, ob
 
 
 def test_other_test_images_are_refused(tmp_path: Path) -> None:
-    """Fewer of them, or others; nets without predictions are compared, but not net by net."""
+    """Fewer images or others are refused; runs without predictions are compared, but not one by one."""
     runs = write_errors(tmp_path, PLAIN, LOW)
     write_errors(tmp_path, MIDDLE, HIGH)
     kept = (runs[0].folder / "predictions.csv").read_text()
     (runs[0].folder / "predictions.csv").write_text(kept.replace("\n1,", "\n100000,", 1))
     folders.seal(runs[0].folder)
-    assert refusal(tmp_path) == "the runs were tested on other images: the ids of their predictions differ"
+    assert refusal(tmp_path) == "the runs were tested on different images: the ids of their predictions differ"
     (runs[0].folder / "predictions.csv").unlink()
     folders.seal(runs[0].folder)
-    [answer] = compare([tmp_path])
-    assert [each.seeds[0] for each in answer.nets] == [1, 2, 3]
+    [comparison] = compare([tmp_path])
+    assert [two.seeds[0] for two in comparison.nets] == [1, 2, 3]
     edited(runs, "results.json", test={"loss": 0.1, "error_percent": 1.0, "images": 100})
-    assert refusal(tmp_path) == "the runs were tested on 100 and 360 images: not the same"
+    assert refusal(tmp_path) == "the runs were tested on different numbers of images: 100 and 360"
 
 
 @pytest.mark.parametrize("points", [0.0, -1.0, 101.0, math.nan, math.inf])
-def test_a_difference_is_one(tmp_path: Path, points: float) -> None:
-    """Points of test error, more than none and no more than all."""
-    with pytest.raises(UsageError, match=r"between 0\.001 and 100 points of error"):
+def test_a_difference_out_of_range_is_refused(tmp_path: Path, points: float) -> None:
+    """It must be from 0.001 to 100 points of test error."""
+    with pytest.raises(UsageError, match=r"from 0\.001 to 100 points of error"):
         compare([tmp_path], points=points)
 
 
-def test_an_unknown_design_is_compared_all_the_same(tmp_path: Path) -> None:
-    """A file that is gone, or a folder without env.json: what needs them is not told, the rest is."""
+def test_an_unknown_design_is_compared(tmp_path: Path) -> None:
+    """A deleted design file, or a folder without env.json, does not prevent a verdict."""
     runs = [
         write_run(tmp_path / f"{design} {seed}", MIDDLE, seed=seed, wrong=[k < n for k in range(IMAGES)], design=design)
         for design, counts in (("gone.toml", LOW), ("resnet-20", HIGH))
@@ -520,5 +530,5 @@ def test_an_unknown_design_is_compared_all_the_same(tmp_path: Path) -> None:
     for run in runs:
         (run.folder / "env.json").unlink()
         folders.seal(run.folder)
-    [answer] = compare([tmp_path])
-    assert answer.pairs[0].verdict in ("supported", "contradicted")
+    [comparison] = compare([tmp_path])
+    assert comparison.pairs[0].verdict in ("supported", "contradicted")

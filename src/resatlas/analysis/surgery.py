@@ -1,4 +1,4 @@
-"""A network taken apart: what stands before a unit, the units, what stands behind, and branches silenced or cut."""
+"""Parts of a network: its units, their streams and bodies, the part behind a unit, and hooks that change outputs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from resatlas.nets.network import Network
 from resatlas.nets.row import logits
-from resatlas.nets.streams import Streams, advanced
+from resatlas.nets.streams import Streams, run_unit
 from resatlas.nets.unit import StreamsUnit, Unit
 
 UnitModule = Unit | StreamsUnit
@@ -18,15 +18,15 @@ UnitModule = Unit | StreamsUnit
 def unit_modules(network: Network) -> dict[str, UnitModule]:
     """Every unit by its path, in order."""
     modules = dict(network.named_modules())
-    found = {path: modules[path] for path, _ in network.plan.units}
-    return {path: unit for path, unit in found.items() if isinstance(unit, Unit | StreamsUnit)}
+    units = {path: modules[path] for path, _ in network.plan.units}
+    return {path: unit for path, unit in units.items() if isinstance(unit, Unit | StreamsUnit)}
 
 
 def streams_of(unit: UnitModule) -> tuple[Unit, ...]:
-    """The streams of a unit; a unit of one stream is its own."""
+    """The streams of a unit; a unit of one stream is its own stream."""
     if isinstance(unit, Unit):
         return (unit,)
-    return tuple(each for each in unit.streams if isinstance(each, Unit))
+    return tuple(stream for stream in unit.streams if isinstance(stream, Unit))
 
 
 def bodies_of(stream: Unit) -> tuple[nn.Module, ...]:
@@ -35,7 +35,7 @@ def bodies_of(stream: Unit) -> tuple[nn.Module, ...]:
 
 
 class Rest(nn.Module):
-    """streams side by side -> units -> heads: what remains of a network behind a place, with the units given to it.
+    """streams side by side -> units -> heads: the part of a network behind a unit, with any units in any order.
 
     Shape: (n, streams · c, h, w) -> (n, classes).
     """
@@ -50,18 +50,18 @@ class Rest(nn.Module):
         """One logit a class."""
         streams: Streams = maps.chunk(self.streams, dim=1)
         for unit in self.units:
-            streams = advanced(unit, streams)
+            streams = run_unit(unit, streams)
         return logits(list(self.heads), streams)
 
 
 @contextmanager
-def put_out_as(modules: Iterable[nn.Module], change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """While it lasts, modules put out what `change` makes of their output: zeros, or the same without a gradient."""
+def changed_outputs(modules: Iterable[nn.Module], change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Within this context, the modules return `change(output)`: for example zeros, or the output without a gradient."""
     with ExitStack() as stack:
         for module in modules:
-            stack.callback(module.register_forward_hook(partial(_changed, change)).remove)
+            stack.callback(module.register_forward_hook(partial(_change_output, change)).remove)
         yield
 
 
-def _changed(change: Callable[[Tensor], Tensor], _module: nn.Module, _given: object, out: Tensor) -> Tensor:
-    return change(out)
+def _change_output(change: Callable[[Tensor], Tensor], _module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+    return change(output)

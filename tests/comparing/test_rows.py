@@ -1,4 +1,4 @@
-"""Figures over seeds."""
+"""Rows of designs, and their values over seeds."""
 
 import math
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from resatlas.comparing.comparison import Row, Sample, groups, labels, row, shared_notes
+from resatlas.comparing.rows import Row, Sample, data_notes, group_runs, labels, row_of
 from resatlas.errors import FolderError
 from resatlas.runs.files import write_json
 from resatlas.runs.store import Run
@@ -16,12 +16,12 @@ from tests.comparing.folders import DEEP, EQUAL, NOTE, RECIPE, Subject, seal, wr
 
 
 def rows(runs: Iterable[Run]) -> list[Row]:
-    """A row a design."""
-    return [row(group) for group in groups([each.record() for each in runs])]
+    """One row per design."""
+    return [row_of(group) for group in group_runs([run.record() for run in runs])]
 
 
 def test_seeds_of_a_design_share_a_row(tmp_path: Path) -> None:
-    """Rows stand in the order of appearance, each with its seeds, their mean and their standard deviation."""
+    """Rows are in order of appearance, each with its seeds, their mean and their standard deviation."""
     runs = write_runs(tmp_path, EQUAL[:2])
     first, second = rows([runs[0], runs[3], *runs[1:3], *runs[4:]])
     assert (first.family, second.family) == ("resnet", "wide-resnet")
@@ -34,7 +34,7 @@ def test_seeds_of_a_design_share_a_row(tmp_path: Path) -> None:
 
 
 def test_recipes_and_data_are_not_pooled(tmp_path: Path) -> None:
-    """A design under two recipes or on two data sets has two rows, each with its own name."""
+    """A design under two recipes or on two data sets has two rows, each with its own label."""
     subject, wrong = Subject(family="resnet", depth=8), [False] * 9 + [True]
     runs = [
         write_run(tmp_path / "a", subject, seed=0, wrong=wrong),
@@ -43,7 +43,7 @@ def test_recipes_and_data_are_not_pooled(tmp_path: Path) -> None:
         write_run(tmp_path / "d", subject, seed=0, wrong=wrong, recipe=replace(RECIPE, batch=32)),
     ]
     shown = rows(runs)
-    assert [each.seeds for each in shown] == [(0,), (1,), (2,), (0,)]
+    assert [row.seeds for row in shown] == [(0,), (1,), (2,), (0,)]
     assert labels(shown) == (
         "resnet:depth=8,base=8 (1)",
         "resnet:depth=8,base=8 on digits:size=16 by quick, 13 epochs",
@@ -53,24 +53,24 @@ def test_recipes_and_data_are_not_pooled(tmp_path: Path) -> None:
 
 
 def test_labels_are_as_short_as_they_can_be(tmp_path: Path) -> None:
-    """A family that occurs once stands for its design."""
+    """A design is labelled by its family if the family occurs once."""
     shown = rows(write_runs(tmp_path, [(subject, 1) for subject, _ in (DEEP[0], DEEP[1], DEEP[3])]))
     assert labels(shown) == ("plain:depth=8,base=8", "plain:depth=20,base=8", "resnet")
 
 
 def test_one_seed_has_no_deviation() -> None:
-    """Neither has a sample with a value that is not finite."""
+    """Nor has a sample with a value that is not finite."""
     assert Sample(values=(1.0,)).deviation is None
     assert Sample(values=(1.0, math.inf)).deviation is None
 
 
-def test_notes_of_the_data_are_said_once(tmp_path: Path) -> None:
-    """Every run has the note; the reader needs it once."""
-    assert shared_notes([each.record() for each in write_runs(tmp_path, EQUAL[:2])]) == (NOTE,)
+def test_notes_of_the_data_appear_once(tmp_path: Path) -> None:
+    """Every run has the note, and it is returned once."""
+    assert data_notes([run.record() for run in write_runs(tmp_path, EQUAL[:2])]) == (NOTE,)
 
 
 def test_foreign_results_are_named(tmp_path: Path) -> None:
-    """Results without a key that every run has are an error in words."""
+    """The error names the file and the missing key."""
     runs = write_runs(tmp_path, EQUAL[:1])
     write_json(runs[0].folder / "results.json", {"family": "resnet"})
     seal(runs[0].folder)

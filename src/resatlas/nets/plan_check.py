@@ -1,4 +1,4 @@
-"""Whether a network is still what its plan says: other tools prune, replace and rewrite modules."""
+"""Check that a plan still describes its network; other tools prune, replace and rewrite modules."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,18 +6,18 @@ from torch import Tensor, nn
 
 from resatlas.errors import DesignError
 
-_FREE = ("training", "momentum", "inplace", "kept", "loses")
-"""What may differ without another function in evaluation."""
+_FREE = ("training", "momentum", "inplace", "kept", "drop_rate")
+"""Settings that do not change the function in evaluation mode."""
 
 _PLAIN = (bool, int, float, str, tuple)
 
 _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
-def check_described(network: nn.Module, built: nn.Module) -> None:
-    """Refuse a network that is not what was built from its plan: other modules, settings or shapes.
+def check_plan(network: nn.Module, built: nn.Module) -> None:
+    """Refuse a network whose modules, settings or shapes differ from those built from its plan.
 
-    Values are free: a weight of zeros is a weight. Whether hooks change what a module gives is not seen.
+    Values of weights are not compared. Hooks that change the output of a module are not detected.
     Raises: DesignError
     """
     difference = next(_differences(network, built), None)
@@ -28,8 +28,8 @@ def check_described(network: nn.Module, built: nn.Module) -> None:
 def _differences(network: nn.Module, built: nn.Module) -> Iterator[str]:
     own, expected = dict(network.named_modules()), dict(built.named_modules())
     for path, module in expected.items():
-        if path in own and not _alike(own[path], module):
-            yield f"{path} is {_shown(own[path])}, in the plan {_shown(module)}{_hint(own[path], module)}"
+        if path in own and not _same_function(own[path], module):
+            yield f"{path} is {_text(own[path])}, but {_text(module)} in the plan{_hint(own[path], module)}"
     yield from _keys("module", own, expected)
     for kind, tensors, others in (
         ("parameter", dict(network.named_parameters()), dict(built.named_parameters())),
@@ -47,17 +47,18 @@ def _keys(kind: str, own: Mapping[str, object], expected: Mapping[str, object]) 
 def _shapes(own: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Iterator[str]:
     for path, tensor in expected.items():
         if own[path].shape != tensor.shape:
-            yield f"{path} is of shape {tuple(own[path].shape)}, in the plan {tuple(tensor.shape)}"
+            yield f"{path} has shape {tuple(own[path].shape)}, but {tuple(tensor.shape)} in the plan"
 
 
-def _alike(module: nn.Module, built: nn.Module) -> bool:
-    """Whether a module computes what another does: the same code, with the same settings."""
-    same = type(module).forward is type(built).forward or all(isinstance(each, _NORMS) for each in (module, built))
-    return same and "forward" not in vars(module) and _settings(built).items() <= vars(module).items()
+def _same_function(module: nn.Module, built: nn.Module) -> bool:
+    """Whether two modules have the same code and the same settings."""
+    both_norms = isinstance(module, _NORMS) and isinstance(built, _NORMS)
+    same_code = type(module).forward is type(built).forward or both_norms
+    return same_code and "forward" not in vars(module) and _settings(built).items() <= vars(module).items()
 
 
 def _settings(module: nn.Module) -> dict[str, object]:
-    """The numbers and words that a module computes by."""
+    """The attributes of a module that determine its function."""
     return {
         name: value
         for name, value in vars(module).items()
@@ -65,13 +66,13 @@ def _settings(module: nn.Module) -> dict[str, object]:
     }
 
 
-def _shown(module: nn.Module) -> str:
-    inside = module.extra_repr()
-    return f"{type(module).__name__}({inside})" if inside else type(module).__name__
+def _text(module: nn.Module) -> str:
+    arguments = module.extra_repr()
+    return f"{type(module).__name__}({arguments})" if arguments else type(module).__name__
 
 
 def _hint(module: nn.Module, built: nn.Module) -> str:
-    """How a classifier of other classes is set so that the plan knows it."""
+    """How to replace a classifier together with the plan."""
     if isinstance(module, nn.Linear) and isinstance(built, nn.Linear) and module.in_features == built.in_features:
         return f"; network.reset_classifier({module.out_features}) changes both"
     return ""

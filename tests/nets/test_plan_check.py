@@ -1,4 +1,4 @@
-"""A network that others have changed is not taken for its plan; what for_inference gives is copied, kept, exported."""
+"""A plan is refused if its network has been changed; networks for inference can be copied and pickled."""
 
 import copy
 import pickle
@@ -19,53 +19,53 @@ from tests.nets.small import at, images, small
 
 
 def pruned(network: Network) -> None:
-    """Torch's pruning: weight_orig, weight_mask, and a hook."""
+    """Pruning of torch adds weight_orig, weight_mask, and a hook."""
     prune.l1_unstructured(network.stem.conv, "weight", amount=0.5)
 
 
 def other_classifier(network: Network) -> None:
-    """What everybody does for new classes."""
+    """A new classifier for other classes, without reset_classifier."""
     network.head.linear = nn.Linear(16, 3)
 
 
 def other_stride(network: Network) -> None:
-    """The same weights, moved otherwise."""
+    """A convolution with the same weights and another stride."""
     at(network, "stages.1.0").body.conv1 = nn.Conv2d(4, 8, 3, stride=1, padding=1, bias=False)
 
 
 def other_activation(network: Network) -> None:
-    """A relu that is none."""
+    """A GELU instead of a ReLU."""
     at(network, "stages.1.0").after_sum.relu = nn.GELU()
 
 
 def subclassed(network: Network) -> None:
-    """The same settings with other code, as quantisers and adapters have it."""
+    """A module with the same settings and other code, like those of quantisers and adapters."""
 
     class Noisy(nn.Conv2d):
-        def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as torch calls it
+        def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
             return super().forward(input) + 1
 
     network.stem.conv = Noisy(3, 4, 3, padding=1, bias=False)
 
 
-def unit_left_out(network: Network) -> None:
-    """A unit fewer."""
+def unit_removed(network: Network) -> None:
+    """An identity instead of a unit."""
     at(network, "stages.1").register_module("0", nn.Identity())
 
 
 CHANGES: dict[Callable[[Network], None], str] = {
     pruned: "it lacks the parameter stem.conv.weight|it has the parameter stem.conv.weight_orig",
-    other_classifier: r"head.linear is Linear\(.*3.*\), in the plan .*; network.reset_classifier\(3\) changes both",
-    other_stride: r"stages.1.0.body.conv1 is Conv2d\(.*stride=\(1, 1\).* in the plan .*stride=\(2, 2\)",
+    other_classifier: r"head.linear is Linear\(.*3.*\), but Linear\(.*; network.reset_classifier\(3\) changes both",
+    other_stride: r"stages.1.0.body.conv1 is Conv2d\(.*stride=\(1, 1\).*, but .*stride=\(2, 2\).* in the plan",
     other_activation: "stages.1.0.after_sum.relu is GELU",
     subclassed: "stem.conv is Noisy",
-    unit_left_out: "stages.1.0 is Identity, in the plan Unit",
+    unit_removed: "stages.1.0 is Identity, but Unit in the plan",
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_network_is_not_taken_for_its_plan(change: Callable[[Network], None], tmp_path: Path) -> None:
-    """Neither counted nor saved, folded or exported as what it was."""
+def test_a_changed_network_is_refused(change: Callable[[Network], None], tmp_path: Path) -> None:
+    """It cannot be counted, saved, folded or exported."""
     network = small("resnet:depth=8,base=4")
     assert resatlas.cost(network) == resatlas.cost(network.plan)
     change(network)
@@ -80,8 +80,8 @@ def test_a_changed_network_is_not_taken_for_its_plan(change: Callable[[Network],
     assert not (tmp_path / "saved").exists()
 
 
-def test_what_computes_the_same_is_described() -> None:
-    """Values, momentum, relus in place, synchronised norms, and pruning that was made permanent."""
+def test_changes_that_keep_the_function_are_accepted() -> None:
+    """Values, momentum, in-place relus, synchronised norms, and permanent pruning do not invalidate the plan."""
     network = small("resnet:depth=8,base=4")
     pruned(network)
     prune.remove(network.stem.conv, "weight")
@@ -90,27 +90,27 @@ def test_what_computes_the_same_is_described() -> None:
             module.inplace = True
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.3
-    assert nn.SyncBatchNorm.convert_sync_batchnorm(network).described() == network.plan
+    assert nn.SyncBatchNorm.convert_sync_batchnorm(network).checked_plan() == network.plan
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp64"])
 @pytest.mark.parametrize("design", ["resnet:depth=8,base=4", "preact-resnet-8", "dmrnet-8-k3-swap-sum"])
 def test_a_folded_network_is_copied_and_pickled(design: str, precision: Precision) -> None:
-    """With the same logits to the bit, packed weights included."""
-    short, some = resatlas.for_inference(small(design), precision=precision), images()
-    for other in (copy.deepcopy(short), pickle.loads(pickle.dumps(short))):  # noqa: S301 - our own bytes
-        assert other(some).equal(short(some))
+    """Copies give equal logits, also with packed weights."""
+    folded, batch = resatlas.for_inference(small(design), precision=precision), images()
+    for other in (copy.deepcopy(folded), pickle.loads(pickle.dumps(folded))):  # noqa: S301 - our own bytes
+        assert other(batch).equal(folded(batch))
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="the weights are packed for oneDNN")
-def test_packed_weights_are_not_exported_and_say_so() -> None:
-    """With what to do in their place."""
-    short = resatlas.for_inference(small("resnet:depth=8,base=4"))
+def test_packed_weights_cannot_be_exported() -> None:
+    """The error says what to do instead."""
+    folded = resatlas.for_inference(small("resnet:depth=8,base=4"))
     with pytest.raises(UsageError, match=r'packed for oneDNN.*for_inference\(network, kernels="torch"\)'):
-        torch.export.export(short, (images(),))
+        torch.export.export(folded, (images(),))
 
 
 def test_only_a_network_with_a_plan_is_folded() -> None:
-    """Anything else is refused by its name."""
-    with pytest.raises(UsageError, match=r"takes a network of resatlas.build; a Sequential has no plan"):
+    """Any other module is refused, with the name of its type."""
+    with pytest.raises(UsageError, match=r"needs a network of resatlas.build; got a Sequential, which has no plan"):
         resatlas.for_inference(nn.Sequential())

@@ -1,4 +1,4 @@
-"""An option that has no meaning in what is asked for is refused; each verb has one table of what goes together."""
+"""An option whose requirement is not met is refused; each verb has a table of the requirements."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resatlas.cli.main import VERBS, main, parser_of, verb_of
-from resatlas.cli.together import ALWAYS
+from resatlas.cli.requirements import ALWAYS
 from resatlas.recipes.catalog import NAMED
 
 USUAL = {"--help", "--json", "--quiet"}
@@ -20,38 +20,38 @@ def options_of(verb: str) -> set[str]:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_has_its_row(verb: str) -> None:
-    """Whoever adds an option says what it goes with."""
+    """A new option needs a row with its requirement."""
     assert set(verb_of(verb).OPTIONS) == options_of(verb)
 
 
 REFUSED = (
-    ("describe --recipe quick --draw x.svg", "describe without a DESIGN does not take --draw; it goes with a DESIGN"),
-    ("describe --recipe quick --classes 5", "describe without a DESIGN does not take --classes; it goes with a DESIGN"),
-    ("describe --recipe quick --image=3,8,8", "describe without a DESIGN does not take --image; it goes with a DESIGN"),
-    ("describe --conventions", "describe without a DESIGN does not take --conventions; it goes with a DESIGN"),
+    ("describe --recipe quick --draw x.svg", "describe without a DESIGN does not take --draw; it requires a DESIGN"),
+    ("describe --recipe quick --classes 5", "describe without a DESIGN does not take --classes; it requires a DESIGN"),
+    ("describe --recipe quick --image=3,8,8", "describe without a DESIGN does not take --image; it requires a DESIGN"),
+    ("describe --conventions", "describe without a DESIGN does not take --conventions; it requires a DESIGN"),
     (
         "train resnet-20 --weights raw",
-        "train without --init-from does not take --weights; it goes with --init-from FILE",
+        "train without --init-from does not take --weights; it requires --init-from FILE",
     ),
     (
         "train resnet-20 --rank-timeout 5",
-        "train in one process does not take --rank-timeout; it goes with --processes N, or torchrun",
+        "train in one process does not take --rank-timeout; it requires --processes N, or torchrun",
     ),
     (
         "evaluate run --rank-timeout 5",
-        "evaluate in one process does not take --rank-timeout; it goes with --processes N, or torchrun",
+        "evaluate in one process does not take --rank-timeout; it requires --processes N, or torchrun",
     ),
-    ("evaluate run --ensemble", "evaluate with a single RUN does not take --ensemble; it goes with two RUNs or more"),
-    ("evaluate run other --among run", "evaluate without --data does not take --among; it goes with --data"),
-    ("evaluate run other --among data", "evaluate without --data does not take --among; it goes with --data"),
+    ("evaluate run --ensemble", "evaluate with a single RUN does not take --ensemble; it requires two RUNs or more"),
+    ("evaluate run other --among run", "evaluate without --data does not take --among; it requires --data"),
+    ("evaluate run other --among data", "evaluate without --data does not take --among; it requires --data"),
     (
         "compare runs --format csv --json",
-        "compare with --json does not take --format; it goes with text, without --json",
+        "compare with --json does not take --format; it requires text, without --json",
     ),
     (
         "train resnet-20 --seeds 2 --resume runs/x/checkpoints/step-00000001",
-        "train with --seeds and the path of a checkpoint does not take --resume; it goes with a single run "
-        "(--resume auto goes with several)",
+        "train with --seeds and the path of a checkpoint does not take --resume; it requires a single run "
+        "(several take --resume auto)",
     ),
 )
 
@@ -60,7 +60,7 @@ REFUSED = (
 def test_an_option_without_meaning_is_refused(
     words: str, sentence: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which option, in which command, what it goes with; nothing is read or written."""
+    """The message has the option, the command and the requirement; nothing is read or written."""
     monkeypatch.chdir(tmp_path)
     assert main(words.split()) == 2
     assert capsys.readouterr().err == f"UsageError: resatlas {sentence}\n"
@@ -68,8 +68,13 @@ def test_an_option_without_meaning_is_refused(
 
 
 def test_every_condition_is_tested() -> None:
-    """A row that refuses something is refused above."""
-    rows = {(verb, option) for verb in VERBS for option, goes in verb_of(verb).OPTIONS.items() if goes is not ALWAYS}
+    """Every requirement has a case in `REFUSED`."""
+    rows = {
+        (verb, option)
+        for verb in VERBS
+        for option, requirement in verb_of(verb).OPTIONS.items()
+        if requirement is not ALWAYS
+    }
     tested = {
         (words.split()[0], word.partition("=")[0])
         for words, _ in REFUSED
@@ -81,20 +86,20 @@ def test_every_condition_is_tested() -> None:
 
 @pytest.mark.parametrize("words", ["--draw x.svg", "--conventions", "--recipe wrn-cifar"])
 def test_eject_has_options_of_its_own(words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Those of describe mean nothing to it."""
+    """Options of describe are refused."""
     assert main(("eject", "resnet-20", *words.split())) == 2
     option = words.split()[0]
     assert capsys.readouterr().err.startswith(f'UsageError: no option of resatlas eject "{option}"; ')
 
 
 def test_eject_needs_a_design(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without one it is refused, in a line."""
+    """Without one it is refused, with one line."""
     assert main(("eject", "--classes", "3")) == 2
     assert capsys.readouterr().err.endswith("the following arguments are required: DESIGN (resatlas eject --help)\n")
 
 
-def resolved(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
-    """The recipe of a training that is only printed."""
+def recipe_of(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+    """The recipe that --print-config prints."""
     assert main(("train", "resnet-20", *words, "--print-config", "--json")) == 0
     return json.loads(capsys.readouterr().out)["recipe"]
 
@@ -104,8 +109,8 @@ def test_the_two_shorthands_are_settings(recipe: str, capsys: pytest.CaptureFixt
     """--lr is schedule.peak and --batch is batch, whatever the schedule."""
     batch = str(NAMED[recipe].batch // 2 or 1)
     group = ("--set", f"norm_group={batch}")
-    short = resolved(capsys, "--recipe", recipe, "--lr", "0.02", "--batch", batch, *group)
-    long = resolved(capsys, "--recipe", recipe, "--set", "schedule.peak=0.02", "--set", f"batch={batch}", *group)
+    short = recipe_of(capsys, "--recipe", recipe, "--lr", "0.02", "--batch", batch, *group)
+    long = recipe_of(capsys, "--recipe", recipe, "--set", "schedule.peak=0.02", "--set", f"batch={batch}", *group)
     assert short == long
     assert short["batch"] == int(batch)
 
@@ -113,8 +118,8 @@ def test_the_two_shorthands_are_settings(recipe: str, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--lr 0.1 --set schedule.peak=0.1", "RecipeError: --lr is --set schedule.peak=…; give one of the two"),
-        ("--batch 8 --set batch=8", "RecipeError: --batch is --set batch=…; give one of the two"),
+        ("--lr 0.1 --set schedule.peak=0.1", "RecipeError: --lr is --set schedule.peak=…; use only one of the two"),
+        ("--batch 8 --set batch=8", "RecipeError: --batch is --set batch=…; use only one of the two"),
         ("--lr fast", 'RecipeError: schedule.peak needs a number; got "fast"'),
         ("--batch 2.5", 'RecipeError: batch needs a whole number; got "2.5"'),
         ("--momentum 0.9", "it is a field of the recipe: --set optimizer.momentum=…"),
@@ -128,7 +133,7 @@ def test_the_two_shorthands_are_settings(recipe: str, capsys: pytest.CaptureFixt
     ],
 )
 def test_names_of_settings_are_answered(words: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A setting that is given twice, a wrong value, and fields of the recipe that are given as options."""
+    """A setting that is given twice, a wrong value, and fields of the recipe as options."""
     assert main(("train", "resnet-20", "--print-config", *words.split())) == 2
     err = capsys.readouterr().err
     assert sentence in err
