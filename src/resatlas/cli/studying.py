@@ -14,6 +14,7 @@ from resatlas.cli.outcome import Outcome
 from resatlas.comparing.comparison import compare_run_set
 from resatlas.comparing.run_sets import RunSet, read_run_sets
 from resatlas.errors import FolderError, NonFiniteError
+from resatlas.page.contents import introduction
 from resatlas.page.page import write_page
 from resatlas.page.table import grid_text
 from resatlas.page.verdict import notes, verdict
@@ -68,8 +69,9 @@ def _text(answer: RunSet) -> str:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     comparison = compare_run_set(answer) if answer.runs else None
     remarks = [f"- {note}" for note in (*comparison.warnings, *notes(view, comparison))] if comparison else []
+    introduced = introduction(answer.question.about, comparison.question.groups) if comparison else ""
     blocks = [
-        answer.question.title,
+        "\n".join(filter(None, [answer.question.title, introduced])),
         grid_text(view, answer.runs, width=width),
         "\n".join(verdict(view, comparison)),
         "\n".join(remarks),

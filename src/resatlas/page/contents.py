@@ -24,6 +24,7 @@ from resatlas.page.table import grid
 from resatlas.page.verdict import notes, verdict
 from resatlas.runs.record import RunRecord
 from resatlas.values.table import Table
+from resatlas.values.text import counted
 
 _LONGEST_NAME = 80  # letters
 
@@ -32,6 +33,7 @@ class Section(NamedTuple):
     """A question with its verdict, designs, charts, full comparison, runs, and errors."""
 
     title: str
+    about: str
     verdict: tuple[str, ...]
     unfinished: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -125,13 +127,14 @@ def _section(run_set: RunSet, comparison: Comparison | None, pictures: Pictures,
     view, name = run_set.question.view, run_set.question.name
     if comparison is None:
         return Section(
-            *(presentable(run_set.question.title), verdict(view, None), run_set.unfinished, ()),
+            *(presentable(run_set.question.title), run_set.question.about, verdict(view, None), run_set.unfinished, ()),
             *(None, (), (), (), None, (), None),
         )
     groups = comparison.question.groups
     confusions = [(group, matrix) for group in groups if (matrix := confusion(group))]
     return Section(
         title=presentable(run_set.question.title),
+        about=introduction(run_set.question.about, groups),
         verdict=verdict(view, comparison),
         unfinished=run_set.unfinished,
         warnings=tuple(line for line in comparison.warnings if not line.startswith("left out, not finished")),
@@ -148,6 +151,13 @@ def _section(run_set: RunSet, comparison: Comparison | None, pictures: Pictures,
         ),
         gallery=None if comparison.question.obstacles else gallery(groups, pictures),
     )
+
+
+def introduction(about: str, groups: Sequence[Group]) -> str:
+    """What a question is about, and after how many epochs its designs are compared."""
+    epochs = sorted({group.row.epochs for group in groups})
+    span = counted(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]:,} epochs"
+    return " ".join(filter(None, [about, f"All results are those after {span} of training."]))
 
 
 def _inside(finding: Finding, run: RunRecord, names: _Names) -> Inside:

@@ -19,12 +19,13 @@ View = Literal["runs", "depth", "budget"]
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A question and the names of its run folders, in the order of the report."""
+    """A question and the names of its run folders, in the order of the report; `about` introduces it."""
 
     name: str
     title: str
     view: View
     runs: tuple[str, ...]
+    about: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,24 +23,41 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
-    """Designs, each trained with seeds 0 to `seeds` - 1; None means the value of the study."""
+    """Designs, each trained with seeds 0 to `seeds` - 1, or with the listed seeds; None means the value of the study.
+
+    Raises: BlueprintError without designs, or for seeds that are repeated or out of bounds.
+    """
 
     designs: tuple[str, ...]
-    seeds: int = 1
+    seeds: int | tuple[int, ...] = 1
     data: str | None = None
     recipe: str | None = None
     epochs: int | None = None
     settings: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.designs:
+            raise BlueprintError("a list of runs needs at least one design")
+        if isinstance(self.seeds, int) and not 1 <= self.seeds <= _MOST_RUNS:
+            raise BlueprintError(f"the number of seeds must be between 1 and {_MOST_RUNS:,}; got {self.seeds:,}")
+        if not self.seed_list or len(set(self.seed_list)) < len(self.seed_list):
+            raise BlueprintError(f"seeds are a number or a list of different seeds; got {list(self.seed_list)}")
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds, in the order of the runs."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyQuestion:
-    """A question of a study, and the runs that answer it."""
+    """A question of a study, and the runs that answer it; `about` introduces it on the page."""
 
     name: str
     title: str
     runs: tuple[Runs, ...]
     view: View = "runs"
+    about: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +99,10 @@ class Study:
             if names.count(name) > 1:
                 raise BlueprintError(f"study {self.name}: two questions have the name {quoted(name)}")
         lists = [runs for question in self.questions for runs in question.runs]
-        if not all(runs.designs for runs in lists) or not lists:
-            raise BlueprintError(f"study {self.name} has no runs, or a list of runs without designs")
-        if min(runs.seeds for runs in lists) < 1 or sum(runs.seeds * len(runs.designs) for runs in lists) > _MOST_RUNS:
-            raise BlueprintError(
-                f"study {self.name}: seeds must be between 1 and {_MOST_RUNS:,}, and so must the number of all runs"
-            )
+        if not lists:
+            raise BlueprintError(f"study {self.name} has no runs")
+        if (count := sum(len(runs.seed_list) * len(runs.designs) for runs in lists)) > _MOST_RUNS:
+            raise BlueprintError(f"study {self.name}: a study has up to {_MOST_RUNS:,} runs; got {count:,}")
 
     def experiments(self, question: StudyQuestion) -> Iterator[tuple[str, Experiment]]:
         """The names and experiments of a question's runs, ordered by seed within each list of designs.
@@ -101,7 +116,7 @@ class Study:
                 recipe = with_epochs(recipe, epochs)
             data = datasets.resolve(runs.data or self.data).name
             suffixes = [*runs.settings, *([] if runs.epochs is None else [f"epochs={runs.epochs}"])]
-            for seed in range(runs.seeds):
+            for seed in runs.seed_list:
                 for design in runs.designs:
                     experiment = Experiment(design=design, data=data, recipe=recipe, seed=seed)
                     yield folder_name("-".join([experiment.run_name, *suffixes])), experiment
@@ -142,6 +157,7 @@ class Study:
                     name=question.name,
                     title=question.title,
                     view=question.view,
+                    about=question.about,
                     runs=tuple(dict.fromkeys(name for name, _ in self.experiments(question))),
                 )
                 for question in self.questions
