@@ -18,14 +18,36 @@ View = Literal["runs", "depth", "budget"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Factor:
+    """A factor of a factorial study, and what its levels - and + mean."""
+
+    name: str
+    minus: str
+    plus: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One combination of levels, such as "+-+", a sign for each factor, and its runs by seed."""
+
+    levels: str
+    runs: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Question:
-    """A question and the names of its run folders, in the order of the report; `about` introduces it."""
+    """A question and the names of its run folders, in the order of the report; `about` introduces it.
+
+    A factorial question also has its factors, and the runs of each cell.
+    """
 
     name: str
     title: str
     view: View
     runs: tuple[str, ...]
     about: str = ""
+    factors: tuple[Factor, ...] = ()
+    cells: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,13 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from resatlas.analysis.probes import PROBES
+from resatlas.comparing.effects import columns
 from resatlas.data import catalog as datasets
 from resatlas.errors import BlueprintError, ResatlasError, UnknownName, quoted, unknown
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import with_epochs
 from resatlas.recipes.settings import with_settings
-from resatlas.runs.collection import Collection, Question, View
+from resatlas.runs.collection import Cell, Collection, Factor, Question, View
 from resatlas.runs.experiment import Experiment, folder_name
 from resatlas.values.codec import decode
 from resatlas.values.toml import read_toml
@@ -25,10 +26,12 @@ _LONGEST_NAME = 100
 class Runs:
     """Designs, each trained with seeds 0 to `seeds` - 1, or with the listed seeds; None means the value of the study.
 
+    In a factorial question `levels` has the levels of each design, such as "+-+", a sign for each factor.
     Raises: BlueprintError without designs, or for seeds that are repeated or out of bounds.
     """
 
     designs: tuple[str, ...]
+    levels: tuple[str, ...] = ()
     seeds: int | tuple[int, ...] = 1
     data: str | None = None
     recipe: str | None = None
@@ -51,13 +54,45 @@ class Runs:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyQuestion:
-    """A question of a study, and the runs that answer it; `about` introduces it on the page."""
+    """A question of a study, and the runs that answer it; `about` introduces it on the page.
+
+    A factorial question has `factors`, and one list of runs with the levels of each design.
+    Raises: BlueprintError for levels that do not fit the factors; UsageError for factors that alias.
+    """
 
     name: str
     title: str
     runs: tuple[Runs, ...]
     view: View = "runs"
     about: str = ""
+    factors: tuple[Factor, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.factors:
+            if any(runs.levels for runs in self.runs):
+                raise BlueprintError(f"question {self.name} has levels, but no factors")
+            return
+        if len(self.runs) != 1:
+            raise BlueprintError(
+                f"question {self.name}: a factorial question has one list of runs; got {len(self.runs)}"
+            )
+        [runs] = self.runs
+        if len(runs.levels) != len(runs.designs):
+            raise BlueprintError(
+                f"question {self.name}: {len(runs.designs)} designs need as many levels; got {len(runs.levels)}"
+            )
+        for levels in runs.levels:
+            if len(levels) != len(self.factors) or set(levels) - {"+", "-"}:
+                raise BlueprintError(
+                    f"question {self.name}: levels are {len(self.factors)} signs + and -, one for each factor; got "
+                    f"{quoted(levels)}"
+                )
+        columns(
+            {
+                factor.name: tuple(1 if levels[place] == "+" else -1 for levels in runs.levels)
+                for place, factor in enumerate(self.factors)
+            }
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +156,18 @@ class Study:
                     experiment = Experiment(design=design, data=data, recipe=recipe, seed=seed)
                     yield folder_name("-".join([experiment.run_name, *suffixes])), experiment
 
+    def _cells(self, question: StudyQuestion) -> tuple[Cell, ...]:
+        """The cells of a factorial question with their runs by seed, in the order of the file."""
+        if not question.factors:
+            return ()
+        [runs] = question.runs
+        by_design: dict[str, list[tuple[int, str]]] = {}
+        for name, experiment in self.experiments(question):
+            by_design.setdefault(experiment.design, []).append((experiment.seed, name))
+        return tuple(
+            Cell(levels=levels, runs=tuple(own)) for levels, own in zip(runs.levels, by_design.values(), strict=True)
+        )
+
     def dissected_runs(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """The name of each dissection with the names of its runs; the answer is stored in the first run.
 
@@ -158,6 +205,8 @@ class Study:
                     title=question.title,
                     view=question.view,
                     about=question.about,
+                    factors=question.factors,
+                    cells=self._cells(question),
                     runs=tuple(dict.fromkeys(name for name, _ in self.experiments(question))),
                 )
                 for question in self.questions

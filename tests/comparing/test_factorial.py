@@ -1,0 +1,124 @@
+"""A factorial question is analysed from run folders alone, and says what it leaves out."""
+
+import math
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resatlas.comparing.factorial import factorial, supported
+from resatlas.comparing.run_sets import RunSet
+from resatlas.errors import UsageError
+from resatlas.runs.collection import Cell, Factor, Question
+from resatlas.runs.store import Run
+from tests.comparing.folders import IMAGES, Subject, diverged, write_run
+
+FACTORS = (
+    Factor(name="widths", minus="doubling", plus="pyramid"),
+    Factor(name="streams", minus="one", plus="two"),
+    Factor(name="unit", minus="post", plus="pre"),
+)
+CELLS: list[str] = ["".join("+" if level > 0 else "-" for level in cell) for cell in product((-1, 1), repeat=3)]
+SUBJECT = Subject(family="resnet", depth=20)
+SEEDS = (0, 1, 2)
+
+
+def misses(levels: str, seed: int) -> int:
+    """Misclassified images: `widths` adds 40, `streams` x `unit` takes 30 away; the noise depends on cell and seed."""
+    widths, streams, unit = (1 if level == "+" else -1 for level in levels)
+    return 100 + 20 * widths - 15 * streams * unit + (7 * CELLS.index(levels) + 5 * seed) % 4
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> RunSet:
+    """Eight cells of three blocks, all finished."""
+    runs: dict[str, Run] = {}
+    for levels in CELLS:
+        for seed in SEEDS:
+            name = f"{levels}-{seed}"
+            wrong = [k < misses(levels, seed) for k in range(IMAGES)]
+            runs[name] = write_run(tmp_path / name, SUBJECT, seed=seed, wrong=wrong)
+    cells = tuple(Cell(levels=c, runs=tuple((seed, f"{c}-{seed}") for seed in SEEDS)) for c in CELLS)
+    question = Question(name="f", title="Which part?", view="runs", runs=tuple(runs), factors=FACTORS, cells=cells)
+    return RunSet(question, tuple(run.record() for run in runs.values()), ())
+
+
+def logit(levels: str, seed: int) -> float:
+    """The logit of a cell's error with half an image more on either side."""
+    return math.log((misses(levels, seed) + 0.5) / (IMAGES - misses(levels, seed) + 0.5))
+
+
+def test_planted_effects_are_found(study: RunSet) -> None:
+    """The main effect of widths and the interaction, and no other; each is a difference of means of logits."""
+    found = factorial(study)
+    assert {effect.name for effect in supported(found.effects.effects)} == {"widths", "streams x unit"}
+    widths, *_ = found.effects.effects
+    expected = [np.mean([logit(c, s) for c in CELLS if c[0] == sign for s in SEEDS]) for sign in "+-"]
+    assert widths.estimate == pytest.approx(expected[0] - expected[1])
+    assert (found.scale, found.seeds, found.left_out) == ("logit", SEEDS, ())
+    assert found.values.shape == (8, 3)
+
+
+def without(study: RunSet, *names: str) -> RunSet:
+    """The study while some of its runs are not finished."""
+    runs = tuple(run for run in study.runs if run.name not in names)
+    return RunSet(study.question, runs, tuple(f"{name}: running" for name in names))
+
+
+def test_an_incomplete_block_is_left_out(study: RunSet) -> None:
+    """As a whole, and the analysis says so; the other blocks give the same as alone."""
+    found = factorial(without(study, "+-+-1", "++--1"))
+    assert found.seeds == (0, 2)
+    assert found.left_out == ("block of seed 1 left out: 2 of 8 runs not finished",)
+    assert found.values == pytest.approx(factorial(study).values[:, [0, 2]])
+    with pytest.raises(UsageError, match="no block is complete; block of seed 0 left out: 1 of 8 runs not finished"):
+        factorial(without(study, *(f"+-+-{seed}" for seed in SEEDS)))
+
+
+def test_a_diverged_run_counts_at_chance_level(study: RunSet, tmp_path: Path) -> None:
+    """It stays in its cell with an error of 90 % of ten classes, and is named."""
+    run = Run(tmp_path / "+-+-1")
+    diverged(run)
+    found = factorial(RunSet(study.question, without(study, run.name).runs, (), (run.beginning(),)))
+    assert found.seeds == SEEDS
+    assert found.left_out == ("diverged, counted at chance level: +-+-1",)
+    assert found.values[CELLS.index("+-+"), 1] == pytest.approx(math.log(9), abs=1e-4)
+
+
+def test_many_diverged_runs_make_ranks(study: RunSet, tmp_path: Path) -> None:
+    """Three of 24 are more than a tenth: every block then has the ranks 1 to 8, those at chance level the highest."""
+    runs = [Run(tmp_path / name) for name in ("+-+-1", "----2", "++--0")]
+    for run in runs:
+        diverged(run)
+    names = [run.name for run in runs]
+    found = factorial(RunSet(study.question, without(study, *names).runs, (), tuple(run.beginning() for run in runs)))
+    assert found.scale == "ranks"
+    assert found.values.sum(axis=0).tolist() == [36, 36, 36]
+    assert found.values[CELLS.index("+-+"), 1] == 8
+
+
+def test_a_question_without_factors_is_refused(study: RunSet) -> None:
+    """In words, with the name of the question."""
+    question = Question(name="q", title="Q", view="runs", runs=study.question.runs)
+    with pytest.raises(UsageError, match="question q has no factors"):
+        factorial(RunSet(question, study.runs, ()))
+
+
+def test_cells_of_unequal_cost_are_refused(study: RunSet, tmp_path: Path) -> None:
+    """The message has the cheapest and the most expensive cell."""
+    name = "----0"
+    wrong = [k < 50 for k in range(IMAGES)]
+    larger = write_run(tmp_path / "larger", SUBJECT, seed=0, wrong=wrong, design="resnet-32").record()
+    cells = tuple(
+        Cell(levels=c.levels, runs=tuple((s, "larger" if n == name else n) for s, n in c.runs))
+        for c in study.question.cells
+    )
+    question = Question(name="f", title="F", view="runs", runs=(), factors=FACTORS, cells=cells)
+    with pytest.raises(UsageError, match=r"equal multiply-adds within 3 % of their middle; --\+ has .*, --- has"):
+        factorial(RunSet(question, (*study.runs, larger), ()))
+
+
+def test_parameters_that_follow_from_the_factors_have_no_covariate(study: RunSet) -> None:
+    """Cells of one network cannot separate the parameters from the mean."""
+    assert factorial(study).covariate is None
