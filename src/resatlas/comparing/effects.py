@@ -92,6 +92,9 @@ def columns(levels: Levels) -> "dict[tuple[str, ...], Array]":
     """
     import numpy as np
 
+    cells = list(zip(*levels.values(), strict=True))
+    if len(set(cells)) < len(cells):
+        raise UsageError(f"two cells have the levels {_signs(max(cells, key=cells.count))}; each is listed once")
     single: dict[tuple[str, ...], Array] = {(name,): np.array(level, float) for name, level in levels.items()}
     pairs = {(*a, *b): single[a] * single[b] for a, b in combinations(single, 2)}
     every = single | pairs
@@ -100,9 +103,6 @@ def columns(levels: Levels) -> "dict[tuple[str, ...], Array]":
             raise UsageError(f"factor {name} has one level in all cells; an effect needs both, - and +")
         if column.sum():
             raise UsageError(f"factor {name} has + in {(column > 0).sum()} of {len(column)} cells; half are expected")
-    cells = list(zip(*levels.values(), strict=True))
-    if len(set(cells)) < len(cells):
-        raise UsageError(f"two cells have the levels {_signs(max(cells, key=cells.count))}; each is listed once")
     for (one, first), (other, second) in combinations(every.items(), 2):
         if abs(first @ second) == len(first):
             raise UsageError(f"factors alias: {_words(one)} and {_words(other)} have the same levels in all cells")

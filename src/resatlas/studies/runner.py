@@ -19,6 +19,7 @@ from resatlas.recipes.recipe import epochs_begun, steps_in_all
 from resatlas.runs.collection import write_collection
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run, check_writable
+from resatlas.studies.frozen import block_order, freeze
 from resatlas.studies.single import Prepared, carry_out, prepare, read_parts
 from resatlas.studies.study import Study
 from resatlas.training.execution import Execution
@@ -86,10 +87,11 @@ def carry_out_study(
     ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        freeze(study, folder)
         write_collection(folder, study.collection())
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    todo = sorted((run for run in prepared if not Run(run.folder).concluded), key=_work, reverse=True)
+    todo = _in_order(study, [run for run in prepared if not Run(run.folder).concluded])
     before = len(prepared) - len(todo)
     work = sum(map(_work, todo))
     done: list[Prepared] = []
@@ -100,12 +102,19 @@ def carry_out_study(
             StudyProgress(finished=before + len(done), total=len(prepared), share=share, results=results, note=note)
         )
 
-    for event in _in_workers(todo, workers or max(cores() // (threads_set() or 1), 1), warn_after):
+    trained = sum(Run(run.folder).record().written.get("seconds", 0) for run in prepared if run not in todo)
+    limit = math.inf if study.plan is None or study.plan.hours is None else 3600 * study.plan.hours
+
+    def may_begin() -> bool:
+        return trained < limit
+
+    for event in _in_workers(todo, workers or max(cores() // (threads_set() or 1), 1), warn_after, may_begin):
         if isinstance(event, str):
             report(note=event)
             continue
         if event:
             done.append(event[0])
+            trained += event[1]["seconds"]
         report(event[1] if event else None)
 
 
@@ -193,9 +202,22 @@ class _Pool:
                 slot.worker.send("stop")
 
 
-def _in_workers(todo: list[Prepared], count: int, warn_after: float) -> Iterator[Ended | str | None]:
-    """Each run with its results when it has finished; between these, warnings about workers, and None at every poll."""
-    if not todo:
+def _in_order(study: Study, runs: list[Prepared]) -> list[Prepared]:
+    """The runs in the order in which they begin: the longest first, or block by block if the study has a plan."""
+    if study.plan is None:
+        return sorted(runs, key=_work, reverse=True)
+    order = block_order(study)
+    return sorted(runs, key=lambda run: order.index(run.folder.name))
+
+
+def _in_workers(
+    todo: list[Prepared], count: int, warn_after: float, may_begin: Callable[[], bool]
+) -> Iterator[Ended | str | None]:
+    """Each run with its results when it has finished; between these, warnings about workers, and None at every poll.
+
+    Runs that have not begun are dropped once no run may begin.
+    """
+    if not todo or not may_begin():
         return
     with stop_on_signal() as request:
         pool = _Pool([], deque(todo))
@@ -203,6 +225,9 @@ def _in_workers(todo: list[Prepared], count: int, warn_after: float) -> Iterator
             for _ in range(min(count, len(todo))):
                 pool.slots.append(_new_slot(threads_set() or max(cores() // count, 1)))
             while pool.busy:
+                if pool.queue and not may_begin():
+                    yield f"the hours of the plan are over: {len(pool.queue)} runs do not begin"
+                    pool.queue.clear()
                 pool.hand_out()
                 yield from pool.results()
                 if request.signal or pool.failure:

@@ -96,6 +96,23 @@ class StudyQuestion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A plan that is frozen when the first run of a study begins: see `studies.frozen`.
+
+    `statement` is the analysis in words. The runs begin block by block, that is seed by seed, the designs of a block in
+    a fixed shuffled order. No run begins once the finished runs have trained for `hours` together.
+    Raises: BlueprintError for hours that are not positive.
+    """
+
+    statement: str
+    hours: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.hours is not None and not self.hours > 0:
+            raise BlueprintError(f"plan.hours must be above 0; got {self.hours:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dissection:
     """A question of `resatlas dissect` about each of some designs.
 
@@ -120,6 +137,7 @@ class Study:
     recipe: str = "quick"
     epochs: int | None = None
     dissections: tuple[Dissection, ...] = ()
+    plan: Plan | None = None
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
