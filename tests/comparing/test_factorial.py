@@ -1,7 +1,7 @@
 """A factorial question is analysed from run folders alone, and says what it leaves out."""
 
 import math
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,38 +10,16 @@ import pytest
 from resatlas.comparing.factorial import factorial, supported
 from resatlas.comparing.run_sets import RunSet
 from resatlas.errors import UsageError
-from resatlas.runs.collection import Cell, Factor, Question
+from resatlas.runs.collection import Question
 from resatlas.runs.store import Run
-from tests.comparing.folders import IMAGES, Subject, diverged, write_run
-
-FACTORS = (
-    Factor(name="widths", minus="doubling", plus="pyramid"),
-    Factor(name="streams", minus="one", plus="two"),
-    Factor(name="unit", minus="post", plus="pre"),
-)
-CELLS: list[str] = ["".join("+" if level > 0 else "-" for level in cell) for cell in product((-1, 1), repeat=3)]
-SUBJECT = Subject(family="resnet", depth=20)
-SEEDS = (0, 1, 2)
-
-
-def misses(levels: str, seed: int) -> int:
-    """Misclassified images: `widths` adds 40, `streams` x `unit` takes 30 away; the noise depends on cell and seed."""
-    widths, streams, unit = (1 if level == "+" else -1 for level in levels)
-    return 100 + 20 * widths - 15 * streams * unit + (7 * CELLS.index(levels) + 5 * seed) % 4
+from tests.comparing.folders import IMAGES, diverged, write_run
+from tests.comparing.planted import CELLS, FACTORS, SEEDS, SUBJECT, misses, write_factorial
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> RunSet:
     """Eight cells of three blocks, all finished."""
-    runs: dict[str, Run] = {}
-    for levels in CELLS:
-        for seed in SEEDS:
-            name = f"{levels}-{seed}"
-            wrong = [k < misses(levels, seed) for k in range(IMAGES)]
-            runs[name] = write_run(tmp_path / name, SUBJECT, seed=seed, wrong=wrong)
-    cells = tuple(Cell(levels=c, runs=tuple((seed, f"{c}-{seed}") for seed in SEEDS)) for c in CELLS)
-    question = Question(name="f", title="Which part?", view="runs", runs=tuple(runs), factors=FACTORS, cells=cells)
-    return RunSet(question, tuple(run.record() for run in runs.values()), ())
+    return write_factorial(tmp_path)
 
 
 def logit(levels: str, seed: int) -> float:
@@ -111,8 +89,8 @@ def test_cells_of_unequal_cost_are_refused(study: RunSet, tmp_path: Path) -> Non
     wrong = [k < 50 for k in range(IMAGES)]
     larger = write_run(tmp_path / "larger", SUBJECT, seed=0, wrong=wrong, design="resnet-32").record()
     cells = tuple(
-        Cell(levels=c.levels, runs=tuple((s, "larger" if n == name else n) for s, n in c.runs))
-        for c in study.question.cells
+        replace(cell, runs=tuple("larger" if run == name else run for run in cell.runs))
+        for cell in study.question.cells
     )
     question = Question(name="f", title="F", view="runs", runs=(), factors=FACTORS, cells=cells)
     with pytest.raises(UsageError, match=r"equal multiply-adds within 3 % of their middle; --\+ has .*, --- has"):

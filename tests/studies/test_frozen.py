@@ -160,5 +160,5 @@ def test_a_factorial_question_names_the_runs_of_its_cells() -> None:
     [collected] = study(questions=(question,)).collection().questions
     assert collected.factors == FACTORS
     assert [cell.levels for cell in collected.cells] == ["--", "-+", "+-", "++"]
-    assert [[seed for seed, _ in cell.runs] for cell in collected.cells] == [[0, 4]] * 4
-    assert {name for cell in collected.cells for _, name in cell.runs} == set(collected.runs)
+    assert [cell.seeds for cell in collected.cells] == [(0, 4)] * 4
+    assert {name for cell in collected.cells for name in cell.runs} == set(collected.runs)

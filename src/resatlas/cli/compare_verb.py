@@ -8,14 +8,14 @@ from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 
 FORMATS = ("table", "markdown", "latex", "csv")
 
-_AS_TEXT = Requirement(what="text, without --json", holds=lambda options: not options.json, otherwise="with --json")
+AS_TEXT = Requirement(what="text, without --json", holds=lambda options: not options.json, otherwise="with --json")
 
 OPTIONS: Requirements = {
     "--against": ALWAYS,
     "--metric": ALWAYS,
     "--margin": ALWAYS,
     "--difference": ALWAYS,
-    "--format": _AS_TEXT,
+    "--format": AS_TEXT,
 }
 
 

@@ -35,6 +35,7 @@ VERBS: Mapping[str, str] = {
     "dissect": "analyse a trained network: lesions, paths, gradients, similarity and more",
     "predict": "classify images with a finished run or a saved network",
     "compare": "compare designs by their runs: differences, intervals, verdicts",
+    "effects": "effects of the factors of a factorial study, with intervals and checks",
     "bench": "measure speed: training, inference and more, against other libraries",
     "study": "carry out the runs of a study file; finished runs are reused",
     "report": "write one self-contained HTML page about runs",
@@ -52,6 +53,7 @@ _SAVING: Mapping[str, str] = {
     "study": "runs of smaller designs or smaller batches",
     "report": "fewer runs on one page",
     "compare": "fewer runs in one command",
+    "effects": "fewer studies in one command",
     "describe": "a smaller --image",
 }
 """How a verb needs less memory, for the message of an out-of-memory error."""

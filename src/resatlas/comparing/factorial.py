@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from resatlas.arch.cost import cost
@@ -70,7 +71,7 @@ def factorial(run_set: RunSet, measure: Measure = TEST_ERROR) -> Factorial:
     import numpy as np
 
     known: Mapping[str, RunRecord | Beginning] = {**lost, **runs}
-    table = [[known[dict(cell.runs)[seed]] for seed in seeds] for cell in question.cells]
+    table = [[known[cell.by_seed[seed]] for seed in seeds] for cell in question.cells]
     diverged = [run.folder.name for row in table for run in row if isinstance(run, Beginning)]
     costs = [cost((run if isinstance(run, Beginning) else run.beginning).plan) for run, *_ in table]
     _check_budgets(question.name, question.cells, [total.multiply_adds for total in costs])
@@ -99,7 +100,10 @@ def factorial(run_set: RunSet, measure: Measure = TEST_ERROR) -> Factorial:
 
 def _complete(cells: Sequence[Cell], ended: set[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The seeds whose block is complete, and a sentence for each block that is not."""
-    by_seed = {seed: [dict(cell.runs).get(seed) for cell in cells] for cell in cells for seed, _ in cell.runs}
+    by_seed = {
+        seed: [cell.by_seed.get(seed) for cell in cells]
+        for seed in dict.fromkeys(chain(*(cell.seeds for cell in cells)))
+    }
     missing = {seed: sum(name not in ended for name in names) for seed, names in by_seed.items()}
     notes = tuple(
         f"block of seed {seed} left out: {count} of {len(cells)} runs not finished"

@@ -28,10 +28,16 @@ class Factor:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One combination of levels, such as "+-+", a sign for each factor, and its runs by seed."""
+    """One combination of levels, such as "+-+", a sign for each factor, and the names of its runs with their seeds."""
 
     levels: str
-    runs: tuple[tuple[int, str], ...]
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
+
+    @property
+    def by_seed(self) -> dict[int, str]:
+        """The name of the run of each seed."""
+        return dict(zip(self.seeds, self.runs, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -179,11 +179,12 @@ class Study:
         if not question.factors:
             return ()
         [runs] = question.runs
-        by_design: dict[str, list[tuple[int, str]]] = {}
+        by_design: dict[str, dict[int, str]] = {}
         for name, experiment in self.experiments(question):
-            by_design.setdefault(experiment.design, []).append((experiment.seed, name))
+            by_design.setdefault(experiment.design, {})[experiment.seed] = name
         return tuple(
-            Cell(levels=levels, runs=tuple(own)) for levels, own in zip(runs.levels, by_design.values(), strict=True)
+            Cell(levels=levels, seeds=tuple(own), runs=tuple(own.values()))
+            for levels, own in zip(runs.levels, by_design.values(), strict=True)
         )
 
     def dissected_runs(self) -> Iterator[tuple[str, tuple[str, ...]]]:
