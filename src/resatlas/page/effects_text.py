@@ -1,5 +1,6 @@
 """The effects of a factorial study as a document: claims, effects, checks, the analysis at equal parameters, notes."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from resatlas.comparing.effects import Effect, half_normal
@@ -55,22 +56,26 @@ def _claims(analysis: Factorial) -> Iterator[str]:
     for order, name in (("main", "main effects"), ("interaction", "interactions")):
         of_order = [effect for effect in effects if effect.order == order]
         found = [effect for effect in supported(effects) if effect.order == order]
-        for effect in found:
-            direction = "lowers" if effect.estimate < 0 else "raises"
-            yield (
-                f"{_change(analysis, effect)} {direction} the response by {abs(effect.estimate):.3g} "
-                f"({effect.low:.3g} to {effect.high:.3g}; p = {effect.adjusted:.2g} by Holm)."
-            )
+        yield from (f"{_what(analysis, effect)}: {_size(analysis, effect)}." for effect in found)
         if not found:
             yield f"No significant effect among the {len(of_order)} {name} (Holm, level {LEVEL:g})."
 
 
-def _change(analysis: Factorial, effect: Effect) -> str:
-    """What changes: a factor from its - to its +, or two factors together."""
+def _what(analysis: Factorial, effect: Effect) -> str:
+    """What changes: a factor from its - to its +, or two factors that interact."""
     if effect.order == "interaction":
-        return f"The interaction of {with_and(effect.factors)}"
+        return f"{with_and(effect.factors)} interact"
     [factor] = (factor for factor in analysis.factors if factor.name == effect.name)
-    return f"{factor.name}, {factor.minus} to {factor.plus},"
+    return f"{factor.name}, {factor.minus} to {factor.plus}"
+
+
+def _size(analysis: Factorial, effect: Effect) -> str:
+    """The effect with its interval and p; on a logarithmic scale also as a factor."""
+    interval = f"{effect.estimate:+.3g} ({effect.low:+.3g} to {effect.high:+.3g}; p = {effect.adjusted:.2g} by Holm)"
+    if analysis.scale == "ranks" or effect.order == "interaction":
+        return interval
+    what = "the odds of an error" if analysis.scale == "logit" else f"the {analysis.measure.noun}"
+    return f"{interval}, which multiplies {what} by {math.exp(effect.estimate):.3g}"
 
 
 def _table(title: str, effects: Sequence[Effect], note: str) -> Table:
