@@ -5,6 +5,7 @@ file and the key. Unknown keys are ignored, since a later version may have added
 """
 
 import csv
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from sys import intern
@@ -149,17 +150,27 @@ def _read_environment(folder: Path) -> Environment | None:
         if not isinstance(packages, dict):
             raise BlueprintError("packages: expected a table")
         versions = {name: decode(str | None, value, where=f"packages.{name}") for name, value in packages.items()}
-        entries = {key: value for key, value in table.items() if key not in ("command", "packages")} | versions
+        others = {key: value for key, value in table.items() if key not in ("command", "packages")} | versions
         return Environment(
             processor=str(table.get("processor") or ""),
             cores=str(table.get("cores") or ""),
             threads=str(table.get("threads") or ""),
             packages=tuple((name, version) for name, version in versions.items() if version),
             command=decode(tuple[str, ...], table.get("command", []), where="command"),
-            entries=tuple((name, str(value)) for name, value in entries.items() if value),
+            entries=tuple((name, _words(value)) for name, value in _flat(others) if value),
         )
     except UsageError as error:
         raise FolderError(f"{file}: {error}") from None
+
+
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """The entries of a table, and in place of a table within it its entries, one level deep."""
+    for name, value in table.items():
+        yield from value.items() if isinstance(value, dict) else [(name, value)]
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def decoded(kind: type[T], table: object, file: Path, *, where: str) -> T:
