@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from resatlas.designs.catalog import Entry, entry_of_value, resolve
+from resatlas.designs.catalog import Entry, entry_of_value, family_called, resolve
 from resatlas.designs.family import Family
-from resatlas.designs.solver.search import family_called
 from resatlas.errors import UsageError, unknown
 from resatlas.values.code_files import FAULTS, executed, fault_text
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from resatlas.arch.cost import Cost, cost
 from resatlas.arch.expand import expand
-from resatlas.designs.catalog import FAMILIES, named, resolve
+from resatlas.designs.catalog import FAMILIES, named, resolve, with_knobs
 from resatlas.designs.solver import search
 from resatlas.designs.solver.search import Budget, Solutions, equal_width, knobs_of, solve, unit_weights
 from resatlas.designs.solver.space import Size, sizes_of
-from resatlas.designs.solver.spelling import spelled, with_knobs
+from resatlas.designs.solver.spelling import spelled
 from resatlas.designs.tasks import TASKS
 from resatlas.errors import BlueprintError, DesignError, UnknownName, UsageError
 from tests.designs import toy
