@@ -140,6 +140,12 @@ def test_a_family_in_a_file_is_searched(nets: Path, capsys: pytest.CaptureFixtur
         assert message in capsys.readouterr().err
 
 
+def test_a_file_needs_a_name_in_it(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file alone is answered with the form that is missing."""
+    assert main(["describe", str(nets)]) == 2
+    assert "expected FILE.py:NAME, a name in the file; got" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

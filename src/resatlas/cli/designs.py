@@ -4,7 +4,7 @@ from pathlib import Path
 
 from resatlas.designs.catalog import Entry, entry_of_value, family_called, resolve
 from resatlas.designs.family import Family
-from resatlas.errors import UsageError, unknown
+from resatlas.errors import UsageError, quoted, unknown
 from resatlas.values.code_files import FAULTS, executed, fault_text
 
 DESIGN_HELP = (
@@ -21,6 +21,8 @@ def design_named(text: str) -> Entry:
     NAME is a `Family` (with knobs after another colon), a design, a `Blueprint`, or a function that returns one.
     Raises: as `resolve`; UsageError if the file fails or has no such name.
     """
+    if text.endswith(".py"):
+        raise UsageError(f"expected FILE.py:NAME, a name in the file; got {quoted(text)}")
     if ".py:" not in text:
         return resolve(text)
     value, knobs = _value_named(text)

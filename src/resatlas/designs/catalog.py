@@ -55,7 +55,9 @@ def family_called(name: str | Family) -> Family:
         return name
     family = FAMILIES.get(name) or installed().get(name)
     if family is None:
-        raise UnknownName(unknown("family", name, families()))
+        words = {known.grammar.word: known.name for known in families().values()}
+        meant = f'no family "{name}"; did you mean "{words[name]}"?' if name in words else ""
+        raise UnknownName(meant or unknown("family", name, families()))
     return family
 
 
