@@ -158,7 +158,7 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
         "0.1",
         "norm with eps 0.0001",
         "stem.norm, norm with eps 1e-05",
-        ("eps 0.0001 in place of 1e-05: 0.1 and 18 more",),
+        ("eps 0.0001 instead of 1e-05: 0.1 and 18 more",),
     ),
     (
         wrong_nets.resnet_20_with_eps_in_the_last_stage,
@@ -166,7 +166,7 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
         "0.1.6.body.1",
         "norm with eps 0.001",
         "stages.2.0.body.norm1, norm with eps 1e-05",
-        ("eps 0.001 in place of 1e-05: 0.1.6.body.1 and 1 more",),
+        ("eps 0.001 instead of 1e-05: 0.1.6.body.1 and 1 more",),
     ),
     (
         wrong_nets.wrn_biased,
@@ -182,7 +182,7 @@ WRONG: list[tuple[Callable[[], nn.Module], str, str, str, str, tuple[str, ...]]]
         "1.0.bn1",
         "norm with eps 1e-05, momentum 0.9",
         "norm with eps 1e-05, momentum 0.1",
-        ("momentum 0.9 in place of 0.1: 1.0.bn1 and 12 more",),
+        ("momentum 0.9 instead of 0.1: 1.0.bn1 and 12 more",),
     ),
 ]
 
@@ -227,10 +227,10 @@ DROPS: list[tuple[nn.Module, bool, str, str]] = [
     (nn.Dropout(0.3), False, "wrn-16-2", "an additional dropout with rate 0.3"),
     (nn.Dropout2d(0.3), True, "wrn-16-2", "an additional dropout of channels with rate 0.3"),
     (nn.Identity(), False, DROPPING, "no dropout with rate 0.3"),
-    (nn.Dropout(0.5), False, DROPPING, "dropout with rate 0.5 in place of dropout with rate 0.3"),
-    (nn.Dropout2d(0.3), False, DROPPING, "dropout of channels with rate 0.3 in place of dropout with rate 0.3"),
-    (nn.AlphaDropout(0.3), False, DROPPING, "alpha dropout with rate 0.3 in place of dropout with rate 0.3"),
-    (nn.FeatureAlphaDropout(0.3), False, DROPPING, "alpha dropout of channels with rate 0.3 in place of dropout"),
+    (nn.Dropout(0.5), False, DROPPING, "dropout with rate 0.5 instead of dropout with rate 0.3"),
+    (nn.Dropout2d(0.3), False, DROPPING, "dropout of channels with rate 0.3 instead of dropout with rate 0.3"),
+    (nn.AlphaDropout(0.3), False, DROPPING, "alpha dropout with rate 0.3 instead of dropout with rate 0.3"),
+    (nn.FeatureAlphaDropout(0.3), False, DROPPING, "alpha dropout of channels with rate 0.3 instead of dropout"),
     (nn.Dropout(0.3), True, DROPPING, "dropout before the norm"),
 ]
 

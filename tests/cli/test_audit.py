@@ -118,7 +118,7 @@ def test_what_is_more_than_known_mistakes_is_told_so(file: Path, capfd: pytest.C
     assert audited(file, "strange") == 1
     assert capfd.readouterr().out.endswith(
         "with these mistakes resnet:depth=8,base=4 comes closer to it, but an unknown difference remains:\n"
-        "  - eps 0.001 in place of 1e-05: stem.norm\n"
+        "  - eps 0.001 instead of 1e-05: stem.norm\n"
     )
 
 

@@ -17,6 +17,7 @@ from resatlas.designs.catalog import resolve
 from resatlas.designs.plugins import GROUP
 from resatlas.designs.resnet import ResNet
 from resatlas.errors import DesignError, UnknownName, UsageError
+from resatlas.page.chart import look_of
 from resatlas.recipes.catalog import NAMED as RECIPES
 from resatlas.runs.experiment import Experiment, from_json, to_json
 from resatlas.values.notes import forget
@@ -139,6 +140,12 @@ def test_a_family_in_a_file_is_searched(nets: Path, capsys: pytest.CaptureFixtur
         assert message in capsys.readouterr().err
 
 
+def test_a_file_needs_a_name_in_it(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file alone is answered with the form that is missing."""
+    assert main(["describe", str(nets)]) == 2
+    assert "expected FILE.py:NAME, a name in the file; got" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -220,6 +227,13 @@ def test_names_of_the_catalogue_import_no_plugin(capsys: pytest.CaptureFixture[s
     assert Experiment(design="wrn-28-10", data="digits").own is None
     with pytest.raises(SystemExit):
         main(["describe", "--help"])
+    for words in (
+        ("describe", "resnet-20"),
+        ("eject", "dmrnet-14"),
+        ("solve", "resnet", "--parameters", "270k", "--set", "depth=20"),
+    ):
+        assert main(words) == 0
+    assert look_of("resnet") != look_of("wide-resnet")
     capsys.readouterr()
     assert catalog.installed.cache_info().currsize == 0
 

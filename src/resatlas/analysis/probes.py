@@ -55,7 +55,7 @@ _LABELS: Mapping[str, str] = {
     "error_reestimated_median": "median error, BN re-estimated",
     "share_of_sums_cut": "share of activations zeroed by ReLU",
 }
-"""What a reader sees in place of the names of some columns; files keep the names."""
+"""What a reader sees instead of the names of some columns; files keep the names."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,7 +133,7 @@ class Gating:
 class Residual:
     """x -> after_sum(shortcut(x) + merge(body(first(x)), …)), both terms gated if there is a `gate`.
 
-    `shares` lists the positions at which the shortcut reads first(x) in place of x.
+    `shares` lists the positions at which the shortcut reads first(x) instead of x.
     With `opening` "bare" the first unit of the network has no `first` ops.
     """
 

@@ -28,7 +28,7 @@ class Mixing(NamedTuple):
     """t = M·s: what K streams add to their bodies, computed from the shortcuts s_1, …, s_K of a unit.
 
     M = rows/over, exactly. If channels are "projected", M has only the shares of the streams: the network uses a random
-    orthogonal projection of all channels of all streams, of the same rank, in place of M.
+    orthogonal projection of all channels of all streams, of the same rank, instead of M.
     """
 
     rows: tuple[tuple[int, ...], ...]

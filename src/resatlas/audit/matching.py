@@ -126,7 +126,7 @@ class Pairing:
         self._copy(partner, call)
         for key, number in partner.numbers.items():
             if call.numbers[key] != number:
-                self._add_minor(f"{key} {call.numbers[key]:g} in place of {number:g}", call, partner)
+                self._add_minor(f"{key} {call.numbers[key]:g} instead of {number:g}", call, partner)
         return partner.numbers
 
     def _match_dropout(self, call: Call) -> None:
@@ -140,7 +140,7 @@ class Pairing:
         partner = next((own for own in readers if str(own) == str(call)), readers[0])
         self._pair(call, partner)
         if str(partner) != str(call):
-            self._add_minor(f"{call} in place of {partner}", call, partner)
+            self._add_minor(f"{call} instead of {partner}", call, partner)
 
     def _pair(self, call: Call, partner: Call) -> None:
         self.free.remove(partner)

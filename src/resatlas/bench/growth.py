@@ -37,7 +37,7 @@ from resatlas.values.workers import Lost, end, exit_cause, messages, start
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """Points along a knob: a DESIGN with {} in place of the value; without {} the batch is the knob."""
+    """Points along a knob: a DESIGN with {} instead of the value; without {} the batch is the knob."""
 
     knob: str
     design: str

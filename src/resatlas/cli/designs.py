@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from resatlas.designs.catalog import Entry, entry_of_value, resolve
+from resatlas.designs.catalog import Entry, entry_of_value, family_called, resolve
 from resatlas.designs.family import Family
-from resatlas.designs.solver.search import family_called
-from resatlas.errors import UsageError, unknown
+from resatlas.errors import UsageError, quoted, unknown
 from resatlas.values.code_files import FAULTS, executed, fault_text
 
 DESIGN_HELP = (
@@ -22,6 +21,8 @@ def design_named(text: str) -> Entry:
     NAME is a `Family` (with knobs after another colon), a design, a `Blueprint`, or a function that returns one.
     Raises: as `resolve`; UsageError if the file fails or has no such name.
     """
+    if text.endswith(".py"):
+        raise UsageError(f"expected FILE.py:NAME, a name in the file; got {quoted(text)}")
     if ".py:" not in text:
         return resolve(text)
     value, knobs = _value_named(text)

@@ -11,8 +11,9 @@ from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.designs import CLASSES_HELP, IMAGE_HELP, family_named
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
+from resatlas.designs.catalog import with_knobs
 from resatlas.designs.solver.search import Budget, Solution, Solutions, knobs_of, solve
-from resatlas.designs.solver.spelling import spelled, with_knobs
+from resatlas.designs.solver.spelling import spelled
 from resatlas.designs.tasks import Design
 from resatlas.errors import ResatlasError
 from resatlas.values.table import Table, numbers, words

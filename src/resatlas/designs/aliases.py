@@ -65,7 +65,7 @@ def meaning(text: str, *, grammar: Grammar, families: Mapping[str, Family]) -> S
 def _suggestions(
     text: str, name: str, design: Design, named: Collection[str], known: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """What is offered in place of a guess; nothing where the spelling can mean one network alone."""
+    """What is offered instead of a guess; nothing where the spelling can mean one network alone."""
     if text.lower() == name.lower():
         return ()
     bottleneck = _bottleneck(name)

@@ -46,6 +46,21 @@ def families() -> dict[str, Family]:
     return {**FAMILIES, **installed()}
 
 
+def family_called(name: str | Family) -> Family:
+    """The family of a name; a family of your own replaces its name. Packages are imported only for an unknown name.
+
+    Raises: UnknownName with the nearest name.
+    """
+    if isinstance(name, Family):
+        return name
+    family = FAMILIES.get(name) or installed().get(name)
+    if family is None:
+        words = {known.grammar.word: known.name for known in families().values()}
+        meant = f'no family "{name}"; did you mean "{words[name]}"?' if name in words else ""
+        raise UnknownName(meant or unknown("family", name, families()))
+    return family
+
+
 def _nearest_first() -> Iterator[Family]:
     """The families here first, then those that must be imported."""
     yield from FAMILIES.values()
@@ -170,7 +185,7 @@ def resolve(text: str | Design | Blueprint) -> Entry:
     if isinstance(text, Blueprint):
         return _of_blueprint(text)
     if not isinstance(text, str):
-        return _entry(_with_its_knobs(text), text)
+        return _entry(with_knobs(text.family, text), text)
     text = canonical(text)
     name, colon, rest = text.partition(":")
     knobs = rest.split(",") if colon else []
@@ -324,11 +339,11 @@ def _entry(name: str, design: Design) -> Entry:
     )
 
 
-def _with_its_knobs(design: Design) -> str:
-    """The family with all knobs that differ from their defaults, as a DESIGN text."""
+def with_knobs(name: str, design: Design) -> str:
+    """The DESIGN text of a family's name and the knobs of a design that differ from their defaults."""
     knobs = [(knob.name, getattr(design, knob.name), knob.default) for knob in fields(design)]  # type: ignore[arg-type]
-    words = ",".join(f"{name}={'none' if value is None else value}" for name, value, usual in knobs if value != usual)
-    return f"{design.family}:{words}"
+    words = ",".join(f"{knob}={'none' if value is None else value}" for knob, value, usual in knobs if value != usual)
+    return f"{name}:{words}" if words else name
 
 
 def _knob_values(design: Design) -> dict[str, Any]:

@@ -42,7 +42,7 @@ _BOTTLENECK_DEPTHS = (164, 1001)
 class PreActResNet:
     """y = shortcut(x) + body(relu(norm(x))), nothing after the sum; norm and relu before the global pool.
 
-    `wiring` says where the shortcut reads relu(norm(x)) in place of x; projections are bare convolutions.
+    `wiring` says where the shortcut reads relu(norm(x)) instead of x; projections are bare convolutions.
     paper: in the first unit and wherever it is a projection; behind a stem that is a bare convolution.
     fb: in the first unit of every stage. On ImageNet the stem keeps norm and relu, and the first unit of the
     network has no pre-activation of its own.

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from resatlas.designs.catalog import Entry, families, family_of
+from resatlas.designs.catalog import Entry, family_of
 
 
 class Origin(NamedTuple):
@@ -17,4 +17,4 @@ def origin(entry: Entry) -> Origin:
     own = family_of(entry.design) if entry.design else None
     if own is None:
         return Origin("Network", ())
-    return Origin(families()[entry.family].label, own.sources(entry.design))
+    return Origin(own.label, own.sources(entry.design))

@@ -1,4 +1,4 @@
-"""Statistics of batch normalisations as exact averages over the training images, in place of running averages."""
+"""Statistics of batch normalisations as exact averages over the training images, instead of running averages."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

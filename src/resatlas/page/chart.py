@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Literal
 
-from resatlas.designs.catalog import FAMILIES, families
+from resatlas.designs.catalog import FAMILIES, installed
 from resatlas.page.figure import Spec
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -65,7 +65,7 @@ Kind = Literal["linear", "log", "symlog"]
 
 def look_of(family: str) -> tuple[str, str]:
     """The colour and the shape of a family, the same in all charts."""
-    entry = families().get(family)
+    entry = FAMILIES.get(family) or installed().get(family)
     return (entry.colour, entry.shape) if entry else _OTHER
 
 

@@ -164,7 +164,7 @@ def _read_environment(folder: Path) -> Environment | None:
 
 
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """The entries of a table, and in place of a table within it its entries, one level deep."""
+    """The entries of a table, with each table in it replaced by its entries, one level deep."""
     for name, value in table.items():
         yield from value.items() if isinstance(value, dict) else [(name, value)]
 

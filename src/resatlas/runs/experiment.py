@@ -77,7 +77,7 @@ class Experiment:
 
     @classmethod
     def of(cls, design: str | Design | Blueprint, **rest: Any) -> "Experiment":  # noqa: ANN401 - the other fields
-        """An experiment with a design or a blueprint of your own in place of a DESIGN text."""
+        """An experiment with a design or a blueprint of your own instead of a DESIGN text."""
         if isinstance(design, str):
             return cls(design=design, **rest)
         entry = designs.resolve(design)

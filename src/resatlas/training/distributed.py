@@ -195,7 +195,7 @@ def stopping_on(request: StopRequest, on_end: OnEnd) -> Iterator[None]:
 
 @contextmanager
 def losses_explained() -> Iterator[None]:
-    """Raise ProcessLost in place of torch's errors about a process that has ended.
+    """Raise ProcessLost instead of torch's errors about a process that has ended.
 
     Raises: ProcessLost
     """

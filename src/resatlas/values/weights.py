@@ -72,7 +72,7 @@ def check_offered(file: Path) -> None:
 
 
 def check_address(text: str) -> None:
-    """Refuse an address in place of a file.
+    """Refuse an address instead of a file.
 
     Raises: CheckpointError
     """
@@ -132,7 +132,7 @@ def _protocol_buffer(beginning: bytes, name: str) -> str | None:
 def _text(beginning: bytes, name: str) -> str | None:
     """The kind of a text file; None if it is not text."""
     if _PAGE.match(beginning):
-        return "an HTML page, sent by a server in place of a file; download the file itself"
+        return "an HTML page, sent by a server instead of a file; download the file itself"
     try:
         text = beginning.decode("utf-8", errors="strict" if len(beginning) < _BEGINNING else "ignore")
     except UnicodeDecodeError:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from resatlas.arch.cost import Cost, cost
 from resatlas.arch.expand import expand
-from resatlas.designs.catalog import FAMILIES, named, resolve
+from resatlas.designs.catalog import FAMILIES, named, resolve, with_knobs
 from resatlas.designs.solver import search
 from resatlas.designs.solver.search import Budget, Solutions, equal_width, knobs_of, solve, unit_weights
 from resatlas.designs.solver.space import Size, sizes_of
-from resatlas.designs.solver.spelling import spelled, with_knobs
+from resatlas.designs.solver.spelling import spelled
 from resatlas.designs.tasks import TASKS
 from resatlas.errors import BlueprintError, DesignError, UnknownName, UsageError
 from tests.designs import toy
@@ -261,3 +261,9 @@ def test_a_family_stands_in_place_of_its_name() -> None:
     assert [with_knobs("nets.py:TOY", solution.design) for solution in found.within] == ["nets.py:TOY:depth=14,base=8"]
     with pytest.raises(UnknownName, match="no family"):
         solve("toy", Budget(parameters=1000), knobs={})
+
+
+def test_the_first_word_of_names_leads_to_the_family() -> None:
+    """All wide ResNets are called wrn-…, and the family is wide-resnet."""
+    with pytest.raises(UnknownName, match='no family "wrn"; did you mean "wide-resnet"'):
+        knobs_of("wrn", [])

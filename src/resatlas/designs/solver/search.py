@@ -8,12 +8,12 @@ from math import inf, prod, sqrt
 
 from resatlas.arch.cost import Cost
 from resatlas.arch.ops import Shape
-from resatlas.designs.catalog import families, knobs_in, resolve
+from resatlas.designs.catalog import family_called, knobs_in, resolve
 from resatlas.designs.family import Family
 from resatlas.designs.solver.space import Knobs, Line, Row, Size, Space, base_size, rebased, rows, sizes_of, space_of
 from resatlas.designs.solver.spelling import head_knobs, names
 from resatlas.designs.tasks import Design
-from resatlas.errors import DesignError, UnknownName, UsageError, unknown
+from resatlas.errors import DesignError, UsageError
 
 Reach = Fraction | float
 """A deviation, or infinity."""
@@ -207,18 +207,6 @@ def knobs_of(family: str | Family, words: Iterable[str]) -> Knobs:
     """
     family = family_called(family)
     return knobs_in(words, family.design, family.name)
-
-
-def family_called(name: str | Family) -> Family:
-    """The family of a name; a family of your own stands in place of its name.
-
-    Raises: UnknownName with the nearest name.
-    """
-    if isinstance(name, Family):
-        return name
-    if name not in families():
-        raise UnknownName(unknown("family", name, families()))
-    return families()[name]
 
 
 _UNIT_WEIGHTS = 69_632

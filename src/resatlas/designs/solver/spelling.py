@@ -7,7 +7,7 @@ from itertools import product
 from string import Formatter
 from typing import Any
 
-from resatlas.designs.catalog import families, resolve
+from resatlas.designs.catalog import family_called, resolve, with_knobs
 from resatlas.designs.family import Family, Grammar
 from resatlas.designs.tasks import Design
 from resatlas.errors import DesignError, UsageError
@@ -18,16 +18,9 @@ def spelled(design: Design) -> str:
     return next(text for text in _candidates(design) if _means(text, design))
 
 
-def with_knobs(name: str, design: Design) -> str:
-    """The DESIGN text of a family's name and the knobs of a design that differ from their defaults."""
-    values = {field.name: getattr(design, field.name) for field in fields(design)}  # type: ignore[arg-type]
-    said = ",".join(f"{knob}={_word(value)}" for knob, value in values.items() if value != _default(design, knob))
-    return f"{name}:{said}" if said else name
-
-
 def _candidates(design: Design) -> list[str]:
     """Texts that may resolve to the design, the best first; the family with its knobs always does."""
-    family = families()[design.family]
+    family = family_called(design.family)
     needed = {knob: value for knob, value in _stated(design, family).items() if not _idle(design, knob, family)}
     texts = [*names(family, needed), with_knobs(design.family, design)]
     return sorted(texts, key=lambda text: (":" in text, len(text)))
