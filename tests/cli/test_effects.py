@@ -2,15 +2,18 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from resatlas.cli.main import main
-from tests.comparing.folders import EQUAL, write_run
-from tests.comparing.planted import write_factorial
+from resatlas.runs.files import read_json, write_json
+from tests.comparing.folders import EQUAL, edited, plan_of, seal, write_run
+from tests.comparing.planted import SEEDS, write_factorial
 
 GOLDEN = Path(__file__).parents[1] / "page" / "golden"
 
@@ -68,3 +71,122 @@ def test_a_wrong_word_is_answered_in_a_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def change(study: Path, **values: object) -> None:
+    """Change keys of the only question of a study."""
+    file = study / "study.json"
+    table: dict[str, Any] = read_json(file)
+    table["questions"][0].update(values)
+    write_json(file, table)
+
+
+def cells_of(study: Path) -> list[dict[str, Any]]:
+    """The cells of its only question."""
+    return read_json(study / "study.json")["questions"][0]["cells"]
+
+
+def lack_a_metric(study: Path) -> None:
+    """One run is of a version that did not measure the training loss in evaluation mode."""
+    file = study / "+-+-1" / "results.json"
+    results = read_json(file)
+    del results["train_evaluated"]
+    write_json(file, results)
+    seal(file.parent)
+
+
+def seeds_differ(study: Path) -> None:
+    """One cell has a seed less than the others."""
+    first, second, *rest = cells_of(study)
+    change(study, cells=[first, {**second, "seeds": second["seeds"][:2], "runs": second["runs"][:2]}, *rest])
+
+
+def budgets_differ(study: Path) -> None:
+    """One cell has deeper networks."""
+    for seed in SEEDS:
+        edited(study / f"----{seed}" / "experiment.json", plan=plan_of("resnet:depth=32,base=8"))
+
+
+def factors_alias(study: Path) -> None:
+    """Of the eight cells those four are listed in which the third level is the product of the other two."""
+    half = ("--+", "-+-", "+--", "+++")
+    change(study, cells=[cell for cell in cells_of(study) if cell["levels"] in half])
+
+
+def a_run_has_another_seed(study: Path) -> None:
+    """A run was trained with a seed that the plan does not have."""
+    edited(study / "+-+-1" / "experiment.json", seed=9)
+
+
+def a_run_has_another_recipe(study: Path) -> None:
+    """A run was trained for another number of epochs."""
+    recipe = read_json(study / "+-+-1" / "experiment.json")["recipe"]
+    edited(study / "+-+-1" / "experiment.json", recipe={**recipe, "epochs": 11})
+
+
+def a_run_has_another_network(study: Path) -> None:
+    """The design of a cell was changed between its runs."""
+    edited(study / "+-+-1" / "experiment.json", plan=plan_of("resnet:depth=20,base=8,shortcut=B"))
+
+
+def no_block_is_complete(study: Path) -> None:
+    """Each block lacks a run."""
+    for seed in SEEDS:
+        shutil.rmtree(study / f"+-+-{seed}")
+
+
+def a_sign_is_wrong(study: Path) -> None:
+    """A level is neither + nor -."""
+    first, *rest = cells_of(study)
+    change(study, cells=[{**first, "levels": "--0"}, *rest])
+
+
+def a_level_is_missing(study: Path) -> None:
+    """A cell has the levels of two factors."""
+    first, *rest = cells_of(study)
+    change(study, cells=[{**first, "levels": "--"}, *rest])
+
+
+def a_run_is_missing(study: Path) -> None:
+    """A cell has three seeds and two runs."""
+    first, *rest = cells_of(study)
+    change(study, cells=[{**first, "runs": first["runs"][:2]}, *rest])
+
+
+def there_are_no_cells(study: Path) -> None:
+    """The factors have no cells."""
+    change(study, cells=[])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "metric", "message"),
+    [
+        (lack_a_metric, "train_loss", "+-+-1 has no training loss in evaluation mode"),
+        (seeds_differ, "test_error", "cells need the same seeds; --- has 0, 1, 2, --+ has 0, 1"),
+        (budgets_differ, "test_error", "cells need equal multiply-adds within 3 % of their middle; --+ has"),
+        (factors_alias, "test_error", "factors alias: widths and streams x unit have"),
+        (a_run_has_another_seed, "test_error", "+-+-1 has seed 9, and its cell +-+ lists it under seed 1; the folder"),
+        (a_run_has_another_recipe, "test_error", "+-+-1 differ in recipe; cells may differ in their designs only"),
+        (a_run_has_another_network, "test_error", "+-+-0 and +-+-1, both of cell +-+, are different networks"),
+        (no_block_is_complete, "test_error", "no block is complete; block of seed 0 left out: 1 of 8 runs not"),
+        (a_sign_is_wrong, "test_error", "study.json: the levels of a cell are signs + and -; got"),
+        (a_level_is_missing, "test_error", "study.json: question f has 3 factors; cell -- has 2 levels"),
+        (a_run_is_missing, "test_error", "study.json: cell --- needs a run for each of its seeds, all different"),
+        (there_are_no_cells, "test_error", "study.json: question f has factors, but no cells"),
+    ],
+)
+def test_a_study_that_cannot_be_analysed_is_answered_in_a_line(
+    study: Path,
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    metric: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The line says what is wrong and where; nothing is on standard output."""
+    shutil.copytree(study, tmp_path / "study")
+    spoil(tmp_path / "study")
+    assert main(("effects", str(tmp_path / "study"), "--metric", metric)) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)

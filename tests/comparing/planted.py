@@ -1,7 +1,9 @@
 """A factorial study with planted effects, in the format of real runs, without training."""
 
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 
 from resatlas.comparing.run_sets import RunSet
 from resatlas.runs.collection import Cell, Collection, Factor, Question, write_collection
@@ -24,14 +26,14 @@ def misses(levels: str, seed: int) -> int:
     return 100 + 20 * widths - 15 * streams * unit + (7 * CELLS.index(levels) + 5 * seed) % 4
 
 
-def write_factorial(folder: Path) -> RunSet:
-    """Eight cells of three blocks, all finished, below a folder with their study.json."""
+def write_factorial(folder: Path, *, designs: Mapping[str, str] = MappingProxyType({})) -> RunSet:
+    """Eight cells of three blocks, all finished, below a folder with their study.json; `designs` are those of cells."""
     runs: dict[str, Run] = {}
     for levels in CELLS:
         for seed in SEEDS:
             name = f"{levels}-{seed}"
             wrong = [k < misses(levels, seed) for k in range(IMAGES)]
-            runs[name] = write_run(folder / name, SUBJECT, seed=seed, wrong=wrong)
+            runs[name] = write_run(folder / name, SUBJECT, seed=seed, wrong=wrong, design=designs.get(levels))
     cells = tuple(Cell(levels=c, seeds=SEEDS, runs=tuple(f"{c}-{seed}" for seed in SEEDS)) for c in CELLS)
     question = Question(name="f", title="Which part?", view="runs", runs=tuple(runs), factors=FACTORS, cells=cells)
     write_collection(folder, Collection(name="planted", questions=(question,)))

@@ -1,7 +1,6 @@
 """A factorial question is analysed from run folders alone, and says what it leaves out."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ from resatlas.comparing.run_sets import RunSet
 from resatlas.errors import UsageError
 from resatlas.runs.collection import Question
 from resatlas.runs.store import Run
-from tests.comparing.folders import IMAGES, diverged, write_run
-from tests.comparing.planted import CELLS, FACTORS, SEEDS, SUBJECT, misses, write_factorial
+from tests.comparing.folders import IMAGES, diverged
+from tests.comparing.planted import CELLS, SEEDS, misses, write_factorial
 
 
 @pytest.fixture
@@ -83,18 +82,10 @@ def test_a_question_without_factors_is_refused(study: RunSet) -> None:
         factorial(RunSet(question, study.runs, ()))
 
 
-def test_cells_of_unequal_cost_are_refused(study: RunSet, tmp_path: Path) -> None:
+def test_cells_of_unequal_cost_are_refused(tmp_path: Path) -> None:
     """The message has the cheapest and the most expensive cell."""
-    name = "----0"
-    wrong = [k < 50 for k in range(IMAGES)]
-    larger = write_run(tmp_path / "larger", SUBJECT, seed=0, wrong=wrong, design="resnet-32").record()
-    cells = tuple(
-        replace(cell, runs=tuple("larger" if run == name else run for run in cell.runs))
-        for cell in study.question.cells
-    )
-    question = Question(name="f", title="F", view="runs", runs=(), factors=FACTORS, cells=cells)
     with pytest.raises(UsageError, match=r"equal multiply-adds within 3 % of their middle; --\+ has .*, --- has"):
-        factorial(RunSet(question, (*study.runs, larger), ()))
+        factorial(write_factorial(tmp_path, designs={"---": "resnet:depth=32,base=8"}))
 
 
 def test_parameters_that_follow_from_the_factors_have_no_covariate(study: RunSet) -> None:

@@ -25,6 +25,9 @@ Levels = Mapping[str, tuple[int, ...]]
 
 Order = Literal["main", "interaction"]
 
+_ROUNDING = 1e-9
+"""Residuals below this share of the deviation are rounding errors of a model that fits every value."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
@@ -62,7 +65,7 @@ class Lenth(NamedTuple):
 class Checks(NamedTuple):
     """What the residuals say of the model: Shapiro-Wilk's p, Brown-Forsythe's p over the cells, the largest residual.
 
-    The largest is in standard deviations; Brown-Forsythe's p is None with fewer than three blocks.
+    The largest is in standard deviations. Brown-Forsythe's p is None with fewer than three blocks, or without spread.
     """
 
     normal_p: float
@@ -92,9 +95,6 @@ def columns(levels: Levels) -> "dict[tuple[str, ...], Array]":
     """
     import numpy as np
 
-    cells = list(zip(*levels.values(), strict=True))
-    if len(set(cells)) < len(cells):
-        raise UsageError(f"two cells have the levels {_signs(max(cells, key=cells.count))}; each is listed once")
     single: dict[tuple[str, ...], Array] = {(name,): np.array(level, float) for name, level in levels.items()}
     pairs = {(*a, *b): single[a] * single[b] for a, b in combinations(single, 2)}
     every = single | pairs
@@ -103,6 +103,9 @@ def columns(levels: Levels) -> "dict[tuple[str, ...], Array]":
             raise UsageError(f"factor {name} has one level in all cells; an effect needs both, - and +")
         if column.sum():
             raise UsageError(f"factor {name} has + in {(column > 0).sum()} of {len(column)} cells; half are expected")
+    cells = list(zip(*levels.values(), strict=True))
+    if len(set(cells)) < len(cells):
+        raise UsageError(f"two cells have the levels {_signs(max(cells, key=cells.count))}; each is listed once")
     for (one, first), (other, second) in combinations(every.items(), 2):
         if abs(first @ second) == len(first):
             raise UsageError(f"factors alias: {_words(one)} and {_words(other)} have the same levels in all cells")
@@ -135,11 +138,7 @@ def effects_of(levels: Levels, values: "Array") -> Effects:
         raise UsageError(f"the study has {len(next(iter(every.values())))} cells, the values have shape {values.shape}")
     cells, blocks = values.shape
     estimates = [float(2 * (column @ values.mean(axis=1)) / cells) for column in every.values()]
-    fitted = values.mean() + (values.mean(axis=0) - values.mean())
-    fitted = fitted + sum(
-        column[:, None] * estimate / 2 for column, estimate in zip(every.values(), estimates, strict=True)
-    )
-    residuals = values - fitted
+    residuals = values - fitted(levels, values)
     pseudo = lenth(estimates)
     degrees = cells * blocks - blocks - len(every)
     if blocks > 1:
@@ -155,6 +154,16 @@ def effects_of(levels: Levels, values: "Array") -> Effects:
         lenth=pseudo,
         checks=_checks(residuals, deviation),
     )
+
+
+def fitted(levels: Levels, values: "Array") -> "Array":
+    """The values that the model gives: the mean of the block, and half of each effect with the sign of its column.
+
+    Shape: (cells, blocks), as `values`.
+    """
+    cells = len(values)
+    every = columns(levels).values()
+    return values.mean(axis=0) + sum(column[:, None] * float(column @ values.mean(axis=1)) / cells for column in every)
 
 
 def _tested(names: Sequence[tuple[str, ...]], estimates: Sequence[float], error: float, degrees: int) -> list[Effect]:
@@ -268,11 +277,12 @@ def _checks(residuals: "Array", deviation: float) -> Checks:
 
     cell, block = np.unravel_index(np.abs(residuals).argmax(), residuals.shape)
     blocks = residuals.shape[1]
-    if not deviation or np.ptp(residuals) == 0:
+    if np.ptp(residuals) <= _ROUNDING * deviation:
         return Checks(1.0, None, 0.0, int(cell), int(block))
+    constant = np.allclose(np.ptp(residuals, axis=1), 0)  # within each cell: there are no spreads to compare
     return Checks(
         normal_p=float(stats.shapiro(residuals.ravel()).pvalue),
-        variance_p=float(stats.levene(*residuals, center="median").pvalue) if blocks > 2 else None,
+        variance_p=None if blocks < 3 or constant else float(stats.levene(*residuals, center="median").pvalue),
         largest=float(residuals[cell, block] / deviation),
         largest_cell=int(cell),
         largest_block=int(block),

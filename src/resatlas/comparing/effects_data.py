@@ -5,6 +5,7 @@ from typing import Any
 
 from resatlas.comparing.effects import Effect, half_normal, means_of
 from resatlas.comparing.factorial import Factorial
+from resatlas.comparing.words import presentable
 from resatlas.runs.files import csv_text
 from resatlas.values.codec import encode
 
@@ -21,9 +22,20 @@ def as_json(analysis: Factorial) -> dict[str, Any]:
         "seeds": list(analysis.seeds),
         "factors": [encode(factor) for factor in analysis.factors],
         "cells": [
-            {"levels": cell.levels, "multiply_adds": macs, "parameters": parameters, "responses": row.tolist()}
-            for cell, macs, parameters, row in zip(
-                analysis.cells, analysis.multiply_adds, analysis.parameters, analysis.values, strict=True
+            {
+                "levels": cell.levels,
+                "design": presentable(design),
+                "multiply_adds": macs,
+                "parameters": parameters,
+                "responses": row.tolist(),
+            }
+            for cell, design, macs, parameters, row in zip(
+                analysis.cells,
+                analysis.designs,
+                analysis.multiply_adds,
+                analysis.parameters,
+                analysis.values,
+                strict=True,
             )
         ],
         "effects": [_effect(effect) for effect in analysis.effects.effects],

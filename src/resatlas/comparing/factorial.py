@@ -1,13 +1,13 @@
 """The runs of a factorial study as a matrix of cells and blocks, and the effects of its factors on a response."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from resatlas.arch.cost import cost
-from resatlas.comparing.effects import Effect, Effects, Levels, effects_of, logit, ranks, with_covariate
+from resatlas.comparing.blocks import beginning_of, blocks_of
+from resatlas.comparing.effects import Effect, Effects, Levels, columns, effects_of, logit, ranks, with_covariate
 from resatlas.comparing.measures import TEST_ERROR, Measure, value_at_chance, value_of
 from resatlas.comparing.run_sets import RunSet
 from resatlas.errors import UsageError
@@ -33,8 +33,8 @@ _EQUAL_BUDGETS = 0.06
 class Factorial:
     """The effects of a factorial question, and everything that a reader needs to judge them.
 
-    `values` has a row for each cell and a column for each block. `covariate` has the main effects at equal parameters,
-    the slope of log parameters last; None if the parameters follow from the factors.
+    `values` has a row for each cell and a column for each block, `designs` the design of each cell. `covariate` has the
+    main effects at equal parameters, the slope of log parameters last; None if the parameters follow from the factors.
     """
 
     title: str
@@ -42,6 +42,7 @@ class Factorial:
     measure: Measure
     scale: Scale
     cells: tuple[Cell, ...]
+    designs: tuple[str, ...]
     levels: Levels
     seeds: tuple[int, ...]
     values: "Array"
@@ -57,60 +58,42 @@ def factorial(run_set: RunSet, measure: Measure = TEST_ERROR) -> Factorial:
     """The effects of a factorial question from its runs; a block with an unfinished run is left out as a whole.
 
     A run that diverged counts at chance level. If more than a tenth of the runs diverged, ranks replace the values.
-    Raises: UsageError if the question has no factors, no complete block or cells of unequal cost, or if factors alias.
+    Raises: UsageError if the question has no factors, or cells of unequal cost, if factors alias, or as `blocks_of`;
+        FolderError if a run does not have the measure.
     """
+    import numpy as np
+
     question = run_set.question
     if not question.factors:
         raise UsageError(f"question {question.name} has no factors; a factorial question lists factors and levels")
-    runs = {run.name: run for run in run_set.runs}
-    lost = {run.folder.name: run for run in run_set.diverged}
-    seeds, notes = _complete(question.cells, {*runs, *lost})
-    if not seeds:
-        raise UsageError(f"question {question.name}: no block is complete; {'; '.join(notes)}")
     levels = _levels(question.factors, question.cells)
-    import numpy as np
-
-    known: Mapping[str, RunRecord | Beginning] = {**lost, **runs}
-    table = [[known[cell.by_seed[seed]] for seed in seeds] for cell in question.cells]
-    diverged = [run.folder.name for row in table for run in row if isinstance(run, Beginning)]
-    costs = [cost((run if isinstance(run, Beginning) else run.beginning).plan) for run, *_ in table]
+    columns(levels)  # which refuses factors that alias, before any run counts
+    blocks = blocks_of(run_set)
+    diverged = [run.folder.name for row in blocks.runs for run in row if isinstance(run, Beginning)]
+    first = [beginning_of(row[0]) for row in blocks.runs]
+    costs = [cost(run.plan) for run in first]
     _check_budgets(question.name, question.cells, [total.multiply_adds for total in costs])
-    scale = _scale(measure, diverged=len(diverged) / (len(table) * len(seeds)))
-    values = np.array([[_response(run, measure, scale) for run in row] for row in table])
+    scale = _scale(measure, diverged=len(diverged) / sum(map(len, blocks.runs)))
+    values = np.array([[_response(run, measure, scale) for run in row] for row in blocks.runs])
     if scale == "ranks":
         values = ranks(values)
-    if diverged:
-        notes = (*notes, f"diverged, counted at chance level: {', '.join(diverged)}")
+    counted = [f"diverged, counted at chance level: {', '.join(diverged)}"] if diverged else []
     return Factorial(
         title=question.title,
         factors=question.factors,
         measure=measure,
         scale=scale,
         cells=question.cells,
+        designs=tuple(run.experiment.design for run in first),
         levels=levels,
-        seeds=seeds,
+        seeds=blocks.seeds,
         values=values,
         effects=effects_of(levels, values),
         covariate=_at_equal_parameters(levels, values, [total.parameters for total in costs]),
         multiply_adds=tuple(total.multiply_adds for total in costs),
         parameters=tuple(total.parameters for total in costs),
-        left_out=notes,
+        left_out=(*blocks.left_out, *counted),
     )
-
-
-def _complete(cells: Sequence[Cell], ended: set[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The seeds whose block is complete, and a sentence for each block that is not."""
-    by_seed = {
-        seed: [cell.by_seed.get(seed) for cell in cells]
-        for seed in dict.fromkeys(chain(*(cell.seeds for cell in cells)))
-    }
-    missing = {seed: sum(name not in ended for name in names) for seed, names in by_seed.items()}
-    notes = tuple(
-        f"block of seed {seed} left out: {count} of {len(cells)} runs not finished"
-        for seed, count in missing.items()
-        if count
-    )
-    return tuple(seed for seed, count in missing.items() if not count), notes
 
 
 def _levels(factors: Sequence[Factor], cells: Sequence[Cell]) -> Levels:
@@ -154,6 +137,19 @@ def _response(run: RunRecord | Beginning, measure: Measure, scale: Scale) -> flo
             return math.log(max(value, 1e-12))
         case "ranks":
             return value
+        case _:
+            assert_never(scale)
+
+
+def measured(response: float, scale: Scale) -> float | None:
+    """A response in the unit of its measure, as an error in percent; None for ranks."""
+    match scale:
+        case "logit":
+            return 100 / (1 + math.exp(-response))
+        case "log":
+            return math.exp(response)
+        case "ranks":
+            return None
         case _:
             assert_never(scale)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from resatlas.errors import FolderError
+from resatlas.errors import BlueprintError, FolderError, quoted
 from resatlas.runs.decoding import decoded, read_run
 from resatlas.runs.files import read_json, write_json
 from resatlas.runs.record import RunRecord
@@ -28,11 +28,23 @@ class Factor:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One combination of levels, such as "+-+", a sign for each factor, and the names of its runs with their seeds."""
+    """One combination of levels, such as "+-+", a sign for each factor, and the names of its runs with their seeds.
+
+    Raises: BlueprintError for other signs, repeated seeds, or seeds and runs of different number.
+    """
 
     levels: str
     seeds: tuple[int, ...]
     runs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if set(self.levels) - {"+", "-"}:
+            raise BlueprintError(f"the levels of a cell are signs + and -; got {quoted(self.levels)}")
+        if len(self.seeds) != len(self.runs) or len(set(self.seeds)) < len(self.seeds):
+            raise BlueprintError(
+                f"cell {self.levels} needs a run for each of its seeds, all different; got {len(self.runs)} runs for "
+                f"the seeds {list(self.seeds)}"
+            )
 
     @property
     def by_seed(self) -> dict[int, str]:
@@ -45,6 +57,7 @@ class Question:
     """A question and the names of its run folders, in the order of the report; `about` introduces it.
 
     A factorial question also has its factors, and the runs of each cell.
+    Raises: BlueprintError for factors without cells, or a cell whose levels do not fit the factors.
     """
 
     name: str
@@ -54,6 +67,16 @@ class Question:
     about: str = ""
     factors: tuple[Factor, ...] = ()
     cells: tuple[Cell, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.factors and not self.cells:
+            raise BlueprintError(f"question {self.name} has factors, but no cells")
+        for cell in self.cells:
+            if len(cell.levels) != len(self.factors):
+                raise BlueprintError(
+                    f"question {self.name} has {len(self.factors)} factors; cell {cell.levels} has {len(cell.levels)} "
+                    "levels"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
