@@ -158,6 +158,12 @@ def there_are_no_cells(study: Path) -> None:
     change(study, cells=[])
 
 
+def factors_have_one_name(study: Path) -> None:
+    """Two of the three factors are called unit."""
+    first, _, third = read_json(study / "study.json")["questions"][0]["factors"]
+    change(study, factors=[first, third, third])
+
+
 @pytest.mark.parametrize(
     ("spoil", "metric", "message"),
     [
@@ -172,6 +178,7 @@ def there_are_no_cells(study: Path) -> None:
         (a_sign_is_wrong, "test_error", "study.json: the levels of a cell are signs + and -; got"),
         (a_level_is_missing, "test_error", "study.json: question f has 3 factors; cell -- has 2 levels"),
         (a_run_is_missing, "test_error", "study.json: cell --- needs a run for each of its seeds, all different"),
+        (factors_have_one_name, "test_error", 'study.json: question f: two factors have the name "unit"'),
         (there_are_no_cells, "test_error", "study.json: question f has factors, but no cells"),
     ],
 )

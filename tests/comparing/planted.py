@@ -18,6 +18,19 @@ FACTORS = (
 CELLS: list[str] = ["".join("+" if level > 0 else "-" for level in cell) for cell in product((-1, 1), repeat=3)]
 SUBJECT = Subject(family="resnet", depth=20)
 SEEDS = (0, 1, 2)
+DISTINCT = dict(
+    zip(
+        CELLS,
+        (
+            *("resnet:depth=20,base=8", "plain:depth=20,base=8", "preact-resnet:depth=20,base=8"),
+            *("preact-resnet:depth=20,base=8,shortcut=B", "resnet:depth=20,base=8,shortcut=B"),
+            *("resnet:depth=20,base=8,shortcut=C", "wide-resnet:depth=22,base=8,widen=1"),
+            "wide-resnet:depth=22,base=8,widen=1,dropout=0.3",
+        ),
+        strict=True,
+    )
+)
+"""A network for each cell, with multiply-adds within 6 % and parameters that do not follow from the factors."""
 
 
 def misses(levels: str, seed: int) -> int:

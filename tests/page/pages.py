@@ -19,6 +19,7 @@ from resatlas.page.page import write_page
 from resatlas.runs.files import read_json
 from resatlas.values.table import table
 from tests.comparing.folders import EQUAL, edited, write_run, write_study
+from tests.comparing.planted import DISTINCT, write_factorial
 
 DATA = "synthetic:size=8,channels=1,classes=4,images=96"
 TRAINED = ("resnet:depth=8,base=2", "pyramidnet:depth=8,base=2,alpha=6", "dmrnet:depth=8,base=2")
@@ -91,4 +92,16 @@ def evil_page(folder: Path) -> Path:
     return folder / "report.html"
 
 
-PAGES: dict[str, Callable[[Path], Path]] = {"trained": trained_page, "study": study_page, "evil": evil_page}
+def effects_page(folder: Path) -> Path:
+    """A factorial study with planted effects."""
+    write_factorial(folder / "planted", designs=DISTINCT)
+    write_page(folder / "report.html", title="resatlas planted", run_sets=read_run_sets([folder / "planted"]))
+    return folder / "report.html"
+
+
+PAGES: dict[str, Callable[[Path], Path]] = {
+    "trained": trained_page,
+    "study": study_page,
+    "evil": evil_page,
+    "effects": effects_page,
+}

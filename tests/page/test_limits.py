@@ -12,7 +12,7 @@ from tests.comparing.folders import DEEP, EQUAL, comparison_of, edited, write_ru
 def limits_of(runs: Sequence[Run], *dissected: str) -> Mapping[str, str]:
     """What the page shows and what it does not show, as text."""
     comparisons = [comparison_of(runs)]
-    can, cannot = limits.can_show(comparisons, dissected), limits.cannot_show(comparisons, dissected)
+    can, cannot = limits.can_show(comparisons, (), dissected), limits.cannot_show(comparisons, (), dissected)
     return {"can": "\n".join(can), "not": "\n".join(cannot)}
 
 

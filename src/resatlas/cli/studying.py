@@ -13,15 +13,20 @@ from resatlas.cli.display import display, say
 from resatlas.cli.outcome import Outcome
 from resatlas.comparing.comparison import compare_run_set
 from resatlas.comparing.run_sets import RunSet, read_run_sets
+from resatlas.comparing.words import presentable
 from resatlas.errors import FolderError, NonFiniteError
+from resatlas.page import effects_text
+from resatlas.page.answer import answer
 from resatlas.page.contents import introduction
 from resatlas.page.page import write_page
 from resatlas.page.table import grid_text
-from resatlas.page.verdict import notes, verdict
+from resatlas.page.verdict import notes
 from resatlas.studies.pictures import pictures
 from resatlas.studies.runner import OnProgress, StudyProgress, carry_out_study
 from resatlas.studies.study import Study
 from resatlas.studies.study_dissections import dissect_study
+
+_ALL_EFFECTS = "all effects with their intervals: `resatlas effects` with the folder of the study"
 
 
 def add_options(parser: argparse.ArgumentParser, *, name: str) -> None:
@@ -63,17 +68,20 @@ def _dissect(study: Study, folder: Path, *, quiet: bool) -> None:
         say(failure)
 
 
-def _text(answer: RunSet) -> str:
-    """A question with its table, its verdict and its notes."""
-    view = answer.question.view
+def _text(run_set: RunSet) -> str:
+    """A question with its table, its answer and its notes."""
+    view = run_set.question.view
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    comparison = compare_run_set(answer) if answer.runs else None
-    remarks = [f"- {note}" for note in (*comparison.warnings, *notes(view, comparison))] if comparison else []
-    introduced = introduction(answer.question.about, comparison.question.groups) if comparison else ""
+    comparison = compare_run_set(run_set) if run_set.runs else None
+    reply = answer(run_set, comparison)
+    effects = (*map(presentable, effects_text.remarks(reply.analysis)), _ALL_EFFECTS) if reply.analysis else ()
+    shared = (*comparison.warnings, *notes(view, comparison)) if comparison else ()
+    remarks = [f"- {note}" for note in (*effects, *shared)]
+    introduced = introduction(run_set.question.about, comparison.question.groups) if comparison else ""
     blocks = [
-        "\n".join(filter(None, [answer.question.title, introduced])),
-        grid_text(view, answer.runs, width=width),
-        "\n".join(verdict(view, comparison)),
+        "\n".join(filter(None, [run_set.question.title, introduced])),
+        grid_text(view, run_set.runs, width=width),
+        "\n".join(reply.sentences),
         "\n".join(remarks),
     ]
     return "\n\n".join(blocks)

@@ -91,12 +91,14 @@ def compare(
 
 
 def compare_run_set(run_set: RunSet) -> Comparison:
-    """Compare each design of a run set with its nearest; there are no pairs if the runs cannot be compared.
+    """Compare each design of a run set with its nearest.
+
+    There are no pairs if the runs cannot be compared, or if the question is about factors: it has effects instead.
 
     Raises: FolderError if results or predictions are damaged.
     """
     question = group_question(run_set)
-    pairs = () if question.obstacles else nearest_pairs(question.groups)
+    pairs = () if question.obstacles or run_set.question.factors else nearest_pairs(question.groups)
     return _comparison(replace(question, pairs=pairs), Criteria())
 
 

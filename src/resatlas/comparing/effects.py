@@ -26,7 +26,7 @@ Levels = Mapping[str, tuple[int, ...]]
 Order = Literal["main", "interaction"]
 
 _ROUNDING = 1e-9
-"""Residuals below this share of the deviation are rounding errors of a model that fits every value."""
+"""Residuals within this share of the largest value are rounding errors of a model that fits every value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ def effects_of(levels: Levels, values: "Array") -> Effects:
         deviation=deviation,
         degrees=degrees,
         lenth=pseudo,
-        checks=_checks(residuals, deviation),
+        checks=_checks(residuals, deviation, scale=float(np.abs(values).max())),
     )
 
 
@@ -271,13 +271,13 @@ def ranks(values: "Array") -> "Array":
     return stats.rankdata(values, axis=0)
 
 
-def _checks(residuals: "Array", deviation: float) -> Checks:
+def _checks(residuals: "Array", deviation: float, *, scale: float) -> Checks:
     import numpy as np
     from scipy import stats
 
     cell, block = np.unravel_index(np.abs(residuals).argmax(), residuals.shape)
     blocks = residuals.shape[1]
-    if np.ptp(residuals) <= _ROUNDING * deviation:
+    if np.ptp(residuals) <= _ROUNDING * scale:
         return Checks(1.0, None, 0.0, int(cell), int(block))
     constant = np.allclose(np.ptp(residuals, axis=1), 0)  # within each cell: there are no spreads to compare
     return Checks(

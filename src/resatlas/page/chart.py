@@ -19,6 +19,9 @@ _OTHER = ("#7f4f24", "stroke")
 _LONGEST_LINE = 36
 """Letters of a title that fit into one line on a phone."""
 
+RULE = "#777777"
+"""The colour of lines that mark a value, such as zero."""
+
 LETTERS = 12  # pixels: the smallest font that is legible on a phone
 
 _THEME: Spec = {

@@ -11,6 +11,7 @@ from resatlas.comparing.run_sets import RunSet, split_by_images
 from resatlas.comparing.words import presentable, with_and
 from resatlas.designs.citations import bibtex, papers, papers_of
 from resatlas.page import limits
+from resatlas.page.answer import Answer, EffectsPart, answer, effects_part
 from resatlas.page.chart import title_of
 from resatlas.page.comparison_text import document
 from resatlas.page.confusion import Confusion, Gallery, Pictures, confusion, gallery
@@ -21,7 +22,7 @@ from resatlas.page.figure import Figure
 from resatlas.page.leaders import leaders
 from resatlas.page.overview import charts
 from resatlas.page.table import grid
-from resatlas.page.verdict import notes, verdict
+from resatlas.page.verdict import notes
 from resatlas.runs.record import RunRecord
 from resatlas.values.table import Table
 from resatlas.values.text import counted
@@ -30,11 +31,15 @@ _LONGEST_NAME = 80  # letters
 
 
 class Section(NamedTuple):
-    """A question with its verdict, designs, charts, full comparison, runs, and errors."""
+    """A question with its answer, effects, designs, charts, full comparison, runs, and errors.
+
+    `effects` is None except for a factorial question.
+    """
 
     title: str
     about: str
     verdict: tuple[str, ...]
+    effects: EffectsPart | None
     unfinished: tuple[str, ...]
     warnings: tuple[str, ...]
     leaders: Table | None
@@ -77,7 +82,9 @@ def contents(run_sets: Sequence[RunSet], pictures: Pictures) -> Contents:
     parts = split_by_images(run_sets)
     comparisons = [compare_run_set(run_set) if run_set.runs else None for run_set in parts]
     names = _Names()
-    sections = tuple(_section(*pair, pictures, names) for pair in zip(parts, comparisons, strict=True))
+    answers = [answer(*pair) for pair in zip(parts, comparisons, strict=True)]
+    sections = tuple(_section(*question, pictures, names) for question in zip(parts, comparisons, answers, strict=True))
+    analyses = [reply.analysis for reply in answers if reply.analysis]
     finished = [comparison for comparison in comparisons if comparison]
     groups = [group for comparison in finished for group in comparison.question.groups]
     runs = {run.folder.resolve(): run for run_set in parts for run in run_set.runs}
@@ -89,8 +96,8 @@ def contents(run_sets: Sequence[RunSet], pictures: Pictures) -> Contents:
         sections=sections,
         networks=networks,
         inside=inside,
-        can_show=limits.can_show(finished, dissected),
-        cannot_show=limits.cannot_show(finished, dissected),
+        can_show=limits.can_show(finished, analyses, dissected),
+        cannot_show=limits.cannot_show(finished, analyses, dissected),
         citations=citations,
         uncited=uncited,
         runs=tuple(runs.values()),
@@ -100,6 +107,7 @@ def contents(run_sets: Sequence[RunSet], pictures: Pictures) -> Contents:
 def figures(content: Contents) -> Iterator[Figure]:
     """All charts, in the order of the page."""
     for section in content.sections:
+        yield from section.effects.figures if section.effects else ()
         yield from section.figures
         yield from (matrix.figure for matrix in section.confusions if matrix.figure)
     yield from content.networks
@@ -123,19 +131,22 @@ class _Names:
         return unique
 
 
-def _section(run_set: RunSet, comparison: Comparison | None, pictures: Pictures, names: _Names) -> Section:
+def _section(
+    run_set: RunSet, comparison: Comparison | None, reply: Answer, pictures: Pictures, names: _Names
+) -> Section:
     view, name = run_set.question.view, run_set.question.name
     if comparison is None:
         return Section(
-            *(presentable(run_set.question.title), run_set.question.about, verdict(view, None), run_set.unfinished, ()),
-            *(None, (), (), (), None, (), None),
+            *(presentable(run_set.question.title), run_set.question.about, reply.sentences, None, run_set.unfinished),
+            *((), None, (), (), (), None, (), None),
         )
     groups = comparison.question.groups
     confusions = [(group, matrix) for group in groups if (matrix := confusion(group))]
     return Section(
         title=presentable(run_set.question.title),
         about=introduction(run_set.question.about, groups),
-        verdict=verdict(view, comparison),
+        verdict=reply.sentences,
+        effects=_effects(reply, name, names),
         unfinished=run_set.unfinished,
         warnings=tuple(line for line in comparison.warnings if not line.startswith("left out, not finished")),
         leaders=leaders(comparison),
@@ -151,6 +162,14 @@ def _section(run_set: RunSet, comparison: Comparison | None, pictures: Pictures,
         ),
         gallery=None if comparison.question.obstacles else gallery(groups, pictures),
     )
+
+
+def _effects(reply: Answer, name: str, names: _Names) -> EffectsPart | None:
+    """The effects of a factorial question, their charts with unique names."""
+    if reply.analysis is None:
+        return None
+    part = effects_part(reply.analysis)
+    return part._replace(figures=tuple(figure._replace(name=names.new(name, figure.name)) for figure in part.figures))
 
 
 def introduction(about: str, groups: Sequence[Group]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from resatlas.comparing.questions import Group
-from resatlas.page.chart import Kind, complete_chart, drawable, legend_filter, legend_of, look_of, opacity
+from resatlas.page.chart import RULE, Kind, complete_chart, drawable, legend_filter, legend_of, look_of, opacity
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.record import RunRecord
 
@@ -94,8 +94,8 @@ def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, ho
             0,
             {
                 "data": {"name": "drops"},
-                "mark": {"type": "rule", "strokeDash": [2, 2], "color": "#777777"},
-                "encoding": {"color": {"value": "#777777"}, "tooltip": [{"field": "epoch"}, {"field": "rate"}]},
+                "mark": {"type": "rule", "strokeDash": [2, 2], "color": RULE},
+                "encoding": {"color": {"value": RULE}, "tooltip": [{"field": "epoch"}, {"field": "rate"}]},
             },
         )
     chart = {

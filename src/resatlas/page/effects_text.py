@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from resatlas.comparing.effects import Effect, half_normal
+from resatlas.comparing.effects import Effect, half_normal, means_of
 from resatlas.comparing.factorial import Factorial, supported
 from resatlas.comparing.statistics import LEVEL
 from resatlas.comparing.words import with_and
 from resatlas.page.document import Block, Bullets, Heading, Paragraph
-from resatlas.values.table import Column, Table, words
+from resatlas.values.table import Column, Table, numbers, words
 from resatlas.values.text import counted
 
 _SCALES = {
@@ -28,12 +28,24 @@ def document(analyses: Sequence[Factorial]) -> tuple[Block, ...]:
 
 def _blocks(analysis: Factorial) -> Iterator[Block]:
     yield Heading(f"{analysis.title}: effects on {analysis.measure.noun}")
-    yield Paragraph(
+    yield setting(analysis)
+    yield Bullets("Claims", tuple(claims(analysis)))
+    yield from tables(analysis)
+    yield _half_normal(analysis.effects.effects)
+    yield Bullets("Notes", tuple(remarks(analysis)))
+
+
+def setting(analysis: Factorial) -> Paragraph:
+    """The cells and blocks, and what an effect is."""
+    return Paragraph(
         f"{counted(len(analysis.cells), 'cell')}, {counted(len(analysis.seeds), 'block')} (seeds "
         f"{', '.join(map(str, analysis.seeds))}). The response is {_SCALES[analysis.scale]}; an effect is its mean at "
         "+ less its mean at -, so a negative effect lowers it."
     )
-    yield Bullets("Claims", tuple(_claims(analysis)))
+
+
+def tables(analysis: Factorial) -> Iterator[Table]:
+    """The factors, the effects, and the main effects at equal parameters."""
     yield Table(
         title="Factors",
         columns=words("factor", "-", "+"),
@@ -47,17 +59,16 @@ def _blocks(analysis: Factorial) -> Iterator[Block]:
             "A second analysis: the means of the cells, with the logarithm of their parameters as a covariate and the "
             "interactions as the error. The covariate's row is its slope.",
         )
-    yield _half_normal(analysis.effects.effects)
-    yield Bullets("Notes", tuple(_notes(analysis)))
 
 
-def _claims(analysis: Factorial) -> Iterator[str]:
+def claims(analysis: Factorial) -> Iterator[str]:
+    """A sentence for each significant effect, and one for an order of effects without any."""
     effects = analysis.effects.effects
     for order, name in (("main", "main effects"), ("interaction", "interactions")):
         of_order = [effect for effect in effects if effect.order == order]
         found = [effect for effect in supported(effects) if effect.order == order]
         yield from (f"{_what(analysis, effect)}: {_size(analysis, effect)}." for effect in found)
-        if not found:
+        if of_order and not found:
             yield f"No significant effect among the {len(of_order)} {name} (Holm, level {LEVEL:g})."
 
 
@@ -99,6 +110,48 @@ def _note(analysis: Factorial) -> str:
     )
 
 
+def response_in_words(analysis: Factorial) -> str:
+    """The response, short enough for an axis."""
+    noun = analysis.measure.noun
+    return {"logit": f"logit of the {noun}", "log": f"log of the {noun}", "ranks": f"rank of the {noun} in its block"}[
+        analysis.scale
+    ]
+
+
+def details(analysis: Factorial) -> Iterator[Table]:
+    """What the charts show, in numbers: half-normal quantiles, the means of each pair of factors, and the cells."""
+    yield _half_normal(analysis.effects.effects)
+    signs = [(a, b) for a in (-1, 1) for b in (-1, 1)]
+    pairs = [effect.factors for effect in analysis.effects.effects if effect.order == "interaction"]
+    means = [means_of(analysis.levels, analysis.values, *pair) for pair in pairs]
+    if pairs:
+        yield Table(
+            title="Mean responses at the levels of two factors",
+            columns=(*words("factors"), *(Column(f"{'-+'[a > 0]}{'-+'[b > 0]}", "1", ".3g") for a, b in signs)),
+            rows=tuple((with_and(pair), *(own[at] for at in signs)) for pair, own in zip(pairs, means, strict=True)),
+        )
+    yield Table(
+        title="Cells",
+        columns=(
+            *words("cell", "design"),
+            *numbers("multiply-adds", "parameters"),
+            Column("mean response", "1", ".3g"),
+        ),
+        rows=tuple(
+            (cell.levels, design, macs, parameters, float(row.mean()))
+            for cell, design, macs, parameters, row in zip(
+                analysis.cells,
+                analysis.designs,
+                analysis.multiply_adds,
+                analysis.parameters,
+                analysis.values,
+                strict=True,
+            )
+        ),
+        note="The signs of a cell are those of the factors, in their order.",
+    )
+
+
 def _half_normal(effects: Sequence[Effect]) -> Table:
     return Table(
         title="Half-normal plot",
@@ -108,7 +161,8 @@ def _half_normal(effects: Sequence[Effect]) -> Table:
     )
 
 
-def _notes(analysis: Factorial) -> Iterator[str]:
+def remarks(analysis: Factorial) -> Iterator[str]:
+    """What is left out, what a factor moves beside its level, and how well the model fits."""
     yield from analysis.left_out
     low, high = min(analysis.multiply_adds), max(analysis.multiply_adds)
     yield f"multiply-adds of the cells: {low:,} to {high:,}"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from resatlas.comparing.comparison import Comparison
+from resatlas.comparing.factorial import Factorial
 from resatlas.comparing.power import POWER
 from resatlas.comparing.questions import Group
 from resatlas.comparing.rows import data_notes
@@ -17,11 +18,14 @@ _MOST_NAMED = 6
 """Designs with one seed that are named."""
 
 
-def can_show(comparisons: Sequence[Comparison], dissected: Sequence[str]) -> tuple[str, ...]:
-    """What the page shows; `dissected` are the runs that were probed."""
+def can_show(
+    comparisons: Sequence[Comparison], analyses: Sequence[Factorial], dissected: Sequence[str]
+) -> tuple[str, ...]:
+    """What the page shows; `analyses` are those of factorial questions, `dissected` the runs that were probed."""
     runs = _runs(comparisons)
     return (
         *(line for comparison in comparisons for line in _differences(comparison)),
+        *map(_effects, analyses),
         f"The training curves of {counted(len(runs), 'run')}, and the final error on the test images.",
         *(
             [f"The inside of {counted(len(dissected), 'trained network')}. These results hold for these networks only."]
@@ -31,11 +35,14 @@ def can_show(comparisons: Sequence[Comparison], dissected: Sequence[str]) -> tup
     )
 
 
-def cannot_show(comparisons: Sequence[Comparison], dissected: Sequence[str]) -> tuple[str, ...]:
+def cannot_show(
+    comparisons: Sequence[Comparison], analyses: Sequence[Factorial], dissected: Sequence[str]
+) -> tuple[str, ...]:
     """What the page does not show."""
     groups = [group for comparison in comparisons for group in comparison.question.groups]
     return (
-        *_smaller(comparisons),
+        *_smaller(comparisons, analyses),
+        *_other_effects(analyses),
         *_singles(groups),
         *_images(comparisons),
         *_tests(_runs(comparisons)),
@@ -65,13 +72,32 @@ def _differences(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _smaller(comparisons: Sequence[Comparison]) -> Iterator[str]:
+def _effects(analysis: Factorial) -> str:
+    factors, cells = counted(len(analysis.factors), "factor"), counted(len(analysis.cells), "cell")
+    return (
+        f"“{presentable(analysis.title)}”: the effects of {factors} and of their pairs on {analysis.measure.noun}, "
+        f"from {cells} and {counted(len(analysis.seeds), 'block')}. If no factor had an effect, at most "
+        f"{100 * LEVEL:.0f} % of such studies would find a significant main effect, and at most {100 * LEVEL:.0f} % a "
+        "significant interaction."
+    )
+
+
+def _other_effects(analyses: Sequence[Factorial]) -> Iterator[str]:
+    if analyses:
+        yield (
+            "That an effect without a claim is zero: its interval says how large it may be. Effects of three or more "
+            "factors together: the analysis takes them as zero. What a factor does at other levels, or beside other "
+            "parts than those of the cells."
+        )
+
+
+def _smaller(comparisons: Sequence[Comparison], analyses: Sequence[Factorial]) -> Iterator[str]:
     if any(pair.trained for comparison in comparisons for pair in comparison.pairs):
         yield (
             "That smaller differences are zero: more seeds may detect them. With few seeds an interval is wide, since "
             "the standard deviation is not known well."
         )
-    else:
+    elif len(analyses) < len(comparisons) or not comparisons:
         yield (
             "That one design has a lower error than another: this needs two designs with at least two seeds each, "
             "better ten."

@@ -57,7 +57,7 @@ class Question:
     """A question and the names of its run folders, in the order of the report; `about` introduces it.
 
     A factorial question also has its factors, and the runs of each cell.
-    Raises: BlueprintError for factors without cells, or a cell whose levels do not fit the factors.
+    Raises: BlueprintError for factors without cells or of one name, or a cell whose levels do not fit the factors.
     """
 
     name: str
@@ -71,6 +71,10 @@ class Question:
     def __post_init__(self) -> None:
         if self.factors and not self.cells:
             raise BlueprintError(f"question {self.name} has factors, but no cells")
+        names = [factor.name for factor in self.factors]
+        for name in names:
+            if names.count(name) > 1:
+                raise BlueprintError(f"question {self.name}: two factors have the name {quoted(name)}")
         for cell in self.cells:
             if len(cell.levels) != len(self.factors):
                 raise BlueprintError(
