@@ -87,7 +87,7 @@ shortcut = "zero-pad"
     questions = with_runs(designs=(str(file),))
     freeze(study(questions=questions), tmp_path)
     file.write_text(text.replace("WIDTH", "17"), encoding="utf-8")
-    with pytest.raises(UsageError, match="experiments"):
+    with pytest.raises(UsageError, match="networks"):
         freeze(study(questions=questions), tmp_path)
 
 
