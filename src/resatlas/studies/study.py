@@ -9,13 +9,14 @@ from resatlas.analysis.probes import PROBES
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.blueprint_file import read_blueprint
 from resatlas.comparing.effects import columns
+from resatlas.comparing.measures import measure_of
 from resatlas.data import catalog as datasets
-from resatlas.designs.catalog import OwnDesign
+from resatlas.designs.catalog import OwnDesign, canonical
 from resatlas.errors import BlueprintError, ResatlasError, UnknownName, quoted, unknown
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import with_epochs
 from resatlas.recipes.settings import with_settings
-from resatlas.runs.collection import Cell, Collection, Factor, Question, View
+from resatlas.runs.collection import Cell, Collection, Factor, Hypothesis, Question, View
 from resatlas.runs.experiment import Experiment, folder_name
 from resatlas.values.codec import decode
 from resatlas.values.toml import read_toml
@@ -59,8 +60,10 @@ class Runs:
 class StudyQuestion:
     """A question of a study, and the runs that answer it; `about` introduces it on the page.
 
-    A factorial question has `factors`, and one list of runs with the levels of each design.
-    Raises: BlueprintError for levels that do not fit the factors; UsageError for factors that alias.
+    A factorial question has `factors`, and one list of runs with the levels of each design; a `hypothesis` is about two
+    of the designs.
+    Raises: BlueprintError for levels that do not fit the factors, or a hypothesis about other designs; UsageError for
+        factors that alias, or an unknown metric.
     """
 
     name: str
@@ -69,8 +72,11 @@ class StudyQuestion:
     view: View = "runs"
     about: str = ""
     factors: tuple[Factor, ...] = ()
+    hypothesis: Hypothesis | None = None
 
     def __post_init__(self) -> None:
+        if self.hypothesis:
+            self._check_hypothesis(self.hypothesis)
         if not self.factors:
             if any(runs.levels for runs in self.runs):
                 raise BlueprintError(f"question {self.name} has levels, but no factors")
@@ -96,6 +102,22 @@ class StudyQuestion:
                 for place, factor in enumerate(self.factors)
             }
         )
+
+    def _check_hypothesis(self, hypothesis: Hypothesis) -> None:
+        measure_of(hypothesis.metric)
+        known = [design for runs in self.runs for design in runs.designs]
+        for design in (hypothesis.first, hypothesis.second):
+            if known.count(design) != 1:
+                raise BlueprintError(
+                    f"question {self.name}: {unknown('design', design, known)}"
+                    if design not in known
+                    else f"question {self.name}: its hypothesis needs {design} once among the runs; it is listed "
+                    f"{known.count(design)} times"
+                )
+        if hypothesis.first == hypothesis.second:
+            raise BlueprintError(
+                f"question {self.name}: a hypothesis is about two designs; got {hypothesis.first} twice"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +218,13 @@ class Study:
                 return known.name, OwnDesign(family="blueprint", depth=None, blueprint=known.blueprint)
         return text, None
 
+    def _named(self, hypothesis: Hypothesis | None) -> Hypothesis | None:
+        """The hypothesis with its designs as their runs name them."""
+        if hypothesis is None:
+            return None
+        first, second = (canonical(self._design(text)[0]) for text in (hypothesis.first, hypothesis.second))
+        return replace(hypothesis, first=first, second=second)
+
     def _cells(self, question: StudyQuestion) -> tuple[Cell, ...]:
         """The cells of a factorial question with their runs by seed, in the order of the file."""
         if not question.factors:
@@ -248,6 +277,7 @@ class Study:
                     about=question.about,
                     factors=question.factors,
                     cells=self._cells(question),
+                    hypothesis=self._named(question.hypothesis),
                     runs=tuple(dict.fromkeys(name for name, _ in self.experiments(question))),
                 )
                 for question in self.questions
