@@ -64,7 +64,7 @@ class Hypothesis:
         needed = self.expected in ("not higher", "equal")
         if needed != (self.margin is not None):
             raise BlueprintError(
-                f'a hypothesis "{self.expected}" {"needs" if needed else "takes no"} margin; got '
+                f'a hypothesis "{self.expected}" {"needs a" if needed else "takes no"} margin; got '
                 f"{'none' if self.margin is None else f'{self.margin:g}'}"
             )
         if self.margin is not None and not 0 < self.margin < math.inf:
