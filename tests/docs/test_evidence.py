@@ -11,6 +11,7 @@ import pytest
 from docs.evidence import publish
 
 from resatlas.arch.cost import cost
+from resatlas.arch.ops import Shape
 from resatlas.comparing.effects import effects_of, logit
 from resatlas.studies.frozen import FILE, freeze
 from resatlas.studies.study import Study, read_study
@@ -84,7 +85,7 @@ def test_the_published_differences_are_those_of_the_published_runs(name: str) ->
 @pytest.mark.parametrize("name", publish.FACTORIALS)
 def test_the_cells_are_of_equal_cost(name: str) -> None:
     """Ten million multiply-adds within 3 %, all sixteen different."""
-    image, classes = {"factorial": ((1, 16, 16), 4), "factorial-fashion": ((1, 32, 32), 10)}[name]
+    image, classes = {"factorial": (Shape(1, 16, 16), 4), "factorial-fashion": (Shape(1, 32, 32), 10)}[name]
     experiments = study(name).distinct_experiments().values()
     plans = {experiment.design: experiment.entry.plan(image=image, classes=classes) for experiment in experiments}
     assert len(plans) == 16
