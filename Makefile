@@ -10,13 +10,17 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # the benchmarks of resatlas bench, each of which makes a table
 BENCHMARKS := training inference input growth
 
-.PHONY: help demo test lint install benchmarks simulate clean
+# the studies of docs/evidence, in the order in which they run
+EVIDENCE := claims today factorial factorial-fashion today-fashion
+
+.PHONY: help demo test lint install benchmarks evidence simulate clean
 
 help:
 	@echo "make demo       train and compare small networks on the embedded data, and write a report"
 	@echo "make test       every check that CI makes: lint, then the tests"
 	@echo "make lint       style, format, types and layers"
 	@echo "make benchmarks measure every table of benchmarks/, minutes each; leave the machine alone meanwhile"
+	@echo "make evidence   carry out the studies of docs/evidence and write their pages: hours; a rerun goes on"
 	@echo "make simulate   how often the claims of compare are false, in docs/decisions/0005; minutes on one core"
 	@echo "make install    the package and its development tools in .venv"
 	@echo "make clean      remove .venv and caches; runs/ stays"
@@ -42,6 +46,13 @@ benchmarks: $(DEV)
 	done
 	@$(BIN)/resatlas bench resnet-18-B resnet-50-v1.5 --question inference --compiled --rounds 3 \
 		--out benchmarks/inference-compiled
+
+evidence: export OMP_NUM_THREADS = 1
+evidence: $(DEV)
+	@for name in $(EVIDENCE); do \
+		$(BIN)/resatlas study docs/evidence/$$name.toml || [ $$? = 5 ] || exit; \
+	done
+	@$(BIN)/python docs/evidence/publish.py runs
 
 simulate: export OMP_NUM_THREADS = 1
 simulate: $(DEV)

@@ -7,13 +7,39 @@ from pathlib import Path
 import pytest
 
 from resatlas.errors import BlueprintError, FolderError, UsageError
-from resatlas.runs.collection import Factor
+from resatlas.runs.collection import Factor, Hypothesis
+from resatlas.runs.experiment import from_json, to_json
 from resatlas.runs.store import Run
-from resatlas.studies.frozen import FILE, block_order, freeze, plan_of
+from resatlas.studies.frozen import FILE, _digest, block_order, freeze, plan_of
 from resatlas.studies.runner import carry_out_study
-from resatlas.studies.study import Plan, Runs, Study, StudyQuestion
+from resatlas.studies.study import Plan, Runs, Study, StudyQuestion, read_study
 
 DESIGNS = ("plain:depth=8,base=2", "resnet:depth=8,base=2")
+
+
+CELL = """schema = 1
+name = "cell"
+units = [1, 1, 1]
+image = [1, 8, 8]
+classes = 4
+[stem]
+width = 4
+[widths]
+rule = "per-stage"
+widths = [4, 8, WIDTH]
+[residual]
+convs = "basic"
+order = "post-activation"
+shortcut = "zero-pad"
+"""
+STUDY = """schema = 1
+name = "beside"
+data = "digits:size=8"
+[[questions]]
+name = "q"
+title = "Which?"
+runs = [{ designs = ["cells/one.toml"] }]
+"""
 
 
 def study(**changes: object) -> Study:
@@ -68,26 +94,11 @@ def test_a_changed_plan_is_refused(tmp_path: Path, changes: dict[str, object], w
 def test_a_changed_network_is_refused(tmp_path: Path) -> None:
     """The file of a design may keep its name: its network is part of the plan."""
     file = tmp_path / "cell.toml"
-    text = """schema = 1
-name = "cell"
-units = [1, 1, 1]
-image = [1, 8, 8]
-classes = 4
-[stem]
-width = 4
-[widths]
-rule = "per-stage"
-widths = [4, 8, WIDTH]
-[residual]
-convs = "basic"
-order = "post-activation"
-shortcut = "zero-pad"
-"""
-    file.write_text(text.replace("WIDTH", "16"), encoding="utf-8")
+    file.write_text(CELL.replace("WIDTH", "16"), encoding="utf-8")
     questions = with_runs(designs=(str(file),))
     freeze(study(questions=questions), tmp_path)
-    file.write_text(text.replace("WIDTH", "17"), encoding="utf-8")
-    with pytest.raises(UsageError, match="experiments"):
+    file.write_text(CELL.replace("WIDTH", "17"), encoding="utf-8")
+    with pytest.raises(UsageError, match="networks"):
         freeze(study(questions=questions), tmp_path)
 
 
@@ -96,6 +107,62 @@ def test_a_damaged_plan_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"schema": 2}', encoding="utf-8")
     with pytest.raises(FolderError, match="is not a frozen plan of schema 1"):
         freeze(study(), tmp_path)
+
+
+def test_a_plan_whose_content_was_edited_is_refused(tmp_path: Path) -> None:
+    """Its digest tells."""
+    freeze(study(), tmp_path)
+    plan = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
+    plan["study"]["epochs"] = 2
+    (tmp_path / FILE).write_text(json.dumps(plan), encoding="utf-8")
+    with pytest.raises(FolderError, match="its content has another sha256 than it says"):
+        freeze(study(epochs=2), tmp_path)
+
+
+def test_a_plan_of_an_earlier_version_is_accepted(tmp_path: Path) -> None:
+    """A key that came later has its default in it."""
+    freeze(study(), tmp_path)
+    plan = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
+    for question in plan["study"]["questions"]:
+        del question["hypothesis"]
+    plan["sha256"] = _digest(plan)
+    (tmp_path / FILE).write_text(json.dumps(plan), encoding="utf-8")
+    freeze(study(), tmp_path)
+
+
+def test_designs_are_files_beside_the_study(tmp_path: Path) -> None:
+    """Wherever the command starts; a run has the name in the file, and its network in experiment.json."""
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "one.toml").write_text(CELL.replace("WIDTH", "16"), encoding="utf-8")
+    (tmp_path / "study.toml").write_text(STUDY, encoding="utf-8")
+    read = read_study(tmp_path / "study.toml")
+    [(name, experiment)] = read.distinct_experiments().items()
+    assert (name, experiment.design) == ("digits-cell-quick-s0", "cell")
+    assert experiment.entry.blueprint == read.blueprints[0].blueprint
+    assert from_json(to_json(experiment)) == experiment
+
+
+def test_blueprints_are_not_a_key_of_the_file(tmp_path: Path) -> None:
+    """The networks come from files, so a study cannot contain another one."""
+    (tmp_path / "study.toml").write_text("blueprints = []\n" + STUDY, encoding="utf-8")
+    with pytest.raises(BlueprintError, match='no key "blueprints"'):
+        read_study(tmp_path / "study.toml")
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ("resnet:depth=8,base=3", 'no design "resnet:depth=8,base=3"; did you mean "resnet:depth=8,base=2"?'),
+        ("plain:depth=8,base=2", "a hypothesis is about two designs; got plain:depth=8,base=2 twice"),
+    ],
+)
+def test_a_hypothesis_is_about_two_designs_of_its_question(first: str, words: str) -> None:
+    """A misspelt design is named with the nearest."""
+    runs = Runs(designs=DESIGNS, seeds=2)
+    hypothesis = Hypothesis(first=first, second=DESIGNS[0], expected="lower")
+    with pytest.raises(BlueprintError) as error:
+        StudyQuestion(name="q", title="Q", runs=(runs,), hypothesis=hypothesis)
+    assert words in str(error.value)
 
 
 def test_runs_begin_block_by_block() -> None:

@@ -194,6 +194,23 @@ def test_a_word_of_another_type_is_refused(kind: Any, text: str) -> None:  # noq
         decode_text(kind, text, where="knob")
 
 
+@dataclass(frozen=True)
+class Either:
+    """A number, or a list of numbers."""
+
+    seeds: int | tuple[int, ...]
+
+
+def test_a_value_or_a_list_of_values_is_told_apart_by_the_list() -> None:
+    """Both come back; a list of another type is refused at its place."""
+    for data in ({"seeds": 3}, {"seeds": [3, 5]}):
+        assert encode(decode(Either, data, where="runs")) == data
+    with pytest.raises(BlueprintError, match=r"runs.seeds\[1\]: expected a whole number, got a text"):
+        decode(Either, {"seeds": [1, "two"]}, where="runs")
+    with pytest.raises(BlueprintError, match=r"runs\.seeds: expected a whole number, got a text"):
+        decode(Either, {"seeds": "two"}, where="runs")
+
+
 def test_kinds_are_words_with_hyphens() -> None:
     """A class of two words has a kind of two words."""
     assert kind_of(MergeAndRun) == "merge-and-run"

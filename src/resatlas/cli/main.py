@@ -36,6 +36,7 @@ VERBS: Mapping[str, str] = {
     "predict": "classify images with a finished run or a saved network",
     "compare": "compare designs by their runs: differences, intervals, verdicts",
     "effects": "effects of the factors of a factorial study, with intervals and checks",
+    "hypotheses": "what a study's runs say of the hypotheses in its file",
     "bench": "measure speed: training, inference and more, against other libraries",
     "study": "carry out the runs of a study file; finished runs are reused",
     "report": "write one self-contained HTML page about runs",
@@ -54,6 +55,7 @@ _SAVING: Mapping[str, str] = {
     "report": "fewer runs on one page",
     "compare": "fewer runs in one command",
     "effects": "fewer studies in one command",
+    "hypotheses": "fewer studies in one command",
     "describe": "a smaller --image",
 }
 """How a verb needs less memory, for the message of an out-of-memory error."""

@@ -104,8 +104,8 @@ def compare_run_set(run_set: RunSet) -> Comparison:
 
 def _comparison(question: GroupedQuestion, criteria: Criteria) -> Comparison:
     _check_margin(question, criteria)
-    misclassified = _misclassified(question)
-    images = _group_draw(question, misclassified) if criteria.measure.metric == "test_error" else None
+    misclassified = misclassified_by_run(question)
+    images = group_draw(question, misclassified) if criteria.measure.metric == "test_error" else None
     pairs = judge_pairs(question.pairs, question.groups, criteria=criteria, images=images)
     return Comparison(
         question=question,
@@ -147,7 +147,7 @@ def _with_survivors(
         groups=tuple(survivors.values()),
         pairs=tuple((survivors[first], survivors[second]) for first, second in question.pairs),
     )
-    images = _group_draw(kept, misclassified) if criteria.measure.metric == "test_error" else None
+    images = group_draw(kept, misclassified) if criteria.measure.metric == "test_error" else None
     again = judge_pairs(kept.pairs, kept.groups, criteria=criteria, images=images)
     return tuple(
         replace(pair, survivors=other) if pair.first.diverged or pair.second.diverged else pair
@@ -159,12 +159,13 @@ Misclassified = Mapping[RunRecord, Mapping[tuple[str, str], bool]]
 """For each run with predictions, whether it misclassifies each image."""
 
 
-def _misclassified(question: GroupedQuestion) -> Misclassified:
+def misclassified_by_run(question: GroupedQuestion) -> Misclassified:
+    """The images that the runs of a question's pairs misclassify."""
     groups = dict.fromkeys(group for pair in question.pairs for group in pair)
     return {run: misclassified_images(run) for group in groups for run in group.runs if run.predictions}
 
 
-def _group_draw(question: GroupedQuestion, misclassified: Misclassified) -> GroupDraw | None:
+def group_draw(question: GroupedQuestion, misclassified: Misclassified) -> GroupDraw | None:
     """The draw of the test images, for groups whose runs all have predictions; None if there is no such group.
 
     A run that diverged misclassifies each image with the probability of a network at chance level.

@@ -48,9 +48,7 @@ class Criteria:
     margin: float | None = None
 
 
-def _observations_of(
-    groups: Sequence[Group], images: GroupDraw | None = None
-) -> tuple[tuple[Group, ...], Observations]:
+def observations_of(groups: Sequence[Group], images: GroupDraw | None = None) -> tuple[tuple[Group, ...], Observations]:
     """The groups of several networks, and their values."""
     import numpy as np
 
@@ -82,7 +80,7 @@ def judge_pairs(
     images: GroupDraw | None = None,
 ) -> tuple[ComparedPair, ...]:
     """The verdicts on the pairs of one question."""
-    several, observations = _observations_of(groups, images)
+    several, observations = observations_of(groups, images)
     obstacles = [(*_obstacles(pair, several), *_different_machines(pair, criteria.measure)) for pair in pairs]
     free = [pair for pair, reasons in zip(pairs, obstacles, strict=True) if not reasons]
     trained = iter(_as_trained(free, several, observations, criteria))

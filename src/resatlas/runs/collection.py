@@ -1,5 +1,6 @@
 """The runs of a study, grouped by its questions: study.json in the folder of the runs."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -52,11 +53,41 @@ class Cell:
         return dict(zip(self.seeds, self.runs, strict=True))
 
 
+Expected = Literal["lower", "higher", "not higher", "equal"]
+"""How the first design's value relates to the second's; the last two within a margin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothesis:
+    """What a question expects of two of its designs: that the `metric` of the first is `expected` to the second's.
+
+    `margin` is the largest difference that does not matter, in the metric's unit; `source` is where it was claimed.
+    Raises: BlueprintError for a margin that is missing, superfluous or not positive.
+    """
+
+    first: str
+    second: str
+    expected: Expected
+    metric: str = "test_error"
+    margin: float | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        needed = self.expected in ("not higher", "equal")
+        if needed != (self.margin is not None):
+            raise BlueprintError(
+                f'a hypothesis "{self.expected}" {"needs a" if needed else "takes no"} margin; got '
+                f"{'none' if self.margin is None else f'{self.margin:g}'}"
+            )
+        if self.margin is not None and not 0 < self.margin < math.inf:
+            raise BlueprintError(f"the margin of a hypothesis must be above 0; got {self.margin:g}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """A question and the names of its run folders, in the order of the report; `about` introduces it.
 
-    A factorial question also has its factors, and the runs of each cell.
+    A factorial question also has its factors, and the runs of each cell; another may have a hypothesis.
     Raises: BlueprintError for factors without cells or of one name, or a cell whose levels do not fit the factors.
     """
 
@@ -67,6 +98,7 @@ class Question:
     about: str = ""
     factors: tuple[Factor, ...] = ()
     cells: tuple[Cell, ...] = ()
+    hypothesis: Hypothesis | None = None
 
     def __post_init__(self) -> None:
         if self.factors and not self.cells:

@@ -1,16 +1,17 @@
 """A study's plan, frozen in its folder when its first run begins, so that no result can change the question."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from resatlas.errors import FolderError, UsageError
-from resatlas.runs.experiment import digest
+from resatlas.arch.blueprint import Blueprint
+from resatlas.errors import FolderError, ResatlasError, UsageError
+from resatlas.recipes.recipe import Recipe
 from resatlas.runs.files import read_json, write_json
 from resatlas.studies.study import Study
-from resatlas.values.codec import encode
+from resatlas.values.codec import decode, encode
 
 FILE = "plan.json"
 
@@ -20,39 +21,69 @@ _SCHEMA = 1
 def freeze(study: Study, folder: Path) -> None:
     """Write the plan of a study to its folder, or check that it is the one written there before.
 
-    The plan is the whole study file with a digest of each experiment, its network included.
+    The plan is the whole study file with its networks and recipes.
     Raises: UsageError if the plan has changed, with the first difference; FolderError if the file is damaged.
     """
+    file = folder / FILE
     if study.plan is None:
-        if (folder / FILE).exists():
+        if file.exists():
             raise UsageError(
-                f"{folder / FILE}: the plan of study {study.name} is frozen, but its file has no [plan]; restore it, "
+                f"{file}: the plan of study {study.name} is frozen, but its file has no [plan]; restore it, "
                 "or give another --out"
             )
         return
-    content = json.loads(json.dumps(plan_of(study)))
-    if not (folder / FILE).exists():
-        write_json(folder / FILE, content, within=folder)
+    content = plan_of(study)
+    if not file.exists():
+        write_json(file, content, within=folder)
         return
-    frozen = read_json(folder / FILE)
-    if not isinstance(frozen, dict) or frozen.get("schema") != _SCHEMA:
-        raise FolderError(f"{folder / FILE} is not a frozen plan of schema {_SCHEMA}")
-    change = next(_differences(frozen, content, ""), None)
+    change = next(_differences(_frozen(file), content, ""), None)
     if change:
         raise UsageError(
-            f"{folder / FILE}: the plan of study {study.name} was frozen before its first run; {change}; restore it, "
+            f"{file}: the plan of study {study.name} was frozen before its first run; {change}; restore it, "
             "or give another --out"
         )
 
 
 def plan_of(study: Study) -> dict[str, Any]:
-    """The plan as JSON values: the study, the digests of its experiments and networks, and one digest of both."""
-    experiments = {
-        name: f"{digest(experiment)} {sha256(repr(experiment.entry.blueprint).encode()).hexdigest()[:16]}"
-        for name, experiment in study.distinct_experiments().items()
+    """The plan as JSON values: the study, the networks of its designs, its recipes, and one digest of all."""
+    experiments = study.distinct_experiments().values()
+    networks = {experiment.design: experiment.entry.blueprint for experiment in experiments}
+    recipes = dict.fromkeys(experiment.recipe for experiment in experiments)
+    return _as_json(study, networks, list(recipes))
+
+
+def _frozen(file: Path) -> dict[str, Any]:
+    """The plan of a file as this version writes it: keys that it does not know yet have their defaults.
+
+    Raises: FolderError if the file is damaged, or its digest is not that of its content.
+    """
+    data = read_json(file)
+    if not isinstance(data, dict) or data.get("schema") != _SCHEMA:
+        raise FolderError(f"{file} is not a frozen plan of schema {_SCHEMA}")
+    if data.get("sha256") != _digest(data):
+        raise FolderError(f"{file} was changed: its content has another sha256 than it says")
+    try:
+        study = decode(Study, data["study"], where="study")
+        networks = {name: decode(Blueprint, network, where=name) for name, network in data["networks"].items()}
+        recipes = [decode(Recipe, recipe, where="recipes") for recipe in data["recipes"]]
+    except (KeyError, AttributeError, ResatlasError) as error:
+        raise FolderError(f"{file} cannot be read: {error}") from None
+    return _as_json(study, networks, recipes)
+
+
+def _as_json(study: Study, networks: Mapping[str, Blueprint], recipes: Sequence[Recipe]) -> dict[str, Any]:
+    content = {
+        "schema": _SCHEMA,
+        "study": {key: value for key, value in encode(study).items() if key != "blueprints"},
+        "networks": {name: encode(blueprint) for name, blueprint in networks.items()},
+        "recipes": [encode(recipe) for recipe in recipes],
     }
-    written = {"study": encode(study), "experiments": experiments}
-    return {"schema": _SCHEMA, "sha256": sha256(repr(written).encode()).hexdigest(), **written}
+    return {**content, "sha256": _digest(content)}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    return sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _differences(before: object, now: object, path: str) -> Iterator[str]:

@@ -93,11 +93,13 @@ def carry_out_study(
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
     todo = _in_order(study, [run for run in prepared if not Run(run.folder).concluded])
     before = len(prepared) - len(todo)
-    work = sum(map(_work, todo))
+    work = [_work(run) for run in todo]
+    amounts = [(run, amount / sum(work)) for run, amount in zip(todo, work, strict=True)]
     done: list[Prepared] = []
 
     def report(results: dict[str, Any] | None = None, note: str = "") -> None:
-        share = sum(_work(run) * (1.0 if run in done else _share_done(run)) for run in todo) / work
+        finished = {run.folder for run in done}
+        share = sum(amount * (1.0 if run.folder in finished else _share_done(run)) for run, amount in amounts)
         on_progress(
             StudyProgress(finished=before + len(done), total=len(prepared), share=share, results=results, note=note)
         )

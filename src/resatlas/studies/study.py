@@ -1,18 +1,22 @@
 """Studies: TOML files of questions, each answered by a list of runs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from resatlas.analysis.probes import PROBES
+from resatlas.arch.blueprint import Blueprint
+from resatlas.arch.blueprint_file import read_blueprint
 from resatlas.comparing.effects import columns
+from resatlas.comparing.measures import measure_of
 from resatlas.data import catalog as datasets
+from resatlas.designs.catalog import OwnDesign, canonical
 from resatlas.errors import BlueprintError, ResatlasError, UnknownName, quoted, unknown
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import with_epochs
 from resatlas.recipes.settings import with_settings
-from resatlas.runs.collection import Cell, Collection, Factor, Question, View
+from resatlas.runs.collection import Cell, Collection, Factor, Hypothesis, Question, View
 from resatlas.runs.experiment import Experiment, folder_name
 from resatlas.values.codec import decode
 from resatlas.values.toml import read_toml
@@ -56,8 +60,10 @@ class Runs:
 class StudyQuestion:
     """A question of a study, and the runs that answer it; `about` introduces it on the page.
 
-    A factorial question has `factors`, and one list of runs with the levels of each design.
-    Raises: BlueprintError for levels that do not fit the factors; UsageError for factors that alias.
+    A factorial question has `factors`, and one list of runs with the levels of each design; a `hypothesis` is about two
+    of the designs.
+    Raises: BlueprintError for levels that do not fit the factors, or a hypothesis about other designs; UsageError for
+        factors that alias, or an unknown metric.
     """
 
     name: str
@@ -66,8 +72,11 @@ class StudyQuestion:
     view: View = "runs"
     about: str = ""
     factors: tuple[Factor, ...] = ()
+    hypothesis: Hypothesis | None = None
 
     def __post_init__(self) -> None:
+        if self.hypothesis:
+            self._check_hypothesis(self.hypothesis)
         if not self.factors:
             if any(runs.levels for runs in self.runs):
                 raise BlueprintError(f"question {self.name} has levels, but no factors")
@@ -93,6 +102,22 @@ class StudyQuestion:
                 for place, factor in enumerate(self.factors)
             }
         )
+
+    def _check_hypothesis(self, hypothesis: Hypothesis) -> None:
+        measure_of(hypothesis.metric)
+        known = [design for runs in self.runs for design in runs.designs]
+        for design in (hypothesis.first, hypothesis.second):
+            if known.count(design) != 1:
+                raise BlueprintError(
+                    f"question {self.name}: {unknown('design', design, known)}"
+                    if design not in known
+                    else f"question {self.name}: its hypothesis needs {design} once among the runs; it is listed "
+                    f"{known.count(design)} times"
+                )
+        if hypothesis.first == hypothesis.second:
+            raise BlueprintError(
+                f"question {self.name}: a hypothesis is about two designs; got {hypothesis.first} twice"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +152,15 @@ class Dissection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlueprintFile:
+    """A file as a study names it, and the blueprint in it; its runs have the blueprint's name."""
+
+    file: str
+    name: str
+    blueprint: Blueprint
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """Questions, the defaults of their runs, and the dissections of the trained networks."""
 
@@ -138,6 +172,8 @@ class Study:
     epochs: int | None = None
     dissections: tuple[Dissection, ...] = ()
     plan: Plan | None = None
+    blueprints: tuple[BlueprintFile, ...] = ()
+    """The networks of designs that name a TOML file, read with the study; a study file has no such key."""
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
@@ -170,9 +206,24 @@ class Study:
             data = datasets.resolve(runs.data or self.data).name
             suffixes = [*runs.settings, *([] if runs.epochs is None else [f"epochs={runs.epochs}"])]
             for seed in runs.seed_list:
-                for design in runs.designs:
-                    experiment = Experiment(design=design, data=data, recipe=recipe, seed=seed)
+                for text in runs.designs:
+                    design, own = self._design(text)
+                    experiment = Experiment(design=design, own=own, data=data, recipe=recipe, seed=seed)
                     yield folder_name("-".join([experiment.run_name, *suffixes])), experiment
+
+    def _design(self, text: str) -> tuple[str, OwnDesign | None]:
+        """The name of a design in its runs; with its network, if it comes from a file."""
+        for known in self.blueprints:
+            if known.file == text:
+                return known.name, OwnDesign(family="blueprint", depth=None, blueprint=known.blueprint)
+        return text, None
+
+    def _named(self, hypothesis: Hypothesis | None) -> Hypothesis | None:
+        """The hypothesis with its designs as their runs name them."""
+        if hypothesis is None:
+            return None
+        first, second = (canonical(self._design(text)[0]) for text in (hypothesis.first, hypothesis.second))
+        return replace(hypothesis, first=first, second=second)
 
     def _cells(self, question: StudyQuestion) -> tuple[Cell, ...]:
         """The cells of a factorial question with their runs by seed, in the order of the file."""
@@ -226,6 +277,7 @@ class Study:
                     about=question.about,
                     factors=question.factors,
                     cells=self._cells(question),
+                    hypothesis=self._named(question.hypothesis),
                     runs=tuple(dict.fromkeys(name for name, _ in self.experiments(question))),
                 )
                 for question in self.questions
@@ -246,20 +298,30 @@ class Study:
 
 
 def read_study(path: Path) -> Study:
-    """The study of a TOML file.
+    """The study of a TOML file; the files of its designs are relative to its folder.
 
     Raises: BlueprintError that names a wrong key and the nearest right one; also the errors of its designs, data and
         recipes.
     """
     table = read_toml(path)
     try:
+        if "blueprints" in table:
+            raise BlueprintError(unknown("key", "blueprints", table))
         study = decode(Study, table, where="study")
+        study = replace(study, blueprints=tuple(_blueprints(study, path.parent)))
         for experiment in study.distinct_experiments().values():
             _ = experiment.entry
         tuple(study.dissected_runs())
     except ResatlasError as error:
         raise type(error)(f"{path}: {error}") from None
     return study
+
+
+def _blueprints(study: Study, folder: Path) -> Iterator[BlueprintFile]:
+    lists = [runs for question in study.questions for runs in question.runs]
+    for text in dict.fromkeys(design for runs in lists for design in runs.designs if design.endswith(".toml")):
+        named = read_blueprint(folder / text)
+        yield BlueprintFile(file=text, name=named.name, blueprint=named.blueprint)
 
 
 def demo_study() -> Study:

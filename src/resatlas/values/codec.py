@@ -1,6 +1,7 @@
 """Convert frozen dataclasses to JSON or TOML values and back, by their annotations.
 
-A dataclass of a union is written with its class in "kind", a Fraction as "3/4", a tuple as a list.
+A dataclass of a union is written with its class in "kind", a Fraction as "3/4", a tuple as a list. A union of a value
+and a tuple takes either, told apart by the list.
 Data cannot name code: only the classes of the annotations are created.
 """
 
@@ -115,6 +116,10 @@ def _decode_union(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
     if data is None and type(None) in get_args(hint):
         return None
     members = _members(hint)
+    listed = [member for member in members if get_origin(member) is tuple]
+    if listed and len(members) == 2:
+        [single] = [member for member in members if member not in listed]
+        return _decode(listed[0] if isinstance(data, list) else single, data, where)
     if len(members) == 1:
         return _decode(members[0], data, where)
     kinds = {kind_of(member): member for member in members}
