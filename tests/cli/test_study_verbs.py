@@ -96,6 +96,45 @@ def test_a_study_can_be_reported_again(
     assert json.loads(capsys.readouterr().out)["questions"] == ["shortcuts", "again"]
 
 
+FACTORIAL = """
+schema = 1
+name = "tiny"
+data = "DATA"
+epochs = 1
+
+[[questions]]
+name = "parts"
+title = "Which part?"
+about = "Two parts at two levels."
+factors = [
+  { name = "shortcut", minus = "none", plus = "zero padding" },
+  { name = "unit", minus = "post-activation", plus = "something else" },
+]
+[[questions.runs]]
+designs = [
+  "plain:depth=8,base=2", "resnet:depth=8,base=2", "preact-resnet:depth=8,base=2", "resnet:depth=8,base=2,shortcut=B",
+]
+levels = ["--", "+-", "-+", "++"]
+seeds = 2
+settings = ["batch=16"]
+"""
+
+
+def test_a_factorial_study_shows_its_effects(tmp_path: Path) -> None:
+    """Its answer are the claims, in the output and on the page; `effects` analyses its folder."""
+    file = tiny.write(tmp_path, FACTORIAL.replace("DATA", DATA))
+    ended = processes.run(tmp_path, "study", file.name, "--quiet", first=tiny.forking)
+    assert (ended.code, ended.err) == (0, "")
+    effects = processes.run(tmp_path, "effects", "runs/tiny", "--json")
+    [analysis] = json.loads(effects.out)
+    assert [cell["levels"] for cell in analysis["cells"]] == ["--", "+-", "-+", "++"]
+    assert [len(cell["responses"]) for cell in analysis["cells"]] == [2] * 4
+    text = (tmp_path / "runs" / "tiny" / "report.html").read_text(encoding="utf-8")
+    for name in ("parts-effects", "parts-half-normal", "parts-interaction-shortcut-unit"):
+        assert f'data-chart="chart-{name}"' in text
+    assert "4 cells, 2 blocks (seeds 0, 1)." in text
+
+
 def demo_of_tiny(file: Path) -> None:
     """Replace the demo by the tiny study, carried out by forked workers."""
     from resatlas.cli import demo_verb

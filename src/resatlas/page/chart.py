@@ -108,7 +108,7 @@ def legend_filter(field: str, usual: float = 0.9) -> dict[str, Spec]:
 
 def legend_of(labels: Sequence[str]) -> Spec:
     """A legend with as many columns as fit on a phone."""
-    return {"columns": 2 if max(map(len, labels)) < _WIDE_LABEL else 1, "labelLimit": 300}
+    return {"columns": 2 if max(map(len, labels)) < _WIDE_LABEL else 1, "labelLimit": 250}
 
 
 def opacity(usual: float) -> Spec:
