@@ -146,7 +146,7 @@ def test_factors_that_cannot_be_separated_are_refused() -> None:
     for levels, words in (
         ({"a": a, "b": b, "c": product_of_both}, "factors alias: a and b x c"),
         ({"a": a, "b": (1, 1, 1, 1)}, "factor b has one level in all cells"),
-        ({"a": a, "b": (-1, 1, 1, 1)}, "factor b has \\+ in 3 of 4 cells"),
+        ({"a": (-1, -1, 1), "b": (-1, 1, 1)}, "factor a has \\+ in 1 of 3 cells"),
         ({"a": a, "b": a}, "two cells have the levels"),
         ({"a": (-1, -1, -1, 1, 1, 1), "b": (-1, -1, 1, 1, 1, -1)}, "two cells have"),
     ):

@@ -101,11 +101,12 @@ def columns(levels: Levels) -> "dict[tuple[str, ...], Array]":
     for (name,), column in single.items():
         if set(column.tolist()) != {-1.0, 1.0}:
             raise UsageError(f"factor {name} has one level in all cells; an effect needs both, - and +")
-        if column.sum():
-            raise UsageError(f"factor {name} has + in {(column > 0).sum()} of {len(column)} cells; half are expected")
     cells = list(zip(*levels.values(), strict=True))
     if len(set(cells)) < len(cells):
         raise UsageError(f"two cells have the levels {_signs(max(cells, key=cells.count))}; each is listed once")
+    for (name,), column in single.items():
+        if column.sum():
+            raise UsageError(f"factor {name} has + in {(column > 0).sum()} of {len(column)} cells; half are expected")
     for (one, first), (other, second) in combinations(every.items(), 2):
         if abs(first @ second) == len(first):
             raise UsageError(f"factors alias: {_words(one)} and {_words(other)} have the same levels in all cells")
