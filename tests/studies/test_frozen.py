@@ -219,6 +219,13 @@ def test_levels_fit_the_factors(levels: tuple[str, ...], words: str) -> None:
     assert words in str(error.value)
 
 
+def test_a_design_is_one_cell() -> None:
+    """Listed twice with two levels, it would be two cells of one network."""
+    runs = Runs(designs=(*DESIGNS, *DESIGNS), levels=("--", "-+", "+-", "++"))
+    with pytest.raises(BlueprintError, match='"plain:depth=8,base=2" is listed twice; each cell has its own design'):
+        StudyQuestion(name="f", title="F", runs=(runs,), factors=FACTORS)
+
+
 def test_a_factorial_question_names_the_runs_of_its_cells() -> None:
     """Each cell with its levels and its runs by seed, which is what the effects are computed from."""
     designs = tuple(f"{kind}:depth={depth},base=2" for depth in (8, 14) for kind in ("plain", "resnet"))

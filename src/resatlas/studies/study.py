@@ -90,6 +90,11 @@ class StudyQuestion:
             raise BlueprintError(
                 f"question {self.name}: {len(runs.designs)} designs need as many levels; got {len(runs.levels)}"
             )
+        for design in runs.designs:
+            if runs.designs.count(design) > 1:
+                raise BlueprintError(
+                    f"question {self.name}: {quoted(design)} is listed twice; each cell has its own design"
+                )
         for levels in runs.levels:
             if len(levels) != len(self.factors) or set(levels) - {"+", "-"}:
                 raise BlueprintError(
