@@ -5,6 +5,7 @@ RUNS holds a folder for each study, as `make evidence` leaves it. A study withou
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from resatlas.comparing.hypotheses import Judged, judged
 from resatlas.comparing.measures import measure_of
 from resatlas.comparing.run_sets import RunSet, read_run_sets
 from resatlas.designs.catalog import resolve
+from resatlas.errors import ResatlasError
 from resatlas.page import effects_text, hypotheses_text
 from resatlas.page.document import FORMATS, Block, Document, Heading, Paragraph
 from resatlas.recipes import catalog as recipes
@@ -105,13 +107,17 @@ def priced() -> Table:
 
 
 def main(runs: Path) -> None:
-    """Write every page whose study has results, and results.csv."""
-    done = [name for name in (*FACTORIALS, *ASKED) if (runs / name / "study.json").is_file()]
-    sets = {name: read_run_sets([runs / name]) for name in done}
-    for name in done:
-        page = _factorial_page(sets[name]) if name in FACTORIALS else _asked_page(name, sets[name])
-        plan = (runs / name / FROZEN).read_text(encoding="utf-8")
-        (HERE / f"{name}.plan.json").write_text(plan, encoding="utf-8")
+    """Write every page whose study has an answer, say which have none, and write results.csv."""
+    sets: dict[str, tuple[RunSet, ...]] = {}
+    for name in (*FACTORIALS, *ASKED):
+        try:
+            run_sets = read_run_sets([runs / name])
+            page = _factorial_page(run_sets) if name in FACTORIALS else _asked_page(name, run_sets)
+        except ResatlasError as error:
+            print(f"no page for {name}: {error}", file=sys.stderr)
+            continue
+        sets[name] = run_sets
+        shutil.copyfile(runs / name / FROZEN, HERE / f"{name}.plan.json")
         head = Paragraph(
             f"The plan is {name}.toml, frozen as {name}.plan.json before the first run. The runs are made by: resatlas "
             f"study docs/evidence/{name}.toml; this page by: python docs/evidence/publish.py runs."

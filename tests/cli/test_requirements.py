@@ -49,6 +49,14 @@ REFUSED = (
         "compare with --json does not take --format; it requires text, without --json",
     ),
     (
+        "effects runs --format csv --json",
+        "effects with --json does not take --format; it requires text, without --json",
+    ),
+    (
+        "hypotheses runs --format csv --json",
+        "hypotheses with --json does not take --format; it requires text, without --json",
+    ),
+    (
         "train resnet-20 --seeds 2 --resume runs/x/checkpoints/step-00000001",
         "train with --seeds and the path of a checkpoint does not take --resume; it requires a single run "
         "(several take --resume auto)",

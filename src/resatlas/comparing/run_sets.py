@@ -14,6 +14,9 @@ from resatlas.runs.decoding import read_beginning, read_run, read_status
 from resatlas.runs.names import FIRST, RESULTS
 from resatlas.runs.record import Beginning, RunRecord
 
+_MOST_NAMED = 3
+"""Unfinished runs that a message names."""
+
 
 class RunSet(NamedTuple):
     """A question with its finished runs; `unfinished` are the others as "name: status", `diverged` some of these."""
@@ -48,8 +51,9 @@ def read_run_sets(folders: Sequence[Path]) -> tuple[RunSet, ...]:
         names = tuple(folder.name for folder in single)
         run_sets.append(_run_set(Question(name="runs", title="Runs", view="runs", runs=names), single, read))
     if not any(run_set.runs for run_set in run_sets):
-        waiting = dict.fromkeys(name for run_set in run_sets for name in run_set.unfinished)
-        raise FolderError(f"nothing to report: no run is finished ({', '.join(waiting) or 'no run was named'})")
+        waiting = list(dict.fromkeys(name for run_set in run_sets for name in run_set.unfinished))
+        shown = [*waiting[:_MOST_NAMED], *([f"and {len(waiting) - _MOST_NAMED} more"] if waiting[_MOST_NAMED:] else [])]
+        raise FolderError(f"nothing to report: no run is finished ({', '.join(shown) or 'no run was named'})")
     return tuple(run_sets)
 
 
