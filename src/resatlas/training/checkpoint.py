@@ -23,7 +23,7 @@ from resatlas.recipes.schedule import Pace
 from resatlas.runs.environment import installed_version
 from resatlas.runs.experiment import SCHEMA, schema_fault
 from resatlas.runs.files import drafted, make_folder, remove, sha256_of, write_text
-from resatlas.runs.names import NORMALISATION
+from resatlas.runs.names import NORMALISATION, checkpoint_name
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.reading import text
@@ -81,8 +81,9 @@ def save(
     normalisation: str | None = None,
     rows: Mapping[str, str] | None = None,
     photographs: bool = False,
+    best: str | None = None,
 ) -> Path:
-    """Write the state as a new checkpoint in a folder, and remove all but the newest two.
+    """Write the state as a new checkpoint in a folder, and remove all but the newest two and the one named `best`.
 
     `experiment` is the digest of the experiment, `normalisation` that of the normalisation of its images, `rows` are
     those of the rows of its finished epochs; `photographs` says whether image files are read. The order is: write the
@@ -90,7 +91,7 @@ def save(
     checkpoint or the new one is valid at every moment.
     Raises: CheckpointError if it cannot be written; drafts are removed.
     """
-    target = folder / f"step-{state.step:08d}"
+    target = folder / checkpoint_name(state.step)
     if fault(target) is None:
         return target
     run = folder.parent
@@ -110,7 +111,7 @@ def save(
         write_text(folder / "latest", target.name + "\n", within=run)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{target} cannot be written: {_reason(error, state)}") from None
-    _forget_old(folder, target)
+    _forget_old(folder, target, best)
     return target
 
 
@@ -255,15 +256,15 @@ def _of(kind: type[T], value: object) -> T:
     return value
 
 
-def _forget_old(folder: Path, newest: Path) -> None:
-    """Keep the newest checkpoint and the next valid one; files that cannot be deleted stay."""
+def _forget_old(folder: Path, newest: Path, best: str | None) -> None:
+    """Keep the newest checkpoint, the next valid one and the best; files that cannot be deleted stay."""
     kept = 1
     for checkpoint in sorted(_steps(folder), key=lambda path: int(path.name[5:]), reverse=True):
         if checkpoint == newest:
             continue
         if kept < _KEPT and fault(checkpoint) is None:
             kept += 1
-        else:
+        elif checkpoint.name != best:
             remove(checkpoint, within=folder.parent)
 
 
