@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -15,11 +14,10 @@ from resatlas.errors import CheckpointError, FolderError, Stopped, UsageError
 from resatlas.runs.files import read_json
 from resatlas.runs.seal import SEAL
 from resatlas.runs.store import Run
-from resatlas.studies.single import carry_out, prepare, train
+from resatlas.studies.single import train
 from resatlas.training import checkpoint
-from resatlas.training.execution import Execution
 from resatlas.training.loop import TrainingPlan
-from resatlas.training.session import UNWATCHED, Watcher
+from resatlas.training.session import Watcher
 from resatlas.training.starting import trained
 from resatlas.training.state import TrainState
 from tests.training import processes
@@ -28,8 +26,10 @@ from tests.training.small import (
     DATA,
     DESIGN,
     EXPERIMENT,
+    LONG,
     STEPS,
     assert_same,
+    carried_out,
     different,
     signalling,
     stepped,
@@ -37,31 +37,14 @@ from tests.training.small import (
     tensors,
 )
 
-LONG = replace(
-    EXPERIMENT,
-    recipe=replace(EXPERIMENT.recipe, epochs=6, schedule=replace(EXPERIMENT.recipe.schedule, peak=1.0)),
-)
-"""Validation errors of 67, 75, 50, 58, 75 and 75 %: the best epoch is the third of six, and the first before."""
-
 BEST, LAST = 3 * STEPS, 6 * STEPS
 
 TIED = replace(LONG, seed=1)
 """Validation errors of 50, 58, 50, 75, 58 and 50 %: of three best epochs, the first."""
 
 
-def kept_best(
-    folder: Path,
-    *,
-    resume: str | None = None,
-    save_every: float = 0,
-    watcher: Watcher = UNWATCHED,
-    keep: Any = "best,last",  # noqa: ANN401 - one of two texts, or None
-    experiment: Any = LONG,  # noqa: ANN401 - an experiment
-) -> Run:
-    """The run of an experiment that keeps its best epoch."""
-    execution = Execution(resume=resume, save_every=save_every, keep=keep)
-    carry_out(prepare(experiment, out=folder, execution=execution), watcher=watcher)
-    return Run(folder)
+kept_best = partial(carried_out, experiment=LONG, keep="best,last")
+"""The run of an experiment that keeps its best epoch."""
 
 
 def names(run: Run) -> list[str]:
@@ -202,7 +185,8 @@ def test_a_crash_in_a_save_leaves_the_best(tmp_path: Path, k: int) -> None:
 @pytest.mark.parametrize("how", ["missing", "damaged"])
 def test_a_lost_best_is_told_and_the_training_goes_on(tmp_path: Path, how: str, whole: Run) -> None:
     """A note at the resume, the same results, no best checkpoint in the seal, and an error where it is asked for."""
-    folder, notes = tmp_path / "run", []
+    folder = tmp_path / "run"
+    notes: list[str] = []
     with pytest.raises(Stopped):
         kept_best(folder, watcher=signalling(LAST - 2))
     best = folder / "checkpoints" / f"step-{BEST:08d}"
