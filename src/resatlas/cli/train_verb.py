@@ -185,6 +185,7 @@ def _run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--keep",
         choices=get_args(Keep),
+        metavar="last|best,last",
         help="checkpoints to keep: the newest, or also that of the epoch of least validation error, for --of best of "
         "other verbs; results are those of the last epoch (default: last)",
     )
