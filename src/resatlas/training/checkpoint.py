@@ -24,6 +24,7 @@ from resatlas.runs.environment import installed_version
 from resatlas.runs.experiment import SCHEMA, schema_fault
 from resatlas.runs.files import drafted, make_folder, remove, sha256_of, write_text
 from resatlas.runs.names import NORMALISATION, checkpoint_name
+from resatlas.runs.record import Best
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.reading import text
@@ -198,6 +199,17 @@ def fault(checkpoint: Path) -> str | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         return f"is damaged: {MANIFEST} or state.json is not JSON of the expected structure"
     return None
+
+
+def lost(folder: Path, best: Best | None) -> str:
+    """A sentence if the checkpoint of the best epoch so far is missing or damaged, else nothing."""
+    reason = fault(folder / best.checkpoint) if best else None
+    if best is None or reason is None:
+        return ""
+    return (
+        f"{best.checkpoint}, the checkpoint of epoch {best.epoch} with the least validation error so far, {reason}; "
+        "only a later epoch of lower error is kept as the best"
+    )
 
 
 def versions(photographs: bool) -> dict[str, str]:

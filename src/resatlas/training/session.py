@@ -195,7 +195,7 @@ def train(
             request=request,
             keep=begun.keep,
         )
-        if world.leads and (lost := _lost_best(run, session.kept_best())):
+        if world.leads and (lost := checkpoint.lost(run.checkpoints, session.kept_best())):
             watcher.on_note(lost)
         watcher.on_start(run, training, state)
         fit(
@@ -234,17 +234,6 @@ def _start_or_resume(
         yield take_weights(state.network, experiment.weights)
     if world.size > 1 and experiment.recipe.norm_group is None:
         yield f"each of {world.size} processes normalises by the batch statistics of its own part of a batch"
-
-
-def _lost_best(run: Run, best: Best | None) -> str:
-    """A sentence if the checkpoint of the best epoch so far is missing or damaged, else nothing."""
-    reason = checkpoint.fault(run.checkpoints / best.checkpoint) if best else None
-    if best is None or reason is None:
-        return ""
-    return (
-        f"{best.checkpoint}, the checkpoint of epoch {best.epoch} with the least validation error so far, {reason}; "
-        "only a later epoch of lower error is kept as the best"
-    )
 
 
 def _other_versions(saved: Saved, here: Mapping[str, str]) -> Iterator[str]:
