@@ -41,6 +41,14 @@ REFUSED = (
         "evaluate run --rank-timeout 5",
         "evaluate in one process does not take --rank-timeout; it requires --processes N, or torchrun",
     ),
+    (
+        "solve resnet --parameters 1M --out net.toml",
+        "solve without FILE.toml does not take --out; it requires the FILE.toml of a blueprint",
+    ),
+    (
+        "solve net.toml --parameters 1M --set depth=20",
+        "solve with FILE.toml does not take --set; it requires a family; a blueprint has no knobs",
+    ),
     ("evaluate run --ensemble", "evaluate with a single RUN does not take --ensemble; it requires two RUNs or more"),
     ("evaluate run other --among run", "evaluate without --data does not take --among; it requires --data"),
     ("evaluate run other --among data", "evaluate without --data does not take --among; it requires --data"),

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +118,114 @@ def test_refusals_are_one_line(capsys: Captured, words: tuple[str, ...], sentenc
     assert output.out == ""
     assert sentence in output.err
     assert output.err.count("\n") == 1
+
+
+CELL = """\
+schema = 1
+name = "grouped"
+units = [2, 2]
+image = [1, 8, 8]
+classes = 4
+[stem]
+width = 16
+[widths]
+rule = "doubling"   # a comment
+start = 16
+[residual]
+convs = "bottleneck"
+inner = "1/2"
+groups = 4
+shortcut = "zero-pad"
+"""
+
+
+@pytest.fixture
+def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A blueprint in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("cell.toml").write_text(CELL)
+    return "cell.toml"
+
+
+def test_a_blueprint_is_solved_and_written(capsys: Captured, cell: str) -> None:
+    """Every row has the widths and the text of its file; --out has the nearest, which costs what is said."""
+    designs = rows(capsys, cell, "--multiply-adds", "500k", "--tolerance", "3%", "--out", "new.toml")
+    assert {row["name"] for row in designs} == {"grouped"}
+    for row in designs:
+        assert tuple(row) == ("name", "family", "parameters", "multiply_adds", "stem", "widths", "toml")
+        Path("row.toml").write_text(str(row["toml"]))
+        total = cost(resolve("row.toml").plan())
+        assert (total.parameters, total.multiply_adds) == (row["parameters"], row["multiply_adds"])
+        assert abs(total.multiply_adds / 500_000 - 1) <= 0.03
+    assert Path("new.toml").read_text() == designs[0]["toml"]
+    before, after = resolve(cell).blueprint, resolve("new.toml").blueprint
+    assert replace(after, stem=before.stem, widths=before.widths) == before
+    assert Path(cell).read_text() == CELL
+
+
+def test_a_blueprint_is_solved_in_words(capsys: Captured, cell: str) -> None:
+    """The widths of each design, what was searched, and where the nearest is."""
+    assert main(("solve", cell, "--multiply-adds", "119,936", "--tolerance", "1%", "--out", "new.toml")) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "name     widths                 parameters  multiply-adds  off by",
+        "grouped  stem 16, stages 16-32       4,436        119,936   0.00%",
+        "1 design with 119,936 multiply-adds within 1%, nearest first; searched 32 combinations for images 1x8x8: "
+        "widest stage 8 to 256 in steps of 8",
+        "the nearest is in new.toml",
+    ]
+    assert main(("solve", cell, "--multiply-adds", "150k", "--tolerance", "4%")) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "no such design has all widths at the nearest multiple; with widths rounded to a neighbour:"
+
+
+def test_a_blueprint_of_python_is_solved(capsys: Captured, cell: str) -> None:
+    """The widths are in the JSON; there is no TOML text, since its source is not one."""
+    Path("own.py").write_text(
+        "from pathlib import Path\nfrom resatlas.arch.blueprint_file import read_blueprint\n"
+        f"NET = read_blueprint(Path({cell!r})).blueprint\n"
+    )
+    words = ("--image", "1,8,8", "--classes", "4", "--parameters", "9460")
+    designs = rows(capsys, "own.py:NET", *words)
+    assert designs[0]["toml"] is None
+    assert [row["widths"] for row in designs] == [row["widths"] for row in rows(capsys, cell, *words)]
+    assert main(("solve", "own.py:NET", "--parameters", "10k", "--set", "depth=20")) == 2
+    assert capsys.readouterr().err == ('UsageError: own.py:NET: a blueprint has no knobs; "depth=20" cannot be set\n')
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("cell.toml", "--out", "cell.toml"), 2, "FolderError: cell.toml exists; give a new name with --out"),
+        (("cell.toml", "--out", "new.txt"), 2, "UsageError: --out needs a name that ends in .toml, as in new.toml"),
+        (("cell.toml", "--out", "no/new.toml"), 2, "FolderError: no/new.toml cannot be written: no is not a folder"),
+        (("none.toml",), 2, "BlueprintError: none.toml: no such file or directory"),
+        (("cell.py",), 2, 'UsageError: expected FILE.py:NAME, a name in the file; got "cell.py"'),
+        (("cell.toml", "--image", "1,1,1"), 2, "ImageError: a map of 1x1 pixels is too small"),
+        (
+            ("cell.toml", "--tolerance", "0%"),
+            1,
+            "ResatlasError: no cell.toml of other widths has 100,001 multiply-adds",
+        ),
+        (("bad.toml",), 2, "WidthError: 2 stages need 2 widths; got 1"),
+        (("empty.toml",), 2, "WidthError: 2 stages need 2 widths; got 0"),
+    ],
+    ids=repr,
+)
+def test_refusals_of_blueprints_are_one_line(
+    capsys: Captured, cell: str, words: tuple[str, ...], code: int, sentence: str
+) -> None:
+    """The file, what is wrong, what to do; no file is written or changed."""
+    assert Path(cell).exists()
+    for name, widths in (("bad", "[16]"), ("empty", "[]")):
+        rule = CELL.replace('"doubling"   # a comment\nstart = 16', f'"per-stage"\nwidths = {widths}')
+        Path(f"{name}.toml").write_text(rule)
+    before = {file: file.read_text() for file in Path().iterdir()}
+    assert main(("solve", *words, "--multiply-adds", "100001")) == code
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith(sentence)
+    assert output.err.count("\n") == 1
+    assert {file: file.read_text() for file in Path().iterdir()} == before
 
 
 LOADED = """

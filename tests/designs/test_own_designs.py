@@ -133,7 +133,7 @@ def test_a_family_in_a_file_is_searched(nets: Path, capsys: pytest.CaptureFixtur
     assert main(["describe", nearest["name"], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["parameters"] == nearest["parameters"]
     for words, message in (
-        (f"{nets}:design", "expected a Family; got ToyNet"),
+        (f"{nets}:design", "expected a Family or a Blueprint; got ToyNet"),
         (f"{nets}:FAMILY:base=8", "knobs of a family are fixed by --set here, as in --set base=8"),
     ):
         assert main(["solve", words, "--parameters", "20k"]) == 2

@@ -85,6 +85,7 @@ def test_its_errors_are_those_of_the_run(run: Run, kept: Path) -> None:
         predicted = network(torch.stack([prepare(torch.from_numpy(image)) for image in test.images])).argmax(dim=1)
     training = read_config(kept).training
     assert training is not None
+    assert training.test is not None
     assert int((predicted.numpy() != test.labels).sum()) == training.test.wrong
     assert f"| test | {training.test.error_percent:.2f} |" in (kept / "README.md").read_text(encoding="utf-8")
 
@@ -96,6 +97,7 @@ def test_the_config_describes_the_run(run: Run, kept: Path) -> None:
     assert (config.class_names, config.plan) == (run.beginning().classes, run.beginning().plan)
     assert config.library == f"resatlas {resatlas.__version__}"
     assert config.training is not None
+    assert config.training.test is not None
     assert config.training.test.error_percent == run.record().written["test"]["error_percent"]
     assert config.training.departures[0] == f"3 epochs (recipe quick: {NAMED['quick'].epochs})"
 

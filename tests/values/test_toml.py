@@ -1,6 +1,7 @@
 """TOML files from strangers: read exactly, or refused in one line and at once."""
 
 import json
+import tomllib
 from pathlib import Path
 from time import process_time
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resatlas.errors import BlueprintError
-from resatlas.values.toml import LARGEST, check_nesting, read_toml
+from resatlas.values.toml import LARGEST, check_nesting, read_toml, toml_text
 
 # Half of a file's size each, so that opening and closing fit.
 HALF = LARGEST // 2 - 10
@@ -178,3 +179,15 @@ def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     assert refusal(tmp_path) == "a folder, not a regular file"
     assert refusal(tmp_path / ("x" * 300)) == "file name too long"
     assert refusal(written(tmp_path, "") / "net.toml") == "not a directory"
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
+PLAIN = st.one_of(TEXTS, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False))
+VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3))
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_a_table_comes_back_as_it_was(table: dict[str, object]) -> None:
+    """Any texts, control characters among them, numbers, truth values, lists and tables, under any keys."""
+    assert tomllib.loads(toml_text(table)) == table

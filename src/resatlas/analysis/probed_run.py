@@ -12,7 +12,7 @@ from resatlas.data.loading import Batch
 from resatlas.data.pipeline import Pipeline
 from resatlas.evaluation.portions import MOST
 from resatlas.nets.network import Network
-from resatlas.runs.record import RunRecord
+from resatlas.runs.record import Epoch, RunRecord
 from resatlas.training.splits import Splits
 from resatlas.training.starting import trained
 
@@ -33,12 +33,13 @@ class ProbeImages:
 class ProbedRun:
     """A finished run with its images. No probe except `explain` uses the test images.
 
-    `batch_size` is the number of images in one forward pass.
+    `batch_size` is the number of images in one forward pass, `of` the epoch whose weights are probed.
     """
 
     record: RunRecord
     splits: Splits
     batch_size: int = MOST
+    of: Epoch = "last"
 
     @property
     def name(self) -> str:
@@ -53,7 +54,7 @@ class ProbedRun:
     @cached_property
     def network(self) -> Network:
         """Its trained network, in evaluation mode."""
-        return trained(self.record, self.record.experiment).eval()
+        return trained(self.record, self.record.experiment, self.of).eval()
 
     def held_out(self, most: int | None = None) -> ProbeImages:
         """At most this many validation images, or training images if the run has no validation set."""

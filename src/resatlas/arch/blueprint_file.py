@@ -28,8 +28,8 @@ from resatlas.arch.residual import (
 from resatlas.arch.streams import MergeAndRun, Single
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage, Widths, doubling
 from resatlas.errors import BlueprintError, unknown
-from resatlas.values.codec import decode, value_text
-from resatlas.values.toml import read_toml
+from resatlas.values.codec import decode, encode, value_text
+from resatlas.values.toml import read_toml, toml_text
 
 SCHEMA = 1
 
@@ -60,11 +60,6 @@ class NamedBlueprint:
 @dataclass(frozen=True, kw_only=True)
 class _Doubling:
     start: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class _PerStage:
-    widths: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +107,12 @@ class _File:
     classes: int = 10
 
 
-_WIDTHS = {
+_RULES: Mapping[str, type[Widths]] = {
     "additive": AdditivePyramid,
     "multiplicative": MultiplicativePyramid,
-    "doubling": _Doubling,
-    "per-stage": _PerStage,
+    "per-stage": PerStage,
 }
+_WIDTHS = {**_RULES, "doubling": _Doubling}
 _STREAMS = {"single": Single, "merge-and-run": MergeAndRun}
 
 
@@ -129,6 +124,21 @@ def read_blueprint(path: Path) -> NamedBlueprint:
     Raises: BlueprintError with the key and the nearest valid one; DesignError if the network is impossible.
     """
     return _parse_blueprint(read_toml(path), where=str(path))
+
+
+def text_with_widths(path: Path, blueprint: Blueprint) -> str:
+    """The text of a blueprint's file with the stem and the widths of another blueprint; comments are not kept.
+
+    Raises: BlueprintError as `read_blueprint`.
+    """
+    table = read_toml(path)
+    widths = {"rule": rule_of(blueprint.widths), **encode(blueprint.widths)}
+    return toml_text({**table, "stem": {**table["stem"], "width": blueprint.stem.width}, "widths": widths})
+
+
+def rule_of(widths: Widths) -> str:
+    """The name of a rule of widths in a file."""
+    return next(name for name, rule in _RULES.items() if isinstance(widths, rule))
 
 
 def _parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
@@ -184,14 +194,8 @@ def _by_rule(rules: Mapping[str, Any], table: object, where: str) -> Any:  # noq
     return decode(rules[rule], {key: value for key, value in table.items() if key != "rule"}, where=where)
 
 
-def _widths(rule: Widths | _Doubling | _PerStage, stages: int) -> Widths:
-    match rule:
-        case _Doubling():
-            return doubling(rule.start, min(stages, 8))
-        case _PerStage():
-            return PerStage(rule.widths)
-        case _:
-            return rule
+def _widths(rule: Widths | _Doubling, stages: int) -> Widths:
+    return doubling(rule.start, min(stages, 8)) if isinstance(rule, _Doubling) else rule
 
 
 def _rules(words: tuple[Word, ...]) -> tuple[Rule, ...]:

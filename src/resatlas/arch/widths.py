@@ -7,7 +7,7 @@ from typing import Literal
 
 from resatlas.errors import WidthError
 
-_WIDEST = 65_536
+WIDEST = 65_536
 
 Rounding = Literal["half-up", "floor"]
 
@@ -111,8 +111,8 @@ def check_width(width: int) -> int:
 
     Raises: WidthError outside 1…65,536.
     """
-    if not 1 <= width <= _WIDEST:
-        raise WidthError(f"a unit is 1 to {_WIDEST:,} channels wide; got {width:,}")
+    if not 1 <= width <= WIDEST:
+        raise WidthError(f"a unit is 1 to {WIDEST:,} channels wide; got {width:,}")
     return width
 
 
@@ -122,8 +122,8 @@ def _check_pyramid(start: int, expansion: int, multiple_of: int) -> None:
     Raises: WidthError if any of the three is below 1.
     """
     for name, value in (("start", start), ("expansion", expansion), ("multiple_of", multiple_of)):
-        if not 1 <= value <= _WIDEST:
-            raise WidthError(f"a pyramid's {name} must be between 1 and {_WIDEST:,}; got {value:,}")
+        if not 1 <= value <= WIDEST:
+            raise WidthError(f"a pyramid's {name} must be between 1 and {WIDEST:,}; got {value:,}")
 
 
 def _reaches(rule: MultiplicativePyramid, k: int, units: int, steps: Fraction) -> bool:

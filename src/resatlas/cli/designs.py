@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from resatlas.arch.blueprint import Blueprint
 from resatlas.designs.catalog import Entry, entry_of_value, family_called, resolve
 from resatlas.designs.family import Family
 from resatlas.errors import UsageError, quoted, unknown
@@ -29,18 +30,25 @@ def design_named(text: str) -> Entry:
     return entry_of_value(value, name=text, knobs=knobs.split(",") if knobs else ())
 
 
-def family_named(text: str) -> Family:
-    """The family of a FAMILY argument: a name of the catalogue, or FILE.py:NAME, of which the file is EXECUTED.
+def family_or_blueprint(text: str) -> Family | Entry:
+    """A family by its name, or a blueprint by its TOML file; for FILE.py:NAME, either, and the file is EXECUTED.
 
-    Raises: UnknownName for another name; UsageError if the file fails, has no such name or has no `Family` there.
+    Raises: UnknownName for another name; UsageError if the file fails, has no such name or has neither there;
+        BlueprintError.
     """
+    if text.endswith(".toml"):
+        return resolve(text)
+    if text.endswith(".py"):
+        raise UsageError(f"expected FILE.py:NAME, a name in the file; got {quoted(text)}")
     if ".py:" not in text:
         return family_called(text)
     value, knobs = _value_named(text)
     if knobs:
         raise UsageError(f"knobs of a family are fixed by --set here, as in --set {knobs.partition(',')[0]}")
+    if isinstance(value, Blueprint):
+        return entry_of_value(value, name=text)
     if not isinstance(value, Family):
-        raise UsageError(f"{text}: expected a Family; got {type(value).__name__}")
+        raise UsageError(f"{text}: expected a Family or a Blueprint; got {type(value).__name__}")
     return value
 
 

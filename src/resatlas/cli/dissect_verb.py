@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from resatlas.analysis.probes import PROBES, result_text, result_to_json
+from resatlas.cli.epoch_option import epoch_option
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.studies.dissection import dissect
@@ -15,6 +16,7 @@ OPTIONS: Requirements = {
     "--images": ALWAYS,
     "--swap": ALWAYS,
     "--replay": ALWAYS,
+    "--of": ALWAYS,
 }
 
 
@@ -29,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             *lines,
             "",
             "All use validation images, or training images if a run has no validation set; explain uses test images.",
-            "The result is also written to RUN/dissections/QUESTION.json.",
+            "The result is also written to RUN/dissections/QUESTION.json, with --of best to QUESTION-best.json.",
         ]
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
@@ -52,6 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images per forward pass (default: as many as fitted into memory in training, at most 256)",
     )
+    epoch_option(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the result (default: the run's folder)")
     parser.add_argument(
         "--replay",
@@ -82,5 +85,6 @@ def run(options: argparse.Namespace) -> Outcome:
         replay=options.replay,
         out=options.out,
         test_batch=options.test_batch,
+        of=options.of,
     )
     return Outcome(result_to_json(result), result_text(result))

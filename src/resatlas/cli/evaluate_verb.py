@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from resatlas.cli import launching
 from resatlas.cli.display import meter
+from resatlas.cli.epoch_option import epoch_option
 from resatlas.cli.launching import SEVERAL, rank_timeout, run_in_processes, workers
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
@@ -36,6 +37,7 @@ OPTIONS: Requirements = {
     "--ensemble": _SEVERAL_RUNS,
     "--data": ALWAYS,
     "--among": _OTHER_DATA,
+    "--of": ALWAYS,
     "--norm-statistics": ALWAYS,
     "--device": ALWAYS,
     "--processes": ALWAYS,
@@ -67,6 +69,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="data",
         help="classes to predict: those of --data, or all classes of the run (default: data)",
     )
+    epoch_option(parser)
     parser.add_argument(
         "--norm-statistics",
         choices=("stored", "reestimated"),
@@ -103,6 +106,7 @@ def run(options: argparse.Namespace) -> Outcome:
         protocols=tuple(options.protocol),
         data=options.data,
         among=options.among,
+        of=options.of,
         statistics=options.norm_statistics,
         workers=workers(options),
         device=options.device,

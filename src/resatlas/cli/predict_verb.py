@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from resatlas.cli.epoch_option import epoch_option
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.errors import DataError
@@ -14,6 +15,7 @@ from resatlas.values.text import plain
 
 OPTIONS: Requirements = {
     "--top": ALWAYS,
+    "--of": ALWAYS,
 }
 
 
@@ -24,11 +26,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="how many classes to print for each image (default: 5)"
     )
+    epoch_option(parser)
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """The most probable classes of each image; exit code 3 if one cannot be read, after the others."""
-    images = predict(options.run, options.images, top=options.top)
+    images = predict(options.run, options.images, top=options.top, of=options.of)
     code = DataError.exit_code if any(image.error for image in images) else 0
     return Outcome([_data(image) for image in images], _table(images), exit_code=code)
 

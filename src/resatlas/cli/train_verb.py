@@ -22,6 +22,7 @@ from resatlas.runs import experiment as experiments
 from resatlas.runs.departures import Departures, sentences
 from resatlas.runs.environment import processes
 from resatlas.runs.experiment import Experiment, weights_in
+from resatlas.runs.record import Keep
 from resatlas.studies.own_images import resolve_data
 from resatlas.studies.single import carry_out, prepare
 from resatlas.training.execution import Device, Execution, Log
@@ -75,6 +76,7 @@ OPTIONS: Requirements = {
     "--out": ALWAYS,
     "--resume": _ONE_RUN,
     "--save-every": ALWAYS,
+    "--keep": ALWAYS,
     "--set": ALWAYS,
     "--precision": ALWAYS,
     "--unreadable": ALWAYS,
@@ -179,6 +181,13 @@ def _run_options(group: argparse._ArgumentGroup) -> None:
         metavar="SECONDS",
         help="least time between checkpoints, which are saved at the ends of epochs; 0 saves after every epoch "
         f"(default: {Execution.save_every:g})",
+    )
+    group.add_argument(
+        "--keep",
+        choices=get_args(Keep),
+        metavar="last|best,last",
+        help="checkpoints to keep: the newest, or also that of the epoch of least validation error, for --of best of "
+        "other verbs; results are those of the last epoch (default: last)",
     )
     group.add_argument(
         "--print-config", action="store_true", help="print the resolved experiment and exit (default: train it)"
@@ -307,6 +316,7 @@ def _execution(options: argparse.Namespace) -> Execution:
         rank_timeout=rank_timeout(options),
         resume=options.resume,
         save_every=options.save_every,
+        keep=options.keep,
         workers=workers(options),
         verify=options.verify,
         test_batch=options.test_batch,
@@ -360,6 +370,20 @@ def _table(results: list[dict[str, Any]], folders: list[Path]) -> str:
     lines = [
         plain(f"{folder}: {line}" if several else line)
         for result, folder in zip(results, folders, strict=True)
-        for line in sentences(decode(Departures, result.get("departures", {}), where="departures"))
+        for line in (
+            *_best(result),
+            *sentences(decode(Departures, result.get("departures", {}), where="departures")),
+        )
     ]
     return "\n".join([aligned(Table(columns=columns, rows=rows)), *lines])
+
+
+def _best(result: dict[str, Any]) -> list[str]:
+    """A sentence about the best epoch, if its checkpoint is kept."""
+    if "best" not in result:
+        return []
+    best = result["best"]
+    return [
+        f"least validation error {best['validation_error_percent']:.2f} % after epoch {best['epoch']} of "
+        f"{result['epochs']}, kept in {best['checkpoint']}; the test error is that of the last epoch"
+    ]

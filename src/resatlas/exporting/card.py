@@ -58,7 +58,6 @@ def _classes(names: Sequence[str]) -> Iterable[str]:
 
 def _figures(training: Training) -> Iterable[str]:
     parts = {"test": training.test, "validation": training.validation, "training": training.train}
-    low, high = wilson(training.test)
     yield "## Results"
     rows = tuple(
         (part, figures.error_percent, figures.wrong, figures.images, figures.loss)
@@ -66,6 +65,14 @@ def _figures(training: Training) -> Iterable[str]:
         if figures
     )
     yield table(Table(columns=_COLUMNS, rows=rows))
+    if training.test is None:
+        yield (
+            f"The weights are those of one run with seed {training.seed} after epoch {training.epochs}, which was "
+            "chosen for its validation error; so that error is on average lower than the error on new images. The "
+            "weights were not tested. The training results are means over that epoch, while the weights changed."
+        )
+        return
+    low, high = wilson(training.test)
     yield (
         f"These are the results of one run with seed {training.seed}, after its last epoch; no test image was used "
         "before. The training results are means over the last epoch, while the weights changed. A run with another "
@@ -105,9 +112,11 @@ def _start(weights: TrainedWeights | None) -> str:
 
 
 def _limits(config: Config, training: Training) -> str:
-    tested = f"{training.test.images:,} images of {as_text(training.data)}"
+    tested = f"{training.test.images:,} images of {as_text(training.data)}" if training.test else ""
     lines = (
-        f"It was tested on {tested} only, not on images of other sources, sizes, noise or shifts.",
+        f"It was tested on {tested} only, not on images of other sources, sizes, noise or shifts."
+        if tested
+        else "It was not tested.",
         f"An image of none of the {config.classes:,} classes is still assigned to one of them.",
         "The calibration of its probabilities was not measured.",
         "Whether some groups of people or things are misclassified more often was not examined.",

@@ -88,7 +88,8 @@ class Figures:
 class Training:
     """The run that trained the weights; `begun_from` is its file of initial weights, if they were not random.
 
-    `note` is a remark on the data set; `departures` are differences from the recipe.
+    `test` is None for the weights of the best epoch, since a run tests those of its last. `note` is a remark on the
+    data set; `departures` are differences from the recipe.
     """
 
     data: str
@@ -100,7 +101,7 @@ class Training:
     begun_from: TrainedWeights | None
     train: Figures
     validation: Figures | None
-    test: Figures
+    test: Figures | None
 
 
 @dataclass(frozen=True, kw_only=True)

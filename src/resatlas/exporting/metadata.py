@@ -44,6 +44,8 @@ def _results(training: Training, title: str, task: str) -> Iterator[str]:
     name = training.data.partition(":")[0]
     if name in HUB_NAMES:
         yield from ("datasets:", f"- {HUB_NAMES[name]}")
+    if training.test is None:
+        return
     yield from ("metrics:", "- accuracy")
     yield from ("model-index:", f"- name: {_quoted(title)}", "  results:")
     yield from ("  - task:", f"      type: {task}")

@@ -38,9 +38,9 @@ from resatlas.runs import names, record
 from resatlas.runs.decoding import read_run
 from resatlas.runs.departures import sentences
 from resatlas.runs.files import drafted, sha256_of, write_bytes, write_json, write_text
-from resatlas.runs.record import RunRecord
+from resatlas.runs.record import Epoch, RunRecord
 from resatlas.runs.store import check_writable
-from resatlas.training.starting import trained
+from resatlas.training.starting import best_epoch, trained
 from resatlas.weights.conversion import save_weights
 
 
@@ -65,12 +65,13 @@ def save_pretrained(
     *,
     classes: Sequence[str] | None = None,
     preparation: Preparation | None = None,
+    of: Epoch = "last",
 ) -> None:
     """Save a finished run (given by its folder) or a network as a new folder for `from_pretrained`.
 
     For a network, `classes` are the names of its classes in the order of the outputs, and `preparation` says how images
-    were prepared in the training; a run has both. The folder is written to a draft, loaded as a test, and then renamed,
-    so that it is never incomplete.
+    were prepared in the training; a run has both. `of` is the epoch of a run whose weights are saved. The folder is
+    written to a draft, loaded as a test, and then renamed, so that it is never incomplete.
     Raises: FolderError if the folder is not empty or cannot be written, or if `what` is not a finished run; UsageError
         if classes or preparation do not match the network, or are given for a run; CheckpointError if there are no
         usable weights; DesignError if the network has been changed, so that its plan no longer describes it.
@@ -78,7 +79,7 @@ def save_pretrained(
     target = Path(folder)
     _check_free(target)
     check_writable(target)
-    source = _source(what, classes, preparation)
+    source = _source(what, classes, preparation, of)
     with _drafted(target) as draft:
         save_weights(source.network, draft / WEIGHTS)
         config = _config(source, draft)
@@ -89,12 +90,16 @@ def save_pretrained(
             preprocessing(draft)
 
 
-def _source(what: str | Path | Network, classes: Sequence[str] | None, preparation: Preparation | None) -> Source:
+def _source(
+    what: str | Path | Network, classes: Sequence[str] | None, preparation: Preparation | None, of: Epoch
+) -> Source:
     if isinstance(what, Network):
+        if of == "best":
+            raise UsageError('a network has the weights of one epoch; leave out of="best"')
         return _of_network(what, classes, preparation)
     if classes is not None or preparation is not None:
         raise UsageError("a run already has its classes and its preparation; give these arguments only for a network")
-    return _of_run(read_run(_path(what)))
+    return _of_run(read_run(_path(what)), of)
 
 
 def _of_network(network: Network, classes: Sequence[str] | None, preparation: Preparation | None) -> Source:
@@ -118,13 +123,13 @@ def _of_network(network: Network, classes: Sequence[str] | None, preparation: Pr
     )
 
 
-def _of_run(run: RunRecord) -> Source:
-    """The last weights of a finished run, and its description."""
+def _of_run(run: RunRecord, of: Epoch) -> Source:
+    """The weights of a finished run after its last or its best epoch, and its description."""
     if not run.finished:
         raise FolderError(f"{run.folder} is not finished; continue it with --resume auto, then save it")
     experiment = run.experiment
     return Source(
-        network=trained(run, experiment),
+        network=trained(run, experiment, of),
         entry=entry_of(experiment, run.plan),
         design=_without_folders(experiment.design),
         family=run.outcome.family,
@@ -132,7 +137,7 @@ def _of_run(run: RunRecord) -> Source:
         layout=experiment.layout,
         view=experiment.recipe.view,
         normaliser=read_normaliser(run.folder / names.NORMALISATION),
-        training=_training(run),
+        training=_training(run) if of == "last" else _training_until_best(run),
     )
 
 
@@ -151,6 +156,23 @@ def _training(run: RunRecord) -> Training:
         train=_figures(results.train),
         validation=_figures(results.validation) if results.validation else None,
         test=_figures(results.test),
+    )
+
+
+def _training_until_best(run: RunRecord) -> Training:
+    """The training up to the best epoch, whose weights the run did not test."""
+    whole, best = _training(run), best_epoch(run)
+    row = run.metrics[best.epoch - 1]
+    held, loss = whole.validation, row.validation_loss
+    return replace(
+        whole,
+        epochs=best.epoch,
+        departures=(*whole.departures, f"the weights are those after epoch {best.epoch} of {whole.epochs}"),
+        train=replace(whole.train, loss=row.train_loss, error_percent=row.train_error_percent),
+        validation=None
+        if held is None or loss is None
+        else replace(held, loss=loss, error_percent=best.validation_error_percent),
+        test=None,
     )
 
 

@@ -23,6 +23,7 @@ from resatlas.runs.record import (
     EpochRow,
     Guess,
     Images,
+    Keep,
     Results,
     RunRecord,
     StatusRecord,
@@ -107,6 +108,7 @@ def read_beginning(folder: Path) -> Beginning:
             images=_images(table.get("images", "")),
             note=decode(str, table.get("note", ""), where="note"),
             departures=decode(tuple[str, ...], table.get("departures", []), where="departures"),
+            keep=decode(Keep, table.get("keep", "last"), where="keep"),
         )
     except (UsageError, ValueError, OverflowError, RecursionError) as error:
         raise FolderError(f"{file}: {error}") from None

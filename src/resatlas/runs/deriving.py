@@ -9,7 +9,7 @@ from resatlas.arch.cost import cost
 from resatlas.arch.paths import mean_lengths
 from resatlas.errors import FolderError, ResatlasError, quoted
 from resatlas.runs.names import FIRST, METRICS, PREDICTIONS, RESULTS, TIMING
-from resatlas.runs.record import RunRecord, identity
+from resatlas.runs.record import RunRecord, best_of, identity
 
 _NEAR = 1e-9
 """Relative difference of two numbers that are sums of the same values."""
@@ -46,6 +46,10 @@ def _pairs(run: RunRecord) -> Iterator[Pair]:
         last = run.metrics[-1]
         yield "train.loss", results.train.loss, last.train_loss, METRICS
         yield "train.error_percent", results.train.error_percent, last.train_error_percent, METRICS
+    if results.best is not None:
+        best = best_of(run.metrics)
+        yield "best.epoch", results.best.epoch, best and best.epoch, METRICS
+        yield "best.checkpoint", results.best.checkpoint, best and best.checkpoint, METRICS
     yield from _of_plan(run)
     if run.predictions is not None:
         wrong = 100 * fmean(guess.true != guess.predicted for guess in run.predictions)

@@ -10,5 +10,11 @@ TIMING = "timing.jsonl"
 RESULTS = "results.json"
 PREDICTIONS = "predictions.csv"
 
+
+def checkpoint_name(step: int) -> str:
+    """The name of the checkpoint after so many steps."""
+    return f"step-{step:08d}"
+
+
 NORMALISATION = "normalisation.safetensors"
 """The file with the normalisation of a run's images, written once, before the first step."""

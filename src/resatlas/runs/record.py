@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,10 +13,16 @@ from resatlas.arch.plan import Plan
 from resatlas.errors import BlueprintError, FolderError
 from resatlas.runs.departures import Departures
 from resatlas.runs.experiment import Experiment
-from resatlas.runs.names import RESULTS
+from resatlas.runs.names import RESULTS, checkpoint_name
 from resatlas.runs.seal import Sealed
 
 Status = Literal["running", "stopped", "failed", "finished"]
+
+Keep = Literal["last", "best,last"]
+"""The checkpoints that a run keeps: its newest ones, or also that of its best epoch; chosen when it begins."""
+
+Epoch = Literal["last", "best"]
+"""The epoch whose weights are used. Results are those of the last; the best has the least validation error."""
 
 Images = str | tuple[tuple[str, str], ...]
 """Digests of the files that a run learns from: one of all, or one for each part by its name; empty without files."""
@@ -39,6 +45,7 @@ class Beginning:
     images: Images
     note: str
     departures: tuple[str, ...]
+    keep: Keep = "last"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +66,24 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Best:
+    """The epoch of least validation error, the earliest of several, and the name of its checkpoint."""
+
+    epoch: int
+    checkpoint: str
+    validation_error_percent: float
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Results:
     """The contents of results.json of a finished run.
 
     `train` are the means over the last epoch's batches, `train_evaluated` the measures of the finished network on
-    training images without augmentation; None where an earlier version did not write them.
+    training images without augmentation; None where an earlier version did not write them. `best` is the best epoch of
+    a run that keeps its checkpoint.
     """
 
     design: str
@@ -83,6 +103,7 @@ class Results:
     validation: Figures | None = None
     train_evaluated: Figures | None = None
     weights: str | None = None
+    best: Best | None = None
     departures: Departures = Departures()  # noqa: RUF009 - a frozen value
 
     def __post_init__(self) -> None:
@@ -108,6 +129,16 @@ class EpochRow:
 
     def __post_init__(self) -> None:
         _check_numbers(self)
+
+
+def best_of(rows: Iterable[EpochRow]) -> Best | None:
+    """The best of some epochs; None if there are no validation images, or no epochs."""
+    best: Best | None = None
+    for row in rows:
+        error = row.validation_error_percent
+        if error is not None and (best is None or error < best.validation_error_percent):
+            best = Best(epoch=row.epoch, checkpoint=checkpoint_name(row.step), validation_error_percent=error)
+    return best
 
 
 @dataclass(frozen=True, kw_only=True)

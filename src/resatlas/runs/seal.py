@@ -41,21 +41,37 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Marked:
+    """A checkpoint by its name and the sha256 of its manifest."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sealed:
-    """The files of a run as they were at its end; its last checkpoint, by its name and the sha256 of its manifest."""
+    """The files of a run as they were at its end; its checkpoints, by name and sha256 of the manifest.
+
+    `checkpoint` and `manifest` are those of the last one; `best` is that of the best epoch, if it was kept.
+    """
 
     files: tuple[Entry, ...]
     checkpoint: str
     manifest: str
+    best: Marked | None = None
 
 
-def write_seal(folder: Path, *, checkpoint: str, manifest: Path) -> None:
-    """Seal a run after its last file; `checkpoint` and `manifest` are those of its last checkpoint."""
+def write_seal(folder: Path, *, checkpoint: str, manifest: Path, best: Path | None = None) -> None:
+    """Seal a run after its last file; `checkpoint` and `manifest` are those of its last checkpoint.
+
+    `best` is the manifest of the best one, if it was kept.
+    """
     present = [folder / name for name in SEALED if (folder / name).exists()]
     data = {
         "schema": SCHEMA,
         "files": {file.name: {"size": file.stat().st_size, "sha256": sha256_of(file)} for file in present},
         "checkpoint": {"name": checkpoint, "sha256": sha256_of(manifest)},
+        **({"best": {"name": best.parent.name, "sha256": sha256_of(best)}} if best else {}),
     }
     write_json(folder / SEAL, data, within=folder)
 
@@ -103,6 +119,7 @@ def _read(file: Path) -> Sealed:
             files=tuple(decode(Entry, {"name": name, **entry}, where=name) for name, entry in files.items()),
             checkpoint=decode(str, last.get("name"), where="checkpoint.name"),
             manifest=decode(str, last.get("sha256"), where="checkpoint.sha256"),
+            best=decode(Marked | None, data.get("best"), where="best"),  # type: ignore[arg-type]
         )
     except UsageError as error:
         raise FolderError(f"{file}: {error}") from None

@@ -18,7 +18,7 @@ from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import append_line, lines_of, make_folder, read_json, read_lines, sweep, write_json, write_text
 from resatlas.runs.lock import OWNER, locked
 from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, RESULTS, STATUS, TIMING
-from resatlas.runs.record import Beginning, EpochRow, RunRecord, Status, TimingRow
+from resatlas.runs.record import Beginning, Best, EpochRow, RunRecord, Status, TimingRow, best_of
 
 _ROWS = (METRICS, TIMING)
 """The files that get one row per epoch."""
@@ -76,6 +76,13 @@ class Run:
     def timing(self) -> list[dict[str, Any]]:
         """The rows so far, one per epoch: seconds and images per second."""
         return list(read_lines(self.folder / TIMING))
+
+    def best(self) -> Best | None:
+        """The best of the epochs so far.
+
+        Raises: FolderError if their rows cannot be read.
+        """
+        return best_of(read_rows(self.folder / METRICS, EpochRow))
 
     def record_epoch(self, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
         """Add the rows of one epoch."""

@@ -7,17 +7,20 @@ from pathlib import Path
 from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan
 from resatlas.data.catalog import is_folder, separated
-from resatlas.data.dataset import DataSet
-from resatlas.errors import DataError, FolderError, quoted
+from resatlas.data.dataset import DataSet, Parts, hold_back
+from resatlas.errors import DataError, FolderError, UsageError, quoted
+from resatlas.recipes.recipe import Recipe
 from resatlas.runs.experiment import Experiment, TrainedWeights, begun_as, digest
 from resatlas.runs.names import FIRST
-from resatlas.runs.record import RunRecord
+from resatlas.runs.record import Keep, RunRecord
 from resatlas.runs.restarting import trained_nothing
 from resatlas.runs.store import Run, check_free, check_writable, find
 from resatlas.training.execution import Execution, device_of
 
 
-def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str | None) -> None:
+def check_folder(
+    out: Path, experiment: Experiment, plan: Plan, *, resume: str | None, keep: Keep | None = None
+) -> None:
     """Refuse a folder that cannot be written, or that contains anything but the start of this experiment.
 
     Raises: FolderError
@@ -35,12 +38,35 @@ def check_folder(out: Path, experiment: Experiment, plan: Plan, *, resume: str |
     beginning = find(out).beginning()
     if digest(beginning.experiment) != digest(_with_original(experiment, beginning.experiment)):
         raise FolderError(f"{out} holds another experiment; give another folder with --out")
+    if keep not in (None, beginning.keep):
+        raise FolderError(
+            f"{out} began with --keep {beginning.keep}, which cannot change: checkpoints of earlier epochs are gone; "
+            "leave out --keep, or give another folder with --out"
+        )
     if beginning.plan != plan:
         then, now = (f"{cost(network).parameters:,}" for network in (beginning.plan, plan))
         raise FolderError(
             f"{out} holds another experiment: {experiment.design} has changed since it began ({then} parameters then, "
             f"{now} now); restore the design, or give another folder with --out"
         )
+
+
+def check_held_back(data: DataSet, parts: Parts, recipe: Recipe) -> None:
+    """Refuse to keep the best epoch of a training without validation images.
+
+    Raises: UsageError
+    """
+    if parts.validation is not None or hold_back(parts.train, recipe.validation)[1] is not None:
+        return
+    if recipe.validation:
+        raise UsageError(
+            f"--keep best,last needs validation images, and a share of {recipe.validation} of the {len(parts.train):,} "
+            f"training images of {data.name} gives none; set a larger one with --set validation=1/10"
+        )
+    raise UsageError(
+        f"--keep best,last needs validation images: {data.name} has none, and recipe {recipe.name} holds none back; "
+        "add --set validation=1/10"
+    )
 
 
 def check_still_own(run: Run, experiment: Experiment, plan: Plan) -> None:

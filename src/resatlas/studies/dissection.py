@@ -17,7 +17,7 @@ from resatlas.evaluation.portions import check_test_batch
 from resatlas.runs.amendments import as_carried_out
 from resatlas.runs.decoding import read_finished
 from resatlas.runs.files import make_folder, write_json
-from resatlas.runs.record import RunRecord
+from resatlas.runs.record import Epoch, RunRecord
 from resatlas.runs.store import check_writable
 from resatlas.studies.checks import check_classes, check_plan
 from resatlas.studies.own_images import check_own, resolve_data
@@ -38,6 +38,7 @@ def dissect(
     replay: bool = False,
     out: str | Path | None = None,
     test_batch: int | None = None,
+    of: Epoch = "last",
 ) -> ProbeResult:
     """The answer to a question of `PROBES` about a run, also written to its folder as dissections/QUESTION.json.
 
@@ -47,10 +48,11 @@ def dissect(
     replay: train once more and measure after every epoch (flow).
     out: another folder for the answer. If the answer cannot be written, it is returned with a note.
     test_batch: images per forward pass; by default as many as the training had memory for, at most 256.
+    of: the epoch whose weights are probed, in all runs; of the best, the file is QUESTION-best.json.
     Raises: UnknownName, UsageError, FolderError, DataError, CheckpointError; DesignError if the question does not
         apply to the network.
     """
-    _check(question, beside=beside, images=images, swaps=swaps, replay=replay, test_batch=test_batch)
+    _check(question, beside=beside, images=images, swaps=swaps, replay=replay, test_batch=test_batch, of=of)
     if test_batch is not None:
         check_test_batch(test_batch)
     first, *others = [read_finished(Path(folder)) for folder in (run, *beside)]
@@ -63,9 +65,11 @@ def dissect(
         else:
             runs = (first, *others)
             with computing(max(threads_of(record.folder, record.plan, images=PASS) for record in runs)):
-                answer = _answer_on_images(question, runs, root / FOLDER, test_batch, images, swaps, replay=replay)
+                answer = _answer_on_images(
+                    question, runs, root / FOLDER, test_batch, images, swaps, replay=replay, of=of
+                )
         if not reason:
-            reason = _write(answer, root, question)
+            reason = _write(answer, root, _file_name(question, of))
     if not reason:
         return answer
     return replace(answer, notes=(*answer.notes, f"No file written: {reason}; choose a folder with --out."))
@@ -81,12 +85,17 @@ def _writable(folder: Path) -> Iterator[tuple[Path, str]]:
         yield Path(other), f"{folder} cannot be written"
 
 
-def _write(answer: ProbeResult, root: Path, question: str) -> str:
+def _file_name(question: str, of: Epoch) -> str:
+    """The name of an answer's file or folder, without ending."""
+    return question if of == "last" else f"{question}-best"
+
+
+def _write(answer: ProbeResult, root: Path, name: str) -> str:
     """Write an answer; return "", or the reason why it cannot be written."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         make_folder(root / FOLDER, within=root)
-        write_json(root / FOLDER / f"{question}.json", result_to_json(answer), within=root)
+        write_json(root / FOLDER / f"{name}.json", result_to_json(answer), within=root)
     except (OSError, FolderError) as error:
         return f"{root / FOLDER} cannot be written ({(getattr(error, 'strerror', None) or str(error)).lower()})"
     return ""
@@ -101,10 +110,15 @@ def _answer_on_images(
     swaps: Sequence[tuple[str, str]],
     *,
     replay: bool,
+    of: Epoch,
 ) -> ProbeResult:
     """The answer to a question that needs images; the batch is halved as often as memory runs out."""
     notes: list[str] = []
-    subjects = [_subject(run, question, test_batch, notes) for run in runs]
+    subjects = [replace(_subject(run, question, test_batch, notes), of=of) for run in runs]
+    if of == "best":
+        from resatlas.training.starting import best_epoch
+
+        notes += [f"Weights of {run.name} after epoch {best_epoch(run).epoch}, its best." for run in runs]
     while True:
         try:
             answer = _answer(question, subjects, folder, images=images, swaps=swaps, replay=replay)
@@ -125,6 +139,7 @@ def _check(
     swaps: Sequence[tuple[str, str]],
     replay: bool,
     test_batch: int | None,
+    of: Epoch,
 ) -> None:
     """Refuse options that do not apply to a question, before anything is read.
 
@@ -142,6 +157,10 @@ def _check(
         raise UsageError("capacity needs no images; leave out --test-batch")
     if swaps and question != "lesion":
         raise UsageError(f"--swap applies only to lesion, not to {question}; leave it out")
+    if of == "best" and question == "capacity":
+        raise UsageError("capacity needs no weights; leave out --of best")
+    if of == "best" and replay:
+        raise UsageError("--replay ends with the weights of the last epoch; leave out --of best")
     if replay and question != "flow":
         raise UsageError(f"--replay applies only to flow, not to {question}; leave it out")
 
@@ -204,7 +223,7 @@ def _answer(
         case "surface":
             return surface.probe(subjects, images=images)
         case "explain":
-            return explain.probe(subjects, images=images, pictures=folder / "explain")
+            return explain.probe(subjects, images=images, pictures=folder / _file_name(question, subjects[0].of))
         case _:
             raise UnknownName(unknown("question", question, PROBES))
 

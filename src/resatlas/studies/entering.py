@@ -65,6 +65,7 @@ def open_run(prepared: "Prepared", watcher: "Watcher") -> Run:
         images={role: str(scan.fingerprint) for role, scan in scans.items()},
         note=prepared.data.note,
         departures=list(prepared.notes),
+        **({} if execution.keep in (None, "last") else {"keep": execution.keep}),
     )
     record_unreadable(run.folder, unreadable_images(scans))
     for line in prepared.notes:
@@ -140,12 +141,15 @@ def finish(run: Run) -> None:
 
     Raises: CheckpointError if its last checkpoint is not valid; FolderError if its files disagree.
     """
-    from resatlas.training.checkpoint import MANIFEST, newest_valid
+    from resatlas.training.checkpoint import MANIFEST, fault, newest_valid
 
     last, rejected = newest_valid(run.checkpoints)
     if last is None or rejected:
         raise CheckpointError(f"{run.folder} has no valid checkpoint of its last step")
     record = decode_run(run.folder)
     if record.seal is None:
-        write_seal(run.folder, checkpoint=last.name, manifest=last / MANIFEST)
+        best = record.outcome.best
+        folder = run.checkpoints / best.checkpoint if best else None
+        kept = folder / MANIFEST if folder and fault(folder) is None else None
+        write_seal(run.folder, checkpoint=last.name, manifest=last / MANIFEST, best=kept)
     run.set_status("finished", epoch=record.outcome.epochs)

@@ -10,6 +10,7 @@ from resatlas.errors import CheckpointError, DataError, FolderError, UsageError
 from resatlas.exporting.config import CONFIG
 from resatlas.runs.decoding import read_finished
 from resatlas.runs.names import FIRST
+from resatlas.runs.record import Epoch
 from resatlas.studies.checks import check_plan
 from resatlas.training.threads import computing, threads_for
 
@@ -39,16 +40,16 @@ class Predictor:
     classes: tuple[str, ...]
 
 
-def predict(run: str | Path, images: Iterable[str | Path], *, top: int = 5) -> list[Predicted]:
+def predict(run: str | Path, images: Iterable[str | Path], *, top: int = 5, of: Epoch = "last") -> list[Predicted]:
     """The `top` most probable classes of each image, or the reason why an image cannot be read.
 
-    `images` are files, or folders whose images are all classified.
+    `images` are files, or folders whose images are all classified. `of` is the epoch of a run whose weights are used.
     Raises: FolderError if `run` is the folder of neither a finished run nor a saved network; UsageError,
         CheckpointError; DataError if there is no image, or none that can be read.
     """
     if top < 1:
         raise UsageError(f"--top must be at least 1; got {top}")
-    predictor = _predictor(Path(run))
+    predictor = _predictor(Path(run), of)
     with computing(threads_for(predictor.network.plan, images=1)):
         predicted = [_predicted(predictor, path, top) for path in image_paths(map(Path, images))]
     if not predicted:
@@ -69,16 +70,18 @@ def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def _predictor(folder: Path) -> Predictor:
+def _predictor(folder: Path, of: Epoch) -> Predictor:
     if (folder / FIRST).is_file():
-        return _of_run(folder)
+        return _of_run(folder, of)
     if (folder / CONFIG).is_file():
+        if of == "best":
+            raise UsageError(f"{folder} is a saved network, which has the weights of one epoch; leave out --of best")
         return _of_saved(folder)
     reason = f"it has neither {FIRST} nor {CONFIG}" if folder.exists() else "it does not exist"
     raise FolderError(f"{folder} is neither a run folder nor a saved network: {reason}")
 
 
-def _of_run(folder: Path) -> Predictor:
+def _of_run(folder: Path, of: Epoch) -> Predictor:
     run = read_finished(folder)
     from resatlas.exporting.preprocessing import Preprocessing
     from resatlas.training.splits import normaliser_of
@@ -89,7 +92,7 @@ def _of_run(folder: Path) -> Predictor:
     if normaliser is None:
         raise CheckpointError(f"{folder} has no record of its normalisation, so it cannot classify single images")
     preprocessing = Preprocessing(image=run.plan.image, view=run.experiment.recipe.view, normaliser=normaliser)
-    network = trained(run, run.experiment).eval()
+    network = trained(run, run.experiment, of).eval()
     return Predictor(network=network, preprocessing=preprocessing, classes=run.classes)
 
 

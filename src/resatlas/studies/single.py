@@ -19,10 +19,10 @@ from resatlas.runs.environment import leading, restarts
 from resatlas.runs.experiment import Experiment, default_folder
 from resatlas.runs.files import remove, write_json
 from resatlas.runs.names import METRICS, PREDICTIONS, RESULTS, TIMING
-from resatlas.runs.record import EpochRow, TimingRow
+from resatlas.runs.record import EpochRow, Keep, TimingRow, best_of
 from resatlas.runs.seal import SEAL
 from resatlas.runs.store import Run
-from resatlas.studies.checks import check_folder, check_still_own
+from resatlas.studies.checks import check_folder, check_held_back, check_still_own
 from resatlas.studies.counting import count_departures
 from resatlas.studies.departures import departures
 from resatlas.studies.entering import finish, open_run
@@ -83,7 +83,8 @@ def prepare(
 
     Processes that a launcher has restarted resume from the last checkpoint.
 
-    Raises: UnknownName, DesignError, BlueprintError, DataError, FolderError.
+    Raises: UnknownName, DesignError, BlueprintError, DataError, FolderError; UsageError if the best epoch is kept of a
+        training without validation images.
     """
     entry = experiment.entry
     data = datasets.resolve(experiment.data)
@@ -94,9 +95,12 @@ def prepare(
     if restarts():
         execution = replace(execution, resume="auto")
     if leading():
-        check_folder(out, experiment, plan, resume=execution.resume)
+        check_folder(out, experiment, plan, resume=execution.resume, keep=execution.keep)
+    parts = read(data)
+    if execution.keep == "best,last":
+        check_held_back(data, parts, experiment.recipe)
     return Prepared(
-        experiment=experiment, execution=execution, entry=entry, plan=plan, data=data, parts=read(data), folder=out
+        experiment=experiment, execution=execution, entry=entry, plan=plan, data=data, parts=parts, folder=out
     )
 
 
@@ -112,16 +116,20 @@ def carry_out(prepared: Prepared, *, watcher: "Watcher") -> dict[str, Any]:
         return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, watcher)
 
 
-def train(experiment: Experiment, out: str | Path | None = None, *, resume: str | None = None) -> dict[str, Any]:
+def train(
+    experiment: Experiment, out: str | Path | None = None, *, resume: str | None = None, keep: Keep | None = None
+) -> dict[str, Any]:
     """Train an experiment, test it once and return the results, as in results.json of its folder.
 
-    `out` is runs/<data>-<design>-<recipe>-s<seed> by default; `resume` is "auto" or the path of a checkpoint.
+    `out` is runs/<data>-<design>-<recipe>-s<seed> by default; `resume` is "auto" or the path of a checkpoint;
+    `keep` is "last", the default, or "best,last", which also keeps the epoch of least validation error.
     Raises: UsageError, DataError, Stopped, NonFiniteError, CheckpointError.
     """
     from resatlas.training.session import UNWATCHED
 
     folder = default_folder(experiment) if out is None else Path(out)
-    return carry_out(prepare(experiment, out=folder, execution=Execution(resume=resume)), watcher=UNWATCHED)
+    execution = Execution(resume=resume, keep=keep)
+    return carry_out(prepare(experiment, out=folder, execution=execution), watcher=UNWATCHED)
 
 
 def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dict[str, Any]:
@@ -252,7 +260,8 @@ def _conclude(
 
 def _trained(run: Run, prepared: Prepared, images: "Splits") -> dict[str, Any]:
     """The entries of results.json about the training, without its tests."""
-    experiment, total, lengths = run.beginning().experiment, cost(prepared.plan), mean_lengths(prepared.plan)
+    beginning, total, lengths = run.beginning(), cost(prepared.plan), mean_lengths(prepared.plan)
+    experiment = beginning.experiment
     metrics, timing = read_rows(run.folder / METRICS, EpochRow), read_rows(run.folder / TIMING, TimingRow)
     if not metrics or len(metrics) != len(timing):
         raise CheckpointError(
@@ -260,6 +269,7 @@ def _trained(run: Run, prepared: Prepared, images: "Splits") -> dict[str, Any]:
             "during the training"
         )
     last, seconds = metrics[-1], sum(row.seconds for row in timing)
+    best = best_of(metrics) if beginning.keep == "best,last" else None
     return {
         "design": experiment.design,
         "family": prepared.entry.family,
@@ -269,6 +279,7 @@ def _trained(run: Run, prepared: Prepared, images: "Splits") -> dict[str, Any]:
         "seed": experiment.seed,
         **({"weights": "average"} if experiment.recipe.average else {}),
         "epochs": last.epoch,
+        **({"best": encode(best)} if best else {}),
         "parameters": total.parameters,
         "multiply_adds": total.multiply_adds,
         "mean_path_length": float(lengths.mean),

@@ -14,7 +14,7 @@ from resatlas.errors import DataError, UsageError, quoted
 from resatlas.evaluation.predictions import Probabilities
 from resatlas.evaluation.protocol import Protocol
 from resatlas.runs.amendments import as_carried_out
-from resatlas.runs.record import RunRecord
+from resatlas.runs.record import Epoch, RunRecord
 from resatlas.studies.checks import check_classes, check_plan
 from resatlas.studies.own_images import (
     ROLES,
@@ -48,6 +48,7 @@ class EvaluationOptions:
     protocols: names as in `resatlas evaluate --protocol`; by default the recipe's first view.
     data: a DATA text; by default the run's own data.
     among: "data" restricts a network that knows more classes to those of the data; "run" does not.
+    of: the epoch whose weights are tested: the last, or the best if the run keeps it.
     statistics: those of the normalisations: as stored by the training, or re-estimated over the training images.
     device: by default the GPU, where there is one.
     test_batch: images per forward pass; by default as many as the training had memory for, at most 256.
@@ -59,6 +60,7 @@ class EvaluationOptions:
     protocols: tuple[str, ...] = ()
     data: str | None = None
     among: Among = "data"
+    of: Epoch = "last"
     statistics: Statistics = "stored"
     workers: int = 1
     device: Device | None = None
@@ -132,10 +134,16 @@ def run_under_test(run: RunRecord, options: EvaluationOptions, read: Read, world
     from resatlas.data.batches import pipeline_for
     from resatlas.evaluation.portions import Portion, images_at_once
     from resatlas.training.splits import normaliser_of
-    from resatlas.training.starting import trained
+    from resatlas.training.starting import best_epoch, trained
 
     check_plan(run)
     remarks: list[str] = []
+    if options.of == "best":
+        best = best_epoch(run)
+        remarks.append(
+            f"weights of epoch {best.epoch} of {run.outcome.epochs}, with the least validation error, "
+            f"{best.validation_error_percent:.6g} %"
+        )
     pipeline = pipeline_for(
         experiment.recipe,
         data,
@@ -145,7 +153,7 @@ def run_under_test(run: RunRecord, options: EvaluationOptions, read: Read, world
         workers=options.workers,
         on_note=remarks.append,
     )
-    network = trained(run, experiment).to(device_of(options.device))
+    network = trained(run, experiment, options.of).to(device_of(options.device))
     if options.statistics == "reestimated":
         own = options.data if options.data and standing in ("own", "mended") else experiment.data
         _reestimate(run, network, read(own), options, world)

@@ -235,7 +235,8 @@ def _same(
     """Whether a test on the run's own images under its own protocol agrees with its results, up to rounding."""
     first = subjects[0]
     own = first.standing in ("own", "unrecorded") and first.classes == first.run.classes
-    usual = len(subjects) == 1 and options.statistics == "stored" and protocol.view == first.run.experiment.recipe.view
+    stored = options.statistics == "stored" and options.of == "last"
+    usual = len(subjects) == 1 and stored and protocol.view == first.run.experiment.recipe.view
     if not (own and usual):
         return "another test"
     before = first.run.outcome.test
@@ -254,6 +255,8 @@ def _file_name(subjects: Sequence[RunUnderTest], protocol: Protocol, options: Ev
         words.append("-".join(filter(None, (distinct_name(first.data.name)[-_MOST_LETTERS:], first.identity))))
     if len(first.columns) < len(first.run.classes):
         words.append("restricted")
+    if options.of == "best":
+        words.append("best")
     if options.statistics == "reestimated":
         words.append("reestimated")
     if options.probabilities == "every":

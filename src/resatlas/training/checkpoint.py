@@ -23,7 +23,8 @@ from resatlas.recipes.schedule import Pace
 from resatlas.runs.environment import installed_version
 from resatlas.runs.experiment import SCHEMA, schema_fault
 from resatlas.runs.files import drafted, make_folder, remove, sha256_of, write_text
-from resatlas.runs.names import NORMALISATION
+from resatlas.runs.names import NORMALISATION, checkpoint_name
+from resatlas.runs.record import Best
 from resatlas.training.optimizer import momenta, set_momenta
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.reading import text
@@ -81,8 +82,9 @@ def save(
     normalisation: str | None = None,
     rows: Mapping[str, str] | None = None,
     photographs: bool = False,
+    best: str | None = None,
 ) -> Path:
-    """Write the state as a new checkpoint in a folder, and remove all but the newest two.
+    """Write the state as a new checkpoint in a folder, and remove all but the newest two and the one named `best`.
 
     `experiment` is the digest of the experiment, `normalisation` that of the normalisation of its images, `rows` are
     those of the rows of its finished epochs; `photographs` says whether image files are read. The order is: write the
@@ -90,7 +92,7 @@ def save(
     checkpoint or the new one is valid at every moment.
     Raises: CheckpointError if it cannot be written; drafts are removed.
     """
-    target = folder / f"step-{state.step:08d}"
+    target = folder / checkpoint_name(state.step)
     if fault(target) is None:
         return target
     run = folder.parent
@@ -110,7 +112,7 @@ def save(
         write_text(folder / "latest", target.name + "\n", within=run)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{target} cannot be written: {_reason(error, state)}") from None
-    _forget_old(folder, target)
+    _forget_old(folder, target, best)
     return target
 
 
@@ -199,6 +201,17 @@ def fault(checkpoint: Path) -> str | None:
     return None
 
 
+def lost(folder: Path, best: Best | None) -> str:
+    """A sentence if the checkpoint of the best epoch so far is missing or damaged, else nothing."""
+    reason = fault(folder / best.checkpoint) if best else None
+    if best is None or reason is None:
+        return ""
+    return (
+        f"{best.checkpoint}, the checkpoint of epoch {best.epoch} with the least validation error so far, {reason}; "
+        "only a later epoch of lower error is kept as the best"
+    )
+
+
 def versions(photographs: bool) -> dict[str, str]:
     """The installed versions of the packages that compute, and of those that read image files if some are read."""
     packages = ("numpy", "pillow", "torchvision") if photographs else ("numpy",)
@@ -255,15 +268,15 @@ def _of(kind: type[T], value: object) -> T:
     return value
 
 
-def _forget_old(folder: Path, newest: Path) -> None:
-    """Keep the newest checkpoint and the next valid one; files that cannot be deleted stay."""
+def _forget_old(folder: Path, newest: Path, best: str | None) -> None:
+    """Keep the newest checkpoint, the next valid one and the best; files that cannot be deleted stay."""
     kept = 1
     for checkpoint in sorted(_steps(folder), key=lambda path: int(path.name[5:]), reverse=True):
         if checkpoint == newest:
             continue
         if kept < _KEPT and fault(checkpoint) is None:
             kept += 1
-        else:
+        elif checkpoint.name != best:
             remove(checkpoint, within=folder.parent)
 
 

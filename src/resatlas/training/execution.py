@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from resatlas.errors import UsageError
 from resatlas.runs.environment import local_rank, processes
+from resatlas.runs.record import Keep
 from resatlas.training.watch import RANK_TIMEOUT
 
 if TYPE_CHECKING:  # the command line describes it without torch
@@ -29,7 +30,8 @@ class Execution:
     backward pass: see `nets.recomputing`. `deterministic` raises an error at operations whose results may differ
     between runs. `logs` are written beside metrics.jsonl; the default is TensorBoard if it is installed.
     `rank_timeout` is the number of seconds after which all processes end if one does not answer. `resume` is "auto" or
-    a checkpoint; `save_every` is the number of seconds between checkpoints at the ends of epochs. `workers` is the
+    a checkpoint; `save_every` is the number of seconds between checkpoints at the ends of epochs; `keep` says which
+    checkpoints stay, by default what the run began with, or else the newest. `workers` is the
     number of processes that prepare photographs. `verify` is by default "tested", and "all" if unreadable images are
     skipped. `test_batch` is the batch size of a test: by default as many images as the memory of the training allows,
     and 256 at most.
@@ -42,6 +44,7 @@ class Execution:
     rank_timeout: float = RANK_TIMEOUT
     resume: str | None = None
     save_every: float = 30.0
+    keep: Keep | None = None
     workers: int = 1
     verify: Verify | None = None
     test_batch: int | None = None

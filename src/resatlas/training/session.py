@@ -17,7 +17,7 @@ from resatlas.nets.network import Network
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import sha256_of, write_bytes, write_json
 from resatlas.runs.names import NORMALISATION
-from resatlas.runs.record import Beginning
+from resatlas.runs.record import Beginning, Best, Keep
 from resatlas.runs.store import Run
 from resatlas.training import checkpoint
 from resatlas.training.checkpoint import Saved
@@ -75,6 +75,7 @@ class Session:
     """The sha256 of the file with the normalisation of images, which each checkpoint repeats."""
     log: Write
     request: StopRequest
+    keep: Keep
     saved: float = field(default_factory=time.monotonic)
 
     def save(self) -> None:
@@ -93,9 +94,14 @@ class Session:
                 normalisation=self.sealed,
                 rows=self.run.rows(state.epoch),
                 photographs=isinstance(self.images.train, ImageFiles),
+                best=best.checkpoint if (best := self.kept_best()) else None,
             )
         )
         self.saved = time.monotonic()
+
+    def kept_best(self) -> Best | None:
+        """The best epoch so far, if its checkpoint is kept, as the rows of the run have it."""
+        return self.run.best() if self.keep == "best,last" else None
 
     def after_step(self, state: TrainState) -> None:
         """Save and stop after a signal.
@@ -124,9 +130,11 @@ class Session:
         return metrics.get("validation_error_percent")
 
     def after_epoch(self, state: TrainState) -> None:
-        """Save after the last step, and if the last checkpoint is older than `save_every`."""
+        """Save after the last step, after the best epoch, and if the last checkpoint is older than `save_every`."""
         world, every = self.training.world, self.execution.save_every
-        if state.step == self.training.steps or world.lead(lambda: time.monotonic() - self.saved >= every):
+        best = world.lead(self.kept_best)
+        due = state.step == self.training.steps or (best is not None and best.epoch == state.epoch)
+        if due or world.lead(lambda: time.monotonic() - self.saved >= every):
             self.save()
             if world.leads:
                 self.run.set_status("running", epoch=state.epoch)
@@ -185,7 +193,10 @@ def train(
             sealed=sealed,
             log=log,
             request=request,
+            keep=begun.keep,
         )
+        if world.leads and (lost := checkpoint.lost(run.checkpoints, session.kept_best())):
+            watcher.on_note(lost)
         watcher.on_start(run, training, state)
         fit(
             state,

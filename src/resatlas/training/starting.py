@@ -5,12 +5,12 @@ from pathlib import Path
 import torch
 
 from resatlas.arch.plan import Plan
-from resatlas.errors import CheckpointError
+from resatlas.errors import CheckpointError, UsageError
 from resatlas.nets.network import Network, build, set_stochastic_depth
 from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
 from resatlas.runs.files import sha256_of
 from resatlas.runs.names import NORMALISATION
-from resatlas.runs.record import RunRecord
+from resatlas.runs.record import Best, Epoch, RunRecord, best_of
 from resatlas.runs.seal import SEAL
 from resatlas.training import checkpoint
 from resatlas.training.average import average_of
@@ -64,10 +64,50 @@ def memory_format(experiment: Experiment) -> torch.memory_format:
     return torch.channels_last if experiment.layout == "channels-last" else torch.contiguous_format
 
 
-def trained(run: RunRecord, experiment: Experiment) -> Network:
-    """The network of a finished run's newest checkpoint, as it was tested: the average if the recipe has one.
+def trained(run: RunRecord, experiment: Experiment, of: Epoch = "last") -> Network:
+    """The network of a finished run after its last or its best epoch: the average of the weights if there is one.
 
-    Raises: CheckpointError if there is no checkpoint or the newest is invalid; an older one is not used in its place.
+    Raises: CheckpointError if there is no checkpoint or it is invalid; another one is not used in its place; UsageError
+        if the run does not keep its best epoch.
+    """
+    folder = _last(run) if of == "last" else _best(run)
+    state = start(run, experiment)
+    checkpoint.load(state, folder, experiment=run.digest, normalisation=_seal(run))
+    if of == "last" and (not run.metrics or state.step < run.metrics[-1].step):
+        raise CheckpointError(f"{run.folder} has no checkpoint of its last step; {folder.name} is older")
+    return state.tested
+
+
+def best_epoch(run: RunRecord) -> Best:
+    """The best epoch of a run that keeps its checkpoint.
+
+    Raises: UsageError if it does not.
+    """
+    best = best_of(run.metrics) if run.beginning.keep == "best,last" else None
+    if best is None:
+        raise UsageError(f"{run.folder} keeps its last epoch only; train with --keep best,last to use the best one")
+    return best
+
+
+def _best(run: RunRecord) -> Path:
+    """The checkpoint of the best epoch.
+
+    Raises: UsageError, CheckpointError
+    """
+    best = best_epoch(run)
+    folder = run.checkpoints / best.checkpoint
+    if reason := checkpoint.fault(folder):
+        raise CheckpointError(f"{folder}, the checkpoint of epoch {best.epoch}, the best, {reason}")
+    sealed = run.seal.best if run.seal else None
+    if sealed and (folder.name, sha256_of(folder / MANIFEST)) != (sealed.name, sealed.sha256):
+        raise CheckpointError(f"{folder} is not the best checkpoint that {SEAL} of the run lists")
+    return folder
+
+
+def _last(run: RunRecord) -> Path:
+    """The checkpoint of the last step.
+
+    Raises: CheckpointError
     """
     newest, rejected = checkpoint.newest_valid(run.checkpoints)
     if newest is None or rejected:
@@ -77,11 +117,7 @@ def trained(run: RunRecord, experiment: Experiment) -> Network:
         )
     if run.seal and (newest.name, sha256_of(newest / MANIFEST)) != (run.seal.checkpoint, run.seal.manifest):
         raise CheckpointError(f"{newest} is not the checkpoint that {SEAL} of the run lists")
-    state = start(run, experiment)
-    checkpoint.load(state, newest, experiment=run.digest, normalisation=_seal(run))
-    if not run.metrics or state.step < run.metrics[-1].step:
-        raise CheckpointError(f"{run.folder} has no checkpoint of its last step; {newest.name} is older")
-    return state.tested
+    return newest
 
 
 def _seal(run: RunRecord) -> str | None:

@@ -1,7 +1,9 @@
-"""Safe reading of TOML files."""
+"""Safe reading of TOML files, and writing of tables as TOML."""
 
+import json
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +56,32 @@ def check_nesting(text: str, name: str) -> None:
             raise BlueprintError(f"{name}: nested more than {_DEEPEST} deep")
     if _DOTTED.search(bare):
         raise BlueprintError(f"{name}: a dotted key of more than {_DEEPEST} parts")
+
+
+def toml_text(table: Mapping[str, Any]) -> str:
+    """A table of texts, numbers, truth values, lists and tables as TOML; what `read_toml` reads back is equal to it."""
+    plain = [f"{_key(key)} = {_value(value)}" for key, value in table.items() if not isinstance(value, Mapping)]
+    for name, inner in table.items():
+        if isinstance(inner, Mapping):
+            plain += [f"[{_key(name)}]", *(f"{_key(key)} = {_value(value)}" for key, value in inner.items())]
+    return "\n".join(plain) + "\n"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():  # the escapes of JSON are those of TOML, which also needs one for DEL
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case int() | float():
+            return repr(value)
+        case list() | tuple():
+            return f"[{', '.join(map(_value, value))}]"
+        case Mapping():
+            return f"{{ {', '.join(f'{_key(key)} = {_value(inner)}' for key, inner in value.items())} }}"
+        case _:
+            raise TypeError(f"TOML has no {type(value).__name__} here")

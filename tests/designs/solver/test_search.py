@@ -17,7 +17,7 @@ from resatlas.designs.solver import search
 from resatlas.designs.solver.search import Budget, Solutions, equal_width, knobs_of, solve, unit_weights
 from resatlas.designs.solver.space import Size, sizes_of
 from resatlas.designs.solver.spelling import spelled
-from resatlas.designs.tasks import TASKS
+from resatlas.designs.tasks import TASKS, Design
 from resatlas.errors import BlueprintError, DesignError, UnknownName, UsageError
 from tests.designs import toy
 from tests.designs.toy import ToyNet
@@ -114,7 +114,7 @@ def box(request: pytest.FixtureRequest) -> tuple[Box, dict[str, Cost]]:
     return small, dict(small.members())
 
 
-def solved(small: Box, budget: Budget) -> Solutions:
+def solved(small: Box, budget: Budget) -> Solutions[Design]:
     """What is found in a small space, at its own base alone."""
 
     def no_bases(_: int) -> Size:

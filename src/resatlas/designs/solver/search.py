@@ -2,18 +2,23 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import inf, prod, sqrt
+from typing import Generic, TypeVar
 
+from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.cost import Cost
 from resatlas.arch.ops import Shape
 from resatlas.designs.catalog import family_called, knobs_in, resolve
 from resatlas.designs.family import Family
-from resatlas.designs.solver.space import Knobs, Line, Row, Size, Space, base_size, rebased, rows, sizes_of, space_of
+from resatlas.designs.solver.free_widths import Rounded, roundings_of
+from resatlas.designs.solver.space import Knobs, Line, Row, Searched, Size, base_size, rebased, sizes_of, space_of
 from resatlas.designs.solver.spelling import head_knobs, names
 from resatlas.designs.tasks import Design
 from resatlas.errors import DesignError, UsageError
+
+Found = TypeVar("Found")
 
 Reach = Fraction | float
 """A deviation, or infinity."""
@@ -54,25 +59,27 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Solution:
-    """A member of a family, its cost, and its relative deviation from the budget."""
+class Solution(Generic[Found]):
+    """A member of a family or a blueprint, its cost, and its relative deviation from the budget."""
 
-    design: Design
+    design: Found
     cost: Cost
     deviation: Fraction
 
 
 @dataclass(frozen=True, kw_only=True)
-class Solutions:
+class Solutions(Generic[Found]):
     """All members within tolerance, nearest first; the nearest of all; and the bounds of the search.
 
-    `base` differs from the paper's if only another base has members within tolerance; else it is None.
+    `base` differs from the paper's if only another base has members within tolerance; else it is None. `rounded` is how
+    the free widths of a blueprint are rounded, further away only if no design of nearer widths is within tolerance.
     """
 
-    within: tuple[Solution, ...]
-    nearest: Solution
+    within: tuple[Solution[Found], ...]
+    nearest: Solution[Found]
     bounds: tuple[Size, ...]
     base: int | None = None
+    rounded: Rounded = "to the nearest"
 
     @property
     def combinations(self) -> int:
@@ -82,7 +89,7 @@ class Solutions:
 
 def solve(
     family: str | Family, budget: Budget, *, knobs: Knobs, image: Shape | None = None, classes: int | None = None
-) -> Solutions:
+) -> Solutions[Design]:
     """The members of a family with these knobs within a budget.
 
     The base is that of the paper if it has members within tolerance, else the nearest base that has some. A base among
@@ -107,14 +114,29 @@ def solve(
     return _solutions(solutions, budget, (*space.bounds, bases))
 
 
+def solve_widths(blueprint: Blueprint, budget: Budget, *, image: Shape, classes: int) -> Solutions[Blueprint]:
+    """The blueprint with its widths scaled to a budget, everything else kept.
+
+    Each width is the multiple of its grain that is nearest to the exact proportion; if no such design is within
+    tolerance, it is one of the two multiples beside it, or of the four.
+    Raises: DesignError if the blueprint is impossible at every width.
+    """
+    solutions: list[Solution[Blueprint]] = []
+    for space in roundings_of(blueprint, image=image, classes=classes):
+        solutions = _nearest_first(space, budget, solutions[:1])
+        if solutions[0].deviation <= budget.tolerance:
+            break
+    return replace(_solutions(solutions, budget, space.bounds), rounded=space.rounded)
+
+
 def _solutions(
-    solutions: Sequence[Solution], budget: Budget, bounds: tuple[Size, ...], base: int | None = None
-) -> Solutions:
+    solutions: Sequence[Solution[Found]], budget: Budget, bounds: tuple[Size, ...], base: int | None = None
+) -> Solutions[Found]:
     within = tuple(solution for solution in solutions if solution.deviation <= budget.tolerance)
     return Solutions(within=within, nearest=solutions[0], bounds=bounds, base=base)
 
 
-def _nearest_first(space: Space, budget: Budget, known: Sequence[Solution]) -> list[Solution]:
+def _nearest_first(space: Searched[Found], budget: Budget, known: Sequence[Solution[Found]]) -> list[Solution[Found]]:
     """All members within tolerance, or the nearest one, together with known solutions; nearest first.
 
     Members that cannot be within tolerance and cannot be nearer than a known one are skipped.
@@ -122,7 +144,7 @@ def _nearest_first(space: Space, budget: Budget, known: Sequence[Solution]) -> l
     solutions = list(known)
     reach: Reach = max(budget.tolerance, solutions[0].deviation) if solutions else inf
     place = 0
-    for row in rows(space):
+    for row in space.rows():
         for line in _reaching(row, budget, reach):
             place, members = _around(line, budget, reach, place)
             for knobs, cost in members:
@@ -132,7 +154,7 @@ def _nearest_first(space: Space, budget: Budget, known: Sequence[Solution]) -> l
                     solutions.append(Solution(design=design, cost=cost, deviation=deviation))
                     reach = max(budget.tolerance, min(reach, deviation))
     if not solutions:  # no member is possible: computing the cost of one raises the reason
-        space.cost({knob: getattr(space.example, knob) for knob in ("depth", *(size.knob for size in space.sizes))})
+        space.cost(space.first)
     return sorted(solutions, key=lambda solution: solution.deviation)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, partial
 from itertools import pairwise, product
-from typing import Any, get_type_hints
+from typing import Any, Protocol, TypeVar, get_type_hints
 
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.cost import Cost
@@ -67,6 +67,11 @@ class Space:
         depths = sorted(depth for ladder in self.ladders for depth in ladder.depths)
         return (Size(knob="depth", values=depths), *self.sizes)
 
+    @property
+    def first(self) -> Knobs:
+        """The knobs of the example that are searched."""
+        return {knob: getattr(self.example, knob) for knob in ("depth", *(size.knob for size in self.sizes))}
+
     def member(self, knobs: Knobs) -> Design:
         """The member with these knobs and the fixed ones.
 
@@ -80,6 +85,18 @@ class Space:
         Raises: DesignError if it is impossible.
         """
         return priced(self.member(knobs).blueprint(), image=self.image, classes=self.classes)
+
+    def rows(self) -> Iterator["Row"]:
+        """All members: lines along the depth in rows along the last size; for pyramids, lines along the last size."""
+        if not isinstance(self.example.blueprint().widths, PerStage):
+            sizes = [{size.knob: value} for size in self.sizes for value in size.values] or [{}]
+            yield from ([partial(_widening, self, depth, sizes)] for ladder in self.ladders for depth in ladder.depths)
+            return
+        *others, last = [_values(self, size) for size in self.sizes] or [[{}]]
+        for ladder in self.ladders:
+            for chosen in product(*others):
+                fixed = {knob: value for size in chosen for knob, value in size.items()}
+                yield [cache(partial(_deepening, self, ladder, {**fixed, **size})) for size in last]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +116,29 @@ Row = Sequence[Callable[[], Line | None]]
 
 None is a line whose width exceeds the limits.
 """
+
+Member = TypeVar("Member", covariant=True)
+
+
+class Searched(Protocol[Member]):
+    """Members to search, by their knobs; `first` are those of one whose cost, if it has none, says why."""
+
+    @property
+    def first(self) -> Knobs:
+        """The knobs of one member."""
+        ...
+
+    def rows(self) -> Iterator[Row]:
+        """All members in lines, ordered by their cost."""
+        ...
+
+    def member(self, knobs: Knobs) -> Member:
+        """The member with these knobs."""
+        ...
+
+    def cost(self, knobs: Knobs) -> Cost:
+        """The cost of the member with these knobs."""
+        ...
 
 
 def space_of(family: Family, knobs: Knobs, *, image: Shape | None = None, classes: int | None = None) -> Space:
@@ -166,23 +206,9 @@ def _ladders(members: list[Design]) -> tuple[Ladder, ...]:
     return tuple(Ladder(depths=depths, units=units) for depths, units in rungs)
 
 
-def rows(space: Space) -> Iterator[Row]:
-    """All members: lines along the depth in rows along the last size; for pyramids, lines along the last size."""
-    if not isinstance(space.example.blueprint().widths, PerStage):
-        sizes = [{size.knob: value} for size in space.sizes for value in size.values] or [{}]
-        yield from ([partial(_widening, space, depth, sizes)] for ladder in space.ladders for depth in ladder.depths)
-        return
-    *others, last = [_values(space, size) for size in space.sizes] or [[{}]]
-    for ladder in space.ladders:
-        for chosen in product(*others):
-            fixed = {knob: value for size in chosen for knob, value in size.items()}
-            yield [cache(partial(_deepening, space, ladder, {**fixed, **size})) for size in last]
-
-
 def _values(space: Space, size: Size) -> list[Knobs]:
     """The possible values of a size."""
-    example = {knob: getattr(space.example, knob) for knob in ("depth", *(size.knob for size in space.sizes))}
-    return [{size.knob: value} for value in size.values if _possible(space, {**example, size.knob: value})]
+    return [{size.knob: value} for value in size.values if _possible(space, {**space.first, size.knob: value})]
 
 
 def _possible(space: Space, knobs: Knobs) -> bool:
