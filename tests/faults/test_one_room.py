@@ -88,6 +88,7 @@ BESIDE_RUNS = {
     "page/page.py": "a page, where its user wants it",
     "page/picture.py": "a figure, where its user wants it",
     "exporting/saving.py": DRAFT,
+    "cli/solve_verb.py": "a blueprint, where its user wants it",
     "bench/rows.py": "tables of a benchmark, where its user wants them",
 }
 
