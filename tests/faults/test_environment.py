@@ -152,7 +152,8 @@ def test_of_many_that_begin_at_once_one_trains(tmp_path: Path) -> None:
     assert sorted(end.code or 0 for end in ended) == [0, 2, 2, 2]
     run, winner = Run(tmp_path / "run"), [end.code for end in ended].index(0)
     assert (run.beginning().experiment.seed, run.record().written["seed"]) == (winner, winner)
-    refusal = rf"is locked by pid \d+ on {gethostname()} since|holds another|already holds a run|another process has started or finished"
+    locked = rf"is locked by pid \d+ on {gethostname()} since"
+    refusal = rf"{locked}|holds another|already holds a run|another process has started or finished"
     assert [program.line for program in ended if program.code and not re.search(refusal, program.line)] == []
 
 
