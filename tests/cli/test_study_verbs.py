@@ -33,8 +33,8 @@ def test_a_study_shows_its_answers(done: tuple[Path, processes.Ended]) -> None:
         assert any(f"  {design} seed " in line for design in tiny.DESIGNS)
         assert "test error" in line
     blocks = ended.out.split("\n\n")
-    assert "Do shortcuts help?\nAll results are those after 3 epochs of training." in blocks
-    assert "And is a run shared?" in blocks
+    assert blocks[0].startswith("Do shortcuts help?\nAll results are those after ")
+    assert any(block.startswith("And is a run shared?\nAll results are those after ") for block in blocks)
     assert ended.out.endswith("\n\npage: runs/tiny/report.html\n")
     assert (folder / "runs" / "tiny" / "report.html").is_file()
 
