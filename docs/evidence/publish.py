@@ -24,6 +24,7 @@ from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import epochs_begun
 from resatlas.runs.files import csv_text
 from resatlas.studies.frozen import FILE as FROZEN
+from resatlas.studies.frozen import check_frozen
 from resatlas.values.codec import decode
 from resatlas.values.table import Column, Table, words
 
@@ -74,7 +75,8 @@ class Elsewhere:
             f"resatlas train {design} --data {self.data} --recipe {recipe} --seeds {self.seeds} --precision bf16"
             for design, recipe in pairs
         ]
-        return "; ".join([*trains, f"resatlas compare runs --against {self.second}"])
+        folders = " ".join(f"runs/{self.data}-{design}-*" for design, _ in pairs)
+        return "; ".join([*trains, f"resatlas compare {folders} --against {self.second}"])
 
 
 def elsewhere() -> list[Elsewhere]:
@@ -111,6 +113,7 @@ def main(runs: Path) -> None:
     sets: dict[str, tuple[RunSet, ...]] = {}
     for name in (*FACTORIALS, *ASKED):
         try:
+            check_frozen(runs / name)
             run_sets = read_run_sets([runs / name])
             page = _factorial_page(run_sets) if name in FACTORIALS else _asked_page(name, run_sets)
         except ResatlasError as error:

@@ -1,16 +1,18 @@
 """A study with a plan keeps it: what changes after the first run is refused, and runs begin block by block."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from resatlas.arch.ops import Shape
 from resatlas.errors import BlueprintError, FolderError, UsageError
-from resatlas.runs.collection import Factor, Hypothesis
-from resatlas.runs.experiment import from_json, to_json
-from resatlas.runs.store import Run
-from resatlas.studies.frozen import FILE, _digest, block_order, freeze, plan_of
+from resatlas.runs.collection import Factor, Hypothesis, write_collection
+from resatlas.runs.experiment import Experiment, from_json, to_json
+from resatlas.runs.store import Run, begin
+from resatlas.studies.frozen import FILE, _digest, block_order, check_frozen, freeze, plan_of
 from resatlas.studies.runner import carry_out_study
 from resatlas.studies.study import Plan, Runs, Study, StudyQuestion, read_study
 
@@ -163,6 +165,44 @@ def test_a_hypothesis_is_about_two_designs_of_its_question(first: str, words: st
     with pytest.raises(BlueprintError) as error:
         StudyQuestion(name="q", title="Q", runs=(runs,), hypothesis=hypothesis)
     assert words in str(error.value)
+
+
+def begun(folder: Path, planned: Study) -> tuple[str, Experiment]:
+    """The first run of a study, begun in its folder."""
+    name, experiment = next(iter(planned.distinct_experiments().items()))
+    begin(folder / name, experiment, experiment.entry.plan(image=Shape(1, 8, 8), classes=4))
+    return name, experiment
+
+
+def test_a_plan_is_not_frozen_after_the_first_run(tmp_path: Path) -> None:
+    """Neither where there was none, nor where it was removed."""
+    begun(tmp_path, study())
+    with pytest.raises(UsageError, match="has begun: a plan is frozen before the first run"):
+        freeze(study(), tmp_path)
+
+
+def test_runs_and_questions_are_those_of_the_plan(tmp_path: Path) -> None:
+    """Another recipe, network or question in the folder is named; what is not begun is no fault."""
+    planned = study()
+    freeze(planned, tmp_path)
+    write_collection(tmp_path, planned.collection())
+    name, experiment = begun(tmp_path, planned)
+    check_frozen(tmp_path)
+    write_collection(tmp_path, study(questions=(replace(planned.questions[0], title="Other?"),)).collection())
+    with pytest.raises(UsageError, match=r"question q is not that of the frozen plan\.json"):
+        check_frozen(tmp_path)
+    write_collection(tmp_path, planned.collection())
+    shutil.rmtree(tmp_path / name)
+    longer = replace(experiment, recipe=replace(experiment.recipe, epochs=2))
+    begin(tmp_path / name, longer, experiment.entry.plan(image=Shape(1, 8, 8), classes=4))
+    with pytest.raises(UsageError, match=r"is trained by another recipe than the frozen plan\.json"):
+        check_frozen(tmp_path)
+
+
+def test_a_folder_without_a_plan_passes(tmp_path: Path) -> None:
+    """A study need not have one."""
+    check_frozen(tmp_path)
+    assert not (tmp_path / FILE).exists()
 
 
 def test_runs_begin_block_by_block() -> None:

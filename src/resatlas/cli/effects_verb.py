@@ -31,7 +31,10 @@ def run(options: argparse.Namespace) -> Outcome:
     from resatlas.comparing.run_sets import read_run_sets
     from resatlas.page.document import FORMATS as WRITTEN
     from resatlas.page.effects_text import document
+    from resatlas.studies.frozen import check_frozen
 
+    for study in options.studies:
+        check_frozen(study)
     questions = [run_set for run_set in read_run_sets(options.studies) if run_set.question.factors]
     if not questions:
         raise UsageError("no question here has factors; `resatlas compare` compares designs pair by pair")

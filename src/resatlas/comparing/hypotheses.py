@@ -102,6 +102,10 @@ def _alone(run_set: RunSet, hypothesis: Hypothesis) -> Judged:
 
 def _group_of(design: str, groups: Sequence[Group], name: str) -> Group:
     matching = [group for group in groups if group.experiment.design == design]
+    if len(matching) > 1:
+        raise UsageError(
+            f"question {name}: the runs of {design} are of {len(matching)} experiments that differ in more than seed"
+        )
     if not matching or len(matching[0].values) < 2:
         count = len(matching[0].values) if matching else 0
         raise UsageError(f"question {name}: {design} has {count} finished runs; a hypothesis needs two or more")

@@ -157,7 +157,7 @@ def _half_normal(effects: Sequence[Effect]) -> Table:
         title="Half-normal plot",
         columns=(*words("effect"), Column("size", "1", ".3g"), Column("half-normal quantile", "1", ".2f")),
         rows=tuple((effect.name, abs(effect.estimate), quantile) for quantile, effect in half_normal(effects)),
-        note="Effects of noise alone lie near a line through zero; those far above it are real.",
+        note="Effects of noise alone lie near a line through zero; those far above it are unlikely to be noise alone.",
     )
 
 

@@ -1,6 +1,7 @@
 """The hypotheses of a study as a document: one table with a row for each, and what to know beside it."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from resatlas.comparing.hypotheses import Judged
 from resatlas.comparing.statistics import CLAIM_LEVEL
@@ -16,10 +17,11 @@ def document(judged: Sequence[Judged]) -> tuple[Block, ...]:
         Paragraph(
             f"Tested together by Holm at a level of {100 * CLAIM_LEVEL:g} %. A difference is the mean of the first "
             "design less that of the second; test errors are in percent, their differences in points. The 95 % "
-            "interval is over seeds, for test errors also over test images."
+            "interval is over seeds, for test errors also over test images. It is that of each hypothesis alone: one "
+            "that excludes 0 may belong to an undecided hypothesis."
         ),
         Table(title="Answers", columns=_ANSWERS, rows=tuple(map(_answer, judged))),
-        Table(title="Designs", columns=_DESIGNS, rows=tuple(map(_designs, judged))),
+        Table(title="Designs", columns=_DESIGNS, rows=tuple(chain.from_iterable(map(_designs, judged)))),
     )
     notes = tuple(_notes(judged))
     return (*blocks, Bullets("Notes", notes)) if notes else blocks
@@ -30,44 +32,54 @@ _ANSWERS = (
     Column("p by Holm", "1", ".2g"),
 )
 _DESIGNS = (
-    *words("name", "first", "second"),
-    Column("seeds", "1", "d"),
-    *words("mean of first", "mean of second", "expected of first", "source"),
+    *words("name", "design", "expected", "mean"),
+    *(Column(name, "1") for name in ("seeds", "parameters", "multiply-adds")),
+    *words("source"),
 )
 
 
 def _answer(one: Judged) -> tuple[Cell, ...]:
-    low_high = (
-        "no spread" if one.interval is None else " to ".join(one.measure.written(end, "+") for end in one.interval)
-    )
+    ends = "no spread" if one.interval is None else " to ".join(one.measure.written(end, "+") for end in one.interval)
     return (
         one.name,
         one.title,
-        one.answer,
+        f"{one.answer}, preliminary" if one.unfinished else one.answer,
         one.measure.noun,
         f"{one.measure.written(one.points, '+')}{one.measure.unit}",
-        low_high,
+        ends,
         one.p_holm,
     )
 
 
-def _designs(one: Judged) -> tuple[Cell, ...]:
+def _designs(one: Judged) -> Iterator[tuple[Cell, ...]]:
+    """The first design and what is expected of it, then the second."""
     hypothesis = one.hypothesis
     margin = "" if hypothesis.margin is None else f", margin {hypothesis.margin:g}"
-    return (
-        one.name,
-        one.first.label,
-        one.second.label,
-        min(len(one.first.values), len(one.second.values)),
-        one.measure.written(one.first.mean),
-        one.measure.written(one.second.mean),
-        f"{hypothesis.expected}{margin}",
-        hypothesis.source,
+    sides = (
+        (hypothesis.first, one.first, f"{hypothesis.expected}{margin}", hypothesis.source),
+        (hypothesis.second, one.second, "", ""),
     )
+    for design, group, expected, source in sides:
+        mean = one.measure.written(group.mean)
+        row = group.row
+        yield one.name, design, expected, mean, len(group.values), row.parameters, row.multiply_adds, source
 
 
 def _notes(judged: Sequence[Judged]) -> Iterator[str]:
     for one in judged:
+        margin = one.hypothesis.margin
+        if (
+            margin is not None
+            and one.answer == "undecided"
+            and one.interval
+            and not one.interval[0] <= 0 <= one.interval[1]
+        ):
+            yield f"{one.name}: the designs differ; whether by more than the margin is open"
+        if margin is not None and margin > one.second.mean:
+            yield (
+                f"{one.name}: the margin is {margin / one.second.mean:.2g} times the second design's value, so the "
+                "interval says more than the answer"
+            )
         counts = len(one.first.values), len(one.second.values)
         if counts[0] != counts[1]:
             yield f"{one.name}: {counts[0]} and {counts[1]} seeds are finished"

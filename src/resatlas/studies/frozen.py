@@ -9,7 +9,11 @@ from typing import Any
 from resatlas.arch.blueprint import Blueprint
 from resatlas.errors import FolderError, ResatlasError, UsageError
 from resatlas.recipes.recipe import Recipe
+from resatlas.runs.collection import FILE as COLLECTION
+from resatlas.runs.collection import read_collection
+from resatlas.runs.decoding import read_beginning
 from resatlas.runs.files import read_json, write_json
+from resatlas.runs.names import FIRST
 from resatlas.studies.study import Study
 from resatlas.values.codec import decode, encode
 
@@ -21,8 +25,9 @@ _SCHEMA = 1
 def freeze(study: Study, folder: Path) -> None:
     """Write the plan of a study to its folder, or check that it is the one written there before.
 
-    The plan is the whole study file with its networks and recipes.
-    Raises: UsageError if the plan has changed, with the first difference; FolderError if the file is damaged.
+    The plan is the whole study file with its networks and recipes; code and images are not part of it.
+    Raises: UsageError if the plan has changed, with the first difference, or if runs began without it; FolderError if
+        the file is damaged.
     """
     file = folder / FILE
     if study.plan is None:
@@ -34,6 +39,8 @@ def freeze(study: Study, folder: Path) -> None:
         return
     content = plan_of(study)
     if not file.exists():
+        if begun := [name for name in study.distinct_experiments() if (folder / name / FIRST).exists()]:
+            raise UsageError(f"{folder} has no {FILE}, but {begun[0]} has begun: a plan is frozen before the first run")
         write_json(file, content, within=folder)
         return
     change = next(_differences(_frozen(file), content, ""), None)
@@ -42,6 +49,46 @@ def freeze(study: Study, folder: Path) -> None:
             f"{file}: the plan of study {study.name} was frozen before its first run; {change}; restore it, "
             "or give another --out"
         )
+
+
+def check_frozen(folder: Path) -> None:
+    """Check that the questions and the runs of a folder are those of its frozen plan; a folder without one passes.
+
+    Raises: UsageError for another question or run; FolderError if the plan is damaged.
+    """
+    file = folder / FILE
+    if not file.exists() or not (folder / COLLECTION).exists():
+        return
+    plan = _frozen(file)
+    asked = {question["name"]: question for question in plan["study"]["questions"]}
+    for question in read_collection(folder).questions:
+        written = encode(question)
+        frozen = asked.get(question.name)
+        if frozen is None or any(_asked(written, key) != _asked(frozen, key) for key in _KEPT):
+            raise UsageError(f"{folder / COLLECTION}: question {question.name} is not that of the frozen {FILE}")
+        for name in question.runs:
+            if (folder / name / FIRST).exists():
+                _check_run(folder / name, plan)
+
+
+_KEPT = ("title", "about", "factors", "hypothesis")
+"""What a question of study.json and one of a plan have in common."""
+
+
+def _asked(question: Mapping[str, Any], key: str) -> object:
+    """A part of a question; of a hypothesis all but its designs, which a plan may name by their files."""
+    value = question[key]
+    if key == "hypothesis" and value:
+        return {name: part for name, part in value.items() if name not in ("first", "second")}
+    return value
+
+
+def _check_run(folder: Path, plan: Mapping[str, Any]) -> None:
+    experiment = read_beginning(folder).experiment
+    if plan["networks"].get(experiment.design) != encode(experiment.entry.blueprint):
+        raise UsageError(f"{folder.name} trains another network than the frozen {FILE}: {experiment.design}")
+    if encode(experiment.recipe) not in plan["recipes"]:
+        raise UsageError(f"{folder.name} is trained by another recipe than the frozen {FILE}")
 
 
 def plan_of(study: Study) -> dict[str, Any]:
