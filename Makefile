@@ -8,12 +8,12 @@ PINS := pyproject.toml constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # the benchmarks of resatlas bench, each of which makes a table
-BENCHMARKS := training inference input growth
+BENCHMARKS := training inference input serving export growth memory
 
 # the studies of docs/evidence, in the order in which they run
 EVIDENCE := claims today factorial factorial-fashion today-fashion
 
-.PHONY: help demo test lint install benchmarks evidence simulate clean
+.PHONY: help demo test lint install benchmarks evidence zoo simulate clean
 
 help:
 	@echo "make demo       train and compare small networks on the embedded data, and write a report"
@@ -21,6 +21,7 @@ help:
 	@echo "make lint       style, format, types and layers"
 	@echo "make benchmarks measure every table of benchmarks/, minutes each; leave the machine alone meanwhile"
 	@echo "make evidence   carry out the studies of docs/evidence and write their pages: hours; a rerun goes on"
+	@echo "make zoo        train the networks that the package contains, and write them; hours"
 	@echo "make simulate   how often the claims of compare are false, in docs/decisions/0005; minutes on one core"
 	@echo "make install    the package and its development tools in .venv"
 	@echo "make clean      remove .venv and caches; runs/ stays"
@@ -53,6 +54,11 @@ evidence: $(DEV)
 		$(BIN)/resatlas study docs/evidence/$$name.toml || [ $$? = 5 ] || exit; \
 	done
 	@$(BIN)/python docs/evidence/publish.py runs
+
+zoo: export OMP_NUM_THREADS = 1
+zoo: $(DEV)
+	@$(BIN)/resatlas study docs/zoo/zoo.toml
+	@$(BIN)/python docs/zoo/publish.py runs
 
 simulate: export OMP_NUM_THREADS = 1
 simulate: $(DEV)

@@ -15,7 +15,9 @@ from resatlas.arch.cost import cost
 from resatlas.comparing.factorial import Factorial, factorial
 from resatlas.comparing.hypotheses import Judged, judged
 from resatlas.comparing.measures import measure_of
+from resatlas.comparing.power import WelchScheme, power
 from resatlas.comparing.run_sets import RunSet, read_run_sets
+from resatlas.comparing.statistics import CLAIM_LEVEL
 from resatlas.designs.catalog import resolve
 from resatlas.errors import ResatlasError
 from resatlas.page import effects_text, hypotheses_text
@@ -23,8 +25,7 @@ from resatlas.page.document import FORMATS, Block, Document, Heading, Paragraph
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import epochs_begun
 from resatlas.runs.files import csv_text
-from resatlas.studies.frozen import FILE as FROZEN
-from resatlas.studies.frozen import check_frozen
+from resatlas.runs.frozen_plan import FILE as FROZEN
 from resatlas.values.codec import decode
 from resatlas.values.table import Column, Table, words
 
@@ -68,6 +69,12 @@ class Elsewhere:
         return self.seeds * work / RATES[self.data] / 3600
 
     @property
+    def power(self) -> float:
+        """The probability that so many seeds find a difference as large as expected."""
+        scheme = WelchScheme(weights=(1.0, -1.0), deviations=(self.deviation_points,) * 2, counts=(self.seeds,) * 2)
+        return power(scheme, self.expected_points, level=CLAIM_LEVEL)
+
+    @property
     def commands(self) -> str:
         """The commands that train both designs, and compare them."""
         pairs = ((self.first, self.recipe_of_first), (self.second, self.recipe_of_second))
@@ -99,12 +106,22 @@ def priced() -> Table:
         columns=(
             *words("name", "claim", "source"),
             Column("seeds", "1"),
+            Column("expected points", "1", "+.2f"),
+            Column("deviation", "1", ".2f"),
+            Column("power", "1", ".2f"),
             Column("H200 hours", "1", ".1f"),
             *words("commands"),
         ),
-        rows=tuple((one.name, one.claim, one.source, one.seeds, one.hours, one.commands) for one in elsewhere()),
+        rows=tuple(
+            (
+                *(one.name, one.claim, one.source, one.seeds, one.expected_points, one.deviation_points),
+                *(one.power, one.hours, one.commands),
+            )
+            for one in elsewhere()
+        ),
         note="Assumed, not measured: an H200 trains at so many 10^12 multiply-adds a second: "
-        f"{rates}; a step costs three forward passes.",
+        f"{rates}; a step costs three forward passes. Expected points are the papers' figures; the deviation of a seed "
+        "is the papers' where they print one, else assumed; power is that of one claim alone.",
     )
 
 
@@ -113,7 +130,6 @@ def main(runs: Path) -> None:
     sets: dict[str, tuple[RunSet, ...]] = {}
     for name in (*FACTORIALS, *ASKED):
         try:
-            check_frozen(runs / name)
             run_sets = read_run_sets([runs / name])
             page = _factorial_page(run_sets) if name in FACTORIALS else _asked_page(name, run_sets)
         except ResatlasError as error:

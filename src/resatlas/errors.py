@@ -15,6 +15,7 @@
     │   └── UnreadableImage         an image file that cannot be read
     ├── CheckpointError          4  a checkpoint or weights file that cannot be used
     ├── NonFiniteError           5  a loss or gradient that is not a number
+    ├── ExportError              1  an export that does not compute what its network computes
     ├── ProcessLost              1  one of the processes that worked together is gone
     ├── OutOfMemory              1  too little memory, on the machine or on its GPU
     ├── Defect                  70  what no code foresaw: a mistake of resatlas itself
@@ -104,6 +105,10 @@ class NonFiniteError(ResatlasError):
     def __init__(self, message: str, *, evidence: Mapping[str, object] | None = None) -> None:
         super().__init__(message)
         self.evidence = evidence
+
+
+class ExportError(ResatlasError):
+    """An export that does not compute what its network computes."""
 
 
 class ProcessLost(ResatlasError):

@@ -258,7 +258,7 @@ def test_contrast_of_mean_and_median() -> None:
         row("d", "yes", 60),
         row("e", "yes", 40),
     ]
-    run = SimpleNamespace(name="run", record=SimpleNamespace(experiment=SimpleNamespace(design="x")))
+    run = SimpleNamespace(name="run", design="x")
     contrast = _contrast(run, rows, Score(loss=1, error_percent=5))  # type: ignore[arg-type]
     assert contrast.contrast_frozen == mean([60, 40]) - median([10, 11, 90])
     assert contrast.contrast_reestimated == mean([30, 20]) - median([5, 5.5, 45])

@@ -12,6 +12,7 @@ from resatlas.arch.blueprint import Blueprint, Head, Initial, Stem
 from resatlas.arch.ops import Conv, Dropout, MaxPool, Norm, Relu, Scale, Shape
 from resatlas.arch.residual import (
     Absent,
+    Excitation,
     Gating,
     Omit,
     Ordering,
@@ -47,7 +48,12 @@ def shortcuts() -> st.SearchStrategy[Shortcut]:
     """Every shortcut."""
     return st.one_of(
         st.builds(ZeroPad, subsample=st.sampled_from(("stride", "average")), place=st.sampled_from(("end", "sides"))),
-        st.builds(Projection, after=rules(), where=st.sampled_from(("resized", "strided", "everywhere"))),
+        st.builds(
+            Projection,
+            after=rules(),
+            where=st.sampled_from(("resized", "strided", "everywhere")),
+            subsample=st.sampled_from(("stride", "average")),
+        ),
         st.just(Omit()),
         st.just(Absent()),
     )
@@ -101,6 +107,9 @@ def residuals(draw: st.DrawFn) -> Residual:
         bodies=draw(st.integers(1, 3)),
         merge=merge,
         gate=draw(gates()),
+        attention=draw(
+            st.sampled_from((None, Excitation(ratio=Fraction(1, 4)), Excitation(ratio=Fraction(1, 2), of="input")))
+        ),
     )
 
 
@@ -128,6 +137,7 @@ def blueprints(draw: st.DrawFn, *, most_units: int = 3) -> Blueprint:
         stem=Stem(
             kernel=draw(st.sampled_from((1, 3, 7))),
             width=start,
+            lead=draw(st.sampled_from(((), (8,), (4, 8)))),
             stride=draw(st.integers(1, 2)),
             after=draw(rules()),
             pool=draw(st.sampled_from((None, MaxPool()))),
@@ -137,5 +147,6 @@ def blueprints(draw: st.DrawFn, *, most_units: int = 3) -> Blueprint:
         residual=draw(residuals()),
         streams=draw(streams()),
         head=Head(before=draw(rules()), dropout=draw(st.sampled_from((None, Dropout(0.5))))),
+        first_stride=draw(st.integers(1, 2)),
         initial=Initial(fan=draw(st.sampled_from(("in", "out"))), scale=draw(st.sampled_from(("one", "uniform")))),
     )

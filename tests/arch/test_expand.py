@@ -49,7 +49,7 @@ from tests.arch.strategies import blueprints, images
 ROLE = r"(conv|norm|relu|sigmoid|scale|dropout|pool|subsample|pad|linear)\d*"
 PATH = re.compile(
     rf"(stem|head|stems\.\d+|heads\.\d+)\.{ROLE}"
-    rf"|stages\.\d+\.\d+\.(streams\.\d+\.)?(first|body|bodies\.\d+|merged|shortcut|gate|after_sum)\.{ROLE}"
+    rf"|stages\.\d+\.\d+\.(streams\.\d+\.)?(first|body|bodies\.\d+|attention|merged|shortcut|gate|after_sum)\.{ROLE}"
 )
 
 SMALL = Blueprint(stem=Stem(width=8), units=(1, 1), widths=PerStage((8, 16)), residual=Residual(convs=basic()))
@@ -141,7 +141,7 @@ def test_widths_and_strides_are_those_of_the_rule(blueprint: Blueprint, image: S
     widths = unit_widths(blueprint.widths, blueprint.units)
     assert tuple(tuple(unit.output.channels for unit in stage) for stage in plan.stages) == widths
     for number, stage in enumerate(plan.stages):
-        assert [unit.stride for unit in stage] == [2 if number else 1, *[1] * (len(stage) - 1)]
+        assert [unit.stride for unit in stage] == [2 if number else blueprint.first_stride, *[1] * (len(stage) - 1)]
 
 
 @given(blueprint=blueprints(), image=images())

@@ -69,7 +69,11 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("stem.0.op", {"kernel": 3}, None),
         ("stem.0.op.kind", "convolutoin", 'plan.stem[0].op: no kind "convolutoin"; did you mean "convolution"?'),
         ("stem.0.op.kernel", None, 'plan.stem[0].op: key "kernel" is missing'),
-        ("stem.0.op.__class__", "x", 'plan.stem[0].op: no key "__class__"; there are kernel, stride, groups, bias'),
+        (
+            "stem.0.op.__class__",
+            "x",
+            'plan.stem[0].op: no key "__class__"; there are kernel, stride, groups, bias, dilation',
+        ),
         ("initial.fan", "inn", 'plan.initial.fan: no value "inn"; did you mean "in"?'),
         ("stages", 5, 'stages of a plan are lists of {"times": …, "unit": …}'),
         ("stages", None, 'stages of a plan are lists of {"times": …, "unit": …}'),
@@ -84,7 +88,7 @@ def test_what_is_no_plan_is_told(path: str, value: object, words: str | None) ->
     if words is None:
         words = (
             'plan.stem[0].op: expected a table with "kind" (convolution, norm, relu, sigmoid, scale, dropout, '
-            "max-pool, avg-pool, subsample, zero-channels, global-pool, linear)"
+            "max-pool, avg-pool, sliding-mean, subsample, zero-channels, global-pool, linear)"
         )
     assert str(refusal.value) == words
 

@@ -1,6 +1,8 @@
 """Inference against the peers, on networks and batches so small that it takes seconds."""
 
 import json
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from resatlas.bench.peers import SIDES, TIMM, peer_of
 from resatlas.cli.main import main
 from resatlas.designs import catalog
 from resatlas.errors import UsageError
+from resatlas.inference.engines.sessions import openvino_has_bf16
+from tests.exporting.subjects import needs
 from tests.oracles.peers import library
 
 PHOTOGRAPHIC = tuple(pattern.label for pattern in TIMM)
@@ -20,11 +24,17 @@ PHOTOGRAPHIC = tuple(pattern.label for pattern in TIMM)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls of one pass, one thread."""
+    """Calls of one pass, one thread, both precisions."""
     for name in SIDES:
         library(name)
     monkeypatch.setattr(inference, "CALL_SECONDS", 1e-9)
     monkeypatch.setattr(contest, "cores", lambda: 1)
+    monkeypatch.setattr(inference, "automatic_precision", partial(chosen, "bf16"))
+
+
+def chosen(precision: str, device: torch.device) -> tuple[str, str]:
+    """As `automatic_precision`."""
+    return precision, f"for a test on {device}"
 
 
 def bench(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
@@ -52,6 +62,13 @@ def test_networks_with_and_without_a_peer(capsys: pytest.CaptureFixture[str]) ->
     work = cost(catalog.plan("resnet-8-B")).multiply_adds
     assert fp32["multiply_adds_per_second"] == pytest.approx(fp32["images_per_second"] * work / 1e9)
     assert rows[-1]["peer_images_per_second"] is rows[-1]["over_eager"] is rows[-1]["compile_seconds"] is None
+
+
+def test_bf16_is_left_out_where_the_processor_does_not_multiply_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There torch computes it, but so slowly that nothing is learnt from it."""
+    monkeypatch.setattr(inference, "automatic_precision", partial(chosen, "fp32"))
+    contestants = contestants_of("resnet-8-B", catalog.plan("resnet-8-B"), (), 2, ("eager",))
+    assert list(contestants.calls) == [Key(OURS, "eager", "fp32")]
 
 
 def test_compiled_peers_take_part_if_wanted(
@@ -110,3 +127,18 @@ def test_a_peer_that_is_named_must_have_it() -> None:
         peers_of("resnet-20-B", catalog.plan("resnet-20-B"), "timm")
     assert peers_of("resnet-20-B", catalog.plan("resnet-20-B"), None) == (peer_of("pytorchcv", "resnet-20-B"),)
     assert peers_of("dmrnet-20", catalog.plan("dmrnet-20"), None) == ()
+
+
+@needs("onnx", "onnxscript", "onnxruntime", "openvino")
+def test_engines_take_turns_at_equal_precision(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Ours and the library's network under each engine, with ratios to eager and to our folded network."""
+    bench(capsys, "resnet-8-B", "--batch", "2", "--engines", "--out", str(tmp_path / "engines"))
+    [table] = json.loads((tmp_path / "engines.json").read_text(encoding="utf-8"))["further"]
+    kinds = [("onnxruntime", "fp32"), ("openvino", "fp32"), *([("openvino", "bf16")] if openvino_has_bf16() else [])]
+    assert [(row["engine"], row["network"], row["precision"]) for row in table["rows"]] == [
+        (engine, owner, precision) for owner in (OURS, "pytorchcv") for engine, precision in kinds
+    ]
+    for row in table["rows"]:
+        assert row["images_per_second"] > 0
+        assert row["over_default_low"] <= row["over_default"] <= row["over_default_high"]
+        assert row["over_folded_low"] <= row["over_folded"] <= row["over_folded_high"]

@@ -75,14 +75,24 @@ def test_list_takes_a_family(run: Run) -> None:
     assert {row["family"] for row in json.loads(run("list", "dmrnet", "--json"))} == {"dmrnet"}
 
 
-KEYS = {"name", "family", "depth", "convs_on_longest_path", "parameters", "multiply_adds", "units", "published"}
+KEYS = {
+    "name",
+    "family",
+    "depth",
+    "convs_on_longest_path",
+    "parameters",
+    "multiply_adds",
+    "units",
+    "published",
+    "published_as_backbone",
+}
 
 
 def test_describe_as_json(run: Run) -> None:
     """The network's sizes, and every unit with its path, width, stride and counts."""
     data = json.loads(run("describe", "wrn-16-2", "--json"))
     assert set(data) >= KEYS
-    assert {key: data[key] for key in KEYS - {"units", "published"}} == {
+    assert {key: data[key] for key in KEYS - {"units", "published", "published_as_backbone"}} == {
         "name": "wrn-16-2",
         "family": "wide-resnet",
         "depth": 16,
@@ -143,6 +153,19 @@ def test_describe_shows_an_alias_its_figures(run: Run, name: str) -> None:
 def published(run: Run, design: str) -> list[dict[str, Any]]:
     """The published figures of a design as JSON."""
     return json.loads(run("describe", design, "--json"))["published"]
+
+
+def test_describe_shows_detectors_apart_from_errors(run: Run) -> None:
+    """AP of detectors on a network has a table of its own, with protocol and source; other networks have none."""
+    data = json.loads(run("describe", "resnet-101", "--json"))
+    assert {row["metric"] for row in data["published"]} <= {"top-1 error", "top-5 error"}
+    on_it = {(row["name"], row["dataset"], row["metric"], row["value"]) for row in data["published_as_backbone"]}
+    assert ("faster-rcnn-resnet-101", "COCO-val", "AP@[.5:.95]", 27.2) in on_it
+    assert ("r-fcn-resnet-101", "VOC07-test", "mAP", 79.5) in on_it
+    assert all(row["source"] and row["protocol"] for row in data["published_as_backbone"] if row["name"][:3] != "loc")
+    text = run("describe", "resnet-101")
+    assert "on this network" in text.split("published %")[1]
+    assert "on this network" not in run("describe", "resnet-20")
 
 
 def test_describe_shows_what_was_published(run: Run) -> None:

@@ -31,8 +31,13 @@ REFUSED = (
     ("describe --conventions", "describe without a DESIGN does not take --conventions; it requires a DESIGN"),
     (
         "train resnet-20 --weights raw",
-        "train without --init-from does not take --weights; it requires --init-from FILE",
+        "train without --init-from does not take --weights; it requires --init-from WORD|FILE",
     ),
+    (
+        "train resnet-20 --offline",
+        "train without --init-from does not take --offline; it requires --init-from WORD|FILE",
+    ),
+    ("weights list --offline", "weights with another action does not take --offline; it requires the action get"),
     (
         "train resnet-20 --rank-timeout 5",
         "train in one process does not take --rank-timeout; it requires --processes N, or torchrun",
@@ -53,6 +58,18 @@ REFUSED = (
     ("evaluate run other --among run", "evaluate without --data does not take --among; it requires --data"),
     ("evaluate run other --among data", "evaluate without --data does not take --among; it requires --data"),
     (
+        "export run --out x --calibrate 5",
+        "export without --precision int8 does not take --calibrate; it requires --precision int8",
+    ),
+    (
+        "export run --out x --most-loss 2",
+        "export without --precision int8 does not take --most-loss; it requires --precision int8",
+    ),
+    (
+        "export run --out x --runtime package",
+        "export without --to page does not take --runtime; it requires --to page",
+    ),
+    (
         "compare runs --format csv --json",
         "compare with --json does not take --format; it requires text, without --json",
     ),
@@ -68,6 +85,21 @@ REFUSED = (
         "train resnet-20 --seeds 2 --resume runs/x/checkpoints/step-00000001",
         "train with --seeds and the path of a checkpoint does not take --resume; it requires a single run "
         "(several take --resume auto)",
+    ),
+    (
+        "study x.toml --status --on slurm",
+        "study with --status does not take --on; it requires a study that is carried out",
+    ),
+    *(
+        (
+            f"study x.toml --status {option} {value}",
+            f"study with --status or --on does not take {option}; it requires a study that is carried out here",
+        )
+        for option, value in (("--share", "1/2"), ("--workers", "2"))
+    ),
+    *(
+        (f"study x.toml {option}{value}", f"study without --on slurm does not take {option}; it requires --on slurm")
+        for option, value in (("--jobs", " 2"), ("--sbatch", "=--exclusive"), ("--detach", ""))
     ),
 )
 

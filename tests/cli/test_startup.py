@@ -66,6 +66,7 @@ def python(*words: str) -> str:
         ("describe", "resnet-1202"),
         ("describe", "resnet-50", "--conventions"),
         ("verify",),
+        ("weights", "list"),
         CITE,
     ],
     ids=lambda words: " ".join((words[0], *words[2:])),
@@ -73,6 +74,12 @@ def python(*words: str) -> str:
 def test_describing_imports_nothing_heavy(words: tuple[str, ...]) -> None:
     """A describing verb imports none of the heavy libraries."""
     assert python("-c", IMPORTED, ",".join(HEAVY), *words).split() == ["0"]
+
+
+def test_preflight_imports_no_torch() -> None:
+    """It reads the data and multiplies some matrices, with numpy, and predicts everything else."""
+    words = ("preflight", "resnet-20", "--data", "synthetic", "--set", "validation=0")
+    assert python("-c", IMPORTED, "torch,torchvision,scipy,altair", *words).split() == ["0"]
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

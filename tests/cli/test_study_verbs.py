@@ -145,11 +145,12 @@ def demo_of_tiny(file: Path) -> None:
 
 
 def test_the_demo_is_a_study_of_its_own(tmp_path: Path) -> None:
-    """It needs no argument, writes to --out, and prints nothing with --quiet."""
+    """It needs no argument, writes the report and a page to draw on to --out, and prints nothing with --quiet."""
     file = tiny.write(tmp_path, tiny.TEXT.replace("seeds = 2", "seeds = 1"))
     ended = processes.run(tmp_path, "demo", "--out", "mine", "--quiet", first=partial(demo_of_tiny, file))
     assert ended == processes.Ended(0, "", "")
     assert (tmp_path / "mine" / "report.html").is_file()
+    assert (tmp_path / "mine" / "classify.html").is_file()
     assert len(list((tmp_path / "mine").glob("*/results.json"))) == 2
 
 

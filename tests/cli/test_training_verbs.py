@@ -130,6 +130,18 @@ def test_a_machine_is_told_how_to_carry_it_out(say: Say) -> None:
     assert (json.loads(out)["compiled"], json.loads(out)["precision"]) == ("units", None)
 
 
+@pytest.mark.parametrize(("flags", "slow"), [({"avx2"}, True), ({"avx2", "amx_bf16"}, False)])
+def test_a_precision_that_is_slow_here_is_said(
+    flags: set[str], slow: bool, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bf16 on a processor that does not multiply in it; the run begins all the same."""
+    monkeypatch.setattr("resatlas.runs.environment.processor_flags", lambda: flags)
+    _, err = say(*TRAIN, "--precision", "bf16", "--log", "none", "--out", "run")
+    assert ("precision bf16 is several times slower here than fp32: the processor does" in err) == slow
+    _, err = say(*TRAIN, "--log", "none", "--out", "other")
+    assert "slower here" not in err
+
+
 def test_quiet_trains_in_silence(say: Say, finished: Run, tmp_path: Path) -> None:
     """Nothing is printed, and the run is the same as from Python."""
     assert say(*TRAIN, "--epochs", "3", "--save-every", "0", "--out", "run", "--quiet") == ("", "")

@@ -1,5 +1,6 @@
 """Measures other than the test error, margins, and diverged runs."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -85,8 +86,22 @@ def test_times_of_two_machines_are_not_compared(tmp_path: Path) -> None:
         seal(run.folder)
     [comparison] = compare([tmp_path], metric="time_to_error=12")
     assert comparison.pairs[0].reasons == (
-        "the times were measured on different machines or with different versions of torch",
+        "the times are not comparable: measured with different processor (AMD EPYC / another)",
     )
+
+
+def test_times_of_a_paused_training_are_not_compared(tmp_path: Path) -> None:
+    """Nor are its seconds as a cost: the sentences name the run."""
+    write_errors(tmp_path, PLAIN, (10, 12, 11))
+    [*_, last] = write_errors(tmp_path, replace(RESNET, loss=0.3), (10, 13, 12))
+    file = last.folder / "timing.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps({**row, "paused_seconds": 40.0}) + "\n" for row in rows))
+    seal(last.folder)
+    words = f"resnet with seed 2 was paused for {40 * len(rows)} s"
+    [comparison] = compare([tmp_path], metric="time_to_error=12")
+    assert comparison.pairs[0].reasons == (f"the times are not comparable: {words}",)
+    assert f"seconds are not comparable: {words}" in text(comparison)
 
 
 # ----------------------------------------------------------------------------------------------------------- margins

@@ -7,8 +7,12 @@ import pytest
 
 from resatlas.comparing.run_sets import read_run_sets, split_by_images
 from resatlas.errors import FolderError
-from resatlas.runs.collection import Collection, Question, write_collection
+from resatlas.runs.collection import Collection, Question, read_collection, write_collection
+from resatlas.runs.files import write_json
+from resatlas.runs.frozen_plan import digest_of
+from resatlas.values.codec import encode
 from tests.comparing.folders import EQUAL, write_run, write_runs, write_stopped, write_study
+from tests.comparing.planted import write_factorial
 
 
 def test_single_runs_are_one_question(tmp_path: Path) -> None:
@@ -86,4 +90,23 @@ def test_a_study_stays_in_its_folder(tmp_path: Path) -> None:
     question = Question(name="runs", title="Runs", view="runs", runs=("../private",))
     write_collection(tmp_path, Collection(name="study", questions=(question,)))
     with pytest.raises(FolderError, match=r"names a run outside its folder: \"../private\""):
+        read_run_sets([tmp_path])
+
+
+def test_every_reader_holds_a_study_to_its_plan(tmp_path: Path) -> None:
+    """Runs that the frozen plan does not have are refused before anything is compared or shown."""
+    write_factorial(tmp_path)
+    assert read_run_sets([tmp_path])
+    [question] = read_collection(tmp_path).questions
+    content: dict[str, object] = {
+        "schema": 1,
+        "study": {"questions": [encode(question)]},
+        "networks": dict[str, object](),
+        "recipes": list[object](),
+    }
+    write_json(tmp_path / "plan.json", {**content, "sha256": digest_of(content)})
+    with pytest.raises(FolderError, match=r"---0 trains another network than the frozen plan\.json"):
+        read_run_sets([tmp_path])
+    write_json(tmp_path / "plan.json", content)
+    with pytest.raises(FolderError, match=r"plan\.json was changed: its content has another sha256 than it says"):
         read_run_sets([tmp_path])

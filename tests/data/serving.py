@@ -19,7 +19,7 @@ class Behaviour:
     """What a server has and does, and the ranges that it was asked for.
 
     `cut` ends each answer after so many bytes, and `pause` is how many seconds later the connection closes; `moved`
-    files have another address.
+    files have another address, and `announced` ones a digest in the answer that says so.
     """
 
     site: str = ""
@@ -29,6 +29,7 @@ class Behaviour:
     cut: int | None = None
     pause: float = 0
     moved: dict[str, str] = field(default_factory=dict)
+    announced: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
 
@@ -94,7 +95,7 @@ def handler(behaviour: Behaviour) -> type[BaseHTTPRequestHandler]:
             name = self.path.removeprefix("/")
             content = behaviour.files.get(name)
             if name in behaviour.moved:
-                self.answer(302, b"", location=behaviour.moved[name])
+                self.answer(302, b"", location=behaviour.moved[name], announced=behaviour.announced.get(name, ""))
             elif content is None:
                 self.answer(404, b"no such file")
             elif not asked or behaviour.ranges == "ignored":
@@ -107,9 +108,17 @@ def handler(behaviour: Behaviour) -> type[BaseHTTPRequestHandler]:
                     begin -= behaviour.ranges == "shifted"
                     self.answer(206, content[begin:], range=f"bytes {begin}-{len(content) - 1}/{len(content)}")
 
-        def answer(self, code: int, content: bytes, *, location: str = "", range: str = "") -> None:  # noqa: A002
+        def answer(
+            self,
+            code: int,
+            content: bytes,
+            *,
+            location: str = "",
+            range: str = "",  # noqa: A002
+            announced: str = "",
+        ) -> None:
             self.send_response(code)
-            headers = {"Location": location, "Content-Range": range}
+            headers = {"Location": location, "Content-Range": range, "X-Linked-ETag": announced and f'"{announced}"'}
             if behaviour.length == "told":
                 headers["Content-Length"] = str(len(content))
             for name, value in headers.items():

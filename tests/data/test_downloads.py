@@ -7,9 +7,10 @@ from urllib.error import URLError
 
 import pytest
 
-from resatlas.data.fetching import download, opener
+from resatlas.data.fetching import download
 from resatlas.data.official import Official
 from resatlas.errors import DataError, Stopped
+from resatlas.values.downloading import opener
 from tests.data.serving import Behaviour, serving
 from tests.data.tiny import official
 

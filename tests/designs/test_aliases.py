@@ -12,7 +12,7 @@ from resatlas.nets.network import build
 from resatlas.runs.experiment import Experiment
 from resatlas.weights.semantics import differing_traits, traits
 from resatlas.weights.sources import dialect_for, key_of
-from tests.oracles.peers import peer
+from tests.oracles.peers import library, peer
 
 PEERS = peers(FAMILIES)
 
@@ -56,13 +56,14 @@ def test_a_tag_of_trained_weights_is_said_to_load_none() -> None:
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_the_networks_of_torchvision_are_those_of_their_names(name: str) -> None:
+def test_the_networks_of_other_libraries_are_those_of_their_names(name: str) -> None:
     """Names and shapes of all weights, and what shapes do not show: the traits of its code."""
     plan = resolve(name).plan()
-    dialect = dialect_for(plan, "torchvision")
+    source = "torchvision" if hasattr(library("torchvision.models"), name) else "timm"
+    dialect = dialect_for(plan, source)
     assert differing_traits(traits(plan), dialect.traits) == []
     with torch.device("meta"):
-        theirs = peer("timm" if name in ("resnext101_32x4d", "resnet200") else "torchvision", name, classes=1000)
+        theirs = peer(source, name, classes=1000)
     own = build(plan, device="meta").state_dict()
     shapes = {key_of(path, dialect, plan): tensor.shape for path, tensor in own.items()}
     assert isinstance(theirs, nn.Module)

@@ -5,15 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from resatlas.runs.names import checkpoint_name
 from resatlas.runs.store import Run
 from tests.data.pictures import write_parts
 from tests.training.processes import wait_for
-from tests.training.small import DATA, DESIGN, different, last_checkpoint, tensors
+from tests.training.small import DATA, DESIGN, last_checkpoint, tensors
 
 TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--set", "norm_group=8", "--save-every", "0")
 REPEATED = ("--set", "repeats=2")
@@ -40,9 +40,9 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the same training by one process and by two."""
+    """A folder with the same training by one process and by two, which save after every step."""
     folder = tmp_path_factory.mktemp("ranks")
-    for name, more in (("one", ()), ("two", ("--processes", "2"))):
+    for name, more in (("one", ()), ("two", ("--processes", "2", "--save-every", "1e-9"))):
         code, out, err = ended(started(folder, *TRAIN, *REPEATED, "--epochs", "3", "--out", name, "--json", *more))
         assert code == 0, err
         assert json.loads(out)["epochs"] == 3
@@ -61,6 +61,15 @@ def test_two_ranks_learn_what_one_learns(runs: Path) -> None:
     for name, tensor in left.items():
         assert (tensor.double() - right[name].double()).abs().max() < 1e-5, name
     assert json.loads((last_checkpoint(two) / "state.json").read_text())["world_size"] == 2
+
+
+def test_two_ranks_save_inside_an_epoch(runs: Path) -> None:
+    """What is kept are the last step and the end of the epoch before it for one, the last two steps for two."""
+    names = [sorted(path.name for path in (runs / name / "checkpoints").glob("step-*")) for name in ("one", "two")]
+    last = Run(runs / "one").metrics[-1]["step"]
+    per_epoch = last // 3
+    assert names[0] == [checkpoint_name(last - per_epoch), checkpoint_name(last)]
+    assert names[1] == [checkpoint_name(last - 1), checkpoint_name(last)]
 
 
 def test_predictions_count_every_image_once(runs: Path) -> None:
@@ -112,7 +121,6 @@ def alive(pid: int) -> bool:
     [
         (("--processes", "0"), 2, "UsageError: --processes must be between 1 and"),
         (("--processes", "999"), 2, "UsageError: --processes must be between 1 and"),
-        (("--processes", "2", "--set", "batch=1"), 2, "too small for 2 processes; start fewer"),
         (("--processes", "2", "--set", "schedule.peak=1e30"), 5, "NonFiniteError: "),
         (("--processes", "2", "--out", "occupied"), 2, "FolderError: occupied holds other files"),
     ],
@@ -121,34 +129,10 @@ def test_refusals_are_said_once(words: tuple[str, ...], code: int, message: str,
     """Rank 0 prints one line, and all processes end with its exit code."""
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "file").write_text("mine")
-    base = [word for word in TRAIN if not ("batch=1" in words and word in ("batch=16", "norm_group=8"))]
-    if "batch=1" in words:
-        base = [word for word in base if word != "--set"]
-    code_seen, _, err = ended(started(tmp_path, *base, "--epochs", "2", *words))
+    code_seen, _, err = ended(started(tmp_path, *TRAIN, "--epochs", "2", *words))
     assert code_seen == code, err
     assert [line for line in err.splitlines() if message in line] == [err.splitlines()[-1]]
     assert "Traceback" not in err
-
-
-def test_torchrun_is_the_same_command(tmp_path: Path, runs: Path) -> None:
-    """`torchrun … -m resatlas train …` gives the same metrics as --processes."""
-    begun = time.monotonic()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "resatlas"),
-            *(*TRAIN, *REPEATED, "--epochs", "3", "--out", "run", "--quiet"),
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert time.monotonic() - begun < 120
-    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (runs / "two" / "metrics.jsonl").read_bytes()
-    assert different(*(tensors(last_checkpoint(Run(folder))) for folder in (tmp_path / "run", runs / "two"))) == []
 
 
 def test_an_image_that_one_process_cannot_read_is_named(tmp_path: Path) -> None:

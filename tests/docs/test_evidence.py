@@ -13,7 +13,8 @@ from docs.evidence import publish
 from resatlas.arch.cost import cost
 from resatlas.arch.ops import Shape
 from resatlas.comparing.effects import effects_of, logit
-from resatlas.studies.frozen import FILE, freeze
+from resatlas.runs.frozen_plan import FILE
+from resatlas.studies.frozen import freeze
 from resatlas.studies.study import Study, read_study
 
 EVIDENCE = Path(publish.__file__).parent

@@ -50,6 +50,9 @@ RESNETS = (
     *(f"resnet:depth=8,base=4,order={order}" for order in ("bn-after-add", "relu-before-add", "relu-only-preact")),
     *("resnet:depth=8,base=4,unit=single", "resnet:depth=11,base=4,unit=bottleneck"),
     *("resnet:depth=11,base=4,unit=bottleneck,stride=3x3", "resnet:depth=18,setting=imagenet,base=4"),
+    "se-resnet:depth=8,base=4,reduction=2",
+    *(f"regnet:depth=6,variant={variant},w0=8,wa=4,wm=2,group=16,base=8" for variant in ("x", "y")),
+    *(f"tweaked-resnet:depth=18,base=4,tweak={tweak}" for tweak in ("c", "d")),
     *(f"resnet:depth=8,base=4,modified={word}" for word in ("scale-0.5-0.5", "exclusive-gate-b-3", "shortcut-gate-b0")),
     *("resnet:depth=8,base=4,modified=dropout-0.5", "plain:depth=8,base=4", "fuse3-20:base=4", "fuse6-20:base=4"),
 )

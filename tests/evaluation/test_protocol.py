@@ -1,5 +1,6 @@
 """Protocols are named in few words, and every view of a recipe has such a name."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 
 from resatlas.arch.ops import Shape
-from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Part, Parts
+from resatlas.data.annotated import resolve_annotated
+from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Mirror, Part, Parts
 from resatlas.errors import UsageError
-from resatlas.evaluation.protocol import KNOBS, Protocol, check, name_of, resolve, view_of
+from resatlas.evaluation.protocol import KNOBS, Protocol, check, name_of, resolve, view_for_objects, view_of
 from resatlas.recipes.catalog import NAMED
+from resatlas.recipes.detection import Detect, Masks, Segment, Task
 from resatlas.recipes.images import Centre, Flips, MultiScale, TenCrops, View
 from resatlas.recipes.schedule import shares
 
@@ -128,3 +131,33 @@ def test_no_image_is_mirrored_that_would_lose_its_class(name: str, part: Part) -
     with pytest.raises(UsageError):
         check(Protocol(name=name, view=view_of(name)), some(part, "forbidden"), part)
     assert Shape(3, 32, 32) == part.shape
+
+
+@pytest.mark.parametrize("view", [Centre(), Flips()])
+@pytest.mark.parametrize("task", [Detect(), Segment()])
+def test_objects_are_found_in_whole_images_and_in_their_mirror_images(task: Task, view: View) -> None:
+    """Where mirroring keeps the class of an object."""
+    data = replace(resolve_annotated("scenes"), mirror="allowed")
+    assert view_for_objects(Protocol(name=name_of(view), view=view), data, task) == view
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "mirror", "sentence"),
+    [
+        ("ten-crops", Detect(), "allowed", "by centre or flips without knobs, .*got ten-crops"),
+        (
+            "flips:mean_of=logits",
+            Segment(),
+            "allowed",
+            "by centre or flips without knobs, .*got flips:mean_of=logits",
+        ),
+        ("full-320", Detect(), "allowed", "by centre or flips without knobs, .*got full-320"),
+        ("flips", Detect(masks=Masks()), "allowed", "cannot unite the masks of an object .*; use centre"),
+        ("flips", Detect(), "forbidden", "mirroring changes the class of objects of scenes"),
+    ],
+)
+def test_views_without_a_meaning_for_objects_are_refused(text: str, task: Task, mirror: Mirror, sentence: str) -> None:
+    """Before any image is read."""
+    data = replace(resolve_annotated("scenes"), mirror=mirror)
+    with pytest.raises(UsageError, match=sentence):
+        view_for_objects(Protocol(name=text, view=view_of(text)), data, task)

@@ -9,7 +9,7 @@ from typing import Any
 
 from resatlas.arch.cost import cost
 from resatlas.designs.catalog import resolve
-from resatlas.exporting.config import Affine, Config, Figures, Training
+from resatlas.exporting.config import CONFIG, Affine, Config, Figures, Training, to_json
 from resatlas.recipes.images import Centre
 from resatlas.runs.experiment import TrainedWeights
 
@@ -59,6 +59,13 @@ TRAINED = replace(
         test=Figures(loss=0.25, error_percent=2.5, images=360),
     ),
 )
+
+
+def without_weights(folder: Path, config: Config) -> Path:
+    """The folder of a saved network with its config.json alone, which is all that a page reads."""
+    folder.mkdir(parents=True)
+    (folder / CONFIG).write_text(json.dumps(to_json(config)), encoding="utf-8")
+    return folder
 
 
 def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -14,8 +14,9 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from resatlas.data.catalog import NAMED
 from resatlas.designs.citations import papers_of
-from resatlas.exporting.card import card, wilson
+from resatlas.exporting.card import card
 from resatlas.exporting.config import Config, Figures, from_json, to_json
+from resatlas.exporting.facts import wilson
 from resatlas.exporting.metadata import HUB_NAMES
 from resatlas.values.markdown import as_text
 from tests.exporting.saved import BARE, ENTRY, MARKUP, TRAINED

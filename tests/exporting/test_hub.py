@@ -142,6 +142,37 @@ def test_every_kind_of_tensor_is_saved(design: str, tmp_path: Path) -> None:
     assert all(own[path].equal(again[path]) for path in own)
 
 
+def test_weights_are_stored_in_half_precision(kept: Path, run: Run, tmp_path: Path) -> None:
+    """Filters are rounded, norms are not; the card says so and has the licence; loaded, all are float32 again."""
+    save_pretrained(run.folder, tmp_path / "half", stored="fp16", licence="CC-BY-4.0")
+    stored, whole = load_file(tmp_path / "half" / "model.safetensors"), load_file(kept / "model.safetensors")
+    for path, tensor in whole.items():
+        rounded = tensor.half() if tensor.ndim > 1 else tensor
+        assert stored[path].dtype == rounded.dtype
+        assert stored[path].equal(rounded)
+    again = from_pretrained(tmp_path / "half").state_dict()
+    assert {tensor.dtype for tensor in again.values() if tensor.is_floating_point()} == {torch.float32}
+    assert all(again[path].equal(stored[path].to(again[path].dtype)) for path in again)
+    training = read_config(tmp_path / "half").training
+    assert training
+    assert training.departures[-1].startswith("the weights are rounded to half precision after the training")
+    card = (tmp_path / "half" / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlicense: cc-by-4.0\n")
+    assert "- Weights: CC-BY-4.0." in card
+
+
+def test_weights_beyond_half_precision_are_refused(tmp_path: Path) -> None:
+    """No infinite weight is stored; a licence is an identifier. Nothing is left behind."""
+    network = build("resnet-20", image=Shape(1, 8, 8), classes=3, seed=5)
+    with pytest.raises(UsageError, match="a licence is an identifier such as Apache"):
+        save_pretrained(network, tmp_path / "net", licence="free for all\n# x")
+    with torch.no_grad():
+        network.get_parameter("head.linear.weight")[0, 0] = 7e4
+    with pytest.raises(CheckpointError, match=r"head.linear.weight has a weight of 7e\+04, beyond the range of half"):
+        save_pretrained(network, tmp_path / "net", stored="fp16")
+    assert files(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("step", "kind", "count"), [(Rescale(), "Affine", 3), (SubtractMeanImage(), "Affine", 3), (Whiten(), "Stored", 4)]
 )

@@ -73,7 +73,7 @@ def test_an_empty_folder_is_accepted(run: Run, tmp_path: Path) -> None:
 def test_a_failure_leaves_nothing(name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the disk is full, neither the folder nor a draft of it remains."""
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(saving, name, full)

@@ -14,7 +14,7 @@ import torch
 
 from resatlas.analysis.probes import ProbeResult
 from resatlas.cli.main import main
-from resatlas.data import verifying
+from resatlas.data import photograph, verifying
 from resatlas.data.folder import folder
 from resatlas.data.photograph import pixels
 from resatlas.data.verifying import looked_at
@@ -95,7 +95,7 @@ def test_what_was_opened_once_is_remembered(tmp_path: Path, images: Path, monkey
         decoded.append(len(content))
         return pixels(content)
 
-    monkeypatch.setattr(verifying, "pixels", counted)
+    monkeypatch.setattr(photograph, "pixels", counted)
     first = looked_at(part, depth="decoded", threads=2)  # type: ignore[arg-type]
     assert len(decoded) == 8
     assert set(first.unreadable) == {"dog/3.png"}

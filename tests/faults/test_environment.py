@@ -143,25 +143,17 @@ def paused(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-def test_of_many_that_begin_at_once_at_most_one_trains(tmp_path: Path) -> None:
-    """Of several seeds started in one new folder, one is trained, and its experiment is recorded.
-
-    The others are refused in a line that names the folder. All may be, if each meets another's start; then the same
-    command trains.
-    """
+def test_of_many_that_begin_at_once_one_trains(tmp_path: Path) -> None:
+    """Of several seeds started in one new folder, one is trained, and its experiment is recorded."""
     folders = [tmp_path / f"{seed}" for seed in range(4)]
     out = str(tmp_path / "run")
     programs = [processes.start(folder, *TRAIN, "--quiet", "--seed", folder.name, "--out", out) for folder in folders]
     ended = [program.ended() for program in programs]
-    codes = [end.code or 0 for end in ended]
-    assert sorted(codes) in ([0, 2, 2, 2], [2, 2, 2, 2])
-    assert [end.line for end in ended if end.code and not end.line.startswith(f"FolderError: {out}")] == []
-    winner = codes.index(0) if 0 in codes else 0
-    if 0 not in codes:
-        again = processes.run(folders[0], *TRAIN, "--quiet", "--seed", "0", "--out", out, "--resume", "auto")
-        assert again.code == 0, again.line
-    run = Run(tmp_path / "run")
+    assert sorted(end.code or 0 for end in ended) == [0, 2, 2, 2]
+    run, winner = Run(tmp_path / "run"), [end.code for end in ended].index(0)
     assert (run.beginning().experiment.seed, run.record().written["seed"]) == (winner, winner)
+    refusal = rf"is locked by pid \d+ on {gethostname()} since|holds another|already holds a run"
+    assert [end.line for end in ended if end.code and not re.search(refusal, end.line)] == []
 
 
 @pytest.mark.parametrize(

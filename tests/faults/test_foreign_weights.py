@@ -259,7 +259,7 @@ def test_a_training_says_what_it_takes(
 ) -> None:
     """On the command line and in the experiment; which weights is part of it."""
     torch.save({"model": exported(5), "model_ema": exported(6), "args": argparse.Namespace(lr=1)}, tmp_path / "c.pth")
-    assert refused(*TRAIN, "--weights", "ema", code=2).endswith("it requires --init-from FILE")
+    assert refused(*TRAIN, "--weights", "ema", code=2).endswith("it requires --init-from WORD|FILE")
     assert main((*TRAIN, "--init-from", "c.pth", "--weights", "ema")) == 0
     (line,) = [each for each in capsys.readouterr().err.splitlines() if "starts from" in each]
     assert '(weight names of torchvision); averaged weights from "model_ema"; for the raw weights in "model"' in line

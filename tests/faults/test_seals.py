@@ -12,13 +12,14 @@ from resatlas.cli.main import main
 from resatlas.errors import CheckpointError, FolderError, Stopped
 from resatlas.runs.departures import AMENDED, UNREADABLE
 from resatlas.runs.files import read_json, write_json
+from resatlas.runs.names import DETECTIONS
 from resatlas.runs.seal import SEAL, SEALED, write_seal
 from resatlas.runs.store import Run
 from resatlas.training.session import UNWATCHED
 from tests.training.small import STEPS, assert_same, carried_out, last_checkpoint, signalling
 
-RARE = (AMENDED, UNREADABLE)
-"""Files of runs that were resumed with other settings, or with unreadable images."""
+RARE = (AMENDED, UNREADABLE, DETECTIONS)
+"""Files of runs that were resumed with other settings, with unreadable images, or that find objects."""
 
 WHOLE = [name for name in SEALED if name not in RARE]
 

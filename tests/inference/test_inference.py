@@ -52,7 +52,10 @@ DESIGNS = (
     "dmrnet-8-identity-separate",
     "fuse3-14",
     "dilnet-8",
+    "se-resnet-8:reduction=4",
+    "regnet:depth=3,variant=y,w0=8,wa=8,wm=2,group=8,setting=cifar",
     "resnet-18-B",
+    "resnet-18-d:base=8",
 )
 SMALL = Shape(3, 40, 40)
 PADDED = "a padded convolution"

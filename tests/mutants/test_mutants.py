@@ -43,6 +43,9 @@ BASES = (
     STREAMS,
     "dmrnet:depth=14,base=4,streams=3,join=concat,skip=mean",
     "dilnet-14:base=4",
+    "tweaked-resnet:depth=18,tweak=d,base=8",
+    "se-resnet:depth=14,reduction=4,base=4",
+    "regnet:depth=6,variant=y,w0=8,wa=4,wm=2,group=8,base=8",
 )
 
 FUNCTIONAL = {"weights", "outputs", "evaluation", "gradients"}

@@ -64,8 +64,9 @@ def test_timm_finds_the_first_and_last_layers_and_the_stages(name: str) -> None:
     assert settings["input_size"] == tuple(network.plan.image)
     assert settings["num_classes"] == network.num_classes == network.plan.classes
     maps = network.eval().features(torch.empty(1, *network.plan.image, device="meta"))
-    for info in network.feature_info:
-        assert maps[info["module"]].shape[1] == info["num_chs"]
+    for stage, info in enumerate(network.feature_info):
+        assert info["module"] in modules
+        assert maps[f"stages.{stage}"].shape[1] == info["num_chs"]
     assert network.num_features == network.feature_info[-1]["num_chs"]
 
 
@@ -77,7 +78,7 @@ def test_timm_does_not_use_the_settings_of_imagenet() -> None:
     assert (settings["crop_pct"], settings["interpolation"]) == (1.0, "bilinear")
 
 
-@pytest.mark.parametrize("design", ["resnet:depth=8,base=4", "dmrnet:depth=14,base=4"])
+@pytest.mark.parametrize("design", ["resnet:depth=8,base=4", "dmrnet:depth=14,base=4", "wrn-10-1", "pyramidnet-8-a12"])
 def test_timm_lists_features(design: str) -> None:
     """Its FeatureListNet runs the stem and the stages one after another."""
     features = pytest.importorskip("timm.models._features")

@@ -20,6 +20,7 @@ from resatlas.arch.ops import (
     Scale,
     Shape,
     Sigmoid,
+    SlidingMean,
     Subsample,
     ZeroChannels,
     resized,
@@ -32,6 +33,7 @@ from resatlas.page.drawing import DOES, KINDS
 EXAMPLES: tuple[tuple[Op, int], ...] = (
     (Convolution(3, stride=2, groups=3), 12),
     (Convolution(1, bias=-2.0), 4),
+    (Convolution(3, dilation=2), 4),
     (Norm(), 6),
     (Relu(), 6),
     (Sigmoid(), 6),
@@ -39,6 +41,7 @@ EXAMPLES: tuple[tuple[Op, int], ...] = (
     (Dropout(0.5), 6),
     (MaxPool(), 6),
     (AvgPool(2), 6),
+    (SlidingMean(2, 2), 6),
     (Subsample(2), 6),
     (ZeroChannels("sides"), 9),
     (GlobalPool(), 6),

@@ -6,7 +6,9 @@ from time import process_time
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from resatlas.arch.conventions import multiply_adds, operations
 from resatlas.arch.cost import cost, cost_by_path
 from resatlas.arch.plan import layers
 from resatlas.designs.catalog import named, plan
@@ -29,7 +31,10 @@ FAMILIES = (
 
 @pytest.mark.parametrize("name", named())
 def test_the_built_network_is_the_plan(name: str) -> None:
-    """Parameters per path equal the counted ones, module names are the plan's paths, and the output has its shape."""
+    """Parameters per path are the counted ones, module names are the plan's paths, the output has its shape.
+
+    PyTorch counts two operations for each of our multiply-adds, to the last one.
+    """
     entry = named()[name]
     expected = entry.plan()
     network = build(expected, device="meta")
@@ -41,8 +46,10 @@ def test_the_built_network_is_the_plan(name: str) -> None:
     assert sum(built.values()) == cost(expected).parameters
     modules = dict(network.named_modules())
     assert all(path in modules for path, _ in layers(expected))
-    images = torch.empty(2, *expected.image, device="meta")
-    assert network.eval()(images).shape == (2, entry.classes)
+    images = torch.empty(1, *expected.image, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        assert network.eval()(images).shape == (1, entry.classes)
+    assert counter.get_total_flops() == operations(expected) == 2 * multiply_adds(expected)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

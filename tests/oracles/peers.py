@@ -28,13 +28,18 @@ def library(name: str) -> ModuleType:
 
 def peer(source: str, name: str, *, classes: int) -> nn.Module:
     """A network of a library in float64, for images of any size."""
-    with torch.device("meta"):
-        network = _made(source, name, classes)
+    network = without_values(source, name, classes=classes)
     if source == "pytorchcv":  # its last pool has the size of the last map at the usual image size
         network.get_submodule("features").final_pool = nn.AdaptiveAvgPool2d(1)
     network.to_empty(device="cpu")
     draw(network)
     return network.double()
+
+
+def without_values(source: str, name: str, *, classes: int) -> nn.Module:
+    """A network of a library without values, but of RegNets, which compute with tensors when they are made."""
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):
+        return _made(source, name, classes)
 
 
 def _made(source: str, name: str, classes: int) -> nn.Module:

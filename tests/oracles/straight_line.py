@@ -70,6 +70,14 @@ class Layers:
         weight, bias = (self.weights[f"{self.path}gate.conv.{name}"] for name in ("weight", "bias"))
         return torch.sigmoid(F.conv2d(x, weight, bias))
 
+    def excited(self, x: Tensor) -> Tensor:
+        """Scale x per channel by sigmoid(fc(ReLU(fc(global average of x)))), the fc kept as c1 with biases."""
+        means = x.mean(dim=(2, 3))
+        for name, activate in (("conv", F.relu), ("conv2", torch.sigmoid)):
+            weight, bias = (self.weights[f"{self.path}attention.{name}.{leaf}"] for leaf in ("weight", "bias"))
+            means = activate(F.linear(means, weight.flatten(1), bias))
+        return x * means[:, :, None, None]
+
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Dropout while training."""
         return F.dropout(x, rate, training=self.mode == "train")
@@ -266,6 +274,86 @@ def resnet_imagenet(
     for layers, stride in net.units(blocks):
         body = post_body(layers.at("body"), x, kernels=KERNELS[unit], stride=stride, stride_place=stride_place)
         x = F.relu(post_shortcut(layers, x, body=body, stride=stride, shortcut=shortcut) + body)
+    return net.classify(x)
+
+
+def tweaked_resnet(
+    weights: Mapping[str, Tensor],
+    images: Tensor,
+    *,
+    blocks: tuple[int, ...],
+    unit: UnitKind,
+    tweak: Literal["c", "d"],
+    mode: Mode,
+) -> Tensor:
+    """A ResNet behind c3(2)-c3-c3, BN-ReLU after each, and a max pool; D projects by a mean of 2x2 and a c1 without s.
+
+    Source: bag of tricks (arXiv:1812.01187), section 4, Fig. 2.
+    """
+    net = Layers(weights=weights, mode=mode)
+    x = images
+    for end, stride in (("", 2), ("2", 1), ("3", 1)):
+        x = net.norm_relu(f"stem.norm{end}", net.conv(f"stem.conv{end}", x, kernel=3, stride=stride))
+    x = halve(x)
+    for layers, stride in net.units(blocks):
+        body = post_body(layers.at("body"), x, kernels=KERNELS[unit], stride=stride, stride_place="3x3")
+        if tweak == "d" and stride == 2:
+            s = projection(layers, F.avg_pool2d(x, 2, stride=2), stride=1)
+        else:
+            s = post_shortcut(layers, x, body=body, stride=stride, shortcut="B")
+        x = F.relu(s + body)
+    return net.classify(x)
+
+
+def se_resnet(
+    weights: Mapping[str, Tensor],
+    images: Tensor,
+    *,
+    blocks: tuple[int, ...],
+    unit: UnitKind,
+    stem: Stem,
+    mode: Mode,
+    groups: int = 1,
+    stride_place: StridePlace = "first",
+) -> Tensor:
+    """ReLU(shortcut(x) + excited(body(x))), shortcuts of type B; in groups it is an SE-ResNeXt.
+
+    Source: squeeze and excitation (arXiv:1709.01507), section 3, Fig. 3.
+    """
+    net = Layers(weights=weights, mode=mode)
+    x = cifar_stem(net, images) if stem == "cifar" else imagenet_stem(net, images)
+    for layers, stride in net.units(blocks):
+        body = layers.excited(
+            post_body(
+                layers.at("body"), x, kernels=KERNELS[unit], stride=stride, stride_place=stride_place, groups=groups
+            )
+        )
+        x = F.relu(post_shortcut(layers, x, body=body, stride=stride, shortcut="B") + body)
+    return net.classify(x)
+
+
+def regnet(
+    weights: Mapping[str, Tensor], images: Tensor, *, blocks: tuple[int, ...], group: int, excited: bool, mode: Mode
+) -> Tensor:
+    """ReLU(shortcut(x) + body(x)): c1-c3(s)-c1 with groups of `group` channels, stem c3(2); every stage halves the map.
+
+    In RegNetY the output of the c3's ReLU is weighted before the last c1. A c3 narrower than a group has one group.
+
+    Source: RegNet paper (arXiv:2003.13678), section 3.2 and Fig. 4.
+    """
+    net = Layers(weights=weights, mode=mode)
+    x = net.norm_relu("stem.norm", net.conv("stem.conv", images, kernel=3, stride=2))
+    for number, (layers, later) in enumerate(net.units(blocks)):
+        stride = 2 if number == 0 else later
+        body = layers.at("body")
+        h = body.norm_relu("norm1", body.conv("conv1", x, kernel=1))
+        groups = max(h.shape[1] // group, 1)
+        h = body.norm_relu("norm2", body.conv("conv2", h, kernel=3, stride=stride, groups=groups))
+        if excited:
+            h = layers.norm("merged.norm", layers.conv("merged.conv", layers.excited(h), kernel=1))
+        else:
+            h = body.norm("norm3", body.conv("conv3", h, kernel=1))
+        x = F.relu(post_shortcut(layers, x, body=h, stride=stride, shortcut="B") + h)
     return net.classify(x)
 
 

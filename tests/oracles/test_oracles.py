@@ -311,7 +311,52 @@ FUSED: list[Case] = [
     ("fuse6-20:base=4", straight_line.fused, CIFAR, {"depth": 20, "blocks": 6}),
 ]
 
-CASES = [*RESNETS, *ABLATIONS, *PREACTIVATED, *WIDE, *RESNEXTS, *PYRAMIDS, *FUSED]
+TWEAKED: list[Case] = [
+    (
+        f"tweaked-resnet:depth={depth},tweak={tweak},base=8",
+        straight_line.tweaked_resnet,
+        IMAGENET,
+        {"blocks": blocks, "unit": unit, "tweak": tweak},
+    )
+    for depth, blocks, unit, tweak in (
+        (18, (2, 2, 2, 2), "basic", "d"),
+        (50, (3, 4, 6, 3), "bottleneck", "c"),
+        (50, (3, 4, 6, 3), "bottleneck", "d"),
+    )
+]
+
+EXCITED: list[Case] = [
+    (
+        "se-resnet:depth=14,reduction=4,base=4",
+        straight_line.se_resnet,
+        CIFAR,
+        {"blocks": (2, 2, 2), "unit": "basic", "stem": "cifar"},
+    ),
+    (
+        "se-resnet:depth=50,setting=imagenet,reduction=4,base=4",
+        straight_line.se_resnet,
+        IMAGENET,
+        {"blocks": (3, 4, 6, 3), "unit": "bottleneck", "stem": "imagenet"},
+    ),
+    (
+        "se-resnext:depth=20,cardinality=4,width=16,base=8,setting=cifar",
+        straight_line.se_resnet,
+        CIFAR,
+        {"blocks": (2, 2, 2), "unit": "bottleneck", "stem": "cifar", "groups": 4, "stride_place": "3x3"},
+    ),
+]
+
+REGNETS: list[Case] = [
+    (
+        f"regnet:depth=6,variant={variant},w0=8,wa=4,wm=2,group={group},base=8",
+        straight_line.regnet,
+        IMAGENET,
+        {"blocks": (1, 3, 2), "group": group, "excited": variant == "y"},
+    )
+    for variant, group in (("x", 4), ("x", 16), ("y", 8))
+]
+
+CASES = [*REGNETS, *RESNETS, *ABLATIONS, *PREACTIVATED, *WIDE, *RESNEXTS, *PYRAMIDS, *FUSED, *TWEAKED, *EXCITED]
 
 
 @pytest.mark.parametrize(("name", "oracle", "image", "knobs"), CASES, ids=[case[0] for case in CASES])

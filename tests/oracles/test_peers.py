@@ -16,7 +16,7 @@ from resatlas.designs import catalog
 from resatlas.nets.network import build
 from resatlas.weights.conversion import export_weights, load_weights
 from resatlas.weights.sources import dialect_for, key_of, path_of, shape_of
-from tests.oracles.peers import peer
+from tests.oracles.peers import peer, without_values
 
 
 def _units(text: str, *units: int) -> Blueprint:
@@ -42,9 +42,21 @@ TORCHVISION: dict[str, str | Blueprint] = {
     "wide_resnet101_2": "wrn-101-2",
 }
 
+REGNETS: dict[str, str | Blueprint] = {
+    "regnet_x_400mf": "regnet-x-400mf:rounding=up",
+    "regnet_y_400mf": "regnet-y-400mf",
+    "regnet_x_8gf": "regnet-x-8gf",
+}
+
 TIMM: dict[str, str | Blueprint] = {
     **TORCHVISION,
     "resnet200": "resnet-200-v1.5",
+    "resnet18d": "resnet-18-d",
+    "seresnet50": "se-resnet-50-v1.5",
+    "seresnext50_32x4d": "se-resnext-50-32x4d",
+    "resnet50c": "resnet-50-c",
+    "resnet50d": "resnet-50-d",
+    "resnet101d": "resnet-101-d",
     "resnext101_32x4d": "resnext-101-32x4d",
     "resnetv2_18": _bare_stem("preact-resnet-18:wiring=projected"),
     "resnetv2_34": _bare_stem("preact-resnet-34:wiring=projected"),
@@ -56,6 +68,7 @@ TIMM: dict[str, str | Blueprint] = {
 PYTORCHCV_CIFAR: dict[str, str | Blueprint] = {
     "resnet20_cifar10": "resnet-20-B",
     "resnet56_cifar10": "resnet-56-B",
+    "seresnet20_cifar10": "se-resnet-20",
     "resnet110_svhn": "resnet-110-B",
     "resnet164bn_cifar10": "resnet-164-bottleneck:stride=3x3",
     "resnet272bn_cifar10": "resnet-272-bottleneck:stride=3x3",
@@ -109,23 +122,47 @@ PYTORCHCV_IMAGENET: dict[str, str | Blueprint] = {
 
 LARGE = 0.7e9  # multiply-adds
 
+LARGER = {
+    *("resnet34", "resnet101", "resnet152", "resnet152b", "resnet200"),
+    *("resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2"),
+    *("resnetv2_34", "resnetv2_101", "resnetv2_152", "preresnet34", "preresnet101b"),
+    *("resnet56_cifar10", "resnet110_svhn", "resnet272bn_cifar10"),
+    *("preresnet56_cifar10", "preresnet110_svhn", "preresnet272bn_cifar10"),
+    *("wrn28_10_cifar10", "wrn40_8_cifar10", "resnext29_16x64d_cifar10", "resnext272_1x64d_cifar10"),
+    *("pyramidnet110_a84_cifar10", "pyramidnet110_a270_cifar10", "pyramidnet200_a240_bn_cifar10"),
+    *("pyramidnet236_a220_bn_cifar10", "pyramidnet272_a200_bn_cifar10"),
+    *("resnet12", "resnet14", "resnet16", "resnet26", "resnetbc26b", "resnetbc38b"),
+    *("resnet101d", "regnet_x_8gf"),
+}
+"""Networks that differ from another one of their library in depth and widths alone."""
+
 PEERS = [
-    *(("torchvision", name, ours) for name, ours in TORCHVISION.items()),
+    *(("torchvision", name, ours) for name, ours in (TORCHVISION | REGNETS).items()),
     *(("timm", name, ours) for name, ours in TIMM.items()),
     *(("pytorchcv", name, ours) for name, ours in (PYTORCHCV_CIFAR | PYTORCHCV_IMAGENET).items()),
 ]
 
 
 @pytest.mark.parametrize(("source", "name", "ours"), PEERS, ids=[f"{source}-{name}" for source, name, _ in PEERS])
+def test_the_tensors_of_a_peer_are_ours(source: str, name: str, ours: str | Blueprint) -> None:
+    """Names and shapes, of every network."""
+    plan = _plan_of(name, ours)
+    theirs = without_values(source, name, classes=10).state_dict()
+    renamed = _renamed(build(plan, device="meta").state_dict(), plan, source)
+    assert {key: each.shape for key, each in renamed.items()} == {key: each.shape for key, each in theirs.items()}
+
+
+SMALLER = [peer for peer in PEERS if peer[1] not in LARGER]
+
+
+@pytest.mark.parametrize(("source", "name", "ours"), SMALLER, ids=[f"{source}-{name}" for source, name, _ in SMALLER])
 def test_a_peer_and_ours_are_one_function(source: str, name: str, ours: str | Blueprint) -> None:
     """The peer's weights give its logits, gradients and running statistics in float64, and come out as they went in.
 
     Of networks with more than `LARGE` multiply-adds one image is enough, and there are no gradients.
     """
     theirs = peer(source, name, classes=10)
-    blueprint = catalog.resolve(ours).blueprint if isinstance(ours, str) else ours
-    side = 32 if name in PYTORCHCV_CIFAR else 64
-    plan = expand(blueprint, image=Shape(3, side, side), classes=10)
+    plan = _plan_of(name, ours)
     large = cost(plan).multiply_adds > LARGE
     network = build(plan, device="meta").to_empty(device="cpu").double()
     load_weights(network, theirs.state_dict(), source=source)
@@ -142,6 +179,12 @@ def test_a_peer_and_ours_are_one_function(source: str, name: str, ours: str | Bl
     if not large:
         gradients = _gradients(theirs, expected)
         _assert_close(_renamed(_gradients(network, logits), plan, source), gradients, within=1e-7)
+
+
+def _plan_of(name: str, ours: str | Blueprint) -> Plan:
+    blueprint = catalog.resolve(ours).blueprint if isinstance(ours, str) else ours
+    side = 32 if name in PYTORCHCV_CIFAR else 64
+    return expand(blueprint, image=Shape(3, side, side), classes=10)
 
 
 def _statistics(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -169,5 +212,7 @@ def _drawn(*shape: int) -> Tensor:
 def _assert_close(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], *, within: float) -> None:
     """The same names, shapes and values, up to a share of the largest value of each tensor."""
     assert {key: each.shape for key, each in ours.items()} == {key: each.shape for key, each in theirs.items()}
-    far = {key: float((ours[key] - each).abs().max() / each.abs().max()) for key, each in theirs.items()}
+    far = {
+        key: float((ours[key] - each).abs().max() / each.abs().max().clamp(min=1e-30)) for key, each in theirs.items()
+    }
     assert {key: share for key, share in far.items() if not share <= within} == {}

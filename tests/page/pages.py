@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from resatlas.analysis.paths import LengthRow
@@ -20,6 +21,8 @@ from resatlas.runs.files import read_json
 from resatlas.values.table import table
 from tests.comparing.folders import EQUAL, edited, write_run, write_study
 from tests.comparing.planted import DISTINCT, write_factorial
+from tests.data.annotated import annotation, image, write_coco
+from tests.exporting import saved
 
 DATA = "synthetic:size=8,channels=1,classes=4,images=96"
 TRAINED = ("resnet:depth=8,base=2", "pyramidnet:depth=8,base=2,alpha=6", "dmrnet:depth=8,base=2")
@@ -99,9 +102,35 @@ def effects_page(folder: Path) -> Path:
     return folder / "report.html"
 
 
+def found_page(folder: Path) -> Path:
+    """A detector after two epochs on two images, in which every name that a user can choose is markup."""
+    kinds = [{"id": EVIL + str(k), "name": attack} for k, attack in enumerate(ATTACKS)]
+    images = [image(attack, name) for attack, name in zip(ATTACKS, ("a.png", "b.png"), strict=False)]
+    objects = [
+        annotation(k, own, kind["id"], bbox=[4 + 6 * (k % 3), 5, 10, 8])
+        for k, (own, kind) in enumerate(product(ATTACKS[:2], kinds))
+    ]
+    for part in ("train2017", "val2017"):
+        write_coco(folder / "coco", objects, images=images, categories=kinds, part=part)
+    command = ("train", "resnet:depth=8,base=2", "--data", str(folder / "coco"), "--recipe", "detect-quick")
+    assert main((*command, "--epochs", "2", "--quiet", "--out", str(folder / EVIL.replace("/", "")))) == 0
+    assert main(("report", str(folder / EVIL.replace("/", "")), "--out", str(folder / "f.html"), "--quiet")) == 0
+    return folder / "f.html"
+
+
+def network_page(folder: Path) -> Path:
+    """Published weights, and a saved network in which every name is markup."""
+    config = replace(saved.TRAINED, class_names=ATTACKS[:4], design=EVIL, family=EVIL)
+    evil = saved.without_weights(folder / "network", config)
+    assert main(("report", "pytorchcv/resnet20_cifar10", str(evil), "--out", str(folder / "n.html"), "--quiet")) == 0
+    return folder / "n.html"
+
+
 PAGES: dict[str, Callable[[Path], Path]] = {
     "trained": trained_page,
     "study": study_page,
     "evil": evil_page,
     "effects": effects_page,
+    "networks": network_page,
+    "found": found_page,
 }

@@ -106,21 +106,40 @@ class OpenedPage:
         assert self.dialogs == []
 
 
+class Addresses(dict[str, str]):
+    """The address of each page, which is made when a test first needs it."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        super().__init__()
+        self.folders = folders
+
+    def __missing__(self, name: str) -> str:
+        self[name] = PAGES[name](self.folders.mktemp(name)).as_uri()
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> Addresses:
     """The address of each page."""
-    return {name: make(tmp_path_factory.mktemp(name)).as_uri() for name, make in PAGES.items()}
+    return Addresses(tmp_path_factory)
+
+
+@contextmanager
+def chromium(*further: str) -> Iterator["Browser"]:
+    """A browser without background network requests; `further` are more words of its command."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *further])
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """A browser without background network requests."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+    """A browser for all pages."""
+    with chromium() as started:
+        yield started
 
 
 @contextmanager
@@ -237,6 +256,21 @@ def test_markup_in_names_is_text(browser: "Browser", addresses: dict[str, str]) 
         assert EVIL in tooltip(window.page, confusions, EVIL)
         assert window.page.locator("img[src=x]").count() == 0
         assert window.page.evaluate("document.scripts.length") == len(charts) + 2  # the bundle and its call
+        window.check_harmless()
+
+
+def test_markup_in_names_of_objects_is_text(browser: "Browser", addresses: dict[str, str]) -> None:
+    """In tables, charts and beside the pictures, each of which is a picture and has its mistakes as its text."""
+    with opened(browser, addresses["found"]) as window:
+        charts = " ".join(chart["name"] for chart in window.charts())
+        assert all(part in charts for part in ("precision-recall", "precision-recall-classes", "confusions"))
+        text = window.page.locator("main").inner_text()
+        assert all(attack in text for attack in ATTACKS)
+        pictures = window.page.locator(".looks img")
+        assert pictures.count() == 2
+        for picture in pictures.all():
+            assert picture.evaluate("(image) => image.complete && image.naturalWidth > 300")
+            assert "5 missed" in (picture.get_attribute("alt") or "")
         window.check_harmless()
 
 

@@ -12,7 +12,8 @@ import pytest
 from resatlas.comparing.comparison import Comparison, compare
 from resatlas.comparing.comparison_data import as_csv, as_json
 from resatlas.page.comparison_text import document
-from resatlas.page.document import FORMATS, Bullets, Heading, Paragraph
+from resatlas.page.document import FORMATS
+from resatlas.values.blocks import Bullets, Heading, Paragraph
 from resatlas.values.table import Table, numbers, words
 from tests.comparing.folders import IMAGES, RECIPE, Subject, write_errors, write_run
 

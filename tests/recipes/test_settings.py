@@ -7,7 +7,7 @@ import pytest
 
 from resatlas.errors import RecipeError, UnknownName, UsageError
 from resatlas.recipes.catalog import NAMED, resolve
-from resatlas.recipes.images import Flip, Standardise
+from resatlas.recipes.images import Flip, ShorterSide, Standardise
 from resatlas.recipes.recipe import Decay, Lamb, Recipe, Sgd
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Mixup
 from resatlas.recipes.schedule import Cosine, OneCycle, rate
@@ -54,6 +54,14 @@ PEAK = float(QUICK.schedule.peak)
         ),
         (("dropouts=0,0.3",), replace(QUICK, dropouts=(0.0, 0.3))),
         (("steps=standardise,flip",), replace(QUICK, steps=(Standardise(), Flip()))),
+        (
+            ("steps.shorter-side.lengths=480,600", "steps=shorter-side,standardise", "steps.shorter-side.longest=900"),
+            replace(QUICK, steps=(ShorterSide(lengths=(480, 600), longest=900), Standardise())),
+        ),
+        (
+            ("mixing=mixup,cutmix", "mixing.cutmix.alpha=0.5"),
+            replace(QUICK, mixing=(Mixup(), Cutmix(alpha=0.5))),
+        ),
     ],
 )
 def test_a_field_is_set_by_its_name(settings: tuple[str, ...], expected: Recipe) -> None:
@@ -119,6 +127,11 @@ def test_the_recipe_itself_stays() -> None:
         ("schedule.peek=0.2", 'no recipe field "schedule.peek"; did you mean "schedule.peak"?'),
         ("shedule.peak=0.2", 'no recipe field "shedule.peak"; did you mean "schedule.peak"?'),
         ("decay.convs=0.2", 'no recipe field "decay.convs"; did you mean "decay.conv"?'),
+        (
+            "steps.lighting.std=1/2",
+            'steps.lighting.std: steps has no "lighting"; set the whole of it too, as in '
+            "steps=lighting,standardise,pad-crop,flip",
+        ),
         ("epochs.first=3", 'no recipe field "epochs.first"; did you mean "epochs"?'),
         ("__class__=3", 'no recipe field "__class__"; '),
         ("schedule.__init__=3", 'no recipe field "schedule.__init__"; '),

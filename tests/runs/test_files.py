@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resatlas.errors import FolderError
-from resatlas.runs.files import append_line, read_json, read_lines, write_csv, write_json, write_text
+from resatlas.runs.files import append_line, drafted, read_json, read_lines, write_csv, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -193,3 +193,17 @@ def test_text_is_written_as_utf_8(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == "ñ ≠ 名".encode()
     write_json(tmp_path / "b", "ñ")
     assert json.loads((tmp_path / "b").read_bytes()) == "ñ"
+
+
+def interrupted(folder: Path) -> None:
+    """A folder that Ctrl-C interrupts half written."""
+    with drafted(folder / "new", within=folder) as draft:
+        (draft / "model").write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_a_signal_leaves_no_draft(tmp_path: Path) -> None:
+    """Ctrl-C while a folder is written removes what was begun, as an error does."""
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,6 @@
 """A study with a plan keeps it: what changes after the first run is refused, and runs begin block by block."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +8,16 @@ import pytest
 
 from resatlas.arch.ops import Shape
 from resatlas.errors import BlueprintError, FolderError, UsageError
-from resatlas.runs.collection import Factor, Hypothesis, write_collection
-from resatlas.runs.experiment import Experiment, from_json, to_json
+from resatlas.runs.collection import Factor, Hypothesis
+from resatlas.runs.experiment import from_json, to_json
+from resatlas.runs.frozen_plan import FILE, FrozenPlan, digest_of, read_plan
 from resatlas.runs.store import Run, begin
-from resatlas.studies.frozen import FILE, _digest, block_order, check_frozen, freeze, plan_of
+from resatlas.studies.frozen import block_order, freeze, plan_of
 from resatlas.studies.runner import carry_out_study
+from resatlas.studies.single import prepare
 from resatlas.studies.study import Plan, Runs, Study, StudyQuestion, read_study
 
+IMAGE = Shape(1, 8, 8)
 DESIGNS = ("plain:depth=8,base=2", "resnet:depth=8,base=2")
 
 
@@ -127,7 +129,7 @@ def test_a_plan_of_an_earlier_version_is_accepted(tmp_path: Path) -> None:
     plan = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
     for question in plan["study"]["questions"]:
         del question["hypothesis"]
-    plan["sha256"] = _digest(plan)
+    plan["sha256"] = digest_of(plan)
     (tmp_path / FILE).write_text(json.dumps(plan), encoding="utf-8")
     freeze(study(), tmp_path)
 
@@ -167,42 +169,67 @@ def test_a_hypothesis_is_about_two_designs_of_its_question(first: str, words: st
     assert words in str(error.value)
 
 
-def begun(folder: Path, planned: Study) -> tuple[str, Experiment]:
-    """The first run of a study, begun in its folder."""
-    name, experiment = next(iter(planned.distinct_experiments().items()))
-    begin(folder / name, experiment, experiment.entry.plan(image=Shape(1, 8, 8), classes=4))
-    return name, experiment
-
-
 def test_a_plan_is_not_frozen_after_the_first_run(tmp_path: Path) -> None:
     """Neither where there was none, nor where it was removed."""
-    begun(tmp_path, study())
+    name, experiment = next(iter(study().distinct_experiments().items()))
+    begin(tmp_path / name, experiment, experiment.entry.plan(image=IMAGE, classes=4))
     with pytest.raises(UsageError, match="has begun: a plan is frozen before the first run"):
         freeze(study(), tmp_path)
 
 
-def test_runs_and_questions_are_those_of_the_plan(tmp_path: Path) -> None:
-    """Another recipe, network or question in the folder is named; what is not begun is no fault."""
-    planned = study()
-    freeze(planned, tmp_path)
-    write_collection(tmp_path, planned.collection())
-    name, experiment = begun(tmp_path, planned)
-    check_frozen(tmp_path)
-    write_collection(tmp_path, study(questions=(replace(planned.questions[0], title="Other?"),)).collection())
-    with pytest.raises(UsageError, match=r"question q is not that of the frozen plan\.json"):
-        check_frozen(tmp_path)
-    write_collection(tmp_path, planned.collection())
-    shutil.rmtree(tmp_path / name)
-    longer = replace(experiment, recipe=replace(experiment.recipe, epochs=2))
-    begin(tmp_path / name, longer, experiment.entry.plan(image=Shape(1, 8, 8), classes=4))
-    with pytest.raises(UsageError, match=r"is trained by another recipe than the frozen plan\.json"):
-        check_frozen(tmp_path)
+def frozen(folder: Path) -> FrozenPlan:
+    """The plan of the study, frozen in a folder."""
+    freeze(study(), folder)
+    plan = read_plan(folder)
+    assert plan
+    return plan
 
 
-def test_a_folder_without_a_plan_passes(tmp_path: Path) -> None:
-    """A study need not have one."""
-    check_frozen(tmp_path)
-    assert not (tmp_path / FILE).exists()
+def test_questions_are_those_of_the_plan(tmp_path: Path) -> None:
+    """A question under the same name that asks for something else is named."""
+    plan = frozen(tmp_path)
+    [question] = study().collection().questions
+    plan.check_question(question)
+    hypothesis = Hypothesis(first=DESIGNS[0], second=DESIGNS[1], expected="lower")
+    for other in (replace(question, title="Other?"), replace(question, hypothesis=hypothesis)):
+        with pytest.raises(FolderError, match=r"question q is not that of the frozen plan\.json"):
+            plan.check_question(other)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (study(epochs=2), "is trained by another recipe than the frozen plan"),
+        (study(questions=with_runs(designs=("resnet:depth=8,base=4",))), "trains another network than the frozen plan"),
+    ],
+)
+def test_runs_are_those_of_the_plan(tmp_path: Path, other: Study, words: str) -> None:
+    """A run of another recipe or network is named; one of the plan is accepted."""
+    plan = frozen(tmp_path)
+    for name, asked in (("own", study()), ("other", other)):
+        experiment = next(iter(asked.distinct_experiments().values()))
+        begin(tmp_path / name, experiment, experiment.entry.plan(image=IMAGE, classes=4))
+    plan.check_run(Run(tmp_path / "own").beginning())
+    with pytest.raises(FolderError, match=words):
+        plan.check_run(Run(tmp_path / "other").beginning())
+
+
+def test_a_recipe_may_have_initial_weights_of_its_own(tmp_path: Path) -> None:
+    """They are part of the run's plan, not of the design's; such a run is one of the frozen plan."""
+    asked = study(recipe="resnet-cifar", questions=with_runs(settings=("batch=16", "norm_group=16")))
+    experiment = next(iter(asked.distinct_experiments().values()))
+    freeze(asked, tmp_path)
+    plan = read_plan(tmp_path)
+    assert plan
+    trained = prepare(experiment, out=tmp_path / "own").plan
+    assert trained.initial != experiment.entry.plan().initial
+    begin(tmp_path / "own", experiment, trained)
+    plan.check_run(Run(tmp_path / "own").beginning())
+
+
+def test_a_folder_may_have_no_plan(tmp_path: Path) -> None:
+    """Then nothing is checked."""
+    assert read_plan(tmp_path) is None
 
 
 def test_runs_begin_block_by_block() -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from resatlas import from_pretrained, predict, save_pretrained
+from resatlas.analysis.probed_run import ProbedRun
 from resatlas.analysis.replay import replayed
 from resatlas.cli.main import main
 from resatlas.errors import UsageError
@@ -89,7 +90,7 @@ def test_predict_and_the_saved_folder_use_the_best(run: Path, whole: Run) -> Non
     assert "after epoch 3, which was chosen for its validation error" in card
     assert "| test |" not in card
     assert "accuracy" not in card
-    with pytest.raises(UsageError, match="saved is a saved network, which has the weights of one epoch"):
+    with pytest.raises(UsageError, match="saved has the weights of one epoch; leave out --of best"):
         predict("saved", ["image.png"], of="best")
     with pytest.raises(UsageError, match="a network has the weights of one epoch"):
         save_pretrained(network, "again", of="best")
@@ -115,7 +116,9 @@ def test_a_replay_of_the_run_is_still_the_run(whole: Run) -> None:
     """A replay keeps no best epoch and ends with the same bits."""
     from resatlas.studies.dissection import _subject
 
-    assert replayed(_subject(whole.record(), "flow", None, []), lambda _: 0).same
+    subject = _subject(whole.record(), "flow", None, "last", [])
+    assert isinstance(subject, ProbedRun)
+    assert replayed(subject, lambda _: 0).same
 
 
 TRAIN = ("train", DESIGN, "--data", DATA, "--set", "batch=16", "--epochs", "1", "--out", "other")

@@ -43,7 +43,7 @@ def test_a_data_set_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         read.append(data.name)
         return data.read()
 
-    monkeypatch.setattr(module, "read_parts", reading)
+    monkeypatch.setattr(module, "_read", reading)
     give = pictures()
     assert read == []
     run = write_run(tmp_path / "run", EQUAL[0][0], seed=0, wrong=[True])
@@ -70,7 +70,7 @@ def test_images_that_are_not_those_of_the_test_are_not_shown(
         raise DataError(f"/srv/secret/{data.name} does not exist")
 
     if why == "gone":
-        monkeypatch.setattr(module, "read_parts", gone)
+        monkeypatch.setattr(module, "_read", gone)
     changes: dict[str, dict[str, object]] = {
         "gone": {},
         "other classes": {"classes": list("abcdefghij")},
@@ -90,5 +90,5 @@ def test_images_of_two_channels_have_no_picture(tmp_path: Path, monkeypatch: pyt
         parts = data.read()
         return replace(parts, test=replace(parts.test, images=parts.test.images.repeat(2, axis=1)))  # type: ignore[union-attr, call-arg]
 
-    monkeypatch.setattr(module, "read_parts", doubled)
+    monkeypatch.setattr(module, "_read", doubled)
     assert "neither greyscale nor RGB images" in str(pictures()(run.record(), ["1"]))

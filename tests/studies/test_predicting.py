@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from resatlas.errors import DataError, FolderError, UsageError
+from resatlas.exporting.preprocessing import in_channels
 from resatlas.exporting.saving import save_pretrained
 from resatlas.runs.store import Run
-from resatlas.studies.predicting import image_paths, in_channels, predict
+from resatlas.studies.predicting import image_paths, predict
 from resatlas.studies.testing import evaluate
 from tests.data.pictures import write, write_parts
 from tests.studies.test_testing import rows

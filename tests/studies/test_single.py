@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,23 +18,24 @@ from torch.nn import functional as F
 import resatlas
 from resatlas.arch.cost import cost
 from resatlas.arch.paths import path_lengths
+from resatlas.data import annotated
 from resatlas.data import catalog as datasets
 from resatlas.data.batches import views
 from resatlas.data.dataset import DataSet, ImageSet, Parts
 from resatlas.data.normalisation import Affine
 from resatlas.designs import catalog as designs
-from resatlas.errors import CheckpointError, DataError, DesignError, FolderError, UnknownName, UsageError
-from resatlas.evaluation import logits as evaluation
+from resatlas.errors import CheckpointError, DataError, DesignError, FolderError, Stopped, UnknownName, UsageError
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.settings import with_settings
-from resatlas.runs.restarting import clear
-from resatlas.runs.store import Run, begin
-from resatlas.studies import single
+from resatlas.runs.experiment import Experiment
+from resatlas.runs.store import Run
+from resatlas.studies import labelling, single
 from resatlas.studies.checks import check_classes
 from resatlas.studies.departures import departures
 from resatlas.studies.single import prepare, train
 from resatlas.studies.testing import evaluate
 from resatlas.training.logs import EVENTS
+from resatlas.training.session import Watcher
 from resatlas.training.splits import split_images
 from resatlas.training.starting import trained
 from tests.data.pictures import write_parts
@@ -56,20 +58,24 @@ def copy(run: Run, tmp_path: Path) -> Run:
 def test_a_run_that_another_process_has_begun_anew_is_left_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other process restarts the run before this one gets its lock; their results and weights are not mixed."""
-    other = replace(EXPERIMENT, seed=1)
+    """The other process trains another run in the folder before this one gets its lock; they are not mixed."""
+    folder, other, opened = tmp_path / "run", replace(EXPERIMENT, seed=1), single.open_run
 
-    def meanwhile(folder: Path, *_: object, **__: object) -> int:
+    def stop(experiment: Experiment) -> None:
+        with pytest.raises(Stopped):
+            carried_out(folder, experiment, resume="auto", watcher=signalling(2))
+
+    def meanwhile(prepared: single.Prepared, watcher: Watcher, lock: ExitStack) -> Run:
         monkeypatch.undo()
-        plan = Run(folder).beginning().plan
-        clear(folder)
-        begin(folder, other, plan)
-        return 1
+        shutil.rmtree(folder)
+        stop(other)
+        return opened(prepared, watcher, lock)
 
-    monkeypatch.setattr(single, "threads_of", meanwhile)
+    stop(EXPERIMENT)
+    monkeypatch.setattr(single, "open_run", meanwhile)
     with pytest.raises(FolderError, match=r"another process has started or finished .* meanwhile; rerun the command"):
-        carried_out(tmp_path / "run")
-    run = Run(tmp_path / "run")
+        carried_out(folder, resume="auto")
+    run = Run(folder)
     assert run.beginning().experiment.seed == 1
     assert not run.metrics
 
@@ -162,14 +168,14 @@ def test_predictions_and_results_are_those_of_the_last_weights(run: Run) -> None
 def test_the_test_images_are_touched_once_after_the_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Validation images are evaluated after every epoch; training images at the end; test images once, last."""
     calls: list[tuple[int, int]] = []
-    real = evaluation.predict
+    real = labelling.predict
     folder = tmp_path / "run"
 
     def recorded(network: Any, part: ImageSet, *rest: Any, **more: Any) -> Any:  # noqa: ANN401 - as the real one
         calls.append((len(part), len(Run(folder).metrics)))
         return real(network, part, *rest, **more)
 
-    monkeypatch.setattr(evaluation, "predict", recorded)
+    monkeypatch.setattr(labelling, "predict", recorded)
     carried_out(folder)
     assert calls == [(12, 0), (12, 1), (12, 2), (84, 3), (12, 3), (24, 3)]
 
@@ -218,7 +224,7 @@ def reading(monkeypatch: pytest.MonkeyPatch, read: Callable[[], Parts]) -> None:
     def resolve(text: str) -> DataSet:
         return replace(real(text), read=read)
 
-    monkeypatch.setattr(datasets, "resolve", resolve)
+    monkeypatch.setattr(annotated, "resolve", resolve)
 
 
 def test_design_comes_before_data_and_data_before_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

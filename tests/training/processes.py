@@ -76,6 +76,7 @@ def program(folder: Path, words: tuple[str, ...], first: Callable[[], None] | No
     """Main function of the process: the same as `python -m resatlas`, with its output in files."""
     os.setsid()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the shell that runs the tests may ignore it
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # values.workers may start the fork server with SIGINT blocked
     os.chdir(folder)
     set_start_method("fork", force=True)  # for its own processes, as in a program started by a shell
     for name, number in (("out", 1), ("err", 2)):

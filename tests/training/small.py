@@ -42,7 +42,7 @@ LONG = replace(EXPERIMENT, recipe=with_settings(EXPERIMENT.recipe, ["epochs=6", 
 
 DROPPING = replace(EXPERIMENT, design="wide-resnet:depth=10,base=2,widen=1,dropout=0.3")
 
-TIMES = ("seconds", "images_per_second")
+TIMES = ("seconds", "images_per_second", "paused")
 
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)

@@ -132,8 +132,8 @@ def test_groups_share_their_statistics() -> None:
     def gradients(batch: Batch, group: int | None) -> tuple[float, list[torch.Tensor]]:
         network = fresh().network.double().train()
         plan = plan_for(whole, replace(STEPS, norm_group=group))
-        loss, _ = backward(network, batch, plan, count=len(batch.labels))
-        return loss, [parameter.grad for parameter in network.parameters()]  # type: ignore[misc]
+        amount = backward(network, batch, plan, count=len(batch.labels))
+        return float(amount.loss), [parameter.grad for parameter in network.parameters()]  # type: ignore[misc]
 
     loss, in_groups = gradients(batch, 8)
     (one, first), (other, second) = gradients(halves[0], None), gradients(halves[1], None)
@@ -173,14 +173,22 @@ WARMING = Steps(
 FALLING = Plateau(peak=TENTH, patience=1)
 
 
-@pytest.mark.parametrize("schedule", [FALLS, replace(FALLS, momentum="reset"), WARMING, FALLING])
-@pytest.mark.parametrize("rule", [Sgd(), Sgd(form="caffe"), Muon()], ids=["nesterov", "caffe", "muon"])
+@pytest.mark.parametrize(
+    ("schedule", "rule"),
+    [
+        (FALLS, Muon()),
+        (replace(FALLS, momentum="reset"), Sgd()),
+        (replace(FALLS, momentum="reset"), Sgd(form="caffe")),
+        (WARMING, Sgd()),
+        (FALLING, Sgd(form="caffe")),
+    ],
+)
 def test_a_resume_restores_rate_momentum_and_pace(schedule: Steps | Plateau, rule: Sgd | Muon, tmp_path: Path) -> None:
     """After a stop before or after a drop, in a warm-up or on a plateau, the result is bit-equal."""
     recipe = replace(EXPERIMENT.recipe, epochs=4, schedule=schedule, optimizer=rule, norm_group=8)
     experiment = replace(EXPERIMENT, recipe=recipe)
     unbroken = carried_out(tmp_path / "unbroken", experiment)
-    for number in (4, 5, 6, 11, 15):
+    for number in (4, 5, 11):
         folder = tmp_path / f"stopped-{number}"
         with pytest.raises(Exception, match="SIGTERM"):
             carried_out(folder, experiment, watcher=signalling(number))

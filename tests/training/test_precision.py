@@ -11,6 +11,7 @@ from torch import nn
 
 from resatlas.errors import Stopped
 from resatlas.recipes.recipe import Precision, PrecisionWanted
+from resatlas.runs import environment
 from resatlas.runs.experiment import Experiment
 from resatlas.training import precision, session
 from resatlas.training.loop import CPU, step
@@ -121,7 +122,7 @@ def test_auto_depends_on_the_flags_of_the_processor(
     flags: set[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`auto` uses the flags only and measures nothing."""
-    monkeypatch.setattr(precision, "processor_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(environment, "processor_flags", lambda: frozenset(flags))
     assert automatic_precision(CPU)[0] == expected
 
 
@@ -130,10 +131,10 @@ def test_a_run_keeps_the_precision_of_its_start(tmp_path: Path, monkeypatch: pyt
     experiment = in_precision("auto")
     assert experiment.precision is None
     said: list[str] = []
-    monkeypatch.setattr(precision, "processor_flags", lambda: frozenset({"avx512_bf16"}))
+    monkeypatch.setattr(environment, "processor_flags", lambda: frozenset({"avx512_bf16"}))
     with pytest.raises(Stopped):
         carried_out(tmp_path / "run", experiment, watcher=replace(signalling(STEPS + 2), on_note=said.append))
-    monkeypatch.setattr(precision, "processor_flags", frozenset)
+    monkeypatch.setattr(environment, "processor_flags", frozenset)
     run = carried_out(tmp_path / "run", experiment, resume="auto", watcher=session.Watcher(on_note=said.append))
     assert [note for note in said if note.startswith("precision auto is")] == [
         "precision auto is bf16, here and wherever the run is resumed: the processor has avx512_bf16"

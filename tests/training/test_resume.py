@@ -1,8 +1,11 @@
 """A run that is stopped and resumed is bit-equal to an uninterrupted one."""
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +15,14 @@ import pytest
 
 from resatlas.errors import CheckpointError, FolderError, Stopped
 from resatlas.recipes.catalog import NAMED
+from resatlas.runs import lock
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run
 from resatlas.studies.single import carry_out, prepare
+from resatlas.training import checkpoint, session
 from resatlas.training.execution import Execution
 from resatlas.training.session import Watcher
+from resatlas.training.state import TrainState
 from tests.training import processes
 from tests.training.breaking import Crash, failing
 from tests.training.small import (
@@ -310,6 +316,59 @@ def test_save_every_limits_the_number_of_saves(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         carried_out(other, save_every=3600, watcher=signalling(STEPS + 1, signal.SIGINT))
     assert sorted(path.name for path in Run(other).checkpoints.iterdir()) == ["latest", "step-00000006"]
+
+
+def test_save_every_holds_inside_an_epoch(unbroken: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long epoch is saved before its end, so that a death costs at most the interval; no bit changes."""
+    clock = [0.0]
+
+    def on_step(state: TrainState) -> None:
+        clock[0] += 10
+        if state.step == deadly:
+            raise Crash
+
+    monkeypatch.setattr(session.time, "monotonic", lambda: clock[0])
+    run, watcher, deadly = Run(tmp_path / "run"), Watcher(on_step=on_step), STEPS + 4
+    with pytest.raises(Crash):
+        carried_out(run.folder, save_every=20, watcher=watcher)
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["latest", "step-00000006", "step-00000008"]
+    deadly = 0
+    carried_out(run.folder, save_every=20, resume="auto", watcher=watcher)
+    assert_same(run, unbroken)
+    carried_out(tmp_path / "in one", save_every=20, watcher=watcher)
+    assert_same(Run(tmp_path / "in one"), unbroken)
+
+
+def test_a_pause_is_told_from_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was suspended for a second says so beside the seconds of that epoch, which contain it."""
+    monkeypatch.setattr(lock, "BEAT", 0.1)
+    monkeypatch.setattr(lock, "SLOW", 0.2)
+
+    def on_step(state: TrainState) -> None:
+        if state.step == STEPS + 2:
+            with subprocess.Popen(["/bin/sh", "-c", f"sleep 1; kill -CONT {os.getpid()}"]):
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+    run = carried_out(tmp_path / "run", watcher=Watcher(on_step=on_step))
+    row = run.record().timing[1]
+    assert row.paused_seconds is not None
+    assert 0.5 < row.paused_seconds < row.seconds
+
+
+def test_a_save_inside_an_epoch_is_not_part_of_its_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save of a minute, by a clock that only saves advance, leaves the seconds of the epochs as they are."""
+    clock, real = [0.0], checkpoint.save
+
+    def slow(*arguments: Any, **more: Any) -> Path:  # noqa: ANN401 - whatever the real one takes
+        clock[0] += 60
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(checkpoint, "save", slow)
+    monkeypatch.setattr(session.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(session.time, "monotonic", lambda: clock[0] + 1e9 * time.process_time())
+    run = carried_out(tmp_path / "run", save_every=1e-9)
+    assert clock[0] >= 60 * 3 * STEPS
+    assert [row["seconds"] for row in run.timing] == [0, 0, 0]
 
 
 def test_a_full_disk_at_a_save_ends_the_training_in_one_line(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
 from resatlas.nets.network import build
 from resatlas.nets.norm_groups import running_statistics
+from resatlas.runs.experiment import Experiment
 from resatlas.training.distributed import World, share_statistics
+from resatlas.training.loop import TrainingPlan
 from resatlas.training.planning import plan_training, sharing
 from resatlas.training.splits import split_images
 from resatlas.training.starting import first_state
@@ -72,7 +74,19 @@ def test_the_number_of_images_limits_the_batch() -> None:
     """A group of 16 spans two processes of ten images each, though it fits in one with a full batch of 64."""
     recipe = replace(EXPERIMENT.recipe, batch=64, norm_group=16, validation=Fraction(0))
     few = replace(EXPERIMENT, data="synthetic:images=20", recipe=recipe)
-    data = datasets.resolve(few.data)
-    state = first_state(designs.plan(DESIGN, image=data.image, classes=len(data.classes)), few)
     with pytest.raises(UsageError, match="norm_group 16 is more than the 10 images"):
-        plan_training(few, split_images(data.read(), few, data), World(size=2), state)
+        planned(few, World(size=2))
+
+
+def test_each_process_needs_an_image() -> None:
+    """A batch of one image is refused for two processes."""
+    one = replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, batch=1))
+    with pytest.raises(UsageError, match="a batch of 1 images is too small for 2 processes; start fewer processes"):
+        planned(one, World(size=2))
+
+
+def planned(experiment: Experiment, world: World) -> TrainingPlan:
+    """The plan of a training by so many processes."""
+    data = datasets.resolve(experiment.data)
+    state = first_state(designs.plan(DESIGN, image=data.image, classes=len(data.classes)), experiment)
+    return plan_training(experiment, split_images(data.read(), experiment, data), world, state)

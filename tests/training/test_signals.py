@@ -89,6 +89,19 @@ def test_all_processes_handle_the_same_signals() -> None:
     assert set(readers.SIGNALS) == set(STOPPING)
 
 
+def test_contexts_may_end_in_any_order() -> None:
+    """The older one ends first, as a generator that is collected late: the newer one still notes, and ends as usual."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    older, newer = stop_on_signal(), stop_on_signal()
+    missed, request = older.__enter__(), newer.__enter__()
+    older.__exit__(None, None, None)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert (missed.signal, request.signal, request.received()) == (None, signal.SIGTERM, signal.SIGTERM)
+    newer.__exit__(None, None, None)
+    assert {number: signal.getsignal(number) for number in STOPPING} == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 def test_handlers_are_restored() -> None:
     """Afterwards the previous handlers are set again, also after a signal."""
     before = {number: signal.getsignal(number) for number in STOPPING}

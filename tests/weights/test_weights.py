@@ -500,7 +500,7 @@ def test_traits_cover_every_field_of_a_plan() -> None:
     known = {
         plans.Plan: "image classes stem stages head initial stems heads",
         plans.Unit: "input output stride streams skip join after_sum",
-        plans.Stream: "first bodies merge merged shortcut reads gate gated",
+        plans.Stream: "first bodies merge merged shortcut reads gate gated attention",
         plans.Layer: "role op input output",
     }
     assert {kind: " ".join(field.name for field in fields(kind)) for kind in known} == known

@@ -16,6 +16,7 @@ from resatlas.arch.ops import Convolution, Norm, Relu
 from resatlas.arch.plan import Chain, Plan, body_names, stream_prefixes, unit_layers
 from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
+from resatlas.nets.norm_groups import statistics_kept
 from resatlas.training import checkpoint
 from resatlas.training.starting import start, take_weights
 from resatlas.values.table import grouped, of_unit
@@ -206,13 +207,11 @@ def _sum_relus(plan: Plan) -> dict[str, list[str]]:
 def _batch_statistics(network: nn.Module) -> Iterator[None]:
     """Within this context, norms use batch statistics without storing them; all else is in evaluation mode."""
     network.eval()
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.train()
-        norm.track_running_stats = False
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
     try:
-        yield
+        with statistics_kept(network):
+            yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
         network.eval()

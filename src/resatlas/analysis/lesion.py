@@ -16,7 +16,7 @@ from resatlas.analysis.damage import (
     reordering_damage,
     whole_score,
 )
-from resatlas.analysis.probed_run import ProbedRun
+from resatlas.analysis.probed_run import Probed
 from resatlas.analysis.probes import Fact, ProbeResult
 from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
@@ -73,7 +73,7 @@ class DrawnRow:
     error_reestimated_median: float = of_unit("%")
 
 
-def probe(runs: Sequence[ProbedRun], *, images: int | None, swaps: Sequence[tuple[str, str]] = ()) -> ProbeResult:
+def probe(runs: Sequence[Probed], *, images: int | None, swaps: Sequence[tuple[str, str]] = ()) -> ProbeResult:
     """All lesions of the first run, and the contrast of every run.
 
     Raises: DesignError as `reordered_units`.
@@ -126,7 +126,7 @@ def probe(runs: Sequence[ProbedRun], *, images: int | None, swaps: Sequence[tupl
     )
 
 
-def _rows(run: ProbedRun, images: int | None) -> tuple[list[LesionRow], Score]:
+def _rows(run: Probed, images: int | None) -> tuple[list[LesionRow], Score]:
     """All lesions of a run, and the score of its whole network."""
     scored_batches, statistics_batches = (
         run.held_out(images).batches,
@@ -150,7 +150,7 @@ def _rows(run: ProbedRun, images: int | None) -> tuple[list[LesionRow], Score]:
     return rows, score
 
 
-def _contrast(run: ProbedRun, rows: Sequence[LesionRow], score: Score) -> ContrastRow:
+def _contrast(run: Probed, rows: Sequence[LesionRow], score: Score) -> ContrastRow:
     whole_units = [row for row in rows if row.stream == "all"]
     down = [row for row in whole_units if row.down_sampling == "yes"]
     others = [row for row in whole_units if row.down_sampling == "no"]
@@ -160,7 +160,7 @@ def _contrast(run: ProbedRun, rows: Sequence[LesionRow], score: Score) -> Contra
         reestimated = mean(row.error_reestimated for row in down) - median(row.error_reestimated for row in others)
     return ContrastRow(
         run=run.name,
-        design=run.record.experiment.design,
+        design=run.design,
         error_whole=score.error_percent,
         contrast_frozen=frozen,
         contrast_reestimated=reestimated,

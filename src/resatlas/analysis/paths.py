@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resatlas.analysis.probed_run import ProbedRun
+from resatlas.analysis.probed_run import Probed
 from resatlas.analysis.probes import Fact, ProbeResult
 from resatlas.analysis.surgery import UnitModule, bodies_of, changed_outputs, streams_of, unit_modules
 from resatlas.arch import plan as plans
@@ -81,7 +81,7 @@ def paths(network: Network, images: Float[Tensor, "n c h w"], labels: Int64[Tens
     )
 
 
-def probe(runs: Sequence[ProbedRun], *, images: int | None) -> ProbeResult:
+def probe(runs: Sequence[Probed], *, images: int | None) -> ProbeResult:
     """The paths of the network of one run."""
     [run] = runs
     selection = run.held_out(images or 64)

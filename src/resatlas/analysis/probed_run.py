@@ -1,4 +1,4 @@
-"""A finished run that is probed: its network and the images for its probes."""
+"""What is probed: a finished run, or a network without one; its network and the images for its probes."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +46,11 @@ class ProbedRun:
         """The name of the run's folder."""
         return self.record.name
 
+    @property
+    def design(self) -> str:
+        """The DESIGN text of the run."""
+        return self.record.experiment.design
+
     @cached_property
     def plan(self) -> Plan:
         """The plan of its network."""
@@ -58,21 +63,57 @@ class ProbedRun:
 
     def held_out(self, most: int | None = None) -> ProbeImages:
         """At most this many validation images, or training images if the run has no validation set."""
-        if self.splits.validation is None:
-            return self.training(most)
-        return self._images(self.splits.validation, most=most, kind="validation images")
+        return _held_out(self.splits, most, self.batch_size)
 
     def training(self, most: int | None = None) -> ProbeImages:
         """At most this many training images, without augmentation."""
-        return self._images(self.splits.train, most=most, kind="training images")
+        return _training(self.splits, most, self.batch_size)
 
-    def _images(self, part: Part, *, most: int | None, kind: str) -> ProbeImages:
-        """At most this many images of a part, evenly spaced and in order."""
-        count = min(most or len(part), len(part))
-        places = torch.tensor([k * len(part) // count for k in range(count)])
-        selected = part if count == len(part) else part.take(places.numpy())
-        batches = views_of(selected, self.splits.pipeline, batch_size=self.batch_size)
-        return ProbeImages(batches=batches, description=f"{count:,} of {len(part):,} {kind}")
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProbedNetwork:
+    """A trained network without a run, in evaluation mode, with the images of a data set; else as `ProbedRun`."""
+
+    name: str
+    design: str
+    network: Network
+    splits: Splits
+    batch_size: int = MOST
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the network."""
+        return self.network.plan
+
+    def held_out(self, most: int | None = None) -> ProbeImages:
+        """At most this many validation images, or training images if the data set has no validation part."""
+        return _held_out(self.splits, most, self.batch_size)
+
+    def training(self, most: int | None = None) -> ProbeImages:
+        """At most this many training images, without augmentation."""
+        return _training(self.splits, most, self.batch_size)
+
+
+Probed = ProbedRun | ProbedNetwork
+
+
+def _held_out(splits: Splits, most: int | None, batch_size: int) -> ProbeImages:
+    if splits.validation is None:
+        return _training(splits, most, batch_size)
+    return _images(splits.validation, splits.pipeline, most=most, kind="validation images", batch_size=batch_size)
+
+
+def _training(splits: Splits, most: int | None, batch_size: int) -> ProbeImages:
+    return _images(splits.train, splits.pipeline, most=most, kind="training images", batch_size=batch_size)
+
+
+def _images(part: Part, pipeline: Pipeline, *, most: int | None, kind: str, batch_size: int) -> ProbeImages:
+    """At most this many images of a part, evenly spaced and in order."""
+    count = min(most or len(part), len(part))
+    places = torch.tensor([k * len(part) // count for k in range(count)])
+    selected = part if count == len(part) else part.take(places.numpy())
+    batches = views_of(selected, pipeline, batch_size=batch_size)
+    return ProbeImages(batches=batches, description=f"{count:,} of {len(part):,} {kind}")
 
 
 def views_of(part: Part, pipeline: Pipeline, *, batch_size: int = MOST) -> tuple[Batch, ...]:

@@ -46,14 +46,15 @@ def replayed(run: ProbedRun, measure: Callable[[Network], T]) -> Replay[T]:
     def measure_epoch(metrics: dict[str, Any], _timing: dict[str, Any]) -> None:
         moments.append((f"epoch {metrics['epoch']}", measure(states[0].network)))
 
-    portion = Portion(size=run.batch_size)
+    portion, pipeline = Portion(size=run.batch_size), run.splits.pipeline
+    held_back = run.splits.validation or run.splits.test  # the test images are not used: without the first, no measure
     with TemporaryDirectory() as folder:
         state = train(
             begin(Path(folder) / "run", experiment, run.plan),
             experiment,
             images=run.splits,
             resume=None,
-            evaluate=lambda network, part, pipeline: classification(predict(network, part, pipeline, portion=portion)),
+            evaluate=lambda state: classification(predict(state.tested, held_back, pipeline, portion=portion)),
             watcher=Watcher(on_start=measure_start, on_epoch=measure_epoch),
             execution=Execution(save_every=inf),
         )

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from resatlas.analysis.probed_run import ProbedRun
+from resatlas.analysis.probed_run import Probed
 from resatlas.analysis.probes import Fact, ProbeResult
 from resatlas.analysis.surgery import unit_modules
 from resatlas.errors import UsageError
@@ -47,7 +47,7 @@ def similarity(one: Network, other: Network, images: tuple[Tensor, Tensor]) -> S
     )
 
 
-def probe(runs: Sequence[ProbedRun], *, images: int | None) -> ProbeResult:
+def probe(runs: Sequence[Probed], *, images: int | None) -> ProbeResult:
     """Linear CKA between the units of a run, and with the units of each further run.
 
     Raises: UsageError if the runs have different validation images.
@@ -75,7 +75,7 @@ def probe(runs: Sequence[ProbedRun], *, images: int | None) -> ProbeResult:
     )
 
 
-def _facts(runs: Sequence[ProbedRun], similarities: Sequence[Similarity]) -> list[Fact]:
+def _facts(runs: Sequence[Probed], similarities: Sequence[Similarity]) -> list[Fact]:
     """CKA of neighbouring units of the first run, and of its last unit with that of each further run."""
     values = similarities[0].values
     steps = [values[k][k + 1] for k in range(len(values) - 1)]
@@ -86,7 +86,7 @@ def _facts(runs: Sequence[ProbedRun], similarities: Sequence[Similarity]) -> lis
     ]
 
 
-def _title(first: ProbedRun, other: ProbedRun) -> str:
+def _title(first: Probed, other: Probed) -> str:
     if other is first:
         return f"units of {first.name}"
     return f"units of {first.name} (rows) and of {other.name} (columns)"

@@ -1,6 +1,6 @@
 """A blueprint: independent parts that together describe a network without a single computed number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from resatlas.arch.ops import Dropout, MaxPool, Norm, Relu, check_kernel
@@ -8,24 +8,33 @@ from resatlas.arch.residual import Residual, Rule
 from resatlas.arch.streams import Single, Streams
 from resatlas.arch.widths import Widths, check_width
 from resatlas.errors import DepthError, DesignError
+from resatlas.values.codec import LATER
 
 MOST_UNITS = 2_000
 _MOST_STAGES = 8
+_MOST_LEADING = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stem:
-    """The layers before the first stage: convolution, `after`, and optionally a pool."""
+    """The layers before the first stage: convolutions, each with `after` behind it, and optionally a pool.
+
+    `lead` are the widths of convolutions of the same kernel before the last one; the first of all has the stride.
+    """
 
     kernel: int = 3
     width: int
+    lead: tuple[int, ...] = field(default=(), metadata=LATER)
     stride: int = 1
     after: tuple[Rule, ...] = (Norm(), Relu())
     pool: MaxPool | None = None
 
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
-        check_width(self.width)
+        for width in (*self.lead, self.width):
+            check_width(width)
+        if len(self.lead) > _MOST_LEADING:
+            raise DesignError(f"a stem has at most {_MOST_LEADING + 1} convolutions; got {len(self.lead) + 1}")
         if not 1 <= self.stride <= 8:
             raise DesignError(f"a stem's stride must be between 1 and 8; got {self.stride}")
 
@@ -52,7 +61,7 @@ class Initial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blueprint:
-    """A network in our vocabulary; stage 1 keeps the map size, every later stage halves it."""
+    """A network in our vocabulary; the first stage has `first_stride`, every later stage halves the map."""
 
     stem: Stem
     units: tuple[int, ...]
@@ -61,8 +70,11 @@ class Blueprint:
     streams: Streams = Single()  # noqa: RUF009 - a frozen value
     head: Head = Head()
     initial: Initial = Initial()
+    first_stride: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
+        if self.first_stride not in (1, 2):
+            raise DesignError(f"the first stage has a stride of 1 or 2; got {self.first_stride}")
         if not 1 <= len(self.units) <= _MOST_STAGES:
             raise DesignError(f"a network has 1 to {_MOST_STAGES} stages; got {len(self.units)}")
         if min(self.units) < 1:

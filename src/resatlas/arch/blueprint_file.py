@@ -12,6 +12,7 @@ from resatlas.arch.residual import (
     BEFORE_POOL,
     ORDERS,
     Absent,
+    Excitation,
     Omit,
     Ordering,
     OrderName,
@@ -39,6 +40,7 @@ ShortcutName = Literal[
     "projection",
     "projection-strided",
     "projection-everywhere",
+    "projection-average",
     "zero-pad",
     "zero-pad-sides",
     "zero-pad-average",
@@ -65,6 +67,7 @@ class _Doubling:
 @dataclass(frozen=True, kw_only=True)
 class _Stem:
     width: int
+    lead: tuple[int, ...] = ()
     kernel: int = 3
     stride: int = 1
     after: tuple[Word, ...] = ("norm", "relu")
@@ -77,11 +80,14 @@ class _Residual:
     kernels: tuple[int, ...] = (3, 3)
     inner: Fraction = Fraction(1, 4)
     groups: int = 1
+    group_width: int | None = None
     strided: Literal["first", "3x3"] = "3x3"
     order: OrderName = "post-activation"
     shortcut: ShortcutName = "projection"
     modified: str = "none"
     bodies: int = 1
+    excitation: Fraction = Fraction(0)
+    excitation_of: Literal["body", "input"] = "body"
     shares: tuple[Position, ...] | None = None
     opening: Literal["ordered", "bare"] = "ordered"
     dropout: float = 0.0
@@ -103,6 +109,7 @@ class _File:
     stem: _Stem
     residual: _Residual = _Residual()
     head: _Head = _Head()
+    first_stride: int = 1
     image: Shape = Shape(3, 32, 32)  # noqa: RUF009 - a frozen value
     classes: int = 10
 
@@ -159,6 +166,7 @@ def _parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
         stem=Stem(
             kernel=file.stem.kernel,
             width=file.stem.width,
+            lead=file.stem.lead,
             stride=file.stem.stride,
             after=_rules(file.stem.after),
             pool=MaxPool() if file.stem.pool == "max" else None,
@@ -173,6 +181,7 @@ def _parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
                 shares=_shares(file.residual),
                 opening=file.residual.opening,
                 bodies=file.residual.bodies,
+                attention=_attention(file.residual),
             ),
             file.residual.modified,
         ),
@@ -181,6 +190,7 @@ def _parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
             before=BEFORE_POOL[file.residual.order] if file.head.before is None else _rules(file.head.before),
             dropout=Dropout(file.head.dropout) if file.head.dropout else None,
         ),
+        first_stride=file.first_stride,
     )
     return NamedBlueprint(name=file.name, image=file.image, classes=file.classes, blueprint=blueprint)
 
@@ -205,8 +215,14 @@ def _rules(words: tuple[Word, ...]) -> tuple[Rule, ...]:
 
 def _convs(residual: _Residual) -> tuple[Conv, ...]:
     if residual.convs == "basic":
-        return tuple(replace(conv, groups=residual.groups) for conv in basic(residual.kernels))
-    return bottleneck(residual.inner, groups=residual.groups, strided=residual.strided)
+        convs = basic(residual.kernels)
+        return tuple(replace(conv, groups=residual.groups, group_width=residual.group_width) for conv in convs)
+    narrow, middle, wide = bottleneck(residual.inner, groups=residual.groups, strided=residual.strided)
+    return narrow, replace(middle, group_width=residual.group_width), wide
+
+
+def _attention(residual: _Residual) -> Excitation | None:
+    return Excitation(ratio=residual.excitation, of=residual.excitation_of) if residual.excitation else None
 
 
 def _order(residual: _Residual) -> Ordering:
@@ -222,6 +238,7 @@ def _shortcut(residual: _Residual) -> Shortcut:
         "projection": Projection(after=after),
         "projection-strided": Projection(after=after, where="strided"),
         "projection-everywhere": Projection(after=after, where="everywhere"),
+        "projection-average": Projection(after=after, subsample="average"),
         "zero-pad": ZeroPad(),
         "zero-pad-sides": ZeroPad(place="sides"),
         "zero-pad-average": ZeroPad(subsample="average"),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from resatlas.arch.cost import cost
-from resatlas.arch.ops import AvgPool, Convolution, GlobalPool, Linear, MaxPool, Norm, Relu, Shape
+from resatlas.arch.ops import AvgPool, Convolution, GlobalPool, Linear, MaxPool, Norm, Relu, Shape, SlidingMean
 from resatlas.arch.plan import Layer, Plan, layers
 
 
@@ -41,7 +41,7 @@ def _beside(layer: Layer) -> int:
             return _values(layer.output)
         case Norm():
             return 2 * _values(layer.input)
-        case MaxPool() | AvgPool() | GlobalPool():
+        case MaxPool() | AvgPool() | SlidingMean() | GlobalPool():
             return _values(layer.input)
         case _:  # the profiler has no rule for other modules
             return 0

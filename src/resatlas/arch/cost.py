@@ -1,11 +1,11 @@
 """The cost of a plan: parameters, multiply-adds and activations, in closed form."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Protocol
 
-from resatlas.arch.ops import Product, weights
+from resatlas.arch.ops import Product, Shape, weights
 from resatlas.arch.plan import Layer, Plan, Unit, layers, unit_layers
 
 
@@ -60,6 +60,21 @@ def cost(what: Plan | Described) -> Cost:
 def unit_cost(unit: Unit) -> Cost:
     """The cost of one unit with all its streams."""
     return total_cost(layer for _, layer in unit_layers(unit)) + _projector_cost(unit)
+
+
+def stage_cost(units: Iterable[Unit], side: int) -> Cost:
+    """The cost of consecutive units on square maps of another side."""
+    total = Cost()
+    for unit in units:
+        after = -(-side // unit.stride)
+        for path, layer in unit_layers(unit):
+            own = side if layer.output.height == unit.input.height else after
+            if "attention" in path.split("."):  # of one pixel, the mean
+                own = 1
+            total += layer_cost(replace(layer, output=Shape(layer.output.channels, own, own)))
+        total += _projector_cost(replace(unit, output=Shape(unit.output.channels, after, after)))
+        side = after
+    return total
 
 
 def _projector_cost(unit: Unit) -> Cost:

@@ -13,6 +13,7 @@ from resatlas.arch.ops import (
     GlobalPool,
     Linear,
     Op,
+    Relu,
     Shape,
     Sigmoid,
     Subsample,
@@ -37,8 +38,9 @@ def expand(blueprint: Blueprint, *, image: Shape, classes: int) -> Plan:
     """
     _check_task(image, classes)
     stem = _Tracer(image)
-    stem.add(Convolution(blueprint.stem.kernel, blueprint.stem.stride), blueprint.stem.width)
-    stem.extend(blueprint.stem.after)
+    for index, width in enumerate((*blueprint.stem.lead, blueprint.stem.width)):
+        stem.add(Convolution(blueprint.stem.kernel, 1 if index else blueprint.stem.stride), width)
+        stem.extend(blueprint.stem.after)
     if blueprint.stem.pool:
         stem.add(blueprint.stem.pool)
     stages = _stages(blueprint, stem.shape)
@@ -107,7 +109,7 @@ def _stages(blueprint: Blueprint, shape: Shape) -> tuple[tuple[Unit, ...], ...]:
         for u, width in enumerate(stage_widths):
             start = "inside" if u else "stage-start" if s else "network-start"
             last = s == len(widths) - 1 and u == len(stage_widths) - 1
-            place = _Place(shape, width, 2 if s and not u else 1, start, last)
+            place = _Place(shape, width, 1 if u else 2 if s else blueprint.first_stride, start, last)
             if place not in unit_at:
                 unit_at[place] = _unit(blueprint, place)
             stage.append(unit_at[place])
@@ -150,6 +152,7 @@ def _stream(residual: Residual, place: _Place) -> Stream:
     merged = _Tracer(bodies[0][-1].output)
     if residual.merge == "concat":
         merged.shape = merged.shape._replace(channels=merged.shape.channels * residual.bodies)
+    attention = _attention(residual, merged.shape.channels, place.input.channels)
     for rule in residual.order.merged:
         merged.add_rule(rule, place.width, stride=1)
     if merged.shape.channels != place.width:
@@ -170,7 +173,30 @@ def _stream(residual: Residual, place: _Place) -> Stream:
         reads="pre-activated" if first.layers and positions & set(residual.shares) else "input",
         gate=tuple(gate.layers),
         gated=residual.gate.scales if residual.gate else "both",
+        attention=attention,
     )
+
+
+def _attention(residual: Residual, channels: int, inputs: int) -> Chain:
+    """The layers that weight the channels of the bodies; they read one pixel, the mean."""
+    if residual.attention is None:
+        return ()
+    excitation = residual.attention
+    whole = channels if excitation.of == "body" else inputs
+    hidden = whole * excitation.ratio
+    if hidden > 1 and hidden.denominator != 1:
+        step = excitation.ratio.denominator
+        near = sorted({max(whole // step, 1) * step, (whole // step + 1) * step})
+        raise WidthError(
+            f"an excitation ratio of {excitation.ratio} does not divide {whole} channels "
+            f"(nearest: {', '.join(map(str, near))})"
+        )
+    traced = _Tracer(Shape(channels, 1, 1))
+    traced.add(Convolution(1, bias=0.0), max(int(hidden), 1))
+    traced.add(Relu())
+    traced.add(Convolution(1, bias=0.0), channels)
+    traced.add(Sigmoid())
+    return tuple(traced.layers)
 
 
 def _body(residual: Residual, place: _Place) -> Chain:
@@ -194,9 +220,12 @@ def _shortcut(residual: Residual, place: _Place) -> Chain | None:
                 return None
         case ZeroPad():
             _pad(shortcut, residual.shortcut, place)
-        case Projection(after=after, where=where):
+        case Projection(after=after, where=where, subsample=subsample):
             if where == "everywhere" or (resized and (where == "resized" or place.stride > 1)):
-                shortcut.add(Convolution(1, place.stride), place.width)
+                pooled = place.stride > 1 and subsample == "average"
+                if pooled:
+                    shortcut.add(AvgPool(place.stride))
+                shortcut.add(Convolution(1, 1 if pooled else place.stride), place.width)
                 shortcut.extend(after)
             else:
                 _pad(shortcut, ZeroPad(), place)
@@ -237,7 +266,8 @@ class _Tracer:
             channels, rest = divmod(width * rule.width.numerator, rule.width.denominator)
             if rest:
                 raise WidthError(f"a share of {rule.width} of {width} channels is not a whole number")
-            self.add(Convolution(rule.kernel, stride if rule.strided else 1, rule.groups), check_width(channels))
+            groups = rule.groups if rule.group_width is None else _groups(rule.group_width, channels)
+            self.add(Convolution(rule.kernel, stride if rule.strided else 1, groups), check_width(channels))
         else:
             self.add(rule)
 
@@ -253,6 +283,17 @@ class _Tracer:
             _check_groups(op.groups, self.shape.channels, output.channels)
         self.layers.append(Layer(name, op, self.shape, output))
         self.shape = output
+
+
+def _groups(group_width: int, channels: int) -> int:
+    """The number of groups of a width; 1 if the convolution is narrower."""
+    if channels > group_width and channels % group_width:
+        below = channels // group_width * group_width
+        raise GroupsError(
+            f"groups of {group_width} channels do not divide {channels} channels "
+            f"(nearest: {below}, {below + group_width})"
+        )
+    return max(channels // group_width, 1)
 
 
 def _check_groups(groups: int, *channels: int) -> None:

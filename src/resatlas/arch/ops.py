@@ -5,11 +5,12 @@ contain `Convolution`, which has its stride. All other operations are the same i
 and drawing use these facts; torch modules and ejected text have their own functions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar, Literal, NamedTuple, assert_never
 
 from resatlas.errors import DesignError, ImageError
+from resatlas.values.codec import LATER
 
 Role = Literal["conv", "norm", "relu", "sigmoid", "scale", "dropout", "pool", "subsample", "pad", "linear"]
 """The name of an operation in paths, and so in the names of weights."""
@@ -30,13 +31,15 @@ class Shape(NamedTuple):
 class Conv:
     """A bias-free convolution of a blueprint: `width` is its share of the unit's output channels.
 
-    A `strided` one takes the unit's stride; padding is kernel // 2 on every side.
+    A `strided` one takes the unit's stride; padding is kernel // 2 on every side. It has `groups` groups, or groups of
+    `group_width` channels; one that is narrower than that has one group.
     """
 
     kernel: int
     width: Fraction = Fraction(1)
     strided: bool = False
     groups: int = 1
+    group_width: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
@@ -44,17 +47,31 @@ class Conv:
             raise DesignError(f"a convolution's width is a positive share of the unit's output; got {self.width}")
         if self.groups < 1:
             raise DesignError(f"a convolution has at least 1 group; got {self.groups}")
+        if self.group_width is not None and (self.groups > 1 or self.group_width < 1):
+            raise DesignError(
+                f"a group has at least 1 channel, and not a number of groups too; got {self.group_width} "
+                f"channels and {self.groups} groups"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """A convolution of a plan, zero-padded by kernel // 2 on every side; `bias` is the initial value of its bias."""
+    """A convolution of a plan, zero-padded by `padding` on every side; `bias` is the initial value of its bias.
+
+    Its taps are `dilation` pixels apart.
+    """
 
     role: ClassVar[Role] = "conv"
     kernel: int
     stride: int = 1
     groups: int = 1
     bias: float | None = None
+    dilation: int = 1
+
+    @property
+    def padding(self) -> int:
+        """Zeros on every side, dilation · (kernel // 2): they centre the kernel."""
+        return self.dilation * (self.kernel // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +140,18 @@ class AvgPool:
 
 
 @dataclass(frozen=True, slots=True)
+class SlidingMean:
+    """The mean of the pixels x[i + a·dilation, j + b·dilation] for 0 ≤ a, b < size, of those inside the map.
+
+    It has the values of AvgPool(size) at every pixel: what a dilated network has in its place.
+    """
+
+    role: ClassVar[Role] = "pool"
+    size: int
+    dilation: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Subsample:
     """x[:, :, ::stride, ::stride]."""
 
@@ -161,6 +190,7 @@ Op = (
     | Dropout
     | MaxPool
     | AvgPool
+    | SlidingMean
     | Subsample
     | ZeroChannels
     | GlobalPool
@@ -174,8 +204,8 @@ Product = Convolution | Linear
 def words(op: Op, channels: int) -> str:
     """The operation in a printed plan; `channels` is its number of outputs."""
     match op:
-        case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias):
-            step = f"/{stride}" if stride > 1 else ""
+        case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias, dilation=dilation):
+            step = (f"/{stride}" if stride > 1 else "") + (f"d{dilation}" if dilation > 1 else "")
             parted = f"g{groups}" if groups > 1 else ""
             biased = "" if bias is None else f"+bias({bias:g})"
             return f"conv{kernel}{step}{parted}:{channels}{biased}"
@@ -191,6 +221,8 @@ def words(op: Op, channels: int) -> str:
             return f"maxpool{kernel}/{stride}"
         case AvgPool(stride=stride):
             return f"avgpool{stride}/{stride}"
+        case SlidingMean(size=size, dilation=dilation):
+            return f"avgpool{size}" + (f"d{dilation}" if dilation > 1 else "")
         case Subsample(stride=stride):
             return f"subsample/{stride}"
         case ZeroChannels(place=place):
@@ -208,13 +240,18 @@ def resized(op: Op, shape: Shape) -> Shape:
 
     Raises: ImageError if a side is shorter than the stride.
     """
+    return Shape(shape.channels, 1, 1) if isinstance(op, GlobalPool) else strided(shape, stride_of(op))
+
+
+def stride_of(op: Op) -> int:
+    """The pixels from one output position to the next; 1 also for operations without positions."""
     match op:
         case Convolution(stride=stride) | MaxPool(stride=stride) | AvgPool(stride) | Subsample(stride):
-            return strided(shape, stride)
-        case GlobalPool():
-            return Shape(shape.channels, 1, 1)
-        case Norm() | Relu() | Sigmoid() | Scale() | Dropout() | ZeroChannels() | Linear():
-            return shape
+            return stride
+        case (
+            GlobalPool() | Norm() | Relu() | Sigmoid() | Scale() | Dropout() | SlidingMean() | ZeroChannels() | Linear()
+        ):
+            return 1
         case _:
             assert_never(op)
 
@@ -236,6 +273,7 @@ def weights(op: Op, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
             | Dropout()
             | MaxPool()
             | AvgPool()
+            | SlidingMean()
             | Subsample()
             | ZeroChannels()
             | GlobalPool()

@@ -5,7 +5,7 @@ network and the prefixes of its weights.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from resatlas.arch.blueprint import MOST_UNITS, Initial
 from resatlas.arch.ops import Op, Shape
 from resatlas.arch.streams import Adds, Join, Mixing, averaged, mixing
 from resatlas.errors import BlueprintError
-from resatlas.values.codec import decode, encode
+from resatlas.values.codec import LATER, decode, encode
 
 SCHEMA = 1
 
@@ -33,9 +33,10 @@ Chain = tuple[Layer, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """x -> (merged(merge(body(first(x)), …)), shortcut(x or first(x))).
+    """x -> (merged(h·attention(mean of h)), shortcut(x or first(x))), where h = merge(body(first(x)), …).
 
-    An empty `shortcut` is the identity; None means no shortcut. A `gate` reads the output s of the shortcut:
+    An empty `shortcut` is the identity; None means no shortcut. An empty `attention` is 1; its mean is over all
+    positions. A `gate` reads the output s of the shortcut:
     the second value is then (1 - gate(s)) · s, and with `gated` "both" the first is multiplied by gate(s).
     """
 
@@ -47,6 +48,7 @@ class Stream:
     reads: Literal["input", "pre-activated"]
     gate: Chain = ()
     gated: Literal["both", "shortcut"] = "both"
+    attention: Chain = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,16 @@ class Unit:
     def added(self) -> Mixing:
         """What is added to the bodies: one row per stream, or the mean of the rows if the streams are merged."""
         return averaged(self.mixing) if self.join == "merge" else self.mixing
+
+    @property
+    def mixing_after_projector(self) -> Mixing:
+        """The matrix that mixes the shortcuts, after the projector if there is one, for the sum with the bodies.
+
+        After a projector, only the mean of a merge remains. If all streams are summed, the identity has the same
+        result, since each column of the matrix adds up to 1.
+        """
+        projected = self.mixing.channels == "projected" and self.join != "merge"
+        return mixing("identity", len(self.streams)) if projected or self.join == "sum" else self.added
 
 
 Stage = tuple[Unit, ...]
@@ -135,6 +147,7 @@ def unit_layers(unit: Unit) -> Iterator[tuple[str, Layer]]:
         yield from _under(f"{prefix}first", stream.first)
         for body, chain in zip(body_names(stream), stream.bodies, strict=True):
             yield from _under(f"{prefix}{body}", chain)
+        yield from _under(f"{prefix}attention", stream.attention)
         yield from _under(f"{prefix}merged", stream.merged)
         yield from _under(f"{prefix}shortcut", stream.shortcut or ())
         yield from _under(f"{prefix}gate", stream.gate)

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
 from resatlas.arch.ops import Conv, Dropout, Norm, Relu, Scale
 from resatlas.errors import DesignError, quoted
+from resatlas.values.codec import LATER
 
 Rule = Norm | Relu | Dropout | Scale
 """An operation that keeps the shape."""
@@ -90,13 +91,16 @@ class ZeroPad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:
-    """A strided 1x1 convolution, then `after`, in the units that `where` names; the identity in the others.
+    """A 1x1 convolution, then `after`, in the units that `where` names; the identity in the others.
 
-    With "strided", only units with a stride project; a unit that widens without a stride appends zeros.
+    The convolution has the unit's stride, or follows an average pool of that stride. With `where` "strided", only
+    units with a stride project; a unit that widens without a stride appends zeros.
+    Source: "average" is ResNet-D of the bag of tricks (arXiv:1812.01187), Fig. 2c.
     """
 
     after: tuple[Rule, ...] = (Norm(),)
     where: Literal["resized", "strided", "everywhere"] = "resized"
+    subsample: Literal["stride", "average"] = field(default="stride", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +134,28 @@ class Gating:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Excitation:
+    """h -> g·h per channel: g = sigmoid(W2·relu(W1·m + b1) + b2), m the mean of h over all positions.
+
+    Between W1 and W2 there is the share `ratio` of the channels of h, or of those of the unit's input; at least one.
+    Source: squeeze and excitation (arXiv:1709.01507), section 3; of the input as in RegNetY (arXiv:2003.13678).
+    """
+
+    ratio: Fraction = Fraction(1, 16)
+    of: Literal["body", "input"] = "body"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio <= 4:
+            raise DesignError(f"a ratio of excitation is above 0 and at most 4; got {self.ratio}")
+
+
+Attention = Excitation
+"""How the channels of the body are weighted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Residual:
-    """x -> after_sum(shortcut(x) + merge(body(first(x)), …)), both terms gated if there is a `gate`.
+    """x -> after_sum(shortcut(x) + merged(attention(merge(body(first(x)), …)))), both terms gated if there is a `gate`.
 
     `shares` lists the positions at which the shortcut reads first(x) instead of x.
     With `opening` "bare" the first unit of the network has no `first` ops.
@@ -145,6 +169,7 @@ class Residual:
     bodies: int = 1
     merge: Literal["sum", "concat"] = "sum"
     gate: Gating | None = None
+    attention: Attention | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.convs) <= _MOST_CONVS:

@@ -46,6 +46,7 @@ def operations(unit: Unit) -> str:
     parts = [
         f"first({_chain(stream.first)})" if stream.first else "",
         f"{stream.merge} of {len(stream.bodies)} x ({body})" if len(stream.bodies) > 1 else body,
+        f"attention({_chain(stream.attention)})" if stream.attention else "",
         _chain(stream.merged),
         shortcut,
     ]

@@ -1,13 +1,17 @@
 """The list of benchmarks and what they measure; each module is imported when it runs. Needs no torch."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Literal, Protocol, cast
 
+from resatlas.analysis.probes import Fact
+from resatlas.bench.quoting import warning
 from resatlas.bench.rows import Measured, environment_facts
 from resatlas.designs import catalog as designs
 from resatlas.errors import UnknownName, UsageError, unknown
+from resatlas.inference.engines.packages import Engine
 
 Advance = Callable[[str, int, int], None]
 """Called with the current part of the benchmark, the number of its steps done, and their total."""
@@ -23,12 +27,13 @@ class Options:
     """Options of the caller; None and () select the defaults of the benchmark.
 
     `forms` are the forms of the peers: eager, and compiled by torch.compile if wanted. `norm_group` is the number of
-    images that share batch statistics, on both sides.
+    images that share batch statistics, on both sides. `engines` are those that also run our network.
     """
 
     designs: tuple[str, ...] = ()
     against: str | None = None
     forms: tuple[Form, ...] = ("eager",)
+    engines: tuple[Engine, ...] = ()
     batch: int | None = None
     norm_group: int | None = None
     rounds: int | None = None
@@ -39,13 +44,14 @@ class Benchmark:
     """A description, the default designs, and the libraries to compare with.
 
     If `designs` is empty, the caller can name none. The first of the `peers` is the default, unless the module chooses.
-    `groups` are the norm groups that the caller can choose.
+    `groups` are the norm groups, and `engines` the other engines, that the caller can choose.
     """
 
     words: str
     designs: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     groups: Literal["any", "none"] = "none"
+    engines: Literal["any", "none"] = "none"
 
 
 class Measures(Protocol):
@@ -57,14 +63,20 @@ class Measures(Protocol):
 
 
 def run_benchmark(name: str, options: Options, *, on_advance: Advance) -> Measured:
-    """The result of a benchmark, with facts about the machine.
+    """The result of a benchmark, with facts about the machine, and a warning if its rounds spread too far.
 
     Raises: UnknownName, UsageError, DesignError before anything is measured; ProcessLost.
     """
     options = complete(name, options)
     module = cast("Measures", import_module(f"{__package__}.{name}"))
+    load = os.getloadavg()[0]
     result = module.measure(options, on_advance)
-    return replace(result, facts=(*result.facts, *environment_facts()))
+    loaded = Fact(name="load of the machine before", unit="processes", value=load)
+    return replace(
+        result,
+        facts=(*result.facts, loaded, *environment_facts()),
+        warning=warning((result.rows, *result.further), load=load),
+    )
 
 
 def complete(name: str, options: Options) -> Options:
@@ -83,6 +95,8 @@ def complete(name: str, options: Options) -> Options:
         raise UsageError(f"{name} has no peer to compile; omit --compiled")
     if options.norm_group is not None and benchmark.groups == "none":
         raise UsageError(f"{name} has no norm groups; omit --norm-group {options.norm_group}")
+    if options.engines and benchmark.engines == "none":
+        raise UsageError(f"{name} does not compare engines; omit --engines")
     if options.against and options.against not in benchmark.peers:
         raise UnknownName(unknown(f"peer of {name}", options.against, benchmark.peers))
     _check_sizes(options)
@@ -116,10 +130,16 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         words="images a second of a folded network, against every library that has it",
         designs=("resnet-18-B", "resnet-50-v1.5", "resnext-50-32x4d", "wrn-50-2", *NETS),
         peers=("torchvision", "timm", "pytorchcv"),
+        engines="any",
     ),
     "input": Benchmark(
         words="images a second of augmented input in memory, against a DataLoader with torchvision's v2"
     ),
+    "serving": Benchmark(
+        words="images a second over HTTP by resatlas serve, and the time of an answer", designs=("resnet-20",)
+    ),
+    "export": Benchmark(words="what exports keep: size, parity with float64, and the answers of int8"),
     "growth": Benchmark(words="step time, first step and memory over depth, width, α, K, cardinality and batch"),
+    "memory": Benchmark(words="memory of a training as preflight predicts it, against the peak of its process"),
 }
 """The module of the same name runs each of them."""

@@ -10,10 +10,10 @@ libraries do not count.
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import NamedTuple
 
 from scipy import stats
@@ -31,6 +31,7 @@ from resatlas.recipes.recipe import Precision
 from resatlas.training.distributed import ALONE
 from resatlas.training.loop import CPU
 from resatlas.training.precision import automatic_precision
+from resatlas.values.room import SETTLING, peak_memory, settled_memory
 from resatlas.values.table import of_unit, table
 from resatlas.values.workers import Lost, end, exit_cause, messages, start
 
@@ -62,9 +63,6 @@ _MOST_SECONDS = 5.0
 """Time limit of the steps of a point, if their number is not given; `_FEWEST_ROUNDS` take place in any case."""
 
 _CONFIDENCE = 0.95
-
-_SETTLING = Path("/proc/self/clear_refs")
-"""File that resets the peak memory of a process to its current memory; source: proc_pid_clear_refs(5) of Linux."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +117,12 @@ _MODELS: Mapping[str, str] = {
 
 
 class Timed(NamedTuple):
-    """The result of a process: seconds of the first step, seconds of the others, bytes of memory."""
+    """The result of a process: seconds of the first step and of the others, bytes that they needed, and of all."""
 
     first: float
     others: tuple[float, ...]
     memory: int
+    peak: int
 
 
 def measure(options: Options, on_advance: Advance) -> Measured:
@@ -131,8 +130,8 @@ def measure(options: Options, on_advance: Advance) -> Measured:
 
     Raises: UsageError, DesignError before anything is measured; ProcessLost.
     """
-    if not _SETTLING.exists():
-        raise UsageError(f"growth needs Linux: it reads memory from {_SETTLING.parent}")
+    if not SETTLING.exists():
+        raise UsageError(f"growth needs Linux: it reads memory from {SETTLING.parent}")
     precision, reason = automatic_precision(CPU)
     FORKED.set_forkserver_preload(PRELOADED)
     planned = [(series, value) for series in SERIES for value in series.values]
@@ -218,12 +217,18 @@ def fitted(x: Sequence[float], y: Sequence[float]) -> tuple[float, float | None]
     return float(line.slope), float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(x) - 2) * line.stderr)
 
 
-def time_in_own_process(task: Ours, rounds: int | None) -> Timed:
-    """The times and memory of a task's steps in its own process.
+def time_in_own_process(
+    task: Ours,
+    rounds: int | None,
+    *,
+    context: SpawnContext | ForkServerContext = FORKED,
+    target: Callable[[Connection, Ours, int, int | None], None] | None = None,
+) -> Timed:
+    """The times and memory of a task's steps in its own process, which calls `target`, by default `train`.
 
     Raises: ProcessLost.
     """
-    worker = start(FORKED, train, task, contest.threads(), rounds)
+    worker = start(context, target or train, task, contest.threads(), rounds)
     try:
         [(_, answer)] = messages([worker])
         if isinstance(answer, Lost):
@@ -245,7 +250,7 @@ def train(pipe: Connection, task: Ours, threads: int, rounds: int | None) -> Non
     tiny = Ours(designs=(_TINY,), batch=task.batch, norm_group=None, precision=task.precision)
     with context_of(tiny):
         step_of(tiny, ALONE)()
-    before = _settled_memory()
+    before = settled_memory()
     seconds: list[float] = []
     with context_of(task):
         step = step_of(task, ALONE)
@@ -255,7 +260,8 @@ def train(pipe: Connection, task: Ours, threads: int, rounds: int | None) -> Non
             seconds.append(time.perf_counter() - started)
             if pipe.poll():  # nothing is ever sent to this process: the other end is closed
                 return
-    pipe.send(Timed(first=seconds[0], others=tuple(seconds[1:]), memory=max(_peak_memory() - before, 1)))
+    peak = peak_memory()
+    pipe.send(Timed(first=seconds[0], others=tuple(seconds[1:]), memory=max(peak - before, 1), peak=peak))
     pipe.close()
 
 
@@ -263,20 +269,3 @@ def _enough(seconds: Sequence[float], rounds: int | None) -> bool:
     if rounds:
         return len(seconds) >= rounds
     return len(seconds) >= _ROUNDS or (len(seconds) >= _FEWEST_ROUNDS and sum(seconds) > _MOST_SECONDS)
-
-
-def _settled_memory() -> int:
-    """Bytes of resident memory now; resets the peak to it."""
-    _SETTLING.write_text("5")
-    return _status("VmRSS")
-
-
-def _peak_memory() -> int:
-    """The largest number of bytes of resident memory since `_settled_memory`."""
-    return _status("VmHWM")
-
-
-def _status(name: str) -> int:
-    """Source: proc_pid_status(5) of Linux."""
-    lines = _SETTLING.with_name("status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

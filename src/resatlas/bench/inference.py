@@ -20,22 +20,24 @@ from resatlas.arch.ops import Norm
 from resatlas.arch.plan import Plan, layers
 from resatlas.bench import contest
 from resatlas.bench.benchmarks import Advance, Form, Options
+from resatlas.bench.engines import EngineKey, engine_calls, engine_rows, engine_table
 from resatlas.bench.peers import SIDES, PeerNet, check_installed, peer_of
 from resatlas.bench.rows import Measured, View
 from resatlas.bench.stopwatch import alternate, geometric_mean, ratio, spread
 from resatlas.designs import catalog as designs
 from resatlas.errors import UsageError
+from resatlas.inference.engines.packages import Engine, check_engine
 from resatlas.inference.folding import Unfolded
+from resatlas.inference.fused import Precision
 from resatlas.inference.network import for_inference
 from resatlas.nets.network import build
 from resatlas.runs.environment import installed_version
 from resatlas.training.compiling import require_compiler
+from resatlas.training.precision import automatic_precision
 from resatlas.values.table import Cell, Column, Table
 
 _BATCHES = (1, 64)
 """The batch of a service and that of an evaluation."""
-
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 CALL_SECONDS = 0.1
 """Duration of a call of several passes."""
@@ -104,9 +106,10 @@ _VIEWS = (
 )
 
 _NOTES = (
-    "peer: in the row's precision (bf16: weights and images are bfloat16), eager, default layout. default: the peer in "
-    "float32, as its users run it. compiled: torch.compile of the whole network for this batch, with default settings. "
-    "Our logits are float32; folding is exact, see resatlas.inference.folding.",
+    "bf16 is measured where the processor multiplies in it. peer: in the row's precision (bf16: weights and images are "
+    "bfloat16), eager, default layout. default: the peer in float32, as its users run it. compiled: torch.compile of "
+    "the whole network for this batch, with default settings. Our logits are float32; folding is exact, see "
+    "resatlas.inference.folding.",
     "A norm directly after a convolution or directly before a 1x1 convolution folds into it. A norm before a padded "
     "convolution does not fold, since it would shift the zeros of the padding. A norm between a sum and a relu has no "
     "adjacent convolution.",
@@ -118,6 +121,7 @@ class Contestants:
     """The contenders of one network and batch, the seconds of compiling, and the norms that our network keeps."""
 
     calls: Mapping[Key, Callable[[], Tensor]]
+    by_engines: Mapping[EngineKey, Callable[[], object]]
     compiling: Mapping[Key, float]
     unfolded: Sequence[Unfolded]
 
@@ -129,15 +133,18 @@ def measure(options: Options, on_advance: Advance) -> Measured:
     """
     if "compiled" in options.forms:
         require_compiler("--compiled")
+    for engine in options.engines:
+        check_engine(engine)
     names = tuple(dict.fromkeys(options.designs))
     plans = {name: designs.plan(name) for name in names}
     peers = {name: peers_of(name, plans[name], options.against) for name in names}
     threads = contest.threads()
     torch.set_num_threads(threads)
     rows: list[dict[str, Cell]] = []
+    of_engines: list[tuple[Cell, ...]] = []
     for name in names:
         for batch in (options.batch,) if options.batch else _BATCHES:
-            rows += _rows(name, plans[name], peers[name], batch, options, on_advance)
+            rows += _rows(name, plans[name], peers[name], batch, options, on_advance, of_engines)
     libraries = dict.fromkeys(net.library for nets in peers.values() for net in nets)
     values = tuple(tuple(row[column.name] for column in COLUMNS) for row in rows)
     return Measured(
@@ -145,10 +152,11 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         title="Images a second of inference",
         rows=Table(title="Inference", columns=COLUMNS, rows=values),
         views=_present(rows),
+        further=(engine_table(of_engines),) if of_engines else (),
         facts=(
             Fact(name="threads, of one process", unit="", value=threads),
             *_means(rows),
-            *(Fact(name=library, unit="", value=installed_version(library)) for library in libraries),
+            *(Fact(name=name, unit="", value=installed_version(name)) for name in (*libraries, *options.engines)),
         ),
         notes=(*_NOTES, *(f"{name}: none of the libraries has this network" for name in names if not peers[name])),
     )
@@ -170,16 +178,31 @@ def peers_of(design: str, plan: Plan, against: str | None) -> tuple[PeerNet, ...
     return tuple(nets)
 
 
-def contestants_of(design: str, plan: Plan, peers: Sequence[PeerNet], batch: int, forms: Sequence[Form]) -> Contestants:
+def precisions_here() -> dict[Precision, torch.dtype]:
+    """The precisions to measure: bf16 where the processor multiplies in it; elsewhere one image can take minutes."""
+    fastest, _ = automatic_precision(torch.device("cpu"))
+    if fastest == "bf16":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16}
+    return {"fp32": torch.float32}
+
+
+def contestants_of(
+    design: str,
+    plan: Plan,
+    peers: Sequence[PeerNet],
+    batch: int,
+    forms: Sequence[Form],
+    engines: Sequence[Engine] = (),
+) -> Contestants:
     """The contenders of a design; only the first library's network is compiled, since the networks are the same."""
     network = build(design, seed=0).eval()
     images = torch.randn(batch, *plan.image, generator=torch.Generator().manual_seed(0))
     calls: dict[Key, Callable[[], Tensor]] = {}
     compiling: dict[Key, float] = {}
     unfolded: Sequence[Unfolded] = ()
-    for precision, dtype in _PRECISIONS.items():
+    for precision, dtype in precisions_here().items():
         inputs = images.to(dtype)
-        ours = for_inference(network, precision="fp32" if precision == "fp32" else "bf16")
+        ours = for_inference(network, precision=precision)
         unfolded = ours.unfolded
         calls[Key(OURS, "eager", precision)] = _call(ours, inputs)
         for k, peer in enumerate(peers):
@@ -192,7 +215,8 @@ def contestants_of(design: str, plan: Plan, peers: Sequence[PeerNet], batch: int
                 started = time.perf_counter()
                 calls[key]()
                 compiling[key] = time.perf_counter() - started
-    return Contestants(calls=calls, compiling=compiling, unfolded=unfolded)
+    by_engines = engine_calls(network, peers, images, engines) if engines else {}
+    return Contestants(calls=calls, by_engines=by_engines, compiling=compiling, unfolded=unfolded)
 
 
 def _call(network: nn.Module, images: Tensor) -> Callable[[], Tensor]:
@@ -204,23 +228,34 @@ def _call(network: nn.Module, images: Tensor) -> Callable[[], Tensor]:
 
 
 def _rows(
-    design: str, plan: Plan, peers: Sequence[PeerNet], batch: int, options: Options, on_advance: Advance
+    design: str,
+    plan: Plan,
+    peers: Sequence[PeerNet],
+    batch: int,
+    options: Options,
+    on_advance: Advance,
+    of_engines: list[tuple[Cell, ...]],
 ) -> Iterator[dict[str, Cell]]:
     title = f"{design} batch {batch}"
     on_advance(f"{title} setup", 0, 1)
-    contestants = contestants_of(design, plan, peers, batch, options.forms)
+    contestants = contestants_of(design, plan, peers, batch, options.forms, options.engines)
     on_advance(f"{title} setup", 1, 1)
-    passes = {key: _passes(call) for key, call in contestants.calls.items()}
+    calls: Mapping[Key | EngineKey, Callable[[], object]] = {**contestants.calls, **contestants.by_engines}
+    passes = {key: _passes(call) for key, call in calls.items()}
     each_round = sum(count * seconds for count, seconds in passes.values())
     rounds = options.rounds or max(_FEWEST_ROUNDS, min(_ROUNDS, floor(_MOST_SECONDS / each_round)))
-    contenders = {str(key): _repeated(call, passes[key][0]) for key, call in contestants.calls.items()}
+    contenders = {str(key): _repeated(call, passes[key][0]) for key, call in calls.items()}
     seconds = alternate(contenders, rounds=rounds, on_advance=lambda done, total: on_advance(title, done, total))
-    rates = {
-        key: tuple(batch * passes[key][0] / call_seconds for call_seconds in seconds[str(key)])
-        for key in contestants.calls
-    }
+    rates = {key: tuple(batch * passes[key][0] / call_seconds for call_seconds in seconds[str(key)]) for key in calls}
+    of_engines += engine_rows(
+        design,
+        batch,
+        {key: values for key, values in rates.items() if isinstance(key, EngineKey)},
+        default=rates.get(Key(peers[0].library, "eager", "fp32")) if peers else None,
+        folded={precision: rates[Key(OURS, "eager", precision)] for precision in precisions_here()},
+    )
     price, norms = cost(plan), _norms(plan)
-    for precision in _PRECISIONS:
+    for precision in precisions_here():
         own = rates[Key(OURS, "eager", precision)]
         for library in [peer.library for peer in peers] or [""]:
             compiled = Key(library, "compiled", precision)

@@ -31,7 +31,7 @@ from resatlas.recipes.recipe import Precision
 from resatlas.runs.environment import installed_version
 from resatlas.runs.experiment import Experiment
 from resatlas.training.distributed import ALONE
-from resatlas.training.loop import CPU, TrainingPlan, epoch, step
+from resatlas.training.loop import CPU, TrainingPlan, epoch, labelled, step
 from resatlas.training.planning import plan_training
 from resatlas.training.precision import automatic_precision
 from resatlas.training.splits import Splits
@@ -156,7 +156,7 @@ def training(images: ImageSet, *, batch: int, precision: Precision) -> tuple[Tra
 
 def _count_batches(plan: TrainingPlan) -> int:
     """Prepare all batches of one epoch of ours, and count them."""
-    return sum(1 for _ in batches(plan.images, plan.pipeline, seed=0, epoch=0, batch=plan.recipe.batch))
+    return sum(1 for _ in batches(labelled(plan.images), plan.pipeline, seed=0, epoch=0, batch=plan.recipe.batch))
 
 
 def _count_batches_of(loader: "DataLoader[tuple[Tensor, int]]") -> int:

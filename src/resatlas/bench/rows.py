@@ -26,7 +26,8 @@ class Measured:
     """The result of a benchmark.
 
     --json prints all columns of `rows`, one object per row. `views` select the columns for readers, as one table or
-    several; without them all columns are printed. `further` tables have rows of another kind.
+    several; without them all columns are printed. `further` tables have rows of another kind. `warning` says why the
+    figures cannot be quoted, if so.
     """
 
     question: str
@@ -36,6 +37,7 @@ class Measured:
     further: tuple[Table, ...] = ()
     facts: tuple[Fact, ...] = ()
     notes: tuple[str, ...] = ()
+    warning: str | None = None
 
 
 def to_json(measured: Measured) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def to_json(measured: Measured) -> dict[str, Any]:
             for further in measured.further
         ],
         "facts": [vars(fact) for fact in measured.facts],
-        "notes": list(measured.notes),
+        "notes": list(_notes(measured)),
     }
 
 
@@ -63,7 +65,7 @@ def text(measured: Measured) -> str:
     """Render as text."""
     facts = "\n".join(map(fact_text, measured.facts))
     tables = (terminal.text(table, width=terminal.WIDE) for table in _tables(measured))
-    return "\n\n".join([measured.title, *tables, facts, *measured.notes])
+    return "\n\n".join([measured.title, *tables, facts, *_notes(measured)])
 
 
 def markdown(measured: Measured) -> str:
@@ -75,8 +77,13 @@ def markdown(measured: Measured) -> str:
         for part in _tables(measured)
     ]
     facts = "\n".join(f"- {as_text(fact_text(fact), longest=1000)}" for fact in measured.facts)
-    notes = [as_text(note, longest=2000) for note in measured.notes]
+    notes = [as_text(note, longest=2000) for note in _notes(measured)]
     return "\n\n".join([f"# {as_text(measured.title)}", *tables, *notes, facts]) + "\n"
+
+
+def _notes(measured: Measured) -> tuple[str, ...]:
+    """The notes, the warning first."""
+    return measured.notes if measured.warning is None else (measured.warning, *measured.notes)
 
 
 def write(measured: Measured, out: Path) -> None:

@@ -13,6 +13,7 @@ from resatlas.arch.ops import Shape
 from resatlas.bench.peers import PeerNet
 from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
+from resatlas.nets.recomputing import Kept
 from resatlas.recipes.recipe import Decay, Precision, Recipe, Sgd
 from resatlas.recipes.schedule import OneCycle
 from resatlas.runs.experiment import Experiment
@@ -39,12 +40,16 @@ fused SGD; or the same with the whole network compiled."""
 
 @dataclass(frozen=True, kw_only=True)
 class Ours:
-    """A training step of `resatlas train` on one batch; with several designs, one step of each in turn."""
+    """A training step of `resatlas train` on one batch; with several designs, one step of each in turn.
+
+    `kept` says which maps it stores: see `nets.recomputing`.
+    """
 
     designs: tuple[str, ...]
     batch: int
     norm_group: int | None
     precision: Precision
+    kept: Kept = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +102,14 @@ def context_of(task: Task) -> AbstractContextManager[None]:
     """The context of a task's steps: ours as in `training.session.train`, none for others."""
     match task:
         case Ours():
-            return memory_kept()
+            return memory_kept() if task.kept == "all" else nullcontext()
         case Peer() | Convolution():
             return nullcontext()
         case _:
             assert_never(task)
 
 
-def _recipe_of(task: Ours) -> Recipe:
+def recipe_of(task: Ours) -> Recipe:
     """The recipe of our training step: SGD on cross-entropy, with the batch, norm group and precision of the task."""
     return Recipe(
         name="bench",
@@ -122,10 +127,11 @@ def _recipe_of(task: Ours) -> Recipe:
 def _ours(design: str, task: Ours, world: World) -> Step:
     """The step of the training loop, with the first state of a training."""
     data = datasets.resolve(f"synthetic:images={max(2 * CLASSES, task.batch)}")
-    experiment = Experiment(design=design, data="synthetic", recipe=_recipe_of(task))
+    experiment = Experiment(design=design, data="synthetic", recipe=recipe_of(task))
     state = first_state(designs.plan(design, image=data.image, classes=len(data.classes)), experiment)
     plan = plan_training(experiment, split_images(data.read(), experiment, data), world, state)
     state.network.train()
+    state.network.kept = task.kept
     batch = next(epoch(state, plan))
     return lambda: step(state, batch, plan)
 

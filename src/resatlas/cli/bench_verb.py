@@ -13,10 +13,12 @@ OPTIONS: Requirements = {
     "--question": ALWAYS,
     "--against": ALWAYS,
     "--compiled": ALWAYS,
+    "--engines": ALWAYS,
     "--batch": ALWAYS,
     "--norm-group": ALWAYS,
     "--rounds": ALWAYS,
     "--out": ALWAYS,
+    "--strict": ALWAYS,
 }
 
 
@@ -44,6 +46,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="also measure the library's network under torch.compile, which takes minutes per network (default: off)",
     )
     parser.add_argument(
+        "--engines",
+        action="store_true",
+        help="also measure our network and the library's under ONNX Runtime and OpenVINO, which export them "
+        "(default: off)",
+    )
+    parser.add_argument(
         "--batch", type=int, metavar="N", help="images per batch, over all processes (default: the question's)"
     )
     parser.add_argument(
@@ -55,6 +63,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="NAME", help="write the tables to NAME.md and NAME.json (default: only print them)"
     )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit code 1 if rounds differ too much for figures to be quoted (default: off)",
+    )
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -65,6 +78,7 @@ def run(options: argparse.Namespace) -> Outcome:
         designs=tuple(options.designs),
         against=options.against,
         forms=("eager", "compiled") if options.compiled else ("eager",),
+        engines=("onnxruntime", "openvino") if options.engines else (),
         batch=options.batch,
         norm_group=options.norm_group,
         rounds=options.rounds,
@@ -73,4 +87,4 @@ def run(options: argparse.Namespace) -> Outcome:
         result = run_benchmark(options.question, chosen, on_advance=on_advance)
     if options.out is not None:
         write(result, options.out)
-    return Outcome(objects(result.rows), text(result))
+    return Outcome(objects(result.rows), text(result), exit_code=1 if options.strict and result.warning else 0)

@@ -15,11 +15,13 @@ from resatlas.values.terminal import aligned
 from resatlas.values.text import counted
 
 if TYPE_CHECKING:  # wrong arguments are reported before the imports that read images
+    from resatlas.data.annotation_checking import CheckedAnnotations
     from resatlas.data.checking import Checked
 
 _NOTHING_TO_FETCH = {
     "digits": "digits need no download: they are part of scikit-learn",
     "largest": "scenes of digits need no download: they are made of the digits in scikit-learn",
+    "scenes": "scenes of digits need no download: they are made of the digits in scikit-learn",
     "synthetic": "synthetic images need no download: they are generated",
 }
 
@@ -30,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
     parser.description = (
         "fetch NAME downloads a data set from its publisher and checks it; check FOLDER opens every image of a folder "
-        "and lists those that cannot be used for training."
+        "and lists those that cannot be used for training, and of COCO's or VOC's annotations and of masks every fault."
     )
     parser.add_argument("action", metavar="ACTION", help=" or ".join(_ACTIONS))
     parser.add_argument(
@@ -50,9 +52,10 @@ def run(options: argparse.Namespace) -> Outcome:
 
 def fetch(text: str, *, quiet: bool) -> Outcome:
     """Download the missing files of a data set; the paths of all its files."""
-    from resatlas.data import catalog, fetching, imagenet
+    from resatlas.data import fetching, imagenet
+    from resatlas.data.annotated import resolve_any
 
-    data = catalog.resolve(text)
+    data = resolve_any(text)
     name = data.name.partition(":")[0]
     if name in _NOTHING_TO_FETCH:
         return Outcome({"name": data.name, "files": [], "fetched": []}, _NOTHING_TO_FETCH[name])
@@ -73,8 +76,14 @@ def fetch(text: str, *, quiet: bool) -> Outcome:
 
 def check(folder: str, *, quiet: bool) -> Outcome:
     """Every image of a folder that cannot be used, with the reason; exit code 3 if there is one."""
+    from resatlas.data.annotation_checking import checked_annotations, is_annotated
     from resatlas.data.checking import checked
 
+    if is_annotated(Path(folder)):
+        with meter("images", quiet=quiet) as progress:
+            return _annotated(
+                checked_annotations(Path(folder), on_image=lambda done, total: progress("checked", done, total))
+            )
     with meter("images", quiet=quiet) as progress:
         result = checked(Path(folder), on_image=lambda done, total: progress("checked", done, total))
     data = {
@@ -84,6 +93,25 @@ def check(folder: str, *, quiet: bool) -> Outcome:
         "classes": {part: dict(classes) for part, classes in result.classes.items()},
     }
     return Outcome(data, _text(result), exit_code=DataError.exit_code if result.faults else 0)
+
+
+def _annotated(result: "CheckedAnnotations") -> Outcome:
+    """One line for each fault of annotations and images, then a table of the objects of each category and part."""
+    parts = result.parts
+    data = {
+        "faults": [fault._asdict() for fault in result.faults],
+        "parts": {name: vars(part) for name, part in parts.items()},
+    }
+    names = dict.fromkeys(name for part in parts.values() for name in part.objects)
+    rows = (
+        *((name, *(part.objects.get(name, 0) for part in parts.values())) for name in names),
+        ("(crowds and difficult objects)", *(part.ignored for part in parts.values())),
+        ("(images)", *(part.images for part in parts.values())),
+        ("(images without objects)", *(part.empty for part in parts.values())),
+    )
+    table = aligned(Table(columns=(*words("objects"), *numbers(*parts)), rows=rows))
+    lines = [*(printable(str(fault)) for fault in result.faults), table, counted(len(result.faults), "fault")]
+    return Outcome(data, "\n".join(lines), exit_code=DataError.exit_code if result.faults else 0)
 
 
 def _text(result: "Checked") -> str:

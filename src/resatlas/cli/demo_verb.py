@@ -4,11 +4,13 @@ import argparse
 
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
-from resatlas.cli.studying import add_options, carry_out_and_show
+from resatlas.cli.study_options import add_options
+from resatlas.cli.studying import carry_out_and_show
 from resatlas.studies.study import demo_study
 
 OPTIONS: Requirements = {
     "--out": ALWAYS,
+    "--workers": ALWAYS,
 }
 
 
@@ -19,4 +21,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Outcome:
     """Train the designs of five papers on digits, at great depth and at an equal budget, and compare them."""
-    return carry_out_and_show(demo_study(), options)
+    study = demo_study()
+    return carry_out_and_show(study, options, drawing=study.data)

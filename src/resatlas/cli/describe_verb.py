@@ -12,12 +12,12 @@ from resatlas.arch.plan import Plan
 from resatlas.arch.text import render
 from resatlas.cli.conventions import conventions_data, conventions_text, with_twin
 from resatlas.cli.designs import CLASSES_HELP, DESIGN_HELP, IMAGE_HELP, design_named
-from resatlas.cli.figures import printed_line, published_data, published_table
+from resatlas.cli.figures import backbone_table, printed_line, published_data, published_table
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import A_DESIGN, ALWAYS, Requirements
 from resatlas.designs.catalog import Entry
 from resatlas.designs.counting import classifiers
-from resatlas.designs.published import published_of
+from resatlas.designs.published import published_as_backbone, published_of
 from resatlas.designs.verdicts import verdicts
 from resatlas.errors import FolderError, UsageError
 from resatlas.recipes import catalog as recipes
@@ -127,6 +127,7 @@ def _data(entry: Entry, plan: Plan) -> dict[str, Any]:
             for path, unit in plan.units
         ],
         "published": published_data(published_of(entry)),
+        "published_as_backbone": published_data(published_as_backbone(entry)),
     }
 
 
@@ -146,3 +147,5 @@ def _figures(entry: Entry) -> Iterator[str]:
     figures = published_of(entry)
     yield "\n".join(lines) or "no printed size is known for this network"
     yield published_table(figures) if figures else "no published result is known for this network"
+    if on_it := published_as_backbone(entry):
+        yield backbone_table(on_it)

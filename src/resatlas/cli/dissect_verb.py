@@ -5,6 +5,7 @@ from pathlib import Path
 
 from resatlas.analysis.probes import PROBES, result_text, result_to_json
 from resatlas.cli.epoch_option import epoch_option
+from resatlas.cli.offline import RUN_HELP, access, offline_option
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.studies.dissection import dissect
@@ -17,6 +18,7 @@ OPTIONS: Requirements = {
     "--swap": ALWAYS,
     "--replay": ALWAYS,
     "--of": ALWAYS,
+    "--offline": ALWAYS,
 }
 
 
@@ -32,9 +34,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             "",
             "All use validation images, or training images if a run has no validation set; explain uses test images.",
             "The result is also written to RUN/dissections/QUESTION.json, with --of best to QUESTION-best.json.",
+            "A saved network or a word, which has no run, answers capacity, lesion, paths and similarity, on the",
+            "images of its data set.",
         ]
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("run", type=Path, metavar="RUN|FOLDER|WORD", help=RUN_HELP)
     parser.add_argument("question", metavar="QUESTION", help="one of the questions below")
     parser.add_argument(
         "--beside", nargs="+", type=Path, default=[], metavar="RUN", help="further runs to compare with"
@@ -61,6 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="flow: train again and measure after every epoch, not only at the checkpoints",
     )
+    offline_option(parser)
 
 
 def _pair(words: str) -> tuple[str, str]:
@@ -86,5 +91,6 @@ def run(options: argparse.Namespace) -> Outcome:
         out=options.out,
         test_batch=options.test_batch,
         of=options.of,
+        access=access(options),
     )
     return Outcome(result_to_json(result), result_text(result))

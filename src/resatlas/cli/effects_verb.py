@@ -31,13 +31,11 @@ def run(options: argparse.Namespace) -> Outcome:
     from resatlas.comparing.run_sets import read_run_sets
     from resatlas.page.document import FORMATS as WRITTEN
     from resatlas.page.effects_text import document
-    from resatlas.studies.frozen import check_frozen
 
-    for study in options.studies:
-        check_frozen(study)
+    measure = measure_of(options.metric)
     questions = [run_set for run_set in read_run_sets(options.studies) if run_set.question.factors]
     if not questions:
         raise UsageError("no question here has factors; `resatlas compare` compares designs pair by pair")
-    analyses = [factorial(run_set, measure_of(options.metric)) for run_set in questions]
+    analyses = [factorial(run_set, measure) for run_set in questions]
     text = as_csv(analyses) if options.format == "csv" else WRITTEN[options.format](document(analyses))
     return Outcome([as_json(analysis) for analysis in analyses], text)

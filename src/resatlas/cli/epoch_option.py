@@ -6,7 +6,7 @@ from typing import get_args
 from resatlas.runs.record import Epoch
 
 
-def epoch_option(parser: argparse.ArgumentParser) -> None:
+def epoch_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Declare --of."""
     parser.add_argument(
         "--of",

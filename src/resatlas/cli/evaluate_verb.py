@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any, get_args
 
 from resatlas.cli import launching
+from resatlas.cli.device_option import device_option
 from resatlas.cli.display import meter
 from resatlas.cli.epoch_option import epoch_option
+from resatlas.cli.evaluate_found import all_find, found_outcome
 from resatlas.cli.launching import SEVERAL, rank_timeout, run_in_processes, workers
+from resatlas.cli.offline import RUN_HELP, access, offline_option
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.evaluation.predictions import MOST_CLASSES, Probabilities
 from resatlas.evaluation.protocol import KNOBS
+from resatlas.inference.engines.packages import Engine
 from resatlas.recipes.text import view_text
 from resatlas.runs.environment import processes
 from resatlas.studies.testing import Evaluation, EvaluationOptions, ensemble, evaluate
-from resatlas.training.execution import Device
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
 from resatlas.values.text import plain
@@ -40,15 +43,17 @@ OPTIONS: Requirements = {
     "--of": ALWAYS,
     "--norm-statistics": ALWAYS,
     "--device": ALWAYS,
+    "--engine": ALWAYS,
     "--processes": ALWAYS,
     "--workers": ALWAYS,
     "--rank-timeout": SEVERAL,
+    "--offline": ALWAYS,
 }
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN|FOLDER|WORD", help=RUN_HELP)
     parser.add_argument(
         "--protocol",
         action="append",
@@ -92,8 +97,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="probabilities to write: of every class, or auto: of every class if there are at most "
         f"{MOST_CLASSES:,}, else of the predicted class (default: auto)",
     )
+    device_option(parser)
+    offline_option(parser)
     parser.add_argument(
-        "--device", choices=get_args(Device), help="device to compute on (default: a GPU if there is one)"
+        "--engine",
+        choices=get_args(Engine),
+        default="torch",
+        help="library that computes: torch, or onnxruntime or openvino on the CPU in float32 (default: torch)",
     )
     launching.arguments(parser, does="test")
 
@@ -110,11 +120,16 @@ def run(options: argparse.Namespace) -> Outcome:
         statistics=options.norm_statistics,
         workers=workers(options),
         device=options.device,
+        engine=options.engine,
         rank_timeout=rank_timeout(options),
         test_batch=options.test_batch,
         out=options.out,
         probabilities=options.probabilities,
+        access=access(options),
     )
+    if all_find(options.runs, ensemble=options.ensemble):
+        with meter("images", quiet=options.quiet) as progress:
+            return found_outcome(options.runs, evaluation_options, progress)
     with meter("images", quiet=options.quiet) as progress:
         evaluations = (ensemble if options.ensemble else evaluate)(options.runs, evaluation_options, progress)
     if len(evaluations) == 1:

@@ -22,6 +22,16 @@ def published_table(figures: tuple[Published, ...]) -> str:
     return aligned(Table(columns=words("data set", "metric", "published %", "protocol", "source"), rows=rows))
 
 
+def backbone_table(figures: tuple[Published, ...]) -> str:
+    """The figures published for detectors, localisers and segmenters on a network, one per line."""
+    rows = tuple(
+        (figure.name, figure.dataset, figure.metric, str(figure), figure.protocol, figure.source) for figure in figures
+    )
+    return aligned(
+        Table(columns=words("on this network", "data set", "metric", "published %", "protocol", "source"), rows=rows)
+    )
+
+
 def published_data(figures: tuple[Published, ...]) -> list[dict[str, Any]]:
     """The published figures as JSON values."""
     return [

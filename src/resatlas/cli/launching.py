@@ -42,18 +42,23 @@ def arguments(parser: argparse.ArgumentParser, *, does: str) -> None:
     parser.add_argument(
         "--processes", type=int, metavar="N", help=f"{does} in N processes on this machine (default: 1)"
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="processes that decode and augment photographs (default: the number of cores minus one)",
-    )
+    workers_option(parser)
     parser.add_argument(
         "--rank-timeout",
         type=float,
         default=RANK_TIMEOUT,
         metavar="SECONDS",
         help=f"end all processes if one has not responded for this time (default: {RANK_TIMEOUT:g})",
+    )
+
+
+def workers_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Declare --workers, which `workers` reads."""
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that decode and augment photographs (default: the number of cores minus one)",
     )
 
 

@@ -3,12 +3,14 @@
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -30,16 +32,20 @@ VERBS: Mapping[str, str] = {
     "verify": "compare our counts with the sizes printed in the papers",
     "cite": "print BibTeX of the papers that a network uses",
     "data": "download a data set, or find the unreadable images of a folder",
+    "weights": "list published weights, get a file of them, or check those on this machine",
     "train": "train a design on a data set",
-    "evaluate": "test finished runs again: crops, scales, flips, ensembles",
+    "preflight": "predict what a training needs: memory, disk, time, and whether the loader keeps up",
+    "evaluate": "test finished runs or published weights: crops, scales, flips, ensembles",
     "dissect": "analyse a trained network: lesions, paths, gradients, similarity and more",
-    "predict": "classify images with a finished run or a saved network",
+    "predict": "classify images, or find objects in them, with a run or weights",
+    "export": "write a trained network for ONNX Runtime, OpenVINO and others, and check it",
+    "serve": "answer images over HTTP with a finished run, a saved network or published weights",
     "compare": "compare designs by their runs: differences, intervals, verdicts",
     "effects": "effects of the factors of a factorial study, with intervals and checks",
     "hypotheses": "what a study's runs say of the hypotheses in its file",
     "bench": "measure speed: training, inference and more, against other libraries",
     "study": "carry out the runs of a study file; finished runs are reused",
-    "report": "write one self-contained HTML page about runs",
+    "report": "write one self-contained HTML page about runs or networks",
     "demo": "train small networks on bundled digits and write a report",
     "doctor": "show what is installed and what is missing",
 }
@@ -51,6 +57,9 @@ _SAVING: Mapping[str, str] = {
     "dissect": "--images N, --test-batch N",
     "predict": "fewer images in one command",
     "bench": "--batch N",
+    "preflight": "--batch N",
+    "serve": "--batch N, --max-pixels N",
+    "export": "--dynamic none, --calibrate N",
     "study": "runs of smaller designs or smaller batches",
     "report": "fewer runs on one page",
     "compare": "fewer runs in one command",
@@ -210,18 +219,30 @@ class _Parser(argparse.ArgumentParser):
     """
 
     hint: Callable[[str, argparse.Namespace], str] = staticmethod(_no_hint)
+    given: Sequence[str] = ()
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        self.given = args or ()
         options, rest = self.parse_known_args(args, namespace)
         if rest:
-            known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
             word = rest[0].partition("=")[0]
             if word.startswith("-"):
                 if hint := self.hint(word, options):
                     raise UsageError(f"no option of {self.prog} {quoted(word)}; {hint}")
-                raise UsageError(unknown(f"option of {self.prog}", word, known))
+                raise UsageError(self._no_option(word))
             raise UsageError(f'{self.prog} does not take "{word[:60]}" ({self.prog} --help)')
         return options
 
+    def _no_option(self, word: str) -> str:
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        return unknown(f"option of {self.prog}", word, known)
+
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message} ({self.prog} --help)")
+        if message.startswith("the following arguments are required"):  # perhaps one is there, misspelt
+            words = (word.partition("=")[0] for word in self.given if word.startswith("--"))
+            if wrong := next((word for word in words if word not in self._option_string_actions), ""):
+                raise UsageError(self._no_option(wrong))
+        lacking = re.fullmatch(r"argument (?:.*/)?(--[a-z-]+): expected one argument", message)
+        value = next((word for option, word in pairwise(self.given) if lacking and option == lacking[1]), "")
+        dashed = f"; a value that begins with - is given as {lacking[1]}=VALUE" if lacking and value[:1] == "-" else ""
+        raise UsageError(f"{self.prog}: {message}{dashed} ({self.prog} --help)")

@@ -6,6 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from resatlas.cli.display import Clock, Display, display
+from resatlas.recipes.detection import Classify
 from resatlas.values.text import counted
 
 if TYPE_CHECKING:  # the annotations alone do not import torch
@@ -48,12 +49,18 @@ def _watcher(screen: Display) -> "Watcher":
     clocks: list[Clock] = []
     lengths: list[tuple[int, int]] = []
     steps: list[int] = [0]
+    labelled: list[bool] = []
 
     def on_start(run: "Run", training: "TrainingPlan", state: "TrainState") -> None:
         for line in opening(run, training, state):
             screen.note(line)
+        labelled.append(isinstance(training.recipe.task, Classify))
         clocks.append(Clock(state.step, training.steps))
         lengths.append((training.epochs, training.steps))
+
+    def parts_of(metrics: dict[str, Any]) -> dict[str, float]:
+        before = "train_loss_"
+        return {name.removeprefix("train_"): value for name, value in metrics.items() if name.startswith(before)}
 
     def on_step(state: "TrainState") -> None:
         steps[0] = state.step
@@ -62,7 +69,7 @@ def _watcher(screen: Display) -> "Watcher":
             f"epoch {state.epoch + 1} of {epochs}",
             f"step {state.step}",
             f"loss {state.tally.mean_loss:.4f}",
-            f"error_percent {state.tally.error_percent:.2f}",
+            *([f"error_percent {state.tally.error_percent:.2f}"] if labelled[-1] else []),
             f"images_per_second {state.tally.images / max(state.seconds, 1e-9):.0f}",
             f"seconds_left {clocks[-1].seconds_left(state.step):.0f}",
         )
@@ -72,9 +79,13 @@ def _watcher(screen: Display) -> "Watcher":
         words = [
             f"epoch {metrics['epoch']}",
             f"loss {metrics['train_loss']:.4f}",
-            f"error_percent {metrics['train_error_percent']:.2f}",
+            *(f"{name} {value:.4f}" for name, value in parts_of(metrics).items()),
         ]
-        if "validation_error_percent" in metrics:
+        if "train_error_percent" in metrics:
+            words.append(f"error_percent {metrics['train_error_percent']:.2f}")
+        if "validation_ap" in metrics:
+            words.append(f"validation_ap {metrics['validation_ap']:.2f}")
+        elif "validation_error_percent" in metrics:
             words.append(f"validation_error_percent {metrics['validation_error_percent']:.2f}")
         words.append(f"images_per_second {timing['images_per_second']:.0f}")
         words.append(f"seconds_left {clocks[-1].seconds_left(steps[0]):.0f}")

@@ -1,15 +1,40 @@
 """`resatlas study`: carry out the runs of a study file."""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from resatlas.cli.outcome import Outcome
-from resatlas.cli.requirements import ALWAYS, Requirements
-from resatlas.cli.studying import add_options, carry_out_and_show
+from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
+from resatlas.cli.study_options import add_options, folder_of
+from resatlas.studies.sharing import parsed
+from resatlas.studies.slurm import USUAL_JOBS
+from resatlas.studies.status import study_status
 from resatlas.studies.study import read_study
+from resatlas.values.table import objects
+from resatlas.values.terminal import aligned
+from resatlas.values.text import counted
+
+_CARRYING_OUT = Requirement(
+    what="a study that is carried out", holds=lambda options: not options.status, otherwise="with --status"
+)
+
+_HERE = Requirement(
+    what="a study that is carried out here",
+    holds=lambda options: not options.status and options.on is None,
+    otherwise="with --status or --on",
+)
+_ON_SLURM = Requirement(what="--on slurm", holds=lambda options: options.on == "slurm", otherwise="without --on slurm")
 
 OPTIONS: Requirements = {
     "--out": ALWAYS,
+    "--status": ALWAYS,
+    "--share": _HERE,
+    "--workers": _HERE,
+    "--on": _CARRYING_OUT,
+    "--jobs": _ON_SLURM,
+    "--sbatch": _ON_SLURM,
+    "--detach": _ON_SLURM,
 }
 
 
@@ -19,8 +44,55 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "file", type=Path, metavar="FILE", help="a study in TOML; for an example see studies/demo.toml of the package"
     )
     add_options(parser, name="<study>")
+    parser.add_argument(
+        "--share",
+        type=parsed,
+        metavar="I/N",
+        help="carry out only the I-th of N shares of its runs, without a page; other jobs or machines that see the "
+        "folder may carry out the others at the same time (default: all runs)",
+    )
+    parser.add_argument(
+        "--status",
+        action="store_true",
+        help="only say how far its runs are, from their folders; on any machine that sees them (default: off)",
+    )
+
+    cluster = parser.add_argument_group("cluster")
+    cluster.add_argument(
+        "--on",
+        choices=("slurm",),
+        help="submit the runs to SLURM as one array job, and watch them (default: train here)",
+    )
+    cluster.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help=f"elements of the array, a share of the runs each (default: {USUAL_JOBS}, or one a run if fewer are left)",
+    )
+    cluster.add_argument(
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help='further options of sbatch, as in --sbatch="--time=4:00:00 --cpus-per-task=4"; repeatable (default: none)',
+    )
+    cluster.add_argument(
+        "--detach",
+        action="store_true",
+        help="end when the job is submitted; the same command attaches to it later (default: wait for its end)",
+    )
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    """Carry out the study, and print its answers."""
-    return carry_out_and_show(read_study(options.file), options)
+    """Carry out the study, and print its answers; or its status."""
+    study = read_study(options.file)
+    if options.status:
+        table = study_status(study, folder_of(study, options))
+        states = Counter(str(row[1]) for row in table.rows)
+        total = ", ".join(f"{count} {state}" for state, count in states.most_common())
+        return Outcome(objects(table), f"{aligned(table)}\n{counted(len(table.rows), 'run')}: {total}")
+    from resatlas.cli.studying import carry_out_and_show, carry_out_on_cluster, carry_out_share  # statistics, pages
+
+    if options.on == "slurm":
+        return carry_out_on_cluster(study, options)
+    return carry_out_share(study, options.share, options) if options.share else carry_out_and_show(study, options)

@@ -1,60 +1,131 @@
 """The common part of `study` and `demo`: execution of a study, its progress, its tables and its page."""
 
 import argparse
+import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from resatlas.cli.display import display, say
 from resatlas.cli.outcome import Outcome
+from resatlas.cli.study_options import folder_of
 from resatlas.comparing.comparison import compare_run_set
 from resatlas.comparing.run_sets import RunSet, read_run_sets
 from resatlas.comparing.words import presentable
-from resatlas.errors import FolderError, NonFiniteError
+from resatlas.errors import FolderError, NonFiniteError, ResatlasError, UsageError
 from resatlas.page import effects_text
 from resatlas.page.answer import answer
 from resatlas.page.contents import introduction
-from resatlas.page.page import write_page
+from resatlas.page.page import Link, write_page
 from resatlas.page.table import grid_text
 from resatlas.page.verdict import notes
+from resatlas.runs.store import Run
+from resatlas.studies.looks import looks
 from resatlas.studies.pictures import pictures
 from resatlas.studies.runner import OnProgress, StudyProgress, carry_out_study
+from resatlas.studies.sharing import Share
+from resatlas.studies.slurm import ClusterProgress, carry_out_on_slurm
 from resatlas.studies.study import Study
 from resatlas.studies.study_dissections import dissect_study
+from resatlas.values.text import counted
 
 _ALL_EFFECTS = "all effects with their intervals: `resatlas effects` with the folder of the study"
 
-
-def add_options(parser: argparse.ArgumentParser, *, name: str) -> None:
-    """Declare the options of a study; `name` is its name in the help."""
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help=f"folder for its runs and its page (default: runs/{name})"
-    )
+CLASSIFYING = "classify.html"
+"""The page next to the report that classifies drawings."""
 
 
-def carry_out_and_show(study: Study, options: argparse.Namespace) -> Outcome:
-    """Carry out the unfinished runs of a study, write its page to report.html, and return its tables."""
-    folder = options.out or Path("runs") / study.name
+def carry_out_share(study: Study, share: Share, options: argparse.Namespace) -> Outcome:
+    """Carry out the unfinished runs of a share; the page is written by the command without --share."""
+    folder = folder_of(study, options)
+    with _progress(quiet=options.quiet) as on_progress:
+        carry_out_study(study, folder, share=share, workers=options.workers, on_progress=on_progress)
+    runs = [folder / name for name in study.distinct_experiments()]
+    finished = sum(Run(run).concluded for run in runs)
+    text = f"share {share} is finished; of the whole study, {finished:,} of {counted(len(runs), 'run')}"
+    if finished == len(runs):
+        text += ": the command without --share writes its page"
+    return Outcome({"share": str(share), "finished": finished, "runs": len(runs)}, text)
+
+
+def carry_out_on_cluster(study: Study, options: argparse.Namespace) -> Outcome:
+    """Submit the unfinished runs to SLURM, watch them to their end, and show the study; or only submit them.
+
+    Raises: UsageError for words of --sbatch that a shell cannot split.
+    """
+    try:
+        words = [word for text in options.sbatch for word in shlex.split(text)]
+    except ValueError as error:
+        raise UsageError(f"--sbatch cannot be split into words: {str(error).lower()}") from None
+    folder, waiting = folder_of(study, options), "detached" if options.detach else "attached"
+    with display(quiet=options.quiet) as screen:
+
+        def on_progress(progress: ClusterProgress) -> None:
+            if progress.note:
+                screen.note(progress.note)
+            states = ", ".join(f"{count} {state}" for state, count in progress.states.most_common())
+            screen.show(f"{progress.states['finished']} of {progress.states.total()} runs  {states}", progress.share)
+
+        job = carry_out_on_slurm(
+            study, options.file, folder, jobs=options.jobs, words=words, waiting=waiting, on_progress=on_progress
+        )
+    if job and options.detach:
+        text = f"job {job.number} is submitted; the same command attaches to it, and --status says how far it is"
+        return Outcome({"job": job.number, "shares": job.shares}, text)
+    return carry_out_and_show(study, options)
+
+
+def carry_out_and_show(study: Study, options: argparse.Namespace, *, drawing: str = "") -> Outcome:
+    """Carry out the unfinished runs of a study, write its page to report.html, and return its tables.
+
+    `drawing` is a DATA text: the best network of this data gets a page that classifies drawings, next to the report.
+    """
+    folder = folder_of(study, options)
     page = folder / "report.html"
     failure: NonFiniteError | None = None
     try:
         with _progress(quiet=options.quiet) as on_progress:
-            carry_out_study(study, folder, on_progress=on_progress)
+            carry_out_study(study, folder, workers=options.workers, on_progress=on_progress)
     except NonFiniteError as error:  # the other runs are finished, and the page names this one
         failure = error
     _dissect(study, folder, quiet=options.quiet)
     if failure:
         with suppress(FolderError):  # raised if no run is finished
-            write_page(page, title=f"resatlas {study.name}", run_sets=read_run_sets([folder]), pictures=pictures())
+            _write_page(page, study, read_run_sets([folder]))
         raise failure
     answers = read_run_sets([folder])
-    write_page(page, title=f"resatlas {study.name}", run_sets=answers, pictures=pictures())
+    links = _links(answers, folder, drawing) if drawing else ()
+    _write_page(page, study, answers, links)
     results = {answer.question.name: [dict(run.written) for run in answer.runs] for answer in answers}
-    return Outcome({"page": str(page), "questions": results}, "\n\n".join([*map(_text, answers), f"page: {page}"]))
+    files = [f"page: {page}", *(f"{link.words.lower()}: {folder / link.file}" for link in links)]
+    data = {"page": str(page), "pages_beside": [str(folder / link.file) for link in links], "questions": results}
+    return Outcome(data, "\n\n".join([*map(_text, answers), "\n".join(files)]))
+
+
+def _write_page(page: Path, study: Study, answers: Sequence[RunSet], links: Sequence[Link] = ()) -> None:
+    title = f"resatlas {study.name}"
+    write_page(page, title=title, run_sets=answers, pictures=pictures(), looks=looks(), links=links)
+
+
+def _links(answers: Sequence[RunSet], folder: Path, data: str) -> tuple[Link, ...]:
+    """The page that classifies drawings; a failure is printed, and the report is written without it."""
+    from resatlas.studies.classifying_page import best_run, write_classifying_page
+
+    run = best_run([run for answer in answers for run in answer.runs], data=data)
+    if run is None:
+        return ()
+    design, error = run.outcome.design, run.outcome.test.error_percent
+    try:
+        write_classifying_page(run.folder, folder / CLASSIFYING, title=f"{data.partition(':')[0]}: {design}")
+    except ResatlasError as failure:
+        say(f"no {CLASSIFYING}: {failure}")
+        return ()
+    about = f"{design} classifies it; of the networks trained on {data} it has the lowest test error, {error:.2f} %."
+    return (Link(file=CLASSIFYING, words="Draw a digit", about=about),)
 
 
 def _dissect(study: Study, folder: Path, *, quiet: bool) -> None:

@@ -2,30 +2,32 @@
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from resatlas.cli import launching
 from resatlas.cli.designs import DESIGN_HELP, design_named
+from resatlas.cli.device_option import device_option
+from resatlas.cli.display import meter
 from resatlas.cli.launching import SEVERAL, rank_timeout, run_in_processes, workers
+from resatlas.cli.offline import access, offline_option
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.progress import watcher
+from resatlas.cli.recipe_options import RECIPE_OPTIONS, recipe_of, recipe_options
+from resatlas.cli.recipe_options import hint as hint
 from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.designs.catalog import own_design
-from resatlas.errors import RecipeError, UnknownName, UsageError, unknown
+from resatlas.errors import UnknownName, UsageError, unknown
 from resatlas.evaluation.portions import check_test_batch
-from resatlas.recipes import catalog as recipes
-from resatlas.recipes.recipe import PrecisionWanted, with_epochs
-from resatlas.recipes.settings import fields_named, with_settings
 from resatlas.runs import experiment as experiments
 from resatlas.runs.departures import Departures, sentences
-from resatlas.runs.environment import processes
+from resatlas.runs.environment import leading, processes
 from resatlas.runs.experiment import Experiment, weights_in
+from resatlas.runs.names import TRACE
 from resatlas.runs.record import Keep
-from resatlas.studies.own_images import resolve_data
+from resatlas.studies.own_images import any_data
 from resatlas.studies.single import carry_out, prepare
-from resatlas.training.execution import Device, Execution, Log
+from resatlas.training.execution import PROFILE_AFTER, Execution, Log
 from resatlas.training.logs import logs_here
 from resatlas.training.skipping import CAP
 from resatlas.values.codec import decode
@@ -33,23 +35,8 @@ from resatlas.values.table import Column, Table, numbers, words
 from resatlas.values.terminal import aligned
 from resatlas.values.text import plain
 from resatlas.values.weights import Which
-
-_SETTINGS: Mapping[str, str] = {"--lr": "schedule.peak", "--batch": "batch", "--precision": "precision"}
-"""Fields of a recipe that have their own option."""
-
-_SYNONYMS: Mapping[str, str] = {
-    "learning_rate": "schedule.peak",
-    "batch_size": "batch",
-    "weight_decay": "decay",
-    "wd": "decay",
-    "label_smoothing": "loss.smoothing",
-    "optim": "optimizer",
-    "scheduler": "schedule",
-    "grad_clip": "clip",
-    "ema": "average",
-    "drop_path": "stochastic_depth",
-}
-"""Fields of a recipe by their names in other programs."""
+from resatlas.weights.obtaining import file_of
+from resatlas.weights.words import is_word
 
 _ONE_RUN = Requirement(
     what="a single run (several take --resume auto)",
@@ -58,27 +45,22 @@ _ONE_RUN = Requirement(
 )
 
 _A_START = Requirement(
-    what="--init-from FILE", holds=lambda options: options.init_from is not None, otherwise="without --init-from"
+    what="--init-from WORD|FILE", holds=lambda options: options.init_from is not None, otherwise="without --init-from"
 )
 
 OPTIONS: Requirements = {
     "--verify": ALWAYS,
     "--test-batch": ALWAYS,
-    "--data": ALWAYS,
-    "--recipe": ALWAYS,
-    "--epochs": ALWAYS,
-    "--lr": ALWAYS,
-    "--batch": ALWAYS,
+    **RECIPE_OPTIONS,
     "--init-from": ALWAYS,
     "--weights": _A_START,
+    "--offline": _A_START,
     "--seed": ALWAYS,
     "--seeds": ALWAYS,
     "--out": ALWAYS,
     "--resume": _ONE_RUN,
     "--save-every": ALWAYS,
     "--keep": ALWAYS,
-    "--set": ALWAYS,
-    "--precision": ALWAYS,
     "--unreadable": ALWAYS,
     "--nonfinite": ALWAYS,
     "--processes": ALWAYS,
@@ -89,6 +71,7 @@ OPTIONS: Requirements = {
     "--compile": ALWAYS,
     "--deterministic": ALWAYS,
     "--log": ALWAYS,
+    "--profile": ALWAYS,
     "--print-config": ALWAYS,
 }
 
@@ -103,43 +86,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _experiment_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--data",
-        default="digits",
-        metavar="DATA",
-        help="data set, as in digits:size=16 or cifar-10, or a folder of images (default: digits)",
-    )
-    group.add_argument(
-        "--recipe", default="quick", metavar="NAME", help="how to train; all: resatlas list --recipes (default: quick)"
-    )
-    group.add_argument(
-        "--epochs", type=int, metavar="N", help="epochs; the schedule is scaled to them (default: the recipe's)"
-    )
-    group.add_argument("--lr", metavar="X", help="peak learning rate, schedule.peak (default: the recipe's)")
-    group.add_argument("--batch", metavar="N", help="batch size, over all processes (default: the recipe's)")
+    recipe_options(group)
     group.add_argument(
         "--init-from",
         type=Path,
-        metavar="FILE",
-        help="start from the weights of a file of resatlas, torchvision, timm or pytorchcv (default: random weights)",
+        metavar="WORD|FILE",
+        help="start from published weights, as in torchvision/resnet50@V2 (all: resatlas weights list), or from a file "
+        "of resatlas, torchvision, timm or pytorchcv (default: random weights)",
     )
+    offline_option(group)
     group.add_argument(
         "--weights",
         choices=get_args(Which),
         help="which weights to take from an --init-from file that contains both: raw, or ema, their average "
         "(default: raw)",
-    )
-    group.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="set a field of the recipe, as in schedule.peak=0.2; repeatable (default: the recipe's values)",
-    )
-    group.add_argument(
-        "--precision",
-        choices=get_args(PrecisionWanted),
-        help="arithmetic precision; auto picks the fastest supported here (default: the recipe's, mostly fp32)",
     )
     group.add_argument(
         "--unreadable",
@@ -179,8 +139,8 @@ def _run_options(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=Execution.save_every,
         metavar="SECONDS",
-        help="least time between checkpoints, which are saved at the ends of epochs; 0 saves after every epoch "
-        f"(default: {Execution.save_every:g})",
+        help="time between checkpoints, which are saved inside epochs too; 0 saves at the end of every epoch and not "
+        f"inside (default: {Execution.save_every:g})",
     )
     group.add_argument(
         "--keep",
@@ -207,9 +167,7 @@ def _execution_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="images per forward pass of a test (default: as many as the training has memory for, at most 256)",
     )
-    group.add_argument(
-        "--device", choices=get_args(Device), help="device to compute on (default: a GPU if there is one)"
-    )
+    device_option(group)
     group.add_argument(
         "--checkpoint-activations",
         choices=("units", "segments"),
@@ -232,10 +190,19 @@ def _execution_options(group: argparse._ArgumentGroup) -> None:
         metavar="NAMES",
         help="also log to tensorboard, wandb, both (with a comma) or none (default: tensorboard if it is installed)",
     )
+    group.add_argument(
+        "--profile",
+        type=int,
+        metavar="STEPS",
+        help=f"write a trace of so many steps, after the first {PROFILE_AFTER}, to {TRACE} in the run, for Perfetto "
+        "(default: no trace)",
+    )
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """Train; the results of one run, or a list of those of several."""
+    if options.init_from is not None:
+        options.init_from = _weights_file(options)  # before other processes start, so that only one downloads
     if options.processes not in (None, 1) and processes() == 1:
         return run_in_processes(options)
     to_train = [_experiment(options, seed) for seed in _seeds(options)]
@@ -265,15 +232,13 @@ def _seeds(options: argparse.Namespace) -> list[int]:
 
 
 def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
-    recipe = with_settings(recipes.resolve(options.recipe), [*options.set, *_named_settings(options)])
-    if options.epochs is not None:
-        recipe = with_epochs(recipe, options.epochs)
+    data = any_data(options.data)
     entry = design_named(options.design)
     return Experiment(
         design=options.design,
         own=own_design(entry) if ".py:" in options.design else None,
-        data=resolve_data(options.data).name,
-        recipe=recipe,
+        data=data.name,
+        recipe=recipe_of(options, data),
         seed=seed,
         compiled=options.compile or "nothing",
         unreadable=options.unreadable,
@@ -282,29 +247,21 @@ def _experiment(options: argparse.Namespace, seed: int) -> Experiment:
     )
 
 
-def _named_settings(options: argparse.Namespace) -> list[str]:
-    """The settings of --lr, --batch and --precision.
+def _weights_file(options: argparse.Namespace) -> Path:
+    """The file of --init-from, verified and downloaded if it is a word.
 
-    Raises: RecipeError for a setting that --set has too.
+    Raises: CheckpointError, also if the network of the word computes another function than the design.
     """
-    values = {name: getattr(options, name.removeprefix("--")) for name in _SETTINGS}
-    keys = {setting.partition("=")[0] for setting in options.set}
-    for name, key in _SETTINGS.items():
-        if values[name] is not None and key in keys:
-            raise RecipeError(f"{name} is --set {key}=…; use only one of the two")
-    return [f"{key}={values[name]}" for name, key in _SETTINGS.items() if values[name] is not None]
+    weights: Path = options.init_from
+    if not is_word(weights):
+        return weights
+    from resatlas.weights.building import word_of
+    from resatlas.weights.conversion import check_writer
 
-
-def hint(word: str, options: argparse.Namespace) -> str:
-    """How to set the field of a recipe whose name was used as an option; "" if there is no such field."""
-    recipe = recipes.NAMED.get(options.recipe, recipes.NAMED["quick"])
-    name = word.lstrip("-").replace("-", "_")
-    key = _SYNONYMS.get(name, name)
-    for option, field in _SETTINGS.items():
-        if field == key:
-            return f'did you mean "{option}"?'
-    keys = fields_named(recipe, key)
-    return f"it is a field of the recipe: {' or '.join(f'--set {field}=…' for field in keys)}" if keys else ""
+    if word := word_of(weights):
+        check_writer(design_named(options.design).plan(), word.plan())
+    with meter("bytes", quiet=options.quiet or not leading()) as progress:
+        return file_of(weights, access=access(options), progress=progress)
 
 
 def _execution(options: argparse.Namespace) -> Execution:
@@ -320,6 +277,7 @@ def _execution(options: argparse.Namespace) -> Execution:
         workers=workers(options),
         verify=options.verify,
         test_batch=options.test_batch,
+        profile=options.profile,
     )
 
 
@@ -372,10 +330,21 @@ def _table(results: list[dict[str, Any]], folders: list[Path]) -> str:
         for result, folder in zip(results, folders, strict=True)
         for line in (
             *_best(result),
+            *_found(result),
             *sentences(decode(Departures, result.get("departures", {}), where="departures")),
         )
     ]
     return "\n".join([aligned(Table(columns=columns, rows=rows)), *lines])
+
+
+def _found(result: dict[str, Any]) -> list[str]:
+    """A sentence about what is found of objects in the test images."""
+    names = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "mask_ap": "AP of masks", "mean_iou": "mean IoU"}
+    test = result["test"]
+    figures = [f"{words} {test[name]:.2f} %" for name, words in names.items() if test.get(name) is not None]
+    return (
+        [f"{', '.join(figures)} on {test['images']:,} test images; the error is {test['measure']}"] if figures else []
+    )
 
 
 def _best(result: dict[str, Any]) -> list[str]:

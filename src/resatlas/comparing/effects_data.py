@@ -22,21 +22,8 @@ def as_json(analysis: Factorial) -> dict[str, Any]:
         "seeds": list(analysis.seeds),
         "factors": [encode(factor) for factor in analysis.factors],
         "cells": [
-            {
-                "levels": cell.levels,
-                "design": presentable(design),
-                "multiply_adds": macs,
-                "parameters": parameters,
-                "responses": row.tolist(),
-            }
-            for cell, design, macs, parameters, row in zip(
-                analysis.cells,
-                analysis.designs,
-                analysis.multiply_adds,
-                analysis.parameters,
-                analysis.values,
-                strict=True,
-            )
+            {**cell._asdict(), "design": presentable(cell.design), "responses": cell.responses.tolist()}
+            for cell in analysis.results
         ],
         "effects": [_effect(effect) for effect in analysis.effects.effects],
         "deviation": analysis.effects.deviation,

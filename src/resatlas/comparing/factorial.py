@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
 from resatlas.arch.cost import cost
 from resatlas.comparing.blocks import beginning_of, blocks_of
@@ -29,6 +29,16 @@ _EQUAL_BUDGETS = 0.06
 """Cells count as equal if the largest multiply-adds are at most this much above the smallest: ± 3 %."""
 
 
+class CellResult(NamedTuple):
+    """A cell with its design, its cost, and its response in each block."""
+
+    levels: str
+    design: str
+    multiply_adds: int
+    parameters: int
+    responses: "Array"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Factorial:
     """The effects of a factorial question, and everything that a reader needs to judge them.
@@ -52,6 +62,13 @@ class Factorial:
     parameters: tuple[int, ...]
     left_out: tuple[str, ...]
     """Why blocks are left out, or how values were replaced."""
+
+    @property
+    def results(self) -> tuple[CellResult, ...]:
+        """The cells in their order, each with what is known of it."""
+        levels = [cell.levels for cell in self.cells]
+        columns = (levels, self.designs, self.multiply_adds, self.parameters, self.values)
+        return tuple(map(CellResult, *columns))
 
 
 def factorial(run_set: RunSet, measure: Measure = TEST_ERROR) -> Factorial:

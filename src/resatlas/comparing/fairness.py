@@ -15,6 +15,7 @@ from resatlas.comparing.statistics import POOLING_RATIO
 from resatlas.comparing.words import presentable, with_and
 from resatlas.designs.catalog import families
 from resatlas.recipes.recipe import Recipe
+from resatlas.runs.record import LABELS
 from resatlas.values.codec import encode
 
 _OPPOSED = -0.5
@@ -40,6 +41,7 @@ def warnings(question: GroupedQuestion) -> tuple[str, ...]:
 def remarks(question: GroupedQuestion, pairs: Sequence[ComparedPair] = ()) -> tuple[str, ...]:
     """Notes on the limits of the values."""
     return (
+        *_measure(question),
         *_near_zero(question),
         *_spreads(question),
         *_wider_interval(question, pairs),
@@ -48,6 +50,16 @@ def remarks(question: GroupedQuestion, pairs: Sequence[ComparedPair] = ()) -> tu
         seconds.REMARK,
         *(f"About the data: {note}." for note in data_notes(run for group in question.groups for run in group.runs)),
     )
+
+
+def _measure(question: GroupedQuestion) -> Iterator[str]:
+    """What the errors are, unless they are shares of images."""
+    yield from (f"The test error is {measure}, in percent." for measure in _measures(question))
+
+
+def _measures(question: GroupedQuestion) -> list[str]:
+    """The measures of the errors other than shares of images."""
+    return sorted({run.outcome.test.measure for group in question.groups for run in group.runs} - {LABELS})
 
 
 def _diverged(group: Group) -> str:
@@ -67,8 +79,8 @@ def _budgets(groups: Sequence[Group]) -> Iterator[str]:
         if not within_tolerance(*amounts):
             few, much = (amount_in_words(budget, amount) for amount in amounts)
             yield f"unequal budgets: from {few} ({low.label}) to {much} ({high.label})"
-    if differences := seconds.machine_differences(groups):
-        yield f"seconds are not comparable: measured with {differences}"
+    if reason := seconds.incomparable(groups):
+        yield f"seconds are not comparable: {reason}"
 
 
 def _conditions(groups: Sequence[Group]) -> Iterator[str]:
@@ -215,7 +227,7 @@ def _near_zero(question: GroupedQuestion) -> Iterator[str]:
         for group in question.groups
         if group.row.test_error_percent.mean / 100 * question.images < _FEW_WRONG
     ]
-    if few:
+    if few and not _measures(question):
         step = 100 / question.images
         yield (
             f"Errors near zero: on average few of the {question.images:,} images are misclassified: {with_and(few)}. "

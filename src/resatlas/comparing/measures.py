@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from resatlas.errors import FolderError, UsageError, unknown
+from resatlas.recipes.detection import Classify
 from resatlas.runs.record import Beginning, RunRecord
 
 Metric = Literal["test_error", "train_loss", "time_to_error"]
@@ -93,6 +94,11 @@ def value_of(run: RunRecord, measure: Measure) -> float:
         case "test_error":
             return run.outcome.test.error_percent
         case "train_loss":
+            if run.outcome.test.measure:
+                raise FolderError(
+                    f"{run.name} has learnt objects, and has no training loss in evaluation mode; use the metric "
+                    "test_error"
+                )
             if run.outcome.train_evaluated is None:
                 raise FolderError(
                     f"{run.name} has no training loss in evaluation mode: its results.json has no train_evaluated, "
@@ -113,7 +119,7 @@ def value_at_chance(run: Beginning, measure: Measure) -> float:
     classes = max(len(run.classes), 2)
     match measure.metric:
         case "test_error":
-            return 100 * (1 - 1 / classes)
+            return 100 * (1 - 1 / classes) if isinstance(run.experiment.recipe.task, Classify) else 100.0
         case "train_loss":
             return math.log(classes)
         case "time_to_error":

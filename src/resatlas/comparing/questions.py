@@ -180,7 +180,11 @@ def _with_values(group: Group, diverged: Sequence[Beginning], measure: Measure) 
 
 
 def _obstacles(runs: Sequence[RunRecord], groups: Sequence[Group]) -> Iterator[str]:
-    """The reasons why errors cannot be compared at all: different images, or two copies of one network."""
+    """The reasons why errors cannot be compared at all: other measures or images, or two copies of one network."""
+    measures = sorted({run.outcome.test.measure or "the share of images with another label" for run in runs})
+    if len(measures) > 1:
+        yield f"the errors are of {len(measures)} measures ({', '.join(measures)}), which cannot be compared"
+        return
     if len({data_identity(run.beginning) for run in runs}) > 1:
         data = sorted({presentable(run.experiment.data) for run in runs})
         of = f"several data sets ({', '.join(data)})" if len(data) > 1 else f"different images of {data[0]}"
@@ -212,7 +216,7 @@ def _group(label: str, row: Row, runs: Sequence[RunRecord], *, data: str) -> Gro
         test_images=runs[0].outcome.test.images,
         seconds=median(run.outcome.seconds for run in runs),
         seconds_spread=(min(run.outcome.seconds for run in runs), max(run.outcome.seconds for run in runs)),
-        machines=frozenset(map(_machine, runs)),
+        machines=frozenset(machine for run in runs for machine in _machines(run)),
         departures=tuple(dict.fromkeys(presentable(note) for run in runs for note in _departures(run))),
         values=row.test_error_percent.values,
         value_seeds=row.seeds,
@@ -251,9 +255,17 @@ def _kind(entry: Entry | None, row: Row) -> Hashable:
     return (design.family, *(knob for knob in knobs if knob[0] not in SIZES))
 
 
-def _machine(run: RunRecord) -> tuple[str, ...]:
+def _machines(run: RunRecord) -> set[tuple[str, ...]]:
+    """The machines of all starts of a run; of an earlier version that of the first, or one that is not recorded."""
     where = run.environment
-    return (where.processor, where.cores, where.threads, where.version("torch")) if where else ()
+    if where is None:
+        return {()}
+    first = (where.processor, where.cores, where.threads, where.version("torch"))
+    later = (
+        (start.processor, str(start.cores or ""), start.threads, start.packages.get("torch") or "")
+        for start in where.starts
+    )
+    return {first, *later}
 
 
 def _departures(run: RunRecord) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 
 from resatlas.comparing.words import presentable, with_and
+from resatlas.recipes.detection import Classify, Detect
 from resatlas.runs.record import Beginning, RunRecord
 from resatlas.values.text import counted
 
@@ -72,12 +73,19 @@ def differ_only_in_seed(one: Beginning, other: Beginning) -> bool:
 
 
 def _without_seed(run: Beginning) -> Hashable:
-    return replace(run.experiment, design="", data="", seed=0), run.network, data_identity(run)
+    return replace(run.experiment, design="", data="", seed=0), run.network, data_identity(run), run.images
 
 
 def data_identity(run: Beginning) -> Hashable:
-    """A key that is equal for runs of one data set: by its files, whatever their path, or by its name."""
-    return run.images or run.experiment.data, run.plan.image, run.classes
+    """A key that is equal for runs of one data set: by its files, whatever their path, or by its name.
+
+    Masks count where the error is one of pixels: that of a detector is one of boxes, with masks or without.
+    """
+    labelled = isinstance(run.experiment.recipe.task, Classify)  # else the recipe decides the size of the plan's image
+    images = run.images or run.experiment.data
+    if not isinstance(images, str) and isinstance(run.experiment.recipe.task, Detect):
+        images = tuple(part for part in images if not part[0].endswith(" masks"))
+    return images, run.plan.image if labelled else None, run.classes
 
 
 def rows_of(groups: Iterable[Sequence[RunRecord]]) -> tuple[Row, ...]:

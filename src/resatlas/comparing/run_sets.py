@@ -1,6 +1,6 @@
 """Sets of runs that are compared together, read from run folders and from the folders of studies."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from resatlas.comparing.words import presentable
 from resatlas.errors import FolderError, NonFiniteError, quoted
 from resatlas.runs.collection import FILE, Question, read_collection
 from resatlas.runs.decoding import read_beginning, read_run, read_status
+from resatlas.runs.frozen_plan import FrozenPlan, read_plan
 from resatlas.runs.names import FIRST, RESULTS
 from resatlas.runs.record import Beginning, RunRecord
 
@@ -32,7 +33,7 @@ def read_run_sets(folders: Sequence[Path]) -> tuple[RunSet, ...]:
 
     A folder that is neither a run nor a study stands for the runs and studies in it.
 
-    Raises: FolderError if a folder is neither and contains none, or if no run is finished.
+    Raises: FolderError if a folder is neither and contains none, if no run is finished, or for runs of another plan.
     """
     studies: list[Path] = []
     single: list[Path] = []
@@ -44,9 +45,7 @@ def read_run_sets(folders: Sequence[Path]) -> tuple[RunSet, ...]:
             single.append(folder.resolve())
         else:
             raise FolderError(f"{folder} is neither a run nor a study: {_why_neither(folder)}")
-    run_sets = [
-        _of_study(folder, question, read) for folder in studies for question in read_collection(folder).questions
-    ]
+    run_sets = [run_set for folder in studies for run_set in _of_study(folder, read)]
     if single:
         names = tuple(folder.name for folder in single)
         run_sets.append(_run_set(Question(name="runs", title="Runs", view="runs", runs=names), single, read))
@@ -90,11 +89,29 @@ def _runs_and_studies(folder: Path) -> list[Path]:
     return inner or [folder]
 
 
-def _of_study(folder: Path, question: Question, read: Callable[[Path], RunRecord]) -> RunSet:
-    for name in question.runs:
-        if Path(name).name != name:
-            raise FolderError(f"{folder / FILE} names a run outside its folder: {quoted(name)}")
-    return _run_set(question, [folder.resolve() / name for name in question.runs], read)
+def _of_study(folder: Path, read: Callable[[Path], RunRecord]) -> Iterator[RunSet]:
+    """The run sets of a study, held to its frozen plan if it has one.
+
+    Raises: FolderError for a run outside the folder, or for questions and runs of another plan.
+    """
+    plan = read_plan(folder)
+    for question in read_collection(folder).questions:
+        for name in question.runs:
+            if Path(name).name != name:
+                raise FolderError(f"{folder / FILE} names a run outside its folder: {quoted(name)}")
+        run_set = _run_set(question, [folder.resolve() / name for name in question.runs], read)
+        if plan:
+            _check_kept(folder, plan, run_set)
+        yield run_set
+
+
+def _check_kept(folder: Path, plan: FrozenPlan, run_set: RunSet) -> None:
+    try:
+        plan.check_question(run_set.question)
+        for begun in (*(run.beginning for run in run_set.runs), *run_set.diverged):
+            plan.check_run(begun)
+    except FolderError as error:
+        raise FolderError(f"{folder}: {error}") from None
 
 
 def _run_set(question: Question, folders: Sequence[Path], read: Callable[[Path], RunRecord]) -> RunSet:

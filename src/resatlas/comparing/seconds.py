@@ -3,7 +3,7 @@
 They depend on the load of the machine, so that an equal or unequal number of seconds says nothing about a design.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from resatlas.comparing.questions import Group
 from resatlas.comparing.words import presentable, with_and
@@ -24,9 +24,23 @@ def seconds_in_words(group: Group) -> str:
 
 def why_left_out(first: Group, second: Group) -> str:
     """The reason why seconds are not used in the verdict on two groups."""
-    if differences := machine_differences((first, second)):
-        return f"not used in the verdict: measured with {differences}"
+    if reason := incomparable((first, second)):
+        return f"not used in the verdict: {reason}"
     return f"not used in the verdict: wall-clock times, {seconds_in_words(first)} against {seconds_in_words(second)} s"
+
+
+def incomparable(groups: Sequence[Group]) -> str:
+    """Why the seconds of groups cannot be compared; empty if they can."""
+    reasons = [f"measured with {differences}"] if (differences := machine_differences(groups)) else []
+    return "; ".join([*reasons, *_pauses(groups)])
+
+
+def _pauses(groups: Iterable[Group]) -> Iterator[str]:
+    """Trainings whose process was suspended for a time, which is in their seconds."""
+    for group in groups:
+        for run in group.runs:
+            if paused := sum(epoch.paused_seconds or 0.0 for epoch in run.timing):
+                yield f"{group.label} with seed {run.experiment.seed} was paused for {paused:,.0f} s"
 
 
 def machine_differences(groups: Iterable[Group]) -> str:

@@ -21,6 +21,7 @@ from resatlas.comparing.image_draw import ImageDraw
 from resatlas.comparing.measures import TEST_ERROR, Measure
 from resatlas.comparing.questions import Group, differing
 from resatlas.comparing.robust_tests import LEAST_NETWORKS, bootstrap_p, least_bootstrap_p, least_rank_p, rank_p
+from resatlas.comparing.seconds import incomparable
 from resatlas.comparing.statistics import CLAIM_LEVEL, correlation, holm, holm_by_study
 from resatlas.comparing.words import with_and
 
@@ -81,7 +82,7 @@ def judge_pairs(
 ) -> tuple[ComparedPair, ...]:
     """The verdicts on the pairs of one question."""
     several, observations = observations_of(groups, images)
-    obstacles = [(*_obstacles(pair, several), *_different_machines(pair, criteria.measure)) for pair in pairs]
+    obstacles = [(*_obstacles(pair, several), *_different_times(pair, criteria.measure)) for pair in pairs]
     free = [pair for pair, reasons in zip(pairs, obstacles, strict=True) if not reasons]
     trained = iter(_as_trained(free, several, observations, criteria))
     compared = [
@@ -253,11 +254,10 @@ def _obstacles(pair: Pair, several: Sequence[Group]) -> tuple[str, ...]:
     return ()
 
 
-def _different_machines(pair: Pair, measure: Measure) -> tuple[str, ...]:
+def _different_times(pair: Pair, measure: Measure) -> tuple[str, ...]:
     """The reason why two times are not comparable, if they are not."""
-    if measure.metric == "time_to_error" and len(pair[0].machines | pair[1].machines) > 1:
-        return ("the times were measured on different machines or with different versions of torch",)
-    return ()
+    reason = incomparable(pair) if measure.metric == "time_to_error" else ""
+    return (f"the times are not comparable: {reason}",) if reason else ()
 
 
 def _confounded(first: Group, second: Group) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from resatlas.arch.ops import Shape
 from resatlas.data.order import generator, occasion
+from resatlas.data.placing import placed
 from resatlas.recipes.images import Erase, Flip, PadCrop, pixels
 
 _TRIES = 10
@@ -58,12 +59,13 @@ def _draws(seed: int, word: str, epoch: int, shape: tuple[int, ...], *, values: 
 def augment(
     images: Float[Tensor, "b c h w"], indices: Int64[Tensor, " b"], drawn: Crops | Mirrors
 ) -> Float[Tensor, "b c h w"]:
-    """The images after one step, each with the draw of its index."""
+    """The images after one step, each with the draw of its index. Draws and indices are in main memory."""
     match drawn:
         case Crops(corners=corners):
-            return _cropped(images, corners[indices], padding=drawn.padding, fill=drawn.fill)
+            own = placed(corners[indices], images.device)
+            return _cropped(images, own, padding=drawn.padding, fill=drawn.fill)
         case Mirrors(mirrored=mirrored):
-            chosen = mirrored[indices].nonzero()[:, 0]
+            chosen = placed(mirrored[indices].nonzero()[:, 0], images.device)
             return images.index_copy(0, chosen, images.index_select(0, chosen).flip(3))
         case _:
             assert_never(drawn)
@@ -96,7 +98,10 @@ def erased(image: Float[Tensor, "c h w"], step: Erase, draw: torch.Generator) ->
     top, left, height, width = rectangle
     copy = image.clone()
     inside = copy[:, top : top + height, left : left + width]
-    inside.copy_(torch.randn(inside.shape, generator=draw) if step.fill == "noise" else torch.zeros(()))
+    if step.fill == "noise":
+        inside.copy_(placed(torch.randn(inside.shape, generator=draw), image.device))
+    else:
+        inside.zero_()
     return copy
 
 

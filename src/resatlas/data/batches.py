@@ -15,8 +15,10 @@ from resatlas.data.fitting import fitted
 from resatlas.data.loading import Batch, cropping, loaded, training, viewing
 from resatlas.data.normalisation import (
     UNTOUCHED,
+    Affine,
     Normaliser,
     Whitening,
+    affine_on,
     by_constants,
     constants_for,
     measured,
@@ -25,6 +27,7 @@ from resatlas.data.normalisation import (
 )
 from resatlas.data.order import batch_positions, generator, occasion
 from resatlas.data.pipeline import Pipeline, Policy, ignore_note
+from resatlas.data.placing import CPU, fits, placed
 from resatlas.recipes.images import NORMALISATIONS, Erase, Flip, PadCrop
 from resatlas.recipes.recipe import Recipe
 from resatlas.values.pulse import PULSE
@@ -35,8 +38,9 @@ _MEASURED = 4096
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resident:
-    """A part in memory, prepared batch by batch; a whitening is already applied (float32).
+    """A part in memory, prepared batch by batch on the device of its images; a whitening is already applied (float32).
 
+    Images and labels are on one device, ids in main memory.
     Shape: images (n, c, h, w); labels and ids (n,).
     """
 
@@ -51,14 +55,19 @@ class Resident:
 Source = Resident | Part
 
 
-def source(part: Part, pipeline: Pipeline) -> Source:
-    """The part from which batches are drawn: in memory if no step works on single photographs."""
+def source(part: Part, pipeline: Pipeline, device: torch.device = CPU) -> Source:
+    """The part from which batches are drawn: in memory if no step works on single photographs.
+
+    It is in the memory of the device, where its batches are then augmented to the same bits, if it fits: see `placing`.
+    """
     if not isinstance(part, ImageSet) or pipeline.one_by_one:
         return part
     images = torch.from_numpy(part.images)
     if isinstance(pipeline.normaliser, Whitening):
         images = torch.cat([normalised(unit(chunk), pipeline.normaliser) for chunk in images.split(_MEASURED)])
-    return Resident(images=images, labels=torch.tensor(part.labels), ids=torch.tensor(part.ids))
+    where = device if fits(images.nbytes, device) else CPU
+    labels = torch.tensor(part.labels)
+    return Resident(images=placed(images, where), labels=placed(labels, where), ids=torch.tensor(part.ids))
 
 
 def batches(
@@ -162,6 +171,9 @@ def _pixels(part: Part, bare: Pipeline) -> Tensor:
 
 def _at_once(images: Resident, pipeline: Pipeline, chunks: list[Tensor], *, seed: int, epoch: int) -> Iterator[Batch]:
     n, *shape = images.images.shape
+    device, by = images.images.device, pipeline.normaliser
+    if isinstance(by, Affine):
+        by = affine_on(by, device)
     drawn = [
         draw(step, seed, epoch, n, Shape(*shape), repeats=pipeline.repeats)
         if isinstance(step, PadCrop | Flip)
@@ -170,7 +182,8 @@ def _at_once(images: Resident, pipeline: Pipeline, chunks: list[Tensor], *, seed
     ]
     for positions in chunks:
         indices = positions % n
-        pixels = images.images.index_select(0, indices)
+        there = placed(indices, device)
+        pixels = images.images.index_select(0, there)
         if pixels.dtype == torch.uint8:
             pixels = unit(pixels)
         for step in drawn:
@@ -179,7 +192,7 @@ def _at_once(images: Resident, pipeline: Pipeline, chunks: list[Tensor], *, seed
             elif isinstance(step, Erase):
                 draws = (generator(seed, "erase", *occasion(epoch, p // n), p % n) for p in positions.tolist())
                 pixels = torch.stack([erased(image, step, draw) for image, draw in zip(pixels, draws, strict=True)])
-            elif not isinstance(pipeline.normaliser, Whitening):  # `source` has applied a whitening
-                pixels = normalised(pixels, pipeline.normaliser)
+            elif not isinstance(by, Whitening):  # `source` has applied a whitening
+                pixels = normalised(pixels, by)
         PULSE.beat()
-        yield Batch(pixels, images.labels[indices], images.ids[indices])
+        yield Batch(pixels, images.labels.index_select(0, there), images.ids[indices])

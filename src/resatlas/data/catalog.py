@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from resatlas.data.boxes import DetectionData
 from resatlas.data.cifar import cifar_10, cifar_100
 from resatlas.data.dataset import DataSet
 from resatlas.data.digits import Split, digits
@@ -16,6 +17,7 @@ from resatlas.data.folder import folder
 from resatlas.data.imagenet import imagenet
 from resatlas.data.largest import largest
 from resatlas.data.listing import is_directory, printable
+from resatlas.data.scenes import scenes
 from resatlas.data.svhn import svhn
 from resatlas.data.synthetic import synthetic
 from resatlas.errors import UnknownName, UsageError, quoted, unknown
@@ -29,11 +31,16 @@ def resolve(text: str) -> DataSet:
     """The data set of a DATA text such as `digits:size=16`, named by its shortest text.
 
     Raises: UnknownName for an unknown data set or knob; UsageError if a knob is malformed, set twice or
-        out of bounds; DataError if a folder is not laid out as a data set.
+        out of bounds, or the data set has objects; DataError if a folder is not laid out as a data set.
     """
     name, colon, rest = separated(text)
+    if name in OBJECTS:
+        raise UsageError(
+            f"{name} has objects, not one label per image: resatlas train --data {name} --recipe detect-quick learns "
+            "them, resatlas evaluate RUN tests them"
+        )
     if name not in NAMED and not _is_path(name):
-        raise UnknownName(unknown("data set", name, NAMED))
+        raise UnknownName(unknown("data set", name, [*NAMED, *OBJECTS]))
     make = NAMED.get(name) or partial(folder, Path(name))
     usual = {knob: parameter.default for knob, parameter in inspect.signature(make).parameters.items()}
     values = knobs(printable(name), rest, usual) if colon else {}
@@ -44,7 +51,7 @@ def resolve(text: str) -> DataSet:
 def separated(text: str) -> tuple[str, str, str]:
     """(name, colon if there are knobs, knobs); a folder may have colons in its own name."""
     first, last = text.partition(":"), text.rpartition(":")
-    if first[0] in NAMED:
+    if first[0] in NAMED or first[0] in OBJECTS:
         return first
     if text and is_directory(Path(text)):
         return text, "", ""
@@ -53,7 +60,8 @@ def separated(text: str) -> tuple[str, str, str]:
 
 def is_folder(text: str) -> bool:
     """Whether a DATA text means a folder of images, existing or not."""
-    return separated(text)[0] not in NAMED
+    name = separated(text)[0]
+    return name not in NAMED and name not in OBJECTS
 
 
 def _is_path(name: str) -> bool:
@@ -93,3 +101,6 @@ NAMED: dict[str, Callable[..., DataSet]] = {
     "svhn": svhn,
     "synthetic": synthetic,
 }
+
+OBJECTS: Mapping[str, Callable[..., DetectionData]] = {"scenes": scenes}
+"""The data sets whose images have objects, beside folders in COCO's or VOC's layout; see `data.annotated`."""

@@ -124,7 +124,7 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-def fingerprint(parts: Parts) -> str:
+def fingerprint(parts: object) -> str:
     """The digest of names and sizes in runs of earlier versions, which have no fingerprint of each part.
 
     It is "" for images in memory, which the name of the data set determines. A missing file has size -1.
@@ -160,6 +160,11 @@ class DataSet:
     note: str
     read: Callable[[], Parts] = field(compare=False, repr=False)
     serves: Literal["training", "testing"] = "training"
+
+    @property
+    def channels(self) -> int:
+        """The channels of its images."""
+        return self.image.channels
 
     def check_learnable(self) -> None:
         """Check that the data set has training images.

@@ -1,36 +1,21 @@
 """Download missing files of data sets from their publishers; files are verified before they are read."""
 
-import fcntl
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import cast
-from urllib.error import HTTPError, URLError
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-    UnknownHandler,
-    getproxies,
-)
 
 from resatlas.data import cifar, fashion_mnist, svhn
 from resatlas.data.archives import Limits, extract
 from resatlas.data.official import Official, Source, by_hand, check, folders, located, present_file
-from resatlas.errors import DataError, FolderError, Stopped
+from resatlas.errors import DataError, FolderError
+from resatlas.values import downloading
+from resatlas.values.downloading import NotFetched, Remote, locked, writable
 from resatlas.values.progress import Progress
 
-_BLOCK = 1 << 20  # the largest number of bytes read at a time
-SECONDS = 30  # timeout of a server that sends nothing
+_SETTING = "RESATLAS_DATA"
+"""The environment variable that names another folder."""
 
 _MEMBERS = 100  # the largest number of files in an archive; CIFAR's archives have fewer than ten
 _UNREAD = 1 << 20  # the largest number of bytes of an archive in files that are not read
@@ -53,7 +38,7 @@ def fetch(source: Source, *, progress: Progress) -> Fetched:
     names: tuple[str, ...] = ()
     if _missing(source):
         folder = folders(source.folder)[0]
-        with kept(folder), _locked(folder):
+        with writable(folder, setting=_SETTING), locked(folder):
             names = tuple(get(official, source, folder, progress=progress) for official in _missing(source))
     paths = located(source)
     for official in source.files:
@@ -118,7 +103,7 @@ def _check_room(folder: Path, official: Official, need: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < need:
         raise FolderError(
-            f"{folder} has {free:,} bytes free, but {official.name} needs {need:,}; set RESATLAS_DATA to another folder"
+            f"{folder} has {free:,} bytes free, but {official.name} needs {need:,}; set {_SETTING} to another folder"
         )
 
 
@@ -137,123 +122,15 @@ def _top(source: Source) -> str:
     return source.members[0].path.partition("/")[0]
 
 
-@contextmanager
-def kept(folder: Path) -> Iterator[None]:
-    """Create a folder, and turn errors of the system within the context into a FolderError.
-
-    Raises: FolderError.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise FolderError(f"files cannot be written to {folder}: {why}; set RESATLAS_DATA to another folder") from None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock the folder against downloads of other processes; the system releases the lock at the end of the process.
-
-    Raises: FolderError if another process has the lock.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise FolderError(f"another process downloads to {folder}; rerun the command when it has ended") from None
-    finally:
-        os.close(handle)
-
-
-def opener() -> OpenerDirector:
-    """An opener for https only, also for redirections."""
-    director = OpenerDirector()
-    secure = {scheme: proxy for scheme, proxy in getproxies().items() if scheme == "https"}
-    for handler in (
-        ProxyHandler(secure),
-        HTTPSHandler(),
-        HTTPRedirectHandler(),
-        HTTPErrorProcessor(),
-        HTTPDefaultErrorHandler(),
-        UnknownHandler(),
-    ):
-        director.add_handler(handler)
-    return director
-
-
 def download(official: Official, part: Path, *, progress: Progress) -> None:
     """Append the missing bytes of the official file to `part`; they are kept if the connection ends early.
 
     Raises: DataError if the server cannot be reached, refuses, ends early or has another file; Stopped by Ctrl-C.
     """
-    with part.open("ab") as file:
-        if file.tell() > official.bytes:
-            file.truncate(0)
-        done = file.seek(0, 2)
-        try:
-            for position, block in _arriving(official, start=done) if done < official.bytes else ():
-                if position != done:  # the server starts from the beginning
-                    file.truncate(position)
-                file.write(block)
-                done = position + len(block)
-                progress(official.name, done, official.bytes)
-        except KeyboardInterrupt:
-            raise Stopped(
-                f"{done:,} of {official.bytes:,} bytes of {official.name} are in {part}; rerun the command to continue"
-            ) from None
-    if done < official.bytes:
-        raise _unfetched(official, f"the connection ended at {done:,} of {official.bytes:,} bytes, which are kept")
-
-
-def _arriving(official: Official, *, start: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (position, bytes) of the download, from `start` if the server supports it, else from the beginning.
-
-    Raises: DataError as `download`.
-    """
-    request = Request(official.url, headers={"Range": f"bytes={start}-"} if start else {})  # noqa: S310 - https only
     try:
-        with opener().open(request, timeout=SECONDS) as answer:
-            response = cast("HTTPResponse", answer)
-            position = _beginning(response, official, start=start)
-            while block := response.read1(_BLOCK):
-                if position + len(block) > official.bytes:
-                    raise _unfetched(official, f"the server sends more than the published {official.bytes:,} bytes")
-                yield position, block
-                position += len(block)
-    except HTTPError as error:
-        error.close()
-        if error.code != 416 or start == 0:  # 416: the server has no bytes from `start`
-            raise _unfetched(official, f"the server answers {error.code} {error.reason}") from None
-        yield from _arriving(official, start=0)
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: an invalid address or number
-        raise _unfetched(official, reason(error)) from None
-
-
-def _beginning(response: HTTPResponse, official: Official, *, start: int) -> int:
-    """The position of the first byte of a response.
-
-    Raises: DataError if it is not what was asked for, or the rest is not as long as was published.
-    """
-    position = start if response.status == 206 else 0
-    if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-        raise _unfetched(official, "the server answers with other bytes than were asked for")
-    length = response.length
-    if length is not None and position + length != official.bytes:
-        raise _unfetched(official, f"{position + length:,} bytes are there, {official.bytes:,} were published")
-    return position
-
-
-def _unfetched(official: Official, why: str) -> DataError:
-    """The error of a file that does not come."""
-    return DataError(f"{official.url} cannot be fetched: {why}; rerun the command later")
-
-
-def reason(error: Exception) -> str:
-    """What went wrong, in a few words."""
-    inner = error.reason if isinstance(error, URLError) else error
-    return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
+        downloading.download(Remote(name=official.name, url=official.url, bytes=official.bytes), part, progress)
+    except NotFetched as error:
+        raise DataError(str(error)) from None
 
 
 SOURCES: dict[str, Callable[[], Source]] = {

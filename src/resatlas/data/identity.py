@@ -2,15 +2,19 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Literal, get_args
 
+from resatlas.data.boxes import AnnotatedImages, AnnotatedParts
 from resatlas.data.dataset import ImageFiles, Part, Parts
+from resatlas.data.layouts import Role
 from resatlas.errors import DataError, quoted
 
-Role = Literal["train", "validation", "test"]
 By = Literal["content", "size"]
+
+OBJECTS, MASKS = " objects", " masks"
+"""What follows the role of a part in the names of the digests of its annotations."""
 
 MOST_BYTES = 8 << 30
 """Of a part in all, up to which the content of its files counts: ImageNet's test images have 6.7 GB.
@@ -58,10 +62,88 @@ def parsed(text: str) -> Fingerprint:
     )
 
 
-def parts_in_files(parts: Parts) -> dict[Role, ImageFiles]:
+def parts_in_files(parts: Parts | AnnotatedParts) -> dict[Role, ImageFiles]:
     """The parts whose images are files, by their roles."""
-    every: dict[Role, Part | None] = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    return {role: part for role, part in every.items() if isinstance(part, ImageFiles)}
+    every: dict[Role, Part | AnnotatedImages | None] = {
+        "train": parts.train,
+        "validation": parts.validation,
+        "test": parts.test,
+    }
+    files = {role: part.files() if isinstance(part, AnnotatedImages) else part for role, part in every.items()}
+    return {role: part for role, part in files.items() if isinstance(part, ImageFiles)}
+
+
+def by_role(parts: AnnotatedParts) -> dict[Role, AnnotatedImages]:
+    """The parts that there are, by their roles."""
+    every: dict[Role, AnnotatedImages | None] = {
+        "train": parts.train,
+        "validation": parts.validation,
+        "test": parts.test,
+    }
+    return {role: part for role, part in every.items() if part is not None}
+
+
+def digests_of_objects(parts: Parts | AnnotatedParts) -> dict[str, str]:
+    """The sha256 of what is annotated in each part, as `annotated_digests` has them; none without objects."""
+    if isinstance(parts, Parts):
+        return {}
+    digests = (annotated_digests(role, part) for role, part in by_role(parts).items())
+    return {name: text for own in digests for name, text in own.items()}
+
+
+def annotated_digests(role: Role, part: AnnotatedImages) -> dict[str, str]:
+    """The digest of the objects of a part by its role and the word objects; that of masks, if it has any, by masks.
+
+    They are separate so that runs on boxes alone and runs with masks have the same objects.
+    """
+    digests = {f"{role}{OBJECTS}": digest_of_objects(part)}
+    return {**digests, f"{role}{MASKS}": digest_of_masks(part)} if part.are_masked else digests
+
+
+def changed_annotations(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(role, objects or masks) of each digest of annotations in `now` that is another one than before.
+
+    Masks that only one side has read are not compared.
+    """
+    for name, text in now.items():
+        role, _, kind = name.partition(" ")
+        if before.get(name, "" if kind == "objects" else text) != text:
+            yield role, kind
+
+
+def digest_of_objects(part: AnnotatedImages) -> str:
+    """The sha256 of what a part's annotations say: categories, ids, names and sizes of images, all objects but masks.
+
+    Two copies of a data set have the same digest, whatever the order of keys and spaces in their files. The pixels are
+    the business of `data.verifying`.
+    """
+    content, objects = hashlib.sha256(), part.objects
+    for text in (repr(part.categories), repr(part.ids), repr(part.names), repr(objects.ids)):
+        content.update(text.encode("utf-8", errors="surrogateescape") + b"\0")
+    for array, kind in (
+        (part.sizes, "<i8"),
+        (objects.starts, "<i8"),
+        (objects.boxes, "<f8"),
+        (objects.labels, "<i8"),
+        (objects.ignore, "u1"),
+        (objects.areas, "<f8"),
+    ):
+        content.update(array.astype(kind).tobytes())
+    return content.hexdigest()
+
+
+def digest_of_masks(part: AnnotatedImages) -> str:
+    """The sha256 of the masks of a part's objects, or of its files of masks.
+
+    Raises: DataError if such a file cannot be read.
+    """
+    content = hashlib.sha256()
+    for mask in part.objects.masks:
+        content.update(mask.content() + b"\0")
+    if part.pixels is not None:
+        for k in range(len(part)):
+            content.update(hashlib.sha256(part.pixels.content(k)).digest())
+    return content.hexdigest()
 
 
 def fingerprint_of(part: ImageFiles, marks: Sequence[str], by: By) -> Fingerprint:

@@ -47,6 +47,19 @@ def found_layout(root: Path) -> Layout:
     )
 
 
+def found_parts(root: Path) -> Layout:
+    """The folders of parts in a root, one of which is for the test.
+
+    Raises: DataError if there is none, or a part has two folders.
+    """
+    folders = in_order(contents(root)[1])
+    parts = _tested_on_the_last(_named_parts(root, folders))
+    if "test" not in parts:
+        few = ", ".join(quoted(printable(name)) for name in folders[:5]) or "no folders"
+        raise DataError(f"{printable(root)} needs the folders train and val; it has {few}")
+    return parts
+
+
 def _named_parts(root: Path, folders: Iterable[str]) -> dict[Role, str]:
     """The folders with the name of a part.
 

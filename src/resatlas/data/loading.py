@@ -31,6 +31,7 @@ from resatlas.recipes.images import (
     RandAugment,
     Rescale,
     ScaleCrop,
+    ShorterSide,
     Standardise,
     Step,
     SubtractMeanImage,
@@ -189,6 +190,8 @@ def _stepped(
             return augment(_from_0_to_1(image)[None], torch.tensor([position]), drawn[step])[0]
         case Erase():
             return erased(image, step, drawing("erase"))
+        case ShorterSide():
+            raise TypeError("ShorterSide is for images with objects, as studies.tasks checks")
         case Standardise() | SubtractMeanImage() | Rescale() | Whiten():
             return normalised(_from_0_to_1(image)[None], pipeline.normaliser)[0]
         case _:

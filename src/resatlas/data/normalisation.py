@@ -2,16 +2,19 @@
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import assert_never
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from resatlas.data.placing import placed
 from resatlas.errors import CheckpointError
 from resatlas.recipes.images import Constants, Normalisation, Rescale, Standardise, SubtractMeanImage, Whiten
 from resatlas.values.reading import content
@@ -63,7 +66,13 @@ def normalised(images: Float[Tensor, "n c h w"], by: Normaliser) -> Float[Tensor
 
 def unit(images: UInt8[Tensor, "*n c h w"]) -> Float[Tensor, "*n c h w"]:
     """The images from 0 to 1."""
-    return images.to(torch.float32).div_(255)
+    most = torch.full((), 255.0, device=images.device)  # a GPU would multiply by the inverse of a number of Python
+    return images.to(torch.float32).div_(most)
+
+
+def affine_on(by: Affine, device: torch.device) -> Affine:
+    """The same normalisation for images on a device."""
+    return Affine(mean=placed(by.mean, device), std=placed(by.std, device))
 
 
 def _contrasted(images: Float[Tensor, "n c h w"], contrast: Float[Tensor, ""]) -> Float[Tensor, "n d"]:
@@ -83,7 +92,7 @@ def measured(step: Normalisation, images: UInt8[Tensor, "n c h w"]) -> Normalise
     """The normalisation measured on these training images."""
     match step:
         case Standardise():
-            return _per_channel(*_moments(images))
+            return standardised(levels(images))
         case Rescale():
             return _per_channel([0.0] * images.shape[1], [1.0] * images.shape[1])
         case SubtractMeanImage():
@@ -138,18 +147,30 @@ def _per_channel(mean: list[float], std: list[float]) -> Affine:
     return Affine(mean=torch.tensor(mean)[:, None, None], std=torch.tensor(std)[:, None, None])
 
 
-def _moments(images: UInt8[Tensor, "n c h w"]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of x/255, exact up to one rounding; a constant channel has std 1."""
+def levels(images: UInt8[Tensor, "n c h w"]) -> Int64[Tensor, "c 256"]:
+    """How many values of each channel are 0, 1, … 255."""
+    return torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
+
+
+def sum_of(counts: Iterable[Int64[Tensor, "c 256"]]) -> Int64[Tensor, "c 256"]:
+    """The counts of all images, of which there is at least one."""
+    return reduce(torch.add, counts)
+
+
+def standardised(counts: Int64[Tensor, "c 256"]) -> Affine:
+    """Each channel minus its mean, over its standard deviation, from the counts of its values.
+
+    Both are exact up to one rounding; a constant channel has std 1.
+    """
     means: list[float] = []
     stds: list[float] = []
-    for channel in images.unbind(1):
-        n = channel.numel()
-        counts = torch.bincount(channel.flatten(), minlength=256).tolist()
-        first = sum(count * x for x, count in enumerate(counts))
-        second = sum(count * x**2 for x, count in enumerate(counts))
+    for channel in counts.tolist():
+        n = sum(channel)
+        first = sum(count * x for x, count in enumerate(channel))
+        second = sum(count * x**2 for x, count in enumerate(channel))
         means.append(first / (255 * n))
         stds.append(math.sqrt(n * second - first**2) / (255 * n) or 1.0)
-    return means, stds
+    return _per_channel(means, stds)
 
 
 def _whitening(step: Whiten, images: UInt8[Tensor, "n c h w"]) -> Whitening:

@@ -1,18 +1,10 @@
 """Random numbers for data: pure functions of a seed and words that name their purpose."""
 
-from hashlib import blake2b
-
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-
-def derive(seed: int, *words: str | int) -> int:
-    """A seed of 63 bits for the words: half of the first 8 bytes of blake2b(repr((seed, *words))).
-
-    The numbers never change between versions, so that runs can be reproduced.
-    """
-    return int.from_bytes(blake2b(repr((seed, *words)).encode(), digest_size=8).digest(), "big") >> 1
+from resatlas.values.seeds import derive as derive
 
 
 def generator(seed: int, *words: str | int) -> torch.Generator:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -38,6 +39,38 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _WORDS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # profile and texts in a PNG
 
 Pixels = UInt8[np.ndarray, "3 h w"]
+
+Lie = Literal["upright", "stored"]
+"""How the pixels of an image lie: as its EXIF says that it was held, or as the file has them."""
+
+
+class Header(NamedTuple):
+    """What the first bytes of an image say: its stored width and height, and how it was held, from 1 to 8."""
+
+    width: int
+    height: int
+    orientation: int
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height once it is turned."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def header(content: bytes) -> Header:
+    """The header of an image file's bytes.
+
+    Raises: DataError with the reason alone.
+    """
+    try:
+        with opened(content) as image:
+            return Header(image.width, image.height, orientation(image))
+    except (DataError, UsageError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise DataError(_beginning(content)) from None
+    except Exception as error:  # damage makes Pillow raise nearly anything
+        raise DataError(printable(str(error)) or type(error).__name__) from None
 
 
 def decoded(file: Path) -> Pixels:
@@ -77,24 +110,24 @@ def content(file: Path) -> bytes:
         raise DataError(error.strerror or str(error)) from None
 
 
-def pixels(content: bytes) -> Pixels:
-    """The pixels of an image file's bytes, as `decoded`.
+def pixels(content: bytes, *, most: int | None = None, lie: Lie = "upright") -> Pixels:
+    """The pixels of an image file's bytes, as `decoded`; an image has `most` pixels, by default `most_pixels()`.
 
     Raises: DataError with the reason alone; MemoryError.
     """
     try:
-        return _pixels(content)
+        return _pixels(content, most, lie)
     except DataError:
         if (bare := _without_words(content)) == content:
             raise
-    return _pixels(bare)
+    return _pixels(bare, most, lie)
 
 
-def _pixels(content: bytes) -> Pixels:
+def _pixels(content: bytes, most: int | None, lie: Lie) -> Pixels:
     try:
-        with opened(content) as image:
+        with opened(content, most=most) as image:
             image.load()
-            whole, held = in_colour(image), orientation(image)
+            whole, held = in_colour(image), orientation(image) if lie == "upright" else 1
         return np.ascontiguousarray(turned(whole, held)).transpose(2, 0, 1)  # channels last in memory: resized faster
     except (DataError, UsageError, MemoryError):
         raise
@@ -102,6 +135,22 @@ def _pixels(content: bytes) -> Pixels:
         raise DataError(_beginning(content)) from None
     except Exception as error:  # damage makes Pillow raise nearly anything
         raise DataError(printable(str(error)) or type(error).__name__) from None
+
+
+def lie_of(head: Header, *, width: int, height: int) -> Lie:
+    """How an image has to lie to have the annotated size; upright where both ways have it.
+
+    Raises: DataError, with the remedy, if it has that size neither way.
+    """
+    if head.upright == (width, height):
+        return "upright"
+    if (head.width, head.height) == (width, height):
+        return "stored"
+    either = f", or {head.upright[0]} x {head.upright[1]} upright" if head.upright != head[:2] else ""
+    raise DataError(
+        f"it has {head.width} x {head.height} pixels{either}, its annotation says {width} x {height}: correct "
+        "width and height there, or use the image that was annotated"
+    )
 
 
 def _without_words(content: bytes) -> bytes:
@@ -146,8 +195,8 @@ def proportioned(image: Pixels) -> Pixels:
     return image
 
 
-def opened(content: bytes) -> Image.Image:
-    """The image, known by its header and not decoded yet.
+def opened(content: bytes, *, most: int | None = None) -> Image.Image:
+    """The image of `most` pixels, by default `most_pixels()`, known by its header and not decoded yet.
 
     Raises: DataError if it is animated or too large, and whatever Pillow raises.
     """
@@ -156,8 +205,9 @@ def opened(content: bytes) -> Image.Image:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format in ("PNG", "WEBP"):
         raise DataError(f"an animation of {frames:,} frames, where one image is wanted")
-    if image.width * image.height > (most := most_pixels()):
-        raise DataError(f"{image.width:,} x {image.height:,} pixels, where {most:,} is the most ({_MOST})")
+    allowed, setting = (most, "") if most else (most_pixels(), f" ({_MOST})")
+    if image.width * image.height > allowed:
+        raise DataError(f"{image.width:,} x {image.height:,} pixels, where {allowed:,} is the most{setting}")
     return image
 
 

@@ -1,7 +1,7 @@
 """Steps on single photographs, by torchvision's transforms: scales, crops, colours; each with draws of its own."""
 
 import math
-from typing import assert_never
+from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Float, UInt8
@@ -27,10 +27,11 @@ _SUPPORT = 2  # pixels beyond a crop that its edges are interpolated from, of th
 
 Photograph = UInt8[Tensor, "c h w"]
 Square = UInt8[Tensor, "c s s"]
+Interpolation = Literal["bilinear", "bicubic"]
 
 
-def centre(image: Photograph, view: Centre, size: int) -> Square:
-    """The centre crop of `size` after the shorter side has become its share `view.shorter`, antialiased bilinear.
+def centre(image: Photograph, view: Centre, size: int, interpolation: Interpolation = "bilinear") -> Square:
+    """The centre crop of `size` after the shorter side has become its share `view.shorter`, antialiased.
 
     An image of that size already is whole.
     """
@@ -39,7 +40,8 @@ def centre(image: Photograph, view: Centre, size: int) -> Square:
         return image
     side = math.floor(view.shorter * size + 0.5)
     height, width = (side * h // min(h, w), side * w // min(h, w))
-    return resized_crop(image, (height, width), (round((height - size) / 2), round((width - size) / 2)), size)
+    corner = (round((height - size) / 2), round((width - size) / 2))
+    return resized_crop(image, (height, width), corner, size, interpolation)
 
 
 def placed(image: Photograph, step: ScaleCrop | AreaCrop, size: int, draw: torch.Generator) -> Square:
@@ -147,8 +149,15 @@ def _rgb(
     return torch.stack([lightness - chroma * torch.minimum(k - 3, 9 - k).clamp(-1, 1) for k in turns])
 
 
-def resized_crop(image: Photograph, sides: tuple[int, int], corner: tuple[int, int], size: int) -> Square:
+def resized_crop(
+    image: Photograph,
+    sides: tuple[int, int],
+    corner: tuple[int, int],
+    size: int,
+    interpolation: Interpolation = "bilinear",
+) -> Square:
     """The crop of `size` at the corner (top, left) of the image after it has become (height, width) = `sides`."""
+    from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional as V
 
     h, w = image.shape[1:]
@@ -159,7 +168,8 @@ def resized_crop(image: Photograph, sides: tuple[int, int], corner: tuple[int, i
     if w > LONG * h:
         first, last, width, left = _strip(w, width, left, size)
         image = image[:, :, first:last]
-    return V.crop(V.resize(image, [height, width], antialias=True), top, left, size, size)
+    resized = V.resize(image, [height, width], interpolation=InterpolationMode(interpolation), antialias=True)
+    return V.crop(resized, top, left, size, size)
 
 
 def _strip(length: int, resized: int, start: int, size: int) -> tuple[int, int, int, int]:

@@ -12,14 +12,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Literal, NamedTuple
 
-import PIL
-
 from resatlas import __version__
-from resatlas.data import photograph
 from resatlas.data.dataset import ImageFiles
 from resatlas.data.identity import MOST_BYTES, By, Fingerprint, fingerprint_of
 from resatlas.data.official import cache
-from resatlas.data.photograph import pixels, proportioned
 from resatlas.errors import DataError
 from resatlas.values import reading
 from resatlas.values.progress import silent
@@ -35,6 +31,10 @@ FRESH = 2.0
 
 def decoder() -> str:
     """What decides that an image can be read; another one decides again."""
+    import PIL  # here and below: a wrong word is reported before Pillow and numpy are imported
+
+    from resatlas.data import photograph
+
     return f"resatlas {__version__}, Pillow {PIL.__version__}, {photograph.most_pixels()} pixels"
 
 
@@ -138,12 +138,14 @@ def _looked(task: tuple[Path, Stamp | None, Known | None], *, depth: Depth, read
         return known[1]
     if depth == "listed" and not read:
         return Look(size)
+    from resatlas.data import photograph
+
     content = ""
     try:
         whole = photograph.content(file)
         content = hashlib.sha256(whole).hexdigest()
         if depth == "decoded":
-            proportioned(pixels(whole))
+            photograph.proportioned(photograph.pixels(whole))
     except DataError as error:
         return Look(size, content, str(error))
     return Look(size, content, "" if depth == "decoded" else None)

@@ -87,7 +87,7 @@ def _names(text: str, families: Mapping[str, Family]) -> list[str]:
     plain = text.lower().replace("_", "-")
     for family in families.values():
         word = family.grammar.word
-        match = re.fullmatch(rf"(cifar-|imagenet-)?(?:{family.spellings or word})-?(\d.*)", plain, re.ASCII)
+        match = re.fullmatch(rf"(cifar-|imagenet-)?(?:{family.spellings or word})-?((?:[xy]-)?\d.*)", plain, re.ASCII)
         if match is None:
             continue
         rest = match[2]
@@ -96,7 +96,9 @@ def _names(text: str, families: Mapping[str, Family]) -> list[str]:
             rest = re.sub(r"(?<=\d)(?=[abckmwlv])", "-", rest)
         name = f"{match[1] or ''}{word}-{rest}"
         capital = re.sub(r"-(?:[abc](?=-|$)|b(?=\d))", lambda option: option[0].upper(), name)
-        return list(dict.fromkeys([name, capital]))
+        given = f"{match[1] or ''}{word}-{match[2]}"
+        wanted = [capital, name] if re.search(r"[-_]?[ABC](?=[-_]|$)", text) else [name, capital]
+        return list(dict.fromkeys([*wanted, given]))
     return []
 
 

@@ -12,7 +12,18 @@ from resatlas.arch.blueprint_file import read_blueprint
 from resatlas.arch.expand import expand, with_classes
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
-from resatlas.designs import aliases, dmrnet, preact_resnet, pyramidnet, resnet, resnext, wide_resnet
+from resatlas.designs import (
+    aliases,
+    dmrnet,
+    preact_resnet,
+    pyramidnet,
+    regnet,
+    resnet,
+    resnet_d,
+    resnext,
+    senet,
+    wide_resnet,
+)
 from resatlas.designs.family import Family
 from resatlas.designs.plugins import families_of_packages
 from resatlas.designs.tasks import TASKS, Design
@@ -31,6 +42,10 @@ FAMILIES: Mapping[str, Family] = {
         pyramidnet.PYRAMIDNET,
         dmrnet.DMRNET,
         dmrnet.DILNET,
+        resnet_d.TWEAKED_RESNET,
+        senet.SE_RESNET,
+        senet.SE_RESNEXT,
+        regnet.REGNET,
     )
 }
 

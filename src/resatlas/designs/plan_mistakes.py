@@ -82,8 +82,13 @@ def _largest(plan: Plan) -> Plan:
     return replace(plan, head=tuple(head))
 
 
+def _unexcited(stream: Stream) -> Stream:
+    return replace(stream, attention=())
+
+
 _IN_ONE_UNIT: Mapping[str, Change] = {
     "no shortcut": _streams(_without_shortcut),
+    "no squeeze and excitation": _streams(_unexcited),
     "no relu after the sum": _linear_sum,
     "no relu between the convolutions": _streams(_linear_body),
     "the shortcut reads the other of the raw and the pre-activated tensor": _streams(_reading),

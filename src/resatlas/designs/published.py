@@ -1,4 +1,8 @@
-"""The errors published by the papers and their authors, and the networks that they belong to."""
+"""The figures published by the papers, their authors and libraries, and the networks that they belong to.
+
+Errors of classification are those of a network; AP, localisation errors and mean IoU are those of a network with a
+detector, a localiser or a segmenter on it. The two are never listed together.
+"""
 
 import csv
 import re
@@ -51,6 +55,25 @@ def published_of(entry: Entry) -> tuple[Published, ...]:
     return tuple(figure for figure, owner in _attributed() if same_network(entry, owner))
 
 
+def published_as_backbone(entry: Entry) -> tuple[Published, ...]:
+    """The figures published for detectors, localisers and segmenters on one network, under any of its names."""
+    return tuple(figure for figure, owner in _on_backbones() if same_network(entry, owner))
+
+
+@cache
+def _on_backbones() -> tuple[tuple[Published, Entry], ...]:
+    known = cache(resolve)
+    owned = ((figure, backbone_of(figure)) for figure in published())
+    return tuple((figure, known(design)) for figure, design in owned if design is not None)
+
+
+def backbone_of(figure: Published) -> str | None:
+    """The DESIGN of the network that a detector, localiser or segmenter stands on; None if it is not one of ours."""
+    match = _WITH_BACKBONE.fullmatch(figure.name)
+    network = next(filter(None, match.groups()), None) if match else None
+    return None if network is None or _NOT_OURS.fullmatch(network) else network
+
+
 @cache
 def _attributed() -> tuple[tuple[Published, Entry], ...]:
     known = cache(resolve)
@@ -87,9 +110,20 @@ _SVHN_DROPOUT = 0.4
 
 _MISATTRIBUTED = re.compile(r"misattributed: belongs to (?P<owner>\S+)")
 
+_WITH_BACKBONE = re.compile(
+    r"(?:faster-rcnn|mask-rcnn|r-fcn|mnc|multipathnet|fcn|deeplabv3|loc)-(.+?)(?:\+.*|-rpn.*)?|(.+)-multipath-locnet"
+)
+"""Names of the record that have a network in them: box refinement, context and the like follow a plus."""
+
+_NOT_OURS = re.compile(r"vgg(-.*)?|googlenet|overfeat|resnext-101|.*-ensemble(-\d+)?")
+"""Backbones of other papers, without a stated cardinality, or of several networks."""
+
 ELSEWHERE: Mapping[str, str] = {
     r".*-ensemble(-\d+)?": "several networks together",
-    r"faster-rcnn-.*|googlenet-det|.*-multipath-locnet": "a detector, perhaps on one of the networks",
+    r"(faster-rcnn|mask-rcnn|r-fcn|mnc|multipathnet)-.*|googlenet-det|.*-multipath-locnet": (
+        "a detector, perhaps on one of the networks"
+    ),
+    r"(fcn|deeplabv3)-.*": "a segmenter, perhaps on one of the networks",
     r"loc-.*": "a localiser, perhaps on one of the networks",
     r"dmrnet-ijcai-best|dmrnet-(shared|separate)-conv0-fc|pyramidnet-shortcut-.*": "a network without full description",
     r"(vgg|googlenet|prelu-net|(bn-)?inception|maxout|nin|dsn|elu|fitnet|highway)(-.*)?": "a network of another paper",

@@ -131,7 +131,8 @@ NAMED: Mapping[str, ResNeXt] = {
 def _used_in(blueprint: Blueprint) -> bool:
     """Convolutions in groups, or parallel bodies that are normalised once they are one tensor."""
     unit = blueprint.residual
-    return any(conv.groups > 1 for conv in unit.convs) or (unit.bodies > 1 and Norm in kinds(unit.order.merged))
+    divided = any(conv.groups > 1 or conv.group_width for conv in unit.convs)
+    return divided or (unit.bodies > 1 and Norm in kinds(unit.order.merged))
 
 
 _PAPER = Paper(

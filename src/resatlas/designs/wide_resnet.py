@@ -165,7 +165,7 @@ NAMED: Mapping[str, WideResNet] = {
 def _used_in(blueprint: Blueprint) -> bool:
     """Dropout between the convolutions, or stages of undivided convolutions wider than the stem."""
     unit, widths = blueprint.residual, blueprint.widths
-    divided = unit.bodies > 1 or any(conv.groups > 1 for conv in unit.convs)
+    divided = unit.bodies > 1 or any(conv.groups > 1 or conv.group_width for conv in unit.convs)
     wider = isinstance(widths, PerStage) and widths.widths[0] * unit.convs[0].width > blueprint.stem.width
     return Dropout in kinds(unit.order.between) or (wider and not divided)
 

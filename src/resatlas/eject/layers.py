@@ -15,6 +15,7 @@ from resatlas.arch.ops import (
     Relu,
     Scale,
     Sigmoid,
+    SlidingMean,
     Subsample,
     ZeroChannels,
 )
@@ -24,20 +25,31 @@ from resatlas.errors import DesignError
 
 IDENTITY = Call("nn.Identity")
 
+DILATED = "a dilated network cannot be ejected as a table of units; export it to onnx, torch-export or a page"
+
 
 def own_stride(layer: Layer) -> str:
     """The stride of a convolution outside the units."""
     return str(layer.op.stride) if isinstance(layer.op, Convolution) else "1"
 
 
+def own_groups(layer: Layer, _width: str) -> str:
+    """The number of groups of a convolution."""
+    return str(layer.op.groups) if isinstance(layer.op, Convolution) else "1"
+
+
 def chain_call(
-    chain: Chain, inputs: str, width: Callable[[int], str] = str, stride: Callable[[Layer], str] = own_stride
+    chain: Chain,
+    inputs: str,
+    width: Callable[[int], str] = str,
+    stride: Callable[[Layer], str] = own_stride,
+    groups: Callable[[Layer, str], str] = own_groups,
 ) -> Call:
-    """The module of a chain. `inputs` is the text of its input channels; `width` and `stride` are for convolutions.
+    """The module of a chain. `inputs` is the text of its input channels; the functions are for convolutions.
 
     A single operation without weights is not wrapped in a chain, since no key of the weights contains its name.
     """
-    items = tuple(_items(chain, inputs, width, stride))
+    items = tuple(_items(chain, inputs, width, stride, groups))
     if not items:
         return IDENTITY
     if len(items) == 1 and not has_weights(chain):
@@ -51,19 +63,26 @@ def has_weights(chain: Chain) -> bool:
 
 
 def _items(
-    chain: Chain, inputs: str, width: Callable[[int], str], stride: Callable[[Layer], str]
+    chain: Chain,
+    inputs: str,
+    width: Callable[[int], str],
+    stride: Callable[[Layer], str],
+    groups: Callable[[Layer, str], str],
 ) -> Iterator[tuple[str, Call]]:
     """The name and the module of each layer; subsampling and padding with zeros are one module."""
     padded = False
+    projected = any(isinstance(layer.op, Convolution) for layer in chain)
+    pooled = "pool", Call("nn.AvgPool2d", ("row.stride", "ceil_mode=True"))
+    pad = pooled if projected else ("pad", Call("ZeroPadding", ("row",)))
     for layer in chain:
         match layer.op:
             case AvgPool() | Subsample() | ZeroChannels():
                 if not padded:
-                    yield "pad", Call("ZeroPadding", ("row",))
-                padded, inputs = True, "row.width"
+                    yield pad
+                padded, inputs = True, inputs if projected else "row.width"
             case Convolution():
                 outputs = width(layer.output.channels)
-                yield layer.role, _convolution(layer.op, inputs, outputs, stride(layer))
+                yield layer.role, _convolution(layer.op, inputs, outputs, stride(layer), groups(layer, outputs))
                 inputs = outputs
             case GlobalPool():
                 yield layer.role, Call("nn.AdaptiveAvgPool2d", ("1",))
@@ -83,16 +102,20 @@ def _items(
                 yield layer.role, Call("nn.MaxPool2d", (str(kernel), f"stride={step}", f"padding={kernel // 2}"))
             case Linear():
                 yield layer.role, Call("nn.Linear", (inputs, "CLASSES"))
+            case SlidingMean():
+                raise DesignError(DILATED)
             case _:
                 assert_never(layer.op)
 
 
-def _convolution(op: Convolution, inputs: str, outputs: str, stride: str) -> Call:
+def _convolution(op: Convolution, inputs: str, outputs: str, stride: str, groups: str) -> Call:
+    if op.dilation > 1:
+        raise DesignError(DILATED)
     sizes = (inputs, outputs, str(op.kernel))
     if op.bias is not None:
         return Call("nn.Conv2d", sizes)
     strided = (f"stride={stride}",) if stride != "1" else ()
-    return Call("conv", (*sizes, *strided, *((f"groups={op.groups}",) if op.groups > 1 else ())))
+    return Call("conv", (*sizes, *strided, *((f"groups={groups}",) if groups != "1" else ())))
 
 
 def definitions(plan: Plan) -> list[str]:
@@ -101,9 +124,19 @@ def definitions(plan: Plan) -> list[str]:
     texts = [_CHAIN, _conv_function(ops)]
     if any(isinstance(op, Scale) for op in ops):
         texts.append(_SCALE)
-    if any(isinstance(op, AvgPool | Subsample | ZeroChannels) for op in ops):
-        texts.append(_zero_padding(ops))
+    padding = set(_padding(plan))
+    if padding:
+        texts.append(_zero_padding(padding))
     return texts
+
+
+def _padding(plan: Plan) -> Iterator[Op]:
+    """The operations of shortcuts without a projection that change the shape."""
+    for _, unit in plan.units:
+        for stream in unit.streams:
+            ops = [layer.op for layer in stream.shortcut or ()]
+            if not any(isinstance(op, Convolution) for op in ops):
+                yield from (op for op in ops if isinstance(op, AvgPool | Subsample | ZeroChannels))
 
 
 def _conv_function(ops: set[Op]) -> str:

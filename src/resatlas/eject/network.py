@@ -89,9 +89,15 @@ def initialise(plan: Plan) -> str:
     defaults = ["shifts of normalisations 0"] if norms else []
     normal = Call("nn.init.kaiming_normal_", ("module.weight", f'mode="fan_{plan.initial.fan}"', 'nonlinearity="relu"'))
     lines = ["if isinstance(module, nn.Conv2d):", *indented(normal.after("", depth=12))]
-    for bias in {op.bias for op in convs} - {None}:
-        set_here.append(f"the bias of gates to {bias}")
+    biases = _biases(plan)
+    for part, bias in list(biases.items())[:1]:
+        set_here.append(f"the bias of {part} to {bias}")
         lines += ["    if module.bias is not None:", f"        nn.init.constant_(module.bias, {bias})"]
+    after: list[str] = []
+    for part, bias in list(biases.items())[1:]:
+        set_here.append(f"that of {part} to {bias}")
+        after += ["for path, module in network.named_modules():", '    if path.endswith("gate.conv"):']
+        after += [f'        nn.init.constant_(module.get_parameter("bias"), {bias})']
     if plan.initial.scale == "uniform" and norms:
         set_here.append("the scales of normalisations to U(0, 1)")
         lines += ["elif isinstance(module, nn.BatchNorm2d):", "    nn.init.uniform_(module.weight)"]
@@ -107,8 +113,19 @@ def initialise(plan: Plan) -> str:
         Call("initialise", ("network: nn.Module",)),
         "None",
         f"Initialise the weights by the authors' rule.\n\n{doc}",
-        ["for module in network.modules():", *indented(lines)],
+        ["for module in network.modules():", *indented(lines), *after],
     )
+
+
+def _biases(plan: Plan) -> dict[str, float]:
+    """The initial biases of attention and of gates, where units have them."""
+    streams = [unit.streams[0] for _, unit in plan.units]
+    chains = {
+        "attention": [stream.attention for stream in streams if stream.attention],
+        "gates": [stream.gate for stream in streams if stream.gate],
+    }
+    ops = {part: found[0][0].op for part, found in chains.items() if found}
+    return {part: op.bias for part, op in ops.items() if isinstance(op, Convolution) and op.bias is not None}
 
 
 def _listed(parts: list[str]) -> str:

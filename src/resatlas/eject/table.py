@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from resatlas.arch.ops import AvgPool, Convolution, Subsample, ZeroChannels
 from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
-from resatlas.eject.layers import IDENTITY, chain_call, own_stride
+from resatlas.eject.layers import IDENTITY, chain_call, own_groups, own_stride
 from resatlas.eject.printing import Call, docstring, indented
 from resatlas.errors import DesignError
 
@@ -45,6 +45,7 @@ class UnitTable:
     body: Call
     merged: Call
     gate: Call
+    attention: Call
     after_sum: Call
 
     @property
@@ -99,6 +100,7 @@ def unit_table(plan: Plan) -> UnitTable:
             [chain_call(stream.gate, "row.width", lambda _: "row.width") for stream in streams if stream.gate]
             or [IDENTITY]
         ),
+        attention=_attention(units),
         after_sum=_same([chain_call(unit.after_sum, "row.width") for unit in units]),
     )
 
@@ -155,13 +157,32 @@ def _bodies(units: Sequence[Unit], inner: Mapping[Fraction, str]) -> list[Call]:
     chains = [unit.streams[0].bodies[0] for unit in units]
     strided = {layer.role for chain in chains for layer in chain if own_stride(layer) != "1"}
 
+    grouped: dict[str, list[Layer]] = {}
+    for chain in chains:
+        for layer in chain:
+            grouped.setdefault(layer.role, []).append(layer)
+
     def stride(layer: Layer) -> str:
         return "row.stride" if layer.role in strided else "1"
 
+    def groups(layer: Layer, width: str) -> str:
+        return _groups(grouped[layer.role], width) or own_groups(layer, width)
+
     return [
-        chain_call(chain, "row.inputs", _width_text(unit, inner), stride)
+        chain_call(chain, "row.inputs", _width_text(unit, inner), stride, groups)
         for unit, chain in zip(units, chains, strict=True)
     ]
+
+
+def _groups(layers: Sequence[Layer], width: str) -> str | None:
+    """The groups of a convolution by their common width, if their number differs between units."""
+    counts = {(layer.output.channels, layer.op.groups) for layer in layers if isinstance(layer.op, Convolution)}
+    if len({groups for _, groups in counts}) < 2:
+        return None
+    size = max(channels // groups for channels, groups in counts)
+    if any(max(channels // size, 1) != groups for channels, groups in counts):
+        return None
+    return f"max({width} // {size}, 1)" if any(channels < size for channels, _ in counts) else f"{width} // {size}"
 
 
 def _merged(unit: Unit, inner: Mapping[Fraction, str]) -> Call:
@@ -172,12 +193,35 @@ def _merged(unit: Unit, inner: Mapping[Fraction, str]) -> Call:
     return chain_call(chain, inputs, _width_text(unit, inner))
 
 
+def _attention(units: Sequence[Unit]) -> Call:
+    """The attention of the units, with its widths as shares of the unit's width or of its input's."""
+    if not any(unit.streams[0].attention for unit in units):
+        return IDENTITY
+    by_width, by_inputs = (
+        [_attention_call(unit, whole, getattr(unit, whole).channels) for unit in units] for whole in ("output", "input")
+    )
+    return _same(by_width if len(set(by_width)) == 1 else by_inputs)
+
+
+def _attention_call(unit: Unit, whole: Literal["output", "input"], channels: int) -> Call:
+    """The attention of a unit with its hidden width as a share of the unit's output or input."""
+    chain = unit.streams[0].attention
+    inputs = _of_width(_share(unit, chain[0].input))
+    text = "row.width" if whole == "output" else "row.inputs"
+    hidden = _of_width(Fraction(chain[0].output.channels, channels)).replace("row.width", text)
+
+    widths = iter((hidden, inputs))
+    return chain_call(chain, inputs, lambda _: next(widths))
+
+
 def _shortcut_word(stream: Stream) -> str:
     match stream.shortcut:
         case None:
             return "none"
         case (Layer(op=Convolution()), *_):
             return "projection"
+        case (Layer(op=AvgPool()), Layer(op=Convolution()), *_):
+            return "pooled"
         case (Layer(op=AvgPool() | Subsample() | ZeroChannels()), *_):
             return "zeros"
         case _:
@@ -185,8 +229,10 @@ def _shortcut_word(stream: Stream) -> str:
 
 
 def _shortcut(stream: Stream) -> Call:
-    inputs = "row.inputs" if _shortcut_word(stream) == "projection" else "row.width"
-    return chain_call(stream.shortcut or (), inputs, lambda _: "row.width", lambda _: "row.stride")
+    word = _shortcut_word(stream)
+    inputs = "row.inputs" if word in ("projection", "pooled") else "row.width"
+    step = "1" if word == "pooled" else "row.stride"
+    return chain_call(stream.shortcut or (), inputs, lambda _: "row.width", lambda _: step)
 
 
 def _reads(streams: Sequence[Stream]) -> list[str]:

@@ -70,15 +70,20 @@ def _formula(table: UnitTable) -> list[str]:
         residual = f"body({first})"
     else:
         residual = f"concat({', '.join(bodies)})" if table.stream.merge == "concat" else " + ".join(bodies)
+    symbols: list[str] = []
+    if table.attention != IDENTITY:
+        symbols.append(f"h = {residual}")
+        residual = "h * attention(mean of h)"
     residual = residual if table.merged == IDENTITY else f"merged({residual})"
     shortcut = f"shortcut({'x or first(x)' if table.reads.varies else _READ[table.reads.words[0]]})"
-    total, symbols = f"{shortcut} + {residual}", ""
+    total = f"{shortcut} + {residual}"
     if table.plain:
         total = residual
     elif table.gate != IDENTITY:
         total = f"(1 - g) * s + {'g * ' if table.stream.gated == 'both' else ''}{residual}"
-        symbols = f"s = {shortcut} and g = gate(s)."
-    return [f"x -> {total if table.after_sum == IDENTITY else f'after_sum({total})'}.", symbols]
+        symbols += [f"s = {shortcut}", "g = gate(s)"]
+    words = f"{' and '.join(symbols)}." if symbols else ""
+    return [f"x -> {total if table.after_sum == IDENTITY else f'after_sum({total})'}.", words]
 
 
 _READ = {"x": "x", "first": "first(x)"}
@@ -108,6 +113,7 @@ def _layers(table: UnitTable) -> list[str]:
         lines.append(f"self.bodies = nn.ModuleList(body(row) for _ in range({len(table.stream.bodies)}))")
     else:
         lines += table.body.after("self.body = ", depth=DEPTH)
+    lines += assigned("attention", {"": table.attention})
     lines += assigned("merged", {"": table.merged})
     if table.plain:
         return lines
@@ -130,6 +136,9 @@ def _terms(table: UnitTable) -> list[str]:
         lines.append(f"outputs: list[torch.Tensor] = [body({x}) for body in self.bodies]")
         merge = "torch.cat(outputs, dim=1)" if table.stream.merge == "concat" else "added(outputs)"
         lines.append(f"{residual}: torch.Tensor = {merge}")
+    if table.attention != IDENTITY:
+        lines.append(f"weight: torch.Tensor = self.attention({residual}.mean(dim=(2, 3), keepdim=True))")
+        lines.append(f"{residual} = {residual} * weight")
     if table.merged != IDENTITY:
         lines.append("residual: torch.Tensor = self.merged(combined)")
     if table.plain:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from resatlas.errors import UsageError
+from resatlas.nets.norm_groups import statistics_kept
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,13 +73,11 @@ def averaged_statistics(network: nn.Module, batches: Iterable[Float[Tensor, "n c
     try:
         for norm in norms.values():
             norm.train()
-            norm.track_running_stats = False  # so that training mode changes no running statistics
         device = next(network.parameters()).device
-        for images in batches:
-            network(images.to(device))
+        with statistics_kept(network):
+            for images in batches:
+                network(images.to(device))
     finally:
-        for norm in norms.values():
-            norm.track_running_stats = True
         for handle in handles:
             handle.remove()
         network.eval()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan, layers
 from resatlas.errors import UsageError
+from resatlas.recipes.detection import Classify
 from resatlas.recipes.recipe import Recipe
 from resatlas.values.memory import out_of_memory
 
@@ -84,9 +85,12 @@ def images_at_once(plan: Plan, recipe: Recipe, *, photographs: bool, processes: 
 
     A training step keeps the output of every layer for each image of a pass; a test keeps the input and the output of
     the largest layer and a copy of both. Tests that need little memory are not limited. Batches of photographs are at
-    most as large as those of training, since several of them wait in memory.
+    most as large as those of training, since several of them wait in memory, and so are those of images with objects,
+    whose regions need memory too.
     """
     share = max(recipe.batch // processes, 1)
+    if not isinstance(recipe.task, Classify):
+        return share
     outputs = [_values(layer.output) for _, layer in layers(plan)]
     largest = max(_values(layer.input) + _values(layer.output) for _, layer in layers(plan))
     kept = sum(outputs) * min(share, recipe.norm_group or share)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, assert_never, cast
 
-from resatlas.data.dataset import DataSet, ImageFiles, Part
+from resatlas.data.boxes import DetectionData
+from resatlas.data.dataset import DataSet, ImageFiles, Mirror, Part
 from resatlas.errors import RecipeError, UnknownName, UsageError, quoted, unknown
+from resatlas.recipes.detection import Detect, Resized, Task
 from resatlas.recipes.images import Centre, Flips, MeanOf, MultiScale, TenCrops, View
 from resatlas.recipes.recipe import Recipe
 from resatlas.recipes.text import USUAL
@@ -75,11 +77,40 @@ def check(protocol: Protocol, data: DataSet, part: Part) -> None:
     of_one_size = isinstance(view, Centre | Flips) and view.scale == 1
     if not isinstance(part, ImageFiles) and not of_one_size:
         raise UsageError(_needs_photographs(protocol, data))
-    mirrored = isinstance(view, Flips | TenCrops) or (isinstance(view, MultiScale) and view.flips == "with")
-    if mirrored and data.mirror == "forbidden":
+    if isinstance(view, Flips | TenCrops) or (isinstance(view, MultiScale) and view.flips == "with"):
+        _check_mirror(protocol, data.name, data.mirror, of="images")
+
+
+def view_for_objects(protocol: Protocol, data: DetectionData, task: Task) -> Centre | Flips | MultiScale:
+    """The view of a protocol for objects, which are found in whole images, in their mirror images, at several scales.
+
+    Raises: UsageError for another view, for several looks at objects with masks, at mirror images of another class, or
+        at scales of images that the detector resizes.
+    """
+    view = protocol.view
+    if view == Centre():
+        return Centre()
+    scaled = isinstance(view, MultiScale) and (view.places, view.mean_of) == ("pooled", "softmax")
+    if view != Flips() and not scaled:
         raise UsageError(
-            f"{protocol.name} uses mirror images, and mirroring changes the class of images of {data.name}"
+            "objects are found in whole images, by centre or flips without knobs, or by multi-scale:shorter=…,flips=…; "
+            f"got {protocol.name}"
         )
+    if isinstance(task, Detect) and task.masks:
+        kind = "mirror image" if view == Flips() else "image of another scale"
+        raise UsageError(
+            f"{protocol.name} cannot unite the masks of an object in an image and in its {kind}; use centre"
+        )
+    if scaled and isinstance(task, Detect) and isinstance(task.sides, Resized):
+        raise UsageError("this detector resizes its images itself (task.sides=resized), so that scales change nothing")
+    if view == Flips() or (isinstance(view, MultiScale) and view.flips == "with"):
+        _check_mirror(protocol, data.name, data.mirror, of="objects")
+    return view if isinstance(view, MultiScale) else Flips()
+
+
+def _check_mirror(protocol: Protocol, data: str, mirror: Mirror, *, of: str) -> None:
+    if mirror == "forbidden":
+        raise UsageError(f"{protocol.name} uses mirror images, and mirroring changes the class of {of} of {data}")
 
 
 def _needs_photographs(protocol: Protocol, data: DataSet) -> str:

@@ -1,4 +1,6 @@
-"""Saving and loading of trained networks, as a folder with config.json, model.safetensors and README.md.
+"""Trained networks as folders: saved for `from_pretrained` and the hub, and exported to other formats.
 
-A fourth file, normalisation.safetensors, is added if the normalisation of images has too many numbers for JSON.
+A saved network is config.json, model.safetensors and README.md; a fourth file, normalisation.safetensors, is added if
+the normalisation of images has too many numbers for JSON. An exported network is the model, export.json, predict.py and
+README.md.
 """

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -31,6 +32,8 @@ LARGEST = 10_000_000  # bytes of config.json
 _MAX_CHANNELS = 1024
 _MAX_LAYERS = 200_000
 _MAX_ENDS = 64  # stems or heads: one for each stream
+
+_LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 
 Numbers = tuple[tuple[tuple[float, ...], ...], ...]
 """Channels of rows of numbers; [[[0.5]], [[0.4]], [[0.3]]] is one number per channel."""
@@ -109,7 +112,8 @@ class Config:
     """A saved network without its weights.
 
     `design` and `family` are the origin of the plan, if known. Only the plan is built, so that a saved network still
-    loads after names have changed. `view` and `normalisation` are the preparation of images, if known.
+    loads after names have changed. `view` and `normalisation` are the preparation of images, if known. `licence` is
+    that of the weights, an identifier of SPDX such as Apache-2.0, if its author states one.
     """
 
     library: str
@@ -125,10 +129,15 @@ class Config:
     view: Centre | None
     normalisation: Affine | Stored | None
     training: Training | None
+    licence: str | None = None
     plan: Plan
 
     def __post_init__(self) -> None:
         check_sha256(self.weights_sha256)
+        if self.licence is not None and not _LICENCE.fullmatch(self.licence):
+            raise BlueprintError(
+                f"a licence is an identifier such as Apache-2.0 or CC-BY-4.0; got {quoted(self.licence)}"
+            )
         if not (
             1 <= self.image.channels <= _MAX_CHANNELS and all(1 <= side <= LARGEST_SIDE for side in self.image[1:])
         ):

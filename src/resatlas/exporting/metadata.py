@@ -22,14 +22,14 @@ HUB_NAMES = {
 def metadata(config: Config, *, title: str) -> str:
     """Licence, library, task, tags, data set, and results of the test; unknown entries are left out.
 
-    The licence of the weights is `unknown`, a term of the hub; their author can replace it.
+    Without a licence of the weights it is `unknown`, a term of the hub; their author can replace it.
     """
     return "\n".join(["---", *_lines(config, title), "---"])
 
 
 def _lines(config: Config, title: str) -> Iterator[str]:
     task = "image-classification" if config.classes else "image-feature-extraction"
-    yield "license: unknown"
+    yield f"license: {(config.licence or 'unknown').lower()}"
     yield "library_name: resatlas"
     yield f"pipeline_tag: {task}"
     yield "tags:"

@@ -15,7 +15,7 @@ from resatlas.arch.ops import Shape
 from resatlas.data import normalisation
 from resatlas.data.catalog import NAMED, separated
 from resatlas.data.normalisation import Normaliser, Whitening, normalised, read_normaliser, unit
-from resatlas.data.photographic import centre
+from resatlas.data.photographic import Interpolation, centre
 from resatlas.errors import CheckpointError, UsageError
 from resatlas.exporting.config import NORMALISATION, Affine, Config, Numbers, Stored, file_in, read_config
 from resatlas.exporting.seals import check_sealed
@@ -23,16 +23,23 @@ from resatlas.nets.preparation import Preparation
 from resatlas.recipes.images import Centre
 
 _MAX_NUMBERS = 20_000
+
+_LARGEST_SIDE = 4096
+"""A crop share is a ratio of two sides in pixels, of which the larger is at most this."""
 """The largest normalisation in JSON: a mean image of 3x32x32 has 3,072 numbers, its whitening 9 million."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Preprocessing:
-    """The preparation of an image: its centre in the network's size, pixels from 0 to 1, normalised."""
+    """The preparation of an image: its centre in the network's size, pixels from 0 to 1, normalised.
+
+    `interpolation` is how it is resized before the crop.
+    """
 
     image: Shape
     view: Centre
     normaliser: Normaliser
+    interpolation: Interpolation = "bilinear"
 
 
 def preprocessing(folder: str | Path) -> Callable[[UInt8[Tensor, "c h w"]], Float[Tensor, "c h2 w2"]]:
@@ -62,16 +69,47 @@ def prepared(pixels: UInt8[Tensor, "c h w"], by: Preprocessing) -> Float[Tensor,
 
     Raises: UsageError if the pixels have another type or shape.
     """
-    c, h, w = by.image
+    return normalised(unit(cropped(pixels, by.image, by.view, by.interpolation))[None], by.normaliser)[0]
+
+
+def cropped(
+    pixels: UInt8[Tensor, "c h w"], image: Shape, view: Centre, interpolation: Interpolation = "bilinear"
+) -> UInt8[Tensor, "c h2 w2"]:
+    """The centre of an image in the network's size; an image of that size is taken whole.
+
+    Raises: UsageError if the pixels have another type or shape.
+    """
+    c, h, w = image
     if pixels.dtype != torch.uint8 or pixels.ndim != 3 or len(pixels) != c or 0 in pixels.shape:
         kind = str(pixels.dtype).removeprefix("torch.")
         raise UsageError(
             f"an image must be uint8 of shape ({c}, height, width); got {kind} of shape {tuple(pixels.shape)}"
         )
-    if h != w and tuple(pixels.shape) != by.image:
-        raise UsageError(f"the network needs images {by.image}, which cannot be cropped from {Shape(*pixels.shape)}")
-    cropped = pixels if tuple(pixels.shape) == by.image else centre(pixels, by.view, h)
-    return normalised(unit(cropped)[None], by.normaliser)[0]
+    if h != w and tuple(pixels.shape) != image:
+        raise UsageError(f"the network needs images {image}, which cannot be cropped from {Shape(*pixels.shape)}")
+    return pixels if tuple(pixels.shape) == image else centre(pixels, view, h, interpolation)
+
+
+def network_input(pixels: UInt8[Tensor, "3 h w"], by: Preprocessing) -> Float[Tensor, "c h2 w2"]:
+    """The RGB pixels of an image file, prepared for the network.
+
+    Raises: UsageError if the network takes images of neither one nor three channels, or of another shape.
+    """
+    return prepared(in_channels(pixels, by.image.channels), by)
+
+
+def in_channels(pixels: UInt8[Tensor, "3 h w"], channels: int) -> UInt8[Tensor, "c h w"]:
+    """RGB pixels for a network of three channels; their luma for a network of one.
+
+    Raises: UsageError for any other number of channels.
+    Source: ITU-R BT.601, luma: 0.299 red + 0.587 green + 0.114 blue.
+    """
+    if channels == 3:
+        return pixels
+    if channels != 1:
+        raise UsageError(f"the network takes images of {channels} channels; image files have 3, or 1 (greyscale)")
+    red, green, blue = pixels.int()
+    return ((299 * red + 587 * green + 114 * blue + 500) // 1000).byte()[None]
 
 
 def preparation_of(config: Config) -> Preparation | str:
@@ -111,7 +149,7 @@ def view_of(preparation: Preparation) -> Centre:
     """
     if not 1 / 16 <= preparation.crop_share <= 1:
         raise UsageError(f"crop_share must be between 1/16 and 1; got {preparation.crop_share:g}")
-    return Centre(shorter=1 / Fraction(str(preparation.crop_share)))
+    return Centre(shorter=1 / Fraction(str(preparation.crop_share)).limit_denominator(_LARGEST_SIDE))
 
 
 def affine_of(preparation: Preparation, channels: int) -> Affine:

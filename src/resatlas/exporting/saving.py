@@ -41,6 +41,7 @@ from resatlas.runs.files import drafted, sha256_of, write_bytes, write_json, wri
 from resatlas.runs.record import Epoch, RunRecord
 from resatlas.runs.store import check_writable
 from resatlas.training.starting import best_epoch, trained
+from resatlas.values.weights import Storage
 from resatlas.weights.conversion import save_weights
 
 
@@ -66,23 +67,29 @@ def save_pretrained(
     classes: Sequence[str] | None = None,
     preparation: Preparation | None = None,
     of: Epoch = "last",
+    stored: Storage = "own",
+    licence: str | None = None,
 ) -> None:
     """Save a finished run (given by its folder) or a network as a new folder for `from_pretrained`.
 
     For a network, `classes` are the names of its classes in the order of the outputs, and `preparation` says how images
-    were prepared in the training; a run has both. `of` is the epoch of a run whose weights are saved. The folder is
-    written to a draft, loaded as a test, and then renamed, so that it is never incomplete.
+    were prepared in the training; a run has both. `of` is the epoch of a run whose weights are saved. `stored="fp16"`
+    rounds filters and matrices to half precision, for half the bytes; loaded, they are float32 again. `licence` is that
+    of the weights, an identifier of SPDX such as Apache-2.0. The folder is written to a draft, loaded as a test, and
+    then renamed, so that it is never incomplete.
     Raises: FolderError if the folder is not empty or cannot be written, or if `what` is not a finished run; UsageError
         if classes or preparation do not match the network, or are given for a run; CheckpointError if there are no
         usable weights; DesignError if the network has been changed, so that its plan no longer describes it.
     """
     target = Path(folder)
-    _check_free(target)
+    check_target(target)
     check_writable(target)
     source = _source(what, classes, preparation, of)
-    with _drafted(target) as draft:
-        save_weights(source.network, draft / WEIGHTS)
-        config = _config(source, draft)
+    if stored == "fp16" and source.training:
+        source = replace(source, training=_rounded(source.training))
+    with drafting(target) as draft:
+        save_weights(source.network, draft / WEIGHTS, stored=stored)
+        config = replace(_config(source, draft), licence=licence)
         write_json(draft / CONFIG, to_json(config))
         write_text(draft / CARD, card(config, papers_of(source.entry) if source.entry else ()))
         from_pretrained(draft)
@@ -111,6 +118,11 @@ def _of_network(network: Network, classes: Sequence[str] | None, preparation: Pr
         raise UsageError("classes must be a sequence of texts, one per output")
     if classes is not None and len(classes) != plan.classes:
         raise UsageError(f"got {len(classes):,} class names for a network with {plan.classes:,} outputs")
+    if preparation and preparation.interpolation != "bilinear":
+        raise UsageError(
+            f"a saved network resizes images bilinearly; its preparation says {preparation.interpolation}: use "
+            'Preparation(…, interpolation="bilinear") if that is meant'
+        )
     entry = entry_for(plan)
     return Source(
         network=network,
@@ -131,7 +143,7 @@ def _of_run(run: RunRecord, of: Epoch) -> Source:
     return Source(
         network=trained(run, experiment, of),
         entry=entry_of(experiment, run.plan),
-        design=_without_folders(experiment.design),
+        design=without_folders(experiment.design),
         family=run.outcome.family,
         class_names=run.classes,
         layout=experiment.layout,
@@ -168,7 +180,7 @@ def _training_until_best(run: RunRecord) -> Training:
         whole,
         epochs=best.epoch,
         departures=(*whole.departures, f"the weights are those after epoch {best.epoch} of {whole.epochs}"),
-        train=replace(whole.train, loss=row.train_loss, error_percent=row.train_error_percent),
+        train=replace(whole.train, loss=row.train_loss, error_percent=_known(row.train_error_percent)),
         validation=None
         if held is None or loss is None
         else replace(held, loss=loss, error_percent=best.validation_error_percent),
@@ -176,8 +188,24 @@ def _training_until_best(run: RunRecord) -> Training:
     )
 
 
-def _figures(results: record.Figures) -> Figures:
-    return Figures(loss=results.loss, error_percent=results.error_percent, images=results.images)
+def _rounded(training: Training) -> Training:
+    """The training of weights that are rounded when they are saved."""
+    note = "the weights are rounded to half precision after the training; the results are those before it"
+    return replace(training, departures=(*training.departures, note))
+
+
+def _figures(results: record.Figures | record.Learnt) -> Figures:
+    return Figures(loss=_known(results.loss), error_percent=_known(results.error_percent), images=results.images)
+
+
+def _known(figure: float | None) -> float:
+    """A figure of classification.
+
+    Raises: UsageError if the run has learnt objects, which have none.
+    """
+    if figure is None:
+        raise UsageError("a network that finds objects cannot be saved as one that classifies images")
+    return figure
 
 
 def _config(source: Source, draft: Path) -> Config:
@@ -216,7 +244,7 @@ def _normalisation(normaliser: Normaliser | Affine, draft: Path) -> Affine | Sto
     return Stored(sha256=sha256_of(draft / NORMALISATION))
 
 
-def _without_folders(design: str) -> str:
+def without_folders(design: str) -> str:
     """A DESIGN text; the path of a file is shortened to its name, since folder names are private."""
     return Path(design).name if design.endswith(".toml") else design
 
@@ -229,7 +257,7 @@ def _path(what: object) -> Path:
     return Path(what)
 
 
-def _check_free(folder: Path) -> None:
+def check_target(folder: Path) -> None:
     """Refuse a folder that is not empty.
 
     Raises: FolderError
@@ -245,7 +273,7 @@ def _check_free(folder: Path) -> None:
 
 
 @contextmanager
-def _drafted(target: Path) -> Iterator[Path]:
+def drafting(target: Path) -> Iterator[Path]:
     """A hidden folder next to the target, which is renamed to the target at the end, or removed after an error.
 
     Raises: FolderError if nothing can be written there.

@@ -7,8 +7,8 @@ from resatlas.errors import BlueprintError, CheckpointError, quoted
 from resatlas.runs.files import sha256_of
 
 
-def check_sealed(file: Path, sha256: str) -> None:
-    """Refuse a file with another content.
+def check_sealed(file: Path, sha256: str, *, by: str = "config.json") -> None:
+    """Refuse a file with another content than the file `by` beside it says.
 
     Raises: CheckpointError
     """
@@ -17,7 +17,7 @@ def check_sealed(file: Path, sha256: str) -> None:
     except OSError as error:
         raise CheckpointError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
     if actual != sha256:
-        raise CheckpointError(f"{file} is damaged or was changed: its sha256 differs from the one in config.json")
+        raise CheckpointError(f"{file} is damaged or was changed: its sha256 differs from the one in {by}")
 
 
 def check_sha256(text: str) -> None:

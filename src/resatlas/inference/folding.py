@@ -15,7 +15,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resatlas.arch import plan
-from resatlas.arch.ops import AvgPool, Convolution, Dropout, GlobalPool, Linear, MaxPool, Norm, Relu, Scale, Shape
+from resatlas.arch.ops import (
+    AvgPool,
+    Convolution,
+    Dropout,
+    GlobalPool,
+    Linear,
+    MaxPool,
+    Norm,
+    Relu,
+    Scale,
+    Shape,
+    SlidingMean,
+)
 
 Then = Literal["nothing", "relu"]
 
@@ -183,7 +195,7 @@ def _words(step: Step) -> str:
             return "a scale"
         case Classify():
             return "the classifier"
-        case Plain(op=MaxPool() | AvgPool() | GlobalPool()):
+        case Plain(op=MaxPool() | AvgPool() | SlidingMean() | GlobalPool()):
             return "a pool"
         case Plain(op=op):
             return f"a {type(op).__name__.lower()}"

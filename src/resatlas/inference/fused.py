@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resatlas.inference.folding import Affine, Classify, Convolve, Plain, Step, Then
+from resatlas.values.weights import Storage
 
 Precision = Literal["fp64", "fp32", "bf16"]
 
@@ -35,11 +36,12 @@ _ONEDNN: dict[Then, str | None] = {"nothing": None, "relu": "relu"}
 
 @dataclass(frozen=True)
 class Target:
-    """The device, the precision and the kernels of an inference network."""
+    """The device, the precision and the kernels of an inference network, and the precision of its stored weights."""
 
     device: torch.device
     precision: Precision
     choice: KernelChoice = "fastest"
+    stored: Storage = "own"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -61,7 +63,10 @@ class Target:
         return "oneDNN"
 
     def put(self, tensor: Tensor) -> Tensor:
-        """The tensor on the device, in the type of maps and weights."""
+        """The tensor on the device, in the type of maps and weights; values too large for fp16 keep their precision."""
+        if self.stored == "fp16":
+            rounded = tensor.float().half()
+            tensor = rounded if rounded.isfinite().all() else tensor.float()
         return tensor.to(self.device, self.dtype)
 
 
@@ -99,7 +104,8 @@ class OneDnn:
             ops._convolution_pointwise_.binary,
         )
         weight = target.put(step.weight).contiguous(memory_format=torch.channels_last)
-        geometry = [step.op.kernel // 2] * 2, [step.op.stride] * 2, [1, 1], step.op.groups
+        op = step.op
+        geometry = [op.padding] * 2, [op.stride] * 2, [op.dilation] * 2, op.groups
         packed = ops._reorder_convolution_weight(weight, *geometry, [1, *step.input])  # noqa: SLF001
         self._arguments = packed, target.put(step.bias), *geometry
         self._then = _ONEDNN[step.then] or "none"
@@ -130,17 +136,17 @@ class Composed:
     """A convolution of torch; what follows runs in place."""
 
     def __init__(self, step: Convolve, target: Target) -> None:
-        self._arguments = target.put(step.weight), target.put(step.bias), step.op.stride, step.op.kernel // 2
-        self._groups = step.op.groups
+        op = step.op
+        self._arguments = target.put(step.weight), target.put(step.bias), op.stride, op.padding, op.dilation, op.groups
         self._then: Then = step.then
 
     def __call__(self, x: Tensor) -> Tensor:
         """then(conv(x) + bias)."""
-        return after(F.conv2d(x, *self._arguments, groups=self._groups), self._then)
+        return after(F.conv2d(x, *self._arguments), self._then)
 
     def added(self, x: Tensor, other: Tensor, *, then: Then, reuse: Reuse) -> Tensor:  # noqa: ARG002 - the same either way
         """then(conv(x) + bias + other)."""
-        return after(F.conv2d(x, *self._arguments, groups=self._groups).add_(other), then)
+        return after(F.conv2d(x, *self._arguments).add_(other), then)
 
 
 LastCall = Computed | OneDnn | Composed

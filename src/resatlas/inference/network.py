@@ -25,10 +25,21 @@ from resatlas.inference.folding import (
     remaining_norms,
     steps,
 )
-from resatlas.inference.fused import Calls, Computed, KernelChoice, LastCall, Precision, Target, calls, convolution, run
-from resatlas.inference.fused_units import FusedStreamsUnit, FusedUnit, Stream
+from resatlas.inference.fused import (
+    Calls,
+    Computed,
+    KernelChoice,
+    LastCall,
+    Precision,
+    Storage,
+    Target,
+    calls,
+    convolution,
+    run,
+)
+from resatlas.inference.fused_units import FusedStreamsUnit, FusedUnit, Residual, Stream
 from resatlas.nets.network import Network
-from resatlas.nets.streams import added, mixing_after_projector, side_by_side
+from resatlas.nets.streams import added, side_by_side
 
 
 class Inference(nn.Module):
@@ -74,12 +85,19 @@ class Inference(nn.Module):
         return (added(logits) / len(logits)).to(images.dtype)
 
 
-def for_inference(network: nn.Module, *, precision: Precision = "fp32", kernels: KernelChoice = "fastest") -> Inference:
+def for_inference(
+    network: nn.Module,
+    *,
+    precision: Precision = "fp32",
+    kernels: KernelChoice = "fastest",
+    stored: Storage = "own",
+) -> Inference:
     """A faster copy of a network for inference, with norms folded into convolutions wherever that is exact.
 
     In fp64 and fp32 the logits are those of the network in evaluation mode, up to rounding; in bf16 they are those of a
     network with weights and maps in bfloat16. The result can be copied and pickled. On a CPU the fastest kernels are
     those of oneDNN, whose packed weights `torch.export` cannot write; use `kernels="torch"` for an export.
+    `stored="fp16"` rounds the folded weights to half precision and computes as `precision` says.
     Raises: DesignError if modules of the network have been changed since it was built; UsageError if it is not a
         network of resatlas.
     """
@@ -89,7 +107,7 @@ def for_inference(network: nn.Module, *, precision: Precision = "fp32", kernels:
             f"for_inference needs a network of resatlas.build; got a {type(network).__name__}, which has no plan"
         )
     own.checked_plan()
-    return Inference(own, Target(next(own.parameters()).device, precision, kernels))
+    return Inference(own, Target(next(own.parameters()).device, precision, kernels, stored))
 
 
 class _Folding:
@@ -153,7 +171,7 @@ class _Folding:
         projector = self.modules.get(f"{path}.projector")
         return FusedStreamsUnit(
             streams=tuple(self._stream(at, planned) for at, planned in zip(paths, unit.streams, strict=True)),
-            mixing=mixing_after_projector(unit),
+            mixing=unit.mixing_after_projector,
             joined=unit.joined,
             projector=None if projector is None else convolution(_mixing(projector, unit.output), self.target),
             then=then,
@@ -182,7 +200,12 @@ class _Folding:
         ]
         if len(bodies) == 1 and (shortcut is None or planned.reads == "input"):
             bodies, first = [(*first, *bodies[0])], ()
-        leads, lasts = self._bodies(bodies, self.steps(f"{path}.merged", planned.merged), planned.merge, source)
+        merged = self.steps(f"{path}.merged", planned.merged)
+        if planned.attention:
+            attention = self.steps(f"{path}.attention", planned.attention)
+            leads, lasts = self._attended(bodies, attention, merged, planned.merge, source)
+        else:
+            leads, lasts = self._bodies(bodies, merged, planned.merge, source)
         return Stream(
             first=self.calls(first, after=source, before="several readers"),
             leads=leads,
@@ -211,11 +234,35 @@ class _Folding:
         split = [self._split_last(chain) for chain in chains]
         return tuple(lead for lead, _ in split), tuple(last for _, last in split)
 
+    def _attended(
+        self, bodies: list[Steps], attention: Steps, merged: Steps, merge: Literal["sum", "concat"], source: str
+    ) -> tuple[tuple[Calls, ...], tuple[LastCall, ...]]:
+        """As `_bodies`, with the channels of the bodies weighted before `merged`."""
+        leads, lasts = self._bodies(bodies, (), merge, source)
+        weighted = _Attended(leads, lasts, self.calls(attention, after="a mean", before="a product"))
+        rest = fold(merged)
+        self.unfolded += remaining_norms(rest, after="a product", before="the sum")
+        lead, last = self._split_last(rest)
+        return ((weighted, *lead),), (last,)
+
     def _split_last(self, chain: Steps) -> tuple[Calls, LastCall]:
         """The calls of a chain before its last one, and the last one."""
         if chain and isinstance(last := chain[-1], Convolve) and last.then == "nothing":
             return calls(chain[:-1], self.target), convolution(last, self.target)
         return calls(chain, self.target), Computed()
+
+
+class _Attended:
+    """x -> h·attention(mean of h) for the residual h of x."""
+
+    def __init__(self, leads: tuple[Calls, ...], lasts: tuple[LastCall, ...], attention: Calls) -> None:
+        self._leads = leads
+        self._lasts = lasts
+        self._attention = attention
+
+    def __call__(self, x: Tensor) -> Tensor:
+        maps = Residual(tuple(run(lead, x) for lead in self._leads), self._lasts).alone()
+        return maps * run(self._attention, maps.mean(dim=(2, 3), keepdim=True))
 
 
 class _Merged:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from typing import assert_never
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,9 +20,11 @@ from resatlas.arch.ops import (
     Relu,
     Scale,
     Sigmoid,
+    SlidingMean,
     Subsample,
     ZeroChannels,
 )
+from resatlas.nets.streams import added
 
 _NARROW = 8
 """Strided 1x1 convolutions of torch are safe on every processor from this number of input channels on."""
@@ -36,11 +39,18 @@ def module(layer: plan.Layer) -> nn.Module:
     """The module of one layer. No module changes its input in place."""
     inputs, outputs = layer.input.channels, layer.output.channels
     match layer.op:
-        case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias):
-            padding, biased = kernel // 2, bias is not None
-            if kernel == 1 and stride > 1 and inputs < _NARROW:
-                return NarrowPointwise2d(inputs, outputs, 1, stride=stride, groups=groups, bias=biased)
-            return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding, groups=groups, bias=biased)
+        case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias) as op:
+            kind = NarrowPointwise2d if kernel == 1 and stride > 1 and inputs < _NARROW else nn.Conv2d
+            return kind(
+                inputs,
+                outputs,
+                kernel,
+                stride=stride,
+                padding=op.padding,
+                dilation=op.dilation,
+                groups=groups,
+                bias=bias is not None,
+            )
         case Norm(eps=eps):
             return nn.BatchNorm2d(outputs, eps=eps)
         case Relu():
@@ -55,6 +65,8 @@ def module(layer: plan.Layer) -> nn.Module:
             return nn.MaxPool2d(kernel, stride=stride, padding=kernel // 2)
         case AvgPool(stride=stride):
             return nn.AvgPool2d(stride, stride=stride, ceil_mode=True)
+        case SlidingMean(size=size, dilation=dilation):
+            return SlidingMeanModule(size, dilation)
         case Subsample(stride=stride):
             return SubsampleModule(stride)
         case ZeroChannels(place=place):
@@ -95,6 +107,29 @@ class SubsampleModule(nn.Module):
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
         """The pixels at multiples of the stride."""
         return F.avg_pool2d(x, 1, stride=self.stride)  # unlike a slice, its gradient keeps the memory layout of x
+
+
+class SlidingMeanModule(nn.Module):
+    """x -> the mean of x[i + a·dilation, j + b·dilation] for 0 ≤ a, b < size, of those inside the map.
+
+    Shape: (n, c, h, w) -> (n, c, h, w).
+    """
+
+    def __init__(self, size: int, dilation: int) -> None:
+        super().__init__()
+        self.size = size
+        self.dilation = dilation
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """The means at every pixel."""
+        return self._sums(x) / self._sums(torch.ones_like(x[:1, :1]))
+
+    def _sums(self, x: Tensor) -> Tensor:
+        """The sums over the window of each pixel; pixels beyond the edge are zeros."""
+        zeros, offsets = (self.size - 1) * self.dilation, range(0, self.size * self.dilation, self.dilation)
+        padded = F.pad(x, (0, zeros, 0, zeros))
+        rows = added([padded.narrow(2, offset, x.shape[2]) for offset in offsets])
+        return added([rows.narrow(3, offset, x.shape[3]) for offset in offsets])
 
 
 class ZeroChannelsModule(nn.Module):

@@ -20,7 +20,7 @@ from resatlas.nets.layers import chain, module
 from resatlas.nets.plan_check import check_plan
 from resatlas.nets.preparation import Preparation, feature_info, pretrained_cfg
 from resatlas.nets.recomputing import Kept
-from resatlas.nets.row import Heads, Row, Stems
+from resatlas.nets.row import Heads, Row, Stems, before_pool
 from resatlas.nets.streams import Streams, is_observed, run_unit, side_by_side, split
 from resatlas.nets.unit import Unit, unit_module
 
@@ -55,9 +55,11 @@ class Network(nn.Module):
         return self.end(self._streams(images))
 
     def features(self, images: Float[Tensor, "n c h w"]) -> dict[str, Float[Tensor, "n _ _ _"]]:
-        """The outputs of the stem and of every stage, by module path.
+        """The outputs of the stem and of every stage, by module path, for users' own heads.
 
-        Several streams are concatenated along the channels.
+        Several streams are concatenated along the channels. The last ones are those that the global pool reads: they
+        have passed the norm and the relu with which the head of a pre-activated network begins. `levels` has the
+        channels and the stride of each stage.
         """
         streams = self.begin(images)
         stem = {"stem": streams[0]} if self.plan.stems == 1 else {"stems": side_by_side(streams)}
@@ -65,7 +67,11 @@ class Network(nn.Module):
         for s, stage in enumerate(self.stages):
             streams = run_unit(stage, streams)
             stages[f"stages.{s}"] = side_by_side(streams)
-        return {**stem, **stages}
+        return {**stem, **stages, f"stages.{len(self.stages) - 1}": self.before_pool(streams)}
+
+    def before_pool(self, streams: Streams) -> Float[Tensor, "n d h2 w2"]:
+        """The maps that the global pool reads, for the output of the last unit."""
+        return before_pool(self.own_heads)(side_by_side(streams))
 
     def forward_features(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
         """The input of the head: all streams of the last unit, concatenated along the channels."""

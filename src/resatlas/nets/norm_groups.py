@@ -1,6 +1,7 @@
-"""Running statistics of norms whose batch statistics are computed over groups smaller than the batch."""
+"""Running statistics of norms: over groups smaller than the batch, and of passes that do not count."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
@@ -40,6 +41,19 @@ class RunningStatistics:
             value.copy_(total / self._passes)
         for count, new in zip(self._counts, self._new_counts, strict=True):
             count.copy_(new)
+
+
+@contextmanager
+def statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Within this context, norms in training mode normalise by batch statistics and change no running ones."""
+    norms = list(_norms(network))
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def _norms(network: nn.Module) -> Iterator[nn.BatchNorm2d | nn.SyncBatchNorm]:

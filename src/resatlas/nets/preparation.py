@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import takewhile
+from typing import Any, Literal
 
-from resatlas.arch.ops import Convolution, Linear
+from resatlas.arch.levels import plan_levels
+from resatlas.arch.ops import Convolution, GlobalPool, Linear
 from resatlas.arch.plan import Plan, layers
 from resatlas.errors import UsageError
 
@@ -14,11 +16,13 @@ class Preparation:
     """Preparation of images: resize, crop the centre, then (x - mean)/std for pixels x from 0 to 1, as in timm.
 
     `mean` and `std` have one number per channel, or one for all. The default does not change the pixels.
+    `interpolation` is that of the resize.
     """
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     crop_share: float = 1.0
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
 
 class PartialSettings(Mapping[str, Any]):
@@ -52,7 +56,7 @@ def pretrained_cfg(plan: Plan, preparation: Preparation | str) -> Mapping[str, A
         "fixed_input_size": False,
         "mean": _per_channel(preparation.mean, channels),
         "std": _per_channel(preparation.std, channels),
-        "interpolation": "bilinear",
+        "interpolation": preparation.interpolation,
         "crop_pct": preparation.crop_share,
         "crop_mode": "center",
         "first_conv": _only([path for path, layer in layers(plan) if _is_first_conv(path, layer.op)]),
@@ -61,15 +65,18 @@ def pretrained_cfg(plan: Plan, preparation: Preparation | str) -> Mapping[str, A
 
 
 def feature_info(plan: Plan) -> list[dict[str, Any]]:
-    """The `feature_info` of timm, with one entry per stage."""
-    lasts = [stage[-1] for stage in plan.stages]
+    """The `feature_info` of timm, with one entry per stage.
+
+    The module of the last entry is the last one before the global pool, such as head.relu of a pre-activated network.
+    If each stream has its own head, it is the stage, since timm collects the output of one module.
+    """
+    modules = [f"stages.{level.stage}" for level in plan_levels(plan)]
+    before = [layer.role for layer in takewhile(lambda layer: layer.op != GlobalPool(), plan.head)]
+    if before and plan.heads == 1:
+        modules[-1] = f"head.{before[-1]}"
     return [
-        {
-            "num_chs": unit.output.channels * unit.outcomes,
-            "reduction": round(plan.image.height / unit.output.height),
-            "module": f"stages.{s}",
-        }
-        for s, unit in enumerate(lasts)
+        {"num_chs": level.channels, "reduction": level.stride, "module": module}
+        for level, module in zip(plan_levels(plan), modules, strict=True)
     ]
 
 

@@ -1,10 +1,13 @@
 """Containers for stages, units, stems and heads, whose children have the plan's paths."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import takewhile
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from resatlas.nets.layers import GlobalPool2d
 from resatlas.nets.recomputing import Kept, run_units
 from resatlas.nets.streams import Interface, Maps, Streams, StreamsModule, added, side_by_side, split
 
@@ -50,6 +53,26 @@ class Heads(nn.ModuleList):
     def forward(self, maps: Maps | tuple[Maps, ...]) -> Float[Tensor, "n k"]:
         """One logit per class."""
         return logits(list(self), maps if isinstance(maps, tuple) else split(maps, len(self)))
+
+
+class BeforePool(nn.ModuleList):
+    """maps -> the maps that the global pool of each head reads, of all heads concatenated along the channels.
+
+    Shape: (n, K·c, h, w) -> (n, K·c, h, w).
+    """
+
+    def forward(self, maps: Maps) -> Maps:
+        """The maps after the norm and the relu with which a head may begin."""
+        streams = split(maps, len(self))
+        return side_by_side(tuple(begin(stream) for begin, stream in zip(self, streams, strict=True)))
+
+
+def before_pool(heads: Sequence[nn.Sequential]) -> BeforePool:
+    """The layers of each head before its global pool, with the same weights as the heads."""
+    return BeforePool(
+        nn.Sequential(OrderedDict(takewhile(lambda item: not isinstance(item[1], GlobalPool2d), head.named_children())))
+        for head in heads
+    )
 
 
 def logits(heads: Sequence[nn.Module], streams: Streams) -> Float[Tensor, "n k"]:

@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, cat, nn
 from torch.fx import Proxy
 
-from resatlas.arch.plan import Unit
-from resatlas.arch.streams import Mixing, mixing
+from resatlas.arch.streams import Mixing
 
 Maps = Float[Tensor, "n c h w"]
 OutputMaps = Float[Tensor, "n d h2 w2"]
@@ -86,16 +85,6 @@ def is_observed(module: nn.Module, maps: object) -> bool:
     own = vars(module)
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return isinstance(maps, Proxy) or any(own[name] for name in hooks)
-
-
-def mixing_after_projector(unit: Unit) -> Mixing:
-    """The matrix that mixes the shortcuts of a unit, after its projector if it has one, for the sum with the bodies.
-
-    After a projector, only the mean of a merge remains. If all streams are summed, the identity has the same result,
-    since each column of the matrix adds up to 1.
-    """
-    projected = unit.mixing.channels == "projected" and unit.join != "merge"
-    return mixing("identity", len(unit.streams)) if projected or unit.join == "sum" else unit.added
 
 
 def combined(row: Sequence[int], over: int, tensors: Sequence[Tensor]) -> Tensor:

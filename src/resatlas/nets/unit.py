@@ -18,15 +18,15 @@ from resatlas.nets.streams import (
     StreamsModule,
     added,
     mixed,
-    mixing_after_projector,
 )
 
 
 class Unit(nn.Module):
-    """x -> after_sum(shortcut(x or first(x)) + merged(merge(body(first(x)), …))).
+    """x -> after_sum(shortcut(x or first(x)) + merged(h·attention(mean of h))), h = merge(body(first(x)), …).
 
-    It is also used as one of several streams, whose terms are added by `StreamsUnit`: see `divide`. `drop_rate` is the
-    probability that it drops its residual for an image in training: see `nets.network.set_stochastic_depth`.
+    Without attention its factor is 1. It is also used as one of several streams, whose terms are added by
+    `StreamsUnit`: see `divide`. `drop_rate` is the probability that it drops its residual for an image in training: see
+    `nets.network.set_stochastic_depth`.
 
     Shape: (n, c, h, w) -> (n, width, h/stride, w/stride).
     """
@@ -40,6 +40,7 @@ class Unit(nn.Module):
             self.body = chain(stream.bodies[0])
         else:
             self.bodies = nn.ModuleList(map(chain, stream.bodies))
+        self.attention = chain(stream.attention) if stream.attention else None
         self.merged = chain(stream.merged)
         self.shortcut = None if stream.shortcut is None else chain(stream.shortcut)
         self.gate = chain(stream.gate) if stream.gate else None
@@ -55,7 +56,10 @@ class Unit(nn.Module):
     def divide(self, x: Maps) -> tuple[OutputMaps, OutputMaps | None]:
         """The residual and the shortcut of x, gated but not added; the shortcut is None if there is none."""
         activated = self.first(x)
-        residual = self.merged(self._bodies(activated))
+        residual = self._bodies(activated)
+        if self.attention is not None:
+            residual = residual * self.attention(residual.mean(dim=(2, 3), keepdim=True))
+        residual = self.merged(residual)
         if self.shortcut is None:
             return residual, None
         if self.drop_rate and self.training:
@@ -92,7 +96,7 @@ class StreamsUnit(StreamsModule):
     def __init__(self, unit: plan.Unit, form: InputForm = "concatenated") -> None:
         super().__init__()
         self.form: InputForm = form
-        self.mixing = mixing_after_projector(unit)
+        self.mixing = unit.mixing_after_projector
         self.joined = unit.joined
         self.streams = nn.ModuleList(Unit(stream, () if unit.joined else unit.after_sum) for stream in unit.streams)
         projects = unit.mixing.channels == "projected" and unit.streams[0].shortcut is not None

@@ -8,10 +8,10 @@ from resatlas.comparing.run_sets import RunSet
 from resatlas.comparing.words import presentable, presentable_table
 from resatlas.errors import UsageError
 from resatlas.page import effects_text
-from resatlas.page.document import Block, Paragraph
 from resatlas.page.effects_charts import charts
 from resatlas.page.figure import Figure
 from resatlas.page.verdict import verdict
+from resatlas.values.blocks import Block, Paragraph
 from resatlas.values.table import Table
 
 

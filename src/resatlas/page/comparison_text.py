@@ -16,7 +16,7 @@ from resatlas.comparing.seconds import seconds_in_words
 from resatlas.comparing.sentences import verdict_sentences
 from resatlas.comparing.statistics import CLAIM_LEVEL, LEAST_PAIRS, PAIRING_LEVEL, mean_interval
 from resatlas.comparing.words import with_and
-from resatlas.page.document import Block, Bullets, Heading, Paragraph
+from resatlas.values.blocks import Block, Bullets, Heading, Paragraph
 from resatlas.values.table import Cell, Column, Table, numbers, words
 
 _MOST_PAIRS_SHOWN = 20

@@ -4,7 +4,7 @@ import base64
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from resatlas.comparing.questions import Group
 from resatlas.comparing.words import presentable
@@ -77,7 +77,10 @@ def confusion(group: Group) -> Confusion | None:
     networks = counted(len(runs), "network")
     errors = sum(true != predicted for true, predicted in counts.elements())
     words = f"{networks}, {len(guesses):,} predictions, {errors:,} {'error' if errors == 1 else 'errors'}"
-    figure = _matrix(group, counts, classes, networks) if len(classes) <= MOST_CLASSES else None
+    figure = None
+    if len(classes) <= MOST_CLASSES:
+        how = f"number of predictions of {networks}; shade: share of the true class; last column: error of each class"
+        figure = matrix(counts, classes, title=f"Confusion matrix of {group.label}", how=how)
     return Confusion(presentable(group.row.design), words, figure, _table(counts, classes))
 
 
@@ -138,11 +141,22 @@ def _classes(run: RunRecord, guesses: Sequence[Guess]) -> list[str]:
     return [*run.classes, *sorted(present - set(run.classes))]
 
 
-def _matrix(group: Group, counts: Mapping[tuple[str, str], int], classes: Sequence[str], networks: str) -> Figure:
-    """The confusion matrix as a chart, with the error of each class in its last column."""
+def matrix(
+    counts: Mapping[tuple[str, str], int],
+    classes: Sequence[str],
+    *,
+    title: str,
+    how: str,
+    last: str = "error, %",
+    cells: Literal["count", "share"] = "count",
+    without: Sequence[str] = (),
+) -> Figure:
+    """A confusion matrix as a chart, its cells in numbers or in percent of the true class.
+
+    The column `last` has the percentage of each true class that has another one; classes `without` it have none.
+    """
     labels = [presentable(name) for name in classes]
-    errors = "error, %"
-    cells: list[Spec] = []
+    drawn: list[Spec] = []
     rates: list[Spec] = []
     for true, name in zip(classes, labels, strict=True):
         total = sum(counts.get((true, other), 0) for other in classes)
@@ -150,14 +164,14 @@ def _matrix(group: Group, counts: Mapping[tuple[str, str], int], classes: Sequen
             count = counts.get((true, predicted), 0)
             if count:
                 kind = "right" if true == predicted else "wrong"
-                cells.append({"true": name, "predicted": other, "count": count, "share": count / total, "kind": kind})
-        if total:
-            rates.append({"true": name, "predicted": errors, "rate": 100 * (1 - counts.get((true, true), 0) / total)})
+                drawn.append({"true": name, "predicted": other, "count": count, "share": count / total, "kind": kind})
+        if total and true not in without:
+            rates.append({"true": name, "predicted": last, "rate": 100 * (1 - counts.get((true, true), 0) / total)})
     across = {
         "field": "predicted",
         "type": "nominal",
-        "sort": [*labels, errors],
-        "scale": {"domain": [*labels, errors]},
+        "sort": [*labels, last],
+        "scale": {"domain": [*labels, last]},
         "title": "predicted class",
         "axis": {"orient": "top", "labelAngle": -90 if max(map(len, labels)) > 2 else 0, "labelLimit": 90},
     }
@@ -177,14 +191,22 @@ def _matrix(group: Group, counts: Mapping[tuple[str, str], int], classes: Sequen
     }
     dark = "datum.kind == 'wrong' && luminance(scale('color', datum.share)) < 0.4"
     ink = {"condition": {"test": dark, "value": "#ffffff"}, "value": "#222222"}
+    match cells:
+        case "count":
+            text: Spec = {"field": "count"}
+            ways: Spec = {}
+        case "share":
+            text = {"field": "percent", "type": "nominal"}
+            ways = {"transform": [{"calculate": "format(100 * datum.share, '.1f')", "as": "percent"}]}
     chart = {
         "encoding": {"x": across, "y": down},
         "layer": [
             {"data": {"name": "cells"}, "mark": "rect", "encoding": {"color": shade, "tooltip": tooltip}},
             {
                 "data": {"name": "cells"},
+                **ways,
                 "mark": {"type": "text", "fontSize": 10},
-                "encoding": {"text": {"field": "count"}, "color": ink, "tooltip": tooltip},
+                "encoding": {"text": text, "color": ink, "tooltip": tooltip},
             },
             {
                 "data": {"name": "rates"},
@@ -193,9 +215,7 @@ def _matrix(group: Group, counts: Mapping[tuple[str, str], int], classes: Sequen
             },
         ],
     }
-    title = f"Confusion matrix of {group.label}"
-    how = f"number of predictions of {networks}; shade: share of the true class; last column: error of each class"
-    spec = complete_chart(chart, {"cells": cells, "rates": rates}, title=title, how=how, height=60 + 22 * len(classes))
+    spec = complete_chart(chart, {"cells": drawn, "rates": rates}, title=title, how=how, height=60 + 22 * len(classes))
     return Figure("confusions", title, spec)
 
 

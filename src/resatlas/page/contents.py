@@ -16,14 +16,16 @@ from resatlas.page.chart import title_of
 from resatlas.page.comparison_text import document
 from resatlas.page.confusion import Confusion, Gallery, Pictures, confusion, gallery
 from resatlas.page.dissection import Finding, findings
-from resatlas.page.document import Block
 from resatlas.page.drawing import drawing
 from resatlas.page.figure import Figure
+from resatlas.page.found import FoundPart, found_part
 from resatlas.page.leaders import leaders
+from resatlas.page.looks import LookedAt, Looks, no_looks
 from resatlas.page.overview import charts
 from resatlas.page.table import grid
 from resatlas.page.verdict import notes
 from resatlas.runs.record import RunRecord
+from resatlas.values.blocks import Block
 from resatlas.values.table import Table
 from resatlas.values.text import counted
 
@@ -49,6 +51,8 @@ class Section(NamedTuple):
     runs: Table | None
     confusions: tuple[Confusion, ...]
     gallery: Gallery | None
+    found: FoundPart | None = None
+    """What is found, where objects are learnt."""
 
 
 class Inside(NamedTuple):
@@ -74,16 +78,18 @@ class Contents(NamedTuple):
     runs: tuple[RunRecord, ...]
 
 
-def contents(run_sets: Sequence[RunSet], pictures: Pictures) -> Contents:
+def contents(run_sets: Sequence[RunSet], pictures: Pictures, looks: Looks = no_looks) -> Contents:
     """The contents of the page of some questions; equal runs give equal contents.
 
     Raises: FolderError if a run's files are missing or damaged.
     """
     parts = split_by_images(run_sets)
     comparisons = [compare_run_set(run_set) if run_set.runs else None for run_set in parts]
-    names = _Names()
+    names = ChartNames()
     answers = [answer(*pair) for pair in zip(parts, comparisons, strict=True)]
-    sections = tuple(_section(*question, pictures, names) for question in zip(parts, comparisons, answers, strict=True))
+    sections = tuple(
+        _section(*question, pictures, looks, names) for question in zip(parts, comparisons, answers, strict=True)
+    )
     analyses = [reply.analysis for reply in answers if reply.analysis]
     finished = [comparison for comparison in comparisons if comparison]
     groups = [group for comparison in finished for group in comparison.question.groups]
@@ -109,13 +115,14 @@ def figures(content: Contents) -> Iterator[Figure]:
     for section in content.sections:
         yield from section.effects.figures if section.effects else ()
         yield from section.figures
+        yield from section.found.figures if section.found else ()
         yield from (matrix.figure for matrix in section.confusions if matrix.figure)
     yield from content.networks
     yield from chain.from_iterable(result.figures for result in content.inside)
 
 
-class _Names:
-    """Unique names of charts."""
+class ChartNames:
+    """Unique names of the charts of a page."""
 
     def __init__(self) -> None:
         self.used: set[str] = set()
@@ -132,7 +139,7 @@ class _Names:
 
 
 def _section(
-    run_set: RunSet, comparison: Comparison | None, reply: Answer, pictures: Pictures, names: _Names
+    run_set: RunSet, comparison: Comparison | None, reply: Answer, pictures: Pictures, looks: Looks, names: ChartNames
 ) -> Section:
     view, name = run_set.question.view, run_set.question.name
     if comparison is None:
@@ -161,10 +168,25 @@ def _section(
             for group, matrix in confusions
         ),
         gallery=None if comparison.question.obstacles else gallery(groups, pictures),
+        found=_named(found_part(groups, looks), name, names),
     )
 
 
-def _effects(reply: Answer, name: str, names: _Names) -> EffectsPart | None:
+def _named(part: FoundPart | None, name: str, names: ChartNames) -> FoundPart | None:
+    """The part with unique names of its charts, given in the order of the page."""
+    if part is None:
+        return None
+    curves = part.curves and part.curves._replace(name=names.new(name, part.curves.name))
+
+    def named(look: LookedAt) -> LookedAt:
+        figures = tuple(figure._replace(name=names.new(name, figure.name, look.label)) for figure in look.figures)
+        matrix = look.confusion and look.confusion._replace(name=names.new(name, "confusions", look.label))
+        return look._replace(figures=figures, confusion=matrix)
+
+    return part._replace(curves=curves, looks=tuple(map(named, part.looks)))
+
+
+def _effects(reply: Answer, name: str, names: ChartNames) -> EffectsPart | None:
     """The effects of a factorial question, their charts with unique names."""
     if reply.analysis is None:
         return None
@@ -179,12 +201,12 @@ def introduction(about: str, groups: Sequence[Group]) -> str:
     return " ".join(filter(None, [about, f"All results are those after {span} of training."]))
 
 
-def _inside(finding: Finding, run: RunRecord, names: _Names) -> Inside:
+def _inside(finding: Finding, run: RunRecord, names: ChartNames) -> Inside:
     named = (Figure(names.new(finding.name, title_of(spec), run.name), title_of(spec), spec) for spec in finding.specs)
     return Inside(finding, tuple(named))
 
 
-def _networks(groups: Sequence[Group], names: _Names) -> tuple[Figure, ...]:
+def _networks(groups: Sequence[Group], names: ChartNames) -> tuple[Figure, ...]:
     """The drawing of each network, once per design."""
     drawings: dict[str, Figure] = {}
     for group in groups:

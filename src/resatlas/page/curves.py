@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from resatlas.comparing.questions import Group
+from resatlas.comparing.words import with_and
 from resatlas.page.chart import RULE, Kind, complete_chart, drawable, legend_filter, legend_of, look_of, opacity
 from resatlas.page.figure import Figure, Spec
+from resatlas.recipes.detection import Classify, Segment
 from resatlas.runs.record import RunRecord
 
 _DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
@@ -20,12 +22,12 @@ def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
     """Training loss and validation error, epoch by epoch; a chart without values is left out."""
     how = f"bold: mean, thin: seeds; click the legend to filter; {_rates_in_words(groups)}"
     panels: tuple[tuple[str, str, str, str, Kind], ...] = (
-        ("training-loss", "train_loss", "Training loss, epoch by epoch", "cross-entropy, log scale", "log"),
+        ("training-loss", "train_loss", "Training loss, epoch by epoch", f"{loss_words(groups)}, log scale", "log"),
         (
             "validation-error",
             "validation_error_percent",
             "Validation error, epoch by epoch",
-            "% of the validation images",
+            error_words(groups, "validation"),
             "linear",
         ),
     )
@@ -34,6 +36,20 @@ def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
         for name, key, title, unit, scale in panels
         if (values := _epochs(groups, key, scale))
     )
+
+
+def error_words(groups: Sequence[Group], part: str) -> str:
+    """What an error is, and of which images: the share of misclassified ones, or what results.json calls it."""
+    measures = list(dict.fromkeys(group.runs[0].outcome.test.measure for group in groups))
+    return with_and(
+        f"{measure}, % of the {part} images" if measure else f"% of the {part} images" for measure in measures
+    )
+
+
+def loss_words(groups: Sequence[Group]) -> str:
+    """What the training loss is."""
+    sums = {not isinstance(group.experiment.recipe.task, Classify | Segment) for group in groups}
+    return with_and("sum of the losses" if summed else "cross-entropy" for summed in sorted(sums))
 
 
 def _epochs(groups: Sequence[Group], key: str, scale: Kind) -> list[Spec]:

@@ -1,37 +1,12 @@
 """Documents of headings, paragraphs, lists and tables, as text, Markdown or LaTeX."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from resatlas.comparing.words import presentable, presentable_table
 from resatlas.values import latex, markdown, terminal
+from resatlas.values.blocks import Block, Bullets, Heading, Paragraph
 from resatlas.values.table import Table
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A heading."""
-
-    words: str
-
-
-@dataclass(frozen=True)
-class Paragraph:
-    """One or more sentences."""
-
-    words: str
-
-
-@dataclass(frozen=True)
-class Bullets:
-    """A bulleted list with a title."""
-
-    title: str
-    lines: tuple[str, ...]
-
-
-Block = Heading | Paragraph | Bullets | Table
 
 Document = Sequence[Block]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from resatlas.comparing.effects import Effect, half_normal
+from resatlas.comparing.effects import Effect, Effects, half_normal
 from resatlas.comparing.factorial import Factorial, supported
 from resatlas.comparing.words import presentable
 from resatlas.page.chart import COLOURS, LETTERS, RULE, complete_chart, legend_of
@@ -16,6 +16,13 @@ _UNSUPPORTED_PAIRS = 2
 _ROW = 26  # pixels of an effect in its chart
 
 _ORDERS = {"main": "main effect", "interaction": "interaction"}
+
+_BY_ORDER: Spec = {
+    "field": "order",
+    "type": "nominal",
+    "scale": {"domain": list(_ORDERS.values()), "range": list(COLOURS[:2])},
+}
+"""The colour of an effect."""
 
 _LOOKS: Mapping[str, Spec] = {
     "datum.significant": {"filled": True},
@@ -49,12 +56,7 @@ def _effects(analysis: Factorial) -> Figure:
     across = {"type": "quantitative", "title": f"effect on the {response_in_words(analysis)}"}
     encoding = {
         "y": {"field": "effect", "type": "nominal", "sort": names, "title": None, "axis": {"labelLimit": 170}},
-        "color": {
-            "field": "order",
-            "type": "nominal",
-            "scale": {"domain": list(_ORDERS.values()), "range": list(COLOURS[:2])},
-            "legend": None,
-        },
+        "color": {**_BY_ORDER, "legend": None},
         "tooltip": [
             {"field": "effect"},
             {"field": "order"},
@@ -111,8 +113,20 @@ def _value(effect: Effect, significant: bool) -> Spec:
 
 def _half_normal(analysis: Factorial) -> Figure:
     """The sizes of the effects over half-normal quantiles, with the line of noise and Lenth's margins."""
-    lenth = analysis.effects.lenth
-    ranked = half_normal(analysis.effects.effects)
+    chart = {"layer": _half_normal_layers(response_in_words(analysis))}
+    data = _half_normal_data(analysis.effects)
+    title = "Half-normal plot of the effects"
+    how = (
+        "effects of noise alone lie near the line; dashed: Lenth's margins at 95 %, which need no repetition; effects "
+        "above the margin of one effect are named"
+    )
+    return Figure("half-normal", title, complete_chart(chart, data, title=title, how=how, height=300))
+
+
+def _half_normal_data(effects: Effects) -> dict[str, list[Spec]]:
+    """The points of the effects, the ends of the line of noise, and the margins."""
+    lenth = effects.lenth
+    ranked = half_normal(effects.effects)
     points = [
         {
             "effect": presentable(effect.name),
@@ -124,7 +138,7 @@ def _half_normal(analysis: Factorial) -> Figure:
         for quantile, effect in ranked
     ]
     last = ranked[-1][0]
-    data = {
+    return {
         "effects": points,
         "noise": [{"quantile": 0.0, "size": 0.0}, {"quantile": last, "size": lenth.error * last}],
         "margins": [
@@ -132,60 +146,50 @@ def _half_normal(analysis: Factorial) -> Figure:
             {"margin": "margin of all effects", "size": lenth.simultaneous},
         ],
     }
+
+
+def _half_normal_layers(response: str) -> list[Spec]:
     across = {
         "field": "quantile",
         "type": "quantitative",
         "title": "half-normal quantile",
         "axis": {"tickCount": 5},
     }
-    upward = {"field": "size", "type": "quantitative", "title": f"size of the effect, {response_in_words(analysis)}"}
+    upward = {"field": "size", "type": "quantitative", "title": f"size of the effect, {response}"}
     words = {"type": "text", "fontSize": LETTERS, "baseline": "middle", "limit": 170}
-    chart = {
-        "layer": [
-            {
-                "data": {"name": "noise"},
-                "mark": {"type": "line", "color": RULE, "strokeWidth": 1},
-                "encoding": {"x": across, "y": upward},
+    return [
+        {
+            "data": {"name": "noise"},
+            "mark": {"type": "line", "color": RULE, "strokeWidth": 1},
+            "encoding": {"x": across, "y": upward},
+        },
+        {
+            "data": {"name": "margins"},
+            "mark": {"type": "rule", "color": RULE, "strokeDash": [4, 3]},
+            "encoding": {"y": upward, "tooltip": [{"field": "margin"}, {"field": "size", "format": ".3g"}]},
+        },
+        {
+            "data": {"name": "margins"},
+            "mark": {**words, "color": "#444444", "align": "left", "baseline": "bottom", "dy": -2},
+            "encoding": {"x": {"value": 4}, "y": upward, "text": {"field": "margin"}},
+        },
+        {
+            "data": {"name": "effects"},
+            "mark": {"type": "point", "size": 65, "opacity": 1, "filled": True},
+            "encoding": {
+                "x": across,
+                "y": upward,
+                "color": {**_BY_ORDER, "legend": legend_of(list(_ORDERS.values()))},
+                "tooltip": [
+                    {"field": "effect"},
+                    {"field": "size", "format": ".3g"},
+                    {"field": "quantile", "format": ".2f"},
+                ],
             },
-            {
-                "data": {"name": "margins"},
-                "mark": {"type": "rule", "color": RULE, "strokeDash": [4, 3]},
-                "encoding": {"y": upward, "tooltip": [{"field": "margin"}, {"field": "size", "format": ".3g"}]},
-            },
-            {
-                "data": {"name": "margins"},
-                "mark": {**words, "color": "#444444", "align": "left", "baseline": "bottom", "dy": -2},
-                "encoding": {"x": {"value": 4}, "y": upward, "text": {"field": "margin"}},
-            },
-            {
-                "data": {"name": "effects"},
-                "mark": {"type": "point", "size": 65, "opacity": 1, "filled": True},
-                "encoding": {
-                    "x": across,
-                    "y": upward,
-                    "color": {
-                        "field": "order",
-                        "type": "nominal",
-                        "scale": {"domain": list(_ORDERS.values()), "range": list(COLOURS[:2])},
-                        "legend": legend_of(list(_ORDERS.values())),
-                    },
-                    "tooltip": [
-                        {"field": "effect"},
-                        {"field": "size", "format": ".3g"},
-                        {"field": "quantile", "format": ".2f"},
-                    ],
-                },
-            },
-            {
-                "data": {"name": "effects"},
-                "mark": {**words, "color": "#222222", "align": "right", "dx": -8},
-                "encoding": {"x": across, "y": upward, "text": {"field": "label"}},
-            },
-        ],
-    }
-    title = "Half-normal plot of the effects"
-    how = (
-        "effects of noise alone lie near the line; dashed: Lenth's margins at 95 %, which need no repetition; effects "
-        "above the margin of one effect are named"
-    )
-    return Figure("half-normal", title, complete_chart(chart, data, title=title, how=how, height=300))
+        },
+        {
+            "data": {"name": "effects"},
+            "mark": {**words, "color": "#222222", "align": "right", "dx": -8},
+            "encoding": {"x": across, "y": upward, "text": {"field": "label"}},
+        },
+    ]

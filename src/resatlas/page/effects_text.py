@@ -7,7 +7,7 @@ from resatlas.comparing.effects import Effect, half_normal, means_of
 from resatlas.comparing.factorial import Factorial, supported
 from resatlas.comparing.statistics import LEVEL
 from resatlas.comparing.words import with_and
-from resatlas.page.document import Block, Bullets, Heading, Paragraph
+from resatlas.values.blocks import Block, Bullets, Heading, Paragraph
 from resatlas.values.table import Column, Table, numbers, words
 from resatlas.values.text import counted
 
@@ -138,15 +138,8 @@ def details(analysis: Factorial) -> Iterator[Table]:
             Column("mean response", "1", ".3g"),
         ),
         rows=tuple(
-            (cell.levels, design, macs, parameters, float(row.mean()))
-            for cell, design, macs, parameters, row in zip(
-                analysis.cells,
-                analysis.designs,
-                analysis.multiply_adds,
-                analysis.parameters,
-                analysis.values,
-                strict=True,
-            )
+            (cell.levels, cell.design, cell.multiply_adds, cell.parameters, float(cell.responses.mean()))
+            for cell in analysis.results
         ),
         note="The signs of a cell are those of the factors, in their order.",
     )

@@ -5,7 +5,7 @@ from itertools import chain
 
 from resatlas.comparing.hypotheses import Judged
 from resatlas.comparing.statistics import CLAIM_LEVEL
-from resatlas.page.document import Block, Bullets, Heading, Paragraph
+from resatlas.values.blocks import Block, Bullets, Heading, Paragraph
 from resatlas.values.table import Cell, Column, Table, words
 from resatlas.values.text import counted
 

@@ -10,7 +10,7 @@ from resatlas.comparing.rows import Sample
 from resatlas.comparing.statistics import mean_interval
 from resatlas.designs.catalog import FAMILIES
 from resatlas.page.chart import complete_chart, drawable, legend_filter, look_of
-from resatlas.page.curves import curves
+from resatlas.page.curves import curves, error_words, loss_words
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.collection import View
 
@@ -38,9 +38,9 @@ def _over_depth(groups: Sequence[Group]) -> Iterator[Figure]:
     scale, axis, scale_words = _errors_scale(groups)
     losses = [point for group in groups for point in _points(group, group.row.train_loss)]
     errors = [point for group in groups for point in _points(group, group.row.test_error_percent)]
-    title, words = "Training loss over depth", f"cross-entropy, log scale; {how}"
+    title, words = "Training loss over depth", f"{loss_words(groups)}, log scale; {how}"
     yield _depth_panel("loss-over-depth", losses, title, words, {"scale": {"type": "log"}})
-    title, words = "Test error over depth", f"% of the test images; {how}{scale_words}"
+    title, words = "Test error over depth", f"{error_words(groups, 'test')}; {how}{scale_words}"
     yield _depth_panel("error-over-depth", errors, title, words, {"scale": scale, "axis": axis})
 
 
@@ -189,7 +189,8 @@ def _over_budgets(groups: Sequence[Group]) -> Iterator[Figure]:
             ],
         }
         title = f"Test error over {budget}"
-        how = f"% of the test images; point: mean, line: its 95 % interval; click the legend to filter{scale_words}"
+        marks = "point: mean, line: its 95 % interval; click the legend to filter"
+        how = f"{error_words(groups, 'test')}; {marks}{scale_words}"
         spec = complete_chart(chart, {"values": values}, title=title, how=how, height=260)
         yield Figure(f"error-over-{budget}", title, spec)
 

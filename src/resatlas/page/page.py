@@ -14,13 +14,14 @@ from resatlas.comparing.words import presentable
 from resatlas.errors import FolderError
 from resatlas.page.confusion import Pictures, no_pictures
 from resatlas.page.contents import contents, figures
-from resatlas.page.document import Block
 from resatlas.page.figure import Figure
+from resatlas.page.looks import Looks, no_looks
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import with_epochs
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import write_text
 from resatlas.runs.record import RunRecord
+from resatlas.values.blocks import Block
 from resatlas.values.codec import encode
 
 
@@ -36,14 +37,39 @@ class Card(NamedTuple):
     recipe: str
 
 
-def write_page(out: Path, *, title: str, run_sets: Sequence[RunSet], pictures: Pictures = no_pictures) -> None:
-    """Write the page of some questions in one atomic step; `pictures` returns test images.
+class Link(NamedTuple):
+    """A page in the same folder, with the words of the link and a sentence about it."""
+
+    file: str
+    words: str
+    about: str
+
+
+def write_page(
+    out: Path,
+    *,
+    title: str,
+    run_sets: Sequence[RunSet],
+    pictures: Pictures = no_pictures,
+    looks: Looks = no_looks,
+    links: Sequence[Link] = (),
+) -> None:
+    """Write the page of some questions in one atomic step; `links` are other pages.
+
+    `pictures` returns test images, `looks` what runs find in them.
 
     Raises: FolderError if the page cannot be written, or if a run's files are missing or damaged.
     """
-    if out.is_dir():
-        raise FolderError(f"{out} is a folder; name a file in it, as in {out / 'report.html'}")
-    text = page(title=title, run_sets=run_sets, pictures=pictures)
+    _check_file(out)
+    write_text_page(out, page(title=title, run_sets=run_sets, pictures=pictures, looks=looks, links=links))
+
+
+def write_text_page(out: Path, text: str) -> None:
+    """Write the text of a page in one atomic step.
+
+    Raises: FolderError if it cannot be written.
+    """
+    _check_file(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, text)
@@ -51,8 +77,32 @@ def write_page(out: Path, *, title: str, run_sets: Sequence[RunSet], pictures: P
         raise FolderError(f"{out} cannot be written: {(error.strerror or 'the system refuses').lower()}") from None
 
 
-def page(*, title: str, run_sets: Sequence[RunSet], pictures: Pictures = no_pictures) -> str:
+def _check_file(out: Path) -> None:
+    if out.is_dir():
+        raise FolderError(f"{out} is a folder; name a file in it, as in {out / 'report.html'}")
+
+
+def page(
+    *,
+    title: str,
+    run_sets: Sequence[RunSet],
+    pictures: Pictures = no_pictures,
+    looks: Looks = no_looks,
+    links: Sequence[Link] = (),
+) -> str:
     """The page of some questions as HTML; equal runs give equal pages."""
+    content = contents(run_sets, pictures, looks)
+    return rendered(
+        "page.html.jinja",
+        title=title,
+        content=content,
+        links=[link._replace(about=presentable(link.about)) for link in links],
+        cards=[_card(group) for group in group_runs(content.runs)],
+    )
+
+
+def rendered(template: str, **values: object) -> str:
+    """A template of this package as HTML, with charts drawn by the page itself; all values are escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(
@@ -62,11 +112,8 @@ def page(*, title: str, run_sets: Sequence[RunSet], pictures: Pictures = no_pict
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    content = contents(run_sets, pictures)
-    return templates.get_template("page.html.jinja").render(
-        title=title,
-        content=content,
-        cards=[_card(group) for group in group_runs(content.runs)],
+    return templates.get_template(template).render(
+        **values,
         bundle=_bundle(),
         kind=_kind,
         knobs=_knobs,
@@ -74,12 +121,12 @@ def page(*, title: str, run_sets: Sequence[RunSet], pictures: Pictures = no_pict
     )
 
 
-def page_figures(run_sets: Sequence[RunSet]) -> tuple[Figure, ...]:
+def page_figures(run_sets: Sequence[RunSet], looks: Looks = no_looks) -> tuple[Figure, ...]:
     """All charts of a page, in the order of the page.
 
     Raises: FolderError if a run's files are missing or damaged.
     """
-    return tuple(figures(contents(run_sets, no_pictures)))
+    return tuple(figures(contents(run_sets, no_pictures, looks)))
 
 
 def _card(runs: Sequence[RunRecord]) -> Card:

@@ -4,12 +4,36 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from resatlas.errors import UnknownName, unknown
-from resatlas.recipes import dmrnet, modern, pyramidnet, quick, resnet, resnext, wide_resnet
+from resatlas.recipes import (
+    bag_of_tricks,
+    detectors,
+    dmrnet,
+    modern,
+    pyramidnet,
+    quick,
+    regnet,
+    resnet,
+    resnext,
+    senet,
+    wide_resnet,
+)
 from resatlas.recipes.recipe import Recipe
 
 NAMED: Mapping[str, Recipe] = {
     name: recipe
-    for module in (quick, resnet, wide_resnet, resnext, pyramidnet, dmrnet, modern)
+    for module in (
+        quick,
+        resnet,
+        wide_resnet,
+        resnext,
+        pyramidnet,
+        dmrnet,
+        modern,
+        bag_of_tricks,
+        senet,
+        regnet,
+        detectors,
+    )
     for name, recipe in module.NAMED.items()
 }
 

@@ -132,11 +132,14 @@ class ColourJitter:
 
 @dataclass(frozen=True, kw_only=True)
 class HslJitter:
-    """Hue (of 180), saturation and lightness (of 255), each shifted at random by at most its bound."""
+    """Hue (of 180), saturation and lightness (of 255), each shifted at random by at most its bound.
 
-    hue: int
-    saturation: int
-    lightness: int
+    Source: the bounds are those of the DMRNet authors' recipe.
+    """
+
+    hue: int = 36
+    saturation: int = 50
+    lightness: int = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +222,26 @@ class Erase:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShorterSide:
+    """Resize an image with its objects: the shorter side has one of these lengths, the longer at most `longest`.
+
+    One length is drawn for each image, all with the same probability; the shape is kept. An image whose longer side
+    would be larger is resized less. It is for images with objects, in training alone.
+    Source: Fast R-CNN paper (arXiv:1504.08083), section 5.2: 600 and 1,000.
+    """
+
+    lengths: tuple[int, ...] = (600,)
+    longest: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.lengths or not all(1 <= length <= self.longest <= 8192 for length in self.lengths):
+            raise RecipeError(
+                f"a shorter side has one of several lengths from 1 pixel, the longer at most 8,192; "
+                f"{self.lengths} and {self.longest} are not"
+            )
+
+
 Step = (
     Normalisation
     | PadCrop
@@ -231,7 +254,12 @@ Step = (
     | TrivialAugment
     | RandAugment
     | Erase
+    | ShorterSide
 )
+
+
+BoxStep = Flip | ShorterSide | PadCrop | ColourJitter | HslJitter | Lighting
+"""Steps with a meaning for boxes and masks: the same draw moves the image and all its objects."""
 
 NORMALISATIONS = (Standardise, SubtractMeanImage, Rescale, Whiten)
 PHOTOGRAPHIC = (ScaleCrop, AreaCrop, ColourJitter, HslJitter, Lighting, TrivialAugment, RandAugment)
@@ -325,7 +353,7 @@ def pipeline_fault(steps: tuple[Step, ...]) -> str | None:
         return f"images are normalised once, by one of {allowed}; {', '.join(kinds) or 'nothing'} does not"
     if isinstance(steps[places[0]], Whiten) and places[0]:
         return f"whitening comes first; {kinds[0]} stands before it"
-    late = [kind for kind, step in zip(kinds, steps, strict=True) if isinstance(step, PHOTOGRAPHIC)]
+    late = [kind for kind, step in zip(kinds, steps, strict=True) if isinstance(step, (*PHOTOGRAPHIC, ShorterSide))]
     if late and kinds.index(late[-1]) > places[0]:
         return f"steps on photographs come before the normalisation; {late[-1]} stands after it"
     if "Erase" in kinds and kinds.index("Erase") < places[0]:

@@ -6,10 +6,13 @@ from fractions import Fraction
 from typing import Literal
 
 from resatlas.arch.blueprint import Initial
+from resatlas.arch.plan import Plan
 from resatlas.errors import RecipeError
+from resatlas.recipes.detection import Classify, Task
 from resatlas.recipes.images import Centre, Standardise, Step, View, pipeline_fault
 from resatlas.recipes.regularisers import CrossEntropy, Ema, Loss, Mixing
 from resatlas.recipes.schedule import Schedule, momentum_after_drop
+from resatlas.values.codec import LATER
 
 Form = Literal["plain", "nesterov", "caffe"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -104,7 +107,8 @@ class Recipe:
     channels; auto leaves it to the machine on which a run begins. `initial` is where the weights start, where the
     source says it; else the design's own rule holds. `dropouts` are the rates in the units with which the source
     trains. `steps` is what happens to each image, in order; `testing` begins with the view that is tested here.
-    `validation` is the share of the training images held back; 0 trains on all. `data` and `images` are the source's
+    `validation` is the share of the training images held back; 0 trains on all. `task` is what is learnt of an image:
+    its label, or, of data with objects, boxes or the classes of its pixels. `data` and `images` are the source's
     own; `reported` is what it reports; `unsettled` is what no source states, with our choice.
     """
 
@@ -131,6 +135,7 @@ class Recipe:
     steps: tuple[Step, ...] = (Standardise(),)
     testing: tuple[View, ...] = (Centre(),)
     validation: Fraction = Fraction(0)
+    task: Task = field(default_factory=Classify, metadata=LATER)
     data: str = ""
     images: int | None = None
     reported: str = ""
@@ -163,6 +168,10 @@ class Recipe:
                 raise RecipeError(f"{name} must be in [0, 1); got {rate}")
         if fault := _regularising_fault(self):
             raise RecipeError(fault)
+
+    def trained(self, plan: Plan) -> Plan:
+        """The plan of a network as this recipe trains it: with the recipe's initial weights, where it has them."""
+        return replace(plan, initial=self.initial) if self.initial else plan
 
     @property
     def view(self) -> Centre:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from resatlas.errors import BlueprintError, RecipeError, UnknownName, unknown
+from resatlas.errors import BlueprintError, RecipeError, UnknownName, quoted, unknown
 from resatlas.recipes.recipe import Recipe, with_epochs
 from resatlas.values.codec import decode, decode_text, encode, kind_of
 from resatlas.values.knobs import key_values
@@ -13,7 +13,7 @@ from resatlas.values.knobs import key_values
 
 @dataclass
 class _Part:
-    """A part of a recipe, and what changes in it: whole fields, and fields inside others."""
+    """A part of a recipe, and what changes in it: whole fields, and fields inside others, or of a tuple its members."""
 
     value: Any
     fields: dict[str, Any] = field(default_factory=dict)
@@ -21,6 +21,9 @@ class _Part:
 
     def changed(self) -> Any:  # noqa: ANN401 - whatever the part is
         """The part with its changes, checked once."""
+        if isinstance(self.value, tuple):
+            changed = {name: part.changed() for name, part in self.parts.items()}
+            return tuple(changed.get(kind_of(type(member)), member) for member in self.value)
         return replace(self.value, **self.fields, **{name: part.changed() for name, part in self.parts.items()})
 
 
@@ -30,7 +33,7 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     Where a field is one of several kinds, or none, its kind is set by its name, as in optimizer=lamb or average=none;
     fields of both kinds keep their values, others take the defaults of the new kind. A tuple is written as its members
     with commas between them, as in mixing=mixup,cutmix, and the empty one as none. A dot also enters a field that is
-    none.
+    none, and with its kind a member of a tuple, as in steps.shorter-side.lengths=480,600.
 
     Raises: UnknownName for a field that is not there, RecipeError for a doubled or malformed setting.
     """
@@ -58,6 +61,8 @@ def _set(whole: _Part, key: str, text: str) -> None:
     *way, name = key.split(".")
     for step in way:
         hint, value = _field(node, step, key, whole)
+        if isinstance(node.fields.get(step), tuple):
+            value = node.fields.pop(step)
         if step in node.fields:
             raise RecipeError(f"{key} cannot be set together with {'.'.join(way)}=none")
         node = node.parts.setdefault(step, _Part(_default(hint) if value is None else value))
@@ -80,7 +85,16 @@ def _set(whole: _Part, key: str, text: str) -> None:
 
 
 def _field(node: _Part, name: str, key: str, whole: _Part) -> tuple[Any, Any]:
-    """The type and the value of a field of a part."""
+    """The type and the value of a field of a part, or of a member of a tuple, by its kind."""
+    if isinstance(node.value, tuple) and all(map(is_dataclass, node.value)):
+        members = {kind_of(type(member)): member for member in node.value}
+        of = key.partition(f".{name}")[0]
+        if len(members) < len(node.value):
+            raise RecipeError(f"{key}: {of} has several of one kind, and none of them is set by its kind")
+        if name not in members:
+            example = f"{of}={','.join([name, *members])}"
+            raise UnknownName(f"{key}: {of} has no {quoted(name)}; set the whole of it too, as in {example}")
+        return type(members[name]), members[name]
     hints = _hints(node.value)
     if name not in hints:
         raise UnknownName(unknown("recipe field", key, _paths(type(whole.value), whole.value)))

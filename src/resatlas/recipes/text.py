@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import assert_never
 
+from resatlas.recipes.detection import Classify
 from resatlas.recipes.images import (
     NORMALISATIONS,
     AreaCrop,
@@ -21,6 +22,7 @@ from resatlas.recipes.images import (
     RandAugment,
     Rescale,
     ScaleCrop,
+    ShorterSide,
     Standardise,
     Step,
     SubtractMeanImage,
@@ -33,6 +35,7 @@ from resatlas.recipes.images import (
 from resatlas.recipes.recipe import Lamb, Muon, Optimizer, Recipe, Sgd, steps_in_all, steps_per_epoch
 from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Loss, Mixing, Mixup
 from resatlas.recipes.schedule import Cosine, OneCycle, Plateau, Schedule, Steps, momentum_after_drop, rate, turns
+from resatlas.recipes.task_text import task_facts
 from resatlas.values.text import counted
 
 USUAL = 224
@@ -92,13 +95,15 @@ def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "average", _average(recipe.average)
     yield from (("images" if k == 0 else "", f"{k + 1}. {_step_text(step)}") for k, step in enumerate(recipe.steps))
     if any(isinstance(step, PadCrop) and step.fill == "zeros" for step in recipe.steps):
-        yield "", f"zeros are {_zeros(recipe.steps)}"
+        yield "", f"zeros are {_zeros(recipe.steps) if isinstance(recipe.task, Classify) else 'black'}"
     if recipe.mixing:
         share = "every batch" if recipe.mixed == 1 else f"{recipe.mixed} of the batches"
         yield "mixed", f"{share} by {' or '.join(map(_mixing, recipe.mixing))}"
     held = f"{recipe.validation} of the training images" if recipe.validation else "none; trains on all"
     yield "held back", held
-    yield from (("tested" if k == 0 else "and there", view_text(view)) for k, view in enumerate(recipe.testing))
+    if isinstance(recipe.task, Classify):
+        yield from (("tested" if k == 0 else "and there", view_text(view)) for k, view in enumerate(recipe.testing))
+    yield from task_facts(recipe.task)
     if recipe.reported:
         yield "reported", recipe.reported
     yield from (("unsettled" if k == 0 else "", choice) for k, choice in enumerate(recipe.unsettled))
@@ -217,6 +222,9 @@ def _step_text(step: Step) -> str:
             return f"pad by {share} of the side with {fill}, crop at random"
         case Flip():
             return "mirror left and right at random"
+        case ShorterSide(lengths=lengths, longest=longest):
+            sides = f"at random of {', '.join(map(str, lengths))}" if len(lengths) > 1 else str(lengths[0])
+            return f"shorter side {sides}, longer side at most {longest}"
         case ScaleCrop(least=least, most=most, stretch=stretch):
             stretched = f", aspect ratio 1 ± {float(stretch):g}" if stretch else ""
             return f"shorter side at random from {_pixels(least)} to {_pixels(most)}{stretched}, crop {USUAL} at random"

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from resatlas.arch import plan as plans
 from resatlas.errors import BlueprintError, FolderError, UsageError, quoted
+from resatlas.recipes.detection import Classify
 from resatlas.runs import experiment as experiments
 from resatlas.runs.deriving import check_derived
 from resatlas.runs.files import escaped, read_json, read_lines
@@ -26,6 +27,7 @@ from resatlas.runs.record import (
     Keep,
     Results,
     RunRecord,
+    Start,
     StatusRecord,
     TimingRow,
     identity,
@@ -112,7 +114,8 @@ def read_beginning(folder: Path) -> Beginning:
         )
     except (UsageError, ValueError, OverflowError, RecursionError) as error:
         raise FolderError(f"{file}: {error}") from None
-    if beginning.classes and len(beginning.classes) != plan.classes:
+    outputs = len(beginning.classes) if isinstance(beginning.experiment.recipe.task, Classify) else 0
+    if beginning.classes and outputs != plan.classes:
         raise FolderError(f"{file}: {len(beginning.classes):,} classes, and a plan of {plan.classes:,} outputs")
     return beginning
 
@@ -152,7 +155,7 @@ def _read_environment(folder: Path) -> Environment | None:
         if not isinstance(packages, dict):
             raise BlueprintError("packages: expected a table")
         versions = {name: decode(str | None, value, where=f"packages.{name}") for name, value in packages.items()}
-        others = {key: value for key, value in table.items() if key not in ("command", "packages")} | versions
+        others = {key: value for key, value in table.items() if key not in ("command", "packages", "starts")} | versions
         return Environment(
             processor=str(table.get("processor") or ""),
             cores=str(table.get("cores") or ""),
@@ -160,9 +163,29 @@ def _read_environment(folder: Path) -> Environment | None:
             packages=tuple((name, version) for name, version in versions.items() if version),
             command=decode(tuple[str, ...], table.get("command", []), where="command"),
             entries=tuple((name, _words(value)) for name, value in _flat(others) if value),
+            starts=_starts(table),
         )
     except UsageError as error:
         raise FolderError(f"{file}: {error}") from None
+
+
+def read_starts(folder: Path) -> tuple[Start, ...]:
+    """The recorded starts of a run; none without env.json or if an earlier version wrote it.
+
+    Raises: FolderError
+    """
+    file = folder / ENVIRONMENT
+    try:
+        return _starts(_table(file)) if file.exists() else ()
+    except UsageError as error:
+        raise FolderError(f"{file}: {error}") from None
+
+
+def _starts(table: Mapping[str, Any]) -> tuple[Start, ...]:
+    starts = table.get("starts", [])
+    if not isinstance(starts, list):
+        raise BlueprintError("starts: expected a list")
+    return tuple(decode(Start, known(Start, start), where=f"starts.{k}") for k, start in enumerate(starts))
 
 
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, object]]:

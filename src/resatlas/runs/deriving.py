@@ -8,6 +8,7 @@ from typing import Any
 from resatlas.arch.cost import cost
 from resatlas.arch.paths import mean_lengths
 from resatlas.errors import FolderError, ResatlasError, quoted
+from resatlas.recipes.task_cost import multiply_adds
 from resatlas.runs.names import FIRST, METRICS, PREDICTIONS, RESULTS, TIMING
 from resatlas.runs.record import RunRecord, best_of, identity
 
@@ -60,11 +61,12 @@ def _pairs(run: RunRecord) -> Iterator[Pair]:
 def _of_plan(run: RunRecord) -> Iterator[Pair]:
     results, source = run.outcome, f"the plan in {run.folder / FIRST}"
     try:
-        total, lengths = cost(run.plan), mean_lengths(run.plan)
+        parameters, lengths = cost(run.plan).parameters, mean_lengths(run.plan)
+        work = multiply_adds(run.plan, run.experiment.recipe.task)
     except Exception as error:  # an edited plan can raise any error
         raise FolderError(f"{run.folder / FIRST}: nothing can be counted of its plan: {quoted(str(error))}") from None
-    yield "parameters", results.parameters, total.parameters, source
-    yield "multiply_adds", results.multiply_adds, total.multiply_adds, source
+    yield "parameters", results.parameters, parameters, source
+    yield "multiply_adds", results.multiply_adds, work, source
     yield "mean_path_length", results.mean_path_length, float(lengths.mean), source
     try:
         entry = run.experiment.entry

@@ -2,7 +2,10 @@
 
 import os
 import platform
+import socket
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -10,6 +13,9 @@ _PACKAGES = ("resatlas", "torch", "torchvision", "numpy", "scikit-learn", "safet
 
 _WAITING = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
 """Variables with which a user chooses how threads of OpenMP wait."""
+
+_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""The names in /proc/cpuinfo of instructions that multiply in bfloat16, on x86 and on Arm."""
 
 LAUNCHED = "resatlas-"
 """The prefix of the name of a process group that `--processes` starts."""
@@ -75,6 +81,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def start_of(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recorded at every start of a run: the time, the host, and the environment without its command."""
+    since = datetime.now(tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    here = {key: value for key, value in environment.items() if key != "command"}
+    return {"since": since, "host": socket.gethostname(), **here}
+
+
 def installed_version(package: str) -> str | None:
     """The version of an installed package, or None."""
     try:
@@ -91,6 +104,11 @@ def processor() -> str:
 def processor_flags() -> frozenset[str]:
     """The flags of the processor as the system reports them; empty if it does not."""
     return frozenset((_cpuinfo("flags") or _cpuinfo("Features")).split())
+
+
+def bf16_instructions() -> list[str]:
+    """The instructions of the processor that multiply in bfloat16; empty if it has none."""
+    return sorted(_BF16 & processor_flags())
 
 
 def _cpuinfo(key: str) -> str:

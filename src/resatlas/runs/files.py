@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import StringIO
 from itertools import chain
@@ -135,9 +135,10 @@ def sweep(folder: Path) -> None:
 
 
 @contextmanager
-def drafted(target: Path, *, within: Path) -> Iterator[Path]:
+def drafted(target: Path, *, within: Path, check: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """A new folder with a random name that becomes the target at the end, after fsync; at an error it is removed.
 
+    `check` is called at the last moment before, and may raise an error.
     Raises: OSError; FolderError if a link leads from `within` to where it lies.
     """
     with _folder(target.parent, within) as parent:
@@ -149,9 +150,10 @@ def drafted(target: Path, *, within: Path) -> Iterator[Path]:
             for file in sorted(draft.iterdir()):
                 sync(file)
             sync(draft)
+            check()
             os.rename(name, target.name, src_dir_fd=parent, dst_dir_fd=parent)
             os.fsync(parent)
-        except Exception:
+        except BaseException:  # a signal too
             shutil.rmtree(name, ignore_errors=True, dir_fd=parent)
             raise
 

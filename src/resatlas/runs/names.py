@@ -9,6 +9,8 @@ METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
 RESULTS = "results.json"
 PREDICTIONS = "predictions.csv"
+DETECTIONS = "detections.json"
+TRACE = "trace.json.gz"
 
 
 def checkpoint_name(step: int) -> str:

@@ -10,7 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 from resatlas.arch import plan as plans
 from resatlas.arch.plan import Plan
-from resatlas.errors import BlueprintError, FolderError
+from resatlas.errors import BlueprintError, FolderError, UsageError
+from resatlas.recipes.detection import Classify
+from resatlas.recipes.task_text import noun
 from resatlas.runs.departures import Departures
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.names import RESULTS, checkpoint_name
@@ -23,6 +25,9 @@ Keep = Literal["last", "best,last"]
 
 Epoch = Literal["last", "best"]
 """The epoch whose weights are used. Results are those of the last; the best has the least validation error."""
+
+LABELS = ""
+"""The measure of classification, which files do not name."""
 
 Images = str | tuple[tuple[str, str], ...]
 """Digests of the files that a run learns from: one of all, or one for each part by its name; empty without files."""
@@ -50,16 +55,36 @@ class Beginning:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """The measures on one part: mean cross-entropy, top-1 error in percent, number of images."""
+    """The measures on one part: mean cross-entropy, error in percent, number of images.
 
-    loss: float
+    The error is the share of images with another label, or what `measure` says of objects, which have no loss here.
+    """
+
     error_percent: float
     images: int
-    skipped_steps: int | None = None
+    loss: float | None = None
+    measure: str = LABELS
 
     def __post_init__(self) -> None:
         _check_numbers(self)
         if self.error_percent > 100:
+            raise BlueprintError(f"error_percent must be between 0 and 100; got {self.error_percent:g}")
+        if self.images < 1:
+            raise BlueprintError(f"images must be at least 1; got {self.images}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """The measures on training images; the error is missing where objects are learnt, which have none there."""
+
+    loss: float
+    images: int
+    error_percent: float | None = None
+    skipped_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        if self.error_percent is not None and self.error_percent > 100:
             raise BlueprintError(f"error_percent must be between 0 and 100; got {self.error_percent:g}")
         if self.images < 1:
             raise BlueprintError(f"images must be at least 1; got {self.images}")
@@ -98,10 +123,10 @@ class Results:
     mean_path_length: float
     seconds: float
     images_per_second: float
-    train: Figures
+    train: Learnt
     test: Figures
     validation: Figures | None = None
-    train_evaluated: Figures | None = None
+    train_evaluated: Learnt | None = None
     weights: str | None = None
     best: Best | None = None
     departures: Departures = Departures()  # noqa: RUF009 - a frozen value
@@ -117,7 +142,7 @@ class EpochRow:
     epoch: int
     step: int
     train_loss: float
-    train_error_percent: float
+    train_error_percent: float | None = None
     learning_rate: float | None = None
     validation_loss: float | None = None
     validation_error_percent: float | None = None
@@ -143,20 +168,38 @@ def best_of(rows: Iterable[EpochRow]) -> Best | None:
 
 @dataclass(frozen=True, kw_only=True)
 class TimingRow:
-    """A row of timing.jsonl: how long an epoch took."""
+    """A row of timing.jsonl: how long an epoch took, and for how much of it, at least, the training was paused."""
 
     epoch: int
     images: int
     seconds: float
     images_per_second: float
+    paused_seconds: float | None = None
 
     def __post_init__(self) -> None:
         _check_numbers(self)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Start:
+    """One start of a run, as env.json has it: its attempt, the steps done before, its time and its machine."""
+
+    attempt: int
+    step: int
+    since: str
+    host: str
+    processor: str
+    cores: int | None
+    threads: str
+    packages: dict[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment:
-    """The contents of env.json. `entries` are all its values but the command, as text, in order."""
+    """The contents of env.json. `entries` are all values of its first start but the command, as text, in order.
+
+    `starts` are all starts; runs of earlier versions have none.
+    """
 
     processor: str
     cores: str
@@ -164,6 +207,7 @@ class Environment:
     packages: tuple[tuple[str, str], ...]
     command: tuple[str, ...]
     entries: tuple[tuple[str, str], ...]
+    starts: tuple[Start, ...] = ()
 
     def version(self, package: str) -> str:
         """The version of a package, empty if unknown."""
@@ -266,6 +310,18 @@ class RunRecord:
         if self.results is None:
             raise FolderError(f"{self.folder} is not finished: it has no {RESULTS}")
         return self.results
+
+
+def check_labels(run: RunRecord) -> None:
+    """Refuse a run that has not learnt labels.
+
+    Raises: UsageError
+    """
+    task = run.experiment.recipe.task
+    if not isinstance(task, Classify):
+        raise UsageError(
+            f"{run.folder} finds {noun(task)}, not one label per image; resatlas evaluate, predict and report take it"
+        )
 
 
 def identity(plan: Plan) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from resatlas.errors import BlueprintError, FolderError, UsageError
 from resatlas.runs.departures import AMENDED, UNREADABLE
 from resatlas.runs.files import read_json, sha256_of, write_json
-from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, NORMALISATION, PREDICTIONS, RESULTS, TIMING
+from resatlas.runs.names import DETECTIONS, ENVIRONMENT, FIRST, METRICS, NORMALISATION, PREDICTIONS, RESULTS, TIMING
 from resatlas.values.codec import decode
 
 SEAL = "SEAL.json"
@@ -24,6 +24,7 @@ SEALED = (
     TIMING,
     RESULTS,
     PREDICTIONS,
+    DETECTIONS,
     NORMALISATION,
     AMENDED,
     UNREADABLE,

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from resatlas.arch import plan as plans
 from resatlas.arch.plan import Plan
 from resatlas.errors import CheckpointError, FolderError, quoted
 from resatlas.runs import experiment as experiments
-from resatlas.runs.decoding import check_is_run, read_beginning, read_rows, read_run, read_status
-from resatlas.runs.environment import environment
+from resatlas.runs.decoding import check_is_run, read_beginning, read_rows, read_run, read_starts, read_status
+from resatlas.runs.environment import environment, start_of
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import append_line, lines_of, make_folder, read_json, read_lines, sweep, write_json, write_text
-from resatlas.runs.lock import OWNER, locked
+from resatlas.runs.lock import OWNER, attempt, check_held, locked, paused
 from resatlas.runs.names import ENVIRONMENT, FIRST, METRICS, RESULTS, STATUS, TIMING
 from resatlas.runs.record import Beginning, Best, EpochRow, RunRecord, Status, TimingRow, best_of
 
@@ -84,8 +84,23 @@ class Run:
         """
         return best_of(read_rows(self.folder / METRICS, EpochRow))
 
+    def check_held(self) -> None:
+        """Check that no other process has taken over the run, if this process holds its lock.
+
+        Raises: FolderError
+        """
+        check_held(self.folder)
+
+    def paused(self) -> float:
+        """Seconds, at least, for which this process was paused since it got the lock of the run."""
+        return paused(self.folder)
+
     def record_epoch(self, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
-        """Add the rows of one epoch."""
+        """Add the rows of one epoch.
+
+        Raises: FolderError if another process has taken over the run.
+        """
+        self.check_held()
         append_line(self.folder / METRICS, metrics, within=self.folder)
         append_line(self.folder / TIMING, timing, within=self.folder)
 
@@ -138,42 +153,64 @@ class Run:
         if not (self.folder / ENVIRONMENT).exists():
             write_json(self.folder / ENVIRONMENT, environment(), within=self.folder)
 
-    def record_execution(self, execution: dict[str, Any]) -> None:
-        """Store the execution of the last start in env.json.
+    def record_start(self, execution: dict[str, Any], *, step: int) -> None:
+        """Add this start, after so many steps, to env.json: its attempt, machine, versions and execution.
+
+        The execution of the last start also stands at the top.
 
         Raises: FolderError if env.json is not a table.
         """
         file = self.folder / ENVIRONMENT
-        entries = read_json(file)
+        entries, before = read_json(file), read_starts(self.folder)
         if not isinstance(entries, dict):
             raise FolderError(f"{file}: expected a table, got {type(entries).__name__}")
-        write_json(file, {**entries, "execution": execution}, within=self.folder)
+        number = attempt(self.folder) or len(before) + 1
+        start = {"attempt": number, "step": step, **start_of(environment()), "execution": execution}
+        starts = [*(entries.get("starts") or []), start]
+        write_json(file, {**entries, "execution": execution, "starts": starts}, within=self.folder)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold the lock of the run, at most until this process ends, and remove drafts that a crash left.
 
+        `on_wait` is as in `runs.lock`.
         Raises: FolderError with the process that holds the lock.
         """
-        with locked(self.folder):
+        before = max((start.attempt for start in read_starts(self.folder)), default=0)
+        with locked(self.folder, before=before, on_wait=on_wait):
             sweep(self.folder)
             yield
 
     def set_status(self, status: Status, **more: object) -> None:
-        """Replace status.json."""
+        """Replace status.json.
+
+        Raises: FolderError if another process has taken over the run.
+        """
+        self.check_held()
         write_json(self.folder / STATUS, {"status": status, "pid": os.getpid(), **more}, within=self.folder)
 
 
-def begin(folder: Path, experiment: Experiment, plan: Plan, **more: object) -> Run:
+def begin(
+    folder: Path,
+    experiment: Experiment,
+    plan: Plan,
+    *,
+    lock: ExitStack | None = None,
+    on_wait: Callable[[], None] = lambda: None,
+    **more: object,
+) -> Run:
     """A new run in a folder that is empty or missing; `more` is added to experiment.json, its first file.
 
+    `lock` holds the lock of the run until it is closed, so that no other process can start in the folder in between;
+    without it the lock is released once the run has begun. `on_wait` is as in `runs.lock`.
     Raises: FolderError if the folder is occupied or cannot be written.
     """
     check_free(folder)
     run = Run(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with run.locked():
+        with ExitStack() as briefly:
+            (lock or briefly).enter_context(run.locked(on_wait=on_wait))
             check_free(folder)  # again under the lock: another process may have started here meanwhile
             record = {**experiments.to_json(experiment), **more, "plan": plans.to_json(plan)}
             write_json(folder / FIRST, record, within=folder)

@@ -3,16 +3,19 @@
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import assert_never
 
 from resatlas.arch.cost import cost
 from resatlas.arch.plan import Plan
+from resatlas.data.boxes import AnnotatedParts, DetectionData, held_back
 from resatlas.data.catalog import is_folder, separated
 from resatlas.data.dataset import DataSet, Parts, hold_back
 from resatlas.errors import DataError, FolderError, UsageError, quoted
+from resatlas.recipes.detection import Classify, Detect, Segment, Task
 from resatlas.recipes.recipe import Recipe
 from resatlas.runs.experiment import Experiment, TrainedWeights, begun_as, digest
 from resatlas.runs.names import FIRST
-from resatlas.runs.record import Keep, RunRecord
+from resatlas.runs.record import Keep, RunRecord, check_labels
 from resatlas.runs.restarting import trained_nothing
 from resatlas.runs.store import Run, check_free, check_writable, find
 from resatlas.training.execution import Execution, device_of
@@ -51,12 +54,12 @@ def check_folder(
         )
 
 
-def check_held_back(data: DataSet, parts: Parts, recipe: Recipe) -> None:
+def check_held_back(data: DataSet | DetectionData, parts: Parts | AnnotatedParts, recipe: Recipe) -> None:
     """Refuse to keep the best epoch of a training without validation images.
 
     Raises: UsageError
     """
-    if parts.validation is not None or hold_back(parts.train, recipe.validation)[1] is not None:
+    if has_held_back(parts, recipe):
         return
     if recipe.validation:
         raise UsageError(
@@ -67,6 +70,18 @@ def check_held_back(data: DataSet, parts: Parts, recipe: Recipe) -> None:
         f"--keep best,last needs validation images: {data.name} has none, and recipe {recipe.name} holds none back; "
         "add --set validation=1/10"
     )
+
+
+def has_held_back(parts: Parts | AnnotatedParts, recipe: Recipe) -> bool:
+    """Whether a training has validation images, of the source or held back by the recipe."""
+    if parts.validation is not None:
+        return True
+    own = (
+        hold_back(parts.train, recipe.validation)
+        if isinstance(parts, Parts)
+        else held_back(parts.train, recipe.validation)
+    )
+    return own[1] is not None
 
 
 def check_still_own(run: Run, experiment: Experiment, plan: Plan) -> None:
@@ -107,6 +122,32 @@ def check_weights(plan: Plan, weights: TrainedWeights | None) -> None:
         take_weights(build(plan, seed=0), weights)
 
 
+def check_whole(plan: Plan, task: Task, *, classes: int) -> None:
+    """Refuse a network that the head of a task does not fit, before a run is created.
+
+    Raises: DesignError, UsageError as `Detector` and `Segmenter`.
+    """
+    if isinstance(task, Classify):
+        return
+    import torch
+
+    from resatlas.nets.network import build
+
+    with torch.device("meta"):
+        network = build(plan, device="meta")
+        match task:
+            case Detect():
+                from resatlas.nets.detector import Detector
+
+                Detector(network, task, classes=classes)
+            case Segment():
+                from resatlas.nets.segmenter import Segmenter
+
+                Segmenter(network, task, classes=classes)
+            case _:
+                assert_never(task)
+
+
 def check_machine(experiment: Experiment, execution: Execution) -> None:
     """Refuse a device, a log or a compilation that this machine does not support.
 
@@ -123,8 +164,10 @@ def check_machine(experiment: Experiment, execution: Execution) -> None:
 def check_plan(run: RunRecord) -> None:
     """Refuse a plan that is not the trained one, before memory is allocated for its network.
 
-    Raises: FolderError if no network can be built from it, or its size is not that in the results.
+    Raises: FolderError if no network can be built from it, or its size is not that in the results; UsageError if the
+        run did not learn labels.
     """
+    check_labels(run)
     import torch
 
     from resatlas.nets.network import build

@@ -37,6 +37,16 @@ def count_departures(
     )
 
 
+def departures_of(run: Run, *, images: int) -> Departures:
+    """Those of a run that has learnt objects of so many images to its end."""
+    rows = read_rows(run.folder / METRICS, EpochRow)
+    return Departures(
+        left_over_images=_left_over(run.beginning().experiment.recipe, images),
+        skipped_steps=rows[-1].skipped_steps or 0,
+        overflows=rows[-1].overflows or 0,
+    )
+
+
 def _left_over(recipe: Recipe, images: int) -> int:
     """Images of an epoch that are in no batch; an epoch of a single batch contains all images."""
     return images % recipe.batch if recipe.leftover == "dropped" and images > recipe.batch else 0

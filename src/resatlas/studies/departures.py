@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass
 
 from resatlas.arch.ops import Dropout
 from resatlas.arch.plan import Plan, layers
+from resatlas.data.boxes import DetectionData
 from resatlas.data.dataset import DataSet
 from resatlas.data.fitting import left_out
 from resatlas.recipes import catalog as recipes
@@ -14,7 +15,7 @@ from resatlas.values.codec import kind_of
 from resatlas.values.text import counted
 
 
-def departures(recipe: Recipe, data: DataSet, plan: Plan) -> Iterator[str]:
+def departures(recipe: Recipe, data: DataSet | DetectionData, plan: Plan) -> Iterator[str]:
     """A sentence for each difference between a training and the recipe that it names."""
     named = recipes.NAMED.get(recipe.name)
     if named:

@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING
 from resatlas.analysis import capacity
 from resatlas.analysis.probes import FOLDER, PROBES, Fact, ProbeResult, result_to_json
 from resatlas.data.dataset import ImageFiles
-from resatlas.data.identity import Role
+from resatlas.data.layouts import Role
 from resatlas.errors import FolderError, UnknownName, UsageError, unknown
 from resatlas.evaluation.portions import check_test_batch
 from resatlas.runs.amendments import as_carried_out
 from resatlas.runs.decoding import read_finished
 from resatlas.runs.files import make_folder, write_json
-from resatlas.runs.record import Epoch, RunRecord
+from resatlas.runs.record import Epoch, RunRecord, check_labels
 from resatlas.runs.store import check_writable
 from resatlas.studies.checks import check_classes, check_plan
 from resatlas.studies.own_images import check_own, resolve_data
-from resatlas.training.threads import PASS, computing, threads_of
+from resatlas.studies.predictors import Predictor, has_no_run, predictor_of
+from resatlas.training.threads import PASS, computing, threads_for, threads_of
 from resatlas.values.memory import out_of_memory
+from resatlas.weights.obtaining import Access
 
 if TYPE_CHECKING:  # `capacity` needs no torch
-    from resatlas.analysis.probed_run import ProbedRun
+    from resatlas.analysis.probed_run import Probed, ProbedRun
+
+Subject = RunRecord | Predictor
 
 
 def dissect(
@@ -39,9 +43,12 @@ def dissect(
     out: str | Path | None = None,
     test_batch: int | None = None,
     of: Epoch = "last",
+    access: Access = "online",
 ) -> ProbeResult:
     """The answer to a question of `PROBES` about a run, also written to its folder as dissections/QUESTION.json.
 
+    `run` may also be the folder of a saved network or a WORD, for some questions; the answer is then written with `out`
+    only, and the images are those of its data set.
     beside: further runs to compare with.
     images: the number of images to use; by default what the question needs.
     swaps: pairs of units that change places (lesion).
@@ -49,22 +56,23 @@ def dissect(
     out: another folder for the answer. If the answer cannot be written, it is returned with a note.
     test_batch: images per forward pass; by default as many as the training had memory for, at most 256.
     of: the epoch whose weights are probed, in all runs; of the best, the file is QUESTION-best.json.
+    access: whether the weights of a WORD may be downloaded.
     Raises: UnknownName, UsageError, FolderError, DataError, CheckpointError; DesignError if the question does not
         apply to the network.
     """
     _check(question, beside=beside, images=images, swaps=swaps, replay=replay, test_batch=test_batch, of=of)
     if test_batch is not None:
         check_test_batch(test_batch)
-    first, *others = [read_finished(Path(folder)) for folder in (run, *beside)]
+    first, *others = [_subject_of(where, question, of, access) for where in (run, *beside)]
     if out is not None:
         check_writable(Path(out))
         Path(out).mkdir(parents=True, exist_ok=True)
-    with _writable(first.folder if out is None else Path(out)) as (root, reason):
+    with _writable(_own_folder(first) if out is None else Path(out)) as (root, reason):
         if question == "capacity":
             answer = capacity.probe(first.name, first.plan)
         else:
             runs = (first, *others)
-            with computing(max(threads_of(record.folder, record.plan, images=PASS) for record in runs)):
+            with computing(max(map(_threads, runs))):
                 answer = _answer_on_images(
                     question, runs, root / FOLDER, test_batch, images, swaps, replay=replay, of=of
                 )
@@ -75,9 +83,38 @@ def dissect(
     return replace(answer, notes=(*answer.notes, f"No file written: {reason}; choose a folder with --out."))
 
 
+def _subject_of(where: str | Path, question: str, of: Epoch, access: Access) -> Subject:
+    """A finished run, or a trained network without one.
+
+    Raises: as `read_finished` and `predictor_of`; UsageError if the question, or the epoch, needs a run.
+    """
+    if not has_no_run(where):
+        return read_finished(Path(where))
+    if of == "best":
+        raise UsageError(f"{where} has the weights of one epoch; leave out --of best")
+    from resatlas.studies.dissecting_predictors import check_question
+
+    check_question(question, str(where))
+    return predictor_of(where, access=access)
+
+
+def _own_folder(subject: Subject) -> Path | None:
+    return subject.folder if isinstance(subject, RunRecord) else None
+
+
+def _threads(subject: Subject) -> int:
+    if isinstance(subject, RunRecord):
+        return threads_of(subject.folder, subject.plan, images=PASS)
+    return threads_for(subject.plan, images=PASS)
+
+
 @contextmanager
-def _writable(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The folder and ""; if it is read-only, a temporary folder and the reason."""
+def _writable(folder: Path | None) -> Iterator[tuple[Path, str]]:
+    """The folder and ""; if it is read-only or there is none, a temporary folder and the reason."""
+    if folder is None:
+        with TemporaryDirectory() as other:
+            yield Path(other), "there is no run to keep it"
+        return
     if not folder.exists() or os.access(folder, os.W_OK | os.X_OK):
         yield folder, ""
         return
@@ -103,7 +140,7 @@ def _write(answer: ProbeResult, root: Path, name: str) -> str:
 
 def _answer_on_images(
     question: str,
-    runs: Sequence[RunRecord],
+    runs: Sequence[Subject],
     folder: Path,
     test_batch: int | None,
     images: int | None,
@@ -114,11 +151,12 @@ def _answer_on_images(
 ) -> ProbeResult:
     """The answer to a question that needs images; the batch is halved as often as memory runs out."""
     notes: list[str] = []
-    subjects = [replace(_subject(run, question, test_batch, notes), of=of) for run in runs]
+    subjects = [_subject(run, question, test_batch, of, notes) for run in runs]
     if of == "best":
         from resatlas.training.starting import best_epoch
 
-        notes += [f"Weights of {run.name} after epoch {best_epoch(run).epoch}, its best." for run in runs]
+        own = [run for run in runs if isinstance(run, RunRecord)]
+        notes += [f"Weights of {run.name} after epoch {best_epoch(run).epoch}, its best." for run in own]
     while True:
         try:
             answer = _answer(question, subjects, folder, images=images, swaps=swaps, replay=replay)
@@ -165,11 +203,16 @@ def _check(
         raise UsageError(f"--replay applies only to flow, not to {question}; leave it out")
 
 
-def _subject(run: RunRecord, question: str, test_batch: int | None, notes: list[str]) -> "ProbedRun":
-    """A finished run with the images of its training; remarks are added to `notes`.
+def _subject(run: Subject, question: str, test_batch: int | None, of: Epoch, notes: list[str]) -> "Probed":
+    """A finished run with the images of its training, or a network with those of its data; remarks go to `notes`.
 
     Raises: as `dissect`.
     """
+    if not isinstance(run, RunRecord):
+        from resatlas.studies.dissecting_predictors import probed_network
+
+        return probed_network(run, test_batch, notes)
+    check_labels(run)
     experiment = as_carried_out(run.beginning)
     data = resolve_data(experiment.data, of=run.beginning)
     check_classes(run, data)
@@ -193,14 +236,13 @@ def _subject(run: RunRecord, question: str, test_batch: int | None, notes: list[
     check_plan(run)
     photographs = isinstance(parts.test, ImageFiles)
     at_once = test_batch or images_at_once(run.plan, experiment.recipe, photographs=photographs)
-    return ProbedRun(
-        run, split_images(parts, experiment, data, normaliser=normaliser_of(run), on_note=notes.append), at_once
-    )
+    split = split_images(parts, experiment, data, normaliser=normaliser_of(run), on_note=notes.append)
+    return ProbedRun(run, split, at_once, of=of)
 
 
 def _answer(
     question: str,
-    subjects: "Sequence[ProbedRun]",
+    probed: "Sequence[Probed]",
     folder: Path,
     *,
     images: int | None,
@@ -208,18 +250,22 @@ def _answer(
     replay: bool,
 ) -> ProbeResult:
     from resatlas.analysis import explain, lesion, paths, similarity, streams, surface
+    from resatlas.analysis.probed_run import ProbedRun
 
     match question:
         case "lesion":
-            return lesion.probe(subjects, images=images, swaps=swaps)
+            return lesion.probe(probed, images=images, swaps=swaps)
         case "paths":
-            return paths.probe(subjects, images=images)
+            return paths.probe(probed, images=images)
+        case "similarity":
+            return similarity.probe(probed, images=images)
+        case _:
+            subjects = [subject for subject in probed if isinstance(subject, ProbedRun)]  # by `check_question`, all
+    match question:
         case "flow":
             return _flow(subjects, images=images, replay=replay)
         case "streams":
             return streams.probe(subjects, images=images)
-        case "similarity":
-            return similarity.probe(subjects, images=images)
         case "surface":
             return surface.probe(subjects, images=images)
         case "explain":

@@ -4,10 +4,12 @@ Everything is checked before a folder is created: the device, the weights, unrea
 folder behind.
 """
 
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from resatlas.data.identity import Role
+from resatlas.data.identity import digests_of_objects
+from resatlas.data.layouts import Role
 from resatlas.data.verifying import Looked
 from resatlas.errors import CheckpointError, DataError
 from resatlas.runs.amendments import Amendment, PartImages, amend, as_carried_out, record_unreadable
@@ -17,8 +19,16 @@ from resatlas.runs.names import FIRST
 from resatlas.runs.restarting import clear, trained_nothing
 from resatlas.runs.seal import write_seal
 from resatlas.runs.store import Run, begin, find
-from resatlas.studies.checks import check_machine, check_weights
-from resatlas.studies.own_images import check_readable, compare_images, differ_text, scan_parts, unreadable_images
+from resatlas.studies.checks import check_machine, check_weights, check_whole
+from resatlas.studies.own_images import (
+    check_objects,
+    check_readable,
+    check_sizes,
+    compare_images,
+    differ_text,
+    scan_parts,
+    unreadable_images,
+)
 from resatlas.training.execution import Execution, device_of
 
 if TYPE_CHECKING:
@@ -29,8 +39,8 @@ _MOST_NAMED = 5
 """Mended images that a note names."""
 
 
-def open_run(prepared: "Prepared", watcher: "Watcher") -> Run:
-    """The run of a prepared training; its folder is created if there is none.
+def open_run(prepared: "Prepared", watcher: "Watcher", lock: ExitStack) -> Run:
+    """The run of a prepared training, whose lock is held unless it is finished; its folder is created if there is none.
 
     Raises: UsageError for a device or a log that is not available, or without a compiler; DataError for images that
         cannot be read, or differ from those of the run; CheckpointError for weights that do not fit.
@@ -42,17 +52,19 @@ def open_run(prepared: "Prepared", watcher: "Watcher") -> Run:
         run = find(folder)
         if run.finished:
             if not run.concluded:
-                with run.locked():
+                with run.locked(on_wait=watcher.on_wait):
                     finish(run)
             run.record()  # raises if a file of the run is damaged
             note(f"{run.folder} is finished: nothing is left to train")
         else:
             run.settle()
+            lock.enter_context(run.locked(on_wait=watcher.on_wait))
             _continue(run, prepared, watcher)
         return run
     experiment = _with_precision(prepared.experiment, execution, watcher)
     check_machine(experiment, execution)
     check_weights(prepared.plan, experiment.weights)
+    check_whole(prepared.plan, experiment.recipe.task, classes=len(prepared.classes))
     scans = _verified(prepared, watcher)
     if starts_over:
         clear(folder)
@@ -61,8 +73,13 @@ def open_run(prepared: "Prepared", watcher: "Watcher") -> Run:
         folder,
         experiment,
         prepared.plan,
-        classes=list(prepared.data.classes),
-        images={role: str(scan.fingerprint) for role, scan in scans.items()},
+        lock=lock,
+        on_wait=watcher.on_wait,
+        classes=list(prepared.classes),
+        images={
+            **{role: str(scan.fingerprint) for role, scan in scans.items()},
+            **digests_of_objects(prepared.parts),
+        },
         note=prepared.data.note,
         departures=list(prepared.notes),
         **({} if execution.keep in (None, "last") else {"keep": execution.keep}),
@@ -88,6 +105,7 @@ def _continue(run: Run, prepared: "Prepared", watcher: "Watcher") -> None:
             f"{differ_text(comparison.differences)}; restore the original images, or give another folder with --out"
         )
     policy = prepared.experiment.unreadable
+    check_objects(beginning, prepared.data, prepared.parts)
     check_readable(prepared.data, scans, policy)
     before = as_carried_out(beginning).unreadable
     if policy == before and comparison.standing != "mended":
@@ -118,6 +136,7 @@ def _verified(prepared: "Prepared", watcher: "Watcher", *, refuse_unreadable: bo
     scans = scan_parts(prepared.parts, verify=verify, threads=execution.workers, on_image=watcher.on_image)
     if refuse_unreadable:
         check_readable(prepared.data, scans, policy)
+    check_sizes(prepared.data, prepared.parts, verify=verify, threads=execution.workers)
     if policy == "skip":
         for role, scan in scans.items():
             if scan.unreadable:
@@ -126,12 +145,16 @@ def _verified(prepared: "Prepared", watcher: "Watcher", *, refuse_unreadable: bo
 
 
 def _with_precision(experiment: Experiment, execution: Execution, watcher: "Watcher") -> Experiment:
-    """The experiment with the precision of this machine, if its recipe says auto."""
-    if experiment.precision:
+    """The experiment with the precision of this machine, if its recipe says auto; a note on one that is slow here."""
+    if experiment.precision == "fp32":
         return experiment
     from resatlas.training.precision import automatic_precision
 
     precision, reason = automatic_precision(device_of(execution.device))
+    if experiment.precision:
+        if precision == "fp32":
+            watcher.on_note(f"precision {experiment.precision} is several times slower here than fp32: {reason}")
+        return experiment
     watcher.on_note(f"precision auto is {precision}, here and wherever the run is resumed: {reason}")
     return replace(experiment, precision=precision)
 

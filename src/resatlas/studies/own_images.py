@@ -3,19 +3,25 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from resatlas.data import catalog as datasets
+from resatlas.data.annotated import resolve_any
+from resatlas.data.boxes import AnnotatedParts, DetectionData
 from resatlas.data.dataset import DataSet, Parts, fingerprint
 from resatlas.data.identity import (
     Fingerprint,
-    Role,
+    by_role,
+    changed_annotations,
     differences,
+    digests_of_objects,
     fingerprint_of,
     parsed,
     parts_in_files,
 )
+from resatlas.data.layouts import Role
 from resatlas.data.listing import is_directory, printable
 from resatlas.data.verifying import Depth, Looked, looked_at
 from resatlas.errors import DataError, ResatlasError, UnreadableImage
@@ -24,6 +30,7 @@ from resatlas.runs.record import Beginning
 from resatlas.training.execution import Verify
 from resatlas.values.progress import Progress, silent
 from resatlas.values.text import counted
+from resatlas.values.threaded import threaded
 
 if TYPE_CHECKING:  # nothing else here needs torch
     from resatlas.data.pipeline import Policy
@@ -41,7 +48,7 @@ has no record of its images.
 
 
 def scan_parts(
-    parts: Parts,
+    parts: Parts | AnnotatedParts,
     *,
     roles: Collection[Role] = ROLES,
     verify: Verify = "none",
@@ -59,7 +66,7 @@ def scan_parts(
     return scans
 
 
-def check_readable(data: DataSet, scans: Mapping[Role, Looked], policy: "Policy") -> None:
+def check_readable(data: DataSet | DetectionData, scans: Mapping[Role, Looked], policy: "Policy") -> None:
     """Refuse unreadable images before anything is trained; under "skip" only parts without any readable image.
 
     Raises: DataError that names them.
@@ -74,11 +81,32 @@ def check_readable(data: DataSet, scans: Mapping[Role, Looked], policy: "Policy"
         return
     more = f" and {len(broken) - _MOST_NAMED:,} more" if len(broken) > _MOST_NAMED else ""
     count = counted(len(broken), "image")
-    advice = ", or add --unreadable skip to test without them" if policy == "error" else ""
+    skipped = policy == "error" and isinstance(data, DataSet)
+    advice = ", or add --unreadable skip to test without them" if skipped else ""
     raise DataError(
         f"{count} of {data.name} cannot be read: {'; '.join(broken[:_MOST_NAMED])}{more}. No run was started; replace "
         f"or remove {'it' if len(broken) == 1 else 'them'}{advice}"
     )
+
+
+def check_sizes(
+    data: DataSet | DetectionData, parts: Parts | AnnotatedParts, *, verify: Verify, threads: int = 1
+) -> None:
+    """Refuse images that do not fit their annotations before anything is trained, in the parts that are verified.
+
+    Raises: DataError.
+    """
+    if isinstance(parts, Parts):
+        return
+    from resatlas.data.annotation_checking import mismatch  # needs numpy and Pillow
+
+    for role, part in by_role(parts).items():
+        if verify == "none" or (verify == "tested" and role == "train"):
+            continue
+        found = threaded(partial(mismatch, part), range(len(part)), threads=threads)
+        if faults := [fault for fault in found if fault]:
+            others = f" and {len(faults) - 1:,} more" if len(faults) > 1 else ""
+            raise DataError(f"{faults[0]}{others} (resatlas data check {printable(data.name)} lists every fault)")
 
 
 def unreadable_images(scans: Mapping[Role, Looked]) -> Iterator[Unreadable]:
@@ -90,7 +118,7 @@ def unreadable_images(scans: Mapping[Role, Looked]) -> Iterator[Unreadable]:
 
 
 @contextmanager
-def recorded_failures(folder: Path, parts: Parts) -> Iterator[None]:
+def recorded_failures(folder: Path, parts: Parts | AnnotatedParts) -> Iterator[None]:
     """Record in a run the unreadable image that ends its training, so that the user can replace it.
 
     Raises: UnreadableImage that also says what to do.
@@ -106,9 +134,9 @@ def recorded_failures(folder: Path, parts: Parts) -> Iterator[None]:
                 broken = Unreadable(part=role, file=printable(name), reason=str(error), mark=mark)
                 with suppress(OSError, ResatlasError):
                     record_unreadable(folder, [broken])
+        skipping = " or add --unreadable skip" if isinstance(parts, Parts) else ""  # objects have no substitute
         raise UnreadableImage(
-            f"{error}; replace the file or add --unreadable skip, then rerun the command with --resume auto",
-            file=error.file,
+            f"{error}; replace the file{skipping}, then rerun the command with --resume auto", file=error.file
         ) from None
 
 
@@ -133,7 +161,7 @@ def _recorded_fingerprints(run: Beginning) -> dict[Role, Fingerprint] | str:
 
 
 def compare_images(
-    run: Beginning, parts: Parts, scans: Mapping[Role, Looked], *, roles: Collection[Role] = ROLES
+    run: Beginning, parts: Parts | AnnotatedParts, scans: Mapping[Role, Looked], *, roles: Collection[Role] = ROLES
 ) -> ImageComparison:
     """The scanned parts of these roles against those of the run."""
     now = {role: scan.fingerprint for role, scan in scans.items() if role in roles}
@@ -156,6 +184,20 @@ def compare_images(
     if differing:
         return ImageComparison(standing="other", differences=differing)
     return ImageComparison(standing="mended", differences={}, mended=tuple(mended))
+
+
+def check_objects(run: Beginning, data: DataSet | DetectionData, parts: Parts | AnnotatedParts) -> None:
+    """Refuse annotations that have changed since a run began.
+
+    Raises: DataError with the parts.
+    """
+    before = {} if isinstance(run.images, str) else dict(run.images)
+    if changed := list(changed_annotations(before, digests_of_objects(parts))):
+        words = " and ".join(f"the {kind} of {role}" for role, kind in changed)
+        raise DataError(
+            f"{words} in {data.name} have changed since {run.folder} began; restore the original annotations, or train "
+            "in another folder with --out"
+        )
 
 
 def _unmended(scan: Looked, role: Role, marks: Mapping[tuple[str, str], str], mended: list[str]) -> Fingerprint:
@@ -188,15 +230,28 @@ def check_own(run: Beginning, data: DataSet, parts: Parts, *, roles: Collection[
 
 
 def resolve_data(text: str, *, of: Beginning | None = None) -> DataSet:
-    """The data set of a DATA text, which comes from a command or, with `of`, from a run.
+    """The data set of a DATA text, with a label for each image, which comes from a command or, with `of`, from a run.
 
     Raises: as `datasets.resolve`; for a relative path the error also names the working directory.
     """
-    try:
+    with _here_named(text, of):
         return datasets.resolve(text)
+
+
+def any_data(text: str, *, of: Beginning | None = None) -> DataSet | DetectionData:
+    """As `resolve_data`, also of images with objects."""
+    with _here_named(text, of):
+        return resolve_any(text)
+
+
+@contextmanager
+def _here_named(text: str, of: Beginning | None) -> Iterator[None]:
+    """Name the working directory in an error about a relative path."""
+    try:
+        yield
     except ResatlasError as error:
         name = datasets.separated(text)[0]
-        if name in datasets.NAMED or Path(name).is_absolute():
+        if not datasets.is_folder(text) or Path(name).is_absolute():
             raise
         here = Path.cwd()
         above = next((folder for folder in here.parents if is_directory(folder / name)), None)

@@ -12,7 +12,6 @@ from resatlas.page.confusion import Pictures
 from resatlas.runs.record import RunRecord
 from resatlas.studies.checks import check_classes
 from resatlas.studies.own_images import check_own
-from resatlas.studies.single import read_parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +23,12 @@ _IN_FILES = ("imagenet",)
 
 def pictures() -> Pictures:
     """A function that returns test images of a run as PNG; it reads each data set once, at the first call for it."""
-    read = cache(read_parts)
+    read = cache(_read)
     return lambda run, images: _pictures(run, images, read)
+
+
+def _read(data: DataSet) -> Parts:
+    return data.read()
 
 
 def _pictures(run: RunRecord, images: Sequence[str], read: Callable[[DataSet], Parts]) -> Mapping[str, bytes] | str:

@@ -1,4 +1,4 @@
-"""Classification of single images by a finished run or a saved network, with the preprocessing of its test images."""
+"""Classification of single images by a trained network, with the preprocessing of its test images."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,20 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resatlas.data.listing import ENDINGS, below, is_directory, printable
-from resatlas.errors import CheckpointError, DataError, FolderError, UsageError
-from resatlas.exporting.config import CONFIG
-from resatlas.runs.decoding import read_finished
-from resatlas.runs.names import FIRST
+from resatlas.errors import DataError, UsageError
+from resatlas.inference.engines.packages import Engine, check_engine
 from resatlas.runs.record import Epoch
-from resatlas.studies.checks import check_plan
+from resatlas.studies.predictors import Predictor, predictor_of
 from resatlas.training.threads import computing, threads_for
+from resatlas.values.progress import Progress, silent
+from resatlas.weights.obtaining import Access
 
 if TYPE_CHECKING:  # a wrong folder is reported before torch is imported
-    from jaxtyping import UInt8
-    from torch import Tensor
-
-    from resatlas.exporting.preprocessing import Preprocessing
-    from resatlas.nets.network import Network
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,27 +27,33 @@ class Predicted:
     error: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Predictor:
-    """A network, the preprocessing of its images, and the names of its classes."""
-
-    network: "Network"
-    preprocessing: "Preprocessing"
-    classes: tuple[str, ...]
-
-
-def predict(run: str | Path, images: Iterable[str | Path], *, top: int = 5, of: Epoch = "last") -> list[Predicted]:
+def predict(
+    run: str | Path,
+    images: Iterable[str | Path],
+    *,
+    top: int = 5,
+    of: Epoch = "last",
+    engine: Engine = "torch",
+    access: Access = "online",
+    progress: Progress = silent,
+) -> list[Predicted]:
     """The `top` most probable classes of each image, or the reason why an image cannot be read.
 
-    `images` are files, or folders whose images are all classified. `of` is the epoch of a run whose weights are used.
-    Raises: FolderError if `run` is the folder of neither a finished run nor a saved network; UsageError,
-        CheckpointError; DataError if there is no image, or none that can be read.
+    `run` is the folder of a finished run or of a saved network, or a WORD for published weights, which are downloaded
+    unless `access` is "offline". `images` are files, or folders whose images are all classified. `of` is the epoch of
+    a run whose weights are used, `engine` the library that computes.
+    Raises: FolderError if `run` is none of these; UnknownName, CheckpointError; UsageError, also if the engine is not
+        installed; DataError if there is no image, or none that can be read.
     """
     if top < 1:
         raise UsageError(f"--top must be at least 1; got {top}")
-    predictor = _predictor(Path(run), of)
+    chosen = check_engine(engine)
+    predictor = predictor_of(run, of=of, access=access, progress=progress)
+    from resatlas.inference.engines.network import run_by
+
     with computing(threads_for(predictor.network.plan, images=1)):
-        predicted = [_predicted(predictor, path, top) for path in image_paths(map(Path, images))]
+        network = run_by(chosen, predictor.network, free="none")
+        predicted = [_predicted(network, predictor, path, top) for path in image_paths(map(Path, images))]
     if not predicted:
         raise DataError(f"no images: the folders have no file that ends in {', '.join(ENDINGS)}")
     if not any(image.classes for image in predicted):
@@ -70,43 +72,7 @@ def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def _predictor(folder: Path, of: Epoch) -> Predictor:
-    if (folder / FIRST).is_file():
-        return _of_run(folder, of)
-    if (folder / CONFIG).is_file():
-        if of == "best":
-            raise UsageError(f"{folder} is a saved network, which has the weights of one epoch; leave out --of best")
-        return _of_saved(folder)
-    reason = f"it has neither {FIRST} nor {CONFIG}" if folder.exists() else "it does not exist"
-    raise FolderError(f"{folder} is neither a run folder nor a saved network: {reason}")
-
-
-def _of_run(folder: Path, of: Epoch) -> Predictor:
-    run = read_finished(folder)
-    from resatlas.exporting.preprocessing import Preprocessing
-    from resatlas.training.splits import normaliser_of
-    from resatlas.training.starting import trained
-
-    check_plan(run)
-    normaliser = normaliser_of(run)
-    if normaliser is None:
-        raise CheckpointError(f"{folder} has no record of its normalisation, so it cannot classify single images")
-    preprocessing = Preprocessing(image=run.plan.image, view=run.experiment.recipe.view, normaliser=normaliser)
-    network = trained(run, run.experiment, of).eval()
-    return Predictor(network=network, preprocessing=preprocessing, classes=run.classes)
-
-
-def _of_saved(folder: Path) -> Predictor:
-    from resatlas.exporting.config import read_config
-    from resatlas.exporting.loading import from_pretrained
-    from resatlas.exporting.preprocessing import read_preprocessing
-
-    config = read_config(folder)
-    names = config.class_names or tuple(f"class {k}" for k in range(config.classes))
-    return Predictor(network=from_pretrained(folder), preprocessing=read_preprocessing(folder), classes=names)
-
-
-def _predicted(predictor: Predictor, file: Path, top: int) -> Predicted:
+def _predicted(network: "nn.Module", predictor: Predictor, file: Path, top: int) -> Predicted:
     """The prediction of one file.
 
     Raises: UsageError if the network takes images of neither one nor three channels.
@@ -114,29 +80,14 @@ def _predicted(predictor: Predictor, file: Path, top: int) -> Predicted:
     import torch
 
     from resatlas.data.photograph import decoded
-    from resatlas.exporting.preprocessing import prepared
+    from resatlas.exporting.preprocessing import network_input
 
     try:
         pixels = torch.from_numpy(decoded(file))
     except DataError as error:
         return Predicted(image=printable(file), error=str(error))
-    preprocessing = predictor.preprocessing
     with torch.no_grad():
-        logits = predictor.network(prepared(in_channels(pixels, preprocessing.image.channels), preprocessing)[None])
+        logits = network(network_input(pixels, predictor.preprocessing)[None])
         probabilities, classes = logits.softmax(dim=1)[0].topk(min(top, logits.shape[1]))
     names = [predictor.classes[k] for k in classes.tolist()]
     return Predicted(image=printable(file), classes=tuple(zip(names, probabilities.tolist(), strict=True)))
-
-
-def in_channels(pixels: "UInt8[Tensor, '3 h w']", channels: int) -> "UInt8[Tensor, 'c h w']":
-    """RGB pixels for a network of three channels; their luma for a network of one.
-
-    Raises: UsageError for any other number of channels.
-    Source: ITU-R BT.601, luma: 0.299 red + 0.587 green + 0.114 blue.
-    """
-    if channels == 3:
-        return pixels
-    if channels != 1:
-        raise UsageError(f"the network takes images of {channels} channels; image files have 3, or 1 (greyscale)")
-    red, green, blue = pixels.int()
-    return ((299 * red + 587 * green + 114 * blue + 500) // 1000).byte()[None]

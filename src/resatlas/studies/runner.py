@@ -5,7 +5,8 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -20,6 +21,7 @@ from resatlas.runs.collection import write_collection
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.store import Run, check_writable
 from resatlas.studies.frozen import block_order, freeze
+from resatlas.studies.sharing import WHOLE, Share
 from resatlas.studies.single import Prepared, carry_out, prepare, read_parts
 from resatlas.studies.study import Study
 from resatlas.training.execution import Execution
@@ -69,10 +71,18 @@ Ended = tuple[Prepared, dict[str, Any]]
 
 
 def carry_out_study(
-    study: Study, folder: Path, *, workers: int | None = None, warn_after: float = NOTE_AFTER, on_progress: OnProgress
+    study: Study,
+    folder: Path,
+    *,
+    share: Share = WHOLE,
+    workers: int | None = None,
+    warn_after: float = NOTE_AFTER,
+    on_progress: OnProgress,
 ) -> None:
-    """Carry out every run of a study in subfolders of a folder, `workers` at a time, by default one per core.
+    """Carry out the runs of a study, or a share of them, in subfolders of a folder, `workers` at a time.
 
+    Other shares may be carried out at the same time, on other machines that see the folder: all deal the runs in the
+    same way. By default there is one worker per core.
     Finished runs are kept; interrupted runs resume from their newest valid checkpoint. Workers are started once, to
     import torch once, and share the cores: there are fewer workers if OMP_NUM_THREADS sets more than one thread for
     each. A worker that does not advance is reported every `warn_after` seconds.
@@ -91,8 +101,9 @@ def carry_out_study(
         write_collection(folder, study.collection())
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    todo = _in_order(study, [run for run in prepared if not Run(run.folder).concluded])
-    before = len(prepared) - len(todo)
+    own = share.dealt(_in_order(study, prepared))
+    todo = [run for run in own if not Run(run.folder).concluded]
+    before = len(own) - len(todo)
     work = [_work(run) for run in todo]
     amounts = [(run, amount / sum(work)) for run, amount in zip(todo, work, strict=True)]
     done: list[Prepared] = []
@@ -100,24 +111,24 @@ def carry_out_study(
     def report(results: dict[str, Any] | None = None, note: str = "") -> None:
         finished = {run.folder for run in done}
         share = sum(amount * (1.0 if run.folder in finished else _share_done(run)) for run, amount in amounts)
-        on_progress(
-            StudyProgress(finished=before + len(done), total=len(prepared), share=share, results=results, note=note)
-        )
+        on_progress(StudyProgress(finished=before + len(done), total=len(own), share=share, results=results, note=note))
 
-    trained = sum(Run(run.folder).record().written.get("seconds", 0) for run in prepared if run not in todo)
+    trained = sum(Run(run.folder).record().written.get("seconds", 0) for run in own if run not in todo)
     limit = math.inf if study.plan is None or study.plan.hours is None else 3600 * study.plan.hours
 
     def may_begin() -> bool:
         return trained < limit
 
-    for event in _in_workers(todo, workers or max(cores() // (threads_set() or 1), 1), warn_after, may_begin):
-        if isinstance(event, str):
-            report(note=event)
-            continue
-        if event:
-            done.append(event[0])
-            trained += event[1]["seconds"]
-        report(event[1] if event else None)
+    count = workers or max(cores() // (threads_set() or 1), 1)
+    with closing(_in_workers(todo, count, warn_after, may_begin)) as events:  # at once, also if a report fails
+        for event in events:
+            if isinstance(event, str):
+                report(note=event)
+                continue
+            if event:
+                done.append(event[0])
+                trained += event[1]["seconds"]
+            report(event[1] if event else None)
 
 
 @dataclass
@@ -207,14 +218,14 @@ class _Pool:
 def _in_order(study: Study, runs: list[Prepared]) -> list[Prepared]:
     """The runs in the order in which they begin: the longest first, or block by block if the study has a plan."""
     if study.plan is None:
-        return sorted(runs, key=_work, reverse=True)
+        return sorted(runs, key=lambda run: (-_work(run), run.folder.name))
     order = block_order(study)
     return sorted(runs, key=lambda run: order.index(run.folder.name))
 
 
 def _in_workers(
     todo: list[Prepared], count: int, warn_after: float, may_begin: Callable[[], bool]
-) -> Iterator[Ended | str | None]:
+) -> Generator[Ended | str | None, None, None]:
     """Each run with its results when it has finished; between these, warnings about workers, and None at every poll.
 
     Runs that have not begun are dropped once no run may begin.
@@ -282,7 +293,11 @@ def _work_for(parent: Connection, parent_id: int, threads: int, mirror: Mirror) 
         if parent.poll() or os.getppid() != parent_id:
             signal.raise_signal(signal.SIGTERM)
 
-    watcher = Watcher(on_start=stop_if_requested, on_step=stop_if_requested)
+    def give_up_if_requested() -> None:
+        if parent.poll() or os.getppid() != parent_id:
+            raise Stopped("while it waited for the lock of a run")
+
+    watcher = Watcher(on_start=stop_if_requested, on_step=stop_if_requested, on_wait=give_up_if_requested)
     parent.send("ready")
     try:
         while os.getppid() == parent_id:

@@ -1,49 +1,43 @@
 """One experiment from start to end: check, training, one test, results."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
-from resatlas.arch.cost import cost
-from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan
-from resatlas.data import catalog as datasets
-from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
+from resatlas.data.annotated import resolve_any
+from resatlas.data.boxes import AnnotatedParts, DetectionData
+from resatlas.data.dataset import DataSet, Parts
+from resatlas.data.identity import parts_in_files
 from resatlas.designs.catalog import Entry
-from resatlas.errors import CheckpointError
+from resatlas.recipes.detection import Segment
 from resatlas.runs.amendments import as_carried_out
-from resatlas.runs.decoding import read_rows
-from resatlas.runs.environment import leading, restarts
+from resatlas.runs.environment import leading, local_processes, restarts
 from resatlas.runs.experiment import Experiment, default_folder
-from resatlas.runs.files import remove, write_json
-from resatlas.runs.names import METRICS, PREDICTIONS, RESULTS, TIMING
-from resatlas.runs.record import EpochRow, Keep, TimingRow, best_of
+from resatlas.runs.files import remove
+from resatlas.runs.record import Keep
 from resatlas.runs.seal import SEAL
 from resatlas.runs.store import Run
 from resatlas.studies.checks import check_folder, check_held_back, check_still_own
-from resatlas.studies.counting import count_departures
+from resatlas.studies.demand import setting_of, shortages
 from resatlas.studies.departures import departures
-from resatlas.studies.entering import finish, open_run
+from resatlas.studies.entering import open_run
 from resatlas.studies.own_images import recorded_failures
+from resatlas.studies.tasks import check_task, image_for, masks_for
 from resatlas.training.execution import Execution, determinism, device_of
 from resatlas.training.skipping import CAP
 from resatlas.training.threads import computing, threads_of
-from resatlas.values.codec import encode
+from resatlas.values.room import resident_memory
 
 if TYPE_CHECKING:  # checking an experiment needs no torch
-    from resatlas.data.pipeline import Pipeline
-    from resatlas.evaluation.logits import Predictions
     from resatlas.evaluation.portions import Portion
-    from resatlas.nets.network import Network
     from resatlas.training.distributed import World
+    from resatlas.training.rows import Measures
     from resatlas.training.session import Watcher
-    from resatlas.training.splits import Splits
-
-
-_MOST_LEARNT = 10_000
-"""Training images on which a finished network is evaluated, evenly spaced among all."""
+    from resatlas.training.splits import AnnotatedSplits, Splits
+    from resatlas.training.state import TrainState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +48,16 @@ class Prepared:
     execution: Execution
     entry: Entry
     plan: Plan
-    data: DataSet
-    parts: Parts
+    data: DataSet | DetectionData
+    parts: Parts | AnnotatedParts
     folder: Path
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What a run calls its classes, in the order of the outputs: with the ground, if every pixel has one."""
+        if isinstance(self.data, DetectionData) and isinstance(self.experiment.recipe.task, Segment):
+            return self.data.pixel_classes
+        return self.data.classes
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -67,7 +68,11 @@ class Prepared:
         return (*departures(self.experiment.recipe, self.data, self.plan), *skipping, *self.parts.notes)
 
 
-def read_parts(data: DataSet) -> Parts:
+@overload
+def read_parts(data: DataSet) -> Parts: ...
+@overload
+def read_parts(data: DetectionData) -> AnnotatedParts: ...
+def read_parts(data: DataSet | DetectionData) -> Parts | AnnotatedParts:
     """The images of a data set."""
     return data.read()
 
@@ -77,26 +82,32 @@ def prepare(
     *,
     out: Path,
     execution: Execution = Execution(),
-    read: Callable[[DataSet], Parts] = read_parts,
+    read: Callable[[DataSet | DetectionData], Parts | AnnotatedParts] = read_parts,
 ) -> Prepared:
     """Check design, data and folder, in that order and without torch, then read the images.
 
-    Processes that a launcher has restarted resume from the last checkpoint.
+    Images with objects are read first, since their sizes are those of the plan. Processes that a
+    launcher has restarted resume from the last checkpoint.
 
     Raises: UnknownName, DesignError, BlueprintError, DataError, FolderError; UsageError if the best epoch is kept of a
         training without validation images.
     """
     entry = experiment.entry
-    data = datasets.resolve(experiment.data)
-    data.check_learnable()
-    plan = entry.plan(image=data.image, classes=len(data.classes))
-    if experiment.recipe.initial:
-        plan = replace(plan, initial=experiment.recipe.initial)
+    data = resolve_any(experiment.data, masks=masks_for(experiment.recipe.task))
+    check_task(experiment, data)
+    parts: Parts | AnnotatedParts | None = None
+    if isinstance(data, DataSet):
+        data.check_learnable()
+        image, classes = data.image, len(data.classes)
+    else:
+        parts = read(data)
+        image, classes = image_for(experiment, data, parts), 0
+    plan = experiment.recipe.trained(entry.plan(image=image, classes=classes))
     if restarts():
         execution = replace(execution, resume="auto")
     if leading():
         check_folder(out, experiment, plan, resume=execution.resume, keep=execution.keep)
-    parts = read(data)
+    parts = parts or read(data)
     if execution.keep == "best,last":
         check_held_back(data, parts, experiment.recipe)
     return Prepared(
@@ -111,8 +122,8 @@ def carry_out(prepared: Prepared, *, watcher: "Watcher") -> dict[str, Any]:
     """
     from resatlas.training.distributed import joined
 
-    with joined(rank_timeout=prepared.execution.rank_timeout, on_note=watcher.on_note) as world:
-        run = world.lead(lambda: open_run(prepared, watcher))
+    with ExitStack() as lock, joined(rank_timeout=prepared.execution.rank_timeout, on_note=watcher.on_note) as world:
+        run = world.lead(lambda: open_run(prepared, watcher, lock))
         return dict(run.record().written) if run.finished else _train_and_conclude(run, prepared, watcher)
 
 
@@ -132,14 +143,32 @@ def train(
     return carry_out(prepare(experiment, out=folder, execution=execution), watcher=UNWATCHED)
 
 
+class Course(Protocol):
+    """What a task does beside the loop: the images it learns from, and the measures of what is learnt."""
+
+    @property
+    def images(self) -> "Splits | AnnotatedSplits":
+        """The images, split."""
+        ...
+
+    def measures(self, state: "TrainState") -> "Measures":
+        """The measures on the images held back for validation."""
+        ...
+
+    def conclude(self, state: "TrainState") -> dict[str, Any]:
+        """Test what is learnt, write the results and seal the run, by all processes; the results.
+
+        Raises: NonFiniteError if a measure is not finite.
+        """
+        ...
+
+
 def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dict[str, Any]:
-    """Train a run under its lock, and test it."""
-    from resatlas.evaluation.classification import classification
+    """Train a run, whose lock the leading process holds, and test it."""
     from resatlas.evaluation.portions import Portion, images_at_once
     from resatlas.training.distributed import current
     from resatlas.training.logs import log_results, logs_here
     from resatlas.training.session import failure_written, train
-    from resatlas.training.splits import normaliser_of, split_images
 
     beginning, world, execution = run.beginning(), current(), prepared.execution
     experiment = as_carried_out(beginning)
@@ -147,52 +176,71 @@ def _train_and_conclude(run: Run, prepared: Prepared, watcher: "Watcher") -> dic
         run.folder, beginning.plan, images=_images_per_pass(experiment, world, execution), on_note=watcher.on_note
     )
     promise = determinism(wanted=execution.deterministic, on_note=watcher.on_note)
-    photographs = isinstance(prepared.parts.test, ImageFiles)
+    photographs = bool(parts_in_files(prepared.parts))
     at_once = execution.test_batch or images_at_once(
         beginning.plan, experiment.recipe, photographs=photographs, processes=world.size
     )
     portion = Portion(size=at_once, note=watcher.on_note)
-    with (
-        run.locked() if world.leads else nullcontext(),
-        computing(threads),
-        promise,
-        recorded_failures(run.folder, prepared.parts),
-    ):
+    with computing(threads), promise, recorded_failures(run.folder, prepared.parts):
         world.lead(lambda: check_still_own(run, prepared.experiment, prepared.plan))
         with failure_written(run, world, lambda: len(run.metrics)):
             if world.leads:  # a seal is left if the user removed results.json to repeat the test
                 remove(run.folder / SEAL, within=run.folder)
             checkpoint = world.lead(lambda: _checkpoint(run, execution.resume, watcher))
-            images = split_images(
-                prepared.parts,
-                experiment,
-                prepared.data,
-                normaliser=normaliser_of(run),
-                workers=execution.workers,
-                on_note=watcher.on_note,
-            )
-
-        def predict(network: "Network", part: Part, pipeline: "Pipeline" = images.pipeline) -> "Predictions":
-            return _predictions(network, part, pipeline, world, portion)
-
+            if world.leads:
+                for line in _shortages(prepared, experiment, world):
+                    watcher.on_note(line)
+            course = _course(run, prepared, world, portion, watcher)
         state = train(
             run,
             experiment,
-            images=images,
+            images=course.images,
             resume=checkpoint,
-            evaluate=lambda network, part, _: classification(predict(network, part)),
+            evaluate=course.measures,
             watcher=watcher,
             execution=replace(execution, test_batch=at_once),
         )
         with failure_written(run, world, lambda: state.epoch):
-            skipping = replace(images.pipeline, unreadable="skip")  # training images may not have been decoded before
-            learnt = predict(state.tested, _evenly(images.train, _MOST_LEARNT), skipping)
-            held_back = predict(state.tested, images.validation) if images.validation else None
-            tested = predict(state.tested, images.test)
-            results = world.lead(lambda: _conclude(run, prepared, images, learnt, held_back, tested))
+            results = course.conclude(state)
         if world.leads:
             log_results(run, results, logs_here(execution.logs), watcher.on_note)
         return results
+
+
+def _course(run: Run, prepared: Prepared, world: "World", portion: "Portion", watcher: "Watcher") -> Course:
+    """What is learnt of the images of a prepared experiment."""
+    match prepared.data, prepared.parts:
+        case DataSet() as data, Parts() as parts:
+            from resatlas.studies.labelling import labelling
+
+            return labelling(run, prepared, data, parts, world=world, portion=portion, on_note=watcher.on_note)
+        case DetectionData() as data, AnnotatedParts() as parts:
+            from resatlas.studies.finding import finding
+
+            return finding(run, prepared, data, parts, world=world, portion=portion)
+        case _:
+            raise TypeError(f"{prepared.data.name} does not have the images {type(prepared.parts).__name__}")
+
+
+def _shortages(prepared: Prepared, experiment: Experiment, world: "World") -> Iterator[str]:
+    """A sentence for what a training lacks on this machine, of memory or disk, as `preflight` says it."""
+    execution = prepared.execution
+    if not isinstance(prepared.parts, Parts):  # heads for objects have maps that no plan counts
+        return
+    setting = setting_of(
+        prepared.plan,
+        experiment.recipe,
+        prepared.parts,
+        precision=experiment.precision or "fp32",
+        where="cpu" if device_of(execution.device).type == "cpu" else "cuda",
+        processes=world.size,
+        machines=max(world.size // local_processes(), 1),
+        kept=execution.kept,
+        workers=execution.workers,
+        keep=execution.keep or "last",
+    )
+    for shortage in shortages(setting, prepared.folder, taken=resident_memory()):
+        yield shortage.words
 
 
 def _images_per_pass(experiment: Experiment, world: "World", execution: Execution) -> int | None:
@@ -213,87 +261,3 @@ def _checkpoint(run: Run, resume: str | None, watcher: "Watcher") -> Path | None
         watcher.on_note(f"checkpoint {checkpoint.name} {checkpoint.reason}")
     watcher.on_note(f"resumes from {newest.name}" if newest else "no valid checkpoint: starts from the beginning")
     return newest
-
-
-def _predictions(
-    network: "Network", part: Part, pipeline: "Pipeline", world: "World", portion: "Portion"
-) -> "Predictions":
-    """The predictions of a part; the images are split among the processes."""
-    from resatlas.evaluation.logits import predict, predict_together
-
-    return predict_together(part, world, lambda own: predict(network, own, pipeline, portion=portion))
-
-
-def _evenly(part: Part, most: int) -> Part:
-    """At most this many images of a part, evenly spaced."""
-    return part.take(slice(None, None, -(-len(part) // most)))
-
-
-def _conclude(
-    run: Run,
-    prepared: Prepared,
-    images: "Splits",
-    learnt: "Predictions",
-    held_back: "Predictions | None",
-    tested: "Predictions",
-) -> dict[str, Any]:
-    """Write the results and the predictions, seal the run, and return the results.
-
-    Raises: NonFiniteError if a measure is not finite.
-    """
-    from resatlas.evaluation.classification import classification, prediction_rows
-    from resatlas.evaluation.predictions import write_predictions
-    from resatlas.training.loop import finite
-
-    results = _trained(run, prepared, images)
-    results["train_evaluated"] = finite(dict(classification(learnt)), of="on the training images")
-    if held_back:
-        results["validation"] = dict(classification(held_back))
-    results["test"] = finite(dict(classification(tested)), of="on the test images")
-    results["departures"] = encode(count_departures(run, images, held_back=held_back, tested=tested))
-    names = _names_in(images.test)
-    write_predictions(run.folder / PREDICTIONS, prediction_rows(tested), prepared.data.classes, names)
-    write_json(run.folder / RESULTS, results, within=run.folder)
-    finish(run)
-    return results
-
-
-def _trained(run: Run, prepared: Prepared, images: "Splits") -> dict[str, Any]:
-    """The entries of results.json about the training, without its tests."""
-    beginning, total, lengths = run.beginning(), cost(prepared.plan), mean_lengths(prepared.plan)
-    experiment = beginning.experiment
-    metrics, timing = read_rows(run.folder / METRICS, EpochRow), read_rows(run.folder / TIMING, TimingRow)
-    if not metrics or len(metrics) != len(timing):
-        raise CheckpointError(
-            f"{run.folder} has {len(metrics)} rows in {METRICS} and {len(timing)} in {TIMING}: the files were changed "
-            "during the training"
-        )
-    last, seconds = metrics[-1], sum(row.seconds for row in timing)
-    best = best_of(metrics) if beginning.keep == "best,last" else None
-    return {
-        "design": experiment.design,
-        "family": prepared.entry.family,
-        "depth": lengths.longest if prepared.entry.depth is None else prepared.entry.depth,
-        "data": experiment.data,
-        "recipe": experiment.recipe.name,
-        "seed": experiment.seed,
-        **({"weights": "average"} if experiment.recipe.average else {}),
-        "epochs": last.epoch,
-        **({"best": encode(best)} if best else {}),
-        "parameters": total.parameters,
-        "multiply_adds": total.multiply_adds,
-        "mean_path_length": float(lengths.mean),
-        "seconds": seconds,
-        "images_per_second": sum(row.images for row in timing) / max(seconds, 1e-9),
-        "train": {
-            "loss": last.train_loss,
-            "error_percent": last.train_error_percent,
-            "images": len(images.train),
-            **({} if last.skipped_steps is None else {"skipped_steps": last.skipped_steps}),
-        },
-    }
-
-
-def _names_in(part: Part) -> tuple[str, ...]:
-    """The file names of a part's images, in the order of their ids; empty for images without files."""
-    return part.files if isinstance(part, ImageFiles) else ()

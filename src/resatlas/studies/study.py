@@ -10,7 +10,7 @@ from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.blueprint_file import read_blueprint
 from resatlas.comparing.effects import columns
 from resatlas.comparing.measures import measure_of
-from resatlas.data import catalog as datasets
+from resatlas.data.annotated import resolve_any
 from resatlas.designs.catalog import OwnDesign, canonical
 from resatlas.errors import BlueprintError, ResatlasError, UnknownName, quoted, unknown
 from resatlas.recipes import catalog as recipes
@@ -208,7 +208,7 @@ class Study:
             epochs = self.epochs if runs.epochs is None else runs.epochs
             if epochs is not None:
                 recipe = with_epochs(recipe, epochs)
-            data = datasets.resolve(runs.data or self.data).name
+            data = resolve_any(runs.data or self.data).name
             suffixes = [*runs.settings, *([] if runs.epochs is None else [f"epochs={runs.epochs}"])]
             for seed in runs.seed_list:
                 for text in runs.designs:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from resatlas.data import catalog as datasets
 from resatlas.data.dataset import DataSet, ImageFiles, Part, Parts
-from resatlas.data.identity import Role
+from resatlas.data.layouts import Role
 from resatlas.data.verifying import Looked
 from resatlas.errors import DataError, UsageError, quoted
 from resatlas.evaluation.predictions import Probabilities
 from resatlas.evaluation.protocol import Protocol
+from resatlas.inference.engines.packages import Engine, check_engine
+from resatlas.recipes.images import MultiScale
 from resatlas.runs.amendments import as_carried_out
 from resatlas.runs.record import Epoch, RunRecord
 from resatlas.studies.checks import check_classes, check_plan
@@ -28,8 +30,11 @@ from resatlas.studies.own_images import (
 from resatlas.training.execution import Device, device_of
 from resatlas.training.watch import RANK_TIMEOUT
 from resatlas.values.progress import Progress
+from resatlas.weights.obtaining import Access
 
 if TYPE_CHECKING:  # wrong arguments are reported before torch is imported
+    from torch import nn
+
     from resatlas.data.normalisation import Normaliser
     from resatlas.data.pipeline import Pipeline
     from resatlas.evaluation.logits import Predictions
@@ -51,10 +56,12 @@ class EvaluationOptions:
     of: the epoch whose weights are tested: the last, or the best if the run keeps it.
     statistics: those of the normalisations: as stored by the training, or re-estimated over the training images.
     device: by default the GPU, where there is one.
+    engine: the library that computes; onnxruntime and openvino compute on the CPU, in float32.
     test_batch: images per forward pass; by default as many as the training had memory for, at most 256.
     out: the folder of the prediction files; by default the run's own.
     probabilities: the classes whose probabilities these files contain.
     rank_timeout: with several processes, the test ends if one does not respond for so many seconds.
+    access: whether the weights of a WORD may be downloaded.
     """
 
     protocols: tuple[str, ...] = ()
@@ -64,13 +71,35 @@ class EvaluationOptions:
     statistics: Statistics = "stored"
     workers: int = 1
     device: Device | None = None
+    engine: Engine = "torch"
     test_batch: int | None = None
     out: Path | None = None
     probabilities: Probabilities = "auto"
     rank_timeout: float = RANK_TIMEOUT
+    access: Access = "online"
 
 
 DEFAULT_OPTIONS = EvaluationOptions()
+
+
+def check_engine_for(options: EvaluationOptions) -> None:
+    """Refuse an engine that is unknown, not installed, or on another device.
+
+    Raises: UnknownName, UsageError
+    """
+    check_engine(options.engine)
+    if options.engine != "torch" and options.device == "cuda":
+        raise UsageError(f"--engine {options.engine} computes on the CPU; leave out --device cuda")
+
+
+def check_protocol_for(engine: Engine, protocol: Protocol) -> None:
+    """Refuse a protocol that reads inside the network, which only torch gives.
+
+    Raises: UsageError
+    """
+    if engine != "torch" and isinstance(protocol.view, MultiScale) and protocol.view.places == "windows":
+        raise UsageError(f"{protocol.name} reads maps inside the network, which only --engine torch gives")
+
 
 _LEARNT: tuple[Role, ...] = ("train", "validation")
 """The parts that a training uses."""
@@ -87,7 +116,7 @@ class RunUnderTest:
     """
 
     run: RunRecord
-    network: "Network"
+    network: "nn.Module"
     data: DataSet
     test: Part
     pipeline: "Pipeline"
@@ -133,6 +162,7 @@ def run_under_test(run: RunRecord, options: EvaluationOptions, read: Read, world
     standing, note = _standing(run, options, data, parts, scans)
     from resatlas.data.batches import pipeline_for
     from resatlas.evaluation.portions import Portion, images_at_once
+    from resatlas.inference.engines.network import run_by
     from resatlas.training.splits import normaliser_of
     from resatlas.training.starting import best_epoch, trained
 
@@ -164,7 +194,7 @@ def run_under_test(run: RunRecord, options: EvaluationOptions, read: Read, world
     )
     return RunUnderTest(
         run=run,
-        network=network,
+        network=run_by(options.engine, network, free="size"),
         data=data,
         test=parts.test,
         pipeline=pipeline,

@@ -16,10 +16,18 @@ from resatlas.evaluation.protocol import Protocol
 from resatlas.runs.decoding import read_finished
 from resatlas.runs.experiment import distinct_name, folder_name, short_digest
 from resatlas.runs.names import PREDICTIONS
-from resatlas.runs.record import RunRecord
+from resatlas.runs.record import RunRecord, check_labels
 from resatlas.runs.store import check_writable
 from resatlas.studies.own_images import Standing, resolve_data
-from resatlas.studies.subject import DEFAULT_OPTIONS, EvaluationOptions, RunUnderTest, run_under_test
+from resatlas.studies.predictors import has_no_run
+from resatlas.studies.subject import (
+    DEFAULT_OPTIONS,
+    EvaluationOptions,
+    RunUnderTest,
+    check_engine_for,
+    check_protocol_for,
+    run_under_test,
+)
 from resatlas.training.threads import PASS, computing, threads_of
 from resatlas.values.progress import Progress, silent
 
@@ -70,9 +78,12 @@ def evaluate(
 ) -> list[Evaluation]:
     """Each run under each protocol, one after another, and a file of predictions for each.
 
-    Raises: FolderError if there is no run or it is not finished; UsageError, DataError, CheckpointError,
+    A run may also be the folder of a saved network or a WORD, which are tested on the data named there, or on --data.
+    Raises: FolderError if there is no run or it is not finished; UnknownName, UsageError, DataError, CheckpointError,
         NonFiniteError.
     """
+    if any(map(has_no_run, runs)):
+        return [evaluation for run in runs for evaluation in _alone(run, options, progress)]
     pairs = _runs_and_protocols(runs, options)
     with _world(options) as world, computing(_threads(pairs)):
         return [
@@ -91,6 +102,8 @@ def ensemble(
 
     Raises: as `evaluate`; UsageError for a single run; DataError if the runs are not tested on the same images.
     """
+    if others := [str(run) for run in runs if has_no_run(run)]:
+        raise UsageError(f"an ensemble is made of finished runs; {others[0]} is a saved network or a word")
     pairs = _runs_and_protocols(runs, options)
     if len(pairs) < 2:
         raise UsageError("an ensemble needs two runs or more; got one")
@@ -108,6 +121,16 @@ def ensemble(
     return evaluations
 
 
+def _alone(where: str | Path, options: EvaluationOptions, progress: Progress) -> list[Evaluation]:
+    """The tests of one run, saved network or word."""
+    if not has_no_run(where):
+        return evaluate([where], options, progress)
+    from resatlas.studies.testing_predictors import predictor_evaluations
+
+    with _world(options) as world:
+        return list(predictor_evaluations(where, options, progress, world))
+
+
 RunAndProtocols = tuple[RunRecord, tuple[Protocol, ...]]
 
 
@@ -117,11 +140,17 @@ def _runs_and_protocols(folders: Sequence[str | Path], options: EvaluationOption
     Raises: FolderError, also if --out cannot be written; UsageError.
     """
     runs = [read_finished(Path(folder)) for folder in folders]
+    for run in runs:
+        check_labels(run)
     if options.test_batch is not None:
         check_test_batch(options.test_batch)
+    check_engine_for(options)
     if options.out:
         check_writable(options.out)
-    return [(run, protocols.resolve(options.protocols, run.experiment.recipe)) for run in runs]
+    pairs = [(run, protocols.resolve(options.protocols, run.experiment.recipe)) for run in runs]
+    for protocol in (protocol for _, chosen in pairs for protocol in chosen):
+        check_protocol_for(options.engine, protocol)
+    return pairs
 
 
 def _world(options: EvaluationOptions) -> "AbstractContextManager[World]":
@@ -178,16 +207,12 @@ def _evaluation(
 
     Raises: NonFiniteError if a measure is not finite.
     """
-    from resatlas.evaluation.calibration import calibration
-    from resatlas.evaluation.classification import classification, prediction_rows
+    from resatlas.evaluation.classification import prediction_rows
     from resatlas.evaluation.confusion import confusion, missed, taken
     from resatlas.evaluation.predictions import write_predictions
-    from resatlas.evaluation.ranking import top5
-    from resatlas.training.loop import finite
 
     first = subjects[0]
-    measures = (*classification(predictions), *top5(predictions), *calibration(predictions))
-    values: dict[str, float] = finite(dict(measures), of=f"on the test images under {protocol.name}")
+    values = measured(predictions, protocol)
     counts = confusion(predictions)
     same = _same(values, subjects, protocol, options)
     notes = [subject.note for subject in subjects if subject.note]
@@ -229,6 +254,20 @@ def _evaluation(
     )
 
 
+def measured(predictions: "Predictions", protocol: Protocol) -> dict[str, float]:
+    """The measures of predictions by name.
+
+    Raises: NonFiniteError if a measure is not finite.
+    """
+    from resatlas.evaluation.calibration import calibration
+    from resatlas.evaluation.classification import classification
+    from resatlas.evaluation.ranking import top5
+    from resatlas.training.loop import finite
+
+    measures = (*classification(predictions), *top5(predictions), *calibration(predictions))
+    return finite(dict(measures), of=f"on the test images under {protocol.name}")
+
+
 def _same(
     values: Mapping[str, float], subjects: Sequence[RunUnderTest], protocol: Protocol, options: EvaluationOptions
 ) -> Same:
@@ -241,7 +280,8 @@ def _same(
         return "another test"
     before = first.run.outcome.test
     equal = (values["error_percent"], values["images"]) == (before.error_percent, before.images)
-    return "yes" if equal and isclose(values["loss"], before.loss, rel_tol=_ROUNDING) else "no"
+    near = before.loss is not None and isclose(values["loss"], before.loss, rel_tol=_ROUNDING)
+    return "yes" if equal and near else "no"
 
 
 def _file_name(subjects: Sequence[RunUnderTest], protocol: Protocol, options: EvaluationOptions) -> str:
@@ -259,6 +299,8 @@ def _file_name(subjects: Sequence[RunUnderTest], protocol: Protocol, options: Ev
         words.append("best")
     if options.statistics == "reestimated":
         words.append("reestimated")
+    if options.engine != "torch":
+        words.append(options.engine)
     if options.probabilities == "every":
         words.append("probabilities")
     name = folder_name("-".join(["predictions", *words, protocol.name]))

@@ -16,13 +16,16 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from torch import __version__ as torch_version
+from torch import nn
 
 from resatlas import __version__
 from resatlas.errors import CheckpointError
+from resatlas.nets.network import Network
 from resatlas.recipes.schedule import Pace
 from resatlas.runs.environment import installed_version
 from resatlas.runs.experiment import SCHEMA, schema_fault
 from resatlas.runs.files import drafted, make_folder, remove, sha256_of, write_text
+from resatlas.runs.lock import check_held
 from resatlas.runs.names import NORMALISATION, checkpoint_name
 from resatlas.runs.record import Best
 from resatlas.training.optimizer import momenta, set_momenta
@@ -88,24 +91,25 @@ def save(
 
     `experiment` is the digest of the experiment, `normalisation` that of the normalisation of its images, `rows` are
     those of the rows of its finished epochs; `photographs` says whether image files are read. The order is: write the
-    files, fsync them, fsync the draft folder, rename it, fsync the parent, write the pointer `latest`. So the old
-    checkpoint or the new one is valid at every moment.
-    Raises: CheckpointError if it cannot be written; drafts are removed.
+    files, fsync them, fsync the draft folder, check that this process still holds the run's lock, rename the folder,
+    fsync the parent, write the pointer `latest`. So the old checkpoint or the new one is valid at every moment.
+    Raises: CheckpointError if it cannot be written; FolderError if another process has taken over the run; drafts are
+        removed.
     """
-    target = folder / checkpoint_name(state.step)
+    target, run = folder / checkpoint_name(state.step), folder.parent
+    check_held(run)
     if fault(target) is None:
         return target
-    run = folder.parent
     origin = {"rows": rows, "versions": versions(photographs)}
     position = {**_position(state, experiment, world_size, normalisation), **origin}
     try:
         make_folder(folder, within=run)  # without parents: a run that was removed meanwhile is not created again
         remove(target, within=run)
-        with drafted(target, within=run) as draft:
-            save_weights(state.network, draft / "model.safetensors")
+        with drafted(target, within=run, check=lambda: check_held(run)) as draft:
+            save_weights(state.module, draft / "model.safetensors")
             if state.average:
                 save_weights(state.average, draft / AVERAGE)
-            buffers = momenta(state.network, state.optimizer)
+            buffers = momenta(state.module, state.optimizer)
             save_file({path: buffer.contiguous() for path, buffer in buffers.items()}, draft / "optim.safetensors")
             _write(draft / "state.json", position)
             _write(draft / MANIFEST, {"schema": SCHEMA, "files": {file.name: _seal(file) for file in _files(draft)}})
@@ -134,16 +138,16 @@ def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation:
         raise CheckpointError(
             f"{NORMALISATION} has changed since {checkpoint.name} was saved: sha256 {normalisation}, not {saved}"
         )
-    load_weights(state.network, checkpoint / "model.safetensors")
+    _load_module(state.module, checkpoint / "model.safetensors")
     if state.average:
-        load_weights(state.average, checkpoint / AVERAGE)
-    set_momenta(state.network, state.optimizer, read_tensors(checkpoint / "optim.safetensors"))
+        _load_module(state.average, checkpoint / AVERAGE)
+    set_momenta(state.module, state.optimizer, read_tensors(checkpoint / "optim.safetensors"))
     scaler = state.scaler.state_dict()
     try:
         state.epoch, state.batch, state.step, state.drops = (
             _of(int, position[key]) for key in ("epoch", "batch", "step", "drops")
         )
-        state.seconds = _of(float, position["seconds"])
+        state.seconds, state.paused = _of(float, position["seconds"]), _of(float, position.get("paused", 0.0))
         state.tally = Tally(**position["tally"])
         state.rate = None if position["rate"] is None else _of(float, position["rate"])
         state.pace = Pace(**position["pace"])
@@ -161,6 +165,21 @@ def load(state: TrainState, checkpoint: Path, *, experiment: str, normalisation:
         raise CheckpointError(
             f"checkpoint {checkpoint.name} is damaged: state.json lacks entries or has wrong ones"
         ) from None
+
+
+def _load_module(module: nn.Module, file: Path) -> None:
+    """Load the weights of a network, or of a detector or segmenter around one.
+
+    Raises: CheckpointError if the file has other tensors.
+    """
+    if isinstance(module, Network):
+        load_weights(module, file)
+        return
+    own, there = module.state_dict(), read_tensors(file)
+    for path in (*own, *there):
+        if path not in own or path not in there or own[path].shape != there[path].shape:
+            raise CheckpointError(f"{file} does not fit the network and its heads: {path} has another shape, or none")
+    module.load_state_dict(there)
 
 
 def newest_valid(folder: Path) -> tuple[Path | None, list[Rejected]]:
@@ -238,7 +257,8 @@ def _position(state: TrainState, experiment: str, world_size: int, normalisation
         "batch": state.batch,
         "step": state.step,
         "seconds": state.seconds,
-        "tally": asdict(state.tally),
+        "paused": state.paused,
+        "tally": state.tally.as_table(),
         "rate": state.rate,
         "drops": state.drops,
         "pace": asdict(state.pace),
@@ -258,7 +278,7 @@ def _reason(error: OSError | SafetensorError, state: TrainState) -> str:
     if number not in _NO_ROOM:
         return reason
     averaged = state.average.state_dict() if state.average else {}
-    kept = [*state.network.state_dict().values(), *momenta(state.network, state.optimizer).values(), *averaged.values()]
+    kept = [*state.module.state_dict().values(), *momenta(state.module, state.optimizer).values(), *averaged.values()]
     return f"{reason}; the checkpoint needs more than {sum(tensor.nbytes for tensor in kept):,} bytes"
 
 

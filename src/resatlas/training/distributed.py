@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 import torch.distributed.nn  # before init_process_group: default arguments there would keep the group alive
@@ -37,6 +37,12 @@ _BACKEND = "cpu:gloo,cuda:nccl"
 
 _LOST = re.compile("gloo|NCCL|Connection (closed|reset)", re.IGNORECASE)
 """Error messages of a collective whose peer has ended, beside the error classes of torch.distributed."""
+
+Request = signal.Signals | Literal["save"]
+"""What a process asks of all after a step: to stop after a signal, or to save."""
+
+_SAVE = 0.5
+"""The number of "save" among those of the signals, which are higher."""
 
 _watches: list[Watch] = []
 """The watch of the process group, if there is one."""
@@ -103,14 +109,15 @@ class World:
             raise outcome[0]
         return outcome[0]  # type: ignore[return-value]
 
-    def agreed(self, number: signal.Signals | None) -> signal.Signals | None:
-        """The highest signal that any process received, at the same step in all."""
+    def agreed(self, request: Request | None) -> Request | None:
+        """The highest signal that any process received, or else "save" if one asks for it; at the same step in all."""
         if self.size == 1:
-            return number
-        highest = torch.tensor(float(number or 0))
+            return request
+        highest = torch.tensor(_SAVE if request == "save" else float(request or 0))
         with PULSE:
             distributed.all_reduce(highest, distributed.ReduceOp.MAX)
-        return signal.Signals(int(highest)) if highest else None
+        number = float(highest)
+        return "save" if number == _SAVE else signal.Signals(int(number)) if number else None
 
     def gathered(self, own: T) -> list[T]:
         """The values of all processes, in the order of ranks."""

@@ -12,7 +12,7 @@ def evidence(
     state: TrainState, *, seed: int, images: list[int], loss: float, norm: float, rate: float
 ) -> dict[str, Any]:
     """The position of the step, the ids of its images, and the norm of every weight and gradient, as JSON."""
-    weights = dict(state.network.named_parameters())
+    weights = dict(state.module.named_parameters())
     return {
         "step": state.step + 1,
         "epoch": state.epoch + 1,

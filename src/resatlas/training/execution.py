@@ -22,6 +22,13 @@ Verify = Literal["none", "tested", "all"]
 """Which image files are opened and decoded before the first epoch: none, those of validation and test, or all."""
 
 
+PROFILE_AFTER = 5
+"""Steps of a warm-up before those of a trace."""
+
+MOST_PROFILED = 1_000
+"""Steps of a trace at most: a step of a deep network takes about a megabyte."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Execution:
     """Options of the execution, which do not change results, up to rounding.
@@ -30,11 +37,11 @@ class Execution:
     backward pass: see `nets.recomputing`. `deterministic` raises an error at operations whose results may differ
     between runs. `logs` are written beside metrics.jsonl; the default is TensorBoard if it is installed.
     `rank_timeout` is the number of seconds after which all processes end if one does not answer. `resume` is "auto" or
-    a checkpoint; `save_every` is the number of seconds between checkpoints at the ends of epochs; `keep` says which
-    checkpoints stay, by default what the run began with, or else the newest. `workers` is the
-    number of processes that prepare photographs. `verify` is by default "tested", and "all" if unreadable images are
-    skipped. `test_batch` is the batch size of a test: by default as many images as the memory of the training allows,
-    and 256 at most.
+    a checkpoint; `save_every` is the number of seconds between checkpoints, also inside epochs; 0 saves at the end of
+    every epoch and not inside. `keep` says which checkpoints stay, by default what the run began with, or else the
+    newest. `workers` is the number of processes that prepare photographs. `verify` is by default "tested", and "all" if
+    unreadable images are skipped. `test_batch` is the batch size of a test: by default as many images as the memory of
+    the training allows, and 256 at most. `profile` is the number of steps of which a trace is written.
     """
 
     device: Device | None = None
@@ -48,6 +55,11 @@ class Execution:
     workers: int = 1
     verify: Verify | None = None
     test_batch: int | None = None
+    profile: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.profile is not None and not 1 <= self.profile <= MOST_PROFILED:
+            raise UsageError(f"--profile must be between 1 and {MOST_PROFILED:,} steps; got {self.profile:,}")
 
 
 def device_of(wanted: Device | None) -> "torch.device":
@@ -69,6 +81,7 @@ def device_of(wanted: Device | None) -> "torch.device":
     device = torch.device("cuda", number)
     torch.cuda.set_device(device)
     torch.backends.cudnn.allow_tf32 = False  # fp32 is float32 in convolutions too, as it is in products by default
+    torch.backends.cudnn.benchmark = False  # it chooses by stopwatch, so a resume might compute with other algorithms
     return device
 
 

@@ -74,7 +74,12 @@ def log_results(run: Run, results: Mapping[str, Any], logs: Sequence[Log], on_no
     from torch.utils.tensorboard.writer import FileWriter
 
     parts = {part: results[part] for part in ("test", "validation", "train_evaluated") if part in results}
-    values = {f"{part}_{name}": figures[name] for part, figures in parts.items() for name in ("error_percent", "loss")}
+    values = {
+        f"{part}_{name}": figures[name]
+        for part, figures in parts.items()
+        for name in ("error_percent", "loss")
+        if name in figures
+    }
     settings = dict(_settings(to_json(run.beginning().experiment)))
     measures = {"parameters": results["parameters"], "multiply_adds": results["multiply_adds"]}
     try:

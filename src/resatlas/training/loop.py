@@ -2,20 +2,22 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
-from itertools import chain, islice
-from typing import Any
+from itertools import islice
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from resatlas.data.batches import Batch, Source, batches
-from resatlas.data.dataset import ImageFiles
+from resatlas.data.batches import Batch, Resident, Source, batches
+from resatlas.data.dataset import ImageFiles, ImageSet
 from resatlas.data.order import batch_positions, derive
 from resatlas.data.pipeline import Pipeline
+from resatlas.data.placing import placed
 from resatlas.errors import NonFiniteError
 from resatlas.nets.norm_groups import RunningStatistics, running_statistics
 from resatlas.recipes import recipe as recipes
@@ -24,24 +26,93 @@ from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.training.average import follow
 from resatlas.training.distributed import ALONE, World, exchange_if_last
 from resatlas.training.evidence import evidence
+from resatlas.training.host import numbers
 from resatlas.training.loss import loss_of
 from resatlas.training.mixing import Mixture, mixed, mixture
 from resatlas.training.optimizer import follow_rate, forget_momenta
-from resatlas.training.precision import autocast, overflowed
+from resatlas.training.precision import autocast, overflowed, unscaled
 from resatlas.training.skipping import attempt
 from resatlas.training.state import Tally, TrainState
 
 CPU = torch.device("cpu")
 
 
+class Amount(NamedTuple):
+    """The loss (float64) and the number of errors of a process's part of a batch, on the device and not yet read.
+
+    `parts` are the losses that it is the sum of; with one loss alone there are none.
+    """
+
+    loss: Tensor
+    errors: Tensor
+    parts: Mapping[str, Tensor] = MappingProxyType({})
+
+
+class Learner(Protocol):
+    """What is learnt: the batches of an epoch, and the gradients of one. Everything else of the loop is the same."""
+
+    def batches(self, state: TrainState, training: "TrainingPlan") -> Iterator[Any]:
+        """The remaining batches of the current epoch , this process's share of each, on its device.
+
+        The loop reads the `ids` of a batch, (n,), and nothing else.
+        """
+        ...
+
+    def backward(
+        self,
+        network: nn.Module,
+        batch: Any,  # noqa: ANN401 - one of its own batches
+        training: "TrainingPlan",
+        *,
+        count: int,
+        step: int,
+        scale: Callable[[Tensor], Tensor],
+    ) -> Amount:
+        """The amount of this process's part of a batch of `count` images; its gradients are accumulated.
+
+        The loss is the contribution of this part to the mean over the batch. Gradients are those of the loss scaled by
+        `scale` and multiplied by the world size, since DDP averages them over the processes. Random numbers are those
+        of torch's generator, which the loop seeds at each step.
+        """
+        ...
+
+
+class Classifying:
+    """One label per image."""
+
+    def batches(self, state: TrainState, training: "TrainingPlan") -> Iterator[Batch]:
+        """As `epoch`."""
+        return epoch(state, training)
+
+    def backward(
+        self,
+        network: nn.Module,
+        batch: Batch,
+        training: "TrainingPlan",
+        *,
+        count: int,
+        step: int,
+        scale: Callable[[Tensor], Tensor],
+    ) -> Amount:
+        """As `backward`, with the mixture of the step."""
+        how = mixture(training.recipe, seed=training.seed, step=step)
+        return backward(network, batch, training, count=count, how=how, scale=scale)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingPlan:
-    """The input of the loop: recipe, seed, training images, their pipeline, and the processes that take part."""
+    """The input of the loop: recipe, seed, training images, their pipeline, and the processes that take part.
+
+    The loop counts the images, the learner reads them.
+
+    `learner` is what is learnt from the images, one label per image by default.
+    """
 
     recipe: Recipe
     seed: int
-    images: Source
+    images: Sized
     pipeline: Pipeline
+    learner: Learner = field(default_factory=Classifying)
     layout: torch.memory_format = torch.contiguous_format
     precision: Precision = "fp32"
     device: torch.device = CPU
@@ -84,19 +155,21 @@ def fit(
 ) -> TrainState:
     """Train to the end of the recipe, from the position of the state.
 
-    `on_step` and `on_epoch` may raise an error to stop: the state is then complete and can be resumed. `measure`
-    receives the tally and the seconds of the finished epoch, and returns the error of the held-out images, if there
-    are any. A step that is not finite ends the training, unless `skip` accepts it.
+    `on_step` and `on_epoch` may raise an error to stop: the state is then complete and can be resumed. `on_step` may
+    subtract time that is not the training's from the seconds of the state. `measure` receives the tally and the seconds
+    of the finished epoch, and returns the error of the held-out images, if there are any. A step that is not finite
+    ends the training, unless `skip` accepts it.
     """
     while state.epoch < training.epochs:
-        started = time.perf_counter() - state.seconds
-        state.network.train()
-        for batch in islice(epoch(state, training), training.steps - state.step):
+        before = time.perf_counter()
+        state.module.train()
+        for batch in islice(training.learner.batches(state, training), training.steps - state.step):
             if skip is None:
                 step(state, batch, training)
             elif error := attempt(state, partial(step, state, batch, training)):
                 skip(error)
-            state.seconds = time.perf_counter() - started
+            now = time.perf_counter()
+            state.seconds, before = state.seconds + now - before, now
             on_step(state)
         tally, seconds = state.tally, state.seconds
         state.epoch, state.batch, state.tally, state.seconds = state.epoch + 1, 0, Tally(), 0.0
@@ -110,7 +183,7 @@ def fit(
 def epoch(state: TrainState, training: TrainingPlan) -> Iterator[Batch]:
     """The remaining batches of the current epoch, this process's share of each, on its device."""
     own = batches(
-        training.images,
+        labelled(training.images),
         training.pipeline,
         seed=training.seed,
         epoch=state.epoch,
@@ -122,10 +195,22 @@ def epoch(state: TrainState, training: TrainingPlan) -> Iterator[Batch]:
     wanted = _wanted(state, training)
     for batch in own:
         if wanted is not None:
-            substituted = float((batch.ids != next(wanted)).sum())
+            substituted = float((batch.ids != next(wanted)).sum())  # ids are in main memory
             state.tally.substituted += int(training.world.sums(substituted)[0])
-        images, labels = (tensor.to(training.device, non_blocking=True) for tensor in (batch.images, batch.labels))
+        images, labels = (placed(tensor, training.device) for tensor in (batch.images, batch.labels))
         yield batch._replace(images=images, labels=labels)
+
+
+def labelled(images: Sized) -> Source:
+    """The images of a training on labels.
+
+    Raises: TypeError if they have none.
+    """
+    match images:
+        case Resident() | ImageSet() | ImageFiles():
+            return images
+        case _:
+            raise TypeError(f"labels are learnt from images that have one each; got {type(images).__name__}")
 
 
 def _wanted(state: TrainState, training: TrainingPlan) -> Iterator[Tensor] | None:
@@ -140,7 +225,7 @@ def _wanted(state: TrainState, training: TrainingPlan) -> Iterator[Tensor] | Non
     return (ids[training.world.share(chunk) % len(part)] for chunk in chunks[state.batch :])
 
 
-def step(state: TrainState, batch: Batch, training: TrainingPlan) -> None:
+def step(state: TrainState, batch: Any, training: TrainingPlan) -> None:  # noqa: ANN401 - a batch of the learner
     """Update the weights once, equally in all processes.
 
     Raises: NonFiniteError before the update if the loss or the norm of the gradient is not finite in any process.
@@ -148,15 +233,16 @@ def step(state: TrainState, batch: Batch, training: TrainingPlan) -> None:
     recipe, progress, count = training.recipe, training.progress(state.step), training.size(state.batch)
     rate = _set_rate(state, training, progress)
     torch.manual_seed(derive(training.seed, "step", state.step, *training.world.words))  # dropout, stochastic depth
-    how = mixture(recipe, seed=training.seed, step=state.step)
     state.optimizer.zero_grad()
-    network, scale = training.wrapped or state.network, state.scaler.scale
+    network, scale = training.wrapped or state.module, state.scaler.scale
     with training.world.exchange():
-        own = backward(network, batch, training, count=count, how=how, scale=scale)
-    loss, errors = training.world.sums(*own)
-    gradients = [weight.grad for weight in state.network.parameters() if weight.grad is not None]
-    overflow = math.isfinite(loss) and overflowed(state.scaler, state.optimizer)
-    norm = nn.utils.get_total_norm(gradients).item()
+        own = training.learner.backward(network, batch, training, count=count, step=state.step, scale=scale)
+    infinite = unscaled(state.scaler, state.optimizer)
+    gradients = [weight.grad for weight in state.module.parameters() if weight.grad is not None]
+    norm_of_all = nn.utils.get_total_norm(gradients)
+    *amount, norm, found = numbers(own.loss, own.errors, *own.parts.values(), norm_of_all, infinite)
+    loss, errors, *parts = training.world.sums(*amount)
+    overflow = overflowed(state.scaler, infinite=found > 0, finite_loss=math.isfinite(loss))
     for name, number in (("loss", loss), ("norm of the gradient", 0.0 if overflow else norm)):
         if not math.isfinite(number):
             images = [k for ids in training.world.gathered(batch.ids.tolist()) for k in ids]
@@ -174,8 +260,9 @@ def step(state: TrainState, batch: Batch, training: TrainingPlan) -> None:
                 gradient.mul_(recipe.clip / norm)
         state.optimizer.step()
     if recipe.average and state.average:
-        follow(state.average, state.network, recipe.average, step=state.step, progress=progress)
-    state.tally.add(images=count, loss=loss, errors=int(errors))
+        follow(state.average, state.module, recipe.average, step=state.step, progress=progress)
+    by_name = dict(zip(own.parts, parts, strict=True))
+    state.tally.add(images=count, loss=loss, errors=int(errors), parts=by_name)
     state.batch += 1
     state.step += 1
     state.pace = schedule.after_step(
@@ -206,8 +293,8 @@ def backward(
     count: int,
     how: Mixture | None = None,
     scale: Callable[[Tensor], Tensor] = lambda loss: loss,
-) -> tuple[float, float]:
-    """(loss, errors) of this process's part of a batch of `count` images; its gradients are accumulated.
+) -> Amount:
+    """The amount of this process's part of a batch of `count` images; its gradients are accumulated.
 
     There is one pass for each norm group, its images mixed according to `how`. The loss is the contribution of this
     part to the mean over the batch. Gradients are those of the loss scaled by `scale` and multiplied by the world size,
@@ -216,22 +303,23 @@ def backward(
     world, group = training.world, training.recipe.norm_group or len(batch.labels)
     passes = list(zip(batch.images.split(group), batch.labels.split(group), strict=True))
     statistics = RunningStatistics(network) if len(passes) > 1 else None
-    loss, errors = 0.0, 0.0
+    loss = torch.zeros((), dtype=torch.float64, device=batch.labels.device)
+    errors = torch.zeros((), dtype=torch.int64, device=batch.labels.device)
     for k, (images, truth) in enumerate(mixed(*pass_, how) for pass_ in passes):
         with exchange_if_last(network, last=k + 1 == len(passes)):
             with autocast(training.precision, training.device):
                 logits = network(images.contiguous(memory_format=training.layout))
             share = loss_of(training.recipe.loss, logits, truth) * (len(images) / count)
             scale(share * world.size).backward()
-        loss += share.item()
-        errors += float((logits.argmax(dim=1) != truth.main).sum())
+        loss += share.detach()
+        errors += (logits.argmax(dim=1) != truth.main).sum()
         if statistics:
             statistics.add_pass()
     if statistics:
         statistics.finish()
     if world.size > 1:
         world.mean(running_statistics(network))
-    return loss, errors
+    return Amount(loss, errors)
 
 
 def require_finite(state: TrainState) -> None:
@@ -240,8 +328,10 @@ def require_finite(state: TrainState) -> None:
     Raises: NonFiniteError with the first of them.
     """
     averaged = state.average.state_dict() if state.average else {}
-    for path, tensor in chain(state.network.state_dict().items(), averaged.items()):
-        if not tensor.isfinite().all():
+    tensors = [*state.module.state_dict().items(), *averaged.items()]
+    checks = numbers(*(tensor.isfinite().all() for _, tensor in tensors))
+    for (path, _), is_finite in zip(tensors, checks, strict=True):
+        if not is_finite:
             raise NonFiniteError(
                 f"{path} is not finite after step {state.step:,}; nothing was saved; a lower schedule.peak may help"
             )

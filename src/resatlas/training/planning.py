@@ -1,5 +1,6 @@
 """The training plan of an experiment, and how its processes share batches and statistics."""
 
+from collections.abc import Sized
 from dataclasses import replace
 
 import torch
@@ -8,37 +9,61 @@ from resatlas.arch.ops import Norm
 from resatlas.arch.plan import Plan, layers
 from resatlas.data.batches import source
 from resatlas.errors import UsageError
+from resatlas.recipes.detection import Classify, Detect, Segment
+from resatlas.recipes.recipe import Recipe
 from resatlas.runs.experiment import Experiment
+from resatlas.training.detecting import Finding
 from resatlas.training.distributed import World, data_parallel, share_statistics
-from resatlas.training.loop import TrainingPlan
-from resatlas.training.splits import Splits
+from resatlas.training.loop import Classifying, Learner, TrainingPlan
+from resatlas.training.scenery import Scenery
+from resatlas.training.splits import AnnotatedSplits, Splits
 from resatlas.training.starting import memory_format
 from resatlas.training.state import TrainState
 
 
-def plan_training(experiment: Experiment, images: Splits, world: World, state: TrainState) -> TrainingPlan:
+def plan_training(
+    experiment: Experiment, images: Splits | AnnotatedSplits, world: World, state: TrainState
+) -> TrainingPlan:
     """The training plan in the layout and precision of the experiment.
 
     Raises: UsageError if these processes cannot share the batches or the norm groups.
     """
     device = next(state.network.parameters()).device
-    train = source(images.train, images.pipeline)
+    train, learner = _learnt(experiment.recipe, images, device)
     among = sharing(experiment.recipe.norm_group, min(experiment.recipe.batch, len(train)), world, device)
     if among > 1:
-        share_statistics(state.network, world, among=among)
+        share_statistics(state.module, world, among=among)
     training = TrainingPlan(
         recipe=experiment.recipe,
         seed=experiment.seed,
         images=train,
         pipeline=images.pipeline,
+        learner=learner,
         layout=memory_format(experiment),
         precision=experiment.precision or "fp32",
         device=device,
         world=world,
-        wrapped=data_parallel(state.network, world),
     )
     _check_groups(training, state.network.plan)
-    return training
+    return replace(training, wrapped=data_parallel(state.module, world))
+
+
+def _learnt(recipe: Recipe, images: Splits | AnnotatedSplits, device: torch.device) -> tuple[Sized, Learner]:
+    """What is learnt from, and what of it is learnt."""
+    match images, recipe.task:
+        case Splits(), Classify():
+            return source(images.train, images.pipeline, device), Classifying()
+        case AnnotatedSplits(), Detect() | Segment() as task:
+            scenes = Scenery(
+                images=images.train,
+                pipeline=images.pipeline,
+                mirror=images.mirror,
+                task=task,
+                leftover=recipe.leftover,
+            )
+            return scenes, Finding(scenes)
+        case _:
+            raise TypeError(f"{type(recipe.task).__name__} does not learn from {type(images).__name__}")
 
 
 def sharing(norm_group: int | None, batch: int, world: World, device: torch.device) -> int:

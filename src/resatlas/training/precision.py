@@ -12,16 +12,13 @@ import torch
 
 from resatlas.errors import NonFiniteError
 from resatlas.recipes.recipe import Precision
-from resatlas.runs.environment import processor_flags
+from resatlas.runs.environment import bf16_instructions
 
 FIRST_SCALE = 2.0**16
 """Source: torch.amp.GradScaler, which also halves at an overflow and doubles after 2,000 steps without one."""
 
 LEAST_SCALE = 2.0**-10
 """The least scale: a gradient that still overflows here has another cause than the scale."""
-
-_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""The names in /proc/cpuinfo of instructions that multiply in bfloat16, on x86 and on Arm."""
 
 
 def automatic_precision(device: torch.device) -> tuple[Precision, str]:
@@ -30,7 +27,7 @@ def automatic_precision(device: torch.device) -> tuple[Precision, str]:
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16", "the GPU multiplies in bfloat16"
         return "fp16", "the GPU does not multiply in bfloat16"
-    flags = sorted(_BF16_FLAGS & processor_flags())
+    flags = bf16_instructions()
     if flags:
         return "bf16", f"the processor has {flags[0]}"
     return "fp32", "the processor does not multiply in bfloat16"
@@ -54,19 +51,34 @@ def scaler(precision: Precision | None, device: torch.device) -> torch.amp.GradS
     return torch.amp.GradScaler(device.type, init_scale=FIRST_SCALE, enabled=precision == "fp16")
 
 
-def overflowed(scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer) -> bool:
-    """Unscale the gradients, and return whether one of them overflows; the scale is then halved.
+def unscaled(scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+    """Unscale the gradients; a number on the device, more than 0 if one of them overflows. 0 if nothing is scaled.
 
-    Gradients are the same in all processes that train together, and so is the result.
+    Gradients are the same in all processes that train together, and so is the number.
+    """
+    if not scaler.is_enabled():
+        return torch.zeros((), device=optimizer.param_groups[0]["params"][0].device)
+    scaler.unscale_(optimizer)
+    found = scaler._found_inf_per_device(optimizer)  # noqa: SLF001 - torch has no public way to read it later
+    return torch.stack(list(found.values())).sum()
+
+
+def overflowed(scaler: torch.amp.GradScaler, *, infinite: bool, finite_loss: bool) -> bool:
+    """Whether this step overflows, after `unscaled`; the scale is then halved. It reads the scale in that case only.
+
+    A loss that is not finite is no overflow, and leaves the scale as it is.
     Raises: NonFiniteError at an overflow with the least scale.
     """
-    before = scaler.get_scale()
-    scaler.unscale_(optimizer)
+    if not scaler.is_enabled():
+        return False
+    if not finite_loss:
+        scaler.update(scaler.get_scale())
+        return False
+    before = scaler.get_scale() if infinite else FIRST_SCALE
     scaler.update()
-    overflow = scaler.get_scale() < before
-    if overflow and before <= LEAST_SCALE:
+    if infinite and before <= LEAST_SCALE:
         raise NonFiniteError(
             f"a gradient overflows fp16 at every scale of the loss down to {before:g}; a lower schedule.peak or "
             "precision=bf16 may help"
         )
-    return overflow
+    return infinite

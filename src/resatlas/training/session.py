@@ -4,16 +4,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from resatlas.data.dataset import ImageFiles, Part
+from resatlas.data.dataset import ImageFiles
 from resatlas.data.normalisation import normaliser_bytes
-from resatlas.data.pipeline import Pipeline
-from resatlas.errors import NonFiniteError, ResatlasError, Stopped
-from resatlas.nets.network import Network
+from resatlas.errors import FolderError, NonFiniteError, ResatlasError, Stopped
+from resatlas.runs.decoding import read_starts
+from resatlas.runs.environment import processor
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.files import sha256_of, write_bytes, write_json
 from resatlas.runs.names import NORMALISATION
@@ -22,23 +23,26 @@ from resatlas.runs.store import Run
 from resatlas.training import checkpoint
 from resatlas.training.checkpoint import Saved
 from resatlas.training.compiling import compiling, uncompiled
+from resatlas.training.detecting import check_start
 from resatlas.training.distributed import World, current, losses_explained, stopping_on
 from resatlas.training.execution import Execution, Log, device_of
 from resatlas.training.logs import Write, logging, logs_here
-from resatlas.training.loop import TrainingPlan, finite, fit, require_finite
+from resatlas.training.loop import TrainingPlan, fit, require_finite
 from resatlas.training.memory import memory_kept
 from resatlas.training.planning import plan_training
+from resatlas.training.profiling import profiling
+from resatlas.training.rows import Evaluate, metrics_of, skipped_updates, timing_of
 from resatlas.training.signals import StopRequest, stop_on_signal
 from resatlas.training.skipping import require_few
-from resatlas.training.splits import Splits
+from resatlas.training.splits import AnnotatedSplits, Splits
 from resatlas.training.starting import first_state, take_weights
 from resatlas.training.state import Tally, TrainState
 from resatlas.values.unforeseen import foreseen
 
-_CONTINUE = "run the same command with --resume auto to continue"
+_CHECK_SECONDS = 1.0
+"""Seconds between two checks of the lock during an epoch."""
 
-Measures = Iterator[tuple[str, float]]
-Evaluate = Callable[[Network, Part, Pipeline], Measures]
+_CONTINUE = "run the same command with --resume auto to continue"
 
 _NONFINITE = "nonfinite.json"
 """The file of a run that describes the step at which a loss or gradient was not finite."""
@@ -54,6 +58,8 @@ class Watcher:
     on_note: Callable[[str], None] = lambda *_: None
     on_image: Callable[[str, int, int], None] = lambda *_: None
     """Called before the first step: which images are verified, how many have been, and of how many."""
+    on_wait: Callable[[], None] = lambda: None
+    """Called while the run's lock is held by a process that may be gone; may raise an error to give up."""
 
 
 UNWATCHED = Watcher()
@@ -66,7 +72,7 @@ class Session:
     run: Run
     experiment: Experiment
     execution: Execution
-    images: Splits
+    images: Splits | AnnotatedSplits
     training: TrainingPlan
     state: TrainState
     evaluate: Evaluate
@@ -76,7 +82,12 @@ class Session:
     log: Write
     request: StopRequest
     keep: Keep
-    saved: float = field(default_factory=time.monotonic)
+    traced: Callable[[], None]
+    saved: float = field(default_factory=lambda: time.monotonic())
+    checked: float = -inf
+    """When the lock was last checked."""
+    pauses: float = 0.0
+    """Seconds for which this process was paused, as far as they are counted."""
 
     def save(self) -> None:
         """Write a checkpoint of the state.
@@ -93,7 +104,7 @@ class Session:
                 world_size=world.size,
                 normalisation=self.sealed,
                 rows=self.run.rows(state.epoch),
-                photographs=isinstance(self.images.train, ImageFiles),
+                photographs=_in_files(self.images),
                 best=best.checkpoint if (best := self.kept_best()) else None,
             )
         )
@@ -104,25 +115,48 @@ class Session:
         return self.run.best() if self.keep == "best,last" else None
 
     def after_step(self, state: TrainState) -> None:
-        """Save and stop after a signal.
+        """Save and stop after a signal; save if the last checkpoint is older than `save_every`.
 
-        Raises: Stopped
+        Raises: Stopped; FolderError if another process has taken over the run
         """
+        self.traced()
         self.watcher.on_step(state)
-        if stopping := self.training.world.agreed(self.request.signal):
-            self.save()
-            raise Stopped(
-                f"by {stopping.name} after step {state.step:,} of {self.training.steps:,}, saved; {_CONTINUE}"
-            )
+        pauses, self.pauses = self.pauses, self.run.paused()
+        state.paused += self.pauses - pauses
+        request = self.training.world.agreed(self.request.signal or self._wish(state))
+        if not request:
+            return
+        begun = time.perf_counter()
+        self.save()
+        state.seconds -= time.perf_counter() - begun  # the time of a save is not that of the epoch
+        if request != "save":
+            raise Stopped(f"by {request.name} after step {state.step:,} of {self.training.steps:,}, saved; {_CONTINUE}")
+
+    def _wish(self, state: TrainState) -> Literal["save"] | None:
+        """Whether a checkpoint is due inside an epoch; also if the lock is lost, which a save reports in all ranks."""
+        if not self.training.world.leads:
+            return None
+        now, every = time.monotonic(), self.execution.save_every
+        if now - self.checked >= _CHECK_SECONDS:
+            self.checked = now
+            try:
+                self.run.check_held()
+            except FolderError:
+                return "save"
+        inside = state.batch < self.training.steps_per_epoch and state.step < self.training.steps
+        return "save" if inside and 0 < every <= now - self.saved else None
 
     def measure(self, state: TrainState, tally: Tally, seconds: float) -> float | None:
         """Write the rows of a finished epoch, and return the error of the held-out images, if there are any."""
         require_finite(state)
         with uncompiled(self.experiment.compiled):
-            metrics, timing = _metrics(state, tally, self.images, self.evaluate), _timing(state, tally, seconds)
-        metrics |= _skipped_updates(state, self.experiment)
+            metrics, timing = metrics_of(state, tally, self.images, self.evaluate), timing_of(state, tally, seconds)
+        metrics |= skipped_updates(state, self.experiment)
         if self.experiment.unreadable == "skip" and isinstance(self.images.train, ImageFiles):
             metrics["substituted_images"] = tally.substituted
+        if state.paused:
+            timing["paused_seconds"] = state.paused
+        state.paused, self.pauses = 0.0, self.run.paused()
         if self.training.world.leads:
             self.run.record_epoch(metrics, timing)
             self.log({**timing, **metrics})
@@ -154,7 +188,7 @@ def train(
     run: Run,
     experiment: Experiment,
     *,
-    images: Splits,
+    images: Splits | AnnotatedSplits,
     resume: Path | None,
     evaluate: Evaluate,
     watcher: Watcher,
@@ -166,7 +200,7 @@ def train(
     """
     world, begun = current(), run.beginning()
     sealed = world.lead(lambda: _sealed(run, images))
-    state = first_state(begun.plan, experiment, device_of(execution.device))
+    state = first_state(begun.plan, experiment, device_of(execution.device), classes=len(begun.classes))
     state.network.kept = execution.kept
     for note in _start_or_resume(state, resume, run, begun, images, sealed):
         watcher.on_note(note)
@@ -180,6 +214,7 @@ def train(
         logging(run, logs, watcher.on_note) as log,
         compiling(state.network, experiment.compiled),
         memory_kept() if execution.kept == "all" else nullcontext(),
+        profiling(run, execution.profile if world.leads else None, watcher.on_note) as traced,
     ):
         session = Session(
             run=run,
@@ -194,6 +229,7 @@ def train(
             log=log,
             request=request,
             keep=begun.keep,
+            traced=traced,
         )
         if world.leads and (lost := checkpoint.lost(run.checkpoints, session.kept_best())):
             watcher.on_note(lost)
@@ -206,13 +242,13 @@ def train(
             on_epoch=session.after_epoch,
             skip=session.skip if experiment.nonfinite == "skip" else None,
         )
-        if stopping := world.agreed(request.signal):
+        if (stopping := world.agreed(request.signal)) and stopping != "save":
             raise Stopped(f"by {stopping.name} after the last step, saved; {_CONTINUE}")
     return state
 
 
 def _start_or_resume(
-    state: TrainState, resume: Path | None, run: Run, begun: Beginning, images: Splits, sealed: str
+    state: TrainState, resume: Path | None, run: Run, begun: Beginning, images: Splits | AnnotatedSplits, sealed: str
 ) -> Iterator[str]:
     """Set the state to that of the checkpoint, or load initial weights; yield notes about it.
 
@@ -229,11 +265,19 @@ def _start_or_resume(
             )
         if saved.rows is None:
             yield f"{resume.name} is of an earlier version: changes of the rows of its epochs cannot be detected"
-        yield from _other_versions(saved, checkpoint.versions(isinstance(images.train, ImageFiles)))
+        yield from _other_versions(saved, checkpoint.versions(_in_files(images)))
+        yield from _another_processor(run)
     elif experiment.weights:
-        yield take_weights(state.network, experiment.weights)
+        yield take_weights(state.network, experiment.weights, begun.plan)
+    if not resume:
+        check_start(state, experiment.recipe.task)
     if world.size > 1 and experiment.recipe.norm_group is None:
         yield f"each of {world.size} processes normalises by the batch statistics of its own part of a batch"
+
+
+def _in_files(images: Splits | AnnotatedSplits) -> bool:
+    """Whether image files are read, or what reads them computes too: detectors are made of torchvision's parts."""
+    return isinstance(images, AnnotatedSplits) or isinstance(images.train, ImageFiles)
 
 
 def _other_versions(saved: Saved, here: Mapping[str, str]) -> Iterator[str]:
@@ -244,6 +288,13 @@ def _other_versions(saved: Saved, here: Mapping[str, str]) -> Iterator[str]:
         yield f"other versions than at the last save ({'; '.join(changes)}): results may differ in their last bits"
 
 
+def _another_processor(run: Run) -> Iterator[str]:
+    """A sentence if the last start of the run was on another kind of processor."""
+    before, here = [start.processor for start in read_starts(run.folder)], processor()
+    if before and before[-1] != here:
+        yield f"another processor than at the last start ({before[-1]} then, {here} now): last bits may differ"
+
+
 def _write_evidence(run: Run, error: NonFiniteError) -> None:
     """Write the evidence of a step that was not finite; ignore a full disk."""
     if error.evidence:
@@ -251,7 +302,7 @@ def _write_evidence(run: Run, error: NonFiniteError) -> None:
             write_json(run.folder / _NONFINITE, error.evidence, within=run.folder)
 
 
-def _sealed(run: Run, images: Splits) -> str:
+def _sealed(run: Run, images: Splits | AnnotatedSplits) -> str:
     """The sha256 of the file with the normalisation of the run, which is written if it is missing."""
     file = run.folder / NORMALISATION
     if not file.exists():
@@ -260,11 +311,11 @@ def _sealed(run: Run, images: Splits) -> str:
 
 
 def _prepare_folder(run: Run, state: TrainState, training: TrainingPlan, how: dict[str, Any]) -> None:
-    """Remove drafts and rows after the epoch of the state, and record the execution."""
+    """Remove drafts and rows after the epoch of the state, and record this start."""
     if training.world.leads:
         checkpoint.sweep(run.checkpoints)
         run.cut_back(state.epoch)
-        run.record_execution(how)
+        run.record_start(how, step=state.step)
 
 
 def _execution_record(training: TrainingPlan, execution: Execution, logs: Sequence[Log]) -> dict[str, Any]:
@@ -309,41 +360,3 @@ def failure_written(run: Run, world: World, epoch: Callable[[], int]) -> Iterato
             with suppress(OSError, ResatlasError):  # the folder is gone, or its rows are damaged
                 run.set_status(status, epoch=epoch(), error=type(reason).__name__, reason=str(reason))
         raise
-
-
-def _skipped_updates(state: TrainState, experiment: Experiment) -> dict[str, float]:
-    """The numbers of updates skipped so far, for the row of a finished epoch, if updates may be skipped."""
-    skipped = {"skipped_steps": state.skipped} if experiment.nonfinite == "skip" else {}
-    scaled = {"overflows": state.overflows, "loss_scale": state.scaler.get_scale()} if state.scaler.is_enabled() else {}
-    return skipped | scaled
-
-
-def _timing(state: TrainState, tally: Tally, seconds: float) -> dict[str, Any]:
-    """The time of a finished epoch, as a row."""
-    return {
-        "epoch": state.epoch,
-        "images": tally.images,
-        "seconds": seconds,
-        "images_per_second": tally.images / max(seconds, 1e-9),
-    }
-
-
-def _metrics(state: TrainState, tally: Tally, images: Splits, evaluate: Evaluate) -> dict[str, Any]:
-    """The row of a finished epoch; training losses and errors are means over the epoch while weights change.
-
-    Raises: NonFiniteError
-    """
-    if not tally.images:
-        raise NonFiniteError(f"no step of epoch {state.epoch} was finite; a lower schedule.peak may help")
-    metrics = {
-        "epoch": state.epoch,
-        "step": state.step,
-        "learning_rate": state.rate,
-        "train_loss": tally.mean_loss,
-        "train_error_percent": tally.error_percent,
-    }
-    if images.validation:
-        figures = evaluate(state.tested, images.validation, images.pipeline)
-        metrics.update({f"validation_{name}": value for name, value in figures if name != "images"})
-    finite(metrics, of=f"after step {state.step:,}")
-    return metrics if state.average is None else {**metrics, "weights": "average"}

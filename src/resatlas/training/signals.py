@@ -3,12 +3,17 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Sent by Ctrl-C, by kill, by a closed terminal, and by a scheduler before its time limit."""
+
+
+Handler = Callable[[int, FrameType | None], object] | int | None
+"""What `signal.getsignal` returns."""
 
 
 class StopRequest:
@@ -32,33 +37,63 @@ class StopRequest:
         return self.signal or self._received
 
 
+@dataclass(kw_only=True, eq=False)
+class _Listening:
+    """What was set before a context that notes signals: the handlers, and where the system writes their numbers."""
+
+    before: dict[signal.Signals, Handler]
+    awakened: int
+
+
+_listening: list[_Listening] = []
+"""The contexts at present, the newest last."""
+
+
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Note the first signal; a second SIGINT aborts at once. Outside the main thread no signal is noted."""
+    """Note the first signal; a second SIGINT aborts at once. Outside the main thread no signal is noted.
+
+    Of several contexts the newest notes. They may end in any order, as one inside a generator does that is collected
+    late: the handlers of the others stay.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield StopRequest()
         return
     arrivals, arriving = os.pipe()
     for end in (arrivals, arriving):
         os.set_blocking(end, False)
-    awakened = signal.set_wakeup_fd(arriving, warn_on_full_buffer=False)
     request = StopRequest(arrivals)
-    before = {number: signal.getsignal(number) for number in stopping_signals()}
 
     def note(number: int, _frame: FrameType | None) -> None:
         request.signal = signal.Signals(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    for number in before:
+    own = _Listening(
+        before={number: signal.getsignal(number) for number in stopping_signals()},
+        awakened=signal.set_wakeup_fd(arriving, warn_on_full_buffer=False),
+    )
+    _listening.append(own)
+    for number in own.before:
         signal.signal(number, note)
     try:
         yield request
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(awakened)
+        _end(own)
         os.close(arrivals)
         os.close(arriving)
+
+
+def _end(own: _Listening) -> None:
+    """Set what was set before a context; if a newer one is there, that will do so when it ends."""
+    place = _listening.index(own)
+    _listening.remove(own)
+    if place < len(_listening):
+        newer = _listening[place]
+        newer.before, newer.awakened = own.before, own.awakened
+        return
+    for number, handler in own.before.items():
+        signal.signal(number, handler)
+    signal.set_wakeup_fd(own.awakened)
 
 
 def stopping_signals() -> list[signal.Signals]:

@@ -19,11 +19,11 @@ CAP = f"at most {_IN_A_ROW} in a row, and in total {_IN_A_ROW} or 1 of {_ONE_OF}
 
 def attempt(state: "TrainState", step: Callable[[], None]) -> NonFiniteError | None:
     """Run a step; if it is not finite, restore the running statistics, advance the position, and return the error."""
-    before = [buffer.clone() for buffer in state.network.buffers()]
+    before = [buffer.clone() for buffer in state.module.buffers()]
     try:
         step()
     except NonFiniteError as error:
-        for buffer, old in zip(state.network.buffers(), before, strict=True):
+        for buffer, old in zip(state.module.buffers(), before, strict=True):
             buffer.copy_(old)
         state.batch, state.step = state.batch + 1, state.step + 1
         state.skipped, state.skipped_in_a_row = state.skipped + 1, state.skipped_in_a_row + 1

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from resatlas.data.annotated_batches import annotated_pipeline
 from resatlas.data.batches import pipeline_for
-from resatlas.data.dataset import DataSet, Part, Parts, hold_back
+from resatlas.data.boxes import AnnotatedImages, AnnotatedParts, DetectionData, held_back
+from resatlas.data.dataset import DataSet, Mirror, Part, Parts, hold_back
 from resatlas.data.normalisation import Normaliser, read_normaliser
 from resatlas.data.pipeline import Pipeline
+from resatlas.recipes.detection import needs_masks
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.names import NORMALISATION
 from resatlas.runs.record import RunRecord
@@ -22,6 +25,36 @@ class Splits:
     validation: Part | None
     test: Part
     pipeline: Pipeline
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AnnotatedSplits:
+    """The images with objects of an experiment, split into parts, their pipeline, and whether they can be mirrored."""
+
+    train: AnnotatedImages
+    validation: AnnotatedImages | None
+    test: AnnotatedImages
+    pipeline: Pipeline
+    mirror: Mirror
+
+
+def split_annotated(
+    parts: AnnotatedParts,
+    experiment: Experiment,
+    data: DetectionData,
+    *,
+    normaliser: Normaliser | None = None,
+    workers: int = 1,
+) -> AnnotatedSplits:
+    """As `split_images`, for images with objects."""
+    train, validation, test = parts.train, parts.validation, parts.test
+    if not needs_masks(experiment.recipe.task):
+        train, test = train.without_masks(), test.without_masks()
+        validation = validation and validation.without_masks()
+    if validation is None:
+        train, validation = held_back(train, experiment.recipe.validation)
+    pipeline = annotated_pipeline(experiment.recipe, data, train, normaliser=normaliser, workers=workers)
+    return AnnotatedSplits(train=train, validation=validation, test=test, pipeline=pipeline, mirror=data.mirror)
 
 
 def split_images(

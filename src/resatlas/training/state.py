@@ -1,7 +1,11 @@
 """The state of a training: everything that a checkpoint must contain."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any
 
+from torch import nn
 from torch.amp import GradScaler
 from torch.optim.optimizer import Optimizer
 
@@ -11,15 +15,22 @@ from resatlas.recipes.schedule import START, Pace
 
 @dataclass
 class Tally:
-    """Sums over the images seen so far in an epoch; `substituted` are those shown in place of unreadable ones."""
+    """Sums over the images seen so far in an epoch; `substituted` are those shown in place of unreadable ones.
+
+    `parts` are the sums of the losses that `loss` consists of, by name, where there are several and all images of the
+    epoch have them: an epoch that an earlier version began has none.
+    """
 
     images: int = 0
     loss: float = 0.0
     errors: int = 0
     substituted: int = 0
+    parts: dict[str, float] = field(default_factory=dict[str, float])
 
-    def add(self, *, images: int, loss: float, errors: int) -> None:
-        """Count a batch with its mean loss."""
+    def add(self, *, images: int, loss: float, errors: int, parts: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Count a batch with its mean loss, and the means of its parts."""
+        if self.parts or not self.images:
+            self.parts = {name: self.parts.get(name, 0.0) + part * images for name, part in parts.items()}
         self.images += images
         self.loss += loss * images
         self.errors += errors
@@ -30,9 +41,19 @@ class Tally:
         return self.loss / max(self.images, 1)
 
     @property
+    def mean_parts(self) -> dict[str, float]:
+        """The mean of each part of the loss per image."""
+        return {name: part / max(self.images, 1) for name, part in self.parts.items()}
+
+    @property
     def error_percent(self) -> float:
         """Percentage of misclassified images."""
         return 100 * self.errors / max(self.images, 1)
+
+    def as_table(self) -> dict[str, Any]:
+        """The sums as a checkpoint has them; without parts they are those of earlier versions."""
+        table = asdict(self)
+        return table if self.parts else {name: value for name, value in table.items() if name != "parts"}
 
 
 @dataclass
@@ -43,16 +64,18 @@ class TrainState:
     of seed and position. `rate` and `drops` are those of the last step, `pace` is the state of the schedule. `average`
     is the average of the weights, if the recipe has one. `scaler` scales the loss, in fp16 only, and `overflows` counts
     the updates that it skipped. `skipped` and `skipped_in_a_row` count the steps skipped because they were not finite,
-    in all and directly before this one.
+    in all and directly before this one. `seconds` are those of the epoch so far; in `paused` of
+    them the process was suspended. `whole` is the detector or segmenter around the network, if there is one.
     """
 
     network: Network
     optimizer: Optimizer
-    average: Network | None = None
+    average: nn.Module | None = None
     epoch: int = 0
     batch: int = 0
     step: int = 0
     seconds: float = 0.0
+    paused: float = 0.0
     tally: Tally = field(default_factory=Tally)
     rate: float | None = None
     drops: int = 0
@@ -61,8 +84,14 @@ class TrainState:
     overflows: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    whole: nn.Module | None = None
 
     @property
-    def tested(self) -> Network:
-        """The network to validate, test and export: the average of the weights if there is one."""
-        return self.network if self.average is None else self.average
+    def module(self) -> nn.Module:
+        """What is trained: the network, or the detector or segmenter that contains it."""
+        return self.whole or self.network
+
+    @property
+    def tested(self) -> nn.Module:
+        """What is validated and tested: the average of the weights if there is one."""
+        return self.module if self.average is None else self.average

@@ -48,7 +48,12 @@ def threads_for(plan: Plan, *, images: int | None) -> int:
     """
     if images is None or threads_set():
         return _most_threads()
-    return max(min(cost(plan).multiply_adds * images // _PER_THREAD, _most_threads()), 1)
+    return threads_by_rule(plan, images=images, most=_most_threads())
+
+
+def threads_by_rule(plan: Plan, *, images: int, most: int) -> int:
+    """`most` if OMP_NUM_THREADS is set; else one thread per `_PER_THREAD` multiply-adds of a pass, up to `most`."""
+    return most if threads_set() else max(min(cost(plan).multiply_adds * images // _PER_THREAD, most), 1)
 
 
 def threads_of(folder: Path, plan: Plan, *, images: int | None, on_note: Callable[[str], None] = lambda _: None) -> int:

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import active_children
-from pathlib import Path
 from typing import Literal, NoReturn, Protocol
 
 from resatlas.errors import ProcessLost, Stopped
 from resatlas.runs.environment import launched, shutdown_grace
 from resatlas.training.signals import StopRequest
+from resatlas.values.machine import identity
 from resatlas.values.pulse import PULSE
 
 RANK_TIMEOUT = 600.0
@@ -306,17 +306,6 @@ def say(text: str) -> None:
     """Write a line to standard error; ignore a closed stream."""
     with suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
-
-
-def identity(pid: int) -> str:
-    """A unique identity of a process: boot id, pid namespace, pid and start time; empty if unknown."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        space = Path(f"/proc/{pid}/ns/pid").readlink()
-        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-    return f"{boot} {space} {pid} {started}"
 
 
 def leave(code: int) -> NoReturn:

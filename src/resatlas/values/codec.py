@@ -7,7 +7,7 @@ Data cannot name code: only the classes of the annotations are created.
 
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from fractions import Fraction
 from functools import cache
@@ -17,14 +17,21 @@ from resatlas.errors import BlueprintError, quoted, unknown
 
 T = TypeVar("T")
 
+LATER: Mapping[str, object] = {"written": "unless it is the default"}
+"""Metadata of a field that files of earlier versions lack: what they could say is written as they wrote it."""
+
 _MOST_DIGITS = 24
 
 
 def encode(value: object) -> Any:  # noqa: ANN401 - JSON has any type
     """The value as JSON values; every dataclass of a union has its kind."""
     if is_dataclass(value) and not isinstance(value, type):
-        hints = _hints(type(value))
-        return {name: _encode_as(hint, getattr(value, name)) for name, hint in hints.items()}
+        hints, later = _hints(type(value)), _later(type(value))
+        return {
+            name: _encode_as(hint, getattr(value, name))
+            for name, hint in hints.items()
+            if name not in later or getattr(value, name) != later[name]
+        }
     if isinstance(value, Fraction):
         return str(value)
     if isinstance(value, tuple):
@@ -102,6 +109,8 @@ def _decode(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
     if origin is tuple:
         item = get_args(hint)[0]
         return tuple(_decode(item, element, f"{where}[{i}]") for i, element in enumerate(_list(data, where)))
+    if origin is dict:
+        return {str(key): _decode(get_args(hint)[1], value, f"{where}.{key}") for key, value in _table(data, where)}
     if hasattr(hint, "_fields"):
         items = _list(data, where)
         if len(items) != len(hint._fields):
@@ -122,6 +131,8 @@ def _decode_union(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
         return _decode(listed[0] if isinstance(data, list) else single, data, where)
     if len(members) == 1:
         return _decode(members[0], data, where)
+    if type(data) in members:  # one of several plain types, such as int | str
+        return data
     kinds = {kind_of(member): member for member in members}
     if not isinstance(data, Mapping) or "kind" not in data:
         raise BlueprintError(f'{where}: expected a table with "kind" ({", ".join(kinds)})')
@@ -132,16 +143,21 @@ def _decode_union(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
 
 
 def _decode_fields(cls: Any, data: object, where: str) -> Any:  # noqa: ANN401
-    if not isinstance(data, Mapping):
-        raise BlueprintError(f"{where}: expected a table, got {_kind_name(data)}")
+    table = dict(_table(data, where))
     hints = _hints(cls)
-    for key in data:
+    for key in table:
         if key not in hints:
             raise BlueprintError(f"{where}: {unknown('key', str(key), hints)}")
     for field in fields(cls):
-        if field.default is MISSING and field.default_factory is MISSING and field.name not in data:
+        if field.default is MISSING and field.default_factory is MISSING and field.name not in table:
             raise BlueprintError(f'{where}: key "{field.name}" is missing')
-    return cls(**{key: _decode(hints[key], value, f"{where}.{key}") for key, value in data.items()})
+    return cls(**{key: _decode(hints[key], value, f"{where}.{key}") for key, value in table.items()})
+
+
+def _table(data: object, where: str) -> Iterable[tuple[Any, object]]:
+    if not isinstance(data, Mapping):
+        raise BlueprintError(f"{where}: expected a table, got {_kind_name(data)}")
+    return data.items()
 
 
 def _decode_scalar(hint: Any, data: object, where: str) -> Any:  # noqa: ANN401
@@ -182,6 +198,15 @@ def _members(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
 @cache
 def _hints(cls: type) -> dict[str, Any]:
     return {name: hint for name, hint in get_type_hints(cls).items() if name in {field.name for field in fields(cls)}}
+
+
+@cache
+def _later(cls: type) -> dict[str, object]:
+    """The defaults of the fields that earlier versions lack."""
+    later = [field for field in fields(cls) if field.metadata == LATER]
+    return {
+        field.name: field.default if field.default_factory is MISSING else field.default_factory() for field in later
+    }
 
 
 _NAMES: dict[object, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

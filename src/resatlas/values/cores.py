@@ -3,13 +3,9 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-_GROUPS = Path("/sys/fs/cgroup")
-"""The control groups of Linux and their limits. Source: cgroups(7)."""
-
-_OWN = Path("/proc/self/cgroup")
-"""The groups of this process, one per line: number, controllers, path."""
+from resatlas.values.groups import GROUPS, OWN, group_folders
 
 
 def cores() -> int:
@@ -18,17 +14,10 @@ def cores() -> int:
     return max(min([allowed, *map(int, quotas())]), 1)
 
 
-def quotas(own: Path = _OWN, groups: Path = _GROUPS) -> Iterator[float]:
+def quotas(own: Path = OWN, groups: Path = GROUPS) -> Iterator[float]:
     """The quotas in cores of the groups of this process that have one, such as from a container or a batch system."""
-    with suppress(OSError, ValueError):  # only Linux has these files
-        for line in own.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers and "cpu" not in controllers.split(","):
-                continue
-            top = groups / "cpu" if controllers else groups
-            inside = PurePosixPath(path)
-            for path in (inside, *inside.parents):
-                yield from _quota(top / path.relative_to(inside.anchor or "."))
+    for folder in group_folders("cpu", own=own, groups=groups):
+        yield from _quota(folder)
 
 
 def _quota(group: Path) -> Iterator[float]:

@@ -16,6 +16,9 @@ from resatlas.values.reading import opened
 Which = Literal["raw", "ema"]
 """The trained weights, or their average over steps, if a file contains both."""
 
+Storage = Literal["own", "fp16"]
+"""The precision in which weights are stored: that of the computation, or rounded to half precision before it."""
+
 AVERAGED = re.compile(r"(?:^|_)(?:ema|swa|averaged?|teacher|shadow)(?:_|$)|^avg_|_avg$", re.IGNORECASE)
 """Names of an average of weights in training programs."""
 

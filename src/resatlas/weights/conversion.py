@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from resatlas.arch.plan import Plan, from_json, to_json
 from resatlas.errors import BlueprintError, CheckpointError, quoted
 from resatlas.nets.network import Network
-from resatlas.values.weights import Which, check_address
+from resatlas.values.weights import Storage, Which, check_address
 from resatlas.weights.holders import StateDict, find_state_dict, listed, option_for
 from resatlas.weights.identify import name_of_network, name_of_same_function
 from resatlas.weights.semantics import describe_difference, describe_mismatch, function, traits
@@ -27,11 +27,30 @@ _WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _COUNT_TYPES = (torch.int64, torch.int32)
 
 
-def save_weights(network: nn.Module, file: Path) -> None:
-    """Write every parameter and buffer under its path as safetensors, with the plan of the network as metadata."""
+def save_weights(network: nn.Module, file: Path, *, stored: Storage = "own") -> None:
+    """Write every parameter and buffer under its path as safetensors, with the plan of the network as metadata.
+
+    `stored="fp16"` rounds filters and matrices to half precision; vectors, which are few, keep their precision.
+    Raises: CheckpointError if a weight is beyond the range of half precision.
+    """
     metadata = {_NOTE: json.dumps(to_json(network.plan), sort_keys=True)} if isinstance(network, Network) else None
     tensors = {path: tensor.detach().contiguous() for path, tensor in network.state_dict().items()}
+    if stored == "fp16":
+        tensors = {path: _halved(path, tensor) for path, tensor in tensors.items()}
     save_file(tensors, file, metadata=metadata)
+
+
+def _halved(path: str, tensor: Tensor) -> Tensor:
+    """A filter or a matrix in half precision; a vector as it is."""
+    if tensor.ndim < 2:
+        return tensor
+    half = tensor.to(torch.float16)
+    if not half.isfinite().all():
+        raise CheckpointError(
+            f"{path} has a weight of {tensor.abs().max():.3g}, beyond the range of half precision (65,504); "
+            'leave out stored="fp16"'
+        )
+    return half
 
 
 def export_weights(network: Network, *, target: str) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from resatlas.arch.ops import (
     Norm,
     Op,
     Relu,
+    Sigmoid,
     Subsample,
     ZeroChannels,
 )
@@ -78,7 +79,8 @@ def _stream_function(stream: Stream) -> tuple[object, ...]:
     bodies = tuple(map(_trained, stream.bodies))
     shortcut = None if stream.shortcut is None else _trained(stream.shortcut)
     gated = stream.gated if stream.gate else None
-    return _trained(stream.first), bodies, stream.merge, _trained(stream.merged), shortcut, stream.reads, gated
+    around = _trained(stream.first), _trained(stream.attention), _trained(stream.merged)
+    return bodies, stream.merge, *around, shortcut, stream.reads, gated
 
 
 def _trained(chain: Chain) -> tuple[Op, ...]:
@@ -136,10 +138,11 @@ def _order(stream: Stream, after_sum: Chain) -> str:
     *gaps, last = _gaps(stream.bodies[0])
     between = " or ".join(sorted(set(gaps)))
     chains = (_chain(stream.first), between, last, _chain(stream.merged), _chain(after_sum))
+    attended = f" with attention of {_chain(stream.attention)}" if stream.attention else ""
     for name, order in ORDERS.items():
         if chains == tuple(map(_words, (order.first, order.between, order.last, order.merged, order.after_sum))):
-            return name
-    return "({})-(conv-({}))-({})-({})-sum-({})".format(*chains)
+            return name + attended
+    return "({})-(conv-({}))-({})-({})-sum-({})".format(*chains) + attended
 
 
 def _gaps(body: Chain) -> list[str]:
@@ -162,10 +165,11 @@ def _strided(stream: Stream) -> Iterator[str]:
 
 
 def _halving(plan: Plan) -> str:
-    usual = all(
-        unit.stride == (2 if s and not u else 1) for s, stage in enumerate(plan.stages) for u, unit in enumerate(stage)
-    )
-    return "where each later stage begins" if usual else "elsewhere"
+    later = all(unit.stride == 1 for stage in plan.stages for unit in stage[1:])
+    if not later or not all(stage[0].stride == 2 for stage in plan.stages[1:]):
+        return "elsewhere"
+    words = {1: "where each later stage begins", 2: "where every stage begins"}
+    return words.get(plan.stages[0][0].stride, "elsewhere")
 
 
 def _shortcut(stream: Stream) -> str:
@@ -192,7 +196,9 @@ def _word(op: Op | Conv) -> str:
     match op:
         case Convolution(kernel=kernel, stride=stride, groups=1, bias=None):
             return f"conv{kernel}x{kernel}/{stride}" if stride > 1 else f"conv{kernel}x{kernel}"
-        case Norm() | Relu() | GlobalPool():
+        case Convolution(kernel=kernel, stride=1, groups=1, bias=float()):
+            return f"conv{kernel}x{kernel}+bias"
+        case Norm() | Relu() | Sigmoid() | GlobalPool():
             return op.role
         case MaxPool(kernel=kernel, stride=stride):
             return f"maxpool{kernel}x{kernel}/{stride}"

@@ -103,7 +103,15 @@ def _renamed(tensor: str, pairs: tuple[tuple[str, str], ...], plan: Plan) -> str
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
     """The pattern of a template, with a group for each number."""
-    return re.compile(re.sub(r"\\\{(\w)\\\}", r"(?P<\1>\\d{1,5})", re.escape(template)), re.ASCII)
+    seen: set[str] = set()
+
+    def group(match: re.Match[str]) -> str:
+        name = match[1]
+        known = name in seen
+        seen.add(name)
+        return rf"(?P={name})" if known else rf"(?P<{name}>\d{{1,5}})"
+
+    return re.compile(re.sub(r"\\\{(\w)\\\}", group, re.escape(template)), re.ASCII)
 
 
 _TORCHVISION: Names = {
@@ -116,6 +124,25 @@ _TORCHVISION: Names = {
     "head.linear": "fc",
 }
 
+_TIMM_DEEP_STEM: Names = {
+    **{f"stem.conv{'' if n == 1 else n}": f"conv1.{3 * n - 3}" for n in (1, 2, 3)},
+    **{f"stem.norm{'' if n == 1 else n}": f"conv1.{3 * n - 2}" for n in (1, 2)},
+    "stem.norm3": "bn1",
+}
+_TIMM_POOLED: Names = {
+    "stages.{s}.{u}.shortcut.conv": "layer{S}.{u}.downsample.1",
+    "stages.{s}.{u}.shortcut.norm": "layer{S}.{u}.downsample.2",
+}
+
+_TIMM_SE: Names = {
+    "stages.{s}.{u}.attention.conv": "layer{S}.{u}.se.fc1",
+    "stages.{s}.{u}.attention.conv2": "layer{S}.{u}.se.fc2",
+}
+_CV_SE: Names = {
+    "stages.{s}.{u}.attention.conv": "features.stage{S}.unit{U}.se.conv1",
+    "stages.{s}.{u}.attention.conv2": "features.stage{S}.unit{U}.se.conv2",
+}
+
 _TIMM_V2: Names = {
     "stem.conv": "stem.conv",
     "stages.{s}.{u}.first.norm": "stages.{s}.blocks.{u}.norm1",
@@ -125,6 +152,29 @@ _TIMM_V2: Names = {
     "head.norm": "norm",
     "head.linear": "head.fc",
 }
+
+
+def _of_regnet(*of_unit: tuple[str, str]) -> Names:
+    """The names of torchvision's RegNets; the tensors of a unit are given with their names there."""
+    shortcut = (("shortcut.conv", "proj.0"), ("shortcut.norm", "proj.1"))
+    units = {
+        f"stages.{{s}}.{{u}}.{ours}": f"trunk_output.block{{S}}.block{{S}}-{{u}}.{theirs}"
+        for ours, theirs in (*of_unit, *shortcut)
+    }
+    return {"stem.conv": "stem.0", "stem.norm": "stem.1", **units, "head.linear": "fc"}
+
+
+_REGNET_FIRST = (
+    *(("body.conv1", "f.a.0"), ("body.norm1", "f.a.1")),
+    *(("body.conv2", "f.b.0"), ("body.norm2", "f.b.1")),
+)
+_REGNET_X_NAMES = _of_regnet(*_REGNET_FIRST, ("body.conv3", "f.c.0"), ("body.norm3", "f.c.1"))
+_REGNET_Y_NAMES = _of_regnet(
+    *_REGNET_FIRST,
+    *(("attention.conv", "f.se.fc1"), ("attention.conv2", "f.se.fc2")),
+    *(("merged.conv", "f.c.0"), ("merged.norm", "f.c.1")),
+)
+"""Attention stands before the last convolution, which is therefore not part of the body here."""
 
 _CV_STEM: Names = {"stem.conv": "features.init_block.conv", "stem.norm": "features.init_block.bn"}
 _CV_STEM_BARE: Names = {"stem.conv": "features.init_block"}
@@ -181,17 +231,40 @@ _IMAGENET: Traits = {"stem": ("conv7x7/2-norm-relu-maxpool3x3/2",)}
 _EITHER: Traits = {"bottleneck": ("on the first 1x1", "on the 3x3")}
 """pytorchcv's resnet50 and resnet50b differ in this alone, and their files do not say which of them they hold."""
 
+_DEEP_STEM: Traits = {"stem": (f"conv3x3/2-norm-relu-{'-'.join(['conv3x3-norm-relu'] * 2)}-maxpool3x3/2",)}
+_POOLED: Traits = {"shortcut": (*_POST["shortcut"], "avgpool2x2-conv1x1-norm of x")}
+
+_EXCITED: Traits = {"order": ("post-activation with attention of conv1x1+bias-relu-conv1x1+bias-sigmoid",)}
+
+_REGNET_X: Traits = {**_POST, "stem": ("conv3x3/2-norm-relu",), "halving": ("where every stage begins",)}
+_REGNET_Y: Traits = {
+    **_REGNET_X,
+    "basic": ("on the 3x3",),
+    "order": (
+        "(nothing)-(conv-(norm-relu))-(norm-relu)-(conv1x1-norm)-sum-(relu)"
+        " with attention of conv1x1+bias-relu-conv1x1+bias-sigmoid",
+    ),
+}
+
 _RESNET = Dialect(names=_TORCHVISION, traits={**_POST, **_IMAGENET})
 
 SOURCES: Mapping[str, tuple[Dialect, ...]] = {
-    "torchvision": (_RESNET,),
+    "torchvision": (
+        _RESNET,
+        Dialect(names=_REGNET_X_NAMES, traits=_REGNET_X),
+        Dialect(names=_REGNET_Y_NAMES, traits=_REGNET_Y),
+    ),
     "timm": (
         _RESNET,
+        Dialect(names={**_TORCHVISION, **_TIMM_DEEP_STEM}, traits={**_POST, **_DEEP_STEM}),
+        Dialect(names={**_TORCHVISION, **_TIMM_DEEP_STEM, **_TIMM_POOLED}, traits={**_POST, **_DEEP_STEM, **_POOLED}),
+        Dialect(names={**_TORCHVISION, **_TIMM_SE}, traits={**_POST, **_IMAGENET, **_EXCITED}),
         Dialect(names=_TIMM_V2, traits={**_PRE, "stem": ("conv7x7/2-maxpool3x3/2",)}, classifier="conv1x1"),
     ),
     "pytorchcv": (
         Dialect(names={**_CV_STEM, **_CV_POST}, traits={**_POST, "stem": ("conv3x3-norm-relu",)}),
         Dialect(names={**_CV_STEM_NESTED, **_CV_POST}, traits={**_POST, **_IMAGENET, **_EITHER}),
+        Dialect(names={**_CV_STEM, **_CV_POST, **_CV_SE}, traits={**_POST, "stem": ("conv3x3-norm-relu",), **_EXCITED}),
         Dialect(names={**_CV_STEM_BARE, **_CV_PRE}, traits={**_PRE, "stem": ("conv3x3",)}),
         Dialect(names={**_CV_STEM, **_CV_PRE}, traits={**_PRE, **_IMAGENET, **_EITHER}),
         Dialect(names={**_CV_STEM, **_CV_PRE}, traits={**_PYRAMIDAL, "stem": ("conv3x3-norm",)}),

@@ -227,8 +227,12 @@ def _grain(residual: Residual) -> int:
     ends = [Fraction(1), *(conv.width for conv in convs)]
     if residual.merge == "concat":
         ends[len(residual.convs)] *= residual.bodies
-    pairs = [(share, conv.groups) for share, conv in zip(ends[:-1], convs, strict=True)]
-    return lcm(*(_least(share, groups) for share, groups in [*pairs, *((conv.width, conv.groups) for conv in convs)]))
+    divisors = [conv.group_width or conv.groups for conv in convs]
+    outputs = [conv.width for conv in convs]
+    pairs = [*zip(ends[:-1], divisors, strict=True), *zip(outputs, divisors, strict=True)]
+    if residual.attention:
+        pairs.append((residual.convs[-1].width, residual.attention.ratio.denominator))
+    return lcm(*(_least(share, divisor) for share, divisor in pairs))
 
 
 def _least(share: Fraction, groups: int) -> int:

@@ -104,6 +104,7 @@ class Growing:
     units: dict[Place, Quadratic]
     start: int
     expansion: int
+    first_stride: int
 
     def price(self, rule: Pyramid, units: tuple[int, ...]) -> Cost:
         """The cost with these numbers of units per stage, which widen by the rule.
@@ -116,7 +117,7 @@ class Growing:
             for index, wide in enumerate(widths):
                 if wide < narrow:
                     raise WidthError(f"a pyramid only widens; this one narrows from {narrow} to {wide} channels")
-                place = Place(stage, bool(stage and not index), wide > narrow)
+                place = Place(stage, not index and (stage > 0 or self.first_stride > 1), wide > narrow)
                 places[place].append(_coordinates(place, narrow, wide, self.expansion))
                 narrow = wide
         parts = [self.units[place].price(where) for place, where in places.items()]
@@ -130,6 +131,7 @@ def _growing(blueprint: Blueprint, *, expansion: int, image: Shape, classes: int
     even = replace(blueprint, units=(1,) * stages, widths=PerStage((expansion * blueprint.stem.width,) * stages))
     whole = expand(even, image=image, classes=classes)
     maps = [stage[0].output for stage in whole.stages]
+    before = [whole.stem[-1].output, *maps]
 
     def head(x: int, _: int) -> Cost:
         width = expansion * (1 + x)
@@ -138,7 +140,7 @@ def _growing(blueprint: Blueprint, *, expansion: int, image: Shape, classes: int
     def unit(place: Place) -> Quadratic:
         def value(x: int, y: int) -> Cost:
             narrow, wide = _widths(place, x, y, expansion)
-            maps_in = maps[place.stage - place.strided]
+            maps_in = before[place.stage] if place.strided else maps[place.stage]
             widths = (narrow, wide) if place.strided else (wide,)
             return unit_cost(_alone(blueprint, maps_in, classes, narrow, *widths).stages[-1][0])
 
@@ -147,7 +149,7 @@ def _growing(blueprint: Blueprint, *, expansion: int, image: Shape, classes: int
     places = [
         Place(stage, strided, widens)
         for stage in range(stages)
-        for strided in ((False, True) if stage else (False,))
+        for strided in ((False, True) if stage or blueprint.first_stride > 1 else (False,))
         for widens in (False, True)
     ]
     return Growing(
@@ -156,6 +158,7 @@ def _growing(blueprint: Blueprint, *, expansion: int, image: Shape, classes: int
         units={place: unit(place) for place in places},
         start=blueprint.stem.width,
         expansion=expansion,
+        first_stride=blueprint.first_stride,
     )
 
 
@@ -180,6 +183,7 @@ def _alone(blueprint: Blueprint, maps: Shape, classes: int, narrow: int, *widths
         stem=Stem(width=narrow, after=()),
         units=(1,) * len(widths),
         widths=PerStage(widths),
+        first_stride=1,
     )
     return expand(alone, image=maps._replace(channels=1), classes=classes)
 

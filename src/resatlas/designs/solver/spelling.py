@@ -22,7 +22,8 @@ def _candidates(design: Design) -> list[str]:
     """Texts that may resolve to the design, the best first; the family with its knobs always does."""
     family = family_called(design.family)
     needed = {knob: value for knob, value in _stated(design, family).items() if not _idle(design, knob, family)}
-    texts = [*names(family, needed), with_knobs(design.family, design)]
+    listed = (name for name, own in family.named.items() if own == design)
+    texts = [*listed, *names(family, needed), with_knobs(design.family, design)]
     return sorted(texts, key=lambda text: (":" in text, len(text)))
 
 

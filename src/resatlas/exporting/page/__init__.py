@@ -1,0 +1,1 @@
+"""One HTML file that classifies images with a trained network, in a browser and offline."""

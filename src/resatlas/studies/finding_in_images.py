@@ -1,0 +1,148 @@
+"""The objects in single images, as a run finds them; boxes and scores drawn on the picture."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resatlas.data.listing import ENDINGS, printable
+from resatlas.errors import DataError, FolderError, UsageError
+from resatlas.recipes.detection import Detect
+from resatlas.runs.record import Epoch
+from resatlas.runs.store import check_writable
+from resatlas.studies.marking import Mark, colour_of, covered, mark
+from resatlas.studies.predicting import image_paths
+from resatlas.studies.testing_found import Finder, finder
+from resatlas.training.threads import computing, threads_for
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Object:
+    """An object in an image: its class, its score from 0 to 1, and its box x0, y0, x1, y1 in pixels.
+
+    Of classes of pixels, which have no box, the score is the share of the pixels.
+    """
+
+    label: str
+    score: float
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InImage:
+    """The objects of one image, the highest score first, and the file with their boxes; or why there are none."""
+
+    image: str
+    objects: tuple[Object, ...] = ()
+    drawn: str = ""
+    error: str = ""
+
+
+def find_in_images(
+    run: str | Path,
+    images: Iterable[str | Path],
+    *,
+    top: int = 5,
+    score: float | None = None,
+    of: Epoch = "last",
+    draw: Path | None = None,
+) -> list[InImage]:
+    """The `top` objects of each image with at least `score`, or the reason why an image cannot be read.
+
+    `images` are files, or folders of images; copies with the boxes are written to the folder `draw`.
+    Raises: FolderError, CheckpointError; UsageError; DataError if there is no image, or none that can be read.
+    """
+    if top < 1:
+        raise UsageError(f"--top must be at least 1; got {top}")
+    if score is not None and not 0 <= score <= 1:
+        raise UsageError(f"--score must be from 0 to 1; got {score:g}")
+    if draw is not None:
+        check_writable(draw)
+    subject = finder(run, of)
+    paths = list(image_paths(map(Path, images)))
+    if draw is not None and len({path.stem for path in paths}) < len(paths):
+        raise UsageError("--draw names its pictures after the images, two of which have one name; draw them apart")
+    with computing(threads_for(subject.run.plan, images=1)):
+        found = [_in_image(subject, path, top=top, score=score or 0.0, draw=draw) for path in paths]
+    if not found:
+        raise DataError(f"no images: the folders have no file that ends in {', '.join(ENDINGS)}")
+    if all(image.error for image in found):
+        raise DataError(found[0].error + (f"; nor can {len(found) - 1:,} more" if len(found) > 1 else ""))
+    return found
+
+
+def _in_image(subject: Finder, file: Path, *, top: int, score: float, draw: Path | None) -> InImage:
+    import torch
+
+    from resatlas.data.annotated_batches import network_pixels
+    from resatlas.data.photograph import decoded
+    from resatlas.exporting.preprocessing import in_channels
+
+    try:
+        pixels = decoded(file)
+    except DataError as error:
+        return InImage(image=printable(file), error=str(error))
+    own = in_channels(torch.from_numpy(pixels), subject.run.plan.image.channels)
+    with torch.no_grad():
+        [output] = subject.module(network_pixels(own.permute(1, 2, 0), subject.normaliser)[None])
+    objects, classes = (
+        (_boxes(subject, output, score), None) if isinstance(subject.task, Detect) else _shares(subject, output)
+    )
+    result = InImage(image=printable(file), objects=objects[:top])
+    if draw is None:
+        return result
+    target = draw / f"{file.stem}.png"
+    _draw(pixels, result.objects, classes, target)
+    return replace(result, drawn=printable(target))
+
+
+def _boxes(subject: Finder, output: "dict[str, Tensor]", score: float) -> tuple[Object, ...]:
+    rows = zip(output["labels"].tolist(), output["scores"].tolist(), output["boxes"].tolist(), strict=True)
+    return tuple(
+        Object(label=subject.run.classes[label - 1], score=sure, box=(x0, y0, x1, y1))
+        for label, sure, (x0, y0, x1, y1) in rows
+        if sure >= score
+    )
+
+
+def _shares(subject: Finder, logits: "Tensor") -> tuple[tuple[Object, ...], "NDArray[np.int64]"]:
+    """The share of the pixels of each class, the largest first, and the class of each pixel."""
+    classes = logits.argmax(dim=0).cpu()
+    shares = classes.flatten().bincount(minlength=len(subject.run.classes)).double() / classes.numel()
+    order = shares.argsort(descending=True, stable=True).tolist()
+    objects = tuple(Object(label=subject.run.classes[k], score=float(shares[k])) for k in order if shares[k])
+    return objects, classes.numpy()
+
+
+def _draw(
+    pixels: "NDArray[np.uint8]", objects: tuple[Object, ...], classes: "NDArray[np.int64] | None", target: Path
+) -> None:
+    """Write the picture with its boxes, or half covered by the colours of its classes.
+
+    Raises: FolderError if it cannot be written.
+    """
+    import numpy as np
+    from PIL import Image
+
+    picture = np.ascontiguousarray(pixels.transpose(1, 2, 0))
+    image = Image.fromarray(picture if classes is None else covered(picture, classes))
+    names = {label: k for k, label in enumerate(sorted({one.label for one in objects}))}
+    surest_on_top = reversed(objects)
+    mark(
+        image,
+        (
+            Mark(one.box, colour_of(names[one.label]), f"{one.label} {one.score:.2f}")
+            for one in surest_on_top
+            if one.box is not None
+        ),
+    )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image.save(target)
+    except OSError as error:
+        raise FolderError(f"{target} cannot be written: {(error.strerror or str(error)).lower()}") from None

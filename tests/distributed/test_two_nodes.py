@@ -1,0 +1,81 @@
+"""Two torchrun launchers on one machine as two nodes: if one is lost or hangs, the other ends with a message."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from resatlas.runs.store import Run
+from tests.faults.ranks import at_work, ended, free_address, launched
+from tests.faults.test_several_processes import RESATLAS, SHORT, STEP
+from tests.faults.test_silence import paused, status_of
+from tests.training import processes
+from tests.training.small import STEPS, last_checkpoint
+
+
+@contextmanager
+def nodes(folder: Path, *, stopped: int) -> Iterator[list["subprocess.Popen[str]"]]:
+    """Two launchers with one process each; the process of one node stops itself in the middle of the second epoch."""
+    port = free_address()["MASTER_PORT"]
+    launchers = []
+    try:
+        for rank in range(2):
+            (folder / f"node {rank}").mkdir()
+            where = ("--nnodes", "2", "--node-rank", str(rank), "--master-addr", "127.0.0.1", "--master-port", port)
+            torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "1", *where)
+            words = (*torchrun, *RESATLAS, *SHORT, "--out", str(folder / "run"))
+            launchers.append(launched(folder / f"node {rank}", *words, fault=f"stopped {stopped} {STEP}"))
+        yield launchers
+    finally:
+        for rank in range(2):
+            send(folder / f"node {rank}", signal.SIGKILL)
+
+
+def send(node: Path, number: signal.Signals) -> None:
+    """Send a signal to the launcher and the process of a node."""
+    for pid in at_work(node):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def lines_of_loss(err: str) -> list[str]:
+    """The lines of resatlas about a lost process."""
+    return [line for line in err.splitlines() if line.startswith("ProcessLost: ")]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_killed_node_ends_the_other_in_words(tmp_path: Path, lost: int) -> None:
+    """Also the node that has the store: the other ends at once, with one line, and its checkpoints are intact."""
+    node = tmp_path / f"node {lost}"
+    with nodes(tmp_path, stopped=lost) as launchers:
+        assert processes.wait_for(lambda: any(map(paused, at_work(node))))
+        send(node, signal.SIGKILL)
+        code, err = ended(launchers[1 - lost])
+        assert code == 1
+        (line,) = lines_of_loss(err)
+        assert re.search(r"has ended|has not answered|does not respond", line)
+        assert "saved checkpoints are intact; continue a training with --resume auto" in line
+        launchers[lost].communicate()
+    assert last_checkpoint(Run(tmp_path / "run")).name == f"step-{STEPS:08d}"
+
+
+def test_a_stopped_node_is_named_and_ends_when_it_continues(tmp_path: Path) -> None:
+    """The other names rank and host and ends at --rank-timeout; the node itself ends with a line once it runs again."""
+    node = tmp_path / "node 1"
+    with nodes(tmp_path, stopped=1) as launchers:
+        assert processes.wait_for(lambda: any(map(paused, at_work(node))))
+        send(node, signal.SIGSTOP)
+        code, err = ended(launchers[0])
+        assert code == 1
+        (line,) = lines_of_loss(err)
+        assert re.match(r"ProcessLost: process 2 of 2 \(rank 1, pid \d+ on \S+\) has not answered for \d+ s; ", line)
+        assert status_of(tmp_path) == ("failed", line.removeprefix("ProcessLost: "))
+        send(node, signal.SIGCONT)
+        code, err = ended(launchers[1])
+        assert code != 0
+        assert lines_of_loss(err)
