@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PUBLIC = """
 Experiment Preparation __version__ body build compare convert_form cost detector dilated dissect evaluate export
 export_weights for_inference from_pretrained levels list_designs load_weights path_lengths plan predict preflight
-preprocessing read_config save_pretrained segmenter train
+preprocessing read_config read_found_config save_pretrained segmenter train
 """
 """The names that users may rely on; one more or one less is for the CHANGELOG."""
 

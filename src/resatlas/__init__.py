@@ -11,7 +11,7 @@
     resatlas.for_inference(network)             the same answers, sooner
     resatlas.compare(["runs"], against="x")     what finished runs say about their designs
     resatlas.save_pretrained("runs/x", "x")     a finished run, or a network, as a folder
-    resatlas.from_pretrained("x")               its network back
+    resatlas.from_pretrained("x")               its network, detector or segmenter back
     resatlas.export("runs/x", "y", to="onnx")   the network for other programs, checked
 
 Nothing is imported before it is used: only what computes with a network needs torch.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # type checkers do not follow __getattr__; these are the name
     from resatlas.designs.catalog import plan as plan
     from resatlas.designs.levels import levels as levels
     from resatlas.exporting.config import read_config as read_config
+    from resatlas.exporting.found_config import read_found_config as read_found_config
     from resatlas.exporting.loading import from_pretrained as from_pretrained
     from resatlas.exporting.preprocessing import preprocessing as preprocessing
     from resatlas.exporting.saving import save_pretrained as save_pretrained
@@ -78,6 +79,7 @@ _PUBLIC = {
     "Preparation": "resatlas.nets.preparation",
     "preprocessing": "resatlas.exporting.preprocessing",
     "read_config": "resatlas.exporting.config",
+    "read_found_config": "resatlas.exporting.found_config",
     "export": "resatlas.studies.shipping",
 }
 

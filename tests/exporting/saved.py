@@ -10,8 +10,12 @@ from typing import Any
 from resatlas.arch.cost import cost
 from resatlas.designs.catalog import resolve
 from resatlas.exporting.config import CONFIG, Affine, Config, Figures, Training, to_json
+from resatlas.exporting.found_config import FoundConfig, FoundTraining, Measures
+from resatlas.recipes.detection import C4, DeepLab, Detect, Segment
 from resatlas.recipes.images import Centre
+from resatlas.recipes.task_cost import multiply_adds
 from resatlas.runs.experiment import TrainedWeights
+from resatlas.runs.record import Learnt
 
 MARKUP = ("<script>alert(1)</script>", "a | b", "`c` **d** [e](https://f.example) $g$\n# h", "=cmd()")
 """Class names that a page, a table or a spreadsheet could interpret as markup or code."""
@@ -59,6 +63,44 @@ TRAINED = replace(
         test=Figures(loss=0.25, error_percent=2.5, images=360),
     ),
 )
+
+_INSIDE = ENTRY.plan(classes=0)
+
+FOUND = FoundConfig(
+    task=Detect(head=C4()),
+    class_names=MARKUP,
+    parameters=3_000_000,
+    multiply_adds=multiply_adds(_INSIDE, Detect(head=C4())),
+    training=FoundTraining(
+        data="beasts",
+        note="",
+        recipe="detect-quick",
+        departures=("3 epochs (recipe detect-quick: 15)",),
+        epochs=3,
+        seed=7,
+        begun_from=None,
+        train=Learnt(loss=0.5, images=1600),
+        validation=None,
+        test=Measures(
+            images=360,
+            values={"ap": 37.5, "ap50": 60.0, "ap_large": None, "error_percent": 62.5},
+            classes={name: {"ap": None if k == 3 else float(k)} for k, name in enumerate(MARKUP)},
+        ),
+    ),
+    network=replace(
+        BARE,
+        design="wrn-16-4",
+        family="wide-resnet",
+        classes=0,
+        plan=_INSIDE,
+        parameters=cost(_INSIDE).parameters,
+        multiply_adds=cost(_INSIDE).multiply_adds,
+        normalisation=TRAINED.normalisation,
+        licence="Apache-2.0",
+    ),
+)
+
+PIXELS = replace(FOUND, task=Segment(head=DeepLab()), training=None)
 
 
 def without_weights(folder: Path, config: Config) -> Path:

@@ -22,6 +22,7 @@ from resatlas.exporting.found_graph import DetectorGraph
 from resatlas.exporting.found_parity import Outputs, found_parity, outputs_of
 from resatlas.exporting.images import Pixels
 from resatlas.exporting.reading import read_export
+from resatlas.exporting.saving import save_pretrained
 from resatlas.exporting.targets import ExportOptions
 from resatlas.nets.detector import Detector, detector
 from resatlas.recipes.detection import C4, Detect, Fpn, Masks, Resized, Segment
@@ -78,11 +79,13 @@ def test_the_graph_of_a_detector_finds_what_it_finds(task: Detect) -> None:
 
 @ONNX
 def test_a_detector_is_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the verb, for images of any size; predict.py reads it without resatlas, and a server refuses it."""
-    run = carried_out(tmp_path / "run", SMALL)
-    assert main(["export", str(run.folder), "--out", str(tmp_path / "out"), "--json"]) == 0
+    """Of a saved run, for images of any size; predict.py reads it without resatlas, and a server refuses it."""
+    save_pretrained(carried_out(tmp_path / "run", SMALL).folder, tmp_path / "saved", licence="MIT")
+    assert main(["export", str(tmp_path / "saved"), "--out", str(tmp_path / "out"), "--json"]) == 0
     described = json.loads(capsys.readouterr().out)
     assert described["finds"] == "boxes"
+    assert described["epoch"] == 1
+    assert "Their licence: MIT." in (tmp_path / "out" / "README.md").read_text()
     assert described["input"]["shape"] == [1, 1, "height", "width"]
     assert described["parity"]["source"] == "test images of scenes:size=32,train=10"
     assert [own["of"] for own in described["parity"]["differences"]] == ["boxes", "scores"]

@@ -20,10 +20,11 @@ from resatlas.errors import DataError, FolderError, UsageError
 from resatlas.evaluation.detections import Detections, read_detections
 from resatlas.recipes.detection import Segment
 from resatlas.runs.store import Run
+from resatlas.studies.finders import finder, finds_objects
 from resatlas.studies.finding_in_images import find_in_images
 from resatlas.studies.subject import EvaluationOptions
 from resatlas.studies.testing import evaluate
-from resatlas.studies.testing_found import evaluate_found, finder, finds_objects
+from resatlas.studies.testing_found import evaluate_found
 from tests.data.annotated import annotation, write_coco
 from tests.data.few_scenes import few_scenes
 from tests.studies.test_finding import EXPERIMENT, RECIPE, coco_folder

@@ -6,8 +6,9 @@ from typing import Any
 
 from resatlas.cli.outcome import Outcome
 from resatlas.errors import UsageError
+from resatlas.studies.finders import finds_objects
 from resatlas.studies.subject import EvaluationOptions
-from resatlas.studies.testing_found import FoundEvaluation, evaluate_all_found, finds_objects
+from resatlas.studies.testing_found import FoundEvaluation, evaluate_all_found
 from resatlas.values.progress import Progress
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned

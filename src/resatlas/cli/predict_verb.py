@@ -12,8 +12,8 @@ from resatlas.cli.predict_found import found_outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.errors import DataError, UsageError
 from resatlas.inference.engines.packages import Engine
+from resatlas.studies.finders import finds_objects
 from resatlas.studies.predicting import Predicted, predict
-from resatlas.studies.testing_found import finds_objects
 from resatlas.values.table import Column, Table, words
 from resatlas.values.terminal import aligned
 from resatlas.values.text import plain

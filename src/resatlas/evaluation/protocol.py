@@ -42,6 +42,15 @@ def resolve(texts: Iterable[str], recipe: Recipe) -> tuple[Protocol, ...]:
     return tuple(Protocol(name=name_of(view), view=view) for view in dict.fromkeys(views or recipe.testing[:1]))
 
 
+def resolve_for_objects(texts: Iterable[str]) -> tuple[Protocol, ...]:
+    """The protocols of these texts for networks that find objects, whose recipes all test whole images.
+
+    Raises: as `resolve`.
+    """
+    views = [Centre() if text == _RECIPE else view_of(text) for text in texts]
+    return tuple(Protocol(name=name_of(view), view=view) for view in dict.fromkeys(views or [Centre()]))
+
+
 def view_of(text: str) -> View:
     """The view of a protocol text.
 

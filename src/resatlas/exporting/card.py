@@ -11,7 +11,7 @@ from resatlas.values.blocks import Block, Bullets, Heading, Paragraph
 from resatlas.values.markdown import as_text, table
 from resatlas.values.table import Table
 
-_UNSTATED = "unknown; if you publish them, state their licence here and in the first lines of this file"
+UNSTATED = "unknown; if you publish them, state their licence here and in the first lines of this file"
 
 
 def card(config: Config, papers: Sequence[Paper]) -> str:
@@ -23,8 +23,15 @@ def card(config: Config, papers: Sequence[Paper]) -> str:
         results(config.training, as_text),
         limits(config, config.training, as_text) if config.training else (),
     )
-    parts = [metadata(config, title=title), f"# {as_text(title)}", *map(_markdown, about), _use(config)]
-    parts += [*map(_markdown, licences(config.training, weights=config.licence or _UNSTATED)), *_references(papers)]
+    legal = licences(config.training, weights=config.licence or UNSTATED)
+    return document(metadata(config, title=title), title, about, _use(config), legal, papers)
+
+
+def document(
+    front: str, title: str, about: Iterable[Block], use: str, legal: Iterable[Block], papers: Sequence[Paper]
+) -> str:
+    """A card of these parts; names in the blocks are escaped already."""
+    parts = [front, f"# {as_text(title)}", *map(_markdown, about), use, *map(_markdown, legal), *_references(papers)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,8 +71,13 @@ def _use(config: Config) -> str:
             "with torch.inference_mode():",
             "    print(network(images))",
         ]
+    return use_of(lines, library=config.library)
+
+
+def use_of(lines: Iterable[str], *, library: str) -> str:
+    """How the network is used, as lines of Python."""
     code = "```python\n" + "\n".join(lines) + "\n```"
-    return f"## Use\n\n{code}\n\nWritten by {as_text(config.library)}; its files contain only numbers and text."
+    return f"## Use\n\n{code}\n\nWritten by {as_text(library)}; its files contain only numbers and text."
 
 
 def _listed(lines: Iterable[str]) -> str:

@@ -3,11 +3,11 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from resatlas.arch import plan as plans
 from resatlas.arch.blueprint import MOST_UNITS
@@ -21,12 +21,17 @@ from resatlas.runs.experiment import TrainedWeights
 from resatlas.values.codec import decode, encode
 from resatlas.values.reading import text
 
+T = TypeVar("T")
+
 SCHEMA = 1
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
 NORMALISATION = "normalisation.safetensors"
+
+FINDS = "finds"
+"""The key that the config.json of a detector or segmenter has beside those of its own; see `found_config`."""
 
 LARGEST = 10_000_000  # bytes of config.json
 _MAX_CHANNELS = 1024
@@ -165,11 +170,9 @@ def from_json(data: object) -> Config:
 
     Raises: UsageError if the data is not a config of this schema.
     """
-    table: Mapping[str, Any] = (
-        data if isinstance(data, dict) else {"schema": f"not a table but a {type(data).__name__}"}
-    )
-    if table.get("schema") != SCHEMA:
-        raise BlueprintError(f"a saved network has schema {SCHEMA}; this has {quoted(str(table.get('schema')))}")
+    table = checked_table(data)
+    if FINDS in table:
+        raise BlueprintError(f"this network finds {quoted(str(table[FINDS]))}; resatlas.read_found_config reads it")
     _check_units(table.get("plan"))
     plan = plans.from_json(table.get("plan"))
     rest = {key: value for key, value in table.items() if key not in ("schema", "plan")}
@@ -177,14 +180,35 @@ def from_json(data: object) -> Config:
     return replace(bare, plan=plan)
 
 
+def checked_table(data: object) -> Mapping[str, Any]:
+    """The table of a saved network.
+
+    Raises: BlueprintError if the data is not a table of this schema.
+    """
+    table: Mapping[str, Any] = (
+        data if isinstance(data, dict) else {"schema": f"not a table but a {type(data).__name__}"}
+    )
+    if table.get("schema") != SCHEMA:
+        raise BlueprintError(f"a saved network has schema {SCHEMA}; this has {quoted(str(table.get('schema')))}")
+    return table
+
+
 def read_config(folder: str | Path) -> Config:
     """The description of a saved network: its classes, images, plan, training and results.
 
     Raises: FolderError if the folder is not a saved network; CheckpointError if its config.json is invalid.
     """
-    file = file_in(Path(folder), CONFIG)
+    return read_as(Path(folder), from_json)
+
+
+def read_as(folder: Path, parse: Callable[[object], T]) -> T:
+    """What a parser makes of the config.json of a saved network.
+
+    Raises: as `read_config`.
+    """
+    file = file_in(folder, CONFIG)
     try:
-        return from_json(_json(file))
+        return parse(_json(file))
     except UsageError as error:
         raise CheckpointError(f"{file}: {error}") from None
     except (ValueError, OverflowError, RecursionError):  # of parts that do not match, and of numbers that are too large

@@ -14,13 +14,13 @@ from resatlas.data.normalisation import Affine, Normaliser
 from resatlas.exporting import standalone
 from resatlas.exporting.config import CARD
 from resatlas.exporting.description import EXPORT, SCRIPT, Description, Input, Int8, Parity, Prepare, to_json
+from resatlas.exporting.drafts import drafting
 from resatlas.exporting.export_card import export_card
 from resatlas.exporting.images import noise
 from resatlas.exporting.onnx_target import graph_of
 from resatlas.exporting.page.runtime import PACKAGE, VERSION
 from resatlas.exporting.parity import parity
 from resatlas.exporting.quantising import learnt_images, measured
-from resatlas.exporting.saving import drafting
 from resatlas.exporting.subject import Subject, check_representable
 from resatlas.exporting.targets import ExportOptions
 from resatlas.inference.engines.graph import FREE_AXES, INPUT, onnx_bytes

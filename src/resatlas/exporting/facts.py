@@ -7,6 +7,7 @@ from resatlas.arch.cost import cost
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.exporting.config import Affine, Config, Figures, Stored, Training
+from resatlas.exporting.found_config import FoundTraining
 from resatlas.recipes.images import Centre
 from resatlas.runs.experiment import TrainedWeights
 from resatlas.values.blocks import Block, Bullets, Heading, Paragraph
@@ -98,7 +99,7 @@ def results(training: Training | None, mark: Mark) -> Iterator[Block]:
         yield Paragraph("Unknown: the network was saved without a run, so its training is unknown.")
         return
     yield from _figures(training)
-    yield from _history(training, mark)
+    yield from history(training, mark)
 
 
 def _figures(training: Training) -> Iterator[Block]:
@@ -137,7 +138,8 @@ def wilson(figures: Figures) -> tuple[float, float]:
     return 100 * float(interval.low), 100 * float(interval.high)
 
 
-def _history(training: Training, mark: Mark) -> Iterator[Block]:
+def history(training: Training | FoundTraining, mark: Mark) -> Iterator[Block]:
+    """The data of a training, its recipe and the differences from it."""
     yield Heading("Data")
     yield Paragraph(f"{mark(training.data)}: {training.train.images:,} training images.")
     if training.note:
@@ -174,7 +176,7 @@ def limits(config: Config, training: Training, mark: Mark) -> Iterator[Block]:
     )
 
 
-def licences(training: Training | None, *, weights: str) -> Iterator[Block]:
+def licences(training: Training | FoundTraining | None, *, weights: str) -> Iterator[Block]:
     """The licences of code, weights and images; `weights` says what is known about that of the weights."""
     lines = ["Code of resatlas, which builds the network: Apache-2.0.", f"Weights: {weights}."]
     if training:

@@ -17,12 +17,13 @@ from resatlas.errors import UsageError
 from resatlas.exporting import standalone, standalone_found
 from resatlas.exporting.config import CARD
 from resatlas.exporting.description import EXPORT, SCRIPT, Input
+from resatlas.exporting.drafts import drafting
+from resatlas.exporting.found_config import kind_found
 from resatlas.exporting.found_description import Finds, FoundDescription, FoundParity, summary, to_json
 from resatlas.exporting.found_graph import FoundGraph
 from resatlas.exporting.found_parity import Outputs, found_parity
 from resatlas.exporting.images import Pixels, noise
 from resatlas.exporting.parity import LARGER, grown
-from resatlas.exporting.saving import drafting
 from resatlas.exporting.targets import TARGETS, ExportOptions
 from resatlas.inference.engines.graph import INPUT, OUTPUT, onnx_along, onnx_bytes, traced_along
 from resatlas.inference.engines.sessions import onnxruntime_outputs
@@ -32,6 +33,8 @@ from resatlas.recipes.detection import Resized
 from resatlas.runs.environment import installed_version
 from resatlas.runs.files import sha256_of, write_bytes, write_json, write_text
 from resatlas.values.markdown import as_text
+
+_UNSTATED = "unknown; ask the network's author"
 
 _IMAGES = 16
 """Images of the comparison, which takes seconds for each photograph in float64."""
@@ -48,13 +51,12 @@ class FoundSubject:
     images: AnnotatedImages | None
     source: str
     epoch: int | None
+    licence: str = ""
 
     @property
     def finds(self) -> Finds:
         """What the graph returns."""
-        if isinstance(self.module, Segmenter):
-            return "classes of pixels"
-        return "boxes" if self.module.task.masks is None else "boxes and masks"
+        return kind_found(self.module.task)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -133,7 +135,7 @@ def write_found_export(subject: FoundSubject, options: ExportOptions, out: Path)
         )
         write_json(draft / EXPORT, to_json(description))
         write_text(draft / SCRIPT, _script())
-        write_text(draft / CARD, _card(description, subject.name))
+        write_text(draft / CARD, _card(description, subject))
     return description
 
 
@@ -202,7 +204,7 @@ def _script() -> str:
     return f"{head}{inspect.getsource(standalone.read_image)}\n\n{marker}{rest}"
 
 
-def _card(description: FoundDescription, name: str) -> str:
+def _card(description: FoundDescription, subject: FoundSubject) -> str:
     given = description.input
     shape = " x ".join(map(str, given.shape))
     kind = "pixels from 0 to 255" if given.kind == "pixels" else f"(x/255 - {description.mean})/{description.std}"
@@ -213,11 +215,11 @@ def _card(description: FoundDescription, name: str) -> str:
         "`masks` from 0 to 1",
     }[description.finds]
     parts = [
-        f"# {as_text(name)}, exported to {description.format} ({description.precision})",
+        f"# {as_text(subject.name)}, exported to {description.format} ({description.precision})",
         f"`{description.file}` takes `{given.name}`, {given.type} of shape {shape}: {kind}. It "
         f"returns {returns}. The names of the {len(description.classes):,} classes are in `export.json`.",
         "```sh\npip install numpy pillow onnxruntime\npython predict.py photo.png\n```",
         f"## Checks\n\n{as_text(summary(description.parity))}.",
-        f"Weights: sha256 `{description.weights_sha256}`. Their licence: unknown; ask the network's author.",
+        f"Weights: sha256 `{description.weights_sha256}`. Their licence: {as_text(subject.licence or _UNSTATED)}.",
     ]
     return "\n\n".join(parts) + "\n"

@@ -1,28 +1,39 @@
 """Loading of saved networks: checks before anything is built, and weights from safetensors only."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from resatlas.arch.cost import cost
-from resatlas.arch.plan import Plan
 from resatlas.errors import CheckpointError, quoted
 from resatlas.exporting.config import CONFIG, WEIGHTS, Config, file_in, read_config
+from resatlas.exporting.found_config import is_found
 from resatlas.exporting.preprocessing import preparation_of
 from resatlas.exporting.seals import check_sealed
+from resatlas.exporting.stored_weights import Shapes, check_shapes, shapes_of
 from resatlas.nets.network import Network, build
-from resatlas.values.reading import check_regular
 from resatlas.weights.conversion import load_weights
 
-Shapes = dict[str, tuple[int, ...]]
 
-
-def from_pretrained(folder: str | Path) -> Network:
+def from_pretrained(folder: str | Path) -> Network | Any:  # noqa: ANN401 - so that users need not tell them apart
     """The network in a folder of `save_pretrained`, with its weights, in evaluation mode.
 
+    If a run that finds objects was saved, it is the `Detector`, or the `Segmenter` of a run on classes of pixels.
     Nothing outside the folder is read, and its files cannot run code.
     Raises: FolderError if the folder is not a saved network; CheckpointError if it is damaged or was changed.
+    """
+    if is_found(folder):
+        from resatlas.exporting.found_loading import found_in  # torchvision is slow to import
+
+        return found_in(folder)
+    return network_in(folder)
+
+
+def network_in(folder: str | Path) -> Network:
+    """The network in the folder of a saved classifier, or of a network without classes, in evaluation mode.
+
+    Raises: as `from_pretrained`; CheckpointError also if it finds objects.
     """
     config, file = read_config(folder), file_in(Path(folder), WEIGHTS)
     check_sealed(file, config.weights_sha256)
@@ -39,13 +50,7 @@ def _check(config: Config, file: Path) -> None:
 
     No memory is allocated for the weights before these checks.
     """
-    expected, stored = _shapes_of(config.plan), _shapes_in(file)
-    for path in (*expected, *stored):
-        if expected.get(path) != stored.get(path):
-            raise CheckpointError(
-                f"{file} does not hold the weights of {CONFIG}'s network: {quoted(path)} is "
-                f"{_shape_text(stored.get(path))}, not {_shape_text(expected.get(path))}"
-            )
+    check_shapes(_shapes_of(config), file)
     total = cost(config.plan)
     if (total.parameters, total.multiply_adds) != (config.parameters, config.multiply_adds):
         raise CheckpointError(
@@ -54,8 +59,9 @@ def _check(config: Config, file: Path) -> None:
         )
 
 
-def _shapes_of(plan: Plan) -> Shapes:
+def _shapes_of(config: Config) -> Shapes:
     """The shapes of all weights of a plan, after a forward pass on the device "meta"."""
+    plan = config.plan
     try:
         network = build(plan, device="meta").eval()
         logits = network(torch.empty(1, *plan.image, device="meta"))
@@ -65,20 +71,4 @@ def _shapes_of(plan: Plan) -> Shapes:
         raise CheckpointError(
             f"{CONFIG}: its plan gives {tuple(logits.shape)[1:]} values, not {plan.classes:,} classes"
         )
-    return {path: tuple(tensor.shape) for path, tensor in network.state_dict().items()}
-
-
-def _shapes_in(file: Path) -> Shapes:
-    """The shapes of all tensors of a safetensors file; only its header is read."""
-    try:
-        check_regular(file)
-        with safe_open(file, framework="pt") as opened:
-            return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
-    except OSError as error:
-        raise CheckpointError(f"{file}: {(error.strerror or 'cannot be read').lower()}") from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{file} is damaged or not a safetensors file: {error}") from None
-
-
-def _shape_text(shape: tuple[int, ...] | None) -> str:
-    return "missing" if shape is None else "x".join(map(str, shape)) or "a number"
+    return shapes_of(network)

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from resatlas.arch.ops import Shape
 from resatlas.data import normalisation
+from resatlas.data.annotated_batches import network_pixels
 from resatlas.data.catalog import NAMED, separated
 from resatlas.data.normalisation import Normaliser, Whitening, normalised, read_normaliser, unit
 from resatlas.data.photographic import Interpolation, centre
 from resatlas.errors import CheckpointError, UsageError
 from resatlas.exporting.config import NORMALISATION, Affine, Config, Numbers, Stored, file_in, read_config
+from resatlas.exporting.found_config import is_found, read_found_config
 from resatlas.exporting.seals import check_sealed
 from resatlas.nets.preparation import Preparation
 from resatlas.recipes.images import Centre
@@ -45,10 +47,26 @@ class Preprocessing:
 def preprocessing(folder: str | Path) -> Callable[[UInt8[Tensor, "c h w"]], Float[Tensor, "c h2 w2"]]:
     """The function that prepares an image for a saved network, as its test images were prepared.
 
-    Its argument is a uint8 tensor of shape (channels, height, width), in RGB or grey as the network needs.
+    Its argument is a uint8 tensor of shape (channels, height, width), in RGB or grey as the network needs. Detectors
+    and segmenters take the whole image, in its own size.
     Raises: FolderError or CheckpointError if the folder is not a saved network, or does not describe the preparation.
     """
+    if is_found(folder):
+        return partial(whole, by=read_normalisation(folder, read_found_config(folder).network))
     return partial(prepared, by=read_preprocessing(folder))
+
+
+def whole(pixels: UInt8[Tensor, "c h w"], by: Normaliser) -> Float[Tensor, "c h w"]:
+    """The pixels of an image, normalised for a detector or a segmenter.
+
+    Raises: UsageError if the pixels have another type or shape.
+    """
+    if pixels.dtype != torch.uint8 or pixels.ndim != 3 or 0 in pixels.shape:
+        kind = str(pixels.dtype).removeprefix("torch.")
+        raise UsageError(
+            f"an image must be uint8 of shape (channels, height, width); got {kind} of shape {tuple(pixels.shape)}"
+        )
+    return network_pixels(pixels.permute(1, 2, 0), by)
 
 
 def read_preprocessing(folder: str | Path) -> Preprocessing:
@@ -61,7 +79,7 @@ def read_preprocessing(folder: str | Path) -> Preprocessing:
         raise CheckpointError(
             f"{folder} does not say how images are prepared: it was saved without a run or a preparation"
         )
-    return Preprocessing(image=config.image, view=config.view, normaliser=_normaliser(Path(folder), config))
+    return Preprocessing(image=config.image, view=config.view, normaliser=read_normalisation(folder, config))
 
 
 def prepared(pixels: UInt8[Tensor, "c h w"], by: Preprocessing) -> Float[Tensor, "c h2 w2"]:
@@ -181,13 +199,16 @@ def as_numbers(normaliser: Normaliser) -> Affine | None:
             assert_never(normaliser)
 
 
-def _normaliser(folder: Path, config: Config) -> Normaliser:
-    """The normalisation of a saved network, after a check of its shape."""
+def read_normalisation(folder: str | Path, config: Config) -> Normaliser:
+    """The normalisation of a saved network, after a check of its shape.
+
+    Raises: CheckpointError if there is none, or it is for other images.
+    """
     match config.normalisation:
         case Affine(mean=mean, std=std):
             normaliser = normalisation.Affine(mean=torch.tensor(mean), std=torch.tensor(std))
         case Stored(sha256=sha256):
-            file = file_in(folder, NORMALISATION)
+            file = file_in(Path(folder), NORMALISATION)
             check_sealed(file, sha256)
             normaliser = read_normaliser(file)
         case None:

@@ -1,43 +1,30 @@
 """Saving of a finished run or a network as a folder with config.json, model.safetensors and README.md."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from safetensors import SafetensorError
-
 from resatlas import __version__
 from resatlas.arch.cost import cost
-from resatlas.data.catalog import NAMED, separated
-from resatlas.data.normalisation import Normaliser, normaliser_bytes, read_normaliser
+from resatlas.data.normalisation import Normaliser, read_normaliser
 from resatlas.designs.catalog import Entry
 from resatlas.designs.citations import papers_of
 from resatlas.errors import CheckpointError, FolderError, UsageError
 from resatlas.exporting.card import card
-from resatlas.exporting.config import (
-    CARD,
-    CONFIG,
-    NORMALISATION,
-    WEIGHTS,
-    Affine,
-    Config,
-    Figures,
-    Stored,
-    Training,
-    to_json,
-)
+from resatlas.exporting.config import CARD, CONFIG, WEIGHTS, Affine, Config, Figures, Training, to_json
+from resatlas.exporting.drafts import check_target, drafting
 from resatlas.exporting.identity import entry_for, entry_of
 from resatlas.exporting.loading import from_pretrained
-from resatlas.exporting.preprocessing import affine_of, as_numbers, preprocessing, view_of
+from resatlas.exporting.preprocessing import affine_of, preprocessing, view_of
+from resatlas.exporting.provenance import begun_from, data_of, departures_of, without_folders, written_normalisation
 from resatlas.nets.network import Network
 from resatlas.nets.preparation import Preparation
+from resatlas.recipes.detection import Classify
 from resatlas.recipes.images import Centre
 from resatlas.runs import names, record
 from resatlas.runs.decoding import read_run
-from resatlas.runs.departures import sentences
-from resatlas.runs.files import drafted, sha256_of, write_bytes, write_json, write_text
+from resatlas.runs.files import sha256_of, write_json, write_text
 from resatlas.runs.record import Epoch, RunRecord
 from resatlas.runs.store import check_writable
 from resatlas.training.starting import best_epoch, trained
@@ -84,9 +71,16 @@ def save_pretrained(
     target = Path(folder)
     check_target(target)
     check_writable(target)
-    source = _source(what, classes, preparation, of)
-    if stored == "fp16" and source.training:
-        source = replace(source, training=_rounded(source.training))
+    if isinstance(what, Network):
+        source = _of_network(what, classes, preparation, of)
+    else:
+        run = _run(what, classes, preparation)
+        if not isinstance(run.experiment.recipe.task, Classify):
+            from resatlas.exporting.found_saving import save_found  # torchvision is slow to import
+
+            save_found(run, target, of=of, stored=stored, licence=licence)
+            return
+        source = _of_run(run, of, stored)
     with drafting(target) as draft:
         save_weights(source.network, draft / WEIGHTS, stored=stored)
         config = replace(_config(source, draft), licence=licence)
@@ -97,20 +91,27 @@ def save_pretrained(
             preprocessing(draft)
 
 
-def _source(
-    what: str | Path | Network, classes: Sequence[str] | None, preparation: Preparation | None, of: Epoch
-) -> Source:
-    if isinstance(what, Network):
-        if of == "best":
-            raise UsageError('a network has the weights of one epoch; leave out of="best"')
-        return _of_network(what, classes, preparation)
+def _run(what: object, classes: Sequence[str] | None, preparation: Preparation | None) -> RunRecord:
+    """The finished run of a folder.
+
+    Raises: FolderError if it is not finished; UsageError for something else, or with classes or a preparation.
+    """
+    if not isinstance(what, str | Path):
+        raise UsageError(
+            f"save_pretrained needs the folder of a finished run or a Network; got a {type(what).__name__}"
+        )
     if classes is not None or preparation is not None:
         raise UsageError("a run already has its classes and its preparation; give these arguments only for a network")
-    return _of_run(read_run(_path(what)), of)
+    run = read_run(Path(what))
+    if not run.finished:
+        raise FolderError(f"{run.folder} is not finished; continue it with --resume auto, then save it")
+    return run
 
 
-def _of_network(network: Network, classes: Sequence[str] | None, preparation: Preparation | None) -> Source:
+def _of_network(network: Network, classes: Sequence[str] | None, preparation: Preparation | None, of: Epoch) -> Source:
     """A network with the classes and the preparation that its user gives; its design is looked up in the catalogue."""
+    if of == "best":
+        raise UsageError('a network has the weights of one epoch; leave out of="best"')
     if any(tensor.is_meta for tensor in network.state_dict().values()):
         raise CheckpointError('a network on the device "meta" has no weights to save; build it on another')
     plan = network.checked_plan()
@@ -135,10 +136,8 @@ def _of_network(network: Network, classes: Sequence[str] | None, preparation: Pr
     )
 
 
-def _of_run(run: RunRecord, of: Epoch) -> Source:
+def _of_run(run: RunRecord, of: Epoch, stored: Storage) -> Source:
     """The weights of a finished run after its last or its best epoch, and its description."""
-    if not run.finished:
-        raise FolderError(f"{run.folder} is not finished; continue it with --resume auto, then save it")
     experiment = run.experiment
     return Source(
         network=trained(run, experiment, of),
@@ -149,37 +148,35 @@ def _of_run(run: RunRecord, of: Epoch) -> Source:
         layout=experiment.layout,
         view=experiment.recipe.view,
         normaliser=read_normaliser(run.folder / names.NORMALISATION),
-        training=_training(run) if of == "last" else _training_until_best(run),
+        training=_training(run, stored) if of == "last" else _training_until_best(run, stored),
     )
 
 
-def _training(run: RunRecord) -> Training:
+def _training(run: RunRecord, stored: Storage) -> Training:
     experiment, results = run.experiment, run.outcome
-    name, colon, knobs = separated(experiment.data)
-    weights = experiment.weights
     return Training(
-        data=experiment.data if name in NAMED else f"{Path(name).name}{colon}{knobs}",
+        data=data_of(experiment),
         note=run.beginning.note,
         recipe=experiment.recipe.name,
-        departures=(*run.beginning.departures, *sentences(results.departures)),
+        departures=departures_of(run, epoch=results.epochs, stored=stored),
         epochs=results.epochs,
         seed=experiment.seed,
-        begun_from=weights and replace(weights, file=Path(weights.file).name),
+        begun_from=begun_from(experiment),
         train=_figures(results.train),
         validation=_figures(results.validation) if results.validation else None,
         test=_figures(results.test),
     )
 
 
-def _training_until_best(run: RunRecord) -> Training:
+def _training_until_best(run: RunRecord, stored: Storage) -> Training:
     """The training up to the best epoch, whose weights the run did not test."""
-    whole, best = _training(run), best_epoch(run)
+    whole, best = _training(run, stored), best_epoch(run)
     row = run.metrics[best.epoch - 1]
     held, loss = whole.validation, row.validation_loss
     return replace(
         whole,
         epochs=best.epoch,
-        departures=(*whole.departures, f"the weights are those after epoch {best.epoch} of {whole.epochs}"),
+        departures=departures_of(run, epoch=best.epoch, stored=stored),
         train=replace(whole.train, loss=row.train_loss, error_percent=_known(row.train_error_percent)),
         validation=None
         if held is None or loss is None
@@ -188,23 +185,13 @@ def _training_until_best(run: RunRecord) -> Training:
     )
 
 
-def _rounded(training: Training) -> Training:
-    """The training of weights that are rounded when they are saved."""
-    note = "the weights are rounded to half precision after the training; the results are those before it"
-    return replace(training, departures=(*training.departures, note))
-
-
 def _figures(results: record.Figures | record.Learnt) -> Figures:
     return Figures(loss=_known(results.loss), error_percent=_known(results.error_percent), images=results.images)
 
 
 def _known(figure: float | None) -> float:
-    """A figure of classification.
-
-    Raises: UsageError if the run has learnt objects, which have none.
-    """
-    if figure is None:
-        raise UsageError("a network that finds objects cannot be saved as one that classifies images")
+    """A figure of classification, which every run of it has."""
+    assert figure is not None  # noqa: S101 - only runs on objects have none
     return figure
 
 
@@ -224,69 +211,7 @@ def _config(source: Source, draft: Path) -> Config:
         weights_sha256=sha256_of(draft / WEIGHTS),
         layout=source.layout,
         view=source.view,
-        normalisation=_normalisation(source.normaliser, draft) if source.normaliser else None,
+        normalisation=written_normalisation(source.normaliser, draft) if source.normaliser else None,
         training=source.training,
         plan=plan,
     )
-
-
-def _normalisation(normaliser: Normaliser | Affine, draft: Path) -> Affine | Stored:
-    """The normalisation as numbers, or, if there are too many, as a separate file.
-
-    The file of weights holds nothing else, since other libraries read it, too.
-    """
-    if isinstance(normaliser, Affine):
-        return normaliser
-    numbers = as_numbers(normaliser)
-    if numbers:
-        return numbers
-    write_bytes(draft / NORMALISATION, normaliser_bytes(normaliser))
-    return Stored(sha256=sha256_of(draft / NORMALISATION))
-
-
-def without_folders(design: str) -> str:
-    """A DESIGN text; the path of a file is shortened to its name, since folder names are private."""
-    return Path(design).name if design.endswith(".toml") else design
-
-
-def _path(what: object) -> Path:
-    if not isinstance(what, str | Path):
-        raise UsageError(
-            f"save_pretrained needs the folder of a finished run or a Network; got a {type(what).__name__}"
-        )
-    return Path(what)
-
-
-def check_target(folder: Path) -> None:
-    """Refuse a folder that is not empty.
-
-    Raises: FolderError
-    """
-    if folder.exists() and not folder.is_dir():
-        raise FolderError(f"{folder} is a file; give a new or empty folder")
-    try:
-        is_occupied = folder.is_dir() and any(folder.iterdir())
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-    if is_occupied:
-        raise FolderError(f"{folder} is not empty; give a new or empty folder")
-
-
-@contextmanager
-def drafting(target: Path) -> Iterator[Path]:
-    """A hidden folder next to the target, which is renamed to the target at the end, or removed after an error.
-
-    Raises: FolderError if nothing can be written there.
-    """
-    place = target.resolve()
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with drafted(place, within=place.parent) as draft:
-            yield draft
-    except (OSError, SafetensorError) as error:
-        raise _unwritable(target, error) from None
-
-
-def _unwritable(folder: Path, error: OSError | SafetensorError) -> FolderError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return FolderError(f"{folder} cannot be written: {reason.lower()}")

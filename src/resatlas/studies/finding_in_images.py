@@ -10,9 +10,9 @@ from resatlas.errors import DataError, FolderError, UsageError
 from resatlas.recipes.detection import Detect
 from resatlas.runs.record import Epoch
 from resatlas.runs.store import check_writable
+from resatlas.studies.finders import Finder, finder
 from resatlas.studies.marking import Mark, colour_of, covered, mark
 from resatlas.studies.predicting import image_paths
-from resatlas.studies.testing_found import Finder, finder
 from resatlas.training.threads import computing, threads_for
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def find_in_images(
     paths = list(image_paths(map(Path, images)))
     if draw is not None and len({path.stem for path in paths}) < len(paths):
         raise UsageError("--draw names its pictures after the images, two of which have one name; draw them apart")
-    with computing(threads_for(subject.run.plan, images=1)):
+    with computing(threads_for(subject.plan, images=1)):
         found = [_in_image(subject, path, top=top, score=score or 0.0, draw=draw) for path in paths]
     if not found:
         raise DataError(f"no images: the folders have no file that ends in {', '.join(ENDINGS)}")
@@ -87,7 +87,7 @@ def _in_image(subject: Finder, file: Path, *, top: int, score: float, draw: Path
         pixels = decoded(file)
     except DataError as error:
         return InImage(image=printable(file), error=str(error))
-    own = in_channels(torch.from_numpy(pixels), subject.run.plan.image.channels)
+    own = in_channels(torch.from_numpy(pixels), subject.plan.image.channels)
     with torch.no_grad():
         [output] = subject.module(network_pixels(own.permute(1, 2, 0), subject.normaliser)[None])
     objects, classes = (
@@ -104,7 +104,7 @@ def _in_image(subject: Finder, file: Path, *, top: int, score: float, draw: Path
 def _boxes(subject: Finder, output: "dict[str, Tensor]", score: float) -> tuple[Object, ...]:
     rows = zip(output["labels"].tolist(), output["scores"].tolist(), output["boxes"].tolist(), strict=True)
     return tuple(
-        Object(label=subject.run.classes[label - 1], score=sure, box=(x0, y0, x1, y1))
+        Object(label=subject.classes[label - 1], score=sure, box=(x0, y0, x1, y1))
         for label, sure, (x0, y0, x1, y1) in rows
         if sure >= score
     )
@@ -113,9 +113,9 @@ def _boxes(subject: Finder, output: "dict[str, Tensor]", score: float) -> tuple[
 def _shares(subject: Finder, logits: "Tensor") -> tuple[tuple[Object, ...], "NDArray[np.int64]"]:
     """The share of the pixels of each class, the largest first, and the class of each pixel."""
     classes = logits.argmax(dim=0).cpu()
-    shares = classes.flatten().bincount(minlength=len(subject.run.classes)).double() / classes.numel()
+    shares = classes.flatten().bincount(minlength=len(subject.classes)).double() / classes.numel()
     order = shares.argsort(descending=True, stable=True).tolist()
-    objects = tuple(Object(label=subject.run.classes[k], score=float(shares[k])) for k in order if shares[k])
+    objects = tuple(Object(label=subject.classes[k], score=float(shares[k])) for k in order if shares[k])
     return objects, classes.numpy()
 
 

@@ -72,7 +72,7 @@ def _truth(run: RunRecord, task: Task, read: "Callable[[str, Task], AnnotatedPar
         standing, _ = standing_of(run, parts)
     except (ResatlasError, ImportError):
         return None
-    return parts.test if standing == "own" and run.classes == classes_in(run, parts) else None
+    return parts.test if standing == "own" and run.classes == classes_in(task, parts) else None
 
 
 def _of_objects(truth: "AnnotatedImages", found: "Detections") -> Look:

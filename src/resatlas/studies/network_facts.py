@@ -9,6 +9,8 @@ from resatlas.designs.catalog import resolve as design_named
 from resatlas.designs.citations import papers_of
 from resatlas.exporting import facts
 from resatlas.exporting.config import WEIGHTS, Config, read_config
+from resatlas.exporting.found_card import about
+from resatlas.exporting.found_config import FoundConfig, is_found, read_found_config
 from resatlas.exporting.identity import entry_for
 from resatlas.page.network_page import DescribedNetwork, mark
 from resatlas.values.blocks import Block, Bullets, Heading, Paragraph
@@ -21,7 +23,8 @@ def described(where: str | Path) -> DescribedNetwork:
     Raises: FolderError, CheckpointError for a damaged folder; UnknownName for a word that nobody publishes.
     """
     if Path(where).is_dir():
-        return _of_saved(Path(where).resolve().name, read_config(where))
+        name = Path(where).resolve().name
+        return _of_found(name, read_found_config(where)) if is_found(where) else _of_saved(name, read_config(where))
     word = resolve(str(where))
     if folder := own_words().get(word):
         return _of_saved(word, read_config(folder))
@@ -46,6 +49,26 @@ def _of_saved(name: str, config: Config) -> DescribedNetwork:
         plan=config.plan,
         data=training.data if training else "",
         error_percent=training.test.error_percent if training and training.test else None,
+        blocks=blocks,
+        papers=papers_of(entry) if entry else (),
+    )
+
+
+def _of_found(name: str, config: FoundConfig) -> DescribedNetwork:
+    """A detector or segmenter; its error stands among its results, since it is of another measure."""
+    network, training = config.network, config.training
+    entry = entry_for(network.plan)
+    blocks = facts.all_of(
+        about(config, mark, rest="config.json"),
+        _file(network),
+        facts.licences(training, weights=network.licence or "unknown"),
+    )
+    return DescribedNetwork(
+        name=name,
+        design=network.design or "",
+        plan=network.plan,
+        data=training.data if training else "",
+        error_percent=None,
         blocks=blocks,
         papers=papers_of(entry) if entry else (),
     )

@@ -15,7 +15,9 @@ from resatlas.data.catalog import resolve as data_set
 from resatlas.data.dataset import DataSet
 from resatlas.errors import CheckpointError, FolderError, UsageError
 from resatlas.exporting.config import CONFIG
+from resatlas.exporting.found_config import is_found, read_found_config
 from resatlas.exporting.reading import is_export
+from resatlas.recipes.task_text import noun
 from resatlas.runs.decoding import read_finished
 from resatlas.runs.names import FIRST
 from resatlas.runs.record import Epoch
@@ -130,7 +132,7 @@ def own_data(predictor: Predictor) -> DataSet:
 def _of_run(folder: Path, of: Epoch) -> Predictor:
     run = read_finished(folder)
     from resatlas.exporting.preprocessing import Preprocessing
-    from resatlas.exporting.saving import without_folders
+    from resatlas.exporting.provenance import without_folders
     from resatlas.training.splits import normaliser_of
     from resatlas.training.starting import best_epoch, trained
 
@@ -153,16 +155,21 @@ def _of_run(folder: Path, of: Epoch) -> Predictor:
 
 def _of_saved(folder: Path, name: str) -> Predictor:
     from resatlas.exporting.config import read_config
-    from resatlas.exporting.loading import from_pretrained
+    from resatlas.exporting.loading import network_in
     from resatlas.exporting.preprocessing import read_preprocessing
 
+    if is_found(folder):
+        task = read_found_config(folder).task
+        raise UsageError(
+            f"{name} finds {noun(task)}, not one label per image; resatlas evaluate, predict and export take it"
+        )
     config = read_config(folder)
     names = config.class_names or _numbered(config.classes)
     training = config.training
     tested = training.test if training else None
     return Predictor(
         name=name,
-        network=from_pretrained(folder),
+        network=network_in(folder),
         preprocessing=read_preprocessing(folder),
         classes=names,
         design=config.design or "",

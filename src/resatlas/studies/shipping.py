@@ -14,10 +14,10 @@ from resatlas.runs.decoding import read_finished
 from resatlas.runs.names import FIRST
 from resatlas.runs.record import Epoch, RunRecord
 from resatlas.runs.store import check_writable
+from resatlas.studies.finders import finds_objects
 from resatlas.studies.own_images import check_own, resolve_data
 from resatlas.studies.predictors import Predictor, kind_of, knows, predictor_of
 from resatlas.studies.shipping_found import export_found
-from resatlas.studies.testing_found import finds_objects
 from resatlas.values.notes import once
 from resatlas.weights.obtaining import Access
 
@@ -68,8 +68,8 @@ def export(
         read_runtime(options.runtime)
     predictor = predictor_of(what, of=of, access=access)
     from resatlas.exporting.description import to_json
+    from resatlas.exporting.drafts import check_target
     from resatlas.exporting.export_folder import write_export
-    from resatlas.exporting.saving import check_target
     from resatlas.exporting.subject import Subject
     from resatlas.training.threads import computing, threads_for
 

@@ -3,30 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from resatlas.data.annotated import resolve_annotated
-from resatlas.data.boxes import AnnotatedParts, names_of
+from resatlas.data.boxes import AnnotatedParts, DetectionData, names_of
+from resatlas.data.catalog import OBJECTS, separated
 from resatlas.data.identity import annotated_digests, changed_annotations
 from resatlas.errors import DataError, UsageError
-from resatlas.evaluation.protocol import resolve, view_for_objects
-from resatlas.recipes.detection import Classify, Detect, Segment, Task
-from resatlas.recipes.task_text import noun
-from resatlas.runs.amendments import as_carried_out
-from resatlas.runs.decoding import read_beginning, read_finished
+from resatlas.evaluation.protocol import resolve_for_objects, view_for_objects
+from resatlas.recipes.detection import Segment, Task
+from resatlas.recipes.images import Centre
+from resatlas.runs.decoding import read_finished
 from resatlas.runs.names import DETECTIONS, FIRST
-from resatlas.runs.record import Epoch, RunRecord
+from resatlas.runs.record import RunRecord
 from resatlas.runs.store import check_writable
+from resatlas.studies.finders import Finder, finder
 from resatlas.studies.own_images import Standing, compare_images, differ_text, scan_parts
 from resatlas.studies.subject import DEFAULT_OPTIONS, EvaluationOptions
 from resatlas.studies.tasks import masks_for
-from resatlas.training.threads import PASS, computing, threads_of
+from resatlas.training.threads import PASS, computing, threads_for, threads_of
 from resatlas.values.progress import Progress, silent
 
-if TYPE_CHECKING:  # wrong arguments are reported before torch is imported
-    from torch import nn
-
-    from resatlas.data.normalisation import Normaliser
+_AT_ONCE = 4
+"""Images of one pass of a saved network, which does not say for how many the training had memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,47 +45,6 @@ class FoundEvaluation:
     note: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Finder:
-    """A detector or a segmenter of a run, the normalisation of its images, and what it finds."""
-
-    run: RunRecord
-    module: "nn.Module"
-    normaliser: "Normaliser"
-    task: Detect | Segment
-
-
-def finds_objects(where: str | Path) -> bool:
-    """Whether this is a run that has learnt objects.
-
-    Raises: FolderError if the start of the run is damaged.
-    """
-    folder = Path(where)
-    return (folder / FIRST).is_file() and not isinstance(task_of(folder), Classify)
-
-
-def task_of(folder: Path) -> Task:
-    """What a run learns."""
-    return read_beginning(folder).experiment.recipe.task
-
-
-def finder(folder: str | Path, of: Epoch = "last") -> Finder:
-    """The network of a finished run that finds objects, in evaluation mode.
-
-    Raises: FolderError, CheckpointError; UsageError if it has learnt labels, or does not keep its best epoch.
-    """
-    run = read_finished(Path(folder))
-    task = run.experiment.recipe.task
-    if isinstance(task, Classify):
-        raise UsageError(f"{folder} has learnt {noun(task)}, not objects")
-    from resatlas.data.normalisation import UNTOUCHED
-    from resatlas.training.splits import normaliser_of
-    from resatlas.training.starting import trained_state
-
-    module = trained_state(run, as_carried_out(run.beginning), of).tested.eval()
-    return Finder(run=run, module=module, normaliser=normaliser_of(run) or UNTOUCHED, task=task)
-
-
 def evaluate_all_found(
     folders: Sequence[str | Path], options: EvaluationOptions = DEFAULT_OPTIONS, progress: Progress = silent
 ) -> list[FoundEvaluation]:
@@ -95,11 +53,7 @@ def evaluate_all_found(
     Raises: as there; UsageError if --out would have the detections of several tests.
     """
     _check_options(options)
-    tests = [
-        (folder, protocol)
-        for folder in folders
-        for protocol in resolve(options.protocols, read_finished(Path(folder)).experiment.recipe)
-    ]
+    tests = [(folder, protocol) for folder in folders for protocol in resolve_for_objects(options.protocols)]
     if options.out and len(tests) > 1:
         raise UsageError(f"--out takes the detections of one test; here are {len(tests)}: evaluate them one by one")
     from resatlas.training.distributed import joined
@@ -111,23 +65,24 @@ def evaluate_all_found(
 
 
 def evaluate_found(
-    folder: str | Path, options: EvaluationOptions = DEFAULT_OPTIONS, progress: Progress = silent
+    where: str | Path, options: EvaluationOptions = DEFAULT_OPTIONS, progress: Progress = silent
 ) -> FoundEvaluation:
-    """The measures of a finished run on its test images, or on those of --data; detections are written to --out.
+    """The measures of a finished run, or of a saved one, on its test images, or on those of --data.
 
-    The first protocol counts: `centre`, the images as they are, or `flips`, with their mirror images.
+    The first protocol counts: `centre`, the images as they are, or `flips`, with their mirror images. Detections are
+    written to --out.
     Raises: FolderError, UsageError, CheckpointError; DataError also if the images or objects are not those of the run
         and not named by --data.
     """
     _check_options(options)
-    run = read_finished(Path(folder))
-    task = run.experiment.recipe.task
-    protocol, *_ = resolve(options.protocols, run.experiment.recipe)
-    data = resolve_annotated(options.data or run.experiment.data, masks=masks_for(task))
-    view = view_for_objects(protocol, data, task)
+    run = read_finished(Path(where)) if (Path(where) / FIRST).is_file() else None
+    subject = finder(where, options.of)
+    protocol, *_ = resolve_for_objects(options.protocols)
+    data = resolve_annotated(options.data or _own_data(subject), masks=masks_for(subject.task))
+    view = view_for_objects(protocol, data, subject.task)
     parts = data.read()
-    standing, note = _standing(run, options, data.name, parts)
-    subject = finder(folder, options.of)
+    check_fits(subject, data, parts)
+    standing, note = _standing(run, options, data.name, parts) if run else ("unrecorded", "")
     from resatlas.data.pipeline import Pipeline
     from resatlas.evaluation.detections import write_detections
     from resatlas.evaluation.finding import detections_of, find
@@ -137,34 +92,37 @@ def evaluate_found(
     from resatlas.training.execution import device_of
 
     truth = parts.test
-    batch = options.test_batch or images_at_once(run.plan, run.experiment.recipe, photographs=truth.root is not None)
+    usual = images_at_once(run.plan, run.experiment.recipe, photographs=truth.root is not None) if run else _AT_ONCE
     world = current()
-    with computing(threads_of(run.folder, run.plan, images=PASS)):
+    threads = threads_of(run.folder, run.plan, images=PASS) if run else threads_for(subject.plan, images=PASS)
+    with computing(threads):
         found = find(
             subject.module.to(device_of(options.device)),
             truth,
             Pipeline(steps=(), normaliser=subject.normaliser, workers=options.workers),
             subject.task,
-            batch=batch,
+            batch=options.test_batch or usual,
             processes=world,
             view=view,
-            on_images=lambda done, total: progress(str(folder), done, total),
+            on_images=lambda done, total: progress(str(where), done, total),
         )
     values = measured(truth, found, subject.task)
-    own = standing == "own" and options.of == "last" and view == run.experiment.recipe.testing[0]
-    same = values == run.written["test"] if own else None
-    file = run.folder / DETECTIONS if own and (run.folder / DETECTIONS).exists() else None
+    own = standing == "own" and options.of == "last" and view == Centre()
+    same = values == run.written["test"] if own and run else None
+    file = run.folder / DETECTIONS if own and run and (run.folder / DETECTIONS).exists() else None
     if options.out:
         file = options.out / DETECTIONS
         if world.leads:
             options.out.mkdir(parents=True, exist_ok=True)
             write_detections(file, detections_of(found))
     notes = [note] if note else []
-    if same is not None:
+    if same is not None and run:
         before = run.outcome.test.error_percent
         notes.append("same as results.json" if same else f"differs from results.json, there an error of {before:.6g} %")
+    if subject.published:
+        notes.append(f"published: {subject.published}")
     return FoundEvaluation(
-        run=str(folder),
+        run=str(where),
         data=data.name,
         protocol=protocol.name,
         values=values,
@@ -173,6 +131,28 @@ def evaluate_found(
         same=same,
         note="; ".join(notes),
     )
+
+
+def _own_data(subject: Finder) -> str:
+    """The DATA text of the images that a network was tested on, which may be a folder of a run alone.
+
+    Raises: UsageError if a saved network does not name data that are known here.
+    """
+    if subject.saved and separated(subject.data)[0] not in OBJECTS:
+        raise UsageError(f"the images of {subject.name} are not those of a known data set; evaluate takes --data DATA")
+    return subject.data
+
+
+def check_fits(subject: Finder, data: DetectionData, parts: AnnotatedParts) -> None:
+    """Refuse images with other classes or channels than the network has learnt.
+
+    Raises: UsageError, DataError
+    """
+    if subject.classes != classes_in(subject.task, parts):
+        raise DataError(f"{data.name} has other classes than {subject.name}; they and their order must be the same")
+    channels = subject.plan.image.channels
+    if data.channels != channels:
+        raise UsageError(f"images of {data.name} have {data.channels} channels, and {subject.name} takes {channels}")
 
 
 def _check_options(options: EvaluationOptions) -> None:
@@ -192,10 +172,8 @@ def _check_options(options: EvaluationOptions) -> None:
 def _standing(run: RunRecord, options: EvaluationOptions, data: str, parts: AnnotatedParts) -> tuple[Standing, str]:
     """How the test images and their objects relate to those of the run.
 
-    Raises: DataError if they are others and not named by --data, or have other classes.
+    Raises: DataError if they are others and not named by --data.
     """
-    if run.classes != classes_in(run, parts):
-        raise DataError(f"{data} has other classes than {run.folder}; they and their order must be the same")
     standing, words = standing_of(run, parts, threads=options.workers)
     if standing == "own":
         return standing, ""
@@ -206,10 +184,9 @@ def _standing(run: RunRecord, options: EvaluationOptions, data: str, parts: Anno
     return standing, f"the images are not those of {run.folder}: {words}"
 
 
-def classes_in(run: RunRecord, parts: AnnotatedParts) -> tuple[str, ...]:
-    """What the test images call the classes of such a run."""
-    segments = isinstance(run.experiment.recipe.task, Segment)
-    return parts.test.pixel_classes if segments else names_of(parts.test.categories)
+def classes_in(task: Task, parts: AnnotatedParts) -> tuple[str, ...]:
+    """What the test images call the classes of such a task."""
+    return parts.test.pixel_classes if isinstance(task, Segment) else names_of(parts.test.categories)
 
 
 def standing_of(run: RunRecord, parts: AnnotatedParts, *, threads: int = 1) -> tuple[Literal["own", "other"], str]:
