@@ -1,13 +1,20 @@
 """Looks at an image are brought back, suppressed and refined; torchvision's suppression is the reference."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 from torchvision.ops import batched_nms
 
+from resatlas.arch.ops import Shape
 from resatlas.errors import UsageError
-from resatlas.evaluation.box_merging import mirrored_back, scaled_back, survivors, united, voted
-from resatlas.evaluation.detections import ImageDetections
+from resatlas.evaluation.box_merging import mirrored_back, refined, scaled_back, survivors, united, voted
+from resatlas.evaluation.detections import ImageDetections, of_output
+from resatlas.nets.detector import detector
+from resatlas.nets.refining import candidates
+from resatlas.recipes.detection import C4, Detect, Refined
+from resatlas.recipes.detection import Detections as DetectionRules
 from tests.evaluation.found import scene
 
 
@@ -59,6 +66,30 @@ def test_united_looks_keep_the_best() -> None:
         united([looks[0], found(image="b")], threshold=0.5)
     with pytest.raises(UsageError, match="got 0 at 0 images"):
         united([], threshold=0.5)
+
+
+@pytest.mark.parametrize("regression", ["none", "own"])
+def test_candidates_of_a_refinement_are_those_of_both_passes(regression: str) -> None:
+    """Without regression both passes are equal, and a detector finds the same; else its boxes are among them."""
+    torch.manual_seed(0)
+    task = Detect(head=C4(pooled=4, anchors=(Fraction(1, 4),)), detections=DetectionRules(score=0.26))
+    own = detector("resnet:depth=8,base=2", task, classes=3, image=Shape(3, 32, 32), seed=0).eval()
+    if regression == "none":
+        for parameter in own.roi_heads.box_predictor.bbox_pred.parameters():
+            torch.nn.init.zeros_(parameter)
+    images = torch.rand(2, 3, 32, 40)
+    with torch.no_grad():
+        once = [of_output(k, output) for k, output in enumerate(own(images))]
+    for k, (both, expected) in enumerate(zip(candidates(own, images), once, strict=True)):
+        everything = of_output(k, both)
+        assert len(everything) > len(expected) > 0
+        if regression == "none":
+            again = refined(everything, Refined(nms=0.5, votes=1.0), most=100)
+            np.testing.assert_allclose(again.boxes, expected.boxes, atol=1e-4)
+            np.testing.assert_allclose(again.scores, expected.scores, atol=1e-5)
+        else:
+            distance = np.abs(everything.boxes[:, None] - expected.boxes[None]).max(axis=2).min(axis=0)
+            assert (distance < 1e-4).all()
 
 
 def test_votes_are_weighted_by_scores() -> None:

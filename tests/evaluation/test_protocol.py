@@ -1,5 +1,6 @@
 """Protocols are named in few words, and every view of a recipe has such a name."""
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,17 @@ from resatlas.arch.ops import Shape
 from resatlas.data.annotated import resolve_annotated
 from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Mirror, Part, Parts
 from resatlas.errors import UsageError
-from resatlas.evaluation.protocol import KNOBS, Protocol, check, name_of, resolve, view_for_objects, view_of
+from resatlas.evaluation.protocol import (
+    KNOBS,
+    ObjectProtocol,
+    Protocol,
+    check,
+    name_of,
+    resolve,
+    resolve_for_objects,
+    view_for_objects,
+    view_of,
+)
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.detection import Detect, Masks, Segment, Task
 from resatlas.recipes.images import Centre, Flips, MultiScale, TenCrops, View
@@ -95,6 +106,20 @@ def test_wrong_words_get_the_right_one(text: str, words: str) -> None:
     assert words in str(refused.value)
 
 
+def test_refined_boxes_are_a_protocol_of_objects() -> None:
+    """With its knobs in the shortest text; wrong ones are refused with what is right."""
+    texts = ("refined:nms=0.3", "refined:votes=0.75", "recipe", "flips")
+    assert [one.name for one in resolve_for_objects(texts)] == ["refined", "refined:votes=0.75", "centre", "flips"]
+    assert resolve_for_objects(())[0].view == Centre()
+    for text, words in (
+        ("refined:nm=0.3", 'did you mean "nms"?'),
+        ("refined:nms=half", "nms is an overlap from 0 to 1, such as 0.3"),
+        ("refined:nms=2", 'protocol "refined:nms=2": nms must be in [0, 1]; got 2.0'),
+    ):
+        with pytest.raises(UsageError, match=re.escape(words)):
+            resolve_for_objects([text])
+
+
 def some(part: Part, mirror: str) -> DataSet:
     """A data set of the part."""
     return DataSet(
@@ -138,7 +163,7 @@ def test_no_image_is_mirrored_that_would_lose_its_class(name: str, part: Part) -
 def test_objects_are_found_in_whole_images_and_in_their_mirror_images(task: Task, view: View) -> None:
     """Where mirroring keeps the class of an object."""
     data = replace(resolve_annotated("scenes"), mirror="allowed")
-    assert view_for_objects(Protocol(name=name_of(view), view=view), data, task) == view
+    assert view_for_objects(ObjectProtocol(name=name_of(view), view=view), data, task) == view
 
 
 @pytest.mark.parametrize(
@@ -160,4 +185,4 @@ def test_views_without_a_meaning_for_objects_are_refused(text: str, task: Task, 
     """Before any image is read."""
     data = replace(resolve_annotated("scenes"), mirror=mirror)
     with pytest.raises(UsageError, match=sentence):
-        view_for_objects(Protocol(name=text, view=view_of(text)), data, task)
+        view_for_objects(ObjectProtocol(name=text, view=view_of(text)), data, task)

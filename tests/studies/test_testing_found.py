@@ -157,8 +157,25 @@ def test_scales_are_looked_at_in_the_images_own_pixels(run: Run, pixels: Run, tm
     for scales in ("224+322", "322"):  # classes of pixels are those of the image's own pixels
         options = EvaluationOptions(protocols=(f"multi-scale:shorter={scales}",))
         assert evaluate_found(pixels.folder, options).values["images"] == 6
-    with pytest.raises(UsageError, match="by centre or flips without knobs, or by multi-scale:shorter"):
+    with pytest.raises(UsageError, match="by centre or flips without knobs, by multi-scale:shorter"):
         evaluate_found(run.folder, EvaluationOptions(protocols=("multi-scale:places=windows",)))
+
+
+def test_boxes_are_refined(run: Run, pixels: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other boxes than those of one pass, at most as many, in any batch; classes of pixels have none to refine."""
+    found = []
+    for batch in ("4", "1"):
+        command = ["evaluate", str(run.folder), "--protocol", "refined:nms=0.5", "--test-batch", batch]
+        assert main([*command, "--out", str(tmp_path)]) == 0
+        assert "refined:nms=0.5: the whole image, and once more the regions" in capsys.readouterr().out
+        found.append(read_detections(tmp_path / "detections.json").images)
+    once = read_detections(run.folder / "detections.json").images
+    assert any(image.boxes.tolist() != own.boxes.tolist() for image, own in zip(found[0], once, strict=True))
+    for image, own in zip(*found, strict=True):
+        np.testing.assert_allclose(image.boxes, own.boxes, atol=1e-3)
+        assert len(image) <= 100
+    with pytest.raises(UsageError, match="refined refines boxes alone: classes of pixels have no boxes"):
+        evaluate_found(pixels.folder, EvaluationOptions(protocols=("refined",)))
 
 
 def test_a_run_of_labels_is_told_apart(run: Run, tmp_path: Path) -> None:

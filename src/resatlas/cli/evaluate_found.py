@@ -18,6 +18,7 @@ _LOOKS = {
     "centre": "the whole image",
     "flips": "the whole image and its mirror image",
     "multi-scale": "the whole image at scales of its side, 224 for its own; boxes of all are suppressed together",
+    "refined": "the whole image, and once more the regions of the boxes that were found; then box voting",
 }
 
 

@@ -59,7 +59,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help=f"views of an image: {', '.join(KNOBS)} or full-320, with knobs as in ten-crops:mean_of=logits; recipe "
+        help=f"views of an image: {', '.join(KNOBS)} or full-320, with knobs as in ten-crops:mean_of=logits; of "
+        "objects centre, flips, multi-scale and refined (boxes are classified and regressed once more); recipe "
         "stands for every view that the run's recipe names; repeatable (default: the recipe's first view)",
     )
     parser.add_argument(

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from resatlas.errors import UsageError
 from resatlas.evaluation.detection import overlap
 from resatlas.evaluation.detections import ImageDetections
-
-VOTES_FROM = 0.5
-"""The IoU from which a detection votes. Source: multi-region CNN (arXiv:1505.01749), section 4.2: box voting."""
+from resatlas.recipes.detection import Refined
 
 
 def mirrored_back(found: ImageDetections, *, width: int) -> ImageDetections:
@@ -66,20 +64,24 @@ def survivors(found: ImageDetections, threshold: float) -> NDArray[np.int64]:
     return order[alive]
 
 
-def voted(kept: ImageDetections, all_found: ImageDetections) -> ImageDetections:
+def refined(candidates: ImageDetections, rules: Refined, *, most: int) -> ImageDetections:
+    """The boxes of both passes of a box refinement, suppressed, voted for, and at most so many."""
+    return voted(candidates.take(survivors(candidates, rules.nms)[:most]), candidates, threshold=rules.votes)
+
+
+def voted(kept: ImageDetections, all_found: ImageDetections, *, threshold: float = 0.5) -> ImageDetections:
     """The kept detections with refined boxes: the means of boxes of their class, weighted by scores.
 
-    A box that overlaps a kept one by 0.5 or more votes for it; scores stay as they are.
+    A box that overlaps a kept one by the threshold or more votes for it; scores stay as they are.
 
     Raises: UsageError if they are of two images, or a score is negative.
-    Source: multi-region CNN (arXiv:1505.01749), section 4.2; the ResNet paper's box refinement adds it to a second
-        regression, which is the detector's.
+    Source: multi-region CNN (arXiv:1505.01749), section 4.2: box voting.
     """
     if kept.image != all_found.image:
         raise UsageError(f"boxes of image {kept.image!r} are refined by its own; got those of {all_found.image!r}")
     if (all_found.scores < 0).any():
         raise UsageError(f"scores that weigh boxes are from 0; got {all_found.scores.min():g}")
-    votes = overlap(kept.corners, all_found.corners) >= VOTES_FROM
+    votes = overlap(kept.corners, all_found.corners) >= threshold
     votes &= kept.labels[:, None] == all_found.labels[None, :]
     weights = votes * all_found.scores
     total = weights.sum(axis=1, keepdims=True)

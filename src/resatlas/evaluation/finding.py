@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple, assert_never
 
 import numpy as np
@@ -14,13 +15,15 @@ from torch import Tensor, nn
 from resatlas.data.annotated_batches import class_map, grounded, read_alone
 from resatlas.data.boxes import AnnotatedImages, by_size
 from resatlas.data.pipeline import Pipeline
-from resatlas.evaluation.box_merging import mirrored_back, scaled_back, united
+from resatlas.evaluation.box_merging import mirrored_back, refined, scaled_back, united
 from resatlas.evaluation.class_masks import masks_of
 from resatlas.evaluation.detection import MEASURE, detection, localisation, one_class_an_image, voc
 from resatlas.evaluation.detections import Detections, ImageDetections, merged, of_output
 from resatlas.evaluation.logits import OnImages, Processes, no_progress
 from resatlas.evaluation.segmentation import confusion, segmentation
-from resatlas.recipes.detection import Classify, Detect, Segment, Task
+from resatlas.nets.detector import Detector
+from resatlas.nets.refining import candidates
+from resatlas.recipes.detection import Classify, Detect, Refined, Segment, Task
 from resatlas.recipes.detection import Detections as DetectionRules
 from resatlas.recipes.images import Centre, Flips, MultiScale, pixels
 from resatlas.values.pulse import PULSE
@@ -42,8 +45,9 @@ class Segmented:
 Found = Detections | Segmented
 """The objects of the images, or the classes of their pixels."""
 
-ObjectView = Centre | Flips | MultiScale
-"""How objects are looked for: in the image, also in its mirror image, or at several scales."""
+ObjectView = Centre | Flips | MultiScale | Refined
+"""How objects are looked for: in the image, also in its mirror image, at several scales, or twice, the second time
+around the boxes of the first."""
 
 Figures = Iterator[tuple[str, float | None]]
 
@@ -114,10 +118,10 @@ class Copy(NamedTuple):
 
 
 def copies_of(view: ObjectView) -> tuple[Copy, ...]:
-    """The copies of a view; the first of `Centre` and `Flips` is the image as it is."""
+    """The copies of a view; the first is the image as it is, but of `MultiScale`."""
     whole = Fraction(1)
     match view:
-        case Centre():
+        case Centre() | Refined():
             return (Copy(whole, mirrored=False),)
         case Flips():
             return (Copy(whole, mirrored=False), Copy(whole, mirrored=True))
@@ -141,7 +145,12 @@ def shown(images: Tensor, copy: Copy) -> Tensor:
 def _objects(
     part: AnnotatedImages, k: int, view: ObjectView, outputs: Sequence[Any], rules: DetectionRules
 ) -> ImageDetections:
-    """The objects of image k: those of its only copy, or those of all copies in the image's own pixels, united."""
+    """The objects of image k: those of its only copy, or those of all copies in the image's own pixels, united.
+
+    Of a refined view the outputs are candidates.
+    """
+    if isinstance(view, Refined):
+        return refined(of_output(part.ids[k], outputs[0]), view, most=rules.most)
     height, width = part.sizes[k].tolist()
     found: list[ImageDetections] = []
     for copy, output in zip(copies_of(view), outputs, strict=True):
@@ -185,10 +194,13 @@ def outputs_of(
     The outputs are those of the copies of the view, in their order.
     """
     module.eval()
+    found_by = (
+        module if not isinstance(view, Refined) or not isinstance(module, Detector) else partial(candidates, module)
+    )
     device, done = next(module.parameters()).device, 0
     for places in by_size(part.sizes, batch=batch):
         images = torch.stack(list(read_alone(part, pipeline, places.tolist()))).to(device)
-        outputs = [module(shown(images, copy)) for copy in copies_of(view)]
+        outputs = [found_by(shown(images, copy)) for copy in copies_of(view)]
         yield from zip(places.tolist(), zip(*outputs, strict=True), strict=True)
         PULSE.beat()
         done += len(places)

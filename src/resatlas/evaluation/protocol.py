@@ -12,11 +12,15 @@ from typing import Any, Literal, assert_never, cast
 from resatlas.data.boxes import DetectionData
 from resatlas.data.dataset import DataSet, ImageFiles, Mirror, Part
 from resatlas.errors import RecipeError, UnknownName, UsageError, quoted, unknown
-from resatlas.recipes.detection import Detect, Resized, Task
+from resatlas.recipes.detection import Detect, Refined, Resized, Segment, Task
 from resatlas.recipes.images import Centre, Flips, MeanOf, MultiScale, TenCrops, View
 from resatlas.recipes.recipe import Recipe
 from resatlas.recipes.text import USUAL
+from resatlas.values.codec import decode, encode
 from resatlas.values.knobs import key_values
+
+REFINED = "refined"
+"""The protocol for objects alone; its knobs are the fields of `Refined`."""
 
 _RECIPE = "recipe"
 """The protocol text for all views of the recipe."""
@@ -28,6 +32,14 @@ class Protocol:
 
     name: str
     view: View
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectProtocol:
+    """A way of testing networks that find objects, and its shortest text."""
+
+    name: str
+    view: View | Refined
 
 
 Kind = Literal["centre", "flips", "ten-crops", "multi-scale"]
@@ -42,13 +54,45 @@ def resolve(texts: Iterable[str], recipe: Recipe) -> tuple[Protocol, ...]:
     return tuple(Protocol(name=name_of(view), view=view) for view in dict.fromkeys(views or recipe.testing[:1]))
 
 
-def resolve_for_objects(texts: Iterable[str]) -> tuple[Protocol, ...]:
+def resolve_for_objects(texts: Iterable[str]) -> tuple[ObjectProtocol, ...]:
     """The protocols of these texts for networks that find objects, whose recipes all test whole images.
 
     Raises: as `resolve`.
     """
-    views = [Centre() if text == _RECIPE else view_of(text) for text in texts]
-    return tuple(Protocol(name=name_of(view), view=view) for view in dict.fromkeys(views or [Centre()]))
+    views = dict.fromkeys([_object_view(text) for text in texts] or [Centre()])
+    return tuple(
+        ObjectProtocol(name=_refined_name(view) if isinstance(view, Refined) else name_of(view), view=view)
+        for view in views
+    )
+
+
+def _object_view(text: str) -> View | Refined:
+    """The view of a protocol text for objects.
+
+    Raises: as `view_of`.
+    """
+    name, colon, rest = text.partition(":")
+    if name != REFINED:
+        return Centre() if text == _RECIPE else view_of(text)
+    usual = encode(Refined())
+    values = key_values(rest.split(","), of=REFINED, known=usual) if colon else {}
+    try:
+        return decode(Refined, {**usual, **{knob: _overlap(value, knob) for knob, value in values.items()}}, where=name)
+    except RecipeError as error:
+        raise UsageError(f"protocol {quoted(text)}: {error}") from None
+
+
+def _overlap(text: str, knob: str) -> float:
+    if not re.fullmatch(r"[0-9](\.[0-9]{1,4})?", text):
+        raise UsageError(f"{knob} is an overlap from 0 to 1, such as 0.3; got {quoted(text)}")
+    return float(text)
+
+
+def _refined_name(view: Refined) -> str:
+    """The shortest text of a refined view."""
+    usual = encode(Refined())
+    changed = ",".join(f"{knob}={value:g}" for knob, value in encode(view).items() if value != usual[knob])
+    return f"{REFINED}:{changed}" if changed else REFINED
 
 
 def view_of(text: str) -> View:
@@ -90,20 +134,27 @@ def check(protocol: Protocol, data: DataSet, part: Part) -> None:
         _check_mirror(protocol, data.name, data.mirror, of="images")
 
 
-def view_for_objects(protocol: Protocol, data: DetectionData, task: Task) -> Centre | Flips | MultiScale:
+def view_for_objects(
+    protocol: ObjectProtocol, data: DetectionData, task: Task
+) -> Centre | Flips | MultiScale | Refined:
     """The view of a protocol for objects, which are found in whole images, in their mirror images, at several scales.
 
     Raises: UsageError for another view, for several looks at objects with masks, at mirror images of another class, or
-        at scales of images that the detector resizes.
+        at scales of images that the detector resizes; for refined boxes of masks, or of classes of pixels.
     """
     view = protocol.view
+    if isinstance(view, Refined):
+        if isinstance(task, Segment) or (isinstance(task, Detect) and task.masks):
+            what = "classes of pixels have no boxes" if isinstance(task, Segment) else "masks would be of other boxes"
+            raise UsageError(f"{protocol.name} refines boxes alone: {what}; use centre")
+        return view
     if view == Centre():
         return Centre()
     scaled = isinstance(view, MultiScale) and (view.places, view.mean_of) == ("pooled", "softmax")
     if view != Flips() and not scaled:
         raise UsageError(
-            "objects are found in whole images, by centre or flips without knobs, or by multi-scale:shorter=…,flips=…; "
-            f"got {protocol.name}"
+            "objects are found in whole images, by centre or flips without knobs, by multi-scale:shorter=…,flips=…, or "
+            f"by refined; got {protocol.name}"
         )
     if isinstance(task, Detect) and task.masks:
         kind = "mirror image" if view == Flips() else "image of another scale"
@@ -117,7 +168,7 @@ def view_for_objects(protocol: Protocol, data: DetectionData, task: Task) -> Cen
     return view if isinstance(view, MultiScale) else Flips()
 
 
-def _check_mirror(protocol: Protocol, data: str, mirror: Mirror, *, of: str) -> None:
+def _check_mirror(protocol: Protocol | ObjectProtocol, data: str, mirror: Mirror, *, of: str) -> None:
     if mirror == "forbidden":
         raise UsageError(f"{protocol.name} uses mirror images, and mirroring changes the class of {of} of {data}")
 

@@ -106,7 +106,7 @@ class Detector(nn.Module):
         for number, target in enumerate(wanted or ()):
             _check_boxes(target["boxes"], number)
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-        batch, wanted = self._prepared(list(images), wanted)
+        batch, wanted = self.prepared(list(images), wanted)
         maps = self.maps(batch.tensors)
         proposals, losses = self.rpn(batch, maps, wanted)
         found, more = self.roi_heads(maps, proposals, batch.image_sizes, wanted)
@@ -129,7 +129,7 @@ class Detector(nn.Module):
             module.eval()
         return self
 
-    def _prepared(
+    def prepared(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None
     ) -> tuple[ImageList, list[dict[str, Tensor]] | None]:
         """The images as one batch, padded by zeros to the coarsest stride, and resized if the task says so."""
