@@ -36,12 +36,14 @@ def test_every_benchmark_has_a_table_that_one_command_makes() -> None:
 
 
 def test_every_table_is_of_the_command_that_the_page_names() -> None:
-    """Each table was made by the command in its row, as Markdown and JSON."""
+    """Each table was made by the command in its row, as Markdown and JSON; the page says which one is missing."""
     page = (ROOT / "benchmarks" / "README.md").read_text()
-    commands = re.findall(r"^\| `([a-z-]+)` \| `(resatlas bench[^`]*)`", page, re.MULTILINE)
+    commands = dict(re.findall(r"^\| `([a-z-]+)` \| `(resatlas bench[^`]*)`", page, re.MULTILINE))
+    for missing in re.findall(r"^No table yet: `([a-z-]+)`\.$", page, re.MULTILINE):
+        del commands[missing]
     tables = {file.stem: json.loads(file.read_text()) for file in (ROOT / "benchmarks").glob("*.json")}
     facts = {name: {fact["name"]: fact["value"] for fact in table["facts"]} for name, table in tables.items()}
-    assert {name: fact["command"] for name, fact in facts.items()} == dict(commands)
+    assert {name: fact["command"] for name, fact in facts.items()} == commands
     assert {file.stem for file in (ROOT / "benchmarks").glob("*.md")} == {*tables, "README"}
     assert all(
         f"- command: {fact['command']}" in (ROOT / "benchmarks" / f"{name}.md").read_text()

@@ -132,6 +132,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         peers=("torchvision", "timm", "pytorchcv"),
         engines="any",
     ),
+    "detection": Benchmark(
+        words="images a second of a detector with a feature pyramid on ResNet-50, against torchvision's",
+        peers=("torchvision",),
+    ),
     "input": Benchmark(
         words="images a second of augmented input in memory, against a DataLoader with torchvision's v2"
     ),

@@ -4,6 +4,7 @@ Norms are folded into convolutions (`inference.folding`), a convolution is fused
 (`inference.fused`), and sums are computed in place (`inference.fused_units`).
 """
 
+from itertools import islice, takewhile
 from typing import Literal
 
 import torch
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, cat, nn
 
 from resatlas.arch import plan
-from resatlas.arch.ops import Convolution, Relu, Shape
+from resatlas.arch.ops import Convolution, GlobalPool, Relu, Shape
 from resatlas.errors import UsageError
 from resatlas.inference.folding import (
     Convolve,
@@ -39,7 +40,7 @@ from resatlas.inference.fused import (
 )
 from resatlas.inference.fused_units import FusedStreamsUnit, FusedUnit, Residual, Stream
 from resatlas.nets.network import Network
-from resatlas.nets.streams import added, side_by_side
+from resatlas.nets.streams import Streams, added, side_by_side
 
 
 class Inference(nn.Module):
@@ -61,6 +62,8 @@ class Inference(nn.Module):
         self._stems = folding.stems()
         self._units = folding.units()
         self._heads = folding.heads()
+        self._ends = folding.ends()
+        self._stages = tuple(map(len, network.plan.stages))
         self.unfolded = tuple(folding.unfolded)
 
     @torch.inference_mode()
@@ -74,15 +77,34 @@ class Inference(nn.Module):
                 "the weights are packed for oneDNN, which torch.export and torch.jit.trace cannot write; "
                 'export for_inference(network, kernels="torch")'
             )
-        maps = images.to(self.target.dtype, memory_format=torch.channels_last)
-        stem_outputs = tuple(run(stem, maps) for stem in self._stems)
-        streams = stem_outputs * (self._streams // len(stem_outputs))
+        streams = self._begun(images)
         for unit in self._units:
             streams = unit(streams)
         if len(self._heads) == 1:
             return run(self._heads[0], side_by_side(streams)).to(images.dtype)
         logits = [run(head, maps) for head, maps in zip(self._heads, streams, strict=True)]
         return (added(logits) / len(logits)).to(images.dtype)
+
+    @torch.inference_mode()
+    def features(self, images: Float[Tensor, "n c h w"]) -> dict[str, Float[Tensor, "n _ _ _"]]:
+        """The outputs of every stage by module path, as those of `Network.features`, in the type of the computation."""
+        streams, units, stages = self._begun(images), iter(self._units), dict[str, Tensor]()
+        for s, count in enumerate(self._stages):
+            for unit in islice(units, count):
+                streams = unit(streams)
+            stages[f"stages.{s}"] = side_by_side(streams).clone()  # the next unit may add to it in place
+        ends = [run(end, maps) for end, maps in zip(self._ends, self._of_heads(streams), strict=True)]
+        return {**stages, f"stages.{len(self._stages) - 1}": side_by_side(tuple(ends))}
+
+    def _begun(self, images: Tensor) -> Streams:
+        """The input of the first unit."""
+        maps = images.to(self.target.dtype, memory_format=torch.channels_last)
+        stem_outputs = tuple(run(stem, maps) for stem in self._stems)
+        return stem_outputs * (self._streams // len(stem_outputs))
+
+    def _of_heads(self, streams: Streams) -> Streams:
+        """The input of each head."""
+        return streams if len(self._ends) > 1 else (side_by_side(streams),)
 
 
 def for_inference(
@@ -139,6 +161,12 @@ class _Folding:
         return [
             self.calls(self.steps(path, self.plan.head), after="the last unit", before="the logits") for path in paths
         ]
+
+    def ends(self) -> list[Calls]:
+        """What each head does before its global pool; its norms are counted by `heads`."""
+        paths = plan.end_paths("head", self.plan.heads)
+        lead = tuple(takewhile(lambda layer: not isinstance(layer.op, GlobalPool), self.plan.head))
+        return [calls(fold(self.steps(path, lead)), self.target) for path in paths]
 
     def steps(self, path: str, chain: plan.Chain) -> Steps:
         """The steps of a chain, before folding."""

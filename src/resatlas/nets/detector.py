@@ -108,9 +108,17 @@ class Detector(nn.Module):
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         batch, wanted = self.prepared(list(images), wanted)
         maps = self.maps(batch.tensors)
+        if not self.training:
+            return self.found(maps, batch, sizes)
         proposals, losses = self.rpn(batch, maps, wanted)
-        found, more = self.roi_heads(maps, proposals, batch.image_sizes, wanted)
-        return {**losses, **more} if self.training else self.transform.postprocess(found, batch.image_sizes, sizes)
+        _, more = self.roi_heads(maps, proposals, batch.image_sizes, wanted)
+        return {**losses, **more}
+
+    def found(self, maps: dict[str, Tensor], batch: ImageList, sizes: list[tuple[int, int]]) -> list[Found]:
+        """What is found in the maps of a prepared batch, in the pixels of images of these sizes."""
+        proposals, _ = self.rpn(batch, maps)
+        found, _ = self.roi_heads(maps, proposals, batch.image_sizes)
+        return self.transform.postprocess(found, batch.image_sizes, sizes)
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """The maps that proposals and regions come from, by name: the levels of the pyramid, or the trunk's."""
