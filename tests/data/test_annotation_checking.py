@@ -33,6 +33,7 @@ NO_AREA = "has no area; give it a width and a height, or remove it"
 ANEW = "draw the mask anew"
 SIDES = 'image 2 of the list: "b.png" needs its width and height in pixels, whole numbers from 1'
 LEADS_OUT = "leads out of the folder of images; name it relative to that"
+TAKE_OUT = "add the image, or take it and its objects out of the annotations"
 
 
 def test_whole_annotations_have_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +175,7 @@ def test_every_image_is_opened(tmp_path: Path, check: Callable[[int], list[str]]
     lines = dict(line.split(": ", 1) for line in check(3))
     assert "truncated" in lines.pop("val2017/cut.png")
     assert lines == {
-        "val2017/gone.png": "no such file",
+        "val2017/gone.png": f"no such file; {TAKE_OUT}",
         "val2017/large.png": "it has 60 x 40 pixels, its annotation says 30 x 20: correct width and height there, or "
         "use the image that was annotated",
         "val2017/stored.png": "EXIF orientation 6, but annotated as stored: its pixels are not turned",
@@ -229,14 +230,14 @@ def test_faults_of_voc(tmp_path: Path, check: Callable[[int], list[str]]) -> Non
         "Annotations/b.xml: object 2, cat: the box -1, -1, 10, 10 leaves the image, 30 x 20; correct it; VOC counts "
         "pixels from 1: if this file counts from 0, add 1 to all its numbers",
         "Annotations/c.xml: object 1, cat: the box 8, 8, 0, 4 has no area; give it a width and a height, or remove it",
-        "JPEGImages/gone.jpg: no such file",
+        f"JPEGImages/gone.jpg: no such file; {TAKE_OUT}",
     ]
 
 
 def test_names_of_files_cannot_write_to_the_terminal(tmp_path: Path, check: Callable[[int], list[str]]) -> None:
     """Control characters of a name are escaped."""
     write_coco(tmp_path, images=[image(1, "\x1b[2J\n.png")])
-    assert check(3) == ["val2017/\\x1b[2J\\n.png: no such file"]
+    assert check(3) == ["val2017/\\x1b[2J\\n.png: no such file; " + TAKE_OUT]
 
 
 def test_faults_are_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

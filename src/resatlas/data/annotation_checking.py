@@ -140,6 +140,9 @@ def _image_fault(part: AnnotatedImages, k: int) -> tuple[str, Effect] | None:
     height, width = part.sizes[k].tolist()
     try:
         whole = content((part.root or Path()) / part.names[k])
+    except DataError as error:
+        return f"{error}; add the image, or take it and its objects out of the annotations", "refused"
+    try:
         head = header(whole)
         lie = lie_of(head, width=width, height=height)
         proportioned(pixels(whole, lie=lie))
