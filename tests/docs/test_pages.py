@@ -25,9 +25,11 @@ from tests.data.pictures import picture
 ROOT = Path(__file__).parents[2]
 PAGES = {
     str(file.relative_to(ROOT)): file.read_text(encoding="utf-8")
-    for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    for file in (*sorted(ROOT.glob("README*.md")), ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 }
 PACKAGE = Path(resatlas.__file__).parent
+
+CHINESE = ".zh-CN.md"
 
 LEARNING = "resatlas describe resnet-20"
 LISTING = "resatlas list"
@@ -228,6 +230,29 @@ def test_files_that_are_linked_exist(page: str) -> None:
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
-    """But for notes that another page explains."""
-    links = set(re.findall(r"\]\((docs/[^)#/]+\.md)\)", PAGES["README.md"]))
-    assert {page for page in PAGES if page.startswith("docs/")} == links
+    """From the Chinese one in Chinese, where there is such a page."""
+    english = {page for page in PAGES if page.startswith("docs/") and not page.endswith(CHINESE)}
+    assert linked("README.md") == english
+    assert linked(f"README{CHINESE}") == {translated(page) for page in english}
+
+
+def linked(page: str) -> set[str]:
+    """The pages of docs/ to which a page has a link."""
+    return set(re.findall(r"\]\((docs/[^)#/]+\.md)\)", PAGES[page]))
+
+
+def translated(page: str) -> str:
+    """The page in Chinese, or itself."""
+    chinese = page.replace(".md", CHINESE)
+    return chinese if chinese in PAGES else page
+
+
+def test_the_chinese_readme_shows_the_same() -> None:
+    """The same code, up to comments, the same headings in number, the same pages in the same order."""
+    english, chinese = PAGES["README.md"], PAGES["README.zh-CN.md"]
+    for language in ("", "sh", "python"):
+        assert [*map(commands, blocks("README.md", language))] == [*map(commands, blocks("README.zh-CN.md", language))]
+    assert [len(re.findall("^#+ ", text, re.MULTILINE)) for text in (english, chinese)] == [6, 6]
+    rows = [re.findall(r"^\| (?=\[)(.*?) \|", text, re.MULTILINE) for text in (english, chinese)]
+    first, second = ([re.findall(r"\]\((.*?)\)", row) for row in each] for each in rows)
+    assert first == second
