@@ -47,25 +47,38 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def test_list_as_json(run: Run) -> None:
-    """The whole catalogue in its order, four keys each."""
+    """The whole catalogue, with the shape of an image, the family's paper and a published error."""
     rows = json.loads(run("list", "--json"))
-    assert [row["name"] for row in rows] == list(named())
-    assert {tuple(row) for row in rows} == {("name", "family", "parameters", "multiply_adds")}
+    assert {row["name"] for row in rows} == set(named())
     assert {
         "name": "resnet-20",
         "family": "resnet",
+        "arxiv": "1512.03385",
+        "image": [3, 32, 32],
         "parameters": 269_722,
         "multiply_adds": 40_551_040,
+        "published_error": 8.75,
+        "published_on": "CIFAR-10",
     } in rows
+    assert {tuple(row) for row in rows} == {tuple(rows[0])}
+
+
+def test_list_is_sorted_as_people_count(run: Run) -> None:
+    """By family, then small images before large ones, then the family's own names, 14 before 1202."""
+    names = [row["name"] for row in json.loads(run("list", "--json"))]
+    places = [
+        names.index(name) for name in ("resnet-20", "resnet-110", "resnet-1202", "fuse3-20", "resnet-34-A", "wrn-16-4")
+    ]
+    assert places == sorted(places)
 
 
 def test_list_as_text(run: Run) -> None:
     """An aligned line for each design, and their number."""
     assert run("list", "wrn-22-*").splitlines() == [
-        "name           family       parameters  multiply-adds",
-        "wrn-22-8       wide-resnet  17,158,106  2,454,115,328",
-        "wrn-22-10      wide-resnet  26,797,914  3,827,751,168",
-        "wrn-22-2-B313  wide-resnet   1,145,498    167,167,232",
+        "name           family       arXiv         image  parameters  multiply-adds  published error (%)  on",
+        "wrn-22-2-B313  wide-resnet  1605.07146  3x32x32   1,145,498    167,167,232                 5.78  CIFAR-10",
+        "wrn-22-8       wide-resnet  1605.07146  3x32x32  17,158,106  2,454,115,328                 4.38  CIFAR-10",
+        "wrn-22-10      wide-resnet  1605.07146  3x32x32  26,797,914  3,827,751,168                 4.44  CIFAR-10",
         "3 designs; other members of a family work too, as in wrn-28-3",
     ]
 

@@ -1,13 +1,16 @@
 """`resatlas list`: list the designs, or the recipes."""
 
 import argparse
+import re
+from typing import Any
 
 from resatlas.arch.cost import cost
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
-from resatlas.designs.catalog import matching
+from resatlas.designs.catalog import Entry, families, matching
+from resatlas.designs.published import error_of
 from resatlas.recipes import catalog as recipes
-from resatlas.values.table import Table, numbers, words
+from resatlas.values.table import Column, Table, numbers, words
 from resatlas.values.terminal import aligned
 from resatlas.values.text import counted
 
@@ -49,18 +52,53 @@ def _recipes(pattern: str) -> Outcome:
 
 
 def _designs(pattern: str) -> Outcome:
-    """Parameters and multiply-adds of every design that matches, for its usual images and classes."""
-    costs = [(entry, cost(entry.plan())) for entry in matching(pattern)]
-    data = [
-        {
-            "name": entry.name,
-            "family": entry.family,
-            "parameters": total.parameters,
-            "multiply_adds": total.multiply_adds,
-        }
-        for entry, total in costs
-    ]
-    columns = (*words("name", "family"), *numbers("parameters", "multiply-adds"))
-    rows = tuple((entry.name, entry.family, total.parameters, total.multiply_adds) for entry, total in costs)
+    """Every design that matches, for its usual images and classes, with an error that was published for it."""
+    entries = sorted(matching(pattern), key=_place)
+    data = [_design(entry) for entry in entries]
+    columns = (
+        *words("name", "family", "arXiv"),
+        *numbers("image", "parameters", "multiply-adds"),
+        Column("published error", "%"),
+        *words("on"),
+    )
+    rows = tuple(
+        (
+            row["name"],
+            row["family"],
+            row["arxiv"],
+            "x".join(map(str, row["image"])),
+            row["parameters"],
+            row["multiply_adds"],
+            row["published_error"] if row["published_error"] is None else str(row["published_error"]),
+            row["published_on"],
+        )
+        for row in data
+    )
     table = aligned(Table(columns=columns, rows=rows))
     return Outcome(data, f"{table}\n{counted(len(data), 'design')}; other members of a family work too, as in wrn-28-3")
+
+
+def _design(entry: Entry) -> dict[str, Any]:
+    total, figure = cost(entry.plan()), error_of(entry)
+    return {
+        "name": entry.name,
+        "family": entry.family,
+        "arxiv": families()[entry.family].paper.arxiv,
+        "image": list(entry.image),
+        "parameters": total.parameters,
+        "multiply_adds": total.multiply_adds,
+        "published_error": None if figure is None else float(figure.value),
+        "published_on": None if figure is None else figure.dataset,
+    }
+
+
+def _place(entry: Entry) -> tuple[object, ...]:
+    """Families as in the catalogue; in each small images first, then names that begin with its word, then numbers."""
+    family = families()[entry.family]
+    own_word = entry.name.startswith(family.grammar.word)
+    return list(families()).index(entry.family), entry.image, not own_word, _counted(entry.name)
+
+
+def _counted(name: str) -> tuple[str | int, ...]:
+    """The words and the numbers of a name, by which 14 comes before 110."""
+    return tuple(int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name))

@@ -6,12 +6,14 @@ detector, a localiser or a segmenter on it. The two are never listed together.
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 
+from resatlas.arch.blueprint import Blueprint
+from resatlas.arch.ops import Shape
 from resatlas.designs.catalog import Entry, resolve, same_network
 from resatlas.values.codec import decode
 
@@ -53,6 +55,21 @@ def published() -> tuple[Published, ...]:
 def published_of(entry: Entry) -> tuple[Published, ...]:
     """The figures published for one network, under any of its names."""
     return tuple(figure for figure, owner in _attributed() if same_network(entry, owner))
+
+
+def error_of(entry: Entry) -> Published | None:
+    """The first error of classification that is published for a network on a test or validation set."""
+    metrics = ("test error", "top-1 error")
+    return next((one for one in _by_network().get((entry.blueprint, entry.image), ()) if one.metric in metrics), None)
+
+
+@cache
+def _by_network() -> Mapping[tuple[Blueprint, Shape], Sequence[Published]]:
+    """The figures of each network, in the order of the record."""
+    figures: dict[tuple[Blueprint, Shape], list[Published]] = {}
+    for figure, owner in _attributed():
+        figures.setdefault((owner.blueprint, owner.image), []).append(figure)
+    return figures
 
 
 def published_as_backbone(entry: Entry) -> tuple[Published, ...]:
