@@ -153,7 +153,7 @@ def _connected(address: str | None, need: Place) -> Iterator[tuple[str, int]]:
         places = sum(map(need.fit_in, nodes))
         if not places:
             largest = [
-                counted(int(max(node.get(what, 0) for node in nodes)), noun)
+                counted(int(max([0, *(node.get(what, 0) for node in nodes)])), noun)
                 for what, noun in (("CPU", "processor"), ("GPU", "GPU"))
             ]
             raise UsageError(
