@@ -54,6 +54,7 @@ def test_every_section_has_findings(
     assert of["--deterministic, twice"]["words"] == "equal to the bit"
     assert of["stop and resume"]["words"] == "equal to the bit"
     assert of["SyncBatchNorm"]["words"].startswith("not measured")
+    assert of["CUDA graphs"]["words"] == "not measured: only a GPU has them"
     steps = [row for row in rows if row["section"] == "training steps"]
     assert {row["unit"] for row in steps if row["value"]} == {"10¹² multiply-adds/s", "images/s", "% of the peak"}
     assert "a trial of the program, not a measurement" in (tmp_path / "gpu.md").read_text()

@@ -99,8 +99,10 @@ REFUSED = (
     ),
     *(
         (f"study x.toml {option}{value}", f"study without --on slurm does not take {option}; it requires --on slurm")
-        for option, value in (("--jobs", " 2"), ("--sbatch", "=--exclusive"), ("--detach", ""))
+        for option, value in (("--sbatch", "=--exclusive"), ("--detach", ""))
     ),
+    ("study x.toml --jobs 2", "study without --on does not take --jobs; it requires --on"),
+    ("study x.toml --on slurm --gpus 1", "study without --on ray does not take --gpus; it requires --on ray"),
 )
 
 

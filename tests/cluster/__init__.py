@@ -1,1 +1,1 @@
-"""Studies on clusters: a stand-in for SLURM's commands, and a real SLURM of two nodes on this machine."""
+"""Studies on clusters: stand-ins for SLURM's commands, and a real SLURM and a real Ray of two nodes on this machine."""

@@ -16,8 +16,9 @@ from resatlas.errors import ResatlasError, Stopped
 from resatlas.runs.decoding import read_status
 from resatlas.runs.store import Run
 from resatlas.studies import slurm
-from resatlas.studies.slurm import ClusterProgress, Job, carry_out_on_slurm
+from resatlas.studies.slurm import Job, carry_out_on_slurm
 from resatlas.studies.study import read_study
+from resatlas.studies.submitting import ClusterProgress
 from resatlas.training.checkpoint import newest_valid
 from tests.cluster import slowing
 from tests.cluster.real import MISSING, NODES, Cluster, cluster, wait_for

@@ -14,8 +14,9 @@ from resatlas.cli.main import main
 from resatlas.errors import ResatlasError, UsageError
 from resatlas.runs.store import Run
 from resatlas.studies import slurm
-from resatlas.studies.slurm import ClusterProgress, carry_out_on_slurm, script
+from resatlas.studies.slurm import carry_out_on_slurm, script
 from resatlas.studies.study import read_study
+from resatlas.studies.submitting import ClusterProgress
 from tests.cluster.stand_in import install
 from tests.studies import tiny
 from tests.training import processes

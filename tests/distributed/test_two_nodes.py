@@ -19,17 +19,18 @@ from tests.training.small import STEPS, last_checkpoint
 
 
 @contextmanager
-def nodes(folder: Path, *, stopped: int) -> Iterator[list["subprocess.Popen[str]"]]:
-    """Two launchers with one process each; the process of one node stops itself in the middle of the second epoch."""
+def nodes(folder: Path, *, fault: str, restarts: int = 0) -> Iterator[list["subprocess.Popen[str]"]]:
+    """Two launchers with one process each, which restart their processes so often; a process has a fault."""
     port = free_address()["MASTER_PORT"]
     launchers = []
     try:
         for rank in range(2):
             (folder / f"node {rank}").mkdir()
             where = ("--nnodes", "2", "--node-rank", str(rank), "--master-addr", "127.0.0.1", "--master-port", port)
-            torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "1", *where)
+            more = ("--nproc-per-node", "1", "--max-restarts", str(restarts))
+            torchrun = ("-m", "torch.distributed.run", *more, *where)
             words = (*torchrun, *RESATLAS, *SHORT, "--out", str(folder / "run"))
-            launchers.append(launched(folder / f"node {rank}", *words, fault=f"stopped {stopped} {STEP}"))
+            launchers.append(launched(folder / f"node {rank}", *words, fault=fault))
         yield launchers
     finally:
         for rank in range(2):
@@ -52,7 +53,7 @@ def lines_of_loss(err: str) -> list[str]:
 def test_a_killed_node_ends_the_other_in_words(tmp_path: Path, lost: int) -> None:
     """Also the node that has the store: the other ends at once, with one line, and its checkpoints are intact."""
     node = tmp_path / f"node {lost}"
-    with nodes(tmp_path, stopped=lost) as launchers:
+    with nodes(tmp_path, fault=f"stopped {lost} {STEP}") as launchers:
         assert processes.wait_for(lambda: any(map(paused, at_work(node))))
         send(node, signal.SIGKILL)
         code, err = ended(launchers[1 - lost])
@@ -67,7 +68,7 @@ def test_a_killed_node_ends_the_other_in_words(tmp_path: Path, lost: int) -> Non
 def test_a_stopped_node_is_named_and_ends_when_it_continues(tmp_path: Path) -> None:
     """The other names rank and host and ends at --rank-timeout; the node itself ends with a line once it runs again."""
     node = tmp_path / "node 1"
-    with nodes(tmp_path, stopped=1) as launchers:
+    with nodes(tmp_path, fault=f"stopped 1 {STEP}") as launchers:
         assert processes.wait_for(lambda: any(map(paused, at_work(node))))
         send(node, signal.SIGSTOP)
         code, err = ended(launchers[0])
@@ -79,3 +80,15 @@ def test_a_stopped_node_is_named_and_ends_when_it_continues(tmp_path: Path) -> N
         code, err = ended(launchers[1])
         assert code != 0
         assert lines_of_loss(err)
+
+
+def test_a_killed_process_restarts_on_both_nodes(tmp_path: Path) -> None:
+    """With --max-restarts, while its launcher lives: the other process ends too, and both resume from a checkpoint."""
+    with nodes(tmp_path, fault=f"killed 0 {STEP} once", restarts=1) as launchers:
+        for launcher in launchers:
+            _, err = launcher.communicate(timeout=processes.PATIENCE)
+            assert launcher.returncode == 0, err
+    environment = Run(tmp_path / "run").record().environment
+    assert environment
+    assert [start.step for start in environment.starts] == [0, STEPS]
+    assert Run(tmp_path / "run").concluded

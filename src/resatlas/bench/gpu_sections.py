@@ -173,6 +173,32 @@ def memory(bench: Bench) -> Iterator[Finding]:
     yield Finding(of="message", words=words)
 
 
+def graphs(bench: Bench) -> Iterator[Finding]:
+    """Forward and backward passes recorded as CUDA graphs, against the same passes launched kernel by kernel."""
+    if bench.device.type != "cuda":
+        yield Finding(of="CUDA graphs", words="not measured: only a GPU has them")
+        return
+    images = torch.randn((128, *IMAGE), device=bench.device)
+    for design in ("resnet-20", "wrn-28-10"):
+        plain, recorded = (build(design, image=IMAGE, classes=CLASSES, seed=0).to(bench.device) for _ in range(2))
+        torch.cuda.make_graphed_callables(recorded, (images,))
+        for network in (plain, recorded):
+            network(images).square().mean().backward()
+        one, other = (
+            torch.cat([parameter.grad.flatten() for parameter in network.parameters() if parameter.grad is not None])
+            for network in (plain, recorded)
+        )
+        difference = (one - other).abs().max().item()
+        yield Finding(of=f"{design}, largest difference of a gradient", value=difference, unit="1")
+        for words, network in (("kernel by kernel", plain), ("as CUDA graphs", recorded)):
+            begun, steps = time.perf_counter(), 50
+            for _ in range(steps):
+                network(images).square().mean().backward()
+            bench.wait()
+            rate = steps * len(images) / (time.perf_counter() - begun)
+            yield Finding(of=f"{design}, {words}", value=rate, unit="images/s")
+
+
 def shared_statistics(bench: Bench) -> Iterator[Finding]:
     """SyncBatchNorm in a group of one process, against the same network without it."""
     if bench.device.type != "cuda":

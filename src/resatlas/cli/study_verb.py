@@ -7,6 +7,7 @@ from pathlib import Path
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.cli.study_options import add_options, folder_of
+from resatlas.errors import quoted
 from resatlas.studies.sharing import parsed
 from resatlas.studies.slurm import USUAL_JOBS
 from resatlas.studies.status import study_status
@@ -24,7 +25,11 @@ _HERE = Requirement(
     holds=lambda options: not options.status and options.on is None,
     otherwise="with --status or --on",
 )
-_ON_SLURM = Requirement(what="--on slurm", holds=lambda options: options.on == "slurm", otherwise="without --on slurm")
+_ON_CLUSTER = Requirement(what="--on", holds=lambda options: options.on is not None, otherwise="without --on")
+_ON_RAY = Requirement(what="--on ray", holds=lambda options: engine_of(options) == "ray", otherwise="without --on ray")
+_ON_SLURM = Requirement(
+    what="--on slurm", holds=lambda options: engine_of(options) == "slurm", otherwise="without --on slurm"
+)
 
 OPTIONS: Requirements = {
     "--out": ALWAYS,
@@ -32,9 +37,10 @@ OPTIONS: Requirements = {
     "--share": _HERE,
     "--workers": _HERE,
     "--on": _CARRYING_OUT,
-    "--jobs": _ON_SLURM,
+    "--jobs": _ON_CLUSTER,
     "--sbatch": _ON_SLURM,
     "--detach": _ON_SLURM,
+    "--gpus": _ON_RAY,
 }
 
 
@@ -60,14 +66,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     cluster = parser.add_argument_group("cluster")
     cluster.add_argument(
         "--on",
-        choices=("slurm",),
-        help="submit the runs to SLURM as one array job, and watch them (default: train here)",
+        type=_engine,
+        metavar="ENGINE",
+        help="submit the runs to slurm as one array job, or to ray or ray:HOST:PORT as tasks, and watch them (default: "
+        "train here)",
     )
     cluster.add_argument(
         "--jobs",
         type=int,
         metavar="N",
-        help=f"elements of the array, a share of the runs each (default: {USUAL_JOBS}, or one a run if fewer are left)",
+        help=f"shares of the runs, each an element of the array or a task (default: {USUAL_JOBS} for slurm, as many as "
+        "the cluster has places for with ray, or one a run if fewer are left)",
     )
     cluster.add_argument(
         "--sbatch",
@@ -81,6 +90,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="end when the job is submitted; the same command attaches to it later (default: wait for its end)",
     )
+    cluster.add_argument(
+        "--gpus",
+        type=float,
+        default=0.0,
+        metavar="F",
+        help="with ray: the part of a GPU that each share occupies, such as 0.25 (default: 0)",
+    )
+
+
+def _engine(text: str) -> str:
+    """The name of an engine, and for Ray its address.
+
+    Raises: ArgumentTypeError
+    """
+    if text != "slurm" and text.partition(":")[0] != "ray":
+        raise argparse.ArgumentTypeError(f"expected slurm, ray or ray:HOST:PORT; got {quoted(text)}")
+    return text
+
+
+def engine_of(options: argparse.Namespace) -> str:
+    """The name of the engine of a command; empty without one."""
+    return (options.on or "").partition(":")[0]
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -91,8 +122,16 @@ def run(options: argparse.Namespace) -> Outcome:
         states = Counter(str(row[1]) for row in table.rows)
         total = ", ".join(f"{count} {state}" for state, count in states.most_common())
         return Outcome(objects(table), f"{aligned(table)}\n{counted(len(table.rows), 'run')}: {total}")
-    from resatlas.cli.studying import carry_out_and_show, carry_out_on_cluster, carry_out_share  # statistics, pages
+    from resatlas.cli.studying import (  # statistics, pages
+        carry_out_and_show,
+        carry_out_on_ray_and_show,
+        carry_out_on_slurm_and_show,
+        carry_out_share,
+    )
 
-    if options.on == "slurm":
-        return carry_out_on_cluster(study, options)
+    match engine_of(options):
+        case "slurm":
+            return carry_out_on_slurm_and_show(study, options)
+        case "ray":
+            return carry_out_on_ray_and_show(study, options)
     return carry_out_share(study, options.share, options) if options.share else carry_out_and_show(study, options)

@@ -26,11 +26,14 @@ from resatlas.page.verdict import notes
 from resatlas.runs.store import Run
 from resatlas.studies.looks import looks
 from resatlas.studies.pictures import pictures
+from resatlas.studies.ray_tasks import carry_out_on_ray
 from resatlas.studies.runner import OnProgress, StudyProgress, carry_out_study
 from resatlas.studies.sharing import Share
-from resatlas.studies.slurm import ClusterProgress, carry_out_on_slurm
+from resatlas.studies.slurm import carry_out_on_slurm
 from resatlas.studies.study import Study
 from resatlas.studies.study_dissections import dissect_study
+from resatlas.studies.submitting import ClusterProgress
+from resatlas.studies.submitting import OnProgress as OnClusterProgress
 from resatlas.values.text import counted
 
 _ALL_EFFECTS = "all effects with their intervals: `resatlas effects` with the folder of the study"
@@ -52,7 +55,7 @@ def carry_out_share(study: Study, share: Share, options: argparse.Namespace) -> 
     return Outcome({"share": str(share), "finished": finished, "runs": len(runs)}, text)
 
 
-def carry_out_on_cluster(study: Study, options: argparse.Namespace) -> Outcome:
+def carry_out_on_slurm_and_show(study: Study, options: argparse.Namespace) -> Outcome:
     """Submit the unfinished runs to SLURM, watch them to their end, and show the study; or only submit them.
 
     Raises: UsageError for words of --sbatch that a shell cannot split.
@@ -62,20 +65,29 @@ def carry_out_on_cluster(study: Study, options: argparse.Namespace) -> Outcome:
     except ValueError as error:
         raise UsageError(f"--sbatch cannot be split into words: {str(error).lower()}") from None
     folder, waiting = folder_of(study, options), "detached" if options.detach else "attached"
-    with display(quiet=options.quiet) as screen:
-
-        def on_progress(progress: ClusterProgress) -> None:
-            if progress.note:
-                screen.note(progress.note)
-            states = ", ".join(f"{count} {state}" for state, count in progress.states.most_common())
-            screen.show(f"{progress.states['finished']} of {progress.states.total()} runs  {states}", progress.share)
-
+    with _cluster_progress(quiet=options.quiet) as on_progress:
         job = carry_out_on_slurm(
             study, options.file, folder, jobs=options.jobs, words=words, waiting=waiting, on_progress=on_progress
         )
     if job and options.detach:
         text = f"job {job.number} is submitted; the same command attaches to it, and --status says how far it is"
         return Outcome({"job": job.number, "shares": job.shares}, text)
+    return carry_out_and_show(study, options)
+
+
+def carry_out_on_ray_and_show(study: Study, options: argparse.Namespace) -> Outcome:
+    """Carry out the unfinished runs by the tasks of a Ray cluster, and show the study."""
+    address = options.on.partition(":")[2] or None
+    with _cluster_progress(quiet=options.quiet) as on_progress:
+        carry_out_on_ray(
+            study,
+            options.file,
+            folder_of(study, options),
+            address=address,
+            jobs=options.jobs,
+            gpus=options.gpus,
+            on_progress=on_progress,
+        )
     return carry_out_and_show(study, options)
 
 
@@ -156,6 +168,19 @@ def _text(run_set: RunSet) -> str:
         "\n".join(remarks),
     ]
     return "\n\n".join(blocks)
+
+
+@contextmanager
+def _cluster_progress(*, quiet: bool) -> Iterator[OnClusterProgress]:
+    with display(quiet=quiet) as screen:
+
+        def on_progress(progress: ClusterProgress) -> None:
+            if progress.note:
+                screen.note(progress.note)
+            states = ", ".join(f"{count} {state}" for state, count in progress.states.most_common())
+            screen.show(f"{progress.states['finished']} of {progress.states.total()} runs  {states}", progress.share)
+
+        yield on_progress
 
 
 @contextmanager

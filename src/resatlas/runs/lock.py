@@ -143,6 +143,11 @@ def locked(folder: Path, *, before: int = 0, on_wait: Callable[[], None] = lambd
         os.close(handle)
 
 
+def holder(folder: Path) -> Holder | None:
+    """The process that has signed a folder last and has not released it; it may be gone."""
+    return _signature(folder)[0]
+
+
 def attempt(folder: Path) -> int:
     """The number of this process's attempt at a folder whose lock it holds; 0 if it holds none."""
     held = _HELD.get(folder.absolute())

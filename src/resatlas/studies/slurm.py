@@ -1,7 +1,6 @@
 """A study on a SLURM cluster: an array job whose elements carry out shares, watched through the folders of the runs.
 
-sbatch, squeue and scancel are the engine; each element runs `resatlas study --share I/N`. All nodes must see the folder
-and the environment of this Python, under the same paths.
+sbatch, squeue and scancel are the engine.
 """
 
 import shlex
@@ -10,30 +9,36 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
-from resatlas.errors import BlueprintError, FolderError, ResatlasError, Stopped, UsageError, quoted
-from resatlas.runs.files import read_json, remove, write_json, write_text
-from resatlas.runs.frozen_plan import FILE as PLAN
+from resatlas.errors import BlueprintError, FolderError, Stopped, UsageError, quoted
+from resatlas.runs.files import read_json, write_json, write_text
 from resatlas.runs.lock import locked
-from resatlas.runs.store import Run, check_writable
-from resatlas.studies.frozen import freeze
-from resatlas.studies.sharing import MOST_SHARES
-from resatlas.studies.status import study_status
+from resatlas.runs.store import check_writable
 from resatlas.studies.study import Study
+from resatlas.studies.submitting import (
+    OUTPUTS,
+    OnProgress,
+    Report,
+    changed_since,
+    check_shares,
+    command,
+    copy,
+    frozen,
+    last_words,
+    unfinished,
+)
 from resatlas.training.signals import StopRequest, stop_on_signal
 from resatlas.values.codec import decode, encode
-from resatlas.values.reading import text
-from resatlas.values.text import counted, plain
+from resatlas.values.text import counted
 
 FOLDER = "slurm"
 """Below the folder of the runs: the script, the job's number, a copy of the study, and the output of each element."""
 
-SCRIPT, JOB, STUDY = "job.sh", "job.json", "study"
+SCRIPT, JOB = "job.sh", "job.json"
 
 USUAL_JOBS = 16
 """Elements of the array, unless the caller names another number; fewer if fewer runs are left."""
@@ -48,9 +53,6 @@ _SILENCE = 900.0
 _FRUITLESS = 3
 """Restarts after which an element whose time is up before a run begins is not queued again."""
 
-_LONGEST = 300
-"""Characters of a line of output that an error repeats."""
-
 Waiting = Literal["attached", "detached"]
 """Whether the command waits for the job, or ends when it is submitted."""
 
@@ -61,18 +63,6 @@ class Job:
 
     number: str
     shares: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterProgress:
-    """Runs by their state, the share of epochs that is done, and a permanent line, if there is one."""
-
-    states: Counter[str]
-    share: float
-    note: str = ""
-
-
-OnProgress = Callable[[ClusterProgress], None]
 
 
 def carry_out_on_slurm(
@@ -91,8 +81,7 @@ def carry_out_on_slurm(
     Raises: UsageError if there is no SLURM here, or if it refuses the job; FolderError; Stopped after a signal;
         ResatlasError if the job ends with unfinished runs.
     """
-    if jobs is not None and not 1 <= jobs <= MOST_SHARES:
-        raise UsageError(f"--jobs must be between 1 and {MOST_SHARES:,}; got {jobs:,}")
+    check_shares(jobs)
     _check_commands()
     check_writable(folder)
     place = folder.resolve() / FOLDER
@@ -101,14 +90,14 @@ def carry_out_on_slurm(
         with locked(place):  # two submissions at once: the second attaches to the job of the first
             job, what = _live_job(study, file, place), "attached to"
             if job is None:
-                left = [name for name in study.distinct_experiments() if not Run(folder / name).concluded]
+                left = unfinished(study, folder)
                 if not left:
                     return None
-                with _frozen(study, folder):
+                with frozen(study, folder):
                     job = _submitted(study, file, place, min(jobs or USUAL_JOBS, len(left)), words)
                 what = "submitted"
-        report = _Report(study, folder, on_progress)
-        report.say(f"{what} SLURM's job {job.number}: {counted(job.shares, 'share')}; their output: {place}/*.log")
+        report = Report(study, folder, on_progress)
+        report.say(f"{what} SLURM's job {job.number}: {counted(job.shares, 'share')}; their output: {place}/{OUTPUTS}")
         if waiting == "attached" or request.signal:
             _wait(job, report, place, request)
     return job
@@ -140,52 +129,21 @@ def _live_job(study: Study, file: Path, place: Path) -> Job | None:
         raise FolderError(f"{place / JOB}: {error}") from None
     if not _live(job):
         return None
-    for name, content in _files(study, file).items():
-        copy = place / STUDY / name
-        if not copy.is_file() or text(copy) != content:
-            raise UsageError(
-                f"{file.parent / name} has changed since job {job.number} was submitted, which still runs; restore it, "
-                f"or end the job with: scancel {job.number}"
-            )
+    if changed := changed_since(study, file, place):
+        raise UsageError(
+            f"{changed} has changed since job {job.number} was submitted, which still runs; restore it, or end the job "
+            f"with: scancel {job.number}"
+        )
     return job
 
 
-@contextmanager
-def _frozen(study: Study, folder: Path) -> Iterator[None]:
-    """Freeze the plan of a study; if its submission is refused, a plan that was not frozen before is not."""
-    before = (folder / PLAN).exists()
-    freeze(study, folder)
-    try:
-        yield
-    except ResatlasError:
-        if not before:
-            remove(folder / PLAN, within=folder)
-        raise
-
-
-def _files(study: Study, file: Path) -> dict[str, str]:
-    """The study's file and those of its designs, by their paths below the folder of the study.
-
-    Raises: UsageError for a design outside of that folder.
-    """
-    names = [file.name, *(blueprint.file for blueprint in study.blueprints)]
-    for name in names:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise UsageError(f"{name} is outside the folder of {file.name}; move it there, so that the job has a copy")
-    return {name: text(file.parent / name) for name in names}
-
-
 def _submitted(study: Study, file: Path, place: Path, shares: int, words: Sequence[str]) -> Job:
-    """A new job; its study is a copy, so that a change of the file does not reach elements that begin later.
+    """A new job on a copy of the study.
 
     Raises: UsageError with the words of sbatch, if it refuses; FolderError if nothing can be written.
     """
-    for left in (place / STUDY, *place.glob("*.log")):  # of an earlier job
-        remove(left, within=place)
-    for name, content in _files(study, file).items():
-        (place / STUDY / name).parent.mkdir(parents=True, exist_ok=True)
-        write_text(place / STUDY / name, content, within=place)
-    write_text(place / SCRIPT, script(place / STUDY / file.name, place.parent, shares), within=place)
+    copied = copy(study, file, place)
+    write_text(place / SCRIPT, script(copied, place.parent, shares), within=place)
     array = ("--parsable", f"--array=0-{shares - 1}", f"--output={place}/%a.log", f"--job-name=resatlas-{study.name}")
     answer = _asked("sbatch", *array, *words, str(place / SCRIPT))
     job = Job(number=answer.strip().partition(";")[0], shares=shares)
@@ -201,8 +159,7 @@ def _submitted(study: Study, file: Path, place: Path, shares: int, words: Sequen
 
 def script(study: Path, out: Path, shares: int) -> str:
     """The script of an element: its share, saved before the time is up and queued again, saved when it is cancelled."""
-    python, file = shlex.quote(sys.executable), shlex.quote(str(study))
-    command = shlex.join([sys.executable, "-m", "resatlas", "study", str(study), "--out", str(out), "--quiet"])
+    python, file, words = shlex.quote(sys.executable), shlex.quote(str(study)), shlex.join(command(study, out))
     return f"""#!/usr/bin/env bash
 # A share of a study. Before its time is up SLURM sends USR1: its runs are saved, and the element queues again.
 #SBATCH --ntasks=1
@@ -213,7 +170,7 @@ set -u
 [[ -x {python} ]] || {{ echo "node $(hostname) has no Python at "{python} >&2; exit 1; }}
 [[ -r {file} ]] || {{ echo "node $(hostname) does not see "{file} >&2; exit 1; }}
 export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-1}}"
-{command} --share "$((SLURM_ARRAY_TASK_ID + 1))/{shares}" --workers "${{SLURM_CPUS_PER_TASK:-1}}" &
+{words} --share "$((SLURM_ARRAY_TASK_ID + 1))/{shares}" --workers "${{SLURM_CPUS_PER_TASK:-1}}" &
 child=$!
 time_is_up=
 trap 'time_is_up=yes; kill -USR1 "$child"' USR1
@@ -232,33 +189,7 @@ exit "$code"
 """
 
 
-class _Report:
-    """What is said while the job runs, read from the folders of the runs."""
-
-    def __init__(self, study: Study, folder: Path, on_progress: OnProgress) -> None:
-        self._study, self._folder, self._on_progress = study, folder, on_progress
-        self._finished: set[str] | None = None
-
-    def say(self, note: str = "") -> None:
-        """The progress now, with a line for each run that has finished since the last time."""
-        table = study_status(self._study, self._folder)
-        states = {str(row[0]): str(row[1]) for row in table.rows}
-        finished = {name for name, state in states.items() if state == "finished"}
-        new = sorted(finished - self._finished) if self._finished is not None else []
-        self._finished = finished
-        done = sum(int(row[2] or 0) for row in table.rows)
-        epochs = sum(int(row[3] or 0) for row in table.rows)
-        share = min(done / epochs, 1.0) if epochs else 0.0
-        for line in [note, *(f"{name} is finished" for name in new)]:
-            self._on_progress(ClusterProgress(states=Counter(states.values()), share=share, note=line))
-
-    def unfinished(self) -> list[str]:
-        """The runs that are not finished, with their states and reasons."""
-        rows = study_status(self._study, self._folder).rows
-        return [f"{row[0]} {row[1]}" + (f" ({row[5]})" if row[5] else "") for row in rows if row[1] != "finished"]
-
-
-def _wait(job: Job, report: _Report, place: Path, request: StopRequest) -> None:
+def _wait(job: Job, report: Report, place: Path, request: StopRequest) -> None:
     """Report until no element waits or runs; a signal cancels the job.
 
     Raises: Stopped; ResatlasError with the last line of an element, if runs are not finished; UsageError if SLURM has
@@ -284,25 +215,9 @@ def _wait(job: Job, report: _Report, place: Path, request: StopRequest) -> None:
         report.say()
         time.sleep(_POLL_SECONDS / 4 if cancelled else _POLL_SECONDS)
     report.say()
-    unfinished = report.unfinished()
     if request.signal:
         raise Stopped(f"by {request.signal.name}, every run saved; rerun the command to continue")
-    if unfinished:
-        more = f" and {len(unfinished) - 1:,} more" if len(unfinished) > 1 else ""
-        raise ResatlasError(
-            f"job {job.number} has ended with unfinished runs: {unfinished[0]}{more}; {_last_words(place)}; rerun the "
-            "command to continue"
-        )
-
-
-def _last_words(place: Path) -> str:
-    """The last line of the output of an element that has said something, and where the others are."""
-    for log in sorted(place.glob("*.log"), key=lambda file: (len(file.stem), file.stem)):
-        with suppress(OSError, ValueError):
-            lines = text(log).strip().splitlines()
-            if lines:
-                return f"{log} ends with: {plain(lines[-1])[:_LONGEST]}"
-    return f"see {place}/*.log"
+    report.check_finished(f"job {job.number}", words=last_words(place))
 
 
 def _live(job: Job) -> list[tuple[str, str]]:
