@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from resatlas.cli.main import main
 from resatlas.designs import verdicts
-from resatlas.designs.catalog import Entry, named
+from resatlas.designs.catalog import FAMILIES, Entry, named
 from resatlas.designs.printed import FOREIGN, Printed, printed
 
 PLANS = Path(__file__).parents[1] / "golden" / "plans"
@@ -86,6 +86,36 @@ def test_list_as_text(run: Run) -> None:
 def test_list_takes_a_family(run: Run) -> None:
     """A family's name lists the family."""
     assert {row["family"] for row in json.loads(run("list", "dmrnet", "--json"))} == {"dmrnet"}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_is_described_by_its_knobs(run: Run, name: str) -> None:
+    """Its paper, every knob with its values and default, and a text to copy, which lacks only the numbers."""
+    family, described = FAMILIES[name], json.loads(run("describe", name, "--json"))
+    assert [knob["name"] for knob in described["knobs"]] == [field.name for field in fields(family.design)]
+    assert described["paper"] == str(family.paper)
+    text = run("describe", name)
+    assert f"a network: resatlas describe {name}:depth=…" in text
+    assert [line.split()[0] for line in text.splitlines() if line.endswith("needed")] == [
+        knob["name"] for knob in described["knobs"] if knob["needed"]
+    ]
+
+
+def test_a_family_is_read_as_text(run: Run) -> None:
+    """Words that a knob takes are listed; a knob without a default is needed."""
+    lines = run("describe", "pyramidnet").splitlines()
+    assert [line for line in lines if line.startswith(("knob", "depth ", "alpha ", "growth "))] == [
+        "knob         values                                 default",
+        "depth        a whole number                         needed",
+        "alpha        a number                               needed",
+        "growth       additive, multiplicative               additive",
+    ]
+
+
+def test_a_family_is_not_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer says what can be drawn."""
+    assert main(("describe", "resnet", "--draw", "x.svg")) == 2
+    assert "resnet is a family; describe draws and counts a network, as in resnet:depth=…" in capsys.readouterr().err
 
 
 KEYS = {

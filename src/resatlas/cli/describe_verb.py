@@ -12,11 +12,13 @@ from resatlas.arch.plan import Plan
 from resatlas.arch.text import render
 from resatlas.cli.conventions import conventions_data, conventions_text, with_twin
 from resatlas.cli.designs import CLASSES_HELP, DESIGN_HELP, IMAGE_HELP, design_named
+from resatlas.cli.family_text import describe_family, needed_knobs
 from resatlas.cli.figures import backbone_table, printed_line, published_data, published_table
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import A_DESIGN, ALWAYS, Requirements
-from resatlas.designs.catalog import Entry
+from resatlas.designs.catalog import Entry, family_named
 from resatlas.designs.counting import classifiers
+from resatlas.designs.family import Family
 from resatlas.designs.published import published_as_backbone, published_of
 from resatlas.designs.verdicts import verdicts
 from resatlas.errors import FolderError, UsageError
@@ -35,7 +37,9 @@ OPTIONS: Requirements = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare its options."""
-    parser.add_argument("design", nargs="?", metavar="DESIGN", help=DESIGN_HELP)
+    parser.add_argument(
+        "design", nargs="?", metavar="DESIGN", help=f"{DESIGN_HELP}; a family alone, as in resnet, shows its knobs"
+    )
     parser.add_argument("--classes", type=int, metavar="N", help=CLASSES_HELP)
     parser.add_argument("--image", type=image_shape, metavar="C,H,W", help=IMAGE_HELP)
     parser.add_argument(
@@ -77,7 +81,9 @@ def run(options: argparse.Namespace) -> Outcome:
 
 
 def _network(options: argparse.Namespace) -> Outcome:
-    """The plan as text or its numbers as JSON, with the printed sizes and the published results."""
+    """The plan as text or its numbers as JSON, with the printed sizes and the published results; or a family."""
+    if family := _family_alone(options.design):
+        return _family(family, options)
     entry = design_named(options.design)
     plan = entry.plan(image=options.image, classes=options.classes)
     data = _data(entry, plan)
@@ -91,6 +97,22 @@ def _network(options: argparse.Namespace) -> Outcome:
         data["conventions"] = conventions_data(networks)
         return Outcome(data, f"{head}\n\n{conventions_text(networks)}")
     return Outcome(data, "\n\n".join([head, render(plan), *_figures(entry)]))
+
+
+def _family_alone(text: str) -> Family | None:
+    """The family that a DESIGN is the name of, unless its knobs all have defaults."""
+    family = None if ":" in text else family_named(text)
+    return family if family and needed_knobs(family) else None
+
+
+def _family(family: Family, options: argparse.Namespace) -> Outcome:
+    """A family; the options of a network are refused.
+
+    Raises: UsageError
+    """
+    if options.conventions or any(value is not None for value in (options.draw, options.image, options.classes)):
+        raise UsageError(f"{family.name} is a family; describe draws and counts a network, as in {family.name}:depth=…")
+    return describe_family(family)
 
 
 def _draw(file: Path, plan: Plan, title: str) -> None:

@@ -61,6 +61,13 @@ def families() -> dict[str, Family]:
     return {**FAMILIES, **installed()}
 
 
+def family_named(text: str) -> Family | None:
+    """The family whose name a text is; None for the name of a network, a file, or an unknown one."""
+    if text in FAMILIES or _is_file(text):
+        return FAMILIES.get(text)
+    return None if _by_grammar(text) else installed().get(text)
+
+
 def family_called(name: str | Family) -> Family:
     """The family of a name; a family of your own replaces its name. Packages are imported only for an unknown name.
 
@@ -216,8 +223,7 @@ def resolve(text: str | Design | Blueprint) -> Entry:
             image=file.image,
             classes=file.classes,
         )
-    family = FAMILIES.get(name) or (None if _by_grammar(name) else installed().get(name))
-    if family:
+    if family := family_named(name):
         return _entry(text, _with_knobs(family.design, {}, knobs, name))
     design = _design(name)
     if colon:
