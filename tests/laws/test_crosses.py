@@ -45,6 +45,23 @@ CROSSES = {
         [streams]
         rule = "merge-and-run"
         """,
+    "pyramidal Res2Net in two streams": """
+        [widths]
+        rule = "additive"
+        start = 16
+        alpha = 24
+        multiple_of = 8
+        expansion = 2
+        [residual]
+        convs = "bottleneck"
+        inner = "1/2"
+        slices = 4
+        order = "pyramidal"
+        shortcut = "zero-pad"
+        excitation = "1/4"
+        [streams]
+        rule = "merge-and-run"
+        """,
     "pre-activated ResNet-D": """
         [widths]
         rule = "doubling"

@@ -64,6 +64,19 @@ def unpadded_pool(network: Network) -> None:
         pool.padding, pool.ceil_mode = 0, True
 
 
+def zeros_not_averaged(network: Network) -> None:
+    """The mean of the last slice without the zeros beyond the edge."""
+    for pool in every(network, nn.AvgPool2d):
+        pool.count_include_pad = False
+
+
+def slices_backwards(network: Network) -> None:
+    """Slices concatenated backwards."""
+    for unit in every(network, Unit):
+        forward, count = unit._bodies, len(unit.bodies)
+        unit._bodies = lambda x, forward=forward, count=count: torch.cat(forward(x).chunk(count, 1)[::-1], 1)  # type: ignore[method-assign]
+
+
 def largest_not_mean(network: Network) -> None:
     """The largest value in place of the mean in the global pool."""
     for pool in every(network, GlobalPool2d):
@@ -220,6 +233,7 @@ RESNEXT = "resnext:depth=20,cardinality=4,width=16,base=8,form=c,shortcut=B"
 WIDE = "wrn-16-2:base=4,dropout=0.3"
 GATED = "resnet:depth=14,base=4,shortcut=B,modified=exclusive-gate-b-1"
 STREAMS = "dmrnet:depth=14,base=4,streams=2,join=merge,skip=mean"
+SLICES = "res2net:depth=20,width=4,scale=4,setting=cifar,base=8"
 IMAGENET = "resnet:depth=18,setting=imagenet,shortcut=C,base=16"
 
 SLIPS: tuple[tuple[str, Slip], ...] = (
@@ -240,6 +254,7 @@ SLIPS: tuple[tuple[str, Slip], ...] = (
     *((FORM_A, slip) for slip in (one_norm_a_path,)),
     *((FORM_B, slip) for slip in (bodies_backwards,)),
     *((GATED, slip) for slip in (gate_turned,)),
+    *((SLICES, slip) for slip in (zeros_not_averaged, slices_backwards)),
     *((STREAMS, slip) for slip in (streams_read_the_first, one_projection_for_all, activated_before_the_mean)),
 )
 """Each base with what goes wrong in it: what its networks compute or learn."""

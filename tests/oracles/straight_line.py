@@ -357,6 +357,33 @@ def regnet(
     return net.classify(x)
 
 
+def res2net(
+    weights: Mapping[str, Tensor], images: Tensor, *, blocks: tuple[int, ...], stem: Stem, scale: int, mode: Mode
+) -> Tensor:
+    """ReLU(shortcut(x) + body(x)): c1, then the channels in `scale` slices, then c1 of all; BN behind each, ReLU too.
+
+    Slice k of all but the last has a c3(s) of x_k + y_(k-1), in the first unit of a stage of x_k alone; there the last
+    slice is the mean of 3x3 with the stride, over zeros too, and elsewhere itself.
+
+    Source: Res2Net paper (arXiv:1904.01169), section 3.1; authors' res2net.py, units of the kinds stage and normal.
+    """
+    net = Layers(weights=weights, mode=mode)
+    x = cifar_stem(net, images) if stem == "cifar" else imagenet_stem(net, images)
+    firsts = {sum(blocks[:stage]) for stage in range(len(blocks))}
+    for number, (layers, stride) in enumerate(net.units(blocks)):
+        *parts, last = layers.norm_relu("first.norm", layers.conv("first.conv", x, kernel=1)).chunk(scale, dim=1)
+        y: list[Tensor] = []
+        for k, part in enumerate(parts):
+            alone = number in firsts or k == 0
+            body = layers.at(f"bodies.{k}")
+            source = part if alone else part + y[k - 1]
+            y.append(body.norm_relu("norm1", body.conv("conv1", source, kernel=3, stride=stride)))
+        kept = F.avg_pool2d(F.pad(last, (1, 1, 1, 1)), 3, stride=stride) if number in firsts else last
+        h = layers.norm("merged.norm", layers.conv("merged.conv", torch.cat([*y, kept], dim=1), kernel=1))
+        x = F.relu(post_shortcut(layers, x, body=h, stride=stride, shortcut="B") + h)
+    return net.classify(x)
+
+
 def pre_activated(layers: Layers, x: Tensor, order: PreOrder) -> Tensor:
     """BN-ReLU (units a, c) or BN alone (b, d)."""
     return layers.norm_relu("first.norm", x) if order in ("a", "c") else layers.norm("first.norm", x)

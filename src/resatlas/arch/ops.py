@@ -133,10 +133,14 @@ class MaxPool:
 
 @dataclass(frozen=True, slots=True)
 class AvgPool:
-    """The mean of each stride x stride window; a window beyond the edge averages the pixels inside."""
+    """The mean of each stride x stride window; a window beyond the edge averages the pixels inside.
+
+    With a `kernel` the windows are kernel x kernel, and the zeros that centre them are averaged, too.
+    """
 
     role: ClassVar[Role] = "pool"
     stride: int
+    kernel: int | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +223,8 @@ def words(op: Op, channels: int) -> str:
             return f"dropout({rate:g})"
         case MaxPool(kernel=kernel, stride=stride):
             return f"maxpool{kernel}/{stride}"
-        case AvgPool(stride=stride):
-            return f"avgpool{stride}/{stride}"
+        case AvgPool(stride=stride, kernel=kernel):
+            return f"avgpool{kernel or stride}/{stride}"
         case SlidingMean(size=size, dilation=dilation):
             return f"avgpool{size}" + (f"d{dilation}" if dilation > 1 else "")
         case Subsample(stride=stride):

@@ -18,6 +18,7 @@ from resatlas.designs import (
     preact_resnet,
     pyramidnet,
     regnet,
+    res2net,
     resnet,
     resnet_d,
     resnext,
@@ -46,6 +47,7 @@ FAMILIES: Mapping[str, Family] = {
         senet.SE_RESNET,
         senet.SE_RESNEXT,
         regnet.REGNET,
+        res2net.RES2NET,
     )
 }
 

@@ -154,10 +154,13 @@ def _fold_before(affine: Affine, convolution: Convolve) -> Convolve:
     return replace(convolution, weight=scaled, bias=convolution.bias + offset.flatten())
 
 
-def fold_bodies(
-    bodies: Sequence[Steps], merged: Steps, *, merge: Literal["sum", "concat"]
-) -> tuple[tuple[Steps, ...], Steps]:
-    """Fold the norm after the sum or concatenation of bodies into their last convolutions; also the remaining steps."""
+def fold_bodies(bodies: Sequence[Steps], merged: Steps, *, merge: plan.Merge) -> tuple[tuple[Steps, ...], Steps]:
+    """Fold the norm after the sum or concatenation of bodies into their last convolutions; also the remaining steps.
+
+    In slices nothing is folded: one body reads the output of another, and one has no convolution.
+    """
+    if merge in ("slices", "cascade"):
+        return tuple(bodies), merged
     ends = [body[-1] for body in bodies if isinstance(body[-1], Convolve) and body[-1].then == "nothing"]
     if not merged or not isinstance(affine := merged[0], Affine) or len(ends) < len(bodies):
         return tuple(bodies), merged

@@ -63,8 +63,9 @@ def module(layer: plan.Layer) -> nn.Module:
             return nn.Dropout(rate)
         case MaxPool(kernel=kernel, stride=stride):
             return nn.MaxPool2d(kernel, stride=stride, padding=kernel // 2)
-        case AvgPool(stride=stride):
-            return nn.AvgPool2d(stride, stride=stride, ceil_mode=True)
+        case AvgPool(stride=stride, kernel=kernel):
+            size, zeros = kernel or stride, kernel // 2 if kernel else 0
+            return nn.AvgPool2d(size, stride=stride, padding=zeros, ceil_mode=kernel is None)
         case SlidingMean(size=size, dilation=dilation):
             return SlidingMeanModule(size, dilation)
         case Subsample(stride=stride):

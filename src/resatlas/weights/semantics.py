@@ -202,7 +202,7 @@ def _word(op: Op | Conv) -> str:
             return op.role
         case MaxPool(kernel=kernel, stride=stride):
             return f"maxpool{kernel}x{kernel}/{stride}"
-        case AvgPool(stride=stride):
+        case AvgPool(stride=stride, kernel=None):
             return f"avgpool{stride}x{stride}"
         case Subsample(stride=stride):
             return f"stride {stride}"
