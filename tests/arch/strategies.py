@@ -12,6 +12,7 @@ from resatlas.arch.blueprint import Blueprint, Head, Initial, Stem
 from resatlas.arch.ops import Conv, Dropout, MaxPool, Norm, Relu, Scale, Shape
 from resatlas.arch.residual import (
     Absent,
+    ChannelAttention,
     Excitation,
     Gating,
     Omit,
@@ -129,7 +130,14 @@ def usual_residuals(draw: st.DrawFn) -> Residual:
         merge=merge,
         gate=draw(gates()),
         attention=draw(
-            st.sampled_from((None, Excitation(ratio=Fraction(1, 4)), Excitation(ratio=Fraction(1, 2), of="input")))
+            st.sampled_from(
+                (
+                    None,
+                    ChannelAttention(),
+                    Excitation(ratio=Fraction(1, 4)),
+                    Excitation(ratio=Fraction(1, 2), of="input"),
+                )
+            )
         ),
     )
 

@@ -118,4 +118,4 @@ def test_references_are_bibtex(paper: object) -> None:
 
 def test_keys_are_unique() -> None:
     """References of several networks can stand in one file."""
-    assert len({paper.key for paper in papers()}) == len({paper.arxiv for paper in papers()}) == 10
+    assert len({paper.key for paper in papers()}) == len({paper.arxiv for paper in papers()}) == 11

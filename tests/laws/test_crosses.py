@@ -33,7 +33,7 @@ CROSSES = {
         shortcut = "zero-pad-average"
         excitation = "1/4"
         """,
-    "merge-and-run RegNet": """
+    "merge-and-run RegNet with ECA": """
         first_stride = 2
         [widths]
         rule = "per-stage"
@@ -42,6 +42,7 @@ CROSSES = {
         convs = "bottleneck"
         inner = 1
         group_width = 16
+        channel_attention = "eca"
         [streams]
         rule = "merge-and-run"
         """,

@@ -22,6 +22,7 @@ from resatlas.designs.catalog import resolve
 from resatlas.designs.mistakes import MISTAKES, Variant, possible
 from resatlas.nets.network import Network, build
 from tests.mutants.slips import (
+    CHANNELS,
     FORM_A,
     FORM_B,
     GATED,
@@ -60,6 +61,7 @@ BASES = (
     "se-resnet:depth=14,reduction=4,base=4",
     "regnet:depth=6,variant=y,w0=8,wa=4,wm=2,group=8,base=8",
     SLICES,
+    CHANNELS,
 )
 
 FUNCTIONAL = {"weights", "outputs", "evaluation", "gradients"}

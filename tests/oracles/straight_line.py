@@ -78,6 +78,12 @@ class Layers:
             means = activate(F.linear(means, weight.flatten(1), bias))
         return x * means[:, :, None, None]
 
+    def attended(self, x: Tensor) -> Tensor:
+        """Scale x per channel by sigmoid(w * global average of x), with w along the channels."""
+        weight = self.weights[f"{self.path}attention.conv.weight"]
+        means = F.conv1d(x.mean(dim=(2, 3))[:, None], weight, padding=weight.shape[2] // 2)
+        return x * torch.sigmoid(means)[:, 0, :, None, None]
+
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Dropout while training."""
         return F.dropout(x, rate, training=self.mode == "train")
@@ -329,6 +335,22 @@ def se_resnet(
             )
         )
         x = F.relu(post_shortcut(layers, x, body=body, stride=stride, shortcut="B") + body)
+    return net.classify(x)
+
+
+def eca_resnet(
+    weights: Mapping[str, Tensor], images: Tensor, *, blocks: tuple[int, ...], unit: UnitKind, stem: Stem, mode: Mode
+) -> Tensor:
+    """ReLU(shortcut(x) + attended(body(x))), shortcuts of type B, strides on the 3x3.
+
+    Source: ECA paper (arXiv:1910.03151), section 3, Fig. 2.
+    """
+    net = Layers(weights=weights, mode=mode)
+    x = cifar_stem(net, images) if stem == "cifar" else imagenet_stem(net, images)
+    for layers, stride in net.units(blocks):
+        body = post_body(layers.at("body"), x, kernels=KERNELS[unit], stride=stride, stride_place="3x3")
+        assert layers.weights[f"{layers.path}attention.conv.weight"].shape[2] == (5 if body.shape[1] >= 128 else 3)
+        x = F.relu(post_shortcut(layers, x, body=body, stride=stride, shortcut="B") + layers.attended(body))
     return net.classify(x)
 
 

@@ -371,7 +371,23 @@ SLICED: list[Case] = [
     ),
 ]
 
+ATTENDED: list[Case] = [
+    (
+        "eca-resnet:depth=14,base=4,setting=cifar",
+        straight_line.eca_resnet,
+        CIFAR,
+        {"blocks": (2, 2, 2), "unit": "basic", "stem": "cifar"},
+    ),
+    (
+        "eca-resnet:depth=50,base=8",
+        straight_line.eca_resnet,
+        IMAGENET,
+        {"blocks": (3, 4, 6, 3), "unit": "bottleneck", "stem": "imagenet"},
+    ),
+]
+
 CASES = [
+    *ATTENDED,
     *SLICED,
     *REGNETS,
     *RESNETS,

@@ -46,6 +46,7 @@ TIMM = {
         for depth, width, scale in ((50, 48, 2), (50, 26, 4), (50, 14, 8), (50, 26, 6), (50, 26, 8), (101, 26, 4))
     },
     **{f"resnet{depth}d": Network(f"resnet-{depth}-d") for depth in (18, 34, 50, 101, 152, 200)},
+    **{f"ecaresnet{depth}d": Network(f"eca-resnet-{depth}-d") for depth in (50, 101)},
     "resnet50c": Network("resnet-50-c"),
     "seresnet50": Network("se-resnet-50-v1.5"),
     "seresnext50_32x4d": Network("se-resnext-50-32x4d"),

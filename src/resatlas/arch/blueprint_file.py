@@ -12,6 +12,8 @@ from resatlas.arch.residual import (
     BEFORE_POOL,
     ORDERS,
     Absent,
+    Attention,
+    ChannelAttention,
     Excitation,
     Omit,
     Ordering,
@@ -90,6 +92,7 @@ class _Residual:
     slices: int = 1
     excitation: Fraction = Fraction(0)
     excitation_of: Literal["body", "input"] = "body"
+    channel_attention: Literal["none", "eca"] = "none"
     shares: tuple[Position, ...] | None = None
     opening: Literal["ordered", "bare"] = "ordered"
     dropout: float = 0.0
@@ -224,7 +227,11 @@ def _convs(residual: _Residual) -> tuple[Conv, ...]:
     return narrow, replace(middle, group_width=residual.group_width), wide
 
 
-def _attention(residual: _Residual) -> Excitation | None:
+def _attention(residual: _Residual) -> Attention | None:
+    if residual.excitation and residual.channel_attention != "none":
+        raise BlueprintError("a unit has one attention: give excitation or channel_attention, not both")
+    if residual.channel_attention == "eca":
+        return ChannelAttention()
     return Excitation(ratio=residual.excitation, of=residual.excitation_of) if residual.excitation else None
 
 

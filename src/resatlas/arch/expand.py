@@ -8,6 +8,7 @@ from typing import Literal, assert_never
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.ops import (
     AvgPool,
+    ChannelConvolution,
     Conv,
     Convolution,
     GlobalPool,
@@ -22,7 +23,17 @@ from resatlas.arch.ops import (
     strided,
 )
 from resatlas.arch.plan import Chain, Layer, Merge, Plan, Stream, Unit
-from resatlas.arch.residual import Absent, Omit, Position, Projection, Residual, Rule, ZeroPad
+from resatlas.arch.residual import (
+    Absent,
+    ChannelAttention,
+    Excitation,
+    Omit,
+    Position,
+    Projection,
+    Residual,
+    Rule,
+    ZeroPad,
+)
 from resatlas.arch.streams import Adds, Join, MergeAndRun, Single, Streams
 from resatlas.arch.widths import check_width, unit_widths
 from resatlas.errors import GroupsError, ImageError, WidthError
@@ -182,7 +193,22 @@ def _attention(residual: Residual, channels: int, inputs: int) -> Chain:
     """The layers that weight the channels of the bodies; they read one pixel, the mean."""
     if residual.attention is None:
         return ()
-    excitation = residual.attention
+    traced = _Tracer(Shape(channels, 1, 1))
+    match residual.attention:
+        case ChannelAttention():
+            traced.add(ChannelConvolution(residual.attention.kernel(channels)))
+        case Excitation():
+            traced.add(Convolution(1, bias=0.0), _hidden(residual.attention, channels, inputs))
+            traced.add(Relu())
+            traced.add(Convolution(1, bias=0.0), channels)
+        case _:
+            assert_never(residual.attention)
+    traced.add(Sigmoid())
+    return tuple(traced.layers)
+
+
+def _hidden(excitation: Excitation, channels: int, inputs: int) -> int:
+    """The channels between the two products of an excitation."""
     whole = channels if excitation.of == "body" else inputs
     hidden = whole * excitation.ratio
     if hidden > 1 and hidden.denominator != 1:
@@ -192,12 +218,7 @@ def _attention(residual: Residual, channels: int, inputs: int) -> Chain:
             f"an excitation ratio of {excitation.ratio} does not divide {whole} channels "
             f"(nearest: {', '.join(map(str, near))})"
         )
-    traced = _Tracer(Shape(channels, 1, 1))
-    traced.add(Convolution(1, bias=0.0), max(int(hidden), 1))
-    traced.add(Relu())
-    traced.add(Convolution(1, bias=0.0), channels)
-    traced.add(Sigmoid())
-    return tuple(traced.layers)
+    return max(int(hidden), 1)
 
 
 def _bodies(residual: Residual, place: _Place, shape: Shape) -> tuple[tuple[Chain, ...], Merge]:

@@ -157,6 +157,19 @@ class Excitation:
             raise DesignError(f"a ratio of excitation is above 0 and at most 4; got {self.ratio}")
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelAttention:
+    """h -> g·h per channel: g = sigmoid(w * m), m the mean of h over all positions, * along the channels.
+
+    For c channels w has k = |log2(c)/2 + 1/2| values, rounded down and made odd; at least 3.
+    Source: ECA (arXiv:1910.03151), equation 12, with its gamma of 2 and b of 1; authors' code.
+    """
+
+    def kernel(self, channels: int) -> int:
+        """The number of weights."""
+        return max(channels.bit_length() // 2 | 1, 3)
+
+
 Merge = Literal["sum", "concat", "cascade"]
 """How the bodies of a unit are one tensor; all of them read first(x), but for a cascade.
 
@@ -167,7 +180,7 @@ edge included, with the unit's stride.
 Source: Res2Net (arXiv:1904.01169), section 3.1, with the slice that no convolution reads last, as in the authors' code.
 """
 
-Attention = Excitation
+Attention = Excitation | ChannelAttention
 """How the channels of the body are weighted."""
 
 

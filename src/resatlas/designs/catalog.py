@@ -15,6 +15,7 @@ from resatlas.arch.plan import Plan
 from resatlas.designs import (
     aliases,
     dmrnet,
+    ecanet,
     preact_resnet,
     pyramidnet,
     regnet,
@@ -48,6 +49,7 @@ FAMILIES: Mapping[str, Family] = {
         senet.SE_RESNEXT,
         regnet.REGNET,
         res2net.RES2NET,
+        ecanet.ECA_RESNET,
     )
 }
 

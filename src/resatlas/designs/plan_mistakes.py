@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from resatlas.arch.ops import GlobalPool, MaxPool, Relu, Subsample, stride_of
+from resatlas.arch.ops import ChannelConvolution, GlobalPool, MaxPool, Relu, Sigmoid, Subsample, stride_of
 from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit, sliced
 
 Change = Callable[[Unit], Unit]
@@ -111,6 +111,19 @@ def _unexcited(stream: Stream) -> Stream:
     return replace(stream, attention=())
 
 
+def _other_kernel(stream: Stream) -> Stream:
+    """A convolution along the channels with two weights more."""
+    own = stream.attention[0] if stream.attention else None
+    if own is None or not isinstance(own.op, ChannelConvolution):
+        return stream
+    wider = replace(own, op=ChannelConvolution(own.op.kernel + 2))
+    return replace(stream, attention=(wider, *stream.attention[1:]))
+
+
+def _ungated(stream: Stream) -> Stream:
+    return replace(stream, attention=tuple(layer for layer in stream.attention if layer.op != Sigmoid()))
+
+
 _IN_ONE_UNIT: Mapping[str, Change] = {
     "no shortcut": _streams(_without_shortcut),
     "no squeeze and excitation": _streams(_unexcited),
@@ -142,6 +155,8 @@ PLAN_MISTAKES: tuple[PlanMistake, ...] = (
                 _streams(_last_slice(lambda pool: (replace(pool, op=MaxPool(3, stride_of(pool.op))),))),
             ),
             ("a convolution of the last slice, too", _streams(_every_slice)),
+            ("attention without a sigmoid", _streams(_ungated)),
+            ("attention along two channels more", _streams(_other_kernel)),
         )
     ),
 )

@@ -6,8 +6,9 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from resatlas.arch.ops import AvgPool, Convolution, Subsample, ZeroChannels
+from resatlas.arch.ops import AvgPool, ChannelConvolution, Convolution, Subsample, ZeroChannels
 from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit, sliced
+from resatlas.arch.residual import ChannelAttention
 from resatlas.eject.layers import IDENTITY, chain_call, own_groups, own_stride
 from resatlas.eject.printing import Call, docstring, indented
 from resatlas.errors import DesignError
@@ -224,6 +225,10 @@ def _attention_call(unit: Unit, whole: Literal["output", "input"], channels: int
     """The attention of a unit with its hidden width as a share of the unit's output or input."""
     chain = unit.streams[0].attention
     inputs = _of_width(_share(unit, chain[0].input))
+    if isinstance(chain[0].op, ChannelConvolution):
+        if chain[0].op.kernel != ChannelAttention().kernel(chain[0].input.channels):
+            raise DesignError("a convolution along the channels with another number of weights cannot be ejected")
+        return chain_call(chain, inputs)
     text = "row.width" if whole == "output" else "row.inputs"
     hidden = _of_width(Fraction(chain[0].output.channels, channels)).replace("row.width", text)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from resatlas.arch import plan
 from resatlas.arch.ops import (
     AvgPool,
+    ChannelConvolution,
     Convolution,
     Dropout,
     GlobalPool,
@@ -91,6 +92,9 @@ def _step(path: str, layer: plan.Layer, module: nn.Module) -> Step:
     match layer.op, module:
         case Convolution() as op, nn.Conv2d(weight=weight, bias=bias):
             return Convolve(op=op, input=layer.input, weight=as_float64(weight), bias=as_float64(bias, channels))
+        case ChannelConvolution(), nn.Conv1d(weight=weight):
+            banded = _banded(as_float64(weight).flatten(), channels)
+            return Convolve(op=Convolution(1), input=layer.input, weight=banded, bias=as_float64(None, channels))
         case Norm(eps=eps), nn.BatchNorm2d(running_mean=mean, running_var=variance):
             scale = as_float64(module.weight) / (as_float64(variance) + eps).sqrt()
             return Affine(scale=scale, shift=as_float64(module.bias) - as_float64(mean) * scale, norms=(path,))
@@ -100,6 +104,14 @@ def _step(path: str, layer: plan.Layer, module: nn.Module) -> Step:
             return Classify(as_float64(weight), as_float64(bias))
         case op, _:
             return Plain(op, module)
+
+
+def _banded(weight: Tensor, channels: int) -> Tensor:
+    """A convolution along the channels as the matrix of a 1x1 convolution: weight[j - i + k//2] in row i, column j."""
+    matrix = torch.zeros(channels, channels, dtype=weight.dtype)
+    for offset, value in enumerate(weight, -(len(weight) // 2)):
+        torch.diagonal(matrix, offset).fill_(value)
+    return matrix[:, :, None, None]
 
 
 def as_float64(tensor: Tensor | None, zeros: int = 0) -> Tensor:

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from resatlas.arch.ops import (
     AvgPool,
+    ChannelConvolution,
     Convolution,
     Dropout,
     GlobalPool,
@@ -209,6 +210,9 @@ class _Recorder:
         match layer.op:
             case Convolution() | Linear():
                 return self._product(layer.op, layer, x)
+            case ChannelConvolution(kernel=kernel):
+                casts = (Tensor(kernel * self.width),) if self.width < WIDE else ()
+                return self.record(x, size=size, stored=(x, *casts), weights=kernel * WIDE)
             case Norm():
                 channels = layer.output.channels
                 statistics = Tensor(2 * channels * WIDE)

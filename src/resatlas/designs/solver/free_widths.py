@@ -12,7 +12,7 @@ from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.cost import Cost, cost
 from resatlas.arch.expand import expand
 from resatlas.arch.ops import Conv, Shape
-from resatlas.arch.residual import Residual
+from resatlas.arch.residual import Excitation, Residual
 from resatlas.arch.widths import WIDEST, AdditivePyramid, MultiplicativePyramid, PerStage, unit_widths
 from resatlas.designs.solver.space import Knobs, Line, Row, Size
 from resatlas.errors import GroupsError, WidthError
@@ -233,7 +233,7 @@ def _grain(residual: Residual) -> int:
     divisors = [conv.group_width or conv.groups for conv in convs]
     outputs = [conv.width for conv in convs]
     pairs = [*zip(ends[:-1], divisors, strict=True), *zip(outputs, divisors, strict=True)]
-    if residual.attention:
+    if isinstance(residual.attention, Excitation):
         pairs.append((residual.convs[-1].width, residual.attention.ratio.denominator))
     return lcm(*(_least(share, divisor) for share, divisor in pairs))
 
