@@ -23,7 +23,7 @@ class EcaResNet:
 
     family: ClassVar[str] = "eca-resnet"
     depth: int
-    tweak: Literal["none", "d"] = "none"
+    tweak: Literal["original", "d"] = "original"
     setting: Setting = "imagenet"
     base: int | None = None
 
@@ -55,7 +55,7 @@ def named(match: re.Match[str]) -> EcaResNet:
     listed = depth in IMAGENET_UNITS and match["setting"] != "cifar-"
     return EcaResNet(
         depth=depth,
-        tweak="d" if match["tweak"] else "none",
+        tweak="d" if match["tweak"] else "original",
         setting="imagenet" if listed or match["setting"] == "imagenet-" else "cifar",
     )
 
