@@ -30,6 +30,7 @@ demo: $(or $(wildcard $(DEV)),$(DEFAULT))
 	@$(BIN)/resatlas demo
 
 test: export OMP_NUM_THREADS = 1
+test: export PYTHONDONTWRITEBYTECODE = # empty: the many processes of the tests read what the first has compiled
 test: lint
 	@$(BIN)/pytest -q
 

@@ -1,6 +1,7 @@
 """Golden texts: plain files, compared to the letter and rewritten where UPDATE_GOLDEN=1."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,30 @@ def golden() -> Callable[[Path, str], None]:
     return compared
 
 
+@pytest.fixture
+def golden_data() -> Callable[[Path, str], None]:
+    """As `golden`, for data with all digits: the last ones depend on the machine, so numbers may differ by rounding."""
+    return compared_data
+
+
 def compared(path: Path, text: str) -> None:
     """Assert that the file holds the text, or write it there where UPDATE_GOLDEN=1."""
-    whole = text.rstrip("\n") + "\n"
+    assert text.rstrip("\n") + "\n" == _kept(path, text)
+
+
+def compared_data(path: Path, text: str) -> None:
+    """Assert that the file holds the text with these numbers, or write it there where UPDATE_GOLDEN=1."""
+    kept = _kept(path, text)
+    assert NUMBER.split(text.rstrip("\n") + "\n") == NUMBER.split(kept)
+    assert [*map(float, NUMBER.findall(text))] == pytest.approx([*map(float, NUMBER.findall(kept))], rel=1e-9)
+
+
+NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?|-?\d+e[+-]\d+")
+
+
+def _kept(path: Path, text: str) -> str:
+    """The text of the file, which is written anew where UPDATE_GOLDEN=1."""
     if os.environ.get("UPDATE_GOLDEN") == "1":
-        path.write_text(whole, encoding="utf-8")
+        path.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
     assert path.is_file(), f"{path} is missing; UPDATE_GOLDEN=1 writes it"
-    assert whole == path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8")

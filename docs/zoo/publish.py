@@ -34,13 +34,14 @@ WORDS = {
 
 
 def main(runs: Path) -> None:
-    """Save each finished run in half precision, test what is saved once, and write the table; name the other runs."""
+    """Save the finished runs in half precision, name the others, and write the table of all networks in the package."""
     [question] = read_study(HERE / "zoo.toml").collection().questions
-    finished = [name for name in question.runs if Run(runs / "zoo" / name).concluded]
     for name in question.runs:
-        if name not in finished:
-            print(f"{name} is not finished", file=sys.stderr)
-    rows = tuple(_published(read_finished(runs / "zoo" / name)) for name in finished)
+        if Run(runs / "zoo" / name).concluded:
+            _publish(read_finished(runs / "zoo" / name))
+        else:
+            print(f"{name}: no finished run, nothing is replaced", file=sys.stderr)
+    rows = tuple(_row(ZOO / name) for name in WORDS.values() if (ZOO / name).exists())
     (HERE / "results.md").write_text(f"# Networks in the package\n\n{table(_results(rows))}\n", encoding="utf-8")
 
 
@@ -57,24 +58,29 @@ def _results(rows: tuple[tuple[Cell, ...], ...]) -> Table:
     )
 
 
-def _published(run: RunRecord) -> tuple[Cell, ...]:
-    """Replace the network of a run in the package; its row in the table."""
+def _publish(run: RunRecord) -> None:
+    """Replace the network of a run in the package, and say by how much its error differs."""
     folder = ZOO / WORDS[run.experiment.design]
     before = read_config(folder).training if folder.exists() else None
     if folder.exists():
         shutil.rmtree(folder)
     resatlas.save_pretrained(run.folder, folder, stored="fp16", licence=LICENCE)
-    [tested] = evaluate([folder])
-    outcome, config = run.outcome, read_config(folder)
     if before and before.test:
-        change = outcome.test.error_percent - before.test.error_percent
-        print(f"{folder.name}: {outcome.test.error_percent:.2f} % error, {change:+.2f} points", file=sys.stderr)
+        error = run.outcome.test.error_percent
+        print(f"{folder.name}: {error:.2f} % error, {error - before.test.error_percent:+.2f} points", file=sys.stderr)
+
+
+def _row(folder: Path) -> tuple[Cell, ...]:
+    """A network of the package, tested once as it is stored."""
+    config, [tested] = read_config(folder), evaluate([folder])
+    assert config.training is not None  # noqa: S101 - the package has networks of finished runs alone
+    assert config.training.test is not None  # noqa: S101
     return (
         f"{OWN}/{folder.name}",
-        run.experiment.design,
+        config.design,
         config.parameters,
         config.multiply_adds,
-        outcome.test.error_percent,
+        config.training.test.error_percent,
         tested.values["error_percent"],
         sum(file.stat().st_size for file in folder.iterdir()),
     )

@@ -26,13 +26,21 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("form", ["table", "markdown", "latex", "csv"])
+@pytest.mark.parametrize("form", ["table", "markdown", "latex"])
 def test_the_effects_read_as_their_golden_text(
     study: Path, form: str, capsys: pytest.CaptureFixture[str], golden: Callable[[Path, str], None]
 ) -> None:
-    """Claims, factors, effects, half-normal quantiles and notes; a CSV has the effects."""
+    """Claims, factors, effects, half-normal quantiles and notes."""
     assert main(("effects", str(study), "--format", form)) == 0
     golden(GOLDEN / f"effects-{form}.txt", capsys.readouterr().out.rstrip("\n"))
+
+
+def test_the_csv_has_its_golden_data(
+    study: Path, capsys: pytest.CaptureFixture[str], golden_data: Callable[[Path, str], None]
+) -> None:
+    """One row per effect, with all digits."""
+    assert main(("effects", str(study), "--format", "csv")) == 0
+    golden_data(GOLDEN / "effects-csv.txt", capsys.readouterr().out)
 
 
 def test_json_has_what_a_plot_needs(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

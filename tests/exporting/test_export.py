@@ -32,7 +32,7 @@ pytestmark = needs("onnx", "onnxscript", "onnxruntime")
 
 FAMILIES = (
     "resnet:depth=8,base=4",
-    "preact-resnet:depth=20,base=2",
+    "preact-resnet:depth=8,base=2",
     "wrn-10-1:base=4",
     "resnext:depth=11,cardinality=2,base=16",
     "pyramidnet:depth=8,alpha=5,base=3",
@@ -141,7 +141,7 @@ def test_a_model_has_no_trace_of_the_machine(options: ExportOptions, tmp_path: P
 
 @needs("openvino")
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("design", ["preact-resnet:depth=20,base=2", "pyramidnet:depth=8,alpha=5,base=3"])
+@pytest.mark.parametrize("design", ["preact-resnet:depth=8,base=2", "pyramidnet:depth=8,alpha=5,base=3"])
 def test_openvino_computes_the_same(design: str, precision: str, tmp_path: Path) -> None:
     """Also with zero-padded shortcuts in 8 bits; its files have no path, and the same bytes when written again."""
     options = ExportOptions(to="openvino", precision=precision, most_loss=100)  # type: ignore[arg-type] - parametrised

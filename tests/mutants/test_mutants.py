@@ -123,7 +123,8 @@ def computed(network: Network, case: Case) -> Iterator[str]:
 def evaluated_otherwise(network: Network, images: Tensor, state: Mapping[str, Tensor], plan: Plan) -> bool:
     """Whether it evaluates otherwise than the right network that has the same weights and has seen the same batch."""
     seen = build(plan, seed=1).double()
-    seen.load_state_dict({path: tensor for path, tensor in state.items() if path in seen.state_dict()})
+    tensors = seen.state_dict()
+    seen.load_state_dict({path: state[path] for path in tensors if path in state})
     with torch.no_grad():
         torch.manual_seed(4)
         seen.train()(images)

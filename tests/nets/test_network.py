@@ -1,7 +1,6 @@
 """Every network of the catalogue as a module: parameters, paths, outputs, traces and gradients."""
 
 from collections.abc import Iterator
-from time import process_time
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from resatlas.arch.cost import cost, cost_by_path
 from resatlas.arch.plan import layers
 from resatlas.designs.catalog import named, plan
 from resatlas.nets.network import build
+from tests.promptness import at_once
 
 FAMILIES = (
     "resnet-20",
@@ -46,6 +46,9 @@ def test_the_built_network_is_the_plan(name: str) -> None:
     assert sum(built.values()) == cost(expected).parameters
     modules = dict(network.named_modules())
     assert all(path in modules for path, _ in layers(expected))
+    for path, module in modules.items():
+        if isinstance(module, (nn.BatchNorm2d, nn.ReLU)):  # without multiply-adds, and slow to trace
+            network.set_submodule(path, nn.Identity())
     images = torch.empty(1, *expected.image, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         assert network.eval()(images).shape == (1, entry.classes)
@@ -119,13 +122,9 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
 
 
 def test_the_deepest_network_is_built_quickly() -> None:
-    """ResNet-1202 with its weights takes less than three seconds of CPU time, the best of three."""
-    seconds: list[float] = []
-    for _ in range(3):
-        start = process_time()
+    """ResNet-1202 with its weights is there at once."""
+    with at_once(10):
         build("resnet-1202", seed=0)
-        seconds.append(process_time() - start)
-    assert min(seconds) < 3
 
 
 def _streams(path: str, count: int) -> Iterator[str]:

@@ -3,7 +3,6 @@
 import json
 import tomllib
 from pathlib import Path
-from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from resatlas.errors import BlueprintError
 from resatlas.values.toml import LARGEST, check_nesting, read_toml, toml_text
+from tests.promptness import at_once
 
 # Half of a file's size each, so that opening and closing fit.
 HALF = LARGEST // 2 - 10
@@ -26,11 +26,9 @@ def written(folder: Path, text: str | bytes) -> Path:
 
 
 def refusal(path: Path) -> str:
-    """The message of a refused file, in one line and in less than a second of work."""
-    started = process_time()
-    with pytest.raises(BlueprintError) as error:
+    """The message of a refused file, in one line and at once."""
+    with at_once(), pytest.raises(BlueprintError) as error:
         read_toml(path)
-    assert process_time() - started < 1
     message = str(error.value)
     assert "\n" not in message
     return message.removeprefix(f"{path}: ")
@@ -66,7 +64,7 @@ def test_sixteen_parts_of_a_key_are_allowed_and_no_more(tmp_path: Path) -> None:
     ],
     ids=["lists", "open lists", "inline tables", "headers"],
 )
-@pytest.mark.timeout(6)
+@pytest.mark.timeout(60)
 def test_deep_brackets_are_refused_before_they_are_parsed(tmp_path: Path, text: str) -> None:
     """The deepest nesting that fits in a file is refused as too deep."""
     assert refusal(written(tmp_path, text)) == "nested more than 16 deep"
@@ -85,20 +83,19 @@ def test_deep_brackets_are_refused_before_they_are_parsed(tmp_path: Path, text: 
     ],
     ids=["keys", "spaced keys", "headers", "inline keys", "quoted keys", "literal keys", "mixed keys"],
 )
-@pytest.mark.timeout(6)
+@pytest.mark.timeout(60)
 def test_deep_dotted_keys_are_refused_before_they_are_parsed(tmp_path: Path, text: str) -> None:
     """A key of very many parts is refused as too deep, quoted or bare."""
     assert refusal(written(tmp_path, text)) == "a dotted key of more than 16 parts"
 
 
 @pytest.mark.parametrize("text", ["[" * 10**6, "a={" * 10**6, "a." * 10**6], ids=["lists", "inline tables", "keys"])
-@pytest.mark.timeout(6)
+@pytest.mark.timeout(60)
 def test_a_million_levels_are_measured_at_once(text: str) -> None:
     """The measure itself needs neither stack nor time."""
-    started = process_time()
-    with pytest.raises(BlueprintError, match=r"^net\.toml: (nested|a dotted key of) more than 16 (deep|parts)$"):
+    message = r"^net\.toml: (nested|a dotted key of) more than 16 (deep|parts)$"
+    with at_once(), pytest.raises(BlueprintError, match=message):
         check_nesting(text, "net.toml")
-    assert process_time() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -113,7 +110,7 @@ def test_a_million_levels_are_measured_at_once(text: str) -> None:
     ],
     ids=["word", "escapes", "open text", "open literal", "spaces", "comment"],
 )
-@pytest.mark.timeout(6)
+@pytest.mark.timeout(60)
 def test_no_text_of_the_largest_size_takes_long(tmp_path: Path, text: str) -> None:
     """Long words, open texts and escapes are read in one go; only the comment is TOML."""
     path = written(tmp_path, text)

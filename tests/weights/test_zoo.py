@@ -22,7 +22,7 @@ from resatlas.studies.testing import evaluate
 from resatlas.weights.words import own_words
 
 ZOO = Path(publish.__file__).parent
-README = (ZOO.parents[1] / "README.md").read_text(encoding="utf-8")
+COMMANDS = (ZOO.parents[1] / "docs" / "commands.md").read_text(encoding="utf-8")
 
 needs_images = pytest.mark.skipif(
     not (PACKAGED.is_dir() or os.environ.get("CI")), reason="needs the apt package dataset-fashion-mnist"
@@ -86,6 +86,6 @@ def test_the_command_of_the_readme_recognises_a_boot(
     test = resolve("fashion-mnist").read().test
     assert isinstance(test, ImageSet)
     Image.fromarray(test.images[0, 0]).save("boot.png")
-    [command] = re.findall(r"^resatlas (predict resatlas/.*?) *#", README, re.MULTILINE)
+    [command] = re.findall(r"^resatlas (predict resatlas/.*?) *#", COMMANDS, re.MULTILINE)
     assert main(tuple(command.split())) == 0
     assert "ankle boot" in capsys.readouterr().out.splitlines()[1]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import get_args
 
 from resatlas.arch.cost import cost
@@ -61,8 +62,9 @@ def verdicts(entry: Entry) -> Iterator[Verdict]:
 
 def verdict_of(name: str, plan: Plan, figure: Printed) -> Verdict:
     """The verdict by the first rule of counting that gives the figure."""
-    ours, *others = counts(plan, figure)
-    met = next((count for count in (ours, *others) if figure.means(count.number, count.rounding)), None)
+    rules = counts(plan, figure)
+    ours = next(rules)
+    met = next((count for count in chain([ours], rules) if figure.means(count.number, count.rounding)), None)
     return Verdict(
         name=name,
         quantity=figure.quantity,
