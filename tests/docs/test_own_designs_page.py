@@ -13,7 +13,7 @@ from resatlas.designs.plugins import GROUP
 TEXT = (Path(__file__).parents[2] / "docs" / "own-designs.md").read_text(encoding="utf-8")
 FILE, RESUMING = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 [COMMANDS] = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-*_, ENTRY_POINT = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+[ENTRY_POINT] = re.findall(r"```ini\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_the_page_is_carried_out(
