@@ -12,6 +12,7 @@ from resatlas.arch.blueprint import Blueprint, Head, Initial, Stem
 from resatlas.arch.ops import Conv, Dropout, MaxPool, Norm, Relu, Scale, Shape
 from resatlas.arch.residual import (
     Absent,
+    ChannelAttention,
     Excitation,
     Gating,
     Omit,
@@ -24,6 +25,7 @@ from resatlas.arch.residual import (
     ZeroPad,
     basic,
     bottleneck,
+    cascaded,
 )
 from resatlas.arch.streams import MergeAndRun, Single, Streams
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage, Rounding, Widths
@@ -87,7 +89,27 @@ def convolutions() -> st.SearchStrategy[tuple[Conv, ...]]:
 
 
 @st.composite
-def residuals(draw: st.DrawFn) -> Residual:
+def sliced_residuals(draw: st.DrawFn) -> Residual:
+    """One bottleneck whose 3x3 is a cascade of slices."""
+    residual = Residual(
+        convs=bottleneck(draw(st.sampled_from((Fraction(1, 2), Fraction(1))))),
+        order=Ordering(
+            first=draw(rules()),
+            between=draw(rules()),
+            last=draw(rules()),
+            merged=draw(rules()),
+            shortcut=draw(rules()),
+            after_sum=draw(rules()),
+        ),
+        shortcut=draw(shortcuts()),
+        gate=draw(gates()),
+        attention=draw(st.sampled_from((None, Excitation(ratio=Fraction(1, 4))))),
+    )
+    return cascaded(residual, draw(st.sampled_from((2, 4))))
+
+
+@st.composite
+def usual_residuals(draw: st.DrawFn) -> Residual:
     """One unit; where its bodies stand side by side, a 1x1 convolution makes them one again."""
     merge = draw(st.sampled_from(MERGES))
     fused = (Conv(1),) if merge == "concat" or draw(st.booleans()) else ()
@@ -108,9 +130,21 @@ def residuals(draw: st.DrawFn) -> Residual:
         merge=merge,
         gate=draw(gates()),
         attention=draw(
-            st.sampled_from((None, Excitation(ratio=Fraction(1, 4)), Excitation(ratio=Fraction(1, 2), of="input")))
+            st.sampled_from(
+                (
+                    None,
+                    ChannelAttention(),
+                    Excitation(ratio=Fraction(1, 4)),
+                    Excitation(ratio=Fraction(1, 2), of="input"),
+                )
+            )
         ),
     )
+
+
+def residuals() -> st.SearchStrategy[Residual]:
+    """One unit; one in five has slices."""
+    return st.integers(0, 4).flatmap(lambda kind: usual_residuals() if kind else sliced_residuals())
 
 
 @st.composite

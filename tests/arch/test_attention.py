@@ -1,4 +1,4 @@
-"""Attention of the body, groups of a fixed width, stems of several convolutions: what they are, and what is refused."""
+"""Attention, slices, groups of a fixed width, stems of several convolutions: what they are, and what is refused."""
 
 from fractions import Fraction
 
@@ -9,7 +9,7 @@ from resatlas.arch.cost import cost, stage_cost
 from resatlas.arch.expand import expand
 from resatlas.arch.ops import Conv, Shape
 from resatlas.arch.plan import to_json
-from resatlas.arch.residual import Excitation, Residual, basic
+from resatlas.arch.residual import Excitation, Residual, basic, bottleneck, cascaded
 from resatlas.arch.widths import PerStage
 from resatlas.designs.catalog import resolve
 from resatlas.errors import DesignError
@@ -17,13 +17,20 @@ from resatlas.errors import DesignError
 IMAGE = Shape(3, 16, 16)
 
 
-def blueprint(width: int, *convs: Conv, attention: Excitation | None = None, lead: tuple[int, ...] = ()) -> Blueprint:
+def blueprint(
+    width: int, *convs: Conv, attention: Excitation | None = None, lead: tuple[int, ...] = (), slices: int = 1
+) -> Blueprint:
     """A network of one unit."""
     return Blueprint(
         stem=Stem(width=8, lead=lead),
         units=(1,),
         widths=PerStage((width,)),
-        residual=Residual(convs=convs or basic(), attention=attention),
+        residual=Residual(
+            convs=convs or basic(),
+            attention=attention,
+            bodies=slices,
+            merge="cascade" if slices > 1 else "sum",
+        ),
     )
 
 
@@ -50,6 +57,23 @@ def blueprint(width: int, *convs: Conv, attention: Excitation | None = None, lea
         (lambda: resolve("regnet:depth=0"), "a RegNet has depth 1 to 2,000, its number of units; got 0"),
         (lambda: resolve("resnet-50-d:base=7"), "the stem of a tweaked ResNet begins with base/2 channels; 7 is odd"),
         (lambda: resolve("resnet-51-d"), "(nearest: 50, 56)"),
+        (
+            lambda: expand(blueprint(32, Conv(3, strided=True), slices=3), image=IMAGE, classes=2),
+            "3 slices do not divide 8 channels (nearest: 6, 9)",
+        ),
+        (
+            lambda: expand(blueprint(32, Conv(3, strided=True), slices=2), image=IMAGE, classes=2),
+            "a body of a cascade keeps the 4 channels of its slice; got 32",
+        ),
+        (lambda: Residual(convs=basic(), merge="cascade"), "a cascade has 2 to 256 slices; got 1"),
+        (lambda: resolve("res2net-50-26w-1s"), "a Res2Net has a scale of 2 to 256 slices; got 1"),
+        (lambda: resolve("res2net-34-26w-4s"), "a Res2Net has bottlenecks, so a depth of 50, 101, 152 or 200; got 34"),
+        (lambda: resolve("res2net-51-26w-4s"), "(nearest: 47, 56)"),
+        (lambda: cascaded(Residual(convs=basic()), 4), "slices divide the 3x3 of a bottleneck of one body"),
+        (
+            lambda: cascaded(Residual(convs=bottleneck(), shares=("projected",)), 4),
+            "got shares = ['projected'], take shares = []",
+        ),
     ],
 )
 def test_impossible_parts_are_refused(wrong: object, sentence: str) -> None:

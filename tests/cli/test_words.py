@@ -31,7 +31,7 @@ REFUSED: tuple[tuple[str, ...], ...] = (
     ("describe", "wrn-30-10"),
     ("describe", "imagenet-resnet-20"),
     ("describe", "resnet:depth=1e9"),
-    ("describe", "resnet"),
+    ("eject", "resnet"),
     ("describe", "resnet-20:bsae=4"),
     ("describe", "resnet-20:base=4,base=4"),
     ("describe", "resnet-20:base"),

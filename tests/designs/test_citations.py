@@ -56,6 +56,7 @@ def cited(text: str) -> str:
         ("resnext-29-8x64d:form=a", "resnet resnext"),
         ("resnext-29-8x64d:form=b", "resnet resnext"),
         ("resnext-50-1x64d", "resnet resnext"),
+        ("res2net-50-26w-4s", "resnet res2net"),
         ("pyramidnet-110-a48", "resnet preact_resnet pyramidnet"),
         ("pyramidnet-110-m8", "resnet preact_resnet pyramidnet"),
         ("dmrnet-56", "resnet dmrnet"),
@@ -106,9 +107,10 @@ def test_references_are_bibtex(paper: object) -> None:
     assert text.isascii()
     assert text.count("{") == text.count("}")
     head, *fields, end = text.splitlines()
-    assert (head, end) == (f"@inproceedings{{{paper.key},", "}")
+    assert (head, end) == (f"@{paper.kind}{{{paper.key},", "}")
     values = dict(re.fullmatch(r"  (\w+) = \{(.+)\},", line).groups() for line in fields)  # type: ignore[union-attr]
-    assert list(values) == ["title", "author", "booktitle", "year", "eprint", "archiveprefix"]
+    place = "journal" if paper.kind == "article" else "booktitle"
+    assert list(values) == ["title", "author", place, "year", "eprint", "archiveprefix"]
     assert values["author"].replace(r"{\'a}", "á").split(" and ") == list(paper.authors)
     assert (values["title"], values["year"]) == (paper.title, str(paper.year))
     assert re.fullmatch(r"\d{4}\.\d{5}", values["eprint"])
@@ -116,4 +118,4 @@ def test_references_are_bibtex(paper: object) -> None:
 
 def test_keys_are_unique() -> None:
     """References of several networks can stand in one file."""
-    assert len({paper.key for paper in papers()}) == len({paper.arxiv for paper in papers()}) == 9
+    assert len({paper.key for paper in papers()}) == len({paper.arxiv for paper in papers()}) == 11

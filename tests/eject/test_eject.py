@@ -18,10 +18,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from torch import Tensor, nn
 
-from resatlas.arch.blueprint import Blueprint
+from resatlas.arch.blueprint import Blueprint, Stem
 from resatlas.arch.cost import cost
 from resatlas.arch.ops import Shape
 from resatlas.arch.parameters import Constant, Normal, Uniform, parameters
+from resatlas.arch.residual import Residual, basic
+from resatlas.arch.widths import PerStage
 from resatlas.cli.main import main
 from resatlas.designs.catalog import Entry, named, resolve
 from resatlas.eject.source import source
@@ -43,6 +45,7 @@ PRINTED = (
     "dmrnet-14",
     "dmrnet-50-ijcai",
     "dilnet-14",
+    "res2net-50-26w-4s",
 )
 
 RESNETS = (
@@ -52,6 +55,8 @@ RESNETS = (
     *("resnet:depth=11,base=4,unit=bottleneck,stride=3x3", "resnet:depth=18,setting=imagenet,base=4"),
     "se-resnet:depth=8,base=4,reduction=2",
     *(f"regnet:depth=6,variant={variant},w0=8,wa=4,wm=2,group=16,base=8" for variant in ("x", "y")),
+    "eca-resnet:depth=8,base=4,setting=cifar",
+    *("res2net:depth=20,width=3,scale=2,setting=cifar,base=8", "res2net:depth=11,width=2,scale=4,setting=cifar,base=4"),
     *(f"tweaked-resnet:depth=18,base=4,tweak={tweak}" for tweak in ("c", "d")),
     *(f"resnet:depth=8,base=4,modified={word}" for word in ("scale-0.5-0.5", "exclusive-gate-b-3", "shortcut-gate-b0")),
     *("resnet:depth=8,base=4,modified=dropout-0.5", "plain:depth=8,base=4", "fuse3-20:base=4", "fuse6-20:base=4"),
@@ -177,6 +182,15 @@ def test_every_entry_is_ejected_with_our_keys(name: str) -> None:
     text = source(entry)
     assert shapes(build(entry.plan(), device="meta")) == shapes(shape_only(text))
     assert_clean(text)
+
+
+def test_a_projection_without_any_stride_is_ejected() -> None:
+    """One stage at the stem's size, where the first unit is wider than the stem."""
+    blueprint = Blueprint(stem=Stem(width=4), units=(2,), widths=PerStage((8,)), residual=Residual(convs=basic()))
+    image = Shape(3, 8, 8)
+    assert_same(
+        Entry(name="any", family="blueprint", depth=None, blueprint=blueprint, image=image, classes=3), classes=3
+    )
 
 
 def shape_only(text: str) -> nn.Module:

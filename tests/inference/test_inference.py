@@ -54,6 +54,8 @@ DESIGNS = (
     "dilnet-8",
     "se-resnet-8:reduction=4",
     "regnet:depth=3,variant=y,w0=8,wa=8,wm=2,group=8,setting=cifar",
+    "eca-resnet:depth=8,base=4,setting=cifar",
+    "res2net:depth=20,width=4,scale=4,setting=cifar,base=8",
     "resnet-18-B",
     "resnet-18-d:base=8",
 )

@@ -33,7 +33,7 @@ CROSSES = {
         shortcut = "zero-pad-average"
         excitation = "1/4"
         """,
-    "merge-and-run RegNet": """
+    "merge-and-run RegNet with ECA": """
         first_stride = 2
         [widths]
         rule = "per-stage"
@@ -42,6 +42,24 @@ CROSSES = {
         convs = "bottleneck"
         inner = 1
         group_width = 16
+        channel_attention = "eca"
+        [streams]
+        rule = "merge-and-run"
+        """,
+    "pyramidal Res2Net in two streams": """
+        [widths]
+        rule = "additive"
+        start = 16
+        alpha = 24
+        multiple_of = 8
+        expansion = 2
+        [residual]
+        convs = "bottleneck"
+        inner = "1/2"
+        slices = 4
+        order = "pyramidal"
+        shortcut = "zero-pad"
+        excitation = "1/4"
         [streams]
         rule = "merge-and-run"
         """,

@@ -75,6 +75,16 @@ def test_every_second_pixel_is_that_of_the_strided_network(design: str, stage: i
         assert dense[path].shape[2] == maps[f"stages.{min(level, stage - 1)}"].shape[2]
 
 
+def test_slices_are_dilated_in_the_last_stage() -> None:
+    """Their padded pool has no dilation, so behind a dilated stage it is refused."""
+    design = "res2net:depth=20,width=2,scale=4,setting=cifar,base=4"
+    strided, other = strided_and_dilated(design, ODD, 2)
+    maps, dense = strided.features(noise(ODD)), other.features(noise(ODD))
+    torch.testing.assert_close(dense["stages.2"][:, :, ::2, ::2], maps["stages.2"], rtol=1e-12, atol=1e-12)
+    with pytest.raises(DesignError, match="dilation cannot spread the pixels of a pool of slices"):
+        dilated(strided.plan, 1)
+
+
 @pytest.mark.parametrize("design", FAMILIES)
 def test_a_dilated_plan_is_a_plan(design: str) -> None:
     """Its shapes are those of the maps, its parameters and paths are the same, and it can be stored."""

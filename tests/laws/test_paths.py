@@ -249,9 +249,17 @@ class Walk:
     def through_bodies(self, unit: int, k: int) -> Iterator[Path]:
         """Paths that end in one of the bodies of a stream."""
         stream: Stream = self.units[unit].streams[k]
-        for body in stream.bodies:
-            passed = convolutions((*stream.first, *body, *stream.merged))
-            yield from ((length + passed, coefficient) for length, coefficient in self.behind(unit - 1, k))
+        around = convolutions((*stream.first, *stream.merged))
+        for body in range(len(stream.bodies)):
+            for inside in self.to_body(stream, body):
+                yield from ((length + inside + around, share) for length, share in self.behind(unit - 1, k))
+
+    def to_body(self, stream: Stream, body: int) -> Iterator[int]:
+        """The convolutions on each path that ends in a body: from its slice, and in a cascade from the body before."""
+        own = convolutions(stream.bodies[body])
+        yield own
+        if stream.merge == "cascade" and body not in (0, len(stream.bodies) - 1):
+            yield from (own + before for before in self.to_body(stream, body - 1))
 
     def through_shortcuts(self, unit: int, sources: Sequence[int]) -> Iterator[Path]:
         """Paths that end in the mean of these shortcuts."""

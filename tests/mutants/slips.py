@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resatlas.nets.layers import GlobalPool2d, SubsampleModule, ZeroChannelsModule
+from resatlas.nets.layers import ChannelConvolution1d, GlobalPool2d, SubsampleModule, ZeroChannelsModule
 from resatlas.nets.network import Network
 from resatlas.nets.unit import StreamsUnit, Unit
 
@@ -62,6 +62,39 @@ def unpadded_pool(network: Network) -> None:
     """The stem's pool without padding, rounding up, as in Caffe."""
     for pool in every(network, nn.MaxPool2d):
         pool.padding, pool.ceil_mode = 0, True
+
+
+def zeros_not_averaged(network: Network) -> None:
+    """The mean of the last slice without the zeros beyond the edge."""
+    for pool in every(network, nn.AvgPool2d):
+        pool.count_include_pad = False
+
+
+def slices_backwards(network: Network) -> None:
+    """Slices concatenated backwards."""
+    for unit in every(network, Unit):
+        forward, count = unit._bodies, len(unit.bodies)
+        unit._bodies = lambda x, forward=forward, count=count: torch.cat(forward(x).chunk(count, 1)[::-1], 1)  # type: ignore[method-assign]
+
+
+def channels_around(network: Network) -> None:
+    """Attention beyond the last channel reads the first."""
+    for module in every(network, ChannelConvolution1d):
+        module.padding_mode, module._reversed_padding_repeated_twice = "circular", [module.kernel_size[0] // 2] * 2
+
+
+def channels_backwards(network: Network) -> None:
+    """Attention reads channels in the opposite order."""
+    for module in every(network, ChannelConvolution1d):
+        forward = module.forward
+        runs(module, lambda x, forward=forward: forward(x.flip(1)))
+
+
+def attention_twice(network: Network) -> None:
+    """The body is weighted twice."""
+    for unit in every(network, Unit):
+        if unit.attention is not None:
+            turned(unit.attention, torch.square)
 
 
 def largest_not_mean(network: Network) -> None:
@@ -220,6 +253,8 @@ RESNEXT = "resnext:depth=20,cardinality=4,width=16,base=8,form=c,shortcut=B"
 WIDE = "wrn-16-2:base=4,dropout=0.3"
 GATED = "resnet:depth=14,base=4,shortcut=B,modified=exclusive-gate-b-1"
 STREAMS = "dmrnet:depth=14,base=4,streams=2,join=merge,skip=mean"
+CHANNELS = "eca-resnet:depth=14,base=4,setting=cifar"
+SLICES = "res2net:depth=20,width=4,scale=4,setting=cifar,base=8"
 IMAGENET = "resnet:depth=18,setting=imagenet,shortcut=C,base=16"
 
 SLIPS: tuple[tuple[str, Slip], ...] = (
@@ -240,6 +275,8 @@ SLIPS: tuple[tuple[str, Slip], ...] = (
     *((FORM_A, slip) for slip in (one_norm_a_path,)),
     *((FORM_B, slip) for slip in (bodies_backwards,)),
     *((GATED, slip) for slip in (gate_turned,)),
+    *((CHANNELS, slip) for slip in (channels_around, channels_backwards, attention_twice)),
+    *((SLICES, slip) for slip in (zeros_not_averaged, slices_backwards)),
     *((STREAMS, slip) for slip in (streams_read_the_first, one_projection_for_all, activated_before_the_mean)),
 )
 """Each base with what goes wrong in it: what its networks compute or learn."""

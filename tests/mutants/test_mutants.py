@@ -21,7 +21,21 @@ from resatlas.arch.plan import Plan
 from resatlas.designs.catalog import resolve
 from resatlas.designs.mistakes import MISTAKES, Variant, possible
 from resatlas.nets.network import Network, build
-from tests.mutants.slips import FORM_A, FORM_B, GATED, IMAGENET, RESNET, RESNEXT, SLIPS, STARTS, STREAMS, WIDE, Slip
+from tests.mutants.slips import (
+    CHANNELS,
+    FORM_A,
+    FORM_B,
+    GATED,
+    IMAGENET,
+    RESNET,
+    RESNEXT,
+    SLICES,
+    SLIPS,
+    STARTS,
+    STREAMS,
+    WIDE,
+    Slip,
+)
 from tests.nets.test_initial import far_from
 from tests.oracles.test_oracles import CASES, Case
 
@@ -46,6 +60,8 @@ BASES = (
     "tweaked-resnet:depth=18,tweak=d,base=8",
     "se-resnet:depth=14,reduction=4,base=4",
     "regnet:depth=6,variant=y,w0=8,wa=4,wm=2,group=8,base=8",
+    SLICES,
+    CHANNELS,
 )
 
 FUNCTIONAL = {"weights", "outputs", "evaluation", "gradients"}

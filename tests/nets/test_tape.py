@@ -33,6 +33,8 @@ DESIGNS = (
     "tweaked-resnet:depth=18,base=8",
     "se-resnet:depth=8,base=8,reduction=4",
     "regnet:depth=3,variant=y,w0=8,wa=8,wm=2,group=8",
+    "eca-resnet:depth=8,base=8,setting=cifar",
+    "res2net:depth=20,width=8,scale=4,setting=cifar,base=8",
 )
 
 

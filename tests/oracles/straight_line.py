@@ -78,6 +78,12 @@ class Layers:
             means = activate(F.linear(means, weight.flatten(1), bias))
         return x * means[:, :, None, None]
 
+    def attended(self, x: Tensor) -> Tensor:
+        """Scale x per channel by sigmoid(w * global average of x), with w along the channels."""
+        weight = self.weights[f"{self.path}attention.conv.weight"]
+        means = F.conv1d(x.mean(dim=(2, 3))[:, None], weight, padding=weight.shape[2] // 2)
+        return x * torch.sigmoid(means)[:, 0, :, None, None]
+
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Dropout while training."""
         return F.dropout(x, rate, training=self.mode == "train")
@@ -332,6 +338,22 @@ def se_resnet(
     return net.classify(x)
 
 
+def eca_resnet(
+    weights: Mapping[str, Tensor], images: Tensor, *, blocks: tuple[int, ...], unit: UnitKind, stem: Stem, mode: Mode
+) -> Tensor:
+    """ReLU(shortcut(x) + attended(body(x))), shortcuts of type B, strides on the 3x3.
+
+    Source: ECA paper (arXiv:1910.03151), section 3, Fig. 2.
+    """
+    net = Layers(weights=weights, mode=mode)
+    x = cifar_stem(net, images) if stem == "cifar" else imagenet_stem(net, images)
+    for layers, stride in net.units(blocks):
+        body = post_body(layers.at("body"), x, kernels=KERNELS[unit], stride=stride, stride_place="3x3")
+        assert layers.weights[f"{layers.path}attention.conv.weight"].shape[2] == (5 if body.shape[1] >= 128 else 3)
+        x = F.relu(post_shortcut(layers, x, body=body, stride=stride, shortcut="B") + layers.attended(body))
+    return net.classify(x)
+
+
 def regnet(
     weights: Mapping[str, Tensor], images: Tensor, *, blocks: tuple[int, ...], group: int, excited: bool, mode: Mode
 ) -> Tensor:
@@ -353,6 +375,33 @@ def regnet(
             h = layers.norm("merged.norm", layers.conv("merged.conv", layers.excited(h), kernel=1))
         else:
             h = body.norm("norm3", body.conv("conv3", h, kernel=1))
+        x = F.relu(post_shortcut(layers, x, body=h, stride=stride, shortcut="B") + h)
+    return net.classify(x)
+
+
+def res2net(
+    weights: Mapping[str, Tensor], images: Tensor, *, blocks: tuple[int, ...], stem: Stem, scale: int, mode: Mode
+) -> Tensor:
+    """ReLU(shortcut(x) + body(x)): c1, then the channels in `scale` slices, then c1 of all; BN behind each, ReLU too.
+
+    Slice k of all but the last has a c3(s) of x_k + y_(k-1), in the first unit of a stage of x_k alone; there the last
+    slice is the mean of 3x3 with the stride, over zeros too, and elsewhere itself.
+
+    Source: Res2Net paper (arXiv:1904.01169), section 3.1; authors' res2net.py, units of the kinds stage and normal.
+    """
+    net = Layers(weights=weights, mode=mode)
+    x = cifar_stem(net, images) if stem == "cifar" else imagenet_stem(net, images)
+    firsts = {sum(blocks[:stage]) for stage in range(len(blocks))}
+    for number, (layers, stride) in enumerate(net.units(blocks)):
+        *parts, last = layers.norm_relu("first.norm", layers.conv("first.conv", x, kernel=1)).chunk(scale, dim=1)
+        y: list[Tensor] = []
+        for k, part in enumerate(parts):
+            alone = number in firsts or k == 0
+            body = layers.at(f"bodies.{k}")
+            source = part if alone else part + y[k - 1]
+            y.append(body.norm_relu("norm1", body.conv("conv1", source, kernel=3, stride=stride)))
+        kept = F.avg_pool2d(F.pad(last, (1, 1, 1, 1)), 3, stride=stride) if number in firsts else last
+        h = layers.norm("merged.norm", layers.conv("merged.conv", torch.cat([*y, kept], dim=1), kernel=1))
         x = F.relu(post_shortcut(layers, x, body=h, stride=stride, shortcut="B") + h)
     return net.classify(x)
 

@@ -356,7 +356,50 @@ REGNETS: list[Case] = [
     for variant, group in (("x", 4), ("x", 16), ("y", 8))
 ]
 
-CASES = [*REGNETS, *RESNETS, *ABLATIONS, *PREACTIVATED, *WIDE, *RESNEXTS, *PYRAMIDS, *FUSED, *TWEAKED, *EXCITED]
+SLICED: list[Case] = [
+    (
+        "res2net:depth=20,width=4,scale=4,setting=cifar,base=8",
+        straight_line.res2net,
+        CIFAR,
+        {"blocks": (2, 2, 2), "stem": "cifar", "scale": 4},
+    ),
+    (
+        "res2net:depth=50,width=3,scale=2,base=8",
+        straight_line.res2net,
+        IMAGENET,
+        {"blocks": (3, 4, 6, 3), "stem": "imagenet", "scale": 2},
+    ),
+]
+
+ATTENDED: list[Case] = [
+    (
+        "eca-resnet:depth=14,base=4,setting=cifar",
+        straight_line.eca_resnet,
+        CIFAR,
+        {"blocks": (2, 2, 2), "unit": "basic", "stem": "cifar"},
+    ),
+    (
+        "eca-resnet:depth=50,base=8",
+        straight_line.eca_resnet,
+        IMAGENET,
+        {"blocks": (3, 4, 6, 3), "unit": "bottleneck", "stem": "imagenet"},
+    ),
+]
+
+CASES = [
+    *ATTENDED,
+    *SLICED,
+    *REGNETS,
+    *RESNETS,
+    *ABLATIONS,
+    *PREACTIVATED,
+    *WIDE,
+    *RESNEXTS,
+    *PYRAMIDS,
+    *FUSED,
+    *TWEAKED,
+    *EXCITED,
+]
 
 
 @pytest.mark.parametrize(("name", "oracle", "image", "knobs"), CASES, ids=[case[0] for case in CASES])

@@ -55,6 +55,11 @@ TIMM: dict[str, str | Blueprint] = {
     "seresnet50": "se-resnet-50-v1.5",
     "seresnext50_32x4d": "se-resnext-50-32x4d",
     "resnet50c": "resnet-50-c",
+    "ecaresnet50d": "eca-resnet-50-d",
+    "ecaresnet101d": "eca-resnet-101-d",
+    "res2net50_26w_4s": "res2net-50-26w-4s",
+    "res2net50_14w_8s": "res2net-50-14w-8s",
+    "res2net101_26w_4s": "res2net-101-26w-4s",
     "resnet50d": "resnet-50-d",
     "resnet101d": "resnet-101-d",
     "resnext101_32x4d": "resnext-101-32x4d",
@@ -132,7 +137,7 @@ LARGER = {
     *("pyramidnet110_a84_cifar10", "pyramidnet110_a270_cifar10", "pyramidnet200_a240_bn_cifar10"),
     *("pyramidnet236_a220_bn_cifar10", "pyramidnet272_a200_bn_cifar10"),
     *("resnet12", "resnet14", "resnet16", "resnet26", "resnetbc26b", "resnetbc38b"),
-    *("resnet101d", "regnet_x_8gf"),
+    *("resnet101d", "ecaresnet101d", "regnet_x_8gf", "res2net50_14w_8s", "res2net101_26w_4s"),
 }
 """Networks that differ from another one of their library in depth and widths alone."""
 

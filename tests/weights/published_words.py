@@ -41,6 +41,16 @@ IMAGENET = {
 TIMM = {
     **IMAGENET,
     "resnet26": Network("resnet-50-v1.5", (2, 2, 2, 2)),
+    **{
+        f"res2net{depth}_{width}w_{scale}s": Network(f"res2net-{depth}-{width}w-{scale}s")
+        for depth, width, scale in ((50, 48, 2), (50, 26, 4), (50, 14, 8), (50, 26, 6), (50, 26, 8), (101, 26, 4))
+    },
+    **{f"resnet{depth}d": Network(f"resnet-{depth}-d") for depth in (18, 34, 50, 101, 152, 200)},
+    **{f"ecaresnet{depth}d": Network(f"eca-resnet-{depth}-d") for depth in (50, 101)},
+    "resnet50c": Network("resnet-50-c"),
+    "seresnet50": Network("se-resnet-50-v1.5"),
+    "seresnext50_32x4d": Network("se-resnext-50-32x4d"),
+    "seresnext101_32x4d": Network("se-resnext-101-32x4d"),
     "resnetv2_50": Network("preact-resnet-50:wiring=paper,stride=3x3"),
     "resnetv2_101": Network("preact-resnet-101:wiring=paper,stride=3x3"),
 }

@@ -51,7 +51,7 @@ def test_the_table_is_what_the_libraries_publish() -> None:
 def test_the_table_has_the_words_of_three_sources() -> None:
     """Each source has its words, each with a licence, and a digest or a repository of the hub."""
     counts = {source: len(list(matching(f"{source}/*"))) for source in ("torchvision", "timm", "pytorchcv")}
-    assert counts == {"torchvision": 17, "timm": 79, "pytorchcv": 135}
+    assert counts == {"torchvision": 17, "timm": 109, "pytorchcv": 135}
     assert all(word.licence and (word.digest or word.hub) for word in table().values())
     assert table()["timm/resnet18.fb_ssl_yfcc100m_ft_in1k"].licence == "cc-by-nc-4.0"
     assert table()["torchvision/resnet50@V2"].protocol == "imagenet, centre 224 of 232, bilinear"

@@ -29,7 +29,7 @@ needs_images = pytest.mark.skipif(
 )
 
 
-UNTRAINED = {"plain", "dilnet", "tweaked-resnet", "se-resnet", "se-resnext", "regnet"}
+UNTRAINED = {"plain", "dilnet", "tweaked-resnet", "se-resnet", "se-resnext", "regnet", "res2net", "eca-resnet"}
 """Families without weights in the package."""
 
 

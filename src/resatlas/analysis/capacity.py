@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from resatlas.analysis.probes import Fact, ProbeResult
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
-from resatlas.arch.paths import passed
+from resatlas.arch.paths import body_lengths, passed
 from resatlas.arch.plan import Plan, Unit
 from resatlas.values.table import of_unit, table
 
@@ -75,5 +75,7 @@ def _parts(plan: Plan) -> Iterator[tuple[str, str, int, Cost]]:
 def _length(unit: Unit) -> int:
     """Convolutions and classifiers on the longest path through the unit."""
     return max(
-        passed(stream.first) + passed(body) + passed(stream.merged) for stream in unit.streams for body in stream.bodies
+        passed(stream.first) + length + passed(stream.merged)
+        for stream in unit.streams
+        for length in body_lengths(stream)
     )

@@ -13,7 +13,7 @@ from resatlas.analysis.probed_run import ProbedRun
 from resatlas.analysis.probes import Fact, ProbeResult
 from resatlas.analysis.surgery import unit_modules
 from resatlas.arch.ops import Convolution, Norm, Relu
-from resatlas.arch.plan import Chain, Plan, body_names, stream_prefixes, unit_layers
+from resatlas.arch.plan import Chain, Plan, body_names, joins_body_before, stream_prefixes, unit_layers
 from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
 from resatlas.nets.norm_groups import statistics_kept
@@ -174,12 +174,16 @@ def _responses(plan: Plan) -> Iterator[tuple[str, int]]:
     for path, unit in plan.units:
         reached = before
         for prefix, stream in zip(stream_prefixes(unit), unit.streams, strict=True):
-            ends = [before]
-            for name, body in zip(body_names(stream), stream.bodies, strict=True):
+            first = _places(f"{path}.{prefix}", [("first", stream.first)])
+            yield from ((place, before + k + 1) for k, place in enumerate(first))
+            start = before + len(first)
+            ends = [start]
+            for number, (name, body) in enumerate(zip(body_names(stream), stream.bodies, strict=True)):
+                begin = ends[-1] if joins_body_before(stream, number) else start
                 merged = stream.merged if len(stream.bodies) == 1 else ()
                 places = _places(f"{path}.{prefix}", [(name, body), ("merged", merged)])
-                yield from ((place, before + k + 1) for k, place in enumerate(places))
-                ends.append(before + len(places))
+                yield from ((place, begin + k + 1) for k, place in enumerate(places))
+                ends.append(begin + len(places))
             reached = max(reached, *ends)
         before = reached
 

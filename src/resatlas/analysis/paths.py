@@ -15,6 +15,7 @@ from resatlas.analysis.probes import Fact, ProbeResult
 from resatlas.analysis.surgery import UnitModule, bodies_of, changed_outputs, streams_of, unit_modules
 from resatlas.arch import plan as plans
 from resatlas.arch.paths import passed, path_lengths
+from resatlas.errors import DesignError
 from resatlas.nets.network import Network
 from resatlas.nets.streams import Streams, run_unit
 from resatlas.values.table import of_unit, table
@@ -50,7 +51,12 @@ def gradients_by_length(
     add up to the gradient. One cotangent per length is propagated back through each unit twice: through the bodies
     with the shortcuts detached, which adds to the length, and through the shortcuts with the bodies detached, which
     does not. A gate belongs to the shortcut whose input it reads.
+    Raises: DesignError if a unit has slices, whose paths share convolutions.
     """
+    if any(plans.sliced(stream) for _, unit in network.plan.units for stream in unit.streams):
+        raise DesignError(
+            "paths through the slices of a unit share convolutions, so gradients cannot be split by length"
+        )
     network.eval()
     modules = unit_modules(network)
     with _without_parameters(network):

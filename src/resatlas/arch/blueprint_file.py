@@ -12,6 +12,8 @@ from resatlas.arch.residual import (
     BEFORE_POOL,
     ORDERS,
     Absent,
+    Attention,
+    ChannelAttention,
     Excitation,
     Omit,
     Ordering,
@@ -24,6 +26,7 @@ from resatlas.arch.residual import (
     ZeroPad,
     basic,
     bottleneck,
+    cascaded,
     modified,
 )
 from resatlas.arch.streams import MergeAndRun, Single
@@ -86,8 +89,10 @@ class _Residual:
     shortcut: ShortcutName = "projection"
     modified: str = "none"
     bodies: int = 1
+    slices: int = 1
     excitation: Fraction = Fraction(0)
     excitation_of: Literal["body", "input"] = "body"
+    channel_attention: Literal["none", "eca"] = "none"
     shares: tuple[Position, ...] | None = None
     opening: Literal["ordered", "bare"] = "ordered"
     dropout: float = 0.0
@@ -161,7 +166,6 @@ def _parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
         if key not in _File.__dataclass_fields__:
             raise BlueprintError(f"{where}: {unknown('key', key, [*_File.__dataclass_fields__, 'widths', 'streams'])}")
     file = decode(_File, rest, where=where)
-    order = _order(file.residual)
     blueprint = Blueprint(
         stem=Stem(
             kernel=file.stem.kernel,
@@ -173,18 +177,7 @@ def _parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
         ),
         units=file.units,
         widths=_widths(_by_rule(_WIDTHS, table["widths"], f"{where}: widths"), len(file.units)),
-        residual=modified(
-            Residual(
-                convs=_convs(file.residual),
-                order=order,
-                shortcut=_shortcut(file.residual),
-                shares=_shares(file.residual),
-                opening=file.residual.opening,
-                bodies=file.residual.bodies,
-                attention=_attention(file.residual),
-            ),
-            file.residual.modified,
-        ),
+        residual=_residual(file.residual),
         streams=_by_rule(_STREAMS, table.get("streams", {"rule": "single"}), f"{where}: streams"),
         head=Head(
             before=BEFORE_POOL[file.residual.order] if file.head.before is None else _rules(file.head.before),
@@ -213,6 +206,19 @@ def _rules(words: tuple[Word, ...]) -> tuple[Rule, ...]:
     return tuple(ops[word] for word in words)
 
 
+def _residual(table: _Residual) -> Residual:
+    residual = Residual(
+        convs=_convs(table),
+        order=_order(table),
+        shortcut=_shortcut(table),
+        shares=_shares(table),
+        opening=table.opening,
+        bodies=table.bodies,
+        attention=_attention(table),
+    )
+    return modified(residual if table.slices == 1 else cascaded(residual, table.slices), table.modified)
+
+
 def _convs(residual: _Residual) -> tuple[Conv, ...]:
     if residual.convs == "basic":
         convs = basic(residual.kernels)
@@ -221,7 +227,11 @@ def _convs(residual: _Residual) -> tuple[Conv, ...]:
     return narrow, replace(middle, group_width=residual.group_width), wide
 
 
-def _attention(residual: _Residual) -> Excitation | None:
+def _attention(residual: _Residual) -> Attention | None:
+    if residual.excitation and residual.channel_attention != "none":
+        raise BlueprintError("a unit has one attention: give excitation or channel_attention, not both")
+    if residual.channel_attention == "eca":
+        return ChannelAttention()
     return Excitation(ratio=residual.excitation, of=residual.excitation_of) if residual.excitation else None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Protocol
 
-from resatlas.arch.ops import Product, Shape, weights
+from resatlas.arch.ops import ChannelConvolution, Product, Shape, weights
 from resatlas.arch.plan import Layer, Plan, Unit, layers, unit_layers
 
 
@@ -108,6 +108,8 @@ def layer_cost(layer: Layer) -> Cost:
     out = layer.output
     shapes = weights(layer.op, layer.input.channels, out.channels)
     count = sum(map(prod, shapes.values()))
+    if isinstance(layer.op, ChannelConvolution):
+        return Cost(count, count * out.channels, out.channels)
     if not isinstance(layer.op, Product):
         return Cost(parameters=count)
     pixels = out.height * out.width

@@ -102,6 +102,10 @@ def _op(op: Op, rate: int) -> Op | None:
     match op:
         case Convolution(kernel=kernel):
             return replace(op, stride=1, dilation=op.dilation * rate if kernel > 1 else 1)
+        case AvgPool(kernel=int()):
+            if rate > 1:
+                raise DesignError("dilation cannot spread the pixels of a pool of slices; dilate from the last stage")
+            return replace(op, stride=1)
         case AvgPool(stride=stride):
             return SlidingMean(stride, rate)
         case SlidingMean(dilation=dilation):

@@ -8,6 +8,7 @@ from typing import Literal, assert_never
 from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.ops import (
     AvgPool,
+    ChannelConvolution,
     Conv,
     Convolution,
     GlobalPool,
@@ -21,8 +22,18 @@ from resatlas.arch.ops import (
     resized,
     strided,
 )
-from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
-from resatlas.arch.residual import Absent, Omit, Position, Projection, Residual, Rule, ZeroPad
+from resatlas.arch.plan import Chain, Layer, Merge, Plan, Stream, Unit
+from resatlas.arch.residual import (
+    Absent,
+    ChannelAttention,
+    Excitation,
+    Omit,
+    Position,
+    Projection,
+    Residual,
+    Rule,
+    ZeroPad,
+)
 from resatlas.arch.streams import Adds, Join, MergeAndRun, Single, Streams
 from resatlas.arch.widths import check_width, unit_widths
 from resatlas.errors import GroupsError, ImageError, WidthError
@@ -147,10 +158,11 @@ def _unit(blueprint: Blueprint, place: _Place) -> Unit:
 def _stream(residual: Residual, place: _Place) -> Stream:
     first = _Tracer(place.input)
     if place.start != "network-start" or residual.opening == "ordered":
-        first.extend(residual.order.first)
-    bodies = (_body(residual, place),) * residual.bodies
+        for op in residual.order.first:
+            first.add_rule(op, place.width, stride=1)
+    bodies, merge = _bodies(residual, place, first.shape)
     merged = _Tracer(bodies[0][-1].output)
-    if residual.merge == "concat":
+    if merge != "sum":
         merged.shape = merged.shape._replace(channels=merged.shape.channels * residual.bodies)
     attention = _attention(residual, merged.shape.channels, place.input.channels)
     for rule in residual.order.merged:
@@ -167,7 +179,7 @@ def _stream(residual: Residual, place: _Place) -> Stream:
     return Stream(
         first=tuple(first.layers),
         bodies=bodies,
-        merge=residual.merge,
+        merge=merge,
         merged=tuple(merged.layers),
         shortcut=shortcut,
         reads="pre-activated" if first.layers and positions & set(residual.shares) else "input",
@@ -181,7 +193,22 @@ def _attention(residual: Residual, channels: int, inputs: int) -> Chain:
     """The layers that weight the channels of the bodies; they read one pixel, the mean."""
     if residual.attention is None:
         return ()
-    excitation = residual.attention
+    traced = _Tracer(Shape(channels, 1, 1))
+    match residual.attention:
+        case ChannelAttention():
+            traced.add(ChannelConvolution(residual.attention.kernel(channels)))
+        case Excitation():
+            traced.add(Convolution(1, bias=0.0), _hidden(residual.attention, channels, inputs))
+            traced.add(Relu())
+            traced.add(Convolution(1, bias=0.0), channels)
+        case _:
+            assert_never(residual.attention)
+    traced.add(Sigmoid())
+    return tuple(traced.layers)
+
+
+def _hidden(excitation: Excitation, channels: int, inputs: int) -> int:
+    """The channels between the two products of an excitation."""
     whole = channels if excitation.of == "body" else inputs
     hidden = whole * excitation.ratio
     if hidden > 1 and hidden.denominator != 1:
@@ -191,16 +218,33 @@ def _attention(residual: Residual, channels: int, inputs: int) -> Chain:
             f"an excitation ratio of {excitation.ratio} does not divide {whole} channels "
             f"(nearest: {', '.join(map(str, near))})"
         )
-    traced = _Tracer(Shape(channels, 1, 1))
-    traced.add(Convolution(1, bias=0.0), max(int(hidden), 1))
-    traced.add(Relu())
-    traced.add(Convolution(1, bias=0.0), channels)
-    traced.add(Sigmoid())
-    return tuple(traced.layers)
+    return max(int(hidden), 1)
 
 
-def _body(residual: Residual, place: _Place) -> Chain:
-    body = _Tracer(place.input, numbered=True)
+def _bodies(residual: Residual, place: _Place, shape: Shape) -> tuple[tuple[Chain, ...], Merge]:
+    """The bodies of a unit, which read maps of this shape, and how they are one tensor."""
+    if residual.merge != "cascade":
+        return (_body(residual, place, shape),) * residual.bodies, residual.merge
+    slices = residual.bodies
+    width, rest = divmod(shape.channels, slices)
+    if rest:
+        near = sorted({max(width, 1) * slices, (width + 1) * slices})
+        raise WidthError(
+            f"{slices} slices do not divide {shape.channels} channels (nearest: {', '.join(map(str, near))})"
+        )
+    part = shape._replace(channels=width)
+    body = _body(residual, place, part)
+    if body[-1].output.channels != width:
+        raise WidthError(f"a body of a cascade keeps the {width} channels of its slice; got {body[-1].output.channels}")
+    last = _Tracer(part)
+    if place.start == "inside":
+        return (*(body,) * (slices - 1), ()), "cascade"
+    last.add(AvgPool(place.stride, kernel=3))
+    return (*(body,) * (slices - 1), tuple(last.layers)), "slices"
+
+
+def _body(residual: Residual, place: _Place, shape: Shape) -> Chain:
+    body = _Tracer(shape, numbered=True)
     for index, conv in enumerate(residual.convs):
         if index:
             body.extend(residual.order.between)

@@ -75,6 +75,14 @@ class Convolution:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelConvolution:
+    """A convolution along the channels of one pixel, the same `kernel` weights at each, zeros beyond the ends."""
+
+    role: ClassVar[Role] = "conv"
+    kernel: int
+
+
+@dataclass(frozen=True, slots=True)
 class Norm:
     """Batch normalisation with a learnt scale and shift for each channel."""
 
@@ -133,10 +141,14 @@ class MaxPool:
 
 @dataclass(frozen=True, slots=True)
 class AvgPool:
-    """The mean of each stride x stride window; a window beyond the edge averages the pixels inside."""
+    """The mean of each stride x stride window; a window beyond the edge averages the pixels inside.
+
+    With a `kernel` the windows are kernel x kernel, and the zeros that centre them are averaged, too.
+    """
 
     role: ClassVar[Role] = "pool"
     stride: int
+    kernel: int | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +195,7 @@ class Linear:
 
 Op = (
     Convolution
+    | ChannelConvolution
     | Norm
     | Relu
     | Sigmoid
@@ -209,6 +222,8 @@ def words(op: Op, channels: int) -> str:
             parted = f"g{groups}" if groups > 1 else ""
             biased = "" if bias is None else f"+bias({bias:g})"
             return f"conv{kernel}{step}{parted}:{channels}{biased}"
+        case ChannelConvolution(kernel=kernel):
+            return f"channelconv{kernel}"
         case Norm(eps=eps) if eps != Norm().eps:
             return f"norm({eps:g})"
         case Norm() | Relu() | Sigmoid():
@@ -219,8 +234,8 @@ def words(op: Op, channels: int) -> str:
             return f"dropout({rate:g})"
         case MaxPool(kernel=kernel, stride=stride):
             return f"maxpool{kernel}/{stride}"
-        case AvgPool(stride=stride):
-            return f"avgpool{stride}/{stride}"
+        case AvgPool(stride=stride, kernel=kernel):
+            return f"avgpool{kernel or stride}/{stride}"
         case SlidingMean(size=size, dilation=dilation):
             return f"avgpool{size}" + (f"d{dilation}" if dilation > 1 else "")
         case Subsample(stride=stride):
@@ -249,7 +264,16 @@ def stride_of(op: Op) -> int:
         case Convolution(stride=stride) | MaxPool(stride=stride) | AvgPool(stride) | Subsample(stride):
             return stride
         case (
-            GlobalPool() | Norm() | Relu() | Sigmoid() | Scale() | Dropout() | SlidingMean() | ZeroChannels() | Linear()
+            GlobalPool()
+            | ChannelConvolution()
+            | Norm()
+            | Relu()
+            | Sigmoid()
+            | Scale()
+            | Dropout()
+            | SlidingMean()
+            | ZeroChannels()
+            | Linear()
         ):
             return 1
         case _:
@@ -262,6 +286,8 @@ def weights(op: Op, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
         case Convolution(kernel=kernel, groups=groups, bias=bias):
             weight = (outputs, inputs // groups, kernel, kernel)
             return {"weight": weight} if bias is None else {"weight": weight, "bias": (outputs,)}
+        case ChannelConvolution(kernel=kernel):
+            return {"weight": (1, 1, kernel)}
         case Norm():
             return {"weight": (outputs,), "bias": (outputs,)}
         case Linear():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resatlas.arch.blueprint import Initial
-from resatlas.arch.ops import Convolution, Linear, Norm, Op, weights
+from resatlas.arch.ops import ChannelConvolution, Convolution, Linear, Norm, Op, weights
 from resatlas.arch.plan import Plan, layers
 
 
@@ -64,6 +64,8 @@ def _start(op: Op, name: str, shape: tuple[int, ...], initial: Initial) -> Start
         case Convolution(kernel=kernel), "weight":
             outputs, inputs, *_ = shape
             return Normal(math.sqrt(2 / (kernel * kernel * (inputs if initial.fan == "in" else outputs))))
+        case ChannelConvolution(kernel=kernel), "weight":
+            return Normal(math.sqrt(2 / kernel))
         case Convolution(bias=float(bias)), "bias":
             return Constant(bias)
         case Norm(), "weight":

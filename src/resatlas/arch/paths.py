@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Protocol, Self, TypeVar
 
 from resatlas.arch.ops import Product
-from resatlas.arch.plan import Chain, Plan, Unit
+from resatlas.arch.plan import Chain, Plan, Stream, Unit, joins_body_before
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _through(unit: Unit, streams: list[M], *, scale: int) -> list[M]:
     skips: list[M] = []
     for stream, paths in zip(unit.streams, streams, strict=True):
         extra = passed(stream.first) + passed(stream.merged)
-        runs.append(_sum(paths.longer(passed(body) + extra) for body in stream.bodies).times(scale))
+        runs.append(_sum(paths.longer(length + extra) for length in body_lengths(stream)).times(scale))
         skips.append(paths.times(0 if stream.shortcut is None else 1))
     sums = {row: _shared(row, skips, unit.added.over, scale) for row in dict.fromkeys(unit.added.rows)}
     added = [sums[row] for row in unit.added.rows]
@@ -153,6 +153,17 @@ def _shared(row: tuple[int, ...], skips: list[M], over: int, scale: int) -> M:
     """The sum of the paths in a row of shares, each weighted by its share; with scale 1 each path counts fully."""
     shares = ((min(share, 1) if scale == 1 else share * scale // over) for share in row)
     return _sum(skip.times(share) for share, skip in zip(shares, skips, strict=True) if share)
+
+
+def body_lengths(stream: Stream) -> list[int]:
+    """The length of each path through the bodies; in a cascade, a path can go through several of them."""
+    lengths: list[int] = []
+    ends: list[int] = []
+    for k, body in enumerate(stream.bodies):
+        starts = [0, *ends] if joins_body_before(stream, k) else [0]
+        ends = [start + passed(body) for start in starts]
+        lengths += ends
+    return lengths
 
 
 def passed(chain: Chain) -> int:

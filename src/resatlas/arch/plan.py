@@ -30,6 +30,12 @@ class Layer:
 
 Chain = tuple[Layer, ...]
 
+Merge = Literal["sum", "concat", "slices", "cascade"]
+"""How bodies are one tensor; slices, cascade: each reads one slice of the channels, see `arch.residual.Merge`.
+
+In a cascade all but the first and the last body also read the output of the body before.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
@@ -42,7 +48,7 @@ class Stream:
 
     first: Chain
     bodies: tuple[Chain, ...]
-    merge: Literal["sum", "concat"]
+    merge: Merge
     merged: Chain
     shortcut: Chain | None
     reads: Literal["input", "pre-activated"]
@@ -167,6 +173,16 @@ def body_names(stream: Stream) -> tuple[str, ...]:
     if len(stream.bodies) == 1:
         return ("body",)
     return tuple(f"bodies.{index}" for index in range(len(stream.bodies)))
+
+
+def sliced(stream: Stream) -> bool:
+    """Whether each body reads a slice of the channels of first(x)."""
+    return stream.merge in ("slices", "cascade")
+
+
+def joins_body_before(stream: Stream, body: int) -> bool:
+    """Whether a body also reads the output of the body before it."""
+    return stream.merge == "cascade" and 0 < body < len(stream.bodies) - 1
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Literal
+from itertools import takewhile
+from typing import Literal, TypeVar
 
 from resatlas.arch.ops import Conv, Dropout, Norm, Relu, Scale
 from resatlas.errors import DesignError, quoted
@@ -12,6 +13,8 @@ from resatlas.values.codec import LATER
 
 Rule = Norm | Relu | Dropout | Scale
 """An operation that keeps the shape."""
+
+R = TypeVar("R")
 
 _MOST_CONVS = 512
 
@@ -28,12 +31,17 @@ class Ordering:
       -> + shortcut(x), itself followed by `shortcut` -> after_sum
     """
 
-    first: tuple[Rule, ...] = ()
+    first: tuple[Rule | Conv, ...] = ()
     between: tuple[Rule, ...] = ()
     last: tuple[Rule, ...] = ()
     merged: tuple[Rule | Conv, ...] = ()
     shortcut: tuple[Rule, ...] = ()
     after_sum: tuple[Rule, ...] = ()
+
+    @property
+    def ahead(self) -> tuple[Rule | Conv, ...]:
+        """The operations before the first convolution of the unit."""
+        return tuple(takewhile(lambda op: not isinstance(op, Conv), self.first))
 
 
 _BETWEEN = (Norm(), Relu())
@@ -149,7 +157,30 @@ class Excitation:
             raise DesignError(f"a ratio of excitation is above 0 and at most 4; got {self.ratio}")
 
 
-Attention = Excitation
+@dataclass(frozen=True, slots=True)
+class ChannelAttention:
+    """h -> g·h per channel: g = sigmoid(w * m), m the mean of h over all positions, * along the channels.
+
+    For c channels w has k = |log2(c)/2 + 1/2| values, rounded down and made odd; at least 3.
+    Source: ECA (arXiv:1910.03151), equation 12, with its gamma of 2 and b of 1; authors' code.
+    """
+
+    def kernel(self, channels: int) -> int:
+        """The number of weights."""
+        return max(channels.bit_length() // 2 | 1, 3)
+
+
+Merge = Literal["sum", "concat", "cascade"]
+"""How the bodies of a unit are one tensor; all of them read first(x), but for a cascade.
+
+cascade: the channels of first(x) are divided into one slice per body. Body k reads slice k plus the output of body
+k - 1, the first and the last body their slice alone; the outputs are concatenated. The last body is the identity. In
+the first unit of a stage, each body reads its slice alone, and the last is the mean of 3x3 pixels, zeros beyond the
+edge included, with the unit's stride.
+Source: Res2Net (arXiv:1904.01169), section 3.1, with the slice that no convolution reads last, as in the authors' code.
+"""
+
+Attention = Excitation | ChannelAttention
 """How the channels of the body are weighted."""
 
 
@@ -167,7 +198,7 @@ class Residual:
     shares: tuple[Position, ...] = ()
     opening: Literal["ordered", "bare"] = "ordered"
     bodies: int = 1
-    merge: Literal["sum", "concat"] = "sum"
+    merge: Merge = "sum"
     gate: Gating | None = None
     attention: Attention | None = field(default=None, metadata=LATER)
 
@@ -179,8 +210,10 @@ class Residual:
             raise DesignError(
                 f"exactly one convolution of a unit has its stride; of these {len(self.convs)}, {strided} do"
             )
-        if not 1 <= self.bodies <= 256:
-            raise DesignError(f"a unit has 1 to 256 bodies; got {self.bodies}")
+        fewest = 2 if self.merge == "cascade" else 1
+        if not fewest <= self.bodies <= 256:
+            kind = "cascade has 2 to 256 slices" if fewest == 2 else "unit has 1 to 256 bodies"
+            raise DesignError(f"a {kind}; got {self.bodies}")
 
 
 def basic(kernels: Iterable[int] = (3, 3)) -> tuple[Conv, ...]:
@@ -206,6 +239,30 @@ def bottleneck(
         Conv(3, inner, strided=strided == "3x3", groups=groups),
         Conv(1),
     )
+
+
+def cascaded(residual: Residual, slices: int) -> Residual:
+    """The bottleneck with its 3x3 as a cascade of slices; attention then comes before the last 1x1.
+
+    Raises: DesignError if it is not a bottleneck of one body with the stride on the 3x3, or if shortcuts read first(x),
+        which contains the first 1x1 here.
+    """
+    if len(residual.convs) != 3 or not residual.convs[1].strided or residual.bodies > 1:
+        raise DesignError("slices divide the 3x3 of a bottleneck of one body, which has the unit's stride")
+    if residual.shares:
+        raise DesignError(
+            "the shortcut of a unit with slices reads x, since its first layers contain a convolution; "
+            f"got shares = {list(residual.shares)}, take shares = []"
+        )
+    narrow, middle, wide = residual.convs
+    order = replace(
+        residual.order,
+        first=(*residual.order.first, narrow, *residual.order.between),
+        last=residual.order.between,
+        merged=(wide, *residual.order.last, *residual.order.merged),
+    )
+    part = replace(middle, width=middle.width / slices)
+    return replace(residual, convs=(part,), order=order, bodies=slices, merge="cascade")
 
 
 _MODIFICATION = re.compile(
@@ -246,7 +303,7 @@ def modified(residual: Residual, word: str) -> Residual:
 def with_eps(order: Ordering, eps: float) -> Ordering:
     """The order with another eps in every normalisation."""
 
-    def renewed(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    def renewed(rules: tuple[R, ...]) -> tuple[R | Norm, ...]:
         return tuple(Norm(eps) if isinstance(rule, Norm) else rule for rule in rules)
 
     return replace(
@@ -254,7 +311,7 @@ def with_eps(order: Ordering, eps: float) -> Ordering:
         first=renewed(order.first),
         between=renewed(order.between),
         last=renewed(order.last),
-        merged=tuple(Norm(eps) if isinstance(rule, Norm) else rule for rule in order.merged),
+        merged=renewed(order.merged),
         shortcut=renewed(order.shortcut),
         after_sum=renewed(order.after_sum),
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from resatlas.arch import ops
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
-from resatlas.arch.plan import Chain, Plan, Unit
+from resatlas.arch.plan import Chain, Plan, Stream, Unit, sliced
 from resatlas.arch.streams import RULES
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
@@ -42,10 +42,9 @@ def operations(unit: Unit) -> str:
         source = "first" if stream.reads == "pre-activated" else "x"
         shortcut = f"+ {RULES[unit.skip].word}{_chain(stream.shortcut) or 'identity'}({source})"
     gate = f"{stream.gated} gated by {_chain(stream.gate)}(shortcut)" if stream.gate else ""
-    body = _chain(stream.bodies[0])
     parts = [
         f"first({_chain(stream.first)})" if stream.first else "",
-        f"{stream.merge} of {len(stream.bodies)} x ({body})" if len(stream.bodies) > 1 else body,
+        f"{stream.merge} of {_bodies(stream)}" if len(stream.bodies) > 1 else _chain(stream.bodies[0]),
         f"attention({_chain(stream.attention)})" if stream.attention else "",
         _chain(stream.merged),
         shortcut,
@@ -54,6 +53,14 @@ def operations(unit: Unit) -> str:
     ends = [gate, f"{unit.join} streams" if unit.join else "", _chain(unit.after_sum)]
     whole = ", ".join([whole, *(end for end in ends if end)])
     return whole if unit.skip == "own" else f"{len(unit.streams)} x [{whole}]"
+
+
+def _bodies(stream: Stream) -> str:
+    """The bodies with their number; the last one of slices is another."""
+    count, last = len(stream.bodies), stream.bodies[-1]
+    if sliced(stream):
+        return f"{count - 1} x ({_chain(stream.bodies[0])}) and {_chain(last) or 'identity'}"
+    return f"{count} x ({_chain(last)})"
 
 
 def _chain(chain: Chain) -> str:

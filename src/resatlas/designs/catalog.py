@@ -15,9 +15,11 @@ from resatlas.arch.plan import Plan
 from resatlas.designs import (
     aliases,
     dmrnet,
+    ecanet,
     preact_resnet,
     pyramidnet,
     regnet,
+    res2net,
     resnet,
     resnet_d,
     resnext,
@@ -46,6 +48,8 @@ FAMILIES: Mapping[str, Family] = {
         senet.SE_RESNET,
         senet.SE_RESNEXT,
         regnet.REGNET,
+        res2net.RES2NET,
+        ecanet.ECA_RESNET,
     )
 }
 

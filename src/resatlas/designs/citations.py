@@ -22,10 +22,10 @@ def bibtex(paper: Paper) -> str:
     fields = {
         "title": paper.title,
         "author": " and ".join(paper.authors).replace("á", r"{\'a}"),
-        "booktitle": paper.booktitle,
+        "journal" if paper.kind == "article" else "booktitle": paper.booktitle,
         "year": paper.year,
         "eprint": paper.arxiv,
         "archiveprefix": "arXiv",
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
-    return "\n".join([f"@inproceedings{{{paper.key},", *lines, "}"])
+    return "\n".join([f"@{paper.kind}{{{paper.key},", *lines, "}"])

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from resatlas.arch.blueprint import Blueprint
 from resatlas.designs.tasks import PAPER_BASES, Design, Setting
@@ -11,7 +11,7 @@ from resatlas.designs.tasks import PAPER_BASES, Design, Setting
 
 @dataclass(frozen=True, kw_only=True)
 class Paper:
-    """A reference: the version in the proceedings, with its number on arXiv.
+    """A reference: the version in the proceedings or the journal, with its number on arXiv.
 
     `used_in` tells whether a blueprint has parts of the paper; the designs of its own file always cite it.
     """
@@ -22,6 +22,7 @@ class Paper:
     booktitle: str
     year: int
     arxiv: str
+    kind: Literal["inproceedings", "article"] = "inproceedings"
     used_in: Callable[[Blueprint], bool] = lambda _: False
 
     def __str__(self) -> str:

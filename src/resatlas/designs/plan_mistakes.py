@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from resatlas.arch.ops import GlobalPool, MaxPool, Relu
-from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
+from resatlas.arch.ops import ChannelConvolution, GlobalPool, MaxPool, Relu, Sigmoid, Subsample, stride_of
+from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit, sliced
 
 Change = Callable[[Unit], Unit]
 
@@ -63,7 +63,8 @@ def _reading(stream: Stream) -> Stream:
 
 
 def _pre_activated(stream: Stream) -> Stream:
-    return replace(stream, reads="pre-activated") if stream.first and stream.shortcut is not None else stream
+    possible = stream.first and stream.first[-1].output == stream.first[0].input and stream.shortcut is not None
+    return replace(stream, reads="pre-activated") if possible else stream
 
 
 def _largest(plan: Plan) -> Plan:
@@ -82,8 +83,45 @@ def _largest(plan: Plan) -> Plan:
     return replace(plan, head=tuple(head))
 
 
+def _apart(stream: Stream) -> Stream:
+    return replace(stream, merge="slices") if sliced(stream) else stream
+
+
+def _all_cascade(unit: Unit) -> Unit:
+    """Also in the first unit of a stage; a stride is in the way, since slices are larger than what is added."""
+    if unit.stride > 1:
+        return unit
+    return _streams(lambda stream: replace(stream, merge="cascade") if sliced(stream) else stream)(unit)
+
+
+def _last_slice(change: Callable[[Layer], Chain]) -> Callable[[Stream], Stream]:
+    """The pool of the last slice replaced."""
+    return lambda stream: (
+        replace(stream, bodies=(*stream.bodies[:-1], change(stream.bodies[-1][0])))
+        if stream.merge == "slices" and stream.bodies[-1]
+        else stream
+    )
+
+
+def _every_slice(stream: Stream) -> Stream:
+    return replace(stream, bodies=(stream.bodies[0],) * len(stream.bodies)) if sliced(stream) else stream
+
+
 def _unexcited(stream: Stream) -> Stream:
     return replace(stream, attention=())
+
+
+def _other_kernel(stream: Stream) -> Stream:
+    """A convolution along the channels with two weights more."""
+    own = stream.attention[0] if stream.attention else None
+    if own is None or not isinstance(own.op, ChannelConvolution):
+        return stream
+    wider = replace(own, op=ChannelConvolution(own.op.kernel + 2))
+    return replace(stream, attention=(wider, *stream.attention[1:]))
+
+
+def _ungated(stream: Stream) -> Stream:
+    return replace(stream, attention=tuple(layer for layer in stream.attention if layer.op != Sigmoid()))
 
 
 _IN_ONE_UNIT: Mapping[str, Change] = {
@@ -102,5 +140,23 @@ PLAN_MISTAKES: tuple[PlanMistake, ...] = (
     ),
     PlanMistake(
         what="the largest value in place of the mean in the global pool", seen="a plausible slip", rewrite=_largest
+    ),
+    *(
+        PlanMistake(what=what, seen="a plausible slip", rewrite=_in_all(change))
+        for what, change in (
+            ("no slice reads the body before", _streams(_apart)),
+            ("slices read the body before in the first unit of a stage, too", _all_cascade),
+            (
+                "the last slice of a first unit takes one pixel in place of a mean",
+                _streams(_last_slice(lambda pool: (replace(pool, op=Subsample(stride_of(pool.op))),))),
+            ),
+            (
+                "the last slice of a first unit takes the largest value in place of a mean",
+                _streams(_last_slice(lambda pool: (replace(pool, op=MaxPool(3, stride_of(pool.op))),))),
+            ),
+            ("a convolution of the last slice, too", _streams(_every_slice)),
+            ("attention without a sigmoid", _streams(_ungated)),
+            ("attention along two channels more", _streams(_other_kernel)),
+        )
     ),
 )

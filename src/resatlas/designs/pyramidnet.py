@@ -131,7 +131,8 @@ NAMED: Mapping[str, PyramidNet] = {
 def _used_in(blueprint: Blueprint) -> bool:
     """Widths that grow unit by unit, or a pre-activated unit without its first relu or with a norm behind."""
     order = blueprint.residual.order
-    reordered = Norm in kinds(order.first) and (Relu not in kinds(order.first) or Norm in kinds(order.last))
+    last = order.merged if blueprint.residual.merge == "cascade" else order.last
+    reordered = Norm in kinds(order.ahead) and (Relu not in kinds(order.ahead) or Norm in kinds(last))
     return reordered or not isinstance(blueprint.widths, PerStage)
 
 

@@ -244,7 +244,8 @@ def _identity_mappings(blueprint: Blueprint) -> bool:
     """Ops before the first convolution, no relu at the end, a changed shortcut, or units of one convolution."""
     unit, order = blueprint.residual, blueprint.residual.order
     changed = order.shortcut or unit.gate or Scale in kinds(order.merged)
-    return bool(order.first or changed or order.after_sum != (Relu(),) or len(unit.convs) == 1)
+    single = len(unit.convs) == 1 and unit.merge != "cascade"
+    return bool(order.ahead or changed or order.after_sum != (Relu(),) or single)
 
 
 _DEEP_RESIDUAL = Paper(

@@ -132,7 +132,7 @@ def _used_in(blueprint: Blueprint) -> bool:
     """Convolutions in groups, or parallel bodies that are normalised once they are one tensor."""
     unit = blueprint.residual
     divided = any(conv.groups > 1 or conv.group_width for conv in unit.convs)
-    return divided or (unit.bodies > 1 and Norm in kinds(unit.order.merged))
+    return divided or (unit.bodies > 1 and unit.merge != "cascade" and Norm in kinds(unit.order.merged))
 
 
 _PAPER = Paper(

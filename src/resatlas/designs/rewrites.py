@@ -183,7 +183,8 @@ def in_attention(change: Callable[[Excitation], Excitation | None]) -> Rewrite:
     """Another attention where there is one."""
 
     def changed(residual: Residual) -> Residual:
-        return replace(residual, attention=change(residual.attention)) if residual.attention else residual
+        own = residual.attention
+        return replace(residual, attention=change(own)) if isinstance(own, Excitation) else residual
 
     return in_residual(changed)
 

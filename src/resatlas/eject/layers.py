@@ -5,6 +5,7 @@ from typing import assert_never
 
 from resatlas.arch.ops import (
     AvgPool,
+    ChannelConvolution,
     Convolution,
     Dropout,
     GlobalPool,
@@ -59,7 +60,7 @@ def chain_call(
 
 def has_weights(chain: Chain) -> bool:
     """Whether a chain has weights, so that keys contain its name."""
-    return any(isinstance(layer.op, Convolution | Norm | Linear) for layer in chain)
+    return any(isinstance(layer.op, Convolution | ChannelConvolution | Norm | Linear) for layer in chain)
 
 
 def _items(
@@ -84,16 +85,15 @@ def _items(
                 outputs = width(layer.output.channels)
                 yield layer.role, _convolution(layer.op, inputs, outputs, stride(layer), groups(layer, outputs))
                 inputs = outputs
+            case ChannelConvolution():
+                yield layer.role, Call("ChannelConvolution", (inputs,))
             case GlobalPool():
                 yield layer.role, Call("nn.AdaptiveAvgPool2d", ("1",))
                 yield "flatten", Call("nn.Flatten")
-            case Norm(eps=eps):
-                options = (f"eps={eps!r}",) if eps != Norm().eps else ()
-                yield layer.role, Call("nn.BatchNorm2d", (inputs, *options))
-            case Relu():
-                yield layer.role, Call("nn.ReLU")
-            case Sigmoid():
-                yield layer.role, Call("nn.Sigmoid")
+            case Norm():
+                yield layer.role, _norm(layer.op, inputs)
+            case Relu() | Sigmoid():
+                yield layer.role, Call("nn.ReLU" if layer.op == Relu() else "nn.Sigmoid")
             case Scale(factor=factor):
                 yield layer.role, Call("Scale", (str(float(factor)),))
             case Dropout(rate=rate):
@@ -106,6 +106,10 @@ def _items(
                 raise DesignError(DILATED)
             case _:
                 assert_never(layer.op)
+
+
+def _norm(op: Norm, inputs: str) -> Call:
+    return Call("nn.BatchNorm2d", (inputs, *((f"eps={op.eps!r}",) if op.eps != Norm().eps else ())))
 
 
 def _convolution(op: Convolution, inputs: str, outputs: str, stride: str, groups: str) -> Call:
@@ -124,6 +128,8 @@ def definitions(plan: Plan) -> list[str]:
     texts = [_CHAIN, _conv_function(ops)]
     if any(isinstance(op, Scale) for op in ops):
         texts.append(_SCALE)
+    if any(isinstance(op, ChannelConvolution) for op in ops):
+        texts.append(_CHANNEL_CONVOLUTION)
     padding = set(_padding(plan))
     if padding:
         texts.append(_zero_padding(padding))
@@ -201,3 +207,17 @@ _SCALE = '''class Scale(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.factor'''
+
+_CHANNEL_CONVOLUTION = '''class ChannelConvolution(nn.Conv1d):
+    """A convolution along the channels of one pixel, of (log2(c) + 1) / 2 weights, rounded down and made odd.
+
+    Shape: (n, c, 1, 1) -> (n, c, 1, 1).
+    """
+
+    def __init__(self, channels: int) -> None:
+        kernel = max(channels.bit_length() // 2 | 1, 3)
+        super().__init__(1, 1, kernel, padding=kernel // 2, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        means: torch.Tensor = super().forward(x.flatten(1)[:, None])
+        return means.mT[..., None]'''

@@ -6,8 +6,9 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from resatlas.arch.ops import AvgPool, Convolution, Subsample, ZeroChannels
-from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
+from resatlas.arch.ops import AvgPool, ChannelConvolution, Convolution, Subsample, ZeroChannels
+from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit, sliced
+from resatlas.arch.residual import ChannelAttention
 from resatlas.eject.layers import IDENTITY, chain_call, own_groups, own_stride
 from resatlas.eject.printing import Call, docstring, indented
 from resatlas.errors import DesignError
@@ -42,6 +43,7 @@ class UnitTable:
     shortcut: Part
     reads: Part
     join: Part
+    merge: Part
     body: Call
     merged: Call
     gate: Call
@@ -56,7 +58,7 @@ class UnitTable:
     @property
     def columns(self) -> tuple[Part, ...]:
         """The parts in which units differ."""
-        return tuple(part for part in (self.first, self.shortcut, self.reads, self.join) if part.varies)
+        return tuple(part for part in (self.first, self.shortcut, self.reads, self.join, self.merge) if part.varies)
 
     @property
     def several_streams(self) -> bool:
@@ -89,11 +91,12 @@ def unit_table(plan: Plan) -> UnitTable:
         first=_part(
             "first",
             ["layers" if stream.first else "none" for stream in streams],
-            [chain_call(stream.first, "row.inputs") for stream in streams],
+            [chain_call(unit.streams[0].first, "row.inputs", _width_text(unit, inner)) for unit in units],
         ),
-        shortcut=_part("shortcut", list(map(_shortcut_word, streams)), list(map(_shortcut, streams))),
+        shortcut=_part("shortcut", list(map(_shortcut_word, streams)), _shortcuts(streams)),
         reads=_part("reads", _reads(streams), [IDENTITY] * len(units)),
         join=_part("join", [(unit.join if unit.joined else None) or "none" for unit in units], [IDENTITY] * len(units)),
+        merge=_part("merge", [stream.merge for stream in streams], list(map(_last_body, streams))),
         body=_same(_bodies(units, inner)),
         merged=_same([_merged(unit, inner) for unit in units]),
         gate=_same(
@@ -128,7 +131,7 @@ def _inner(units: Sequence[Unit]) -> dict[Fraction, str]:
     shares = {
         _share(unit, layer.output)
         for unit in units
-        for chain in (*unit.streams[0].bodies, unit.streams[0].merged)
+        for chain in (unit.streams[0].first, *unit.streams[0].bodies, unit.streams[0].merged)
         for layer in chain
         if isinstance(layer.op, Convolution)
     }
@@ -169,9 +172,24 @@ def _bodies(units: Sequence[Unit], inner: Mapping[Fraction, str]) -> list[Call]:
         return _groups(grouped[layer.role], width) or own_groups(layer, width)
 
     return [
-        chain_call(chain, "row.inputs", _width_text(unit, inner), stride, groups)
+        chain_call(chain, _body_inputs(unit, inner), _width_text(unit, inner), stride, groups)
         for unit, chain in zip(units, chains, strict=True)
     ]
+
+
+def _body_inputs(unit: Unit, inner: Mapping[Fraction, str]) -> str:
+    """The text of the channels that a body reads: those of the unit's input, or of a slice."""
+    stream = unit.streams[0]
+    return _width_text(unit, inner)(stream.bodies[0][0].input.channels) if sliced(stream) else "row.inputs"
+
+
+def _last_body(stream: Stream) -> Call:
+    """The module of the last slice; the identity elsewhere."""
+    match stream.bodies[-1] if sliced(stream) else ():
+        case (Layer(op=AvgPool(kernel=kernel)),):
+            return Call("nn.AvgPool2d", (str(kernel), "stride=row.stride", f"padding={(kernel or 0) // 2}"))
+        case _:
+            return IDENTITY
 
 
 def _groups(layers: Sequence[Layer], width: str) -> str | None:
@@ -207,6 +225,10 @@ def _attention_call(unit: Unit, whole: Literal["output", "input"], channels: int
     """The attention of a unit with its hidden width as a share of the unit's output or input."""
     chain = unit.streams[0].attention
     inputs = _of_width(_share(unit, chain[0].input))
+    if isinstance(chain[0].op, ChannelConvolution):
+        if chain[0].op.kernel != ChannelAttention().kernel(chain[0].input.channels):
+            raise DesignError("a convolution along the channels with another number of weights cannot be ejected")
+        return chain_call(chain, inputs)
     text = "row.width" if whole == "output" else "row.inputs"
     hidden = _of_width(Fraction(chain[0].output.channels, channels)).replace("row.width", text)
 
@@ -228,10 +250,16 @@ def _shortcut_word(stream: Stream) -> str:
             return "identity"
 
 
-def _shortcut(stream: Stream) -> Call:
+def _shortcuts(streams: Sequence[Stream]) -> list[Call]:
+    """The shortcut of each stream; a projection has the stride of the row if any has a stride."""
+    strided = any(own_stride(layer) != "1" for stream in streams for layer in stream.shortcut or ())
+    return [_shortcut(stream, "row.stride" if strided else "1") for stream in streams]
+
+
+def _shortcut(stream: Stream, stride: str) -> Call:
     word = _shortcut_word(stream)
     inputs = "row.inputs" if word in ("projection", "pooled") else "row.width"
-    step = "1" if word == "pooled" else "row.stride"
+    step = "1" if word == "pooled" else stride
     return chain_call(stream.shortcut or (), inputs, lambda _: "row.width", lambda _: step)
 
 
@@ -253,6 +281,7 @@ def row_class(table: UnitTable) -> str:
         "shortcut": " or ".join(dict.fromkeys(table.shortcut.words)),
         "reads": "input of the shortcut: x or first, which is first(x)",
         "join": "how the streams are added after the unit, or none",
+        "merge": "whether a body also reads the output of the body before: cascade, or slices, where none does",
     }
     fields = [
         "units: int",

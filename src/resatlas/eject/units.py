@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from resatlas.arch.plan import sliced
 from resatlas.eject.layers import IDENTITY, has_weights
 from resatlas.eject.printing import Call, function, indented, module_class
 from resatlas.eject.table import UnitTable
@@ -65,12 +66,15 @@ def _formula(table: UnitTable) -> list[str]:
     """The unit as a formula of its layers, and the definitions of the symbols."""
     first = "x" if table.first.absent else "first(x)"
     count = len(table.stream.bodies)
+    symbols: list[str] = []
     bodies = [f"body_1({first})", *(["..."] if count > 2 else []), f"body_{count}({first})"]
     if count == 1:
         residual = f"body({first})"
+    elif sliced(table.stream):
+        residual = f"concat(y_1, ..., y_{count})"
+        symbols.append(f"y_k = body_k(slice k of {first}{' [+ y_(k-1)]' if table.merge.varies else ''})")
     else:
         residual = f"concat({', '.join(bodies)})" if table.stream.merge == "concat" else " + ".join(bodies)
-    symbols: list[str] = []
     if table.attention != IDENTITY:
         symbols.append(f"h = {residual}")
         residual = "h * attention(mean of h)"
@@ -107,10 +111,15 @@ def assigned(target: str, options: Mapping[str, Call | None], *, by: str = "") -
 def _layers(table: UnitTable) -> list[str]:
     """The lines of __init__ that create the layers of one stream."""
     several = len(table.stream.bodies) > 1
-    lines = table.inner_widths([table.stream.merged] if several else [*table.stream.bodies, table.stream.merged])
+    slices = sliced(table.stream)
+    inside = [table.stream.first] if slices else [] if several else table.stream.bodies
+    lines = table.inner_widths([*inside, table.stream.merged])
     lines += assigned("first", table.first.modules, by="first")
     if several:
-        lines.append(f"self.bodies = nn.ModuleList(body(row) for _ in range({len(table.stream.bodies)}))")
+        count = len(table.stream.bodies) - slices
+        lines.append(f"self.bodies = nn.ModuleList(body(row) for _ in range({count}))")
+        lines += assigned("last", table.merge.modules, by="merge") if slices else []
+        lines += ['self.cascades = row.merge == "cascade"'] if table.merge.varies else []
     else:
         lines += table.body.after("self.body = ", depth=DEPTH)
     lines += assigned("attention", {"": table.attention})
@@ -125,12 +134,30 @@ def _layers(table: UnitTable) -> list[str]:
     return [*lines, *assigned("gate", gates, by="shortcut")]
 
 
+def _slices(table: UnitTable, x: str, residual: str) -> list[str]:
+    """The lines of forward in which each body reads its slice."""
+    appended = ["outputs.append(body(part))"]
+    if table.merge.varies:
+        source = "source = part + outputs[-1] if outputs and self.cascades else part"
+        appended = [source, "outputs.append(body(source))"]
+    return [
+        f"*parts, last = {x}.chunk({len(table.stream.bodies)}, dim=1)",
+        "outputs: list[torch.Tensor] = []",
+        "for body, part in zip(self.bodies, parts, strict=True):",
+        *indented(appended),
+        "outputs.append(self.last(last))",
+        f"{residual}: torch.Tensor = torch.cat(outputs, dim=1)",
+    ]
+
+
 def _terms(table: UnitTable) -> list[str]:
     """The lines of forward that compute the residual and the shortcut of one stream."""
     x = "x" if table.first.absent else "activated"
     lines = [] if table.first.absent else ["activated: torch.Tensor = self.first(x)"]
     residual = "residual" if table.merged == IDENTITY else "combined"
-    if len(table.stream.bodies) == 1:
+    if sliced(table.stream):
+        lines += _slices(table, x, residual)
+    elif len(table.stream.bodies) == 1:
         lines.append(f"{residual}: torch.Tensor = self.body({x})")
     else:
         lines.append(f"outputs: list[torch.Tensor] = [body({x}) for body in self.bodies]")

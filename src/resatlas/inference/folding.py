@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from resatlas.arch import plan
 from resatlas.arch.ops import (
     AvgPool,
+    ChannelConvolution,
     Convolution,
     Dropout,
     GlobalPool,
@@ -91,6 +92,9 @@ def _step(path: str, layer: plan.Layer, module: nn.Module) -> Step:
     match layer.op, module:
         case Convolution() as op, nn.Conv2d(weight=weight, bias=bias):
             return Convolve(op=op, input=layer.input, weight=as_float64(weight), bias=as_float64(bias, channels))
+        case ChannelConvolution(), nn.Conv1d(weight=weight):
+            banded = _banded(as_float64(weight).flatten(), channels)
+            return Convolve(op=Convolution(1), input=layer.input, weight=banded, bias=as_float64(None, channels))
         case Norm(eps=eps), nn.BatchNorm2d(running_mean=mean, running_var=variance):
             scale = as_float64(module.weight) / (as_float64(variance) + eps).sqrt()
             return Affine(scale=scale, shift=as_float64(module.bias) - as_float64(mean) * scale, norms=(path,))
@@ -100,6 +104,14 @@ def _step(path: str, layer: plan.Layer, module: nn.Module) -> Step:
             return Classify(as_float64(weight), as_float64(bias))
         case op, _:
             return Plain(op, module)
+
+
+def _banded(weight: Tensor, channels: int) -> Tensor:
+    """A convolution along the channels as the matrix of a 1x1 convolution: weight[j - i + k//2] in row i, column j."""
+    matrix = torch.zeros(channels, channels, dtype=weight.dtype)
+    for offset, value in enumerate(weight, -(len(weight) // 2)):
+        torch.diagonal(matrix, offset).fill_(value)
+    return matrix[:, :, None, None]
 
 
 def as_float64(tensor: Tensor | None, zeros: int = 0) -> Tensor:
@@ -154,10 +166,13 @@ def _fold_before(affine: Affine, convolution: Convolve) -> Convolve:
     return replace(convolution, weight=scaled, bias=convolution.bias + offset.flatten())
 
 
-def fold_bodies(
-    bodies: Sequence[Steps], merged: Steps, *, merge: Literal["sum", "concat"]
-) -> tuple[tuple[Steps, ...], Steps]:
-    """Fold the norm after the sum or concatenation of bodies into their last convolutions; also the remaining steps."""
+def fold_bodies(bodies: Sequence[Steps], merged: Steps, *, merge: plan.Merge) -> tuple[tuple[Steps, ...], Steps]:
+    """Fold the norm after the sum or concatenation of bodies into their last convolutions; also the remaining steps.
+
+    In slices nothing is folded: one body reads the output of another, and one has no convolution.
+    """
+    if merge in ("slices", "cascade"):
+        return tuple(bodies), merged
     ends = [body[-1] for body in bodies if isinstance(body[-1], Convolve) and body[-1].then == "nothing"]
     if not merged or not isinstance(affine := merged[0], Affine) or len(ends) < len(bodies):
         return tuple(bodies), merged

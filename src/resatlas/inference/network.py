@@ -4,8 +4,8 @@ Norms are folded into convolutions (`inference.folding`), a convolution is fused
 (`inference.fused`), and sums are computed in place (`inference.fused_units`).
 """
 
+from functools import partial
 from itertools import islice, takewhile
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -41,6 +41,7 @@ from resatlas.inference.fused import (
 from resatlas.inference.fused_units import FusedStreamsUnit, FusedUnit, Residual, Stream
 from resatlas.nets.network import Network
 from resatlas.nets.streams import Streams, added, side_by_side
+from resatlas.nets.unit import sliced_bodies
 
 
 class Inference(nn.Module):
@@ -245,7 +246,7 @@ class _Folding:
         )
 
     def _bodies(
-        self, bodies: list[Steps], merged: Steps, merge: Literal["sum", "concat"], source: str
+        self, bodies: list[Steps], merged: Steps, merge: plan.Merge, source: str
     ) -> tuple[tuple[Calls, ...], tuple[LastCall, ...]]:
         """The calls before the last ones of a residual, and the last ones."""
         if len(bodies) == 1:
@@ -255,7 +256,7 @@ class _Folding:
         for chain in chains:
             self.unfolded += remaining_norms(chain, after=source, before="the sum")
         self.unfolded += remaining_norms(rest, after="the merged bodies", before="the sum")
-        if len(chains) > 1 and (merge == "concat" or rest):
+        if len(chains) > 1 and (merge != "sum" or rest):
             lead, last = self._split_last(rest)
             combined = _Merged(tuple(calls(chain, self.target) for chain in chains), merge)
             return ((combined, *lead),), (last,)
@@ -263,7 +264,7 @@ class _Folding:
         return tuple(lead for lead, _ in split), tuple(last for _, last in split)
 
     def _attended(
-        self, bodies: list[Steps], attention: Steps, merged: Steps, merge: Literal["sum", "concat"], source: str
+        self, bodies: list[Steps], attention: Steps, merged: Steps, merge: plan.Merge, source: str
     ) -> tuple[tuple[Calls, ...], tuple[LastCall, ...]]:
         """As `_bodies`, with the channels of the bodies weighted before `merged`."""
         leads, lasts = self._bodies(bodies, (), merge, source)
@@ -296,11 +297,13 @@ class _Attended:
 class _Merged:
     """x -> the sum or the concatenation of the bodies' outputs."""
 
-    def __init__(self, bodies: tuple[Calls, ...], merge: Literal["sum", "concat"]) -> None:
+    def __init__(self, bodies: tuple[Calls, ...], merge: plan.Merge) -> None:
         self._bodies = bodies
         self._merge = merge
 
     def __call__(self, x: Tensor) -> Tensor:
+        if self._merge in ("slices", "cascade"):
+            return cat(sliced_bodies(self._merge, [partial(run, body) for body in self._bodies], x), dim=1)
         outputs = [run(body, x) for body in self._bodies]
         return added(outputs) if self._merge == "sum" else cat(outputs, dim=1)
 

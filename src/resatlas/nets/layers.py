@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from resatlas.arch import plan
 from resatlas.arch.ops import (
     AvgPool,
+    ChannelConvolution,
     Convolution,
     Dropout,
     GlobalPool,
@@ -39,32 +40,23 @@ def module(layer: plan.Layer) -> nn.Module:
     """The module of one layer. No module changes its input in place."""
     inputs, outputs = layer.input.channels, layer.output.channels
     match layer.op:
-        case Convolution(kernel=kernel, stride=stride, groups=groups, bias=bias) as op:
-            kind = NarrowPointwise2d if kernel == 1 and stride > 1 and inputs < _NARROW else nn.Conv2d
-            return kind(
-                inputs,
-                outputs,
-                kernel,
-                stride=stride,
-                padding=op.padding,
-                dilation=op.dilation,
-                groups=groups,
-                bias=bias is not None,
-            )
+        case Convolution():
+            return _convolution(layer.op, inputs, outputs)
+        case ChannelConvolution(kernel=kernel):
+            return ChannelConvolution1d(1, 1, kernel, padding=kernel // 2, bias=False)
         case Norm(eps=eps):
             return nn.BatchNorm2d(outputs, eps=eps)
-        case Relu():
-            return nn.ReLU()
-        case Sigmoid():
-            return nn.Sigmoid()
+        case Relu() | Sigmoid():
+            return nn.ReLU() if layer.op == Relu() else nn.Sigmoid()
         case Scale(factor=factor):
             return ScaleModule(float(factor))
         case Dropout(rate=rate):
             return nn.Dropout(rate)
         case MaxPool(kernel=kernel, stride=stride):
             return nn.MaxPool2d(kernel, stride=stride, padding=kernel // 2)
-        case AvgPool(stride=stride):
-            return nn.AvgPool2d(stride, stride=stride, ceil_mode=True)
+        case AvgPool(stride=stride, kernel=kernel):
+            size, zeros = kernel or stride, kernel // 2 if kernel else 0
+            return nn.AvgPool2d(size, stride=stride, padding=zeros, ceil_mode=kernel is None)
         case SlidingMean(size=size, dilation=dilation):
             return SlidingMeanModule(size, dilation)
         case Subsample(stride=stride):
@@ -80,6 +72,20 @@ def module(layer: plan.Layer) -> nn.Module:
             assert_never(layer.op)
 
 
+def _convolution(op: Convolution, inputs: int, outputs: int) -> nn.Conv2d:
+    kind = NarrowPointwise2d if op.kernel == 1 and op.stride > 1 and inputs < _NARROW else nn.Conv2d
+    return kind(
+        inputs,
+        outputs,
+        op.kernel,
+        stride=op.stride,
+        padding=op.padding,
+        dilation=op.dilation,
+        groups=op.groups,
+        bias=op.bias is not None,
+    )
+
+
 class NarrowPointwise2d(nn.Conv2d):
     """x -> weight · x[:, :, ::stride, ::stride] + bias: a strided 1x1 convolution of fewer than `_NARROW` channels.
 
@@ -92,6 +98,17 @@ class NarrowPointwise2d(nn.Conv2d):
         """The convolution of the pixels at multiples of the stride."""
         at_multiples = F.avg_pool2d(input, 1, stride=self.stride)  # unlike a slice, it keeps the memory layout
         return F.conv2d(at_multiples, self.weight, self.bias, groups=self.groups)
+
+
+class ChannelConvolution1d(nn.Conv1d):
+    """x -> weight * x along the channels of one pixel.
+
+    Shape: (n, c, 1, 1) -> (n, c, 1, 1).
+    """
+
+    def forward(self, input: Float[Tensor, "n c 1 1"]) -> Float[Tensor, "n c 1 1"]:  # noqa: A002 - torch's name
+        """The convolution of the channels, which are the positions of one channel."""
+        return super().forward(input.flatten(1)[:, None]).mT[..., None]
 
 
 class SubsampleModule(nn.Module):

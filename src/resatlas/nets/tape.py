@@ -11,6 +11,7 @@ from typing import assert_never
 
 from resatlas.arch.ops import (
     AvgPool,
+    ChannelConvolution,
     Convolution,
     Dropout,
     GlobalPool,
@@ -27,7 +28,7 @@ from resatlas.arch.ops import (
     ZeroChannels,
     weights,
 )
-from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit
+from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit, joins_body_before, sliced
 
 WIDE, NARROW = 4, 2
 """Bytes of a value in float32, and in bf16 or fp16."""
@@ -38,11 +39,15 @@ _INDEX = 8
 
 @dataclass(eq=False, slots=True)
 class Tensor:
-    """A tensor by its size; each is an object of its own. One that depends on no weight has no gradient: `leaf`."""
+    """A tensor by its size; each is an object of its own. One that depends on no weight has no gradient: `leaf`.
+
+    A view is stored as the tensor that it is a `view_of`.
+    """
 
     bytes: int
     width: int = WIDE
     leaf: bool = False
+    view_of: "Tensor | None" = None
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -133,7 +138,7 @@ class _Recorder:
     def divide(self, stream: Stream, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The residual and the shortcut of x."""
         activated = self.chain(stream.first, x)
-        bodies = [self.chain(body, activated) for body in stream.bodies]
+        bodies = self.bodies(stream, activated)
         residual = self.sum(bodies) if stream.merge == "sum" else self.joined(bodies)
         if stream.attention:
             mean = self.record(residual, size=self._bytes(stream.attention[0].input))
@@ -152,6 +157,19 @@ class _Recorder:
             residual = self.record(gate, residual, stored=(gate, residual))
         rest = self.record(gate)
         return residual, self.record(rest, shortcut, stored=(rest, shortcut))
+
+    def bodies(self, stream: Stream, x: Tensor) -> list[Tensor]:
+        """The output of each body."""
+        if not sliced(stream):
+            return [self.chain(body, x) for body in stream.bodies]
+        size = x.bytes // len(stream.bodies)
+        outputs: list[Tensor] = []
+        for k, body in enumerate(stream.bodies):
+            part = self.record(x, output=Tensor(size, self.width, view_of=x), passes_on=True)
+            if joins_body_before(stream, k):
+                part = self.record(part, outputs[-1], passes_on=True)
+            outputs.append(self.chain(body, part))
+        return outputs
 
     def mixed(self, unit: Unit, shortcuts: list[Tensor]) -> list[Tensor]:
         """What is added to the residuals: one tensor for each row of the matrix; equal rows share one."""
@@ -192,6 +210,9 @@ class _Recorder:
         match layer.op:
             case Convolution() | Linear():
                 return self._product(layer.op, layer, x)
+            case ChannelConvolution(kernel=kernel):
+                casts = (Tensor(kernel * self.width),) if self.width < WIDE else ()
+                return self.record(x, size=size, stored=(x, *casts), weights=kernel * WIDE)
             case Norm():
                 channels = layer.output.channels
                 statistics = Tensor(2 * channels * WIDE)
@@ -251,7 +272,7 @@ class _Recorder:
             Operation(
                 inputs=inputs,
                 output=output,
-                stored=stored,
+                stored=tuple(tensor.view_of or tensor for tensor in stored),
                 weights=weights,
                 workspace=workspace,
                 columns=columns,

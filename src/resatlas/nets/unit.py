@@ -1,7 +1,7 @@
 """Residual units of one stream and of several."""
 
-from collections.abc import Sequence
-from typing import assert_never
+from collections.abc import Callable, Sequence
+from typing import Literal, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -73,14 +73,27 @@ class Unit(nn.Module):
     def _bodies(self, x: Maps) -> OutputMaps:
         if hasattr(self, "body"):
             return self.body(x)
-        outputs = [body(x) for body in self.bodies]
         match self.merge:
             case "sum":
-                return added(outputs)
+                return added([body(x) for body in self.bodies])
             case "concat":
-                return cat(outputs, dim=1)
+                return cat([body(x) for body in self.bodies], dim=1)
+            case "slices" | "cascade":
+                return cat(sliced_bodies(self.merge, list(self.bodies), x), dim=1)
             case _:
                 assert_never(self.merge)
+
+
+def sliced_bodies(
+    merge: Literal["slices", "cascade"], bodies: Sequence[Callable[[Tensor], Tensor]], x: Maps
+) -> list[Tensor]:
+    """The output of each body, which reads its slice of x; see `arch.plan.Merge`."""
+    first, *middle, last = bodies
+    slices = x.chunk(len(bodies), dim=1)
+    outputs = [first(slices[0])]
+    for k, body in enumerate(middle, 1):  # torch.fx cannot loop over chunks
+        outputs.append(body(slices[k] + outputs[-1] if merge == "cascade" else slices[k]))
+    return [*outputs, last(slices[len(bodies) - 1])]
 
 
 class StreamsUnit(StreamsModule):

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
 from resatlas.arch.ops import Convolution, Role, Shape
-from resatlas.arch.plan import Chain, Plan, Stream, Unit, end_paths
+from resatlas.arch.paths import passed
+from resatlas.arch.plan import Chain, Plan, Stream, Unit, end_paths, sliced
 from resatlas.arch.streams import RULES
 from resatlas.arch.text import copies, operations
 from resatlas.comparing.words import presentable
@@ -290,7 +291,9 @@ def _rounded(count: int) -> str:
 
 def _steps(unit: Unit) -> int:
     """The number of convolutions of a body, at least 1."""
-    return max(1, sum(isinstance(layer.op, Convolution) for layer in unit.streams[0].bodies[0]))
+    stream = unit.streams[0]
+    around = passed(stream.first) + passed(stream.merged) if sliced(stream) else 0
+    return max(1, passed(stream.bodies[0]) + around)
 
 
 def _stacked(unit: Unit) -> int:
@@ -302,6 +305,9 @@ def _stacked(unit: Unit) -> int:
 def _inner(unit: Unit) -> int:
     """The largest width of the inner convolutions of a block; 0 if it is equal to the width of the unit."""
     stream = unit.streams[0]
+    if sliced(stream):
+        widths = [layer.output.channels for layer in _convolutions(stream.first)]
+        return max(widths, default=0)
     widths = [layer.output.channels for layer in _convolutions(stream.bodies[0])]
     inner = max(widths[:-1], default=0) * (len(stream.bodies) // _stacked(unit))
     return 0 if inner == unit.output.channels else inner

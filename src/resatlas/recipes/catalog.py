@@ -12,6 +12,7 @@ from resatlas.recipes import (
     pyramidnet,
     quick,
     regnet,
+    res2net,
     resnet,
     resnext,
     senet,
@@ -32,6 +33,7 @@ NAMED: Mapping[str, Recipe] = {
         bag_of_tricks,
         senet,
         regnet,
+        res2net,
         detectors,
     )
     for name, recipe in module.NAMED.items()

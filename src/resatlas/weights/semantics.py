@@ -11,6 +11,7 @@ from typing import Literal
 
 from resatlas.arch.ops import (
     AvgPool,
+    ChannelConvolution,
     Conv,
     Convolution,
     Dropout,
@@ -198,11 +199,13 @@ def _word(op: Op | Conv) -> str:
             return f"conv{kernel}x{kernel}/{stride}" if stride > 1 else f"conv{kernel}x{kernel}"
         case Convolution(kernel=kernel, stride=1, groups=1, bias=float()):
             return f"conv{kernel}x{kernel}+bias"
+        case ChannelConvolution():
+            return "channelconv"
         case Norm() | Relu() | Sigmoid() | GlobalPool():
             return op.role
         case MaxPool(kernel=kernel, stride=stride):
             return f"maxpool{kernel}x{kernel}/{stride}"
-        case AvgPool(stride=stride):
+        case AvgPool(stride=stride, kernel=None):
             return f"avgpool{stride}x{stride}"
         case Subsample(stride=stride):
             return f"stride {stride}"

@@ -138,6 +138,16 @@ _TIMM_SE: Names = {
     "stages.{s}.{u}.attention.conv": "layer{S}.{u}.se.fc1",
     "stages.{s}.{u}.attention.conv2": "layer{S}.{u}.se.fc2",
 }
+_TIMM_SLICES: Names = {
+    f"stages.{{s}}.{{u}}.{ours}": f"layer{{S}}.{{u}}.{theirs}"
+    for part, layer in (("conv", "conv"), ("norm", "bn"))
+    for ours, theirs in (
+        (f"first.{part}", f"{layer}1"),
+        (f"bodies.{{n}}.{part}1", f"{layer}s.{{n}}"),
+        (f"merged.{part}", f"{layer}3"),
+    )
+}
+_TIMM_ECA: Names = {"stages.{s}.{u}.attention.conv": "layer{S}.{u}.se.conv"}
 _CV_SE: Names = {
     "stages.{s}.{u}.attention.conv": "features.stage{S}.unit{U}.se.conv1",
     "stages.{s}.{u}.attention.conv2": "features.stage{S}.unit{U}.se.conv2",
@@ -236,6 +246,19 @@ _POOLED: Traits = {"shortcut": (*_POST["shortcut"], "avgpool2x2-conv1x1-norm of 
 
 _EXCITED: Traits = {"order": ("post-activation with attention of conv1x1+bias-relu-conv1x1+bias-sigmoid",)}
 
+_SLICES: Traits = {
+    "streams": (
+        "bodies joined by cascade",
+        "bodies joined by slices",
+        *(f"1 streams of {n} bodies" for n in range(2, 257)),
+    ),
+    "opening": ("conv1x1-norm-relu",),
+    "basic": ("on the 3x3",),
+    "order": ("(conv1x1-norm-relu)-(conv-())-(norm-relu)-(conv1x1-norm)-sum-(relu)",),
+}
+
+_CHANNEL_ATTENTION: Traits = {"order": ("post-activation with attention of channelconv-sigmoid",)}
+
 _REGNET_X: Traits = {**_POST, "stem": ("conv3x3/2-norm-relu",), "halving": ("where every stage begins",)}
 _REGNET_Y: Traits = {
     **_REGNET_X,
@@ -259,6 +282,12 @@ SOURCES: Mapping[str, tuple[Dialect, ...]] = {
         Dialect(names={**_TORCHVISION, **_TIMM_DEEP_STEM}, traits={**_POST, **_DEEP_STEM}),
         Dialect(names={**_TORCHVISION, **_TIMM_DEEP_STEM, **_TIMM_POOLED}, traits={**_POST, **_DEEP_STEM, **_POOLED}),
         Dialect(names={**_TORCHVISION, **_TIMM_SE}, traits={**_POST, **_IMAGENET, **_EXCITED}),
+        Dialect(
+            names={**_TORCHVISION, **_TIMM_DEEP_STEM, **_TIMM_POOLED, **_TIMM_ECA},
+            traits={**_POST, **_DEEP_STEM, **_POOLED, **_CHANNEL_ATTENTION},
+        ),
+        Dialect(names={**_TORCHVISION, **_TIMM_ECA}, traits={**_POST, **_IMAGENET, **_CHANNEL_ATTENTION}),
+        Dialect(names={**_TIMM_SLICES, **_TORCHVISION}, traits={**_POST, **_IMAGENET, **_SLICES}),
         Dialect(names=_TIMM_V2, traits={**_PRE, "stem": ("conv7x7/2-maxpool3x3/2",)}, classifier="conv1x1"),
     ),
     "pytorchcv": (

@@ -12,7 +12,7 @@ from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.cost import Cost, cost
 from resatlas.arch.expand import expand
 from resatlas.arch.ops import Conv, Shape
-from resatlas.arch.residual import Residual
+from resatlas.arch.residual import Excitation, Residual
 from resatlas.arch.widths import WIDEST, AdditivePyramid, MultiplicativePyramid, PerStage, unit_widths
 from resatlas.designs.solver.space import Knobs, Line, Row, Size
 from resatlas.errors import GroupsError, WidthError
@@ -223,14 +223,17 @@ def _multiple(exact: Fraction, grain: int, way: Rounding) -> int:
 @cache
 def _grain(residual: Residual) -> int:
     """The least width of a unit, whose multiples are the possible ones: shares are whole, and groups divide them."""
-    convs = [*residual.convs, *(op for op in residual.order.merged if isinstance(op, Conv))]
+    lead, rest = ([op for op in ops if isinstance(op, Conv)] for ops in (residual.order.first, residual.order.merged))
+    convs = [*lead, *residual.convs, *rest]
     ends = [Fraction(1), *(conv.width for conv in convs)]
-    if residual.merge == "concat":
-        ends[len(residual.convs)] *= residual.bodies
+    if residual.merge == "cascade":
+        ends[len(lead)] /= residual.bodies
+    if residual.merge != "sum":
+        ends[len(lead) + len(residual.convs)] *= residual.bodies
     divisors = [conv.group_width or conv.groups for conv in convs]
     outputs = [conv.width for conv in convs]
     pairs = [*zip(ends[:-1], divisors, strict=True), *zip(outputs, divisors, strict=True)]
-    if residual.attention:
+    if isinstance(residual.attention, Excitation):
         pairs.append((residual.convs[-1].width, residual.attention.ratio.denominator))
     return lcm(*(_least(share, divisor) for share, divisor in pairs))
 

@@ -149,8 +149,10 @@ def _weightless(op: Op) -> dict[str, Any]:
     match op:
         case MaxPool(kernel=kernel, stride=stride):
             return {"do": "maxpool", "kernel": kernel, "stride": stride}
-        case AvgPool(stride=stride):
+        case AvgPool(stride=stride, kernel=None):
             return {"do": "avgpool", "stride": stride}
+        case AvgPool(stride=stride, kernel=kernel):
+            return {"do": "centredmean", "stride": stride, "kernel": kernel}
         case SlidingMean(size=size, dilation=dilation):
             return {"do": "slidingmean", "size": size, "dilation": dilation}
         case Subsample(stride=stride):

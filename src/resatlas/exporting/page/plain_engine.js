@@ -186,6 +186,18 @@ const engine = (() => {
       });
     },
 
+    centredmean: ({ operation, maps: [x], result }) => {
+      const { kernel, stride } = operation, before = kernel >> 1;
+      const window = (k, length) => [Math.max(k * stride - before, 0), Math.min(k * stride - before + kernel, length)];
+      pooled(operation, result, window, (start, top, bottom, left, right, width) => {
+        let sum = 0;
+        for (let row = top; row < bottom; row++) {
+          for (let column = left; column < right; column++) sum += x[start + row * width + column];
+        }
+        return sum / (kernel * kernel);
+      });
+    },
+
     slidingmean: ({ operation, maps: [x], result }) => {
       const { size, dilation } = operation;
       const window = (k, length) => [k, Math.min(k + (size - 1) * dilation + 1, length)];

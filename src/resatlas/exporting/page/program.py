@@ -204,12 +204,24 @@ class _Writer:
             residual = self._weigh(residual, gate, "gate")
         return residual, self._weigh(shortcut, gate, "rest")
 
-    def _bodies(self, bodies: list[Steps], merged: Steps, merge: Literal["sum", "concat"], x: Number) -> Number:
+    def _bodies(self, bodies: list[Steps], merged: Steps, merge: plan.Merge, x: Number) -> Number:
         if len(bodies) == 1:
             return self._fold((*bodies[0], *merged), x)
+        if merge in ("slices", "cascade"):
+            return self._fold(merged, self._sliced(bodies, x, joins=merge == "cascade"))
         chains, rest = fold_bodies(list(map(fold, bodies)), fold(merged), merge=merge)
         outputs = [self._fold(chain, x) for chain in chains]
         return self._fold(rest, self._combine(outputs) if merge == "sum" else self._concat(outputs))
+
+    def _sliced(self, bodies: list[Steps], x: Number, *, joins: bool) -> Number:
+        """The outputs of bodies that read slices of x, one after another along the channels."""
+        size = self.shapes[x].channels // len(bodies)
+        outputs: list[Number] = []
+        for k, body in enumerate(bodies):
+            part = self._part(x, k * size, size)
+            inside = joins and 0 < k < len(bodies) - 1
+            outputs.append(self._fold(body, self._combine((part, outputs[-1])) if inside else part))
+        return self._concat(outputs)
 
     def _steps(self, path: str, chain: plan.Chain) -> Steps:
         return steps(path, chain, self.modules)
