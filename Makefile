@@ -48,6 +48,8 @@ benchmarks: $(DEV)
 	done
 	@$(BIN)/resatlas bench resnet-18-B resnet-50-v1.5 --question inference --compiled --rounds 3 \
 		--out benchmarks/inference-compiled
+	@$(BIN)/resatlas bench resnet-20 resnet-50-v1.5 --question inference --engines --rounds 3 \
+		--out benchmarks/inference-engines
 
 evidence: export OMP_NUM_THREADS = 1
 evidence: $(DEV)
