@@ -29,7 +29,7 @@ from resatlas.arch.ops import (
     Subsample,
     ZeroChannels,
 )
-from resatlas.arch.plan import Chain, Layer, Plan, layers
+from resatlas.arch.plan import Chain, Layer, Plan, layers, sliced
 from resatlas.arch.residual import (
     POST_ACTIVATION,
     PRE_ACTIVATION,
@@ -109,10 +109,13 @@ def test_every_shape_given_is_the_shape_taken(blueprint: Blueprint, image: Shape
         assert unit.input == shape
         for stream in unit.streams:
             activated = end(stream.first, unit.input)
-            ends = {end(body, activated) for body in stream.bodies}
+            read = activated
+            if sliced(stream):
+                read = read._replace(channels=read.channels // len(stream.bodies))
+            ends = {end(body, read) for body in stream.bodies}
             assert len(ends) == 1
             merged = ends.pop()
-            if stream.merge == "concat":
+            if stream.merge != "sum":
                 merged = merged._replace(channels=merged.channels * len(stream.bodies))
             assert end(stream.merged, merged) == unit.output
             if stream.shortcut is not None:

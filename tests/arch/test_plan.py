@@ -87,8 +87,8 @@ def test_what_is_no_plan_is_told(path: str, value: object, words: str | None) ->
         from_json(changed(path, value))
     if words is None:
         words = (
-            'plan.stem[0].op: expected a table with "kind" (convolution, norm, relu, sigmoid, scale, dropout, '
-            "max-pool, avg-pool, sliding-mean, subsample, zero-channels, global-pool, linear)"
+            'plan.stem[0].op: expected a table with "kind" (convolution, channel-convolution, norm, relu, sigmoid, '
+            "scale, dropout, max-pool, avg-pool, sliding-mean, subsample, zero-channels, global-pool, linear)"
         )
     assert str(refusal.value) == words
 

@@ -8,6 +8,7 @@ import torch
 
 from resatlas.arch.ops import (
     AvgPool,
+    ChannelConvolution,
     Convolution,
     Dropout,
     GlobalPool,
@@ -34,6 +35,7 @@ EXAMPLES: tuple[tuple[Op, int], ...] = (
     (Convolution(3, stride=2, groups=3), 12),
     (Convolution(1, bias=-2.0), 4),
     (Convolution(3, dilation=2), 4),
+    (ChannelConvolution(3), 6),
     (Norm(), 6),
     (Relu(), 6),
     (Sigmoid(), 6),
@@ -53,7 +55,7 @@ EXAMPLES: tuple[tuple[Op, int], ...] = (
 @pytest.mark.parametrize(("op", "channels"), EXAMPLES, ids=lambda value: str(value))
 def test_declared_shapes_are_those_of_the_module(op: Op, channels: int):
     """The names and shapes of the parameters and the shape of the output are as declared."""
-    input_shape = Shape(6, 1, 1) if isinstance(op, Linear) else Shape(6, 7, 5)
+    input_shape = Shape(6, 1, 1) if isinstance(op, Linear | ChannelConvolution) else Shape(6, 7, 5)
     output_shape = resized(op, input_shape)._replace(channels=channels)
     built = module(Layer(op.role, op, input_shape, output_shape))
     assert {name: tuple(parameter.shape) for name, parameter in built.named_parameters()} == weights(op, 6, channels)

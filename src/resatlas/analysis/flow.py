@@ -191,7 +191,7 @@ def _responses(plan: Plan) -> Iterator[tuple[str, int]]:
 def _places(prefix: str, chains: Sequence[tuple[str, Chain]]) -> list[str]:
     """For each convolution of consecutive chains, the path of the norm directly after it, or else its own path."""
     row = [(f"{prefix}{name}.{layer.role}", layer.op) for name, chain in chains for layer in chain]
-    following = [*row[1:], ("", None)]
+    following = [*row, ("", None)][1:]
     return [
         next_path if isinstance(next_op, Norm) else path
         for (path, op), (next_path, next_op) in zip(row, following, strict=True)

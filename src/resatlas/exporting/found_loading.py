@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import assert_never
 
 import torch
-from safetensors.torch import load_file
 
 from resatlas.arch.cost import cost
 from resatlas.errors import CheckpointError, quoted
@@ -17,6 +16,7 @@ from resatlas.nets.network import build
 from resatlas.nets.segmenter import Segmenter
 from resatlas.recipes.detection import Detect, Segment
 from resatlas.recipes.task_cost import multiply_adds
+from resatlas.weights.weight_files import read_tensors
 
 
 def found_in(folder: str | Path) -> Detector | Segmenter:
@@ -28,7 +28,7 @@ def found_in(folder: str | Path) -> Detector | Segmenter:
     check_sealed(file, config.network.weights_sha256)
     _check(config, file)
     module = _built(config, device="cpu")
-    tensors = load_file(file)
+    tensors = read_tensors(file)
     own = module.state_dict()
     for path, tensor in tensors.items():
         if tensor.is_floating_point() != own[path].is_floating_point() or not bool(tensor.isfinite().all()):

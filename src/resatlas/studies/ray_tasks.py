@@ -196,6 +196,7 @@ def carry_out_share(words: Sequence[str], log: str, threads: str) -> int:
 
     Ray cancels a task by a KeyboardInterrupt that wakes no system call, hence the polling.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a node that a shell began in the background ignores it
     with open(log, "ab") as output:  # noqa: PTH123 - nothing else is needed on the node
         child = subprocess.Popen(  # noqa: S603
             words,
