@@ -72,7 +72,7 @@ simulate: $(DEV)
 	@$(BIN)/python -m tests.simulation
 
 clean:
-	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	@find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(DEFAULT): $(PINS) | $(BIN)/pip
