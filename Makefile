@@ -13,12 +13,13 @@ BENCHMARKS := training inference detection input serving export growth memory
 # the studies of docs/evidence, in the order in which they run
 EVIDENCE := claims today factorial factorial-fashion today-fashion
 
-.PHONY: help demo test lint install benchmarks evidence zoo simulate clean
+.PHONY: help demo test lint install docs benchmarks evidence zoo simulate clean
 
 help:
 	@echo "make demo       train and compare small networks on the embedded data, and write a report"
 	@echo "make test       every check that CI makes: lint, then the tests"
 	@echo "make lint       style, format, types and layers"
+	@echo "make docs       the pages as a site in build/site, with every verb, every name and the papers' figures"
 	@echo "make benchmarks measure every table of benchmarks/, minutes each; leave the machine alone meanwhile"
 	@echo "make evidence   carry out the studies of docs/evidence and write their pages: hours; a rerun goes on"
 	@echo "make zoo        train the networks that the package contains, and write them; hours"
@@ -41,6 +42,9 @@ lint: $(DEV)
 	@$(BIN)/lint-imports --no-logo
 
 install: $(DEV)
+
+docs: $(DEV)
+	@PYTHONPATH=. $(BIN)/python -m docs.site.build
 
 benchmarks: $(DEV)
 	@for name in $(BENCHMARKS); do \
@@ -68,7 +72,7 @@ simulate: $(DEV)
 	@$(BIN)/python -m tests.simulation
 
 clean:
-	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	@find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(DEFAULT): $(PINS) | $(BIN)/pip

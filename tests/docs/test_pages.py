@@ -137,6 +137,20 @@ def test_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert printed.getvalue().startswith("plain has a lower error than resnet supported -8.1")
 
 
+@pytest.mark.parametrize("page", ["docs/learn.md", "docs/how-to.md"])
+def test_what_only_describes_is_carried_out(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands for beginners that need neither a training nor a file of one's own."""
+    monkeypatch.chdir(tmp_path)
+    every = [shlex.split(line.split(" >")[0])[1:] for text in blocks(page, "sh") for line in commands(text)]
+    described = [words for words in every if words[0] in ("list", "describe", "solve", "cite")]
+    ours = [words for words in described if not re.search(r"\.py:|\.toml$", words[1])]
+    assert len(ours) > 5
+    for words in ours:
+        assert main(words) == 0, capsys.readouterr().err
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_is_understood(page: str) -> None:
     """The parser of its verb takes every command that a page shows, and that is not cut short by an ellipsis."""

@@ -1,0 +1,116 @@
+"""Build the site: python -m docs.site.build [FOLDER], by default build.
+
+FOLDER/pages has the pages as Sphinx reads them, in the layout of the repository, so that one link works in both places:
+those of the repository, and below generated/ those that the package writes about itself. FOLDER/site is the site.
+"""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from docs.site import papers, reference
+
+from resatlas.designs.catalog import resolve
+from resatlas.page.drawing import drawing
+from resatlas.page.picture import write_picture
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+GENERATED = {
+    "papers": papers.papers_page,
+    "mistakes": papers.mistakes_page,
+    "counting": papers.counting_page,
+    "verbs": reference.verbs_page,
+    "names": reference.names_page,
+    "exit-codes": reference.exit_codes_page,
+}
+"""The pages that the package writes about itself."""
+
+_LINK = re.compile(r"(?<=\]\()(?!https?:|#)(?P<path>[^)#\s]+)")
+_BLOCK = re.compile(r"^```sh\n.*?^```$", re.DOTALL | re.MULTILINE)
+_DRAWN = re.compile(r"^resatlas describe (?P<design>\S+) --draw (?P<file>\S+\.svg)", re.MULTILINE)
+
+
+def pages_of_repository() -> Iterator[Path]:
+    """The pages, relative to the root of the repository."""
+    for pattern in ("*.md", "docs/*.md", "docs/*/*.md", "benchmarks/*.md"):
+        yield from (file.relative_to(ROOT) for file in sorted(ROOT.glob(pattern)) if file.parent != HERE)
+
+
+def lay_out(pages: Path) -> None:
+    """Write every page, the files that they link to, and the pictures that their commands draw."""
+    for page in pages_of_repository():
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for match in _LINK.finditer(text):
+            _bring(Path(os.path.normpath(page.parent / match["path"])), pages)
+        text = _LINK.sub(lambda match, page=page: _as_page(match["path"], page.parent), text)
+        if page == Path("README.md"):
+            text = f"{text}\n{(HERE / 'contents.md').read_text(encoding='utf-8')}"
+        elif page.parent == Path("docs"):
+            text = _BLOCK.sub(lambda match, page=page: _with_pictures(match[0], pages / page.parent), text)
+        if not re.search("^# ", text, re.MULTILINE):
+            text = f"# {page.stem.capitalize()}\n\n{text}"
+        _write(pages / _as_page(str(page), Path()), text)
+    for name, written in GENERATED.items():
+        _write(pages / "generated" / f"{name}.md", written())
+
+
+def _as_page(link: str, folder: Path) -> str:
+    """The link of a page in the site: the README is its first page, and a folder has a page that lists it."""
+    target = Path(os.path.normpath(folder / link))
+    if target == Path("README.md"):
+        return link.replace("README.md", "index.md")
+    return f"{link.rstrip('/')}/index.md" if (ROOT / target).is_dir() else link
+
+
+def _bring(target: Path, pages: Path) -> None:
+    """Copy what a page links to, if it is no page itself."""
+    if (ROOT / target).is_dir():
+        files = sorted(file.name for file in (ROOT / target).iterdir() if file.is_file())
+        for name in files:
+            _bring(target / name, pages)
+        inside = [name for name in files if name.endswith(".md")]
+        lines = [*([] if inside else ["---", "orphan: true", "---", ""]), f"# {target}", ""]
+        lines += [f"- [{name}]({name})" for name in files]
+        lines += ["", "```{toctree}", ":hidden:", "", *inside, "```", ""]
+        _write(pages / target / "index.md", "\n".join(lines))
+    elif target.suffix != ".md" or (ROOT / target) in ROOT.glob("src/**/*.md"):
+        (pages / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / target, pages / target)
+
+
+def _with_pictures(block: str, folder: Path) -> str:
+    """A block of commands, and below it the pictures that `describe --draw` writes."""
+    pictures = []
+    for match in _DRAWN.finditer(block):
+        entry = resolve(match["design"])
+        write_picture(folder / "drawn" / match["file"], drawing(entry.plan(), title=entry.name))
+        pictures.append(f"\n\n![{entry.name}, unit by unit](drawn/{match['file']})")
+    return block + "".join(pictures)
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def build(folder: Path) -> int:
+    """Lay out the pages and build the site; a warning of Sphinx is an error. Returns the exit code."""
+    from sphinx.cmd.build import build_main
+
+    shutil.rmtree(folder / "pages", ignore_errors=True)
+    shutil.rmtree(folder / "site", ignore_errors=True)
+    lay_out(folder / "pages")
+    options = ["-W", "--keep-going", "-q", "-E", "-c", str(HERE), "-d", str(folder / "read")]
+    return build_main([*options, str(folder / "pages"), str(folder / "site")])
+
+
+if __name__ == "__main__":
+    goal = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build"
+    code = build(goal)
+    print(f"{goal / 'site' / 'index.html'}" if code == 0 else "no site: see the warnings", file=sys.stderr)
+    sys.exit(code)
