@@ -84,6 +84,7 @@ def ignore(_: ClusterProgress) -> None:
 @pytest.fixture
 def place(nodes: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A study of four runs, whose steps are slow in the jobs; afterwards no job and no process of one is left."""
+    processes.serve()
     slowed = slowing.install(tmp_path / "site")
     path = os.pathsep.join(filter(None, [slowed["PYTHONPATH"], os.environ.get("PYTHONPATH")]))
     variables = {**nodes.environment, **slowed, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

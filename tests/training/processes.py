@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import get_context, set_start_method
+from multiprocessing import forkserver, get_context, resource_tracker, set_start_method
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -22,6 +22,15 @@ FORKED.set_forkserver_preload(
 )
 
 PATIENCE = 120.0  # seconds
+
+
+def serve() -> None:
+    """Start the fork server and the tracker beside it, so that they do not have the variables of a test.
+
+    A test that ends all processes with a variable of its own would end these, too.
+    """
+    resource_tracker.ensure_running()
+    forkserver.ensure_running()
 
 
 @dataclass(frozen=True)

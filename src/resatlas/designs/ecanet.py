@@ -10,7 +10,7 @@ from resatlas.arch.residual import ChannelAttention
 from resatlas.designs.family import Family, Grammar, Paper
 from resatlas.designs.resnet import ResNet, usual_unit
 from resatlas.designs.resnet_d import TweakedResNet
-from resatlas.designs.tasks import IMAGENET_UNITS, Setting
+from resatlas.designs.tasks import IMAGENET_UNITS, Setting, setting_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +52,10 @@ NAME = re.compile(r"(?P<setting>cifar-|imagenet-)?eca-resnet-(?P<depth>\d{1,10})
 def named(match: re.Match[str]) -> EcaResNet:
     """The network of a name; a depth of the ImageNet table is the ImageNet one."""
     depth = int(match["depth"])
-    listed = depth in IMAGENET_UNITS and match["setting"] != "cifar-"
     return EcaResNet(
         depth=depth,
         tweak="d" if match["tweak"] else "original",
-        setting="imagenet" if listed or match["setting"] == "imagenet-" else "cifar",
+        setting=setting_of(match["setting"], listed=depth in IMAGENET_UNITS),
     )
 
 

@@ -22,7 +22,7 @@ from resatlas.designs.resnet import (
     unit_convs,
     usual_unit,
 )
-from resatlas.designs.tasks import IMAGENET_UNITS, STAGES, Setting, paper_base, stem
+from resatlas.designs.tasks import IMAGENET_UNITS, STAGES, Setting, paper_base, setting_of, stem
 
 Wiring = Literal["paper", "fb", "projected"]
 
@@ -107,7 +107,7 @@ def named(match: re.Match[str]) -> PreActResNet:
     options: dict[str | None, Literal["A", "B"]] = {"A": "A", "B": "B"}
     return PreActResNet(
         depth=depth,
-        setting="imagenet" if match["setting"] == "imagenet-" or (listed and not match["setting"]) else "cifar",
+        setting=setting_of(match["setting"], listed=listed),
         unit=UNITS[match["unit"]],
         shortcut=options.get(match["shortcut"]),
         stride="3x3" if match["stride"] else "first",

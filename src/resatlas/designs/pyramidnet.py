@@ -12,7 +12,7 @@ from resatlas.arch.residual import ORDERS, OrderName, Projection, Residual, Shor
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage, Rounding
 from resatlas.designs.family import Family, Grammar, Paper, kinds
 from resatlas.designs.resnet import residual_stages
-from resatlas.designs.tasks import Setting, paper_base, stem
+from resatlas.designs.tasks import Setting, paper_base, setting_of, stem
 
 Growth = Literal["additive", "multiplicative"]
 Variant = Literal["a", "b", "c", "d"]
@@ -98,7 +98,7 @@ def named(match: re.Match[str]) -> PyramidNet:
         alpha=Fraction(match["alpha"]),
         growth="additive" if match["growth"] == "a" else "multiplicative",
         unit="bottleneck" if match["unit"] else "basic",
-        setting="imagenet" if match["setting"] == "imagenet-" else "cifar",
+        setting=setting_of(match["setting"], listed=False),
         variant=next((variant for variant in _VARIANTS if variant == match["variant"]), "d"),
         shortcut=next((shortcut for shortcut in _SHORTCUTS if shortcut == match["shortcut"]), "zeros"),
     )

@@ -11,7 +11,7 @@ from resatlas.arch.residual import Residual, bottleneck, cascaded
 from resatlas.arch.widths import check_width, doubling
 from resatlas.designs.family import Family, Grammar, Paper
 from resatlas.designs.resnet import residual_stages
-from resatlas.designs.tasks import IMAGENET_BASIC, IMAGENET_UNITS, STAGES, Setting, paper_base, stem
+from resatlas.designs.tasks import IMAGENET_BASIC, IMAGENET_UNITS, STAGES, Setting, paper_base, setting_of, stem
 from resatlas.errors import DepthError, WidthError
 
 _MOST_SLICES = 256
@@ -62,12 +62,11 @@ NAME = re.compile(
 def named(match: re.Match[str]) -> Res2Net:
     """The network of a name; a depth of the ImageNet table is the ImageNet one."""
     depth = int(match["depth"])
-    listed = depth in IMAGENET_UNITS and match["setting"] != "cifar-"
     return Res2Net(
         depth=depth,
         width=int(match["width"]),
         scale=int(match["scale"]),
-        setting="imagenet" if listed or match["setting"] == "imagenet-" else "cifar",
+        setting=setting_of(match["setting"], listed=depth in IMAGENET_UNITS),
     )
 
 

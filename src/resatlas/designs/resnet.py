@@ -29,6 +29,7 @@ from resatlas.designs.tasks import (
     equal_stages,
     listed_stages,
     paper_base,
+    setting_of,
     stem,
 )
 from resatlas.errors import DesignError
@@ -174,7 +175,7 @@ def named(match: re.Match[str]) -> ResNet | Plain | None:
     """The network of a name; a bare depth of Table 1 is the ImageNet one."""
     depth = int(match["depth"])
     listed = depth in IMAGENET_UNITS and not match["unit"]
-    setting: Setting = "imagenet" if match["setting"] == "imagenet-" or (listed and not match["setting"]) else "cifar"
+    setting = setting_of(match["setting"], listed=listed)
     unit = UNITS[match["unit"]]
     stride: StridePlace = "3x3" if match["stride"] else "first"
     widen = int(match["widen"] or 1)

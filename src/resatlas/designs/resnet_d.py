@@ -10,7 +10,7 @@ from resatlas.arch.residual import Projection, Residual
 from resatlas.arch.widths import doubling
 from resatlas.designs.family import Family, Grammar, Paper
 from resatlas.designs.resnet import residual_stages, unit_convs, usual_unit
-from resatlas.designs.tasks import IMAGENET_UNITS, STAGES, Setting, paper_base, stem
+from resatlas.designs.tasks import IMAGENET_UNITS, STAGES, Setting, paper_base, setting_of, stem
 from resatlas.errors import WidthError
 
 Tweak = Literal["c", "d"]
@@ -61,11 +61,10 @@ NAME = re.compile(r"(?P<setting>cifar-|imagenet-)?resnet-(?P<depth>\d{1,10})-(?P
 def named(match: re.Match[str]) -> TweakedResNet:
     """The network of a name; a depth of the ImageNet table is the ImageNet one."""
     depth = int(match["depth"])
-    listed = depth in IMAGENET_UNITS and match["setting"] != "cifar-"
     return TweakedResNet(
         depth=depth,
         tweak="c" if match["tweak"] == "c" else "d",
-        setting="imagenet" if listed or match["setting"] == "imagenet-" else "cifar",
+        setting=setting_of(match["setting"], listed=depth in IMAGENET_UNITS),
     )
 
 

@@ -12,7 +12,16 @@ from resatlas.arch.ops import Conv, Norm, Relu
 from resatlas.arch.residual import POST_ACTIVATION, Absent, Residual, bottleneck
 from resatlas.arch.widths import doubling
 from resatlas.designs.family import Family, Grammar, Paper, kinds
-from resatlas.designs.tasks import IMAGENET_BASIC, IMAGENET_UNITS, STAGES, Setting, equal_stages, listed_stages, stem
+from resatlas.designs.tasks import (
+    IMAGENET_BASIC,
+    IMAGENET_UNITS,
+    STAGES,
+    Setting,
+    equal_stages,
+    listed_stages,
+    setting_of,
+    stem,
+)
 from resatlas.errors import WidthError
 
 _PAPER_BASE = 64
@@ -94,12 +103,11 @@ NAME = re.compile(
 def named(match: re.Match[str]) -> ResNeXt:
     """The network of a name; a depth of the ImageNet table is the ImageNet one."""
     depth = int(match["depth"])
-    listed = depth in IMAGENET_UNITS
     return ResNeXt(
         depth=depth,
         cardinality=int(match["cardinality"]),
         width=int(match["width"]),
-        setting="imagenet" if match["setting"] == "imagenet-" or (listed and not match["setting"]) else "cifar",
+        setting=setting_of(match["setting"], listed=depth in IMAGENET_UNITS),
         form=next((form for form in FORMS if form == match["form"]), "c"),
         shortcut="absent" if match["shortcut"] else "B",
     )

@@ -11,7 +11,7 @@ from resatlas.arch.residual import Excitation
 from resatlas.designs.family import Family, Grammar, Paper
 from resatlas.designs.resnet import STRIDE_ENDS, UNIT_ENDS, UNITS, Option, ResNet, StridePlace, UnitKind
 from resatlas.designs.resnext import ResNeXt
-from resatlas.designs.tasks import IMAGENET_UNITS, Setting
+from resatlas.designs.tasks import IMAGENET_UNITS, Setting, setting_of
 from resatlas.errors import DesignError
 
 _REDUCTION = 16
@@ -100,19 +100,13 @@ NAME_NEXT = re.compile(
 )
 
 
-def _setting(match: re.Match[str], depth: int, *, listed: bool) -> Setting:
-    """The images of a name; a bare depth of the ImageNet table is the ImageNet one."""
-    bare = listed and depth in IMAGENET_UNITS and not match["setting"]
-    return "imagenet" if match["setting"] == "imagenet-" or bare else "cifar"
-
-
 def named(match: re.Match[str]) -> SeResNet:
     """The SE-ResNet of a name."""
     depth = int(match["depth"])
     options: dict[str | None, Option] = {"A": "A", "C": "C"}
     return SeResNet(
         depth=depth,
-        setting=_setting(match, depth, listed=not match["unit"]),
+        setting=setting_of(match["setting"], listed=depth in IMAGENET_UNITS and not match["unit"]),
         unit=UNITS[match["unit"]],
         shortcut=options.get(match["shortcut"], "B"),
         stride="3x3" if match["stride"] else "first",
@@ -126,7 +120,7 @@ def named_next(match: re.Match[str]) -> SeResNeXt:
         depth=depth,
         cardinality=int(match["cardinality"]),
         width=int(match["width"]),
-        setting=_setting(match, depth, listed=True),
+        setting=setting_of(match["setting"], listed=depth in IMAGENET_UNITS),
     )
 
 

@@ -11,6 +11,14 @@ from resatlas.errors import DepthError
 
 Setting = Literal["cifar", "imagenet"]
 
+
+def setting_of(prefix: str | None, *, listed: bool) -> Setting:
+    """The setting of a name by its prefix; without one, ImageNet's if its depth is `listed` there."""
+    if prefix:
+        return "imagenet" if prefix == "imagenet-" else "cifar"
+    return "imagenet" if listed else "cifar"
+
+
 IMAGENET_UNITS: Mapping[int, tuple[int, ...]] = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),

@@ -18,6 +18,7 @@ from resatlas.designs.tasks import (
     equal_stages,
     listed_stages,
     paper_base,
+    setting_of,
     stem,
 )
 from resatlas.errors import DesignError, WidthError
@@ -124,7 +125,7 @@ def named(match: re.Match[str]) -> WideResNet:
     return WideResNet(
         depth=depth,
         widen=Fraction(match["widen"]),
-        setting="imagenet" if match["setting"] == "imagenet-" or (bare and not match["setting"]) else "cifar",
+        setting=setting_of(match["setting"], listed=bare),
         kernels=match["kernels"] or "33",
         deepening=int(match["deepening"] or 2),
         dropout=_DROPOUT if match["dropout"] else 0.0,
