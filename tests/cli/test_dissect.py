@@ -173,7 +173,7 @@ def test_pictures_of_errors(ask: Ask, runs: dict[str, Run]) -> None:
         (("resnet", "surface", "--images", "1"), "--images must be at least 2; got 1"),
         (("resnet", "streams"), "the network has one stream"),
         (("resnet", "similarity", "--beside", "bare"), "have different validation images"),
-        (("nowhere", "paths"), "nowhere is not a run folder: it does not exist"),
+        (("nowhere", "paths"), "nowhere is neither a run folder nor a saved network: it does not exist"),
     ],
 )
 def test_refusals(

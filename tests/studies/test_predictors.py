@@ -13,7 +13,9 @@ from PIL import Image
 
 import resatlas
 from resatlas.cli.main import main
+from resatlas.errors import FolderError
 from resatlas.exporting.preprocessing import prepared
+from resatlas.runs.names import FIRST
 from resatlas.studies.predictors import class_names, kind_of, predictor_of
 from resatlas.weights import words
 from resatlas.weights.words import table
@@ -134,3 +136,11 @@ def test_a_report_of_a_word_needs_no_download(machine: Shelf, tmp_path: Path) ->
     assert TORCHVISION in text
     assert words.table()[TORCHVISION].digest in text
     assert machine.server.asked == []
+
+
+def test_a_folder_of_runs_names_them(tmp_path: Path) -> None:
+    """Since one of them is meant."""
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    (tmp_path / "runs" / "first" / FIRST).write_text("{}")
+    with pytest.raises(FolderError, match="neither a run folder nor a saved network: .*; it holds the runs first, …"):
+        kind_of(tmp_path / "runs")

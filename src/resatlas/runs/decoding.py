@@ -126,10 +126,14 @@ def check_is_run(folder: Path) -> None:
     Raises: FolderError with the runs in it.
     """
     if not (folder / FIRST).exists():
-        near = sorted(file.parent.name for file in folder.glob(f"*/{FIRST}"))[:3] if folder.is_dir() else []
-        hint = f"; it holds the runs {', '.join(near)}, …" if near else ""
         reason = f"it has no {FIRST}" if folder.exists() else "it does not exist"
-        raise FolderError(f"{folder} is not a run folder: {reason}{hint}")
+        raise FolderError(f"{folder} is not a run folder: {reason}{runs_below(folder)}")
+
+
+def runs_below(folder: Path) -> str:
+    """The end of a message about a folder that is no run: the first runs in it, if there are some."""
+    near = sorted(file.parent.name for file in folder.glob(f"*/{FIRST}"))[:3] if folder.is_dir() else []
+    return f"; it holds the runs {', '.join(near)}, …" if near else ""
 
 
 def read_status(folder: Path) -> StatusRecord | None:

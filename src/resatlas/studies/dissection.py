@@ -21,7 +21,7 @@ from resatlas.runs.record import Epoch, RunRecord, check_labels
 from resatlas.runs.store import check_writable
 from resatlas.studies.checks import check_classes, check_plan
 from resatlas.studies.own_images import check_own, resolve_data
-from resatlas.studies.predictors import Predictor, has_no_run, predictor_of
+from resatlas.studies.predictors import Predictor, kind_of, predictor_of
 from resatlas.training.threads import PASS, computing, threads_for, threads_of
 from resatlas.values.memory import out_of_memory
 from resatlas.weights.obtaining import Access
@@ -88,7 +88,7 @@ def _subject_of(where: str | Path, question: str, of: Epoch, access: Access) -> 
 
     Raises: as `read_finished` and `predictor_of`; UsageError if the question, or the epoch, needs a run.
     """
-    if not has_no_run(where):
+    if kind_of(where) == "run":
         return read_finished(Path(where))
     if of == "best":
         raise UsageError(f"{where} has the weights of one epoch; leave out --of best")

@@ -18,7 +18,7 @@ from resatlas.exporting.config import CONFIG
 from resatlas.exporting.found_config import is_found, read_found_config
 from resatlas.exporting.reading import is_export
 from resatlas.recipes.task_text import noun
-from resatlas.runs.decoding import read_finished
+from resatlas.runs.decoding import read_finished, runs_below
 from resatlas.runs.names import FIRST
 from resatlas.runs.record import Epoch
 from resatlas.studies.checks import check_plan
@@ -74,7 +74,7 @@ def kind_of(where: str | Path) -> Kind:
         raise FolderError(f"{folder} is an export: resatlas serve runs it, and the predict.py in it classifies files")
     reason = f"it has neither {FIRST} nor {CONFIG}" if folder.exists() else "it does not exist"
     words = "words for published weights: resatlas weights list"
-    raise FolderError(f"{folder} is neither a run folder nor a saved network: {reason} ({words})")
+    raise FolderError(f"{folder} is neither a run folder nor a saved network: {reason}{runs_below(folder)} ({words})")
 
 
 def has_no_run(where: str | Path) -> bool:

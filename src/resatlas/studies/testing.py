@@ -19,7 +19,7 @@ from resatlas.runs.names import PREDICTIONS
 from resatlas.runs.record import RunRecord, check_labels
 from resatlas.runs.store import check_writable
 from resatlas.studies.own_images import Standing, resolve_data
-from resatlas.studies.predictors import has_no_run
+from resatlas.studies.predictors import has_no_run, kind_of
 from resatlas.studies.subject import (
     DEFAULT_OPTIONS,
     EvaluationOptions,
@@ -82,7 +82,7 @@ def evaluate(
     Raises: FolderError if there is no run or it is not finished; UnknownName, UsageError, DataError, CheckpointError,
         NonFiniteError.
     """
-    if any(map(has_no_run, runs)):
+    if any(kind_of(run) != "run" for run in runs):
         return [evaluation for run in runs for evaluation in _alone(run, options, progress)]
     pairs = _runs_and_protocols(runs, options)
     with _world(options) as world, computing(_threads(pairs)):
@@ -123,7 +123,7 @@ def ensemble(
 
 def _alone(where: str | Path, options: EvaluationOptions, progress: Progress) -> list[Evaluation]:
     """The tests of one run, saved network or word."""
-    if not has_no_run(where):
+    if kind_of(where) == "run":
         return evaluate([where], options, progress)
     from resatlas.studies.testing_predictors import predictor_evaluations
 
