@@ -142,5 +142,5 @@ def test_a_folder_of_runs_names_them(tmp_path: Path) -> None:
     """Since one of them is meant."""
     (tmp_path / "runs" / "first").mkdir(parents=True)
     (tmp_path / "runs" / "first" / FIRST).write_text("{}")
-    with pytest.raises(FolderError, match="neither a run folder nor a saved network: .*; it holds the runs first, …"):
+    with pytest.raises(FolderError, match=r"neither a run folder nor a saved network: .*; it holds the runs first, …"):
         kind_of(tmp_path / "runs")
