@@ -162,15 +162,15 @@ class Answer:
 
 
 def answer(line: socket.socket) -> Answer:
-    """The next answer on a connection."""
+    """The next answer on a connection, and no byte of the one after it, which may have arrived with it."""
     text = b""
-    while (end := text.find(b"\r\n\r\n")) < 0:
-        text += _received(line)
-    status, *rest = text[:end].decode("latin-1").split("\r\n")
+    while not text.endswith(b"\r\n\r\n"):
+        text += _received(line, 1)
+    status, *rest = text.removesuffix(b"\r\n\r\n").decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, _, value in (row.partition(": ") for row in rest)}
-    body = text[end + 4 :]
-    while len(body) < int(headers["content-length"]):
-        body += _received(line)
+    body = b""
+    while missing := int(headers["content-length"]) - len(body):
+        body += _received(line, missing)
     return Answer(int(status.split()[1]), headers, body)
 
 
@@ -194,7 +194,7 @@ def closed(line: socket.socket) -> bool:
         return True
 
 
-def _received(line: socket.socket) -> bytes:
-    part = line.recv(65_536)
+def _received(line: socket.socket, most: int) -> bytes:
+    part = line.recv(most)
     assert part, "the server has closed the connection"
     return part

@@ -1,6 +1,7 @@
 """What each path answers."""
 
 import json
+import socket
 from dataclasses import replace
 
 import pytest
@@ -33,6 +34,14 @@ def test_a_connection_serves_one_request_after_another() -> None:
         statuses = [answer(line) for _ in range(3)]
     assert [one.status for one in statuses] == [200, 422, 200]
     assert statuses[0].body == statuses[2].body
+
+
+def test_answers_that_arrive_together_are_read_one_by_one() -> None:
+    """By the reader of these tests."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" * 3)
+        assert [answer(ours).body for _ in range(3)] == [b"ok"] * 3
 
 
 def test_every_answer_has_the_security_headers() -> None:
