@@ -95,7 +95,7 @@ REFUSED = (
             f"study x.toml --status {option} {value}",
             f"study with --status or --on does not take {option}; it requires a study that is carried out here",
         )
-        for option, value in (("--share", "1/2"), ("--workers", "2"))
+        for option, value in (("--share", "1/2"), ("--blocks", "1"), ("--workers", "2"))
     ),
     *(
         (f"study x.toml {option}{value}", f"study without --on slurm does not take {option}; it requires --on slurm")

@@ -76,6 +76,16 @@ def test_shares_together_are_the_whole_study(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_a_block_is_carried_out_alone(tmp_path: Path) -> None:
+    """The runs of one seed, in a sitting of their own."""
+    study = read_study(tiny.write(tmp_path))
+    words = ("study", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "out"), "--workers", "1", "--json")
+    ended = processes.run(tmp_path, *words, "--blocks", "1", first=tiny.forking)
+    assert (ended.code, json.loads(ended.out)) == (0, {"share": "1/1", "blocks": [1], "finished": 2, "runs": 4})
+    begun = {folder.name for folder in (tmp_path / "out").iterdir() if folder.is_dir()}
+    assert begun == {name for name, experiment in study.distinct_experiments().items() if experiment.seed == 1}
+
+
 def _write(folder: Path, name: str, *, epochs: int, status: str | None, reason: str = "", ago: float = 0.0) -> None:
     """The files of a run that its status is read from, last written so many seconds before 2001."""
     run = folder / name
@@ -130,6 +140,9 @@ def test_the_verb_tells_the_status(tmp_path: Path, capsys: pytest.CaptureFixture
     ("words", "sentence"),
     [
         (("--share", "3/2"), "the shares of 2 are 1 to 2; got 3"),
+        (("--blocks", "0,,1"), "blocks are seeds with commas between them, such as 0,2; got"),
+        (("--blocks", "0,5"), "study tiny has blocks of the seeds 0, 1; got 5, the nearest is 1"),
+        (("--status", "--blocks", "1"), "with --status or --on does not take --blocks"),
         (("--workers", "0"), "expected a whole number from 1 to 1,024; got"),
         (("--status", "--share", "1/2"), "with --status or --on does not take --share"),
     ],

@@ -8,7 +8,7 @@ from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.cli.study_options import add_options, folder_of
 from resatlas.errors import quoted
-from resatlas.studies.sharing import parsed
+from resatlas.studies.sharing import blocks_of_text, parsed
 from resatlas.studies.slurm import USUAL_JOBS
 from resatlas.studies.status import study_status
 from resatlas.studies.study import read_study
@@ -35,6 +35,7 @@ OPTIONS: Requirements = {
     "--out": ALWAYS,
     "--status": ALWAYS,
     "--share": _HERE,
+    "--blocks": _HERE,
     "--workers": _HERE,
     "--on": _CARRYING_OUT,
     "--jobs": _ON_CLUSTER,
@@ -56,6 +57,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="I/N",
         help="carry out only the I-th of N shares of its runs, without a page; other jobs or machines that see the "
         "folder may carry out the others at the same time (default: all runs)",
+    )
+    parser.add_argument(
+        "--blocks",
+        type=blocks_of_text,
+        metavar="SEEDS",
+        help="carry out only the runs with these seeds, such as 0,2, without a page; for a study in several sittings "
+        "or on machines that share no folder (default: all)",
     )
     parser.add_argument(
         "--status",
@@ -126,7 +134,7 @@ def run(options: argparse.Namespace) -> Outcome:
         carry_out_and_show,
         carry_out_on_ray_and_show,
         carry_out_on_slurm_and_show,
-        carry_out_share,
+        carry_out_part,
     )
 
     match engine_of(options):
@@ -134,4 +142,5 @@ def run(options: argparse.Namespace) -> Outcome:
             return carry_out_on_slurm_and_show(study, options)
         case "ray":
             return carry_out_on_ray_and_show(study, options)
-    return carry_out_share(study, options.share, options) if options.share else carry_out_and_show(study, options)
+    part = options.share or options.blocks
+    return carry_out_part(study, options) if part else carry_out_and_show(study, options)

@@ -28,7 +28,7 @@ from resatlas.studies.looks import looks
 from resatlas.studies.pictures import pictures
 from resatlas.studies.ray_tasks import carry_out_on_ray
 from resatlas.studies.runner import OnProgress, StudyProgress, carry_out_study
-from resatlas.studies.sharing import Share
+from resatlas.studies.sharing import WHOLE
 from resatlas.studies.slurm import carry_out_on_slurm
 from resatlas.studies.study import Study
 from resatlas.studies.study_dissections import dissect_study
@@ -42,17 +42,18 @@ CLASSIFYING = "classify.html"
 """The page next to the report that classifies drawings."""
 
 
-def carry_out_share(study: Study, share: Share, options: argparse.Namespace) -> Outcome:
-    """Carry out the unfinished runs of a share; the page is written by the command without --share."""
-    folder = folder_of(study, options)
+def carry_out_part(study: Study, options: argparse.Namespace) -> Outcome:
+    """Carry out the unfinished runs of --share and --blocks; the page is written by the command without them."""
+    folder, share, blocks = folder_of(study, options), options.share or WHOLE, options.blocks
     with _progress(quiet=options.quiet) as on_progress:
-        carry_out_study(study, folder, share=share, workers=options.workers, on_progress=on_progress)
+        carry_out_study(study, folder, share=share, blocks=blocks, workers=options.workers, on_progress=on_progress)
     runs = [folder / name for name in study.distinct_experiments()]
     finished = sum(Run(run).concluded for run in runs)
-    text = f"share {share} is finished; of the whole study, {finished:,} of {counted(len(runs), 'run')}"
+    part = f"share {share}" + (f" of the blocks {', '.join(map(str, blocks))}" if blocks else "")
+    text = f"{part} is finished; of the whole study, {finished:,} of {counted(len(runs), 'run')}"
     if finished == len(runs):
-        text += ": the command without --share writes its page"
-    return Outcome({"share": str(share), "finished": finished, "runs": len(runs)}, text)
+        text += ": the command without --share and --blocks writes its page"
+    return Outcome({"share": str(share), "blocks": blocks, "finished": finished, "runs": len(runs)}, text)
 
 
 def carry_out_on_slurm_and_show(study: Study, options: argparse.Namespace) -> Outcome:

@@ -1,6 +1,6 @@
 """The runs of a factorial question as cells by blocks: the complete blocks, and whether all runs are of one plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from resatlas.comparing.rows import data_identity
@@ -36,6 +36,17 @@ def blocks_of(run_set: RunSet) -> Blocks:
         **{run.folder.name: run for run in run_set.diverged},
         **{run.name: run for run in run_set.runs},
     }
+    seeds, left_out = complete_blocks(question, known)
+    runs = tuple(tuple(known[cell.by_seed[seed]] for seed in seeds) for cell in question.cells)
+    _check_plan(question, seeds, [tuple(map(beginning_of, row)) for row in runs])
+    return Blocks(seeds=seeds, runs=runs, left_out=left_out)
+
+
+def complete_blocks(question: Question, known: Container[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The seeds whose run is known in every cell, and a sentence for each other seed.
+
+    Raises: UsageError if no block is complete.
+    """
     missing = {
         seed: sum(cell.by_seed[seed] not in known for cell in question.cells) for seed in question.cells[0].seeds
     }
@@ -47,9 +58,7 @@ def blocks_of(run_set: RunSet) -> Blocks:
     seeds = tuple(seed for seed, count in missing.items() if not count)
     if not seeds:
         raise UsageError(f"question {question.name}: no block is complete; {'; '.join(left_out)}")
-    runs = tuple(tuple(known[cell.by_seed[seed]] for seed in seeds) for cell in question.cells)
-    _check_plan(question, seeds, [tuple(map(beginning_of, row)) for row in runs])
-    return Blocks(seeds=seeds, runs=runs, left_out=left_out)
+    return seeds, left_out
 
 
 def beginning_of(run: RunRecord | Beginning) -> Beginning:

@@ -11,7 +11,7 @@ from resatlas.comparing.effects import Effect, Effects, Levels, columns, effects
 from resatlas.comparing.measures import TEST_ERROR, Measure, value_at_chance, value_of
 from resatlas.comparing.run_sets import RunSet
 from resatlas.errors import UsageError
-from resatlas.runs.collection import Cell, Factor
+from resatlas.runs.collection import Cell, Factor, Question
 from resatlas.runs.record import Beginning, RunRecord
 
 if TYPE_CHECKING:
@@ -78,38 +78,69 @@ def factorial(run_set: RunSet, measure: Measure = TEST_ERROR) -> Factorial:
     Raises: UsageError if the question has no factors, or cells of unequal cost, if factors alias, or as `blocks_of`;
         FolderError if a run does not have the measure.
     """
-    import numpy as np
-
     question = run_set.question
     if not question.factors:
         raise UsageError(f"question {question.name} has no factors; a factorial question lists factors and levels")
-    levels = _levels(question.factors, question.cells)
-    columns(levels)  # which refuses factors that alias, before any run counts
+    columns(_levels(question.factors, question.cells))  # which refuses factors that alias, before any run counts
     blocks = blocks_of(run_set)
     diverged = [run.folder.name for row in blocks.runs for run in row if isinstance(run, Beginning)]
     first = [beginning_of(row[0]) for row in blocks.runs]
     costs = [cost(run.plan) for run in first]
-    _check_budgets(question.name, question.cells, [total.multiply_adds for total in costs])
-    scale = _scale(measure, diverged=len(diverged) / sum(map(len, blocks.runs)))
-    values = np.array([[_response(run, measure, scale) for run in row] for row in blocks.runs])
-    if scale == "ranks":
-        values = ranks(values)
+    scale = scale_of(measure, diverged=len(diverged) / sum(map(len, blocks.runs)))
+    return factorial_of_values(
+        question,
+        measure,
+        scale,
+        seeds=blocks.seeds,
+        values=[[_response(run, measure, scale) for run in row] for row in blocks.runs],
+        designs=[run.experiment.design for run in first],
+        multiply_adds=[total.multiply_adds for total in costs],
+        parameters=[total.parameters for total in costs],
+        left_out=blocks.left_out,
+        diverged=diverged,
+    )
+
+
+def factorial_of_values(
+    question: Question,
+    measure: Measure,
+    scale: Scale,
+    *,
+    seeds: Sequence[int],
+    values: Sequence[Sequence[float]],
+    designs: Sequence[str],
+    multiply_adds: Sequence[int],
+    parameters: Sequence[int],
+    left_out: Sequence[str],
+    diverged: Sequence[str],
+) -> Factorial:
+    """The effects of a factorial question from a response for each cell and, in its row, each block.
+
+    `left_out` has a sentence for each incomplete block, `diverged` the runs whose response is that of chance.
+
+    Raises: UsageError for factors that alias, or cells of unequal cost.
+    """
+    import numpy as np
+
+    levels = _levels(question.factors, question.cells)
+    _check_budgets(question.name, question.cells, multiply_adds)
     counted = [f"diverged, counted at chance level: {', '.join(diverged)}"] if diverged else []
+    matrix = ranks(np.array(values)) if scale == "ranks" else np.array(values)
     return Factorial(
         title=question.title,
         factors=question.factors,
         measure=measure,
         scale=scale,
         cells=question.cells,
-        designs=tuple(run.experiment.design for run in first),
+        designs=tuple(designs),
         levels=levels,
-        seeds=blocks.seeds,
-        values=values,
-        effects=effects_of(levels, values),
-        covariate=_at_equal_parameters(levels, values, [total.parameters for total in costs]),
-        multiply_adds=tuple(total.multiply_adds for total in costs),
-        parameters=tuple(total.parameters for total in costs),
-        left_out=(*blocks.left_out, *counted),
+        seeds=tuple(seeds),
+        values=matrix,
+        effects=effects_of(levels, matrix),
+        covariate=_at_equal_parameters(levels, matrix, parameters),
+        multiply_adds=tuple(multiply_adds),
+        parameters=tuple(parameters),
+        left_out=(*left_out, *counted),
     )
 
 
@@ -130,7 +161,8 @@ def _check_budgets(name: str, cells: Sequence[Cell], multiply_adds: Sequence[int
         )
 
 
-def _scale(measure: Measure, *, diverged: float) -> Scale:
+def scale_of(measure: Measure, *, diverged: float) -> Scale:
+    """How the values of a measure become responses if this share of the runs diverged."""
     if diverged > _MOST_DIVERGED:
         return "ranks"
     match measure.metric:
@@ -147,6 +179,11 @@ def _response(run: RunRecord | Beginning, measure: Measure, scale: Scale) -> flo
         value, images = value_at_chance(run, measure), 1_000_000
     else:
         value, images = value_of(run, measure), run.outcome.test.images
+    return response(value, images, scale)
+
+
+def response(value: float, images: int, scale: Scale) -> float:
+    """The response of a value of the measure; `images` are the test images, of which an error in percent is a share."""
     match scale:
         case "logit":
             return logit(round(value / 100 * images), images)

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resatlas.arch.cost import cost
-from resatlas.errors import FolderError, NonFiniteError, ResatlasError, Stopped
+from resatlas.errors import FolderError, NonFiniteError, ResatlasError, Stopped, UsageError
 from resatlas.recipes.recipe import epochs_begun, steps_in_all
 from resatlas.runs.collection import write_collection
 from resatlas.runs.experiment import Experiment
@@ -75,21 +75,24 @@ def carry_out_study(
     folder: Path,
     *,
     share: Share = WHOLE,
+    blocks: Sequence[int] | None = None,
     workers: int | None = None,
     warn_after: float = NOTE_AFTER,
     on_progress: OnProgress,
 ) -> None:
     """Carry out the runs of a study, or a share of them, in subfolders of a folder, `workers` at a time.
 
+    `blocks` are seeds: only their runs are carried out, and dealt.
     Other shares may be carried out at the same time, on other machines that see the folder: all deal the runs in the
     same way. By default there is one worker per core.
     Finished runs are kept; interrupted runs resume from their newest valid checkpoint. Workers are started once, to
     import torch once, and share the cores: there are fewer workers if OMP_NUM_THREADS sets more than one thread for
     each. A worker that does not advance is reported every `warn_after` seconds.
-    Raises: Stopped after a signal, with every run saved; NonFiniteError at the end if a run diverged; any other error
-    of a run at once, with the other runs saved.
+    Raises: UsageError for a seed that the study does not have; Stopped after a signal, with every run saved;
+    NonFiniteError at the end if a run diverged; any other error of a run at once, with the other runs saved.
     """
     check_writable(folder)
+    _check_blocks(study, blocks or ())
     read = cache(read_parts)  # each data set is read once for all runs
     prepared = [
         prepare(experiment, out=folder / name, execution=_RESUMING, read=read)
@@ -101,7 +104,8 @@ def carry_out_study(
         write_collection(folder, study.collection())
     except OSError as error:
         raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    own = share.dealt(_in_order(study, prepared))
+    begun = _in_order(study, prepared)
+    own = share.dealt([run for run in begun if blocks is None or run.experiment.seed in blocks])
     todo = [run for run in own if not Run(run.folder).concluded]
     before = len(own) - len(todo)
     work = [_work(run) for run in todo]
@@ -213,6 +217,15 @@ class _Pool:
             self.queue.clear()
             for slot in self.slots:
                 slot.worker.send("stop")
+
+
+def _check_blocks(study: Study, blocks: Sequence[int]) -> None:
+    seeds = sorted({experiment.seed for experiment in study.distinct_experiments().values()})
+    for seed in blocks:
+        if seed not in seeds:
+            near = min(seeds, key=lambda known: abs(known - seed))
+            listed = ", ".join(map(str, seeds))
+            raise UsageError(f"study {study.name} has blocks of the seeds {listed}; got {seed}, the nearest is {near}")
 
 
 def _in_order(study: Study, runs: list[Prepared]) -> list[Prepared]:

@@ -1,4 +1,4 @@
-"""A share of a study: the runs of one of several machines or jobs, dealt by each of them in the same way."""
+"""Parts of a study: a share for one of several machines or jobs, which all deal in the same way, and single blocks."""
 
 import re
 from collections.abc import Sequence
@@ -39,6 +39,16 @@ class Share:
 
 WHOLE = Share(1, 1)
 """The whole study."""
+
+
+def blocks_of_text(text: str) -> tuple[int, ...]:
+    """The seeds of a text such as 0,2: the blocks of a study that are carried out.
+
+    Raises: UsageError
+    """
+    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
+        raise UsageError(f"blocks are seeds with commas between them, such as 0,2; got {quoted(text)}")
+    return tuple(dict.fromkeys(map(int, text.split(","))))
 
 
 def parsed(text: str) -> Share:
