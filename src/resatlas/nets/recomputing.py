@@ -56,7 +56,8 @@ def run_layers(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
     for layer in layers:
         waiting.append(layer)
         if isinstance(layer, nn.Conv2d):
-            x, waiting = _recomputing(waiting, x), []
+            x = _recomputing(waiting, x)
+            waiting = []
     return _run_layers(waiting, x)
 
 
