@@ -17,6 +17,8 @@ DESIGNS = (
     "dmrnet:depth=14,base=4",
     "pyramidnet:depth=14,base=4,alpha=12",
     "dmrnet-8-k3-swap-sum",
+    "preact-resnet:depth=20,base=4",
+    "se-resnet-20",
 )
 
 
@@ -38,7 +40,7 @@ def after_two_passes(network: Network) -> dict[str, torch.Tensor]:
     return {**{path: grad for path, grad in gradients.items() if grad is not None}, **dict(network.named_buffers())}
 
 
-@pytest.mark.parametrize("kept", ["units", "segments"])
+@pytest.mark.parametrize("kept", get_args(Kept)[1:])
 @pytest.mark.parametrize("design", DESIGNS)
 def test_recomputation_changes_no_bit(design: str, kept: Kept) -> None:
     """Gradients with dropout and stochastic depth, and statistics, are bit-equal, and every batch counts once."""
@@ -48,22 +50,48 @@ def test_recomputation_changes_no_bit(design: str, kept: Kept) -> None:
     assert {int(count) for path, count in again.items() if path.endswith("num_batches_tracked")} == {2}
 
 
+def stored(network: Network) -> int:
+    """Bytes that a forward pass stores for its backward pass, without weights and buffers."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())}
+    places: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        places.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = network(torch.randn(8, *network.plan.image))
+    assert logits.requires_grad
+    return sum(tensor.untyped_storage().nbytes() for place, tensor in places.items() if place not in own)
+
+
 def test_fewer_maps_are_stored() -> None:
     """With nine units per stage, "units" stores much less than "all", and "segments" of three units less than that."""
-    sizes: dict[str, int] = {}
-    for kept in get_args(Kept):
-        network = built("resnet:depth=56,base=4", kept)
-        stored: list[int] = []
-
-        def keep(tensor: torch.Tensor, stored: list[int] = stored) -> torch.Tensor:
-            stored.append(tensor.nbytes)
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            network(torch.randn(8, 1, 8, 8))
-        sizes[kept] = sum(stored)
-    assert sizes["units"] < sizes["all"] / 4
+    sizes = {kept: stored(built("resnet:depth=56,base=4", kept)) for kept in get_args(Kept)}
+    assert sizes["convolutions"] < 0.8 * sizes["all"]
+    assert sizes["units"] < sizes["all"] / 3
     assert sizes["segments"] < sizes["units"] / 2
+
+
+@pytest.mark.parametrize(
+    ("design", "share"),
+    [
+        ("preact-resnet-56", 0.52),
+        ("wrn-16-2", 0.65),
+        ("pyramidnet-110-a48", 0.60),
+        ("resnet-20-B", 0.78),
+        ("dmrnet-14", 0.78),
+        ("resnext:depth=29,cardinality=4,width=8", 0.90),
+    ],
+)
+def test_maps_after_convolutions_are_this_share_of_all(design: str, share: float) -> None:
+    """Within two points, whatever the size of images; docs/training.md says so in words."""
+    sizes = {}
+    for kept in ("all", "convolutions"):
+        network = build(design, image=Shape(3, 8, 8), classes=10, seed=0)
+        network.kept = kept
+        sizes[kept] = stored(network)
+    assert sizes["convolutions"] / sizes["all"] == pytest.approx(share, abs=0.02)
 
 
 def test_evaluation_mode_is_not_affected() -> None:

@@ -39,6 +39,8 @@ _BATCHES = {
 """Networks, and their batches in fp32 and in bf16, which is slow on a processor that does not multiply in it."""
 
 _AGAIN: tuple[tuple[str, Kept], ...] = (
+    ("preact-resnet-164", "convolutions"),
+    ("wrn-16-4", "convolutions"),
     ("resnet-110", "units"),
     ("resnet-1202", "segments"),
     ("wrn-28-10", "segments"),
@@ -97,7 +99,8 @@ def measure(options: Options, on_advance: Advance) -> Measured:
             "trains a tiny network, and then takes the steps. Measured is the largest resident size of that process "
             "(VmHWM); without libraries it is that minus the size before the network was built. Predicted is what "
             "preflight says, which knows the plan, the batch and the precision, and measures nothing.",
-            "kept: all maps, those between units, or those between segments, as --checkpoint-activations says.",
+            "kept: all maps, those after convolutions and sums, those between units, or those between segments, as "
+            "--checkpoint-activations says.",
             *(
                 ()
                 if multiplies("bf16")

@@ -1,7 +1,7 @@
 """`resatlas preflight`: what a training will need, before it starts."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
@@ -16,6 +16,7 @@ from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.data.boxes import DetectionData
 from resatlas.designs.catalog import own_design
 from resatlas.errors import UsageError
+from resatlas.nets.peak import RECOMPUTING, Stores
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.record import Keep
 from resatlas.studies.own_images import any_data
@@ -31,6 +32,13 @@ OPTIONS: Requirements = {
     "--device": ALWAYS,
     "--checkpoint-activations": ALWAYS,
     "--measure": ALWAYS,
+}
+
+_STORED: Mapping[Stores, str] = {
+    "all": "all",
+    "convolutions": "after convolutions and sums",
+    "units": "between units",
+    "segments": "between segments",
 }
 
 _MOST_RATES = 6
@@ -57,8 +65,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     device_option(group)
     group.add_argument(
         "--checkpoint-activations",
-        choices=("units", "segments"),
-        help="keep only the activations between units or segments (default: keep all)",
+        choices=RECOMPUTING,
+        help="keep only the activations after convolutions, between units or between segments (default: keep all)",
     )
     parser.add_argument(
         "--measure",
@@ -105,7 +113,7 @@ def _facts(result: Preflight) -> Iterator[tuple[str, str]]:
         "execution",
         f"{result.precision} on {result.where}, {counted(setting.processes, 'process')}"
         + (f" of {counted(result.threads, 'thread')}" if result.where == "cpu" else "")
-        + ("" if setting.kept == "all" else f", maps stored between {setting.kept}"),
+        + ("" if setting.kept == "all" else f", maps stored {_STORED[setting.kept]}"),
     )
     held = f", {course.held_back:,} held back" if course.held_back else ""
     yield "images", f"{course.images:,}{held}, batch {course.batch:,}, BN statistics over {course.norm_group:,}"

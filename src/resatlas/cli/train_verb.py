@@ -19,6 +19,7 @@ from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.designs.catalog import own_design
 from resatlas.errors import UnknownName, UsageError, unknown
 from resatlas.evaluation.portions import check_test_batch
+from resatlas.nets.peak import RECOMPUTING
 from resatlas.runs import experiment as experiments
 from resatlas.runs.departures import Departures, sentences
 from resatlas.runs.environment import leading, processes
@@ -170,9 +171,9 @@ def _execution_options(group: argparse._ArgumentGroup) -> None:
     device_option(group)
     group.add_argument(
         "--checkpoint-activations",
-        choices=("units", "segments"),
-        help="save memory: keep only the activations between units, or between segments of about sqrt(n) of n units, "
-        "and recompute the others (default: keep all)",
+        choices=RECOMPUTING,
+        help="save memory: keep only the activations after convolutions and sums, between units, or between segments "
+        "of about sqrt(n) of n units, and recompute the others (default: keep all)",
     )
     group.add_argument(
         "--compile",

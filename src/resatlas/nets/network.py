@@ -114,9 +114,9 @@ class Network(nn.Module):
 
     @kept.setter
     def kept(self, kept: Kept) -> None:
-        for stage in self.stages:
-            if isinstance(stage, Row):
-                stage.kept = kept
+        for part in (part for stage in self.stages for part in stage.modules()):
+            if isinstance(part, Row | Unit):
+                part.kept = kept
 
     def _streams(self, images: Tensor) -> Streams:
         return run_unit(self.stages, self.begin(images))

@@ -8,13 +8,17 @@ those of the weights. Needs no torch.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from math import isqrt
-from typing import Literal, NamedTuple, assert_never
+from typing import Literal, NamedTuple, assert_never, get_args
 
 from resatlas.nets.tape import Operation, Tape, Tensor
 
-Stores = Literal["all", "units", "segments"]
+Stores = Literal["all", "convolutions", "units", "segments"]
 """As `nets.recomputing.Kept`."""
+
+RECOMPUTING: tuple[Stores, ...] = get_args(Stores)[1:]
+"""All but the first, which recomputes nothing."""
 
 
 class Part(NamedTuple):
@@ -25,10 +29,15 @@ class Part(NamedTuple):
 
 
 def parts(tape: Tape, *, kept: Stores) -> Iterator[Part]:
-    """The parts of a pass, as `nets.recomputing.run_units` divides the units of each stage."""
+    """The parts of a pass, as `nets.recomputing` divides the units of each stage."""
     yield Part(tape.stem)
     for stage in tape.stages:
         match kept:
+            case "convolutions":
+                together = [operation for unit in stage for operation in unit]
+                for group, operations in groupby(together, key=lambda operation: operation.group):
+                    yield Part(list(operations), again=group != 0)
+                continue
             case "all":
                 size = len(stage)
             case "units":
@@ -123,6 +132,12 @@ def _made_twice(part: Part) -> list[Tensor]:
     return [Tensor(op.output.bytes) for op in part.operations if op.output in stored and op.output not in read]
 
 
+def _stop(operations: Sequence[Operation]) -> Operation | None:
+    """The last of operations that run again, if it is not computed, since it only stores its inputs."""
+    last = operations[-1]
+    return None if not last.stored or last.output in last.stored else last
+
+
 @dataclass(eq=False)
 class _Memory:
     """The tensors that are held, how often, and the moment at which there were most bytes of them."""
@@ -151,11 +166,13 @@ class _Memory:
         self.most = max(self.most, Peak(self.live + extra, self.gradients), key=lambda moment: moment.total)
 
     def forward(self, operations: Sequence[Operation], *, stores: bool, again: bool = False) -> None:
-        """Run operations; the last output is held, unless they run again."""
+        """Run operations; the last output is held, unless they run again, until all that they store is there."""
+        stop = _stop(operations) if again else None
         outputs = {operation.output for operation in operations}
         read = {tensor for operation in operations for tensor in operation.inputs}
         for operation in operations:
-            self.hold(operation.output)
+            if operation is not stop:
+                self.hold(operation.output)
             for tensor in operation.stored:
                 self.hold(tensor)
             self.note(operation.workspace)
@@ -167,7 +184,7 @@ class _Memory:
                 if not self.uses[tensor] and self.holds[tensor] and not (again and tensor not in outputs):
                     self.release(tensor)
         if again:
-            for tensor in outputs - read:
+            for tensor in outputs - read - ({stop.output} if stop else set()):
                 self.release(tensor)
 
     def backward(self, operations: Sequence[Operation]) -> None:

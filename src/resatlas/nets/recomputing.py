@@ -12,18 +12,23 @@ from torch.utils.checkpoint import checkpoint
 
 from resatlas.nets.streams import Streams, run_unit
 
-Kept = Literal["all", "units", "segments"]
-"""Which maps a forward pass stores: all, those between units, or those between segments of about sqrt(n) units."""
+Kept = Literal["all", "convolutions", "units", "segments"]
+"""Which maps a forward pass stores.
+
+all; those after convolutions and sums, not those that a norm or a relu makes for a convolution; those between units; or
+those between segments of about sqrt(n) units.
+"""
 
 
 def run_units(units: Sequence[nn.Module], streams: Streams, *, kept: Kept) -> Streams:
     """The streams after the units of a stage.
 
-    Gradients, random numbers and running statistics do not depend on `kept`. Recomputation costs a second forward pass.
+    Gradients, random numbers and running statistics do not depend on `kept`. Recomputation costs a second forward pass,
+    with "convolutions" one without convolutions.
     Source: Chen et al. (arXiv:1604.06174), section 4: segments of sqrt(n) layers.
     """
     match kept:
-        case "all":
+        case "all" | "convolutions":  # the latter in each unit, by `run_layers`
             return _run_all(units, *streams)
         case "units":
             size = 1
@@ -41,21 +46,52 @@ def run_units(units: Sequence[nn.Module], streams: Streams, *, kept: Kept) -> St
     return streams
 
 
+def run_layers(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """The output of layers one after another; the backward pass recomputes what norms and relus make for convolutions.
+
+    A norm stores its input for its own gradient, from which its output and that of the relu after it follow: of norm,
+    relu and convolution one map is stored instead of two.
+    """
+    waiting: list[nn.Module] = []
+    for layer in layers:
+        waiting.append(layer)
+        if isinstance(layer, nn.Conv2d):
+            x = _recomputing(waiting, x)
+            waiting = []
+    return _run_layers(waiting, x)
+
+
+def _recomputing(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """The output of layers that end with a convolution, which the recomputation does not reach."""
+    if not torch.is_grad_enabled() or not any(isinstance(layer, _NORMS) for layer in layers):
+        return _run_layers(layers, x)
+    return checkpoint(partial(_run_layers, layers), x, use_reentrant=False, context_fn=partial(_contexts, layers))
+
+
+_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+
+
+def _run_layers(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
 def _run_all(units: Sequence[nn.Module], *streams: Tensor) -> Streams:
     for unit in units:
         streams = run_unit(unit, streams)
     return streams
 
 
-def _contexts(units: Sequence[nn.Module]) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+def _contexts(modules: Sequence[nn.Module]) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """The contexts of the first and of the second pass."""
-    return nullcontext(), _statistics_restored(units)
+    return nullcontext(), _statistics_restored(modules)
 
 
 @contextmanager
-def _statistics_restored(units: Sequence[nn.Module]) -> Iterator[None]:
+def _statistics_restored(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Restore the running statistics after a pass, since a batch must count once."""
-    buffers = [buffer for unit in units for buffer in unit.buffers()]
+    buffers = [buffer for module in modules for buffer in module.buffers()]
     copies = [buffer.clone() for buffer in buffers]
     try:
         yield

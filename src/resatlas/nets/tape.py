@@ -4,7 +4,7 @@ It is `nets.unit` and `nets.layers` with sizes in the place of values, so it nee
 saves, on a CPU and in the precision of a training. `tests/nets/test_tape.py` compares it with built networks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import assert_never
@@ -57,6 +57,7 @@ class Operation:
     `stored` are the tensors that its backward pass reads, its inputs and output among them. `weights` are the bytes of
     the gradients of its weights; `workspace` those that it needs besides while it runs, and `columns` those of them
     that hold its input, written out. The gradients of a sum's inputs are one tensor, that of its output: `passes_on`.
+    Operations of one `group` other than 0 are recomputed together where only maps after convolutions are stored.
     """
 
     inputs: tuple[Tensor, ...]
@@ -66,6 +67,7 @@ class Operation:
     workspace: int = 0
     columns: int = 0
     passes_on: bool = False
+    group: int = 0
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -117,6 +119,8 @@ class _Recorder:
     drops: bool
     columns: bool
     operations: list[Operation] = field(default_factory=list)
+    group: int = 0
+    groups: int = 0
 
     def taken(self) -> tuple[Operation, ...]:
         """The operations since the last call."""
@@ -137,8 +141,11 @@ class _Recorder:
 
     def divide(self, stream: Stream, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The residual and the shortcut of x."""
-        activated = self.chain(stream.first, x)
-        bodies = self.bodies(stream, activated)
+        if len(stream.bodies) == 1 and stream.reads != "pre-activated":
+            activated, bodies = x, [self.run_layers((*stream.first, *stream.bodies[0]), x)]
+        else:
+            activated = self.chain(stream.first, x)
+            bodies = self.bodies(stream, activated)
         residual = self.sum(bodies) if stream.merge == "sum" else self.joined(bodies)
         if stream.attention:
             mean = self.record(residual, size=self._bytes(stream.attention[0].input))
@@ -160,6 +167,8 @@ class _Recorder:
 
     def bodies(self, stream: Stream, x: Tensor) -> list[Tensor]:
         """The output of each body."""
+        if len(stream.bodies) == 1:
+            return [self.run_layers(stream.bodies[0], x)]
         if not sliced(stream):
             return [self.chain(body, x) for body in stream.bodies]
         size = x.bytes // len(stream.bodies)
@@ -198,11 +207,25 @@ class _Recorder:
         """Tensors side by side along the channels."""
         return self.record(*tensors, size=sum(x.bytes for x in tensors)) if len(tensors) > 1 else tensors[0]
 
-    def chain(self, layers: Chain, x: Tensor) -> Tensor:
+    def chain(self, layers: Iterable[Layer], x: Tensor) -> Tensor:
         """The output of layers one after another."""
         for layer in layers:
             x = self.layer(layer, x)
         return x
+
+    def run_layers(self, layers: Chain, x: Tensor) -> Tensor:
+        """The output of layers one after another: those up to a convolution are a group if a norm is among them."""
+        waiting: list[Layer] = []
+        for layer in layers:
+            waiting.append(layer)
+            if isinstance(layer.op, Convolution):
+                if any(isinstance(one.op, Norm) for one in waiting):
+                    self.groups += 1
+                    self.group = self.groups
+                x = self.chain(waiting, x)
+                self.group = 0
+                waiting.clear()
+        return self.chain(waiting, x)
 
     def layer(self, layer: Layer, x: Tensor) -> Tensor:
         """The output of one layer."""
@@ -277,6 +300,7 @@ class _Recorder:
                 workspace=workspace,
                 columns=columns,
                 passes_on=passes_on,
+                group=self.group,
             )
         )
         return output

@@ -10,6 +10,7 @@ from torch import Tensor, cat, nn
 
 from resatlas.arch import plan
 from resatlas.nets.layers import chain
+from resatlas.nets.recomputing import Kept, run_layers
 from resatlas.nets.streams import (
     InputForm,
     Interface,
@@ -25,8 +26,8 @@ class Unit(nn.Module):
     """x -> after_sum(shortcut(x or first(x)) + merged(h·attention(mean of h))), h = merge(body(first(x)), …).
 
     Without attention its factor is 1. It is also used as one of several streams, whose terms are added by
-    `StreamsUnit`: see `divide`. `drop_rate` is the probability that it drops its residual for an image in training: see
-    `nets.network.set_stochastic_depth`.
+    `StreamsUnit`: see `divide`. `kept` says which maps a training stores: see `nets.recomputing`. `drop_rate` is the
+    probability that it drops its residual for an image in training: see `nets.network.set_stochastic_depth`.
 
     Shape: (n, c, h, w) -> (n, width, h/stride, w/stride).
     """
@@ -47,6 +48,7 @@ class Unit(nn.Module):
         self.gated = stream.gated
         self.after_sum = chain(after_sum)
         self.drop_rate = 0.0
+        self.kept: Kept = "all"
 
     def forward(self, x: Maps) -> OutputMaps:
         """The maps after the unit."""
@@ -55,8 +57,7 @@ class Unit(nn.Module):
 
     def divide(self, x: Maps) -> tuple[OutputMaps, OutputMaps | None]:
         """The residual and the shortcut of x, gated but not added; the shortcut is None if there is none."""
-        activated = self.first(x)
-        residual = self._bodies(activated)
+        activated, residual = self._before_attention(x)
         if self.attention is not None:
             residual = residual * self.attention(residual.mean(dim=(2, 3), keepdim=True))
         residual = self.merged(residual)
@@ -70,9 +71,16 @@ class Unit(nn.Module):
         gate = self.gate(shortcut)
         return gate * residual if self.gated == "both" else residual, (1 - gate) * shortcut
 
+    def _before_attention(self, x: Maps) -> tuple[Tensor, Tensor]:
+        """The maps that the bodies read, or x where nothing else reads them, and the output of the bodies."""
+        if self.kept == "convolutions" and hasattr(self, "body") and self.reads != "pre-activated":
+            return x, run_layers([*self.first, *self.body], x)
+        activated = self.first(x)
+        return activated, self._bodies(activated)
+
     def _bodies(self, x: Maps) -> OutputMaps:
         if hasattr(self, "body"):
-            return self.body(x)
+            return run_layers(list(self.body), x) if self.kept == "convolutions" else self.body(x)
         match self.merge:
             case "sum":
                 return added([body(x) for body in self.bodies])

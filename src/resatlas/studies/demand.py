@@ -177,7 +177,7 @@ def room_of(where: Where) -> Room | None:
 
 def remedies(setting: Setting, most: int) -> Iterator[Remedy]:
     """Changes with each of which the training fits: those that keep its results, then smaller groups and batches."""
-    kept: tuple[Stores, ...] = ("segments", "units")
+    kept: tuple[Stores, ...] = ("convolutions", "segments", "units")
     if setting.kept == "all":
         yield from _first(
             [(f"--checkpoint-activations {stores}", replace(setting, kept=stores)) for stores in kept], most
