@@ -29,6 +29,7 @@ WORDS = {
     "resnext:depth=20,cardinality=8,width=4,base=32": "fashion-resnext-20",
     "pyramidnet:depth=20,alpha=48": "fashion-pyramidnet-20",
     "dmrnet-14": "fashion-dmrnet-14",
+    "se-resnet-20": "fashion-se-resnet-20",
 }
 """The name of each network of zoo.toml in the package."""
 

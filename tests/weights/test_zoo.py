@@ -29,7 +29,7 @@ needs_images = pytest.mark.skipif(
 )
 
 
-UNTRAINED = {"plain", "dilnet", "tweaked-resnet", "se-resnet", "se-resnext", "regnet", "res2net", "eca-resnet"}
+UNTRAINED = {"plain", "dilnet", "tweaked-resnet", "se-resnext", "regnet", "res2net", "eca-resnet"}
 """Families without weights in the package."""
 
 
@@ -45,11 +45,11 @@ def test_the_networks_of_the_package_are_those_of_the_study() -> None:
 
 
 def test_the_weights_are_small() -> None:
-    """Filters and matrices in half precision; all together at most 5 MB, since every installation has them."""
+    """Filters and matrices in half precision; all together at most 6 MB, since every installation has them."""
     for folder in own_words().values():
         tensors = load_file(folder / WEIGHTS)
         assert {tensor.dtype for tensor in tensors.values() if tensor.ndim > 1} == {torch.float16}
-    assert sum(file.stat().st_size for folder in own_words().values() for file in folder.iterdir()) < 5_000_000
+    assert sum(file.stat().st_size for folder in own_words().values() for file in folder.iterdir()) < 6_000_000
 
 
 @needs_images
