@@ -3,7 +3,7 @@
     resatlas.list_designs("wrn-*")              names of the catalogue
     resatlas.plan("wrn-28-10", classes=100)     every number of a network
     resatlas.cost(plan).parameters
-    resatlas.levels("wrn-28-10")                channels and stride of the maps after each stage
+    resatlas.levels("wrn-28-10")                channels, stride, receptive field after each stage
     resatlas.dilated(plan, 3)                   the plan with dilation in place of the strides from stage 3 on
     resatlas.build("wrn-28-10", classes=100)    the network itself; weights="torchvision/resnet50@V2" loads trained ones
     resatlas.body(network)                      its stem and stages, for the feature pyramids of other libraries

@@ -126,6 +126,7 @@ KEYS = {
     "parameters",
     "multiply_adds",
     "units",
+    "levels",
     "published",
     "published_as_backbone",
 }
@@ -135,7 +136,7 @@ def test_describe_as_json(run: Run) -> None:
     """The network's sizes, and every unit with its path, width, stride and counts."""
     data = json.loads(run("describe", "wrn-16-2", "--json"))
     assert set(data) >= KEYS
-    assert {key: data[key] for key in KEYS - {"units", "published", "published_as_backbone"}} == {
+    assert {key: data[key] for key in KEYS - {"units", "levels", "published", "published_as_backbone"}} == {
         "name": "wrn-16-2",
         "family": "wide-resnet",
         "depth": 16,
@@ -152,6 +153,7 @@ def test_describe_as_json(run: Run) -> None:
         ("stages.2.1", 128, 1, 295_424, 18_874_368),
     ]
     assert {tuple(unit) for unit in data["units"]} == {("path", "width", "stride", "parameters", "multiply_adds")}
+    assert data["levels"][-1] == {"stage": 2, "channels": 128, "stride": 4, "receptive_field": 53}
 
 
 def test_describe_as_text(run: Run) -> None:
@@ -159,7 +161,7 @@ def test_describe_as_text(run: Run) -> None:
     plan = (PLANS / "resnet-20.txt").read_text(encoding="utf-8")
     assert run("describe", "resnet-20") == (
         "resnet-20: resnet, depth 20 as labelled, 19 convolutions on the longest path, mean path length 11.00; "
-        f"image 3x32x32, 10 classes\n\n{plan}\n"
+        f"image 3x32x32, 10 classes\nreceptive field after each stage: 15, 37, 81 pixels\n\n{plan}\n"
         "printed parameters: 0.27 M; ours 269,722: yes (all weights)  [paper Table 6] ResNet\n"
         "printed depth: 20 layers; ours 20: yes (conv+fc without projections)  [paper Table 6] ResNet\n"
         "printed width: 16 channels (stage 1); ours 16: yes (as built)  [paper 4.2] ResNet\n"
@@ -167,6 +169,13 @@ def test_describe_as_text(run: Run) -> None:
         "printed width: 64 channels (stage 3); ours 64: yes (as built)  [paper 4.2] ResNet\n\n"
         "data set  metric      published %  protocol                             source\n"
         "CIFAR-10  test error  8.75         mean subtracted; repeats not stated  [paper Table 6] ResNet\n"
+    )
+
+
+def test_describe_says_what_the_receptive_field_leaves_out(run: Run) -> None:
+    """Attention reads means of whole maps."""
+    assert run("describe", "se-resnet-50").splitlines()[1] == (
+        "receptive field after each stage: 35, 99, 291, 483 pixels and, by attention, means of all"
     )
 
 

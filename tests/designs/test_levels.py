@@ -3,7 +3,6 @@
 import pytest
 
 import resatlas
-from resatlas.arch.levels import Level
 from resatlas.arch.ops import Shape
 from resatlas.errors import UnknownName
 
@@ -20,15 +19,15 @@ from resatlas.errors import UnknownName
 )
 def test_channels_and_strides(design: str, channels: tuple[int, ...], strides: tuple[int, ...]) -> None:
     """As in the papers' tables; streams are side by side."""
-    expected = tuple(
-        Level(stage=stage, channels=width, stride=stride)
-        for stage, (width, stride) in enumerate(zip(channels, strides, strict=True))
-    )
-    assert resatlas.levels(design) == resatlas.levels(resatlas.plan(design)) == expected
+    levels = resatlas.levels(design)
+    assert levels == resatlas.levels(resatlas.plan(design))
+    assert [level.stage for level in levels] == [*range(len(levels))]
+    assert tuple(level.channels for level in levels) == channels
+    assert tuple(level.stride for level in levels) == strides
 
 
-def test_strides_do_not_depend_on_the_image() -> None:
-    """They are those of the operations, and sides are divided by them and rounded up."""
+def test_levels_do_not_depend_on_the_image() -> None:
+    """Their strides are those of the operations, and sides are divided by them and rounded up."""
     assert resatlas.levels("resnet-20", image=Shape(3, 17, 9)) == resatlas.levels("resnet-20")
 
 

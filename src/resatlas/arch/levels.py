@@ -1,19 +1,23 @@
 """The levels of a plan: the maps after each stage, for heads that need more than one label per image."""
 
 from dataclasses import dataclass
-from math import prod
 
-from resatlas.arch.ops import stride_of
 from resatlas.arch.plan import Plan
+from resatlas.arch.receptive import fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """The maps after a stage: their channels, of all streams side by side, and their stride in pixels of the image."""
+    """The maps after a stage: their channels, of all streams side by side, and their stride in pixels of the image.
+
+    A position inside depends on `receptive_field` · `receptive_field` pixels, by convolutions and pools: `fields` of
+    `resatlas.arch.receptive` says how they are counted.
+    """
 
     stage: int
     channels: int
     stride: int
+    receptive_field: int
 
 
 def plan_levels(plan: Plan) -> tuple[Level, ...]:
@@ -22,10 +26,13 @@ def plan_levels(plan: Plan) -> tuple[Level, ...]:
     channels = channels of a stream · streams; stride = the product of the strides of the stem and of all units so far.
     A map has ceil(side / stride) pixels along each side of the image.
     """
-    stride = prod(stride_of(layer.op) for layer in plan.stem)
-    found: list[Level] = []
-    for stage, units in enumerate(plan.stages):
-        stride *= prod(unit.stride for unit in units)
-        last = units[-1]
-        found.append(Level(stage=stage, channels=last.output.channels * last.outcomes, stride=stride))
-    return tuple(found)
+    lasts = [units[-1] for units in plan.stages]
+    return tuple(
+        Level(
+            stage=stage,
+            channels=last.output.channels * last.outcomes,
+            stride=field.stride,
+            receptive_field=field.side,
+        )
+        for stage, (last, field) in enumerate(zip(lasts, fields(plan), strict=True))
+    )

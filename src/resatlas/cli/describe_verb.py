@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from resatlas.arch.cost import cost, unit_cost
+from resatlas.arch.levels import plan_levels
 from resatlas.arch.ops import Shape
 from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan
@@ -96,7 +97,7 @@ def _network(options: argparse.Namespace) -> Outcome:
         networks = with_twin(entry, image=options.image, classes=options.classes)
         data["conventions"] = conventions_data(networks)
         return Outcome(data, f"{head}\n\n{conventions_text(networks)}")
-    return Outcome(data, "\n\n".join([head, render(plan), *_figures(entry)]))
+    return Outcome(data, "\n\n".join([f"{head}\n{_fields(plan)}", render(plan), *_figures(entry)]))
 
 
 def _family_alone(text: str) -> Family | None:
@@ -148,6 +149,7 @@ def _data(entry: Entry, plan: Plan) -> dict[str, Any]:
             }
             for path, unit in plan.units
         ],
+        "levels": [encode(level) for level in plan_levels(plan)],
         "published": published_data(published_of(entry)),
         "published_as_backbone": published_data(published_as_backbone(entry)),
     }
@@ -161,6 +163,13 @@ def _head(data: dict[str, Any]) -> str:
         f"{data['name']}: {data['family']}, depth {data['depth']} as labelled, {data['convs_on_longest_path']} "
         f"convolutions on the longest path, {paths}; image {Shape(*data['image'])}, {data['classes']} classes"
     )
+
+
+def _fields(plan: Plan) -> str:
+    """The receptive field after each stage, in a sentence."""
+    sides = ", ".join(str(level.receptive_field) for level in plan_levels(plan))
+    means = any(stream.attention for _, unit in plan.units for stream in unit.streams)
+    return f"receptive field after each stage: {sides} pixels" + (" and, by attention, means of all" if means else "")
 
 
 def _figures(entry: Entry) -> Iterator[str]:
