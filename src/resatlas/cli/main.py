@@ -48,6 +48,7 @@ VERBS: Mapping[str, str] = {
     "report": "write one self-contained HTML page about runs or networks",
     "demo": "train small networks on bundled digits and write a report",
     "doctor": "show what is installed and what is missing",
+    "completion": "print the script with which bash, zsh or fish completes commands",
 }
 
 
