@@ -83,6 +83,34 @@ def test_list_as_text(run: Run) -> None:
     ]
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """A function that makes standard output a terminal with so many letters per line."""
+
+    def make(columns: int) -> None:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return make
+
+
+def test_list_fits_a_terminal(run: Run, terminal: Callable[[int], None]) -> None:
+    """At 80 letters no line of designs or recipes is longer; a wide one has a line per design, as a pipe has."""
+    piped, data = run("list"), run("list", "--json")
+    terminal(80)
+    for words in (("list",), ("list", "--recipes")):
+        assert max(map(len, run(*words).splitlines())) <= 80, words
+    assert run("list", "--json") == data
+    assert run("list", "wrn-22-2*").splitlines()[:4] == [
+        "               family                   parameters  published error (%)",
+        "name           arXiv          image  multiply-adds  on",
+        "wrn-22-2-B313  wide-resnet  3x32x32      1,145,498  5.78",
+        "               1605.07146              167,167,232  CIFAR-10",
+    ]
+    terminal(160)
+    assert run("list") == piped
+
+
 def test_list_takes_a_family(run: Run) -> None:
     """A family's name lists the family."""
     assert {row["family"] for row in json.loads(run("list", "dmrnet", "--json"))} == {"dmrnet"}

@@ -1,6 +1,10 @@
-"""Progress on standard error: permanent lines and, on a terminal, one line below them that is redrawn."""
+"""Tables as wide as the terminal, and progress on standard error.
+
+Progress is permanent lines and, on a terminal, one line below them that is redrawn.
+"""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -8,6 +12,8 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from resatlas.values.progress import Progress
+from resatlas.values.table import Table
+from resatlas.values.terminal import aligned
 from resatlas.values.text import plain
 
 SILENCE_SECONDS = 30
@@ -75,6 +81,16 @@ def meter(unit: str, *, quiet: bool) -> Iterator[Progress]:
 def on_terminal() -> bool:
     """Whether standard error is a terminal that can redraw a line."""
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "CI" not in os.environ
+
+
+def line_width() -> int | None:
+    """The letters per line of the terminal at standard output; None if that is no terminal, for lines of any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def fitted(table: Table) -> str:
+    """The table, folded to the width of the terminal; in a pipe or a file, a line per row."""
+    return aligned(table, width=line_width())
 
 
 def say(text: str) -> None:

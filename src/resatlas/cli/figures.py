@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from resatlas.cli.display import fitted
 from resatlas.designs.published import Published
 from resatlas.designs.verdicts import Verdict
 from resatlas.values.table import Table, words
-from resatlas.values.terminal import aligned
 
 
 def printed_line(verdict: Verdict) -> str:
@@ -19,7 +19,7 @@ def printed_line(verdict: Verdict) -> str:
 def published_table(figures: tuple[Published, ...]) -> str:
     """The published figures, one per line."""
     rows = tuple((figure.dataset, figure.metric, str(figure), figure.protocol, figure.source) for figure in figures)
-    return aligned(Table(columns=words("data set", "metric", "published %", "protocol", "source"), rows=rows))
+    return fitted(Table(columns=words("data set", "metric", "published %", "protocol", "source"), rows=rows))
 
 
 def backbone_table(figures: tuple[Published, ...]) -> str:
@@ -27,7 +27,7 @@ def backbone_table(figures: tuple[Published, ...]) -> str:
     rows = tuple(
         (figure.name, figure.dataset, figure.metric, str(figure), figure.protocol, figure.source) for figure in figures
     )
-    return aligned(
+    return fitted(
         Table(columns=words("on this network", "data set", "metric", "published %", "protocol", "source"), rows=rows)
     )
 

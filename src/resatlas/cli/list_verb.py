@@ -5,13 +5,14 @@ import re
 from typing import Any
 
 from resatlas.arch.cost import cost
+from resatlas.cli.display import fitted, line_width
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.designs.catalog import Entry, families, matching
 from resatlas.designs.published import error_of
 from resatlas.recipes import catalog as recipes
-from resatlas.values.table import Column, Table, numbers, words
-from resatlas.values.terminal import aligned
+from resatlas.values.folding import folded
+from resatlas.values.table import Column, Table, cell_text, numbers, words
 from resatlas.values.text import counted
 
 PATTERN_HELP = "a pattern of names, as in 'wrn-*', or a family (default: all)"
@@ -47,7 +48,7 @@ def _recipes(pattern: str) -> Outcome:
     rows = tuple(
         (recipe.name, str(recipe.epochs), str(recipe.batch), recipe.data or "any", recipe.source) for recipe in matches
     )
-    table = aligned(Table(columns=words("name", "epochs", "batch", "data", "source"), rows=rows))
+    table = fitted(Table(columns=words("name", "epochs", "batch", "data", "source"), rows=rows))
     return Outcome(data, f"{table}\n{len(data)} recipes; all fields of one: resatlas describe --recipe NAME")
 
 
@@ -55,6 +56,12 @@ def _designs(pattern: str) -> Outcome:
     """Every design that matches, for its usual images and classes, with an error that was published for it."""
     entries = sorted(matching(pattern), key=_place)
     data = [_design(entry) for entry in entries]
+    count = counted(len(data), "design")
+    return Outcome(data, f"{fitted(_table(data))}\n{count}; other members of a family work too, as in wrn-28-3")
+
+
+def _table(data: list[dict[str, Any]]) -> Table:
+    """A line per design, or two where the terminal is narrower than one."""
     columns = (
         *words("name", "family", "arXiv"),
         *numbers("image", "parameters", "multiply-adds"),
@@ -67,15 +74,27 @@ def _designs(pattern: str) -> Outcome:
             row["family"],
             row["arxiv"],
             "x".join(map(str, row["image"])),
-            row["parameters"],
-            row["multiply_adds"],
-            row["published_error"] if row["published_error"] is None else str(row["published_error"]),
-            row["published_on"],
+            f"{row['parameters']:,}",
+            f"{row['multiply_adds']:,}",
+            cell_text(None if row["published_error"] is None else str(row["published_error"])),
+            cell_text(row["published_on"]),
         )
         for row in data
     )
-    table = aligned(Table(columns=columns, rows=rows))
-    return Outcome(data, f"{table}\n{counted(len(data), 'design')}; other members of a family work too, as in wrn-28-3")
+    wide, width = Table(columns=columns, rows=rows), line_width()
+    if width is None or folded(wide, width).width <= width:
+        return wide
+    return Table(
+        columns=(
+            *words("name", "family\narXiv"),
+            *numbers("image", "parameters\nmultiply-adds"),
+            *words("published error (%)\non"),
+        ),
+        rows=tuple(
+            (name, f"{family}\n{paper}", image, f"{parameters}\n{multiply_adds}", f"{error}\n{on}")
+            for name, family, paper, image, parameters, multiply_adds, error, on in rows
+        ),
+    )
 
 
 def _design(entry: Entry) -> dict[str, Any]:

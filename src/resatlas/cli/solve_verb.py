@@ -13,6 +13,7 @@ from resatlas.arch.blueprint_file import rule_of, text_with_widths
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage
 from resatlas.cli.describe_verb import image_shape
 from resatlas.cli.designs import CLASSES_HELP, IMAGE_HELP, family_or_blueprint
+from resatlas.cli.display import fitted
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.designs.catalog import Entry, with_knobs
@@ -23,7 +24,6 @@ from resatlas.errors import FolderError, ResatlasError, UsageError, quoted
 from resatlas.runs.files import write_text
 from resatlas.values.codec import encode
 from resatlas.values.table import Table, numbers, words
-from resatlas.values.terminal import aligned
 from resatlas.values.text import counted
 
 _SCALES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
@@ -229,7 +229,7 @@ def _text(
     )
     table = Table(columns=(*words(*columns), *numbers("parameters", "multiply-adds", "off by")), rows=cells)
     count = counted(len(names), "design")
-    return f"{aligned(table)}\n{count} with {_budget_text(budget)}, nearest first; {searched}"
+    return f"{fitted(table)}\n{count} with {_budget_text(budget)}, nearest first; {searched}"
 
 
 def _budget_text(budget: Budget) -> str:

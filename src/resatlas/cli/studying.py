@@ -2,15 +2,13 @@
 
 import argparse
 import shlex
-import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from resatlas.cli.display import display, say
+from resatlas.cli.display import display, line_width, say
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.study_options import folder_of
 from resatlas.comparing.comparison import compare_run_set
@@ -155,7 +153,6 @@ def _dissect(study: Study, folder: Path, *, quiet: bool) -> None:
 def _text(run_set: RunSet) -> str:
     """A question with its table, its answer and its notes."""
     view = run_set.question.view
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     comparison = compare_run_set(run_set) if run_set.runs else None
     reply = answer(run_set, comparison)
     effects = (*map(presentable, effects_text.remarks(reply.analysis)), _ALL_EFFECTS) if reply.analysis else ()
@@ -164,7 +161,7 @@ def _text(run_set: RunSet) -> str:
     introduced = introduction(run_set.question.about, comparison.question.groups) if comparison else ""
     blocks = [
         "\n".join(filter(None, [run_set.question.title, introduced])),
-        grid_text(view, run_set.runs, width=width),
+        grid_text(view, run_set.runs, width=line_width()),
         "\n".join(reply.sentences),
         "\n".join(remarks),
     ]

@@ -3,13 +3,13 @@
 import argparse
 from collections import Counter
 
+from resatlas.cli.display import fitted
 from resatlas.cli.list_verb import PATTERN_HELP
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import Requirements
 from resatlas.designs.catalog import matching
 from resatlas.designs.verdicts import verdicts
 from resatlas.values.table import Table, numbers, words
-from resatlas.values.terminal import aligned
 from resatlas.values.text import counted
 
 OPTIONS: Requirements = {}
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> Outcome:
     )
     counts = Counter(verdict.verdict for verdict in checked)
     lines = [
-        aligned(Table(columns=columns, rows=rows)),
+        fitted(Table(columns=columns, rows=rows)),
         f"yes {counts['yes']} (our count gives the printed digits), partly {counts['partly']} (only the named rule "
         f"does), no {counts['no']} (no rule known), none {counts['none']} (nothing printed)",
         f"{counted(len(changed), 'verdict')} not as recorded" if changed else "every verdict is the recorded one",

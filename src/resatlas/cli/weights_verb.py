@@ -6,14 +6,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from resatlas.cli.display import meter
+from resatlas.cli.display import fitted, meter
 from resatlas.cli.offline import access, offline_option
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import Requirement, Requirements
 from resatlas.errors import CheckpointError, UnknownName, UsageError, unknown
 from resatlas.exporting.config import WEIGHTS, read_config
 from resatlas.values.table import Column, Table, numbers, words
-from resatlas.values.terminal import aligned
 from resatlas.values.text import counted, plain
 from resatlas.weights import digests
 from resatlas.weights.obtaining import MIRROR, obtain
@@ -71,7 +70,7 @@ def list_words(options: argparse.Namespace) -> Outcome:
         for row in rows
     )
     total = f"{counted(len(rows), 'word')}, {here:,} on this machine; errors are those that the source publishes"
-    return Outcome(rows, f"{aligned(Table(columns=columns, rows=cells))}\n{total}")
+    return Outcome(rows, f"{fitted(Table(columns=columns, rows=cells))}\n{total}")
 
 
 def get(options: argparse.Namespace) -> Outcome:
