@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Literal, Protocol, cast
 
 from resatlas.analysis.probes import Fact
+from resatlas.bench.foreign import foreign_share, ticks
 from resatlas.bench.quoting import warning
 from resatlas.bench.rows import Measured, environment_facts
 from resatlas.designs import catalog as designs
@@ -69,14 +70,22 @@ def run_benchmark(name: str, options: Options, *, on_advance: Advance) -> Measur
     """
     options = complete(name, options)
     module = cast("Measures", import_module(f"{__package__}.{name}"))
-    load = os.getloadavg()[0]
+    load, before = os.getloadavg()[0], ticks()
     result = module.measure(options, on_advance)
-    loaded = Fact(name="load of the machine before", unit="processes", value=load)
+    foreign = foreign_share(before, ticks())
+    loads = (
+        Fact(name="load of the machine before", unit="processes", value=load),
+        Fact(name="share of the cores that other programs took meanwhile", unit="%", value=_percent(foreign)),
+    )
     return replace(
         result,
-        facts=(*result.facts, loaded, *environment_facts()),
-        warning=warning((result.rows, *result.further), load=load),
+        facts=(*result.facts, *loads, *environment_facts()),
+        warning=warning((result.rows, *result.further), load=load, foreign=foreign),
     )
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(100 * share, 1)
 
 
 def complete(name: str, options: Options) -> Options:

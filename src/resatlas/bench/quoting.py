@@ -25,14 +25,18 @@ def unsteady(tables: Iterable[Table]) -> Iterator[tuple[float, str]]:
                     yield high / low if low else float("inf"), f"{name} of {row[0]}"
 
 
-def warning(tables: Iterable[Table], *, load: float) -> str | None:
-    """The sentence that says that figures cannot be quoted, with the load of the machine before; None if all can."""
+def warning(tables: Iterable[Table], *, load: float, foreign: float | None) -> str | None:
+    """The sentence that says that figures cannot be quoted; None if all can.
+
+    It names the load of the machine before, and the share of the cores that other programs took, if that is known.
+    """
     found = sorted(unsteady(tables), reverse=True)
     if not found:
         return None
     (most, worst), *_ = found
     figures = "1 figure spreads" if len(found) == 1 else f"{len(found)} figures spread"
+    others = "" if foreign is None else f"other programs took {100 * foreign:.0f} % of the cores meanwhile, and "
     return (
         f"not to be quoted: {figures} by more than {MOST_SPREAD} times between the quartiles of the rounds, {worst} by "
-        f"{most:.3g}; the load of the machine was {load:.2f} before: measure again when nothing else runs"
+        f"{most:.3g}; {others}the load of the machine was {load:.2f} before: measure again when nothing else runs"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from resatlas.bench.benchmarks import BENCHMARKS, Options, run_benchmark
 from resatlas.bench.rows import check_out, objects, text, write
-from resatlas.cli.display import meter
+from resatlas.cli.display import meter, say
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
 
@@ -87,4 +87,6 @@ def run(options: argparse.Namespace) -> Outcome:
         result = run_benchmark(options.question, chosen, on_advance=on_advance)
     if options.out is not None:
         write(result, options.out)
+    if result.warning and options.json and not options.quiet:  # --json has the rows alone
+        say(result.warning)
     return Outcome(objects(result.rows), text(result), exit_code=1 if options.strict and result.warning else 0)
