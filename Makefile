@@ -13,13 +13,17 @@ BENCHMARKS := training inference detection input serving export growth memory
 # the studies of docs/evidence, in the order in which they run
 EVIDENCE := claims today factorial factorial-fashion today-fashion
 
-.PHONY: help demo test lint install docs benchmarks evidence zoo simulate clean
+# the interpreters on which `make release` installs the wheel; of those after the first, the ones that are here
+PYTHONS ?= $(PYTHON) python3.12 python3.13
+
+.PHONY: help demo test lint install docs release benchmarks evidence zoo simulate clean
 
 help:
 	@echo "make demo       train and compare small networks on the embedded data, and write a report"
 	@echo "make test       every check that CI makes: lint, then the tests"
 	@echo "make lint       style, format, types and layers"
 	@echo "make docs       the pages as a site in build/site, with every verb, every name and the papers' figures"
+	@echo "make release    wheel, source distribution and site in build/release, with sha256 sums; installs the wheel afresh"
 	@echo "make benchmarks measure every table of benchmarks/, minutes each; leave the machine alone meanwhile"
 	@echo "make evidence   carry out the studies of docs/evidence and write their pages: hours; a rerun goes on"
 	@echo "make zoo        train the networks that the package contains, and write them; hours"
@@ -45,6 +49,9 @@ install: $(DEV)
 
 docs: $(DEV)
 	@PYTHONPATH=. $(BIN)/python -m docs.site.build
+
+release: $(DEV)
+	@PYTHONPATH=. $(BIN)/python -m docs.release.build $(PYTHONS)
 
 benchmarks: $(DEV)
 	@for name in $(BENCHMARKS); do \

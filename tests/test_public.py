@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped] - it comes without types
 
 import resatlas
+from resatlas.cli.main import VERBS, parser_of
 
 SOURCE = Path(inspect.getfile(resatlas))
 
@@ -79,3 +81,17 @@ def test_the_citation_is_of_this_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     said = table["cff-version"], str(table["version"]), table["license"]
     assert said == ("1.2.0", resatlas.__version__, project["license"])
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    """Nothing stands above it that a release would not have."""
+    headings = re.findall("^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == resatlas.__version__
+    assert len(set(headings)) == len(headings)
+
+
+def test_the_page_on_security_names_every_verb_that_executes_a_file() -> None:
+    """Those whose help has an argument FILE.py:NAME, in the order of the alphabet."""
+    executing = sorted(verb for verb in VERBS if "FILE.py:" in parser_of(verb).format_help())
+    text = " ".join((ROOT / "SECURITY.md").read_text(encoding="utf-8").split())
+    assert f"({', '.join(f'`{verb}`' for verb in executing)}), it executes FILE.py" in text

@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # type checkers do not follow __getattr__; these are the name
     from resatlas.weights.conversion import export_weights as export_weights
     from resatlas.weights.conversion import load_weights as load_weights
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "list_designs": "resatlas.designs.catalog",

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+import resatlas
 from resatlas.errors import CheckpointError
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.schedule import rate
@@ -426,7 +427,7 @@ def test_position_and_versions_are_written_down(two: Path) -> None:
         "skipped_in_a_row": 0,
         "world_size": 1,
         "rows": None,
-        "versions": {"resatlas": "0.1.0", "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {"resatlas": resatlas.__version__, "torch": torch.__version__, "numpy": np.__version__},
     }
     assert state["tally"]["images"] == 5 * 16
     assert {name.partition(":")[0] for name in tensors(two / "step-00000005")} == {"model", "optim"}
