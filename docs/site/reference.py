@@ -1,6 +1,5 @@
 """The pages to look things up: verbs, public names and exit codes, as the package itself tells them."""
 
-import argparse
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ def verbs_page() -> str:
     parts = ["# Verbs", "What `resatlas VERB --help` prints, verb by verb."]
     for name, summary in VERBS.items():
         parser = parser_of(name)
-        parser.formatter_class = partial(argparse.HelpFormatter, width=WIDTH)
+        parser.formatter_class = partial(parser.formatter_class, width=WIDTH)
         usage = parser.format_help().replace(f"\n{parser.description}\n", "", 1)
         parts += [f"## {name}", f"{prose(summary[0].upper() + summary[1:])}.", fenced(usage.strip())]
     return joined(parts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from docs.site.reference import verbs_page
 
 import resatlas
 from resatlas.cli.main import VERBS
@@ -44,6 +45,13 @@ def pages(site: Path) -> dict[Path, str]:
 def anchors(page: str) -> set[str]:
     """The places in a page to which a link can lead."""
     return set(re.findall(r'\bid="([^"]+)"', page))
+
+
+def test_lists_of_a_help_stay_lists() -> None:
+    """The lines below the options are not filled to paragraphs."""
+    page = verbs_page()
+    assert "\nto use it:\n  bash  in ~/.bashrc: eval" in page
+    assert "\nquestions:\n  training   images a second" in page
 
 
 @pytest.mark.slow
