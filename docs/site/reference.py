@@ -1,9 +1,11 @@
 """The pages to look things up: verbs, public names and exit codes, as the package itself tells them."""
 
+import argparse
 import inspect
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from textwrap import fill
 
 import resatlas
 from resatlas import errors
@@ -24,8 +26,9 @@ def verbs_page() -> str:
     parts = ["# Verbs", "What `resatlas VERB --help` prints, verb by verb."]
     for name, summary in VERBS.items():
         parser = parser_of(name)
-        parser.formatter_class = partial(parser.formatter_class, width=WIDTH)
-        usage = parser.format_help().replace(f"\n{parser.description}\n", "", 1)
+        parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, width=WIDTH)
+        parser.description = "" if parser.description == summary else fill(parser.description or "", WIDTH)
+        usage = parser.format_help()
         parts += [f"## {name}", f"{prose(summary[0].upper() + summary[1:])}.", fenced(usage.strip())]
     return joined(parts)
 
