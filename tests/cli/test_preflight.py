@@ -67,16 +67,15 @@ def test_exit_code_1_where_it_cannot_fit(capsys: Captured) -> None:
             ["--checkpoint-activations segments", "--set norm_group=16", "--batch 24 --set norm_group=24"],
         ),
         (
-            ("wrn-40-2", "--recipe", "wrn-cifar", "--precision", "bf16", "--processes", "2"),
+            ("resnet-110", "--recipe", "resnet-cifar", "--processes", "2"),
             1500 << 20,
-            ["--processes 1", "--set norm_group=8", "--batch 16"],
+            ["--processes 1", "--set norm_group=8", "--batch 24 --set norm_group=24"],
         ),
         (
-            ("resnet-56", "--checkpoint-activations", "units", "--set", "repeats=64", "--batch", "256"),
-            1100 << 20,
-            ["--set norm_group=128", "--batch 160"],
+            ("resnet-56", "--checkpoint-activations", "units", "--batch", "256"),
+            1050 << 20,
+            ["--set norm_group=64", "--batch 72"],
         ),
-        (("resnet-1202", "--batch", "64"), 1150 << 20, ["--batch 4 --checkpoint-activations segments"]),
     ],
 )
 def test_every_setting_that_is_suggested_fits(

@@ -34,6 +34,7 @@ from resatlas.studies.submitting import (
     copy,
     frozen,
     last_words,
+    submitting_from,
     unfinished,
 )
 from resatlas.training.signals import StopRequest, stop_on_signal
@@ -126,7 +127,7 @@ def carry_out_on_ray(
         if not left:
             return
         shares = min(jobs or places, len(left))
-        with frozen(study, folder):
+        with submitting_from(place), frozen(study, folder):
             copied = copy(study, file, place)
         tasks = _submitted(command(copied, place.parent), place, shares, need)
         report.say(f"submitted {counted(shares, 'share')} to Ray at {where}; their output: {place}/{OUTPUTS}")

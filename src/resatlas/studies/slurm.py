@@ -29,6 +29,7 @@ from resatlas.studies.submitting import (
     copy,
     frozen,
     last_words,
+    submitting_from,
     unfinished,
 )
 from resatlas.training.signals import StopRequest, stop_on_signal
@@ -96,7 +97,7 @@ def carry_out_on_slurm(
                 left = unfinished(study, folder)
                 if not left:
                     return None
-                with frozen(study, folder):
+                with submitting_from(place), frozen(study, folder):
                     job = _submitted(study, file, place, min(jobs or USUAL_JOBS, len(left)), words)
                 what = "submitted"
         report = Report(study, folder, on_progress, engine="SLURM", warn_after=warn_after)
@@ -143,7 +144,8 @@ def _live_job(study: Study, file: Path, place: Path) -> Job | None:
 def _submitted(study: Study, file: Path, place: Path, shares: int, words: Sequence[str]) -> Job:
     """A new job on a copy of the study.
 
-    Raises: UsageError with the words of sbatch, if it refuses; FolderError if nothing can be written.
+    Raises: UsageError with the words of sbatch, if it refuses; OSError if the copy cannot be written; FolderError if
+        job.json cannot.
     """
     copied = copy(study, file, place)
     write_text(place / SCRIPT, script(copied, place.parent, shares), within=place)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from resatlas.errors import ResatlasError, UsageError
+from resatlas.errors import FolderError, ResatlasError, UsageError
 from resatlas.runs.files import remove, write_text
 from resatlas.runs.frozen_plan import FILE as PLAN
 from resatlas.runs.lock import heartbeat
@@ -125,16 +125,29 @@ def frozen(study: Study, folder: Path) -> Iterator[None]:
     freeze(study, folder)
     try:
         yield
-    except ResatlasError:
+    except (ResatlasError, OSError):
         if not before:
             remove(folder / PLAN, within=folder)
         raise
 
 
+@contextmanager
+def submitting_from(place: Path) -> Iterator[None]:
+    """Within the context, a full disk is told in the words of an unwritable folder.
+
+    Raises: FolderError
+    """
+    try:
+        yield
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise FolderError(f"{place} cannot be written: {why}; nothing is submitted") from None
+
+
 def copy(study: Study, file: Path, place: Path) -> Path:
     """Copy a study and the files of its designs to the folder of an engine, without what an earlier job left there.
 
-    Raises: UsageError for a design outside of the folder of the study; FolderError if nothing can be written.
+    Raises: UsageError for a design outside of the folder of the study; OSError if nothing can be written.
     """
     contents = _files(study, file)
     for left in (place / COPY, *place.glob(OUTPUTS)):
