@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,44 @@ def test_exit_code_1_where_it_cannot_fit(capsys: Captured) -> None:
     out = capsys.readouterr().out
     assert "Does not fit: the training needs about " in out.splitlines()[0]
     assert "--checkpoint-activations segments needs" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "most", "suggested"),
+    [
+        (
+            ("resnet-110", "--recipe", "resnet-cifar"),
+            1100 << 20,
+            ["--checkpoint-activations segments", "--set norm_group=16", "--batch 24 --set norm_group=24"],
+        ),
+        (
+            ("resnet-110", "--recipe", "resnet-cifar", "--processes", "2"),
+            1500 << 20,
+            ["--processes 1", "--set norm_group=8", "--batch 24 --set norm_group=24"],
+        ),
+        (
+            ("resnet-56", "--checkpoint-activations", "units", "--batch", "256"),
+            1050 << 20,
+            ["--set norm_group=64", "--batch 72"],
+        ),
+    ],
+)
+def test_every_setting_that_is_suggested_fits(
+    words: tuple[str, ...],
+    most: int,
+    suggested: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
+) -> None:
+    """The same command with the words of a suggestion passes, and needs what was said."""
+    monkeypatch.setattr(demand, "memory_room", lambda: Room(most, most))
+    command = ("preflight", *words, "--data", "synthetic:images=300", "--json")
+    assert main(command) == 1
+    [shortage] = json.loads(capsys.readouterr().out)["shortages"]
+    assert [remedy["option"] for remedy in shortage["remedies"]] == suggested
+    for remedy in shortage["remedies"]:
+        assert main((*command, *shlex.split(remedy["option"]))) == 0
+        assert json.loads(capsys.readouterr().out)["memory"]["needed_bytes"] == remedy["bytes"] <= most
 
 
 def test_quiet_has_the_exit_code_alone(capsys: Captured) -> None:

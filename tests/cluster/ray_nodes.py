@@ -33,9 +33,13 @@ class RayCluster:
 
     def power_cut(self, node: str) -> None:
         """Kill all processes of a node by SIGKILL."""
+        self.send(node, signal.SIGKILL)
+
+    def send(self, node: str, number: signal.Signals) -> None:
+        """Send a signal to all processes of a node."""
         for pid in having(f"{_NODE}={node}"):
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
 
     def start_node(self, node: str) -> None:
         """Start a node again."""

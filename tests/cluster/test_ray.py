@@ -7,14 +7,18 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from resatlas.cli import studying
 from resatlas.cli.main import main
 from resatlas.runs.decoding import read_status
+from resatlas.runs.lock import BEAT
 from resatlas.runs.store import Run
+from resatlas.studies import ray_tasks
 from resatlas.studies.ray_tasks import Place
 from resatlas.studies.study import read_study
 from resatlas.training.checkpoint import newest_valid
@@ -162,6 +166,45 @@ def test_ctrl_c_leaves_nothing_and_a_second_command_watches(nodes: Nodes, tmp_pa
 
 
 @pytest.mark.slow
+def test_a_node_that_hangs_is_named(nodes: Nodes, tmp_path: Path) -> None:
+    """Stopped as a whole, its share and run are named before Ray notices; Ctrl-C does not wait for it; all resume."""
+    file, out = write_study(tmp_path, seeds=1, epochs=40), tmp_path / "out"
+    words = ("study", str(file), "--out", str(out), "--on", f"ray:{nodes.cluster.address}")
+    program = processes.start(tmp_path / "program", *words, first=impatient)
+    wait_for(lambda: sum(saved(run) > 0 for run in runs_of(file, out)) == len(NODES))
+    [hung] = [run for run in runs_of(file, out) if node_of(pid_of(run)) == "n2"]
+    pid, step = pid_of(hung), saved(hung)
+    nodes.cluster.send("n2", signal.SIGSTOP)
+    try:
+        wait_for(lambda: "no sign of life" in said(tmp_path / "program"))
+        os.kill(program.process.pid or 0, signal.SIGINT)
+        ended = program.ended()
+    finally:
+        nodes.cluster.send("n2", signal.SIGCONT)
+    silent = rf"no sign of life for \d+ s from (share [12], )?{hung.folder.name} \(pid {pid} on \S+ since .*\)"
+    assert re.search(rf"^{silent}; Ray begins a lost share again once it notices; end what hangs", ended.err, re.M)
+    assert ended.code == 75, ended.err
+    last = f"Stopped: by SIGINT, {hung.folder.name} not saved since the last checkpoint; rerun the command to continue"
+    assert last in ended.err.splitlines()
+    wait_for(lambda: not [pid for pid in having(nodes.mark) if is_share(pid)])
+    nodes.cluster.power_cut("n2")
+    nodes.cluster.start_node("n2")
+    nodes.fast.touch()
+    assert processes.run(tmp_path / "again", *words, "--quiet").code == 0
+    experiment = read_study(file).distinct_experiments()[hung.folder.name]
+    assert_same(hung, carried_out(tmp_path / "here", experiment, save_every=30))
+    environment = hung.record().environment
+    assert environment
+    assert [start.step >= step for start in environment.starts] == [False, True]
+
+
+def impatient() -> None:
+    """Report silence after a few heartbeats, and do not wait longer for what hangs."""
+    studying.carry_out_on_ray = partial(ray_tasks.carry_out_on_ray, warn_after=4 * BEAT)
+    ray_tasks._SILENCE = 4 * BEAT
+
+
+@pytest.mark.slow
 def test_a_part_of_a_gpu_that_no_node_has_is_refused(nodes: Nodes, tmp_path: Path) -> None:
     """In one line, with what the nodes have; nothing begins."""
     file, out = write_study(tmp_path), tmp_path / "out"
@@ -195,7 +238,10 @@ def test_places_of_a_node(resources: dict[str, float], need: Place, number: int)
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--on", "rai"), 'expected slurm, ray or ray:HOST:PORT; got "rai"'),
+        (("--on", "rya"), 'no engine "rya"; did you mean "ray"? (slurm, ray or ray:HOST:PORT)'),
+        (("--on", "slrum"), 'no engine "slrum"; did you mean "slurm"?'),
+        (("--on", "slurm:head"), 'slurm takes no address; got "slurm:head"'),
+        (("--on", "ray:"), 'ray takes an address after the colon, HOST:PORT; got "ray:"'),
         (("--on", "ray:head"), 'the address of a Ray cluster is HOST:PORT, such as 10.0.0.1:6379; got "head"'),
         (("--on", "ray:127.0.0.1:{free}"), "no Ray cluster at 127.0.0.1:{free}: connection refused"),
         (("--on", "ray", "--gpus", "2"), "--gpus must be between 0 and 1, since a run uses one GPU at most; got 2"),

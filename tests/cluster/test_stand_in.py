@@ -12,9 +12,10 @@ import pytest
 
 from resatlas.cli.main import main
 from resatlas.errors import ResatlasError, UsageError
+from resatlas.runs import files
 from resatlas.runs.store import Run
-from resatlas.studies import slurm
-from resatlas.studies.slurm import carry_out_on_slurm, script
+from resatlas.studies import slurm, submitting
+from resatlas.studies.slurm import SCRIPT, carry_out_on_slurm, script
 from resatlas.studies.study import read_study
 from resatlas.studies.submitting import ClusterProgress
 from tests.cluster.stand_in import install
@@ -178,6 +179,28 @@ def test_what_cannot_be_submitted_is_told(
     assert main(("study", str(file), "--out", str(tmp_path / "out"), "--on", "slurm", *words)) == 2
     assert sentence in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*/experiment.json"))
+
+
+@pytest.mark.parametrize("full", ["tiny.toml", SCRIPT])
+def test_a_full_disk_submits_nothing(
+    full: str, cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While the copy or the script is written: one line, exit code 2, and no job."""
+    file = tiny.write(tmp_path)
+
+    def write_text(path: Path, content: str, *, within: Path) -> None:
+        if path.name == full:
+            raise OSError(28, "No space left on device", str(path))
+        files.write_text(path, content, within=within)
+
+    for module in (slurm, submitting):
+        monkeypatch.setattr(module, "write_text", write_text)
+    assert main(("study", str(file), "--out", str(tmp_path / "out"), "--on", "slurm")) == 2
+    assert capsys.readouterr().err == (
+        f"FolderError: {tmp_path / 'out' / 'slurm'} cannot be written: no space left on device; nothing is submitted\n"
+    )
+    assert not list(cluster.glob("job-*"))
+    assert not (tmp_path / "out" / "slurm" / "job.json").exists()
 
 
 def test_without_slurm_the_other_way_is_told(

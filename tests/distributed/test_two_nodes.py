@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,24 +18,36 @@ from tests.faults.test_silence import paused, status_of
 from tests.training import processes
 from tests.training.small import STEPS, last_checkpoint
 
+Meeting = Literal["by rank", "c10d"]
+"""How launchers find each other: by their ranks, or by a store at which they join."""
+
 
 @contextmanager
-def nodes(folder: Path, *, fault: str, restarts: int = 0) -> Iterator[list["subprocess.Popen[str]"]]:
+def nodes(
+    folder: Path, *, fault: str, restarts: int = 0, meeting: Meeting = "by rank"
+) -> Iterator[list["subprocess.Popen[str]"]]:
     """Two launchers with one process each, which restart their processes so often; a process has a fault."""
     port = free_address()["MASTER_PORT"]
     launchers = []
     try:
         for rank in range(2):
             (folder / f"node {rank}").mkdir()
-            where = ("--nnodes", "2", "--node-rank", str(rank), "--master-addr", "127.0.0.1", "--master-port", port)
-            more = ("--nproc-per-node", "1", "--max-restarts", str(restarts))
-            torchrun = ("-m", "torch.distributed.run", *more, *where)
+            more = ("--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", str(restarts))
+            torchrun = ("-m", "torch.distributed.run", *more, *where_to_meet(meeting, rank, port))
             words = (*torchrun, *RESATLAS, *SHORT, "--out", str(folder / "run"))
             launchers.append(launched(folder / f"node {rank}", *words, fault=fault))
         yield launchers
     finally:
         for rank in range(2):
             send(folder / f"node {rank}", signal.SIGKILL)
+
+
+def where_to_meet(meeting: Meeting, rank: int, port: str) -> tuple[str, ...]:
+    """The words of a launcher that find the others."""
+    if meeting == "by rank":
+        return ("--node-rank", str(rank), "--master-addr", "127.0.0.1", "--master-port", port)
+    host = ("--rdzv-conf", f"is_host={rank == 0},join_timeout=45")
+    return ("--rdzv-backend", "c10d", "--rdzv-id", "test", "--rdzv-endpoint", f"127.0.0.1:{port}", *host)
 
 
 def send(node: Path, number: signal.Signals) -> None:
@@ -49,20 +62,54 @@ def lines_of_loss(err: str) -> list[str]:
     return [line for line in err.splitlines() if line.startswith("ProcessLost: ")]
 
 
-@pytest.mark.parametrize("lost", [0, 1])
-def test_a_killed_node_ends_the_other_in_words(tmp_path: Path, lost: int) -> None:
+@pytest.mark.parametrize(("lost", "meeting"), [(0, "by rank"), (1, "by rank"), (0, "c10d")])
+def test_a_killed_node_ends_the_other_in_words(tmp_path: Path, lost: int, meeting: Meeting) -> None:
     """Also the node that has the store: the other ends at once, with one line, and its checkpoints are intact."""
-    node = tmp_path / f"node {lost}"
-    with nodes(tmp_path, fault=f"stopped {lost} {STEP}") as launchers:
-        assert processes.wait_for(lambda: any(map(paused, at_work(node))))
-        send(node, signal.SIGKILL)
-        code, err = ended(launchers[1 - lost])
+    with nodes(tmp_path, fault=f"stopped {lost} {STEP}", meeting=meeting) as launchers:
+        gone = faulty_node(tmp_path)
+        send(tmp_path / f"node {gone}", signal.SIGKILL)
+        code, err = ended(launchers[1 - gone])
         assert code == 1
         (line,) = lines_of_loss(err)
         assert re.search(r"has ended|has not answered|does not respond", line)
         assert "saved checkpoints are intact; continue a training with --resume auto" in line
-        launchers[lost].communicate()
+        launchers[gone].communicate()
     assert last_checkpoint(Run(tmp_path / "run")).name == f"step-{STEPS:08d}"
+
+
+@pytest.mark.parametrize("meeting", ["by rank", "c10d"])
+def test_a_lost_node_is_not_waited_for_without_a_word(tmp_path: Path, meeting: Meeting) -> None:
+    """With restarts left, the line says what torchrun does; what it starts names the node and ends after a while."""
+    with nodes(tmp_path, fault=f"stopped 1 {STEP}", restarts=1, meeting=meeting) as launchers:
+        gone = faulty_node(tmp_path)
+        send(tmp_path / f"node {gone}", signal.SIGKILL)
+        code, err = ended(launchers[1 - gone])
+        assert code == 1
+        first, *others = lines_of_loss(err)
+        again = "torchrun starts all again (1 restart left) if the other nodes answer; otherwise continue with --resume"
+        assert again in first
+        if meeting == "c10d":
+            assert "RendezvousTimeoutError" in err
+        else:
+            (last,) = others
+            missing = r"process 2 of 2 \(rank 1, not started yet\) has not answered for \d+ s"
+            assert re.fullmatch(
+                rf"ProcessLost: {missing}; saved checkpoints are intact; continue a training with --resume auto", last
+            )
+        launchers[gone].communicate()
+    assert last_checkpoint(Run(tmp_path / "run")).name == f"step-{STEPS:08d}"
+
+
+def faulty_node(folder: Path) -> int:
+    """Wait until a process has met its fault, and return its node: c10d deals ranks in the order of arrival."""
+    stopped = list[int]()
+
+    def found() -> bool:
+        stopped.extend(node for node in range(2) if any(map(paused, at_work(folder / f"node {node}"))))
+        return bool(stopped)
+
+    assert processes.wait_for(found)
+    return stopped[0]
 
 
 def test_a_stopped_node_is_named_and_ends_when_it_continues(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import torch
 from resatlas.__main__ import run
 from resatlas.cli import main
 from resatlas.recipes.regularisers import Loss
-from resatlas.training import distributed, loop
+from resatlas.training import distributed, loop, watch
 from resatlas.training.mixing import Labels
 from tests.training import processes
 
@@ -64,13 +64,16 @@ DEATHS: Mapping[str, Callable[[], None]] = {
     "stuck": stuck,
 }
 
+MEETING = 8.0
+"""Seconds for which processes that torchrun has started again wait for each other."""
+
 LIMITS: Mapping[str, float] = {"stopped": 4.0, "stuck": 4.0, "halted": 40.0}
 """Seconds of --rank-timeout from the step with the silent process on, since the start of a training takes longer."""
 
 
 def fault(what: str, rank: int, step: int, often: str = "always") -> None:
     """Cause a fault of the process of this rank in this step, counted from 1."""
-    real, real_loss, marker = loop.step, loop.loss_of, Path("fault met")
+    real, real_loss, marker, watch.MEETING = loop.step, loop.loss_of, Path("fault met"), MEETING
 
     def endless(loss: Loss, logits: torch.Tensor, labels: Labels) -> torch.Tensor:
         return real_loss(loss, logits, labels) * torch.inf

@@ -107,7 +107,7 @@ def test_the_nearest_settings_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not result.fits
     [shortage] = result.shortages
     options = {remedy.option: remedy.bytes for remedy in shortage.remedies}
-    batch = f"--batch {_batch(options)}"
+    batch = f"--batch {_batch(options)} --set norm_group={_batch(options)}"
     assert list(options) == ["--checkpoint-activations segments", "--set norm_group=16", batch]
     assert all(size <= most for size in options.values())
     for batch, fits in ((_batch(options), True), (_batch(options) + 8, False)):

@@ -1,15 +1,19 @@
 """The memory of a training by its plan, recipe, precision and processes."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from resatlas.arch.cost import cost
+from resatlas.bench import memory
 from resatlas.designs.catalog import plan
 from resatlas.nets.network import build
 from resatlas.recipes.catalog import NAMED
 from resatlas.recipes.recipe import Lamb, Muon, Recipe, Sgd
 from resatlas.recipes.regularisers import Ema
+from resatlas.runs import environment
 from resatlas.training.average import average_of
 from resatlas.training.footprint import Load, checkpoint_bytes, footprint, machine_bytes
 from resatlas.training.optimizer import momenta, optimizer
@@ -44,6 +48,17 @@ def test_the_state_of_an_optimizer(rule: Sgd | Lamb, copies: int) -> None:
 def test_muon_needs_room_for_the_kernels_of_a_shape() -> None:
     """Beside its momentum, some copies of the largest group of kernels."""
     assert footprint(PLAN, replace(RECIPE, optimizer=Muon()), Load(batch=64)).optimizer > 8 * cost(PLAN).parameters
+
+
+def test_the_published_trainings_are_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within 15 % of the measured peak: twelve networks, both precisions, maps computed again."""
+    monkeypatch.setattr(environment, "processor_flags", frozenset)  # the processor of the table emulates bf16
+    rows = json.loads((Path(__file__).parents[2] / "benchmarks" / "memory.json").read_text())["rows"]
+    assert len({row["design"] for row in rows}) >= 12
+    assert {(row["precision"], row["kept"]) for row in rows} >= {("fp32", "all"), ("bf16", "all"), ("fp32", "segments")}
+    for row in rows:
+        task = memory.task_of(row["design"], row["batch"], row["precision"], row["kept"])
+        assert memory.predicted(task).resident == pytest.approx(row["peak_bytes"], rel=0.15), row
 
 
 def test_what_makes_a_process_smaller() -> None:

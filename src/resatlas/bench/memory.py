@@ -18,7 +18,7 @@ from resatlas.bench.tasks import IMAGE, Ours, recipe_of
 from resatlas.errors import UsageError
 from resatlas.nets.recomputing import Kept
 from resatlas.recipes.recipe import Precision
-from resatlas.training.footprint import LIBRARIES, Load, footprint, multiplies
+from resatlas.training.footprint import LIBRARIES, Footprint, Load, footprint, multiplies
 from resatlas.values.room import SETTLING
 from resatlas.values.table import of_unit, table
 
@@ -117,12 +117,13 @@ def _tasks(options: Options) -> Iterator[Ours]:
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     for index, precision in enumerate(precisions):
         for design, batches in _BATCHES.items():
-            yield _task(design, options.batch or batches[index], precision)
+            yield task_of(design, options.batch or batches[index], precision)
     for design, kept in _AGAIN:
-        yield _task(design, options.batch or _BATCHES[design][0], "fp32", kept)
+        yield task_of(design, options.batch or _BATCHES[design][0], "fp32", kept)
 
 
-def _task(design: str, batch: int, precision: Precision, kept: Kept = "all") -> Ours:
+def task_of(design: str, batch: int, precision: Precision, kept: Kept = "all") -> Ours:
+    """The training step of a row."""
     return Ours(designs=(design,), batch=batch, norm_group=None, precision=precision, kept=kept)
 
 
@@ -131,25 +132,30 @@ def row(task: Ours, steps: int) -> Row:
 
     Raises: ProcessLost.
     """
-    [design] = task.designs
-    load = Load(batch=task.batch, precision=task.precision, kept=task.kept, data_bytes=data_bytes(task.batch))
-    predicted = footprint(contest.plan_of(design), recipe_of(task), load)
+    [design], foreseen = task.designs, predicted(task)
     timed = time_in_own_process(task, steps, context=get_context("spawn"), target=train)
-    own = predicted.resident - predicted.libraries
+    own = foreseen.resident - foreseen.libraries
     return Row(
         design=design,
         precision=task.precision,
         kept=task.kept,
         batch=task.batch,
-        predicted_bytes=predicted.resident,
+        predicted_bytes=foreseen.resident,
         peak_bytes=timed.peak,
-        error_percent=100 * (predicted.resident / timed.peak - 1),
+        error_percent=100 * (foreseen.resident / timed.peak - 1),
         predicted_own_bytes=own,
         own_bytes=timed.memory,
         own_error_percent=100 * (own / timed.memory - 1),
-        maps_bytes=predicted.maps,
-        weights_bytes=predicted.weights,
+        maps_bytes=foreseen.maps,
+        weights_bytes=foreseen.weights,
     )
+
+
+def predicted(task: Ours) -> Footprint:
+    """What preflight says of a task."""
+    [design] = task.designs
+    load = Load(batch=task.batch, precision=task.precision, kept=task.kept, data_bytes=data_bytes(task.batch))
+    return footprint(contest.plan_of(design), recipe_of(task), load)
 
 
 def data_bytes(batch: int) -> int:

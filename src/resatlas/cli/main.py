@@ -19,7 +19,7 @@ from resatlas.cli.notices import notices
 from resatlas.cli.outcome import Verb
 from resatlas.cli.requirements import check_requirements
 from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError, quoted, unknown
-from resatlas.runs.environment import launched, leading
+from resatlas.runs.environment import launched, leading, local_rank
 from resatlas.values.text import plain
 from resatlas.values.unforeseen import foreseen, show_traceback
 
@@ -96,8 +96,10 @@ def _report_failure(error: BaseException, words: Sequence[str]) -> int:
     """Print one line about an error; return its exit code."""
     show_traceback(error)
     ours = foreseen(error, doing=_command(words), saving=_SAVING.get(words[0], "") if words else "")
-    if not (isinstance(ours, ProcessLost) and launched()):
-        _print_error(f"{type(ours).__name__}: {ours}", only_here=not isinstance(ours, Stopped))
+    lost = isinstance(ours, ProcessLost)
+    if not (lost and launched()):
+        at_once = leading() or (lost and local_rank() == 0)  # torchrun of this node may end it within the grace period
+        _print_error(f"{type(ours).__name__}: {ours}", at_once=at_once, only_here=not isinstance(ours, Stopped))
     return ours.exit_code
 
 
@@ -106,12 +108,12 @@ def _command(words: Sequence[str]) -> str:
     return plain(" ".join(["resatlas", *(word[:60] for word in words[:2] if not word.startswith("-"))]))
 
 
-def _print_error(text: str, *, only_here: bool = False) -> None:
-    """Print one line on standard error; of several processes only rank 0 prints it.
+def _print_error(text: str, *, at_once: bool, only_here: bool) -> None:
+    """Print one line on standard error; of several processes those that are to do it at once.
 
     Another rank prints an error that occurred only there, if it is still running after the grace period.
     """
-    if not leading():
+    if not at_once:
         if not only_here:
             return
         time.sleep(_GRACE_SECONDS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirement, Requirements
 from resatlas.cli.study_options import add_options, folder_of
-from resatlas.errors import quoted
+from resatlas.errors import quoted, unknown
 from resatlas.studies.sharing import blocks_of_text, parsed
 from resatlas.studies.slurm import USUAL_JOBS
 from resatlas.studies.status import study_status
@@ -30,6 +30,8 @@ _ON_RAY = Requirement(what="--on ray", holds=lambda options: engine_of(options) 
 _ON_SLURM = Requirement(
     what="--on slurm", holds=lambda options: engine_of(options) == "slurm", otherwise="without --on slurm"
 )
+
+ENGINES = ("slurm", "ray")
 
 OPTIONS: Requirements = {
     "--out": ALWAYS,
@@ -112,9 +114,13 @@ def _engine(text: str) -> str:
 
     Raises: ArgumentTypeError
     """
-    if text != "slurm" and text.partition(":")[0] != "ray":
-        raise argparse.ArgumentTypeError(f"expected slurm, ray or ray:HOST:PORT; got {quoted(text)}")
-    return text
+    name, _, address = text.partition(":")
+    if text in ENGINES or (name == "ray" and address):
+        return text
+    if name in ENGINES:
+        takes = "no address" if name == "slurm" else "an address after the colon, HOST:PORT"
+        raise argparse.ArgumentTypeError(f"{name} takes {takes}; got {quoted(text)}")
+    raise argparse.ArgumentTypeError(unknown("engine", name, ENGINES, where="slurm, ray or ray:HOST:PORT"))
 
 
 def engine_of(options: argparse.Namespace) -> str:

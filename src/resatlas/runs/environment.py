@@ -31,6 +31,11 @@ def leading() -> bool:
     return processes() == 1 or os.environ.get("RANK") == "0"
 
 
+def under_torchrun() -> bool:
+    """Whether torchrun, or `--processes`, started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def launched() -> bool:
     """Whether `--processes` started this process: then the launcher reports a lost rank."""
     return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(LAUNCHED)
@@ -56,9 +61,14 @@ def restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
+def restarts_left() -> int:
+    """How often torchrun starts the processes again after a loss; 0 without torchrun."""
+    return max(int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) - restarts(), 0)
+
+
 def shutdown_grace() -> float:
     """Seconds that torchrun waits after a signal before it kills its processes; infinite without torchrun."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not under_torchrun():
         return float("inf")
     return float(os.environ.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "30"))
 

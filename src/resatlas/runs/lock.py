@@ -148,6 +148,11 @@ def holder(folder: Path) -> Holder | None:
     return _signature(folder)[0]
 
 
+def heartbeat(folder: Path) -> tuple[Holder | None, float]:
+    """The same process, and the time of its last heartbeat by the clock of the file system."""
+    return _signature(folder)
+
+
 def attempt(folder: Path) -> int:
     """The number of this process's attempt at a folder whose lock it holds; 0 if it holds none."""
     held = _HELD.get(folder.absolute())

@@ -27,7 +27,8 @@ _CHECKPOINTS = 3
 _NAME = 150
 """Bytes of the path of an image file in memory."""
 
-_LARGEST_BATCH = 1 << 20
+_WITHIN = ("norm_group", "repeats")
+"""Fields of a recipe that are at most its batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,13 +189,19 @@ def remedies(setting: Setting, most: int) -> Iterator[Remedy]:
     whole = min(setting.recipe.norm_group or setting.load.share, setting.load.share)
     groups = [whole >> k for k in range(1, whole.bit_length()) if whole >> k > 1]
     yield from _first([(f"--set norm_group={n}", _with_group(setting, n)) for n in groups], most)
-    if batch := _largest_batch(setting, most):
-        yield Remedy(option=f"--batch {batch}", bytes=_with_batch(setting, batch).needed)
-        return
-    again = replace(setting, kept="segments")
-    if batch := _largest_batch(again, most):
-        option = f"--batch {batch} --checkpoint-activations segments"
-        yield Remedy(option=option, bytes=_with_batch(again, batch).needed)
+    for other, more in ((setting, ""), (replace(setting, kept="segments"), " --checkpoint-activations segments")):
+        if batch := _largest_batch(other, most):
+            smaller = _with_batch(other, batch)
+            yield Remedy(option=_batch_option(setting.recipe, smaller.recipe) + more, bytes=smaller.needed)
+            return
+
+
+def _batch_option(before: Recipe, after: Recipe) -> str:
+    """The words for a smaller batch, and for the fields that must not be larger than it."""
+    fields = [
+        f" --set {name}={getattr(after, name)}" for name in _WITHIN if getattr(after, name) != getattr(before, name)
+    ]
+    return f"--batch {after.batch}{''.join(fields)}"
 
 
 def _first(settings: list[tuple[str, Setting]], most: int) -> Iterator[Remedy]:

@@ -6,6 +6,7 @@ lost node again. The tasks end with this process; another one at the same folder
 
 import ctypes
 import logging
+import math
 import os
 import re
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resatlas.errors import FolderError, Stopped, UsageError, quoted
-from resatlas.runs.lock import Holder, holder, locked
+from resatlas.runs.lock import BEAT, Holder, holder, locked
 from resatlas.runs.store import check_writable
 from resatlas.studies.study import Study
 from resatlas.studies.submitting import (
@@ -33,9 +34,12 @@ from resatlas.studies.submitting import (
     copy,
     frozen,
     last_words,
+    submitting_from,
     unfinished,
 )
 from resatlas.training.signals import StopRequest, stop_on_signal
+from resatlas.training.watch import NOTE_AFTER
+from resatlas.values.reading import opened
 from resatlas.values.text import counted, plain
 
 if TYPE_CHECKING:
@@ -55,6 +59,9 @@ _LOSSES = 20
 
 _GRACE = 120.0
 """Seconds that tasks may take to save their runs after a signal."""
+
+_SILENCE = 30.0
+"""Seconds without a sign of life after which a share is not waited for when the tasks are cancelled."""
 
 _LONGEST = 300
 """Characters of a message of Ray that an error repeats."""
@@ -85,12 +92,14 @@ def carry_out_on_ray(
     address: str | None = None,
     jobs: int | None = None,
     gpus: float = 0.0,
+    warn_after: float = NOTE_AFTER,
     on_progress: OnProgress,
 ) -> None:
     """Carry out the unfinished runs of a study by a Ray cluster, or watch the process that does so.
 
     `address` is HOST:PORT of the cluster, by default RAY_ADDRESS, or the cluster of this machine.
     `gpus` is the part of a GPU for each share. By default there are as many shares as the cluster has places for.
+    A share or a run that shows no sign of life for `warn_after` seconds is reported.
     A signal cancels the tasks, which save their runs.
     Raises: UsageError without the package, such a cluster, or a node with what a share occupies; FolderError; Stopped
         after a signal; ResatlasError if tasks end with unfinished runs.
@@ -106,7 +115,7 @@ def carry_out_on_ray(
         place = folder.resolve() / FOLDER
         place.mkdir(parents=True, exist_ok=True)
         request = stack.enter_context(stop_on_signal())
-        report = Report(study, folder, on_progress)
+        report = Report(study, folder, on_progress, engine="Ray", warn_after=warn_after)
         try:
             stack.enter_context(locked(place))
         except FolderError:
@@ -118,11 +127,11 @@ def carry_out_on_ray(
         if not left:
             return
         shares = min(jobs or places, len(left))
-        with frozen(study, folder):
+        with submitting_from(place), frozen(study, folder):
             copied = copy(study, file, place)
         tasks = _submitted(command(copied, place.parent), place, shares, need)
         report.say(f"submitted {counted(shares, 'share')} to Ray at {where}; their output: {place}/{OUTPUTS}")
-        _wait(tasks, report, place, request)
+        _wait({task: place / f"{k}.log" for k, task in enumerate(tasks)}, report, place, request)
 
 
 @contextmanager
@@ -208,8 +217,12 @@ def carry_out_share(words: Sequence[str], log: str, threads: str) -> int:
             preexec_fn=_end_with_parent,
         )
         try:
+            beaten = time.monotonic()
             while (code := child.poll()) is None:
                 time.sleep(0.1)
+                if time.monotonic() - beaten > BEAT:
+                    beaten = time.monotonic()
+                    os.utime(output.fileno())
             return code
         except KeyboardInterrupt:
             pass
@@ -226,14 +239,15 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def _wait(tasks: "list[ObjectRef[int]]", report: Report, place: Path, request: StopRequest) -> None:
+def _wait(tasks: "Mapping[ObjectRef[int], Path]", report: Report, place: Path, request: StopRequest) -> None:
     """Report until no task waits or runs; a signal cancels those that have not begun, then the others.
 
+    `tasks` are with their output, which a task touches while it lives.
     Raises: Stopped; ResatlasError with the last line of a share, if runs are not finished.
     """
     import ray
 
-    deadline, lost = None, ""
+    deadline, lost = math.inf, ""
     waiting = list(tasks)
     while waiting:
         done, waiting = ray.wait(waiting, num_returns=1, timeout=_POLL_SECONDS)
@@ -244,20 +258,28 @@ def _wait(tasks: "list[ObjectRef[int]]", report: Report, place: Path, request: S
                 pass
             except ray.exceptions.RayError as error:
                 lost = f"Ray says: {_one_line(error)}"
-        if request.signal and deadline is None:
-            deadline = time.monotonic() + _GRACE
-            begun = [(place / f"{k}.log").exists() for k, _ in enumerate(tasks)]
-            for _, task in sorted(zip(begun, tasks, strict=True), key=lambda pair: pair[0]):
+        note = ""
+        if request.signal and deadline == math.inf:
+            deadline, note = time.monotonic() + _GRACE, "the tasks are cancelled; their runs are saved"
+            for task in sorted(tasks, key=lambda task: tasks[task].exists()):
                 ray.cancel(task)
-            report.say("the tasks are cancelled; their runs are saved")
-        if deadline and time.monotonic() > deadline:
+        stamps = _stamps([tasks[task] for task in waiting])
+        report.say(note, shares=stamps)
+        hanging = [name for name in stamps if report.heartbeats.silence(name) > _SILENCE]
+        if time.monotonic() > deadline or (request.signal and waiting and len(hanging) == len(waiting)):
             break
-        report.say()
-    report.say()
     if request.signal:
-        saved = "some runs not saved since their last checkpoint" if waiting else "every run saved"
-        raise Stopped(f"by {request.signal.name}, {saved}; rerun the command to continue")
+        raise Stopped(f"by {request.signal.name}, {report.saved()}; rerun the command to continue")
     report.check_finished("the work on Ray", words=lost or last_words(place))
+
+
+def _stamps(outputs: Sequence[Path]) -> dict[str, float]:
+    """When the outputs of shares that have begun were touched last, by the names of the shares."""
+    stamps = {}
+    for output in outputs:
+        with suppress(OSError), opened(output) as file:  # other machines see a touch when they open the file
+            stamps[f"share {int(output.stem) + 1}"] = os.fstat(file.fileno()).st_mtime
+    return stamps
 
 
 def _watch(study: Study, file: Path, place: Path, other: Holder, report: Report, request: StopRequest) -> None:

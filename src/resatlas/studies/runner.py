@@ -265,7 +265,9 @@ def _in_workers(
     if pool.failure and not (request.signal and isinstance(pool.failure, Stopped)):  # Ctrl-C may reach a worker first
         raise pool.failure
     if request.signal:
-        saved = "every run saved" if time.monotonic() < pool.deadline else "some runs not saved since their last epoch"
+        saved = (
+            "every run saved" if time.monotonic() < pool.deadline else "some runs not saved since their last checkpoint"
+        )
         raise Stopped(f"by {request.signal.name}, {saved}; rerun the command to continue")
     if pool.diverged:
         raise pool.diverged

@@ -29,9 +29,11 @@ from resatlas.studies.submitting import (
     copy,
     frozen,
     last_words,
+    submitting_from,
     unfinished,
 )
 from resatlas.training.signals import StopRequest, stop_on_signal
+from resatlas.training.watch import NOTE_AFTER
 from resatlas.values.codec import decode, encode
 from resatlas.values.text import counted
 
@@ -73,11 +75,13 @@ def carry_out_on_slurm(
     jobs: int | None = None,
     words: Sequence[str] = (),
     waiting: Waiting = "attached",
+    warn_after: float = NOTE_AFTER,
     on_progress: OnProgress,
 ) -> Job | None:
     """Submit the unfinished runs of a study, or attach to the job that has them; None if all are finished.
 
-    `words` are further options of sbatch. A signal cancels the job, whose runs are saved.
+    `words` are further options of sbatch. A run that shows no sign of life for `warn_after` seconds is reported.
+    A signal cancels the job, whose runs are saved.
     Raises: UsageError if there is no SLURM here, or if it refuses the job; FolderError; Stopped after a signal;
         ResatlasError if the job ends with unfinished runs.
     """
@@ -93,10 +97,10 @@ def carry_out_on_slurm(
                 left = unfinished(study, folder)
                 if not left:
                     return None
-                with frozen(study, folder):
+                with submitting_from(place), frozen(study, folder):
                     job = _submitted(study, file, place, min(jobs or USUAL_JOBS, len(left)), words)
                 what = "submitted"
-        report = Report(study, folder, on_progress)
+        report = Report(study, folder, on_progress, engine="SLURM", warn_after=warn_after)
         report.say(f"{what} SLURM's job {job.number}: {counted(job.shares, 'share')}; their output: {place}/{OUTPUTS}")
         if waiting == "attached" or request.signal:
             _wait(job, report, place, request)
@@ -140,7 +144,8 @@ def _live_job(study: Study, file: Path, place: Path) -> Job | None:
 def _submitted(study: Study, file: Path, place: Path, shares: int, words: Sequence[str]) -> Job:
     """A new job on a copy of the study.
 
-    Raises: UsageError with the words of sbatch, if it refuses; FolderError if nothing can be written.
+    Raises: UsageError with the words of sbatch, if it refuses; OSError if the copy cannot be written; FolderError if
+        job.json cannot.
     """
     copied = copy(study, file, place)
     write_text(place / SCRIPT, script(copied, place.parent, shares), within=place)
@@ -216,7 +221,7 @@ def _wait(job: Job, report: Report, place: Path, request: StopRequest) -> None:
         time.sleep(_POLL_SECONDS / 4 if cancelled else _POLL_SECONDS)
     report.say()
     if request.signal:
-        raise Stopped(f"by {request.signal.name}, every run saved; rerun the command to continue")
+        raise Stopped(f"by {request.signal.name}, {report.saved()}; rerun the command to continue")
     report.check_finished(f"job {job.number}", words=last_words(place))
 
 

@@ -6,16 +6,19 @@ Python under the same paths; what it knows of the runs it reads from their folde
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
-from resatlas.errors import ResatlasError, UsageError
+from resatlas.errors import FolderError, ResatlasError, UsageError
 from resatlas.runs.files import remove, write_text
 from resatlas.runs.frozen_plan import FILE as PLAN
+from resatlas.runs.lock import heartbeat
 from resatlas.runs.store import Run
 from resatlas.studies.frozen import freeze
+from resatlas.studies.heartbeats import Heartbeats
 from resatlas.studies.sharing import MOST_SHARES
 from resatlas.studies.status import study_status
 from resatlas.studies.study import Study
@@ -47,12 +50,20 @@ OnProgress = Callable[[ClusterProgress], None]
 class Report:
     """What is said while shares are carried out, read from the folders of the runs."""
 
-    def __init__(self, study: Study, folder: Path, on_progress: OnProgress) -> None:
+    def __init__(self, study: Study, folder: Path, on_progress: OnProgress, *, engine: str, warn_after: float) -> None:
         self._study, self._folder, self._on_progress = study, folder, on_progress
+        self._advice = (
+            f"{engine} begins a lost share again once it notices; end what hangs with kill -9 on its machine, or press "
+            "Ctrl-C and rerun the command"
+        )
         self._finished: set[str] | None = None
+        self.heartbeats = Heartbeats(warn_after=warn_after)
 
-    def say(self, note: str = "") -> None:
-        """The progress now, with a line for each run that has finished since the last time."""
+    def say(self, note: str = "", *, shares: Mapping[str, float] = MappingProxyType({})) -> None:
+        """The progress now, with a line for each run that has finished since the last time, and one about silence.
+
+        `shares` are the stamps of shares that should live, by their names.
+        """
         table = study_status(self._study, self._folder)
         states = {str(row[0]): str(row[1]) for row in table.rows}
         finished = {name for name, state in states.items() if state == "finished"}
@@ -61,8 +72,18 @@ class Report:
         done = sum(int(row[2] or 0) for row in table.rows)
         epochs = sum(int(row[3] or 0) for row in table.rows)
         share = min(done / epochs, 1.0) if epochs else 0.0
-        for line in [note, *(f"{name} is finished" for name in new)]:
+        self.heartbeats.look({**shares, **_stamps(self._folder, [*states.keys() - finished])})
+        silent = self.heartbeats.note()
+        warning = [f"{silent}; {self._advice}"] if silent else []
+        for line in [note, *(f"{name} is finished" for name in new), *warning]:
             self._on_progress(ClusterProgress(states=Counter(states.values()), share=share, note=line))
+
+    def saved(self) -> str:
+        """Whether every run that has begun is saved, after its shares were cancelled, in words."""
+        rows = study_status(self._study, self._folder).rows
+        left = [str(row[0]) for row in rows if row[1] in ("running", "silent")]
+        more = f" and {len(left) - 1:,} more" if len(left) > 1 else ""
+        return f"{left[0]}{more} not saved since the last checkpoint" if left else "every run saved"
 
     def check_finished(self, what: str, *, words: str = "") -> None:
         """Check that all runs are finished, after `what` has ended; `words` is what its shares have said last.
@@ -75,6 +96,12 @@ class Report:
             more = f" and {len(left) - 1:,} more" if len(left) > 1 else ""
             ended = f"{what} has ended with unfinished runs: {left[0]}{more}"
             raise ResatlasError("; ".join(filter(None, [ended, words, "rerun the command to continue"])))
+
+
+def _stamps(folder: Path, runs: Sequence[str]) -> dict[str, float]:
+    """The last heartbeat of each of some runs that a process has signed, with the run and the process as its name."""
+    beats = {name: heartbeat(folder / name) for name in sorted(runs)}
+    return {f"{name} ({holder})": beat for name, (holder, beat) in beats.items() if holder}
 
 
 def check_shares(jobs: int | None) -> None:
@@ -98,16 +125,29 @@ def frozen(study: Study, folder: Path) -> Iterator[None]:
     freeze(study, folder)
     try:
         yield
-    except ResatlasError:
+    except (ResatlasError, OSError):
         if not before:
             remove(folder / PLAN, within=folder)
         raise
 
 
+@contextmanager
+def submitting_from(place: Path) -> Iterator[None]:
+    """Within the context, a full disk is told in the words of an unwritable folder.
+
+    Raises: FolderError
+    """
+    try:
+        yield
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise FolderError(f"{place} cannot be written: {why}; nothing is submitted") from None
+
+
 def copy(study: Study, file: Path, place: Path) -> Path:
     """Copy a study and the files of its designs to the folder of an engine, without what an earlier job left there.
 
-    Raises: UsageError for a design outside of the folder of the study; FolderError if nothing can be written.
+    Raises: UsageError for a design outside of the folder of the study; OSError if nothing can be written.
     """
     contents = _files(study, file)
     for left in (place / COPY, *place.glob(OUTPUTS)):

@@ -24,7 +24,7 @@ from resatlas.errors import ProcessLost, ResatlasError
 from resatlas.runs.environment import processes, restarts
 from resatlas.training import watch
 from resatlas.training.signals import StopRequest
-from resatlas.training.watch import INTACT, RANK_TIMEOUT, OnEnd, Watch
+from resatlas.training.watch import RANK_TIMEOUT, OnEnd, Watch, afterwards
 from resatlas.values.pulse import PULSE
 
 T = TypeVar("T")
@@ -189,7 +189,7 @@ def _join(rank_timeout: float, on_note: Callable[[str], None]) -> None:
     _watches.append(Watch(aside, rank=rank, size=size, timeout=rank_timeout, hosted=hosted, on_note=on_note))
     _watches[-1].start()
     backend = _BACKEND if torch.cuda.is_available() else "gloo"
-    with PULSE:
+    with PULSE, _watches[-1].meeting():
         distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=max(PATIENCE, 2 * limit))
 
 
@@ -213,13 +213,13 @@ def losses_explained() -> Iterator[None]:
             raise
         silent = _watches[-1].reason() if _watches else None
         if silent:
-            raise ProcessLost(f"{silent}; {INTACT}") from None
+            raise ProcessLost(f"{silent}; {afterwards()}") from None
         if not distributed.is_initialized():
             raise ProcessLost(
                 f"the {processes()} processes did not meet at {os.environ.get('MASTER_ADDR')}:"
                 f"{os.environ.get('MASTER_PORT')}; are all of them started, and can they reach each other?"
             ) from None
-        raise ProcessLost(f"another of these processes has ended; {INTACT}") from None
+        raise ProcessLost(f"another of these processes has ended; {afterwards()}") from None
 
 
 def current() -> World:

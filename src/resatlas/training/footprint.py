@@ -28,12 +28,15 @@ SHARED = 355 << 20
 GPU_CONTEXT = 500 << 20
 """Bytes that CUDA itself takes on a GPU. Not measured: no GPU was at hand."""
 
-_IDLE_SHARE, _IDLE_MAPS, _IDLE_COLUMNS = 0.17, 8, 0.8
+_IDLE_SHARE, _IDLE_MAPS, _IDLE_COLUMNS, _MOST_IDLE_COLUMNS = 0.17, 8, 0.8, 2.0
 """Idle memory between blocks: a share of maps and gradients, and either so many of the largest map or a share of all
-inputs of convolutions that are written out, whichever is more.
+inputs of convolutions that are written out, whichever is more; of these at most so many times the maps.
 
 glibc keeps a block that is too small for the next tensor. Fitted to trainings on 2026-11-29: benchmarks/memory.md.
 """
+
+_IDLE_AGAIN = 110 << 20
+"""Further idle memory where maps are computed again, fitted too: glibc is left as it is then, see `training.memory`."""
 
 _READER = 60 << 20
 """Bytes of a process that reads images, besides what it shares with the training and its batches."""
@@ -120,7 +123,7 @@ def footprint(plan: Plan, recipe: Recipe, load: Load) -> Footprint:
         gradients=most.gradients,
         batches=batch + group * image,  # in the layout of the network, too
         images=load.data_bytes if local else 0,
-        idle=_idle(most) if local else 0,
+        idle=_idle(most) + (load.kept != "all") * _IDLE_AGAIN if local else 0,
         readers=load.readers * (_READER + _BATCHES_AHEAD * batch) if local else 0,
     )
 
@@ -151,7 +154,8 @@ def _most(plan: Plan, recipe: Recipe, load: Load, group: int) -> Peak:
 
 
 def _idle(most: Peak) -> int:
-    return int(_IDLE_SHARE * most.total + max(_IDLE_MAPS * most.largest, _IDLE_COLUMNS * most.columns))
+    columns = min(_IDLE_COLUMNS * most.columns, _MOST_IDLE_COLUMNS * most.maps)
+    return int(_IDLE_SHARE * most.total + max(_IDLE_MAPS * most.largest, columns))
 
 
 def multiplies(precision: Precision) -> bool:

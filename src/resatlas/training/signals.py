@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
+from resatlas.runs.environment import under_torchrun
+
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Sent by Ctrl-C, by kill, by a closed terminal, and by a scheduler before its time limit."""
 
@@ -54,7 +56,8 @@ def stop_on_signal() -> Iterator[StopRequest]:
     """Note the first signal; a second SIGINT aborts at once. Outside the main thread no signal is noted.
 
     Of several contexts the newest notes. They may end in any order, as one inside a generator does that is collected
-    late: the handlers of the others stay.
+    late: the handlers of the others stay. After an error a process of torchrun ignores SIGTERM: torchrun, which sends
+    it as soon as another process is lost, waits before it kills, and the line about the error must be written.
     """
     if threading.current_thread() is not threading.main_thread():
         yield StopRequest()
@@ -77,6 +80,10 @@ def stop_on_signal() -> Iterator[StopRequest]:
         signal.signal(number, note)
     try:
         yield request
+    except Exception:
+        if under_torchrun():
+            own.before[signal.SIGTERM] = signal.SIG_IGN
+        raise
     finally:
         _end(own)
         os.close(arrivals)

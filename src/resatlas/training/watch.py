@@ -18,10 +18,11 @@ from multiprocessing import active_children
 from typing import Literal, NoReturn, Protocol
 
 from resatlas.errors import ProcessLost, Stopped
-from resatlas.runs.environment import launched, shutdown_grace
+from resatlas.runs.environment import launched, local_processes, local_rank, restarts, restarts_left, shutdown_grace
 from resatlas.training.signals import StopRequest
 from resatlas.values.machine import identity
 from resatlas.values.pulse import PULSE
+from resatlas.values.text import counted
 
 RANK_TIMEOUT = 600.0
 """Seconds without an answer after which all processes end, by default of --rank-timeout."""
@@ -44,9 +45,20 @@ LOST = 76
 _LAUNCHER = -1
 """Stands for the launcher in place of a rank, if its store does not answer."""
 
-INTACT = "saved checkpoints are intact; continue a training with --resume auto"
+_INTACT = "saved checkpoints are intact"
+
+MEETING = 120.0
+"""Seconds for which processes that torchrun has started again wait for each other; --rank-timeout if that is less."""
 
 OnEnd = Callable[[Literal["stopped", "failed"], str], None]
+
+
+def afterwards() -> str:
+    """The last words about a lost process: what is saved, and how the training continues."""
+    if left := restarts_left():
+        again = f"torchrun starts all again ({counted(left, 'restart')} left) if the other nodes answer"
+        return f"{_INTACT}; {again}; otherwise continue with --resume auto"
+    return f"{_INTACT}; continue a training with --resume auto"
 
 
 class Store(Protocol):
@@ -135,7 +147,7 @@ class Watch:
     def __init__(
         self, store: Store, *, rank: int, size: int, timeout: float, hosted: int | None, on_note: Callable[[str], None]
     ) -> None:
-        self.timeout = timeout
+        self.timeout, self.limit = timeout, "--rank-timeout"
         self.ending = False
         self._store, self._rank, self._size, self._hosted, self._on_note = store, rank, size, hosted, on_note
         self._heard = {rank: LastReport(report=None, seen=0.0, since=0.0) for rank in range(size)}
@@ -178,6 +190,17 @@ class Watch:
         finally:
             with self._lock:
                 self._request, self._on_end = None, _ignore_end
+
+    @contextmanager
+    def meeting(self) -> Iterator[None]:
+        """Within the context, the shorter limit of processes that torchrun has started again, which wait for others."""
+        timeout, limit = self.timeout, self.limit
+        if restarts() and timeout > MEETING:
+            self.timeout, self.limit = MEETING, "after a restart"
+        try:
+            yield
+        finally:
+            self.timeout, self.limit = timeout, limit
 
     def reason(self) -> str | None:
         """A sentence about the processes that have been silent for the limit, or None."""
@@ -239,8 +262,8 @@ class Watch:
             self._noted = 0.0
         elif seconds >= self._noted + self.note_after:
             self._noted = seconds
-            if self._speaks(silent):
-                note = f"{self._sentence(silent)}; all processes end at {self.timeout:g} s (--rank-timeout)"
+            if self._first(silent):
+                note = f"{self._sentence(silent)}; all processes end at {self.timeout:g} s ({self.limit})"
                 if self._rank == 0:
                     self._on_note(note)
                 else:
@@ -257,9 +280,15 @@ class Watch:
             _LAUNCHER if self._hosted is None else self._hosted: now - max(last_reports[self._rank].seen, self._since)
         }
 
-    def _speaks(self, silent: Mapping[int, float]) -> bool:
-        """Whether this is the first of the processes that are not silent."""
-        return self._rank == min((rank for rank in range(self._size) if rank not in silent), default=0)
+    def _first(self, silent: Mapping[int, float], *, of: range | None = None) -> bool:
+        """Whether this is the first of the processes that are not silent: of all, or of some."""
+        return self._rank == min((rank for rank in of or range(self._size) if rank not in silent), default=0)
+
+    @property
+    def _node(self) -> range:
+        """The ranks of this machine: torchrun counts them one machine after another."""
+        begin = self._rank - local_rank()
+        return range(begin, min(begin + local_processes(), self._size))
 
     def _sentence(self, silent: Mapping[int, float]) -> str:
         worst = sorted(silent.items(), key=lambda item: -item[1])
@@ -278,11 +307,13 @@ class Watch:
         """End this process; its main thread waits in C++ for a process that does not answer."""
         self.ending = True
         lost = ProcessLost.exit_code if not launched() else LOST
-        if self._speaks(silent):
-            reason = f"by {signal}; {reason}, so this step is not saved" if signal else reason
+        reason = f"by {signal}; {reason}, so this step is not saved" if signal else reason
+        first = self._first(silent)
+        if first or self._first(silent, of=self._node):  # a line on each machine, which may have a screen of its own
+            say(f"{'Stopped' if signal else 'ProcessLost'}: {reason}; {afterwards()}")
+        if first:
             with suppress(Exception):  # the process must end even if the status cannot be written
-                self._on_end("stopped" if signal else "failed", f"{reason}; {INTACT}")
-            say(f"{'Stopped' if signal else 'ProcessLost'}: {reason}; {INTACT}")
+                self._on_end("stopped" if signal else "failed", f"{reason}; {afterwards()}")
             if signal:
                 self._kill(silent)
         else:  # wait, since the others would report the end of this process as a loss
