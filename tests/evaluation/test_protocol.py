@@ -1,7 +1,6 @@
 """Protocols are named in few words, and every view of a recipe has such a name."""
 
 import re
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 
 from resatlas.arch.ops import Shape
-from resatlas.data.annotated import resolve_annotated
 from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Mirror, Part, Parts
 from resatlas.errors import UsageError
 from resatlas.evaluation.protocol import (
@@ -162,8 +160,8 @@ def test_no_image_is_mirrored_that_would_lose_its_class(name: str, part: Part) -
 @pytest.mark.parametrize("task", [Detect(), Segment()])
 def test_objects_are_found_in_whole_images_and_in_their_mirror_images(task: Task, view: View) -> None:
     """Where mirroring keeps the class of an object."""
-    data = replace(resolve_annotated("scenes"), mirror="allowed")
-    assert view_for_objects(ObjectProtocol(name=name_of(view), view=view), data, task) == view
+    protocol = ObjectProtocol(name=name_of(view), view=view)
+    assert view_for_objects(protocol, task, data="photographs", mirror="allowed") == view
 
 
 @pytest.mark.parametrize(
@@ -183,6 +181,5 @@ def test_objects_are_found_in_whole_images_and_in_their_mirror_images(task: Task
 )
 def test_views_without_a_meaning_for_objects_are_refused(text: str, task: Task, mirror: Mirror, sentence: str) -> None:
     """Before any image is read."""
-    data = replace(resolve_annotated("scenes"), mirror=mirror)
     with pytest.raises(UsageError, match=sentence):
-        view_for_objects(ObjectProtocol(name=text, view=view_of(text)), data, task)
+        view_for_objects(ObjectProtocol(name=text, view=view_of(text)), task, data="scenes", mirror=mirror)

@@ -60,7 +60,17 @@ def drawn(task: Detect) -> Detector:
     return own
 
 
-@pytest.mark.parametrize("task", [SMALL, C4_MASKS, FPN, replace(FPN, masks=None)])
+@pytest.mark.parametrize(
+    "task",
+    [
+        SMALL,
+        C4_MASKS,
+        FPN,
+        replace(FPN, masks=None),
+        replace(C4_MASKS, sides=Resized(shorter=45, longest=70)),
+        replace(FPN, sides=Resized(shorter=20, longest=40)),
+    ],
+)
 def test_the_graph_of_a_detector_finds_what_it_finds(task: Detect) -> None:
     """In torch: the same boxes, labels and scores, and masks up to rounding, in images of odd sizes, small ones too."""
     own, found = drawn(task), 0
@@ -98,6 +108,19 @@ def test_a_detector_is_exported(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "resatlas" not in (tmp_path / "out" / "predict.py").read_text().replace("nothing of resatlas", "")
     with pytest.raises(CheckpointError, match='it finds "boxes"; a server answers with classes'):
         read_export(tmp_path / "out")
+
+
+@ONNX
+def test_a_detector_that_resizes_is_exported_for_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That to which the usual image of the training is resized; without the option it is refused."""
+    run = carried_out(tmp_path / "run", replace(SMALL, sides=Resized(shorter=40, longest=60)))
+    assert main(["export", str(run.folder), "--out", str(tmp_path / "out")]) == 2
+    assert "use --dynamic none, for images of 40 x 40 pixels" in capsys.readouterr().err
+    assert main(["export", str(run.folder), "--out", str(tmp_path / "out"), "--dynamic", "none", "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["input"]["shape"] == [1, 1, 40, 40]
+    assert described["parity"]["unpaired"]["of"] > 0
+    assert [own["of"] for own in described["parity"]["differences"]] == ["boxes", "scores"]
 
 
 @ONNX
@@ -149,3 +172,4 @@ def test_what_a_graph_cannot_be_is_refused_in_one_line() -> None:
     resized = replace(subject, module=drawn(replace(SMALL, head=C4(pooled=4), sides=Resized(shorter=32, longest=64))))
     with pytest.raises(UsageError, match=r"resizes its images itself \(task.sides=resized\)"):
         check_found(resized, ExportOptions())
+    check_found(resized, ExportOptions(dynamic="none"))

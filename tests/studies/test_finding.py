@@ -258,6 +258,19 @@ def test_a_validation_part_without_images_is_refused_before_the_training(tmp_pat
         prepare(replace(EXPERIMENT, data=str(root)), out=tmp_path / "run")
 
 
+@pytest.mark.parametrize("task", [SMALL, Segment(stride=2)], ids=["detect", "segment"])
+def test_products_in_bfloat16_train_nearly_the_same(task: Detect | Segment, tmp_path: Path) -> None:
+    """Through the heads too: finite, not equal to float32, and within a tenth of its loss in the first epoch."""
+    experiment = replace(EXPERIMENT, recipe=replace(RECIPE, epochs=1, task=task))
+    exact = carried_out(tmp_path / "fp32", experiment)
+    recipe = replace(experiment.recipe, precision="bf16")
+    half = carried_out(tmp_path / "bf16", replace(experiment, recipe=recipe, precision=None))
+    [[loss], [other]] = [[row["train_loss"] for row in trained.metrics] for trained in (exact, half)]
+    assert other != loss
+    assert other == pytest.approx(loss, rel=0.1)
+    assert 0 <= half.record().written["test"]["error_percent"] <= 100
+
+
 def test_the_average_of_the_weights_is_tested(tmp_path: Path) -> None:
     """That of network and heads; it resumes to the bit, and a test again tests the same."""
     recipe = replace(RECIPE, average=Ema(decay=0.5))

@@ -16,9 +16,10 @@ from resatlas.cli.main import main
 from resatlas.comparing.comparison import compare
 from resatlas.data import scenes
 from resatlas.data.annotated import resolve_annotated
+from resatlas.data.masks import decompressed
 from resatlas.errors import DataError, FolderError, UsageError
 from resatlas.evaluation.detections import Detections, read_detections
-from resatlas.recipes.detection import Segment
+from resatlas.recipes.detection import Masks, Segment
 from resatlas.runs.store import Run
 from resatlas.studies.finders import finder, finds_objects
 from resatlas.studies.finding_in_images import find_in_images
@@ -27,7 +28,7 @@ from resatlas.studies.testing import evaluate
 from resatlas.studies.testing_found import evaluate_found
 from tests.data.annotated import annotation, write_coco
 from tests.data.few_scenes import few_scenes
-from tests.studies.test_finding import EXPERIMENT, RECIPE, coco_folder
+from tests.studies.test_finding import EXPERIMENT, RECIPE, SMALL, coco_folder
 from tests.training import small
 
 
@@ -226,6 +227,84 @@ def test_the_verb_predicts_objects(run: Run, picture: Path, capsys: pytest.Captu
     [image] = json.loads(capsys.readouterr().out)
     assert len(image["objects"][0]["box"]) == 4
     assert main(["predict", str(run.folder), str(picture.with_name("none.png"))]) == 3
+
+
+@pytest.mark.parametrize("protocol", ["centre", "multi-scale:shorter=224+322", "refined"])
+def test_a_picture_is_looked_at_as_in_a_test(run: Run, picture: Path, tmp_path: Path, protocol: str) -> None:
+    """By every protocol the objects are those that a test by it finds in the same pixels."""
+    evaluate_found(run.folder, EvaluationOptions(protocols=(protocol,), out=tmp_path))
+    stored = json.loads((tmp_path / "detections.json").read_text())["images"][1]["objects"]
+    [found] = find_in_images(run.folder, [picture], top=len(stored) + 1, protocol=protocol)
+    assert len(found.objects) == len(stored) > 0
+    for one, other in zip(found.objects, stored, strict=True):
+        x, y, width, height = other["bbox"]
+        assert one.score == pytest.approx(other["score"], abs=1e-5)
+        assert one.box == pytest.approx((x, y, x + width, y + height), abs=1e-3)
+
+
+def test_classes_of_pixels_are_looked_at_as_in_a_test(pixels: Run, picture: Path, tmp_path: Path) -> None:
+    """At two scales the shares are those of the masks that a test finds in the picture's own pixels."""
+    protocol = "multi-scale:shorter=224+322"
+    evaluate_found(pixels.folder, EvaluationOptions(protocols=(protocol,), out=tmp_path))
+    [found] = find_in_images(pixels.folder, [picture], top=11, protocol=protocol)
+    stored = read_detections(tmp_path / "detections.json").images[1]
+    shares = sorted(mask.runs().area / 32**2 for mask in stored.masks)
+    assert sorted(one.score for one in found.objects if one.label != "ground") == pytest.approx(shares)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sentence"),
+    [
+        ("flips", "mirroring changes the class of objects of scenes"),
+        ("ten-crops", "objects are found in whole images"),
+        ("refind", 'no protocol "refind"'),
+    ],
+)
+def test_a_picture_is_refused_other_protocols(
+    run: Run, picture: Path, protocol: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, as in a test."""
+    assert main(["predict", str(run.folder), str(picture), "--protocol", protocol]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+def test_masks_are_drawn_and_written(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In JSON they are those of detections.json; in the picture the pixels of the best one have its colour."""
+    task = replace(SMALL, masks=Masks(pooled=4, layers=1, width=4))
+    masked = small.carried_out(tmp_path / "run", replace(EXPERIMENT, recipe=replace(RECIPE, task=task)))
+    words = ["predict", str(masked.folder), str(picture), "--top", "1", "--draw", str(tmp_path), "--json"]
+    assert main(words) == 0
+    [[best]] = [image["objects"] for image in json.loads(capsys.readouterr().out)]
+    stored = json.loads((masked.folder / "detections.json").read_text())["images"][1]["objects"][0]
+    assert best["segmentation"] == stored["segmentation"]
+    mask = decompressed(best["segmentation"]["counts"], 32, 32).decoded() == 1
+    assert mask.any()
+    before = np.asarray(Image.open(picture).convert("RGB"))
+    drawn = np.asarray(Image.open(tmp_path / "scene.png"))
+    inner = mask.copy()
+    x0, y0, x1, y1 = (int(side) for side in best["box"])
+    for row, column in np.argwhere(mask).tolist():  # the box and its text lie on top
+        inner[row, column] = x0 + 1 < column < x1 - 2 and y0 + 12 < row < y1 - 2
+    expected = (before.astype(int) + np.array([255, 214, 0])) // 2
+    assert (drawn[inner] == expected[inner]).all()
+    capsys.readouterr()
+    assert main([*words[:3], "--protocol", "refined"]) == 2
+    assert "masks would be of other boxes; use centre" in capsys.readouterr().err
+
+
+def test_a_picture_of_another_size_has_a_note(
+    run: Run, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where its shorter side is more than twice that of the training, or less than half."""
+    for side, noted in ((16, False), (15, True), (64, False), (65, True)):
+        file = tmp_path / f"{side}.png"
+        Image.open(picture).resize((2 * side, side)).save(file)
+        [found] = find_in_images(run.folder, [file])
+        assert bool(found.note) == noted
+    assert main(["predict", str(run.folder), str(tmp_path / "65.png")]) == 0
+    assert "it has 130 x 65 pixels, images of the training 32 x 32" in capsys.readouterr().out
 
 
 def test_compare_is_of_one_measure(run: Run, pixels: Run, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ OPTIONS: Requirements = {
     "--top": ALWAYS,
     "--score": ALWAYS,
     "--draw": ALWAYS,
+    "--protocol": ALWAYS,
     "--of": ALWAYS,
     "--offline": ALWAYS,
     "--engine": ALWAYS,
@@ -48,6 +49,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--draw", type=Path, metavar="DIR", help="draw the objects on copies of the images in DIR (default: none)"
     )
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="views of an image in which objects are looked for, as in evaluate: centre, flips, multi-scale or refined "
+        "(default: centre, the image as it is)",
+    )
     epoch_option(parser)
     offline_option(parser)
     parser.add_argument(
@@ -62,8 +69,10 @@ def run(options: argparse.Namespace) -> Outcome:
     """The most probable classes of each image; exit code 3 if one cannot be read, after the others."""
     if finds_objects(options.run):
         return found_outcome(options)
-    if options.draw is not None or options.score is not None:
-        raise UsageError(f"--draw and --score are for networks that find objects; {options.run} classifies images")
+    if any(getattr(options, name) is not None for name in ("draw", "score", "protocol")):
+        raise UsageError(
+            f"--draw, --score and --protocol are for networks that find objects; {options.run} classifies images"
+        )
     with meter("bytes", quiet=options.quiet) as progress:
         images = predict(
             options.run,

@@ -71,6 +71,10 @@ class Rle:
                 letters.append(chr(48 + (group | 32 if more else group)))
         return "".join(letters)
 
+    def segmentation(self) -> dict[str, object]:
+        """The mask as annotations of COCO have it: its size, height first, and its compressed runs."""
+        return {"size": [self.height, self.width], "counts": self.compressed()}
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Polygons:

@@ -157,8 +157,7 @@ def _objects(image: ImageDetections, categories: Sequence[Category]) -> Iterator
     ):
         row: dict[str, object] = {"category_id": categories[label - 1].id, "bbox": box, "score": score}
         if image.masks:
-            mask = image.masks[k]
-            row["segmentation"] = {"size": [mask.height, mask.width], "counts": mask.compressed()}
+            row["segmentation"] = image.masks[k].segmentation()
         yield row
 
 

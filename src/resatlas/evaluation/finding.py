@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resatlas.data.annotated_batches import class_map, grounded, read_alone
-from resatlas.data.boxes import AnnotatedImages, by_size
+from resatlas.data.boxes import AnnotatedImages, Id, by_size
 from resatlas.data.pipeline import Pipeline
 from resatlas.evaluation.box_merging import mirrored_back, refined, scaled_back, united
 from resatlas.evaluation.class_masks import masks_of
@@ -91,14 +91,17 @@ def find(
     outputs = outputs_of(module, own, pipeline, batch=batch, view=view, on_images=on_images)
     match task:
         case Detect(detections=rules):
-            found = [(k, _objects(own, k, view, copies, rules)) for k, copies in outputs]
+            found = [
+                (k, objects_in(own.ids[k], view, copies, rules, size=tuple(own.sizes[k].tolist())))
+                for k, copies in outputs
+            ]
             return _gathered(part, found, processes)
         case Segment():
             total = np.zeros((len(part.categories) + 1,) * 2, np.int64)
             found = []
             for k, copies in outputs:
                 real = class_map(grounded(own.sample(k)).target, task.unlabelled).numpy()
-                predicted = _logits(view, copies, size=real.shape).argmax(dim=0).cpu().numpy()
+                predicted = pixel_logits(view, copies, size=real.shape).argmax(dim=0).cpu().numpy()
                 total += confusion(real, predicted, len(total), unlabelled=task.unlabelled)
                 found.append((k, masks_of(own.ids[k], predicted)))
             return Segmented(matrix=np.sum(processes.gathered(total), axis=0), masks=_gathered(part, found, processes))
@@ -142,19 +145,29 @@ def shown(images: Tensor, copy: Copy) -> Tensor:
     return own.flip(-1) if copy.mirrored else own
 
 
-def _objects(
-    part: AnnotatedImages, k: int, view: ObjectView, outputs: Sequence[Any], rules: DetectionRules
-) -> ImageDetections:
-    """The objects of image k: those of its only copy, or those of all copies in the image's own pixels, united.
+def looked_at(module: nn.Module, images: Tensor, view: ObjectView) -> Iterator[tuple[Any, ...]]:
+    """For each image the outputs of the module for its copies, in their order; of a refined view its candidates.
 
-    Of a refined view the outputs are candidates.
+    Shape: images (n, c, h, w).
+    """
+    again = isinstance(view, Refined) and isinstance(module, Detector)
+    found_by = partial(candidates, module) if again else module
+    yield from zip(*[found_by(shown(images, copy)) for copy in copies_of(view)], strict=True)
+
+
+def objects_in(
+    image: Id, view: ObjectView, outputs: Sequence[Any], rules: DetectionRules, *, size: tuple[int, ...]
+) -> ImageDetections:
+    """The objects of an image of a size: those of its only copy, or those of all copies in its own pixels, united.
+
+    The outputs are those of `looked_at`; `size` is its height and width.
     """
     if isinstance(view, Refined):
-        return refined(of_output(part.ids[k], outputs[0]), view, most=rules.most)
-    height, width = part.sizes[k].tolist()
+        return refined(of_output(image, outputs[0]), view, most=rules.most)
+    height, width = size
     found: list[ImageDetections] = []
     for copy, output in zip(copies_of(view), outputs, strict=True):
-        own = of_output(part.ids[k], output)
+        own = of_output(image, output)
         down, across = (pixels(copy.scale, side) for side in (height, width))
         if copy.mirrored:
             own = mirrored_back(own, width=across)
@@ -162,7 +175,7 @@ def _objects(
     return found[0] if len(found) == 1 else united(found, threshold=rules.nms, most=rules.most)
 
 
-def _logits(view: ObjectView, outputs: Sequence[Tensor], *, size: tuple[int, ...]) -> Tensor:
+def pixel_logits(view: ObjectView, outputs: Sequence[Tensor], *, size: tuple[int, ...]) -> Tensor:
     """The logits of the pixels of an image of a size, or the mean softmax over its copies, at that size."""
     if isinstance(view, Centre):
         return outputs[0]
@@ -194,14 +207,10 @@ def outputs_of(
     The outputs are those of the copies of the view, in their order.
     """
     module.eval()
-    found_by = (
-        module if not isinstance(view, Refined) or not isinstance(module, Detector) else partial(candidates, module)
-    )
     device, done = next(module.parameters()).device, 0
     for places in by_size(part.sizes, batch=batch):
         images = torch.stack(list(read_alone(part, pipeline, places.tolist()))).to(device)
-        outputs = [found_by(shown(images, copy)) for copy in copies_of(view)]
-        yield from zip(places.tolist(), zip(*outputs, strict=True), strict=True)
+        yield from zip(places.tolist(), looked_at(module, images, view), strict=True)
         PULSE.beat()
         done += len(places)
         on_images(done, len(part))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, assert_never, cast
 
-from resatlas.data.boxes import DetectionData
 from resatlas.data.dataset import DataSet, ImageFiles, Mirror, Part
 from resatlas.errors import RecipeError, UnknownName, UsageError, quoted, unknown
 from resatlas.recipes.detection import Detect, Refined, Resized, Segment, Task
@@ -135,10 +134,11 @@ def check(protocol: Protocol, data: DataSet, part: Part) -> None:
 
 
 def view_for_objects(
-    protocol: ObjectProtocol, data: DetectionData, task: Task
+    protocol: ObjectProtocol, task: Task, *, data: str, mirror: Mirror
 ) -> Centre | Flips | MultiScale | Refined:
     """The view of a protocol for objects, which are found in whole images, in their mirror images, at several scales.
 
+    `data` names the images, and `mirror` says whether mirrored objects keep their class there.
     Raises: UsageError for another view, for several looks at objects with masks, at mirror images of another class, or
         at scales of images that the detector resizes; for refined boxes of masks, or of classes of pixels.
     """
@@ -164,7 +164,7 @@ def view_for_objects(
     if scaled and isinstance(task, Detect) and isinstance(task.sides, Resized):
         raise UsageError("this detector resizes its images itself (task.sides=resized), so that scales change nothing")
     if view == Flips() or (isinstance(view, MultiScale) and view.flips == "with"):
-        _check_mirror(protocol, data.name, data.mirror, of="objects")
+        _check_mirror(protocol, data, mirror, of="objects")
     return view if isinstance(view, MultiScale) else Flips()
 
 

@@ -83,10 +83,10 @@ def check_found(subject: FoundSubject, options: ExportOptions) -> None:
     if isinstance(subject.module, Detector):
         if options.dynamic == "batch":
             raise UsageError("a detector is exported for one image at a time: use --dynamic size or none")
-        if isinstance(subject.module.task.sides, Resized):
+        if isinstance(subject.module.task.sides, Resized) and options.dynamic != "none":
             raise UsageError(
-                f"{subject.name} resizes its images itself (task.sides=resized), which the graph cannot; a detector "
-                "trained with --set task.sides=given is exported, on images that are resized beforehand"
+                f"{subject.name} resizes its images itself (task.sides=resized), which a graph does for one size: use "
+                f"--dynamic none, for images of {subject.image.width} x {subject.image.height} pixels"
             )
     if max(subject.normaliser.mean[0].numel(), subject.normaliser.std[0].numel()) > 1:
         raise UsageError(f"images of {subject.name} are normalised with one number per pixel, which fits one size")

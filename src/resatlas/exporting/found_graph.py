@@ -1,7 +1,10 @@
 """Detectors and segmenters as graphs: the same numbers without decisions in Python that depend on what is found."""
 
+import math
 from collections.abc import Mapping
+from typing import assert_never
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
@@ -12,6 +15,7 @@ from resatlas.data.normalisation import Affine, normalised
 from resatlas.exporting.targets import InputKind
 from resatlas.nets.detector import Detector
 from resatlas.nets.segmenter import Segmenter
+from resatlas.recipes.detection import Given, Resized, Sides
 
 _SMALLEST_PROPOSAL = 1e-3
 _SMALLEST_OBJECT = 1e-2
@@ -45,7 +49,8 @@ class DetectorGraph(nn.Module):
     """A normalised image -> boxes, labels, scores and masks of its objects, as `Detector` gives them.
 
     Suppression leaves as many boxes as there are: proposals are filled up to their largest number by boxes whose
-    scores are 0, and only the last step of each part has a size that the image decides.
+    scores are 0, and only the last step of each part has a size that the image decides. A detector that resizes its
+    images does so here too, for images of the one size with which the graph is traced.
 
     Shape: (1, c, h, w) -> (k, 4), (k,), (k,) and (k, 1, h, w).
     Differs: torchvision suppresses the boxes of all classes at once, by shifting those of each class, up to 1000 boxes,
@@ -58,6 +63,8 @@ class DetectorGraph(nn.Module):
 
     def forward(self, images: Float[Tensor, "1 c h w"]) -> tuple[Tensor, ...]:
         """The objects, the highest score first."""
+        given = images.shape[-2:]
+        images = _as_the_detector_resizes(images, self.detector.task.sides)
         height, width = images.shape[-2:]
         coarsest = self.detector.transform.size_divisible
         padded = F.pad(images, (0, -width % coarsest, 0, -height % coarsest))
@@ -65,9 +72,15 @@ class DetectorGraph(nn.Module):
         limits = torch.tensor([width, height, width, height], dtype=images.dtype)
         proposals, real = self._proposals(maps, padded, limits)
         boxes, labels, scores = self._objects(maps, proposals, real, limits)
+        back = None
+        if isinstance(self.detector.task.sides, Resized):
+            back = boxes.new_tensor([given[1] / width, given[0] / height] * 2)
+        own = boxes if back is None else boxes * back
         if self.detector.task.masks is None:
-            return boxes, labels, scores
-        return boxes, labels, scores, self._masks(maps, boxes, labels, height, width)
+            return own, labels, scores
+        masks, filled = self._masks(maps, boxes, labels)
+        pasted = _pasted(masks, filled if back is None else filled * back, *given)
+        return own, labels, scores, pasted[: boxes.shape[0], None]
 
     def _proposals(
         self, maps: Mapping[str, Tensor], padded: Tensor, limits: Tensor
@@ -115,16 +128,36 @@ class DetectorGraph(nn.Module):
         return boxes[best], labels[best], scores[best]
 
     def _masks(
-        self, maps: Mapping[str, Tensor], boxes: Tensor, labels: Tensor, height: int, width: int
-    ) -> Float[Tensor, "k 1 h w"]:
+        self, maps: Mapping[str, Tensor], boxes: Float[Tensor, "k 4"], labels: Int64[Tensor, " k"]
+    ) -> tuple[Float[Tensor, "m s s"], Float[Tensor, "m 4"]]:
+        """The mask of each box, of its own class, and the boxes, filled up to the largest number of objects."""
         heads, most = self.detector.roi_heads, self.detector.task.detections.most
         filled = torch.cat([boxes, boxes.new_ones(most, 4)])[:most]
         own = torch.cat([labels, labels.new_ones(most)])[:most]
         pool, head, predictor = heads.mask_roi_pool, heads.mask_head, heads.mask_predictor
         assert pool is not None and head is not None and predictor is not None  # noqa: S101, PT018 - as the task says
         logits = predictor(head(pool(maps, [filled], [])))
-        masks = logits.sigmoid()[torch.arange(most), own]
-        return _pasted(masks, filled, height, width)[: boxes.shape[0], None]
+        return logits.sigmoid()[torch.arange(most), own], filled
+
+
+def _as_the_detector_resizes(images: Float[Tensor, "1 c h w"], sides: Sides) -> Float[Tensor, "1 c h2 w2"]:
+    """The images at the size to which a detector resizes them; the numbers are of the image that is traced.
+
+    Source: torchvision, transform.py, _resize_image_and_masks, whose scale is a quotient in float32.
+    """
+    match sides:
+        case Given():
+            return images
+        case Resized(shorter=shorter, longest=longest):
+            height, width = images.shape[-2:]
+            scale = min(
+                np.float32(shorter) / np.float32(min(height, width)),
+                np.float32(longest) / np.float32(max(height, width)),
+            )
+            size = [math.floor(height * float(scale)), math.floor(width * float(scale))]
+            return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        case _:
+            assert_never(sides)
 
 
 def _anchors(cell: Tensor, rows: int, columns: int, down: int, across: int) -> Float[Tensor, "n 4"]:

@@ -40,7 +40,7 @@ from resatlas.inference.fused import (
 )
 from resatlas.inference.fused_units import FusedStreamsUnit, FusedUnit, Residual, Stream
 from resatlas.nets.network import Network
-from resatlas.nets.streams import Streams, added, side_by_side
+from resatlas.nets.streams import Streams, added, side_by_side, split
 from resatlas.nets.unit import sliced_bodies
 
 
@@ -59,6 +59,7 @@ class Inference(nn.Module):
         self.target = target
         self._packed = target.kernels == "oneDNN"
         self._streams = len(network.plan.stages[0][0].streams)
+        self._last_streams = len(network.plan.stages[-1][0].streams)
         folding = _Folding(network, target)
         self._stems = folding.stems()
         self._units = folding.units()
@@ -81,10 +82,7 @@ class Inference(nn.Module):
         streams = self._begun(images)
         for unit in self._units:
             streams = unit(streams)
-        if len(self._heads) == 1:
-            return run(self._heads[0], side_by_side(streams)).to(images.dtype)
-        logits = [run(head, maps) for head, maps in zip(self._heads, streams, strict=True)]
-        return (added(logits) / len(logits)).to(images.dtype)
+        return self._ended(streams).to(images.dtype)
 
     @torch.inference_mode()
     def features(self, images: Float[Tensor, "n c h w"]) -> dict[str, Float[Tensor, "n _ _ _"]]:
@@ -94,18 +92,50 @@ class Inference(nn.Module):
             for unit in islice(units, count):
                 streams = unit(streams)
             stages[f"stages.{s}"] = side_by_side(streams).clone()  # the next unit may add to it in place
-        ends = [run(end, maps) for end, maps in zip(self._ends, self._of_heads(streams), strict=True)]
-        return {**stages, f"stages.{len(self._stages) - 1}": side_by_side(tuple(ends))}
+        return {**stages, f"stages.{len(self._stages) - 1}": self._before_pool(streams)}
+
+    @torch.inference_mode()
+    def trunk(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
+        """The input of the last stage, all streams side by side, in the type of the computation."""
+        streams = self._begun(images)
+        for unit in self._units[: -self._stages[-1]]:
+            streams = unit(streams)
+        return side_by_side(streams)
+
+    @torch.inference_mode()
+    def last_stage(self, maps: Float[Tensor, "n d h2 w2"]) -> Float[Tensor, "n k"]:
+        """The logits for maps such as those of the trunk; without a classifier the features."""
+        return self._ended(self._after_last_stage(maps)).to(maps.dtype)
+
+    @torch.inference_mode()
+    def last_maps(self, maps: Float[Tensor, "n d h2 w2"]) -> Float[Tensor, "n k h3 w3"]:
+        """What the global pool reads, for maps such as those of the trunk."""
+        return self._before_pool(self._after_last_stage(maps)).to(maps.dtype)
+
+    def _after_last_stage(self, maps: Tensor) -> Streams:
+        """The units add to their inputs in place: these are copies."""
+        own = maps.to(self.target.dtype, memory_format=torch.channels_last, copy=True)
+        streams = split(own, self._last_streams)
+        for unit in self._units[-self._stages[-1] :]:
+            streams = unit(streams)
+        return streams
+
+    def _ended(self, streams: Streams) -> Tensor:
+        """The logits, the mean of those of several heads."""
+        if len(self._heads) == 1:
+            return run(self._heads[0], side_by_side(streams))
+        logits = [run(head, maps) for head, maps in zip(self._heads, streams, strict=True)]
+        return added(logits) / len(logits)
+
+    def _before_pool(self, streams: Streams) -> Tensor:
+        inputs = streams if len(self._ends) > 1 else (side_by_side(streams),)
+        return side_by_side(tuple(run(end, maps) for end, maps in zip(self._ends, inputs, strict=True)))
 
     def _begun(self, images: Tensor) -> Streams:
         """The input of the first unit."""
         maps = images.to(self.target.dtype, memory_format=torch.channels_last)
         stem_outputs = tuple(run(stem, maps) for stem in self._stems)
         return stem_outputs * (self._streams // len(stem_outputs))
-
-    def _of_heads(self, streams: Streams) -> Streams:
-        """The input of each head."""
-        return streams if len(self._ends) > 1 else (side_by_side(streams),)
 
 
 def for_inference(

@@ -34,7 +34,9 @@ from 1 on; with masks (n, h, w) in uint8, and ignore (n,) in bool, for crowds, w
 Found = dict[str, Tensor]
 """What is found in an image: boxes (n, 4), labels (n,) and scores (n,), the highest first; and masks (n, 1, h, w)."""
 
-_TRUNK = "trunk"
+TRUNK = "trunk"
+"""The name of the maps that C4 reads."""
+
 _USUAL = 224 / 800
 """The side of the boxes that a level of half the coarsest stride is for, as a share of the image's shorter side.
 Source: FPN (arXiv:1612.03144), equation 1, at the shorter side of 800 pixels of its section 5."""
@@ -69,7 +71,7 @@ class Detector(nn.Module):
         match task.head:
             case C4():
                 self.levels = _trunk(levels)
-                channels, names = self.levels[0].channels, [_TRUNK]
+                channels, names = self.levels[0].channels, [TRUNK]
                 sizes = (tuple(float(share * self.shorter) for share in task.head.anchors),)
             case Fpn(channels=channels, finest=finest, anchor=anchor):
                 self.levels = _pyramid(levels, finest)
@@ -128,7 +130,7 @@ class Detector(nn.Module):
         streams = self.network.begin(images)
         for stage in list(self.network.stages.children())[:-1]:
             streams = run_unit(stage, streams)
-        return {_TRUNK: side_by_side(streams)}
+        return {TRUNK: side_by_side(streams)}
 
     def train(self, mode: bool = True) -> "Detector":
         """Training mode; frozen modules stay in evaluation mode."""

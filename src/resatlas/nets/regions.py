@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, cat, nn
 from torchvision.ops import roi_align
 
+from resatlas.arch.plan import Plan
 from resatlas.nets.network import Network
 from resatlas.nets.norm_groups import statistics_kept
 from resatlas.nets.streams import Streams, run_unit, split
@@ -99,11 +100,16 @@ class LastMaps(nn.Module):
         if len(regions):
             with statistics_kept(network):
                 return network.before_pool(_after_last_stage(network, regions))
-        units = network.plan.stages[-1]  # norms cannot take the statistics of no region
-        channels = network.plan.head[0].input.channels * network.plan.heads
-        stride = units[0].input.height // units[-1].output.height
-        side = -(-regions.shape[2] // stride)
-        return regions.new_zeros(0, channels, side, side)
+        return no_maps(network.plan, regions)  # norms cannot take the statistics of no region
+
+
+def no_maps(plan: Plan, regions: Float[Tensor, "0 c s s"]) -> Float[Tensor, "0 d s2 s2"]:
+    """The maps before the global pool of no region."""
+    units = plan.stages[-1]
+    channels = plan.head[0].input.channels * plan.heads
+    stride = units[0].input.height // units[-1].output.height
+    side = -(-regions.shape[2] // stride)
+    return regions.new_zeros(0, channels, side, side)
 
 
 def _after_last_stage(network: Network, regions: Tensor) -> Streams:

@@ -79,7 +79,7 @@ def evaluate_found(
     subject = finder(where, options.of)
     protocol, *_ = resolve_for_objects(options.protocols)
     data = resolve_annotated(options.data or _own_data(subject), masks=masks_for(subject.task))
-    view = view_for_objects(protocol, data, subject.task)
+    view = view_for_objects(protocol, subject.task, data=data.name, mirror=data.mirror)
     parts = data.read()
     check_fits(subject, data, parts)
     standing, note = _standing(run, options, data.name, parts) if run else ("unrecorded", "")
