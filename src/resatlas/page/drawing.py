@@ -115,6 +115,7 @@ class _Sheet:
     maps: list[dict[str, Any]] = field(default_factory=list)
     extents: list[tuple[str, int, float, float]] = field(default_factory=list)
     levels: dict[tuple[float, Way], dict[str, Any]] = field(default_factory=dict)
+    known: dict[int, tuple[dict[str, Any], Cost]] = field(default_factory=dict)
     x: float = 0.0
 
     @classmethod
@@ -195,12 +196,10 @@ class _Sheet:
         """Draw one unit; returns the middles of its output lanes."""
         steps, stacked, channels = _steps(unit), _stacked(unit), unit.output.channels
         ends = [0.0] if unit.joined else ys
-        words = ", ".join(_kinds(unit.streams[0]))
-        about = {"shortcut": _kind_of(unit), "channels": _change(unit.input.channels, channels)}
-        about |= {"map": _change(_map(unit.input), _map(unit.output)), "stride": unit.stride}
-        about |= {"adds": words if unit.skip == "own" else f"{words}: {unit.skip}", "operations": operations(unit)}
+        if id(unit) not in self.known:  # equal units of a stage are one object
+            self.known[id(unit)] = _about(unit), unit_cost(unit)
+        about, price = self.known[id(unit)]
         inner = _inner(unit)
-        price = unit_cost(unit)
         for k, y in enumerate(ys):
             name = path if len(ys) == 1 else f"{path}, stream {k + 1} of {len(ys)}"
             middles = [y + ((stacked - 1) / 2 - body) * (channels + self.gap) for body in range(stacked)]
@@ -288,6 +287,19 @@ class _Sheet:
             label = str(widths[0]) if min(widths) == max(widths) else f"{widths[0]}–{widths[-1]}"
             middle = round((starts[0] + stops[-1]) / 2, 3)
             self.maps.append({"x": round(starts[0], 3), "middle": middle, "map": size, "channels": label})
+
+
+def _about(unit: Unit) -> dict[str, Any]:
+    """What the tooltip of a unit has besides its path and cost."""
+    words = ", ".join(_kinds(unit.streams[0]))
+    return {
+        "shortcut": _kind_of(unit),
+        "channels": _change(unit.input.channels, unit.output.channels),
+        "map": _change(_map(unit.input), _map(unit.output)),
+        "stride": unit.stride,
+        "adds": words if unit.skip == "own" else f"{words}: {unit.skip}",
+        "operations": operations(unit),
+    }
 
 
 def _crossing_words(unit: Unit) -> str:
