@@ -13,13 +13,14 @@ BENCHMARKS := training inference detection input serving export growth memory
 # the studies of docs/evidence, in the order in which they run
 EVIDENCE := claims today factorial factorial-fashion today-fashion
 
-.PHONY: help demo test lint install docs benchmarks evidence zoo simulate clean
+.PHONY: help demo test lint install docs design benchmarks evidence zoo simulate clean
 
 help:
 	@echo "make demo       train and compare small networks on the embedded data, and write a report"
 	@echo "make test       every check that CI makes: lint, then the tests"
 	@echo "make lint       style, format, types and layers"
 	@echo "make docs       the pages as a site in build/site, with every verb, every name and the papers' figures"
+	@echo "make design     the design page as one file, build/design.html, which opens from disk; fetches Pyodide by npm"
 	@echo "make benchmarks measure every table of benchmarks/, minutes each; leave the machine alone meanwhile"
 	@echo "make evidence   carry out the studies of docs/evidence and write their pages: hours; a rerun goes on"
 	@echo "make zoo        train the networks that the package contains, and write them; hours"
@@ -45,6 +46,9 @@ install: $(DEV)
 
 docs: $(DEV)
 	@PYTHONPATH=. $(BIN)/python -m docs.site.build
+
+design: $(DEV)
+	@PYTHONPATH=. $(BIN)/python -m docs.site.design build/design.html
 
 benchmarks: $(DEV)
 	@for name in $(BENCHMARKS); do \

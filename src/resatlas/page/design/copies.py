@@ -72,10 +72,11 @@ def _python(subject: Subject, design: str) -> str:
     arguments = [repr(design).replace("'", '"')]
     if subject.texts is None:
         arguments += [] if plan.classes == entry.classes else [f"classes={plan.classes}"]
-        arguments += [] if plan.image == entry.image else [f"image={tuple(plan.image)}"]
+        arguments += [] if plan.image == entry.image else [f"image=Shape{tuple(plan.image)}"]
     shape = ", ".join(map(str, plan.image))
+    shaped = "from resatlas.arch.ops import Shape\n" if "Shape" in arguments[-1] else ""
     return (
-        f"import resatlas\nimport torch\n\nnetwork = resatlas.build({', '.join(arguments)}).eval()\n"
+        f"import resatlas\nimport torch\n{shaped}\nnetwork = resatlas.build({', '.join(arguments)}).eval()\n"
         f"print(network(torch.zeros(1, {shape})).shape)"
     )
 

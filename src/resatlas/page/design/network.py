@@ -73,11 +73,11 @@ def tables(subject: Subject) -> Iterator[Table]:
             columns=words("data set", "metric", "%", "protocol", "source"),
             rows=tuple((one.dataset, one.metric, str(one), one.protocol, one.source) for one in published),
         )
-    memory = subject.memory
+    sizes = {field.name: getattr(subject.memory, field.name) for field in fields(subject.memory)}
     yield Table(
         title="Training memory",
         columns=words("part", "size"),
-        rows=tuple((field.name, size_text(getattr(memory, field.name))) for field in fields(memory)),
+        rows=tuple((part, size_text(size)) for part, size in sizes.items() if size),
         note=f"One process on a processor, recipe {subject.recipe.name}, batch {subject.batch:,}, fp32; "
         "maps are those that the backward pass reads, with their gradients.",
     )

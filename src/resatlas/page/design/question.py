@@ -9,7 +9,7 @@ from resatlas.arch.blueprint_file import SCHEMA, NamedBlueprint, blueprint_of
 from resatlas.arch.blueprint_table import blueprint_table
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
-from resatlas.designs.catalog import Entry, entry_of_value, family_called, family_named, resolve
+from resatlas.designs.catalog import Entry, entry_of_value, family_called, family_named, named, resolve
 from resatlas.designs.family import Family
 from resatlas.designs.solver.spelling import spelled
 from resatlas.designs.tasks import Design, image_shape
@@ -141,13 +141,13 @@ def _first(family: Family) -> Entry:
 
     Raises: UsageError if it has none.
     """
-    name = next(iter(family.named), None)
-    if name is None:
+    known = next((entry for entry in named().values() if entry.family == family.name), None)
+    if known is not None:
+        return known
+    if not family.named:
         needed = ",".join(f"{knob}=…" for knob in needed_knobs(family.design))
-        raise UsageError(
-            f"family {family.name} has no network in the catalogue; give its knobs: {family.name}:{needed}"
-        )
-    return resolve(name)
+        raise UsageError(f"no network of {family.name} has a name; give its knobs, as in {family.name}:{needed}")
+    return resolve(next(iter(family.named)))
 
 
 def _member(family: Family, knobs: Mapping[str, str]) -> Entry:
