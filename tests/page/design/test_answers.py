@@ -93,7 +93,7 @@ def test_a_printed_size_that_differs_is_a_warning() -> None:
         ({"mode": "cross", "text": "x", "knobs": {"units": "2,,2"}}, "units: expected whole numbers with commas"),
         ({"mode": "cross", "text": "x", "knobs": {"stem.widht": "2"}}, 'did you mean "stem.width"?'),
         ({"mode": "cross", "text": "x", "knobs": {"units": "2", "stem.width": "4", "widths.rule": "wide"}}, "widths: "),
-        ({"mode": "other"}, "a question has the mode name, family, cross"),
+        ({"mode": "other"}, 'question.mode: no value "other"'),
         ({"text": "x" * 401}, "a control of the design page holds up to 400 letters"),
     ],
 )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, get_args
 
 from resatlas import __version__
 from resatlas.designs.catalog import alias_note, families, named
@@ -117,5 +117,5 @@ def _settings(subject: Subject) -> Answer:
         "recipe": subject.recipe.name,
         "recipes": list(subject.recipes),
         "kept": subject.kept,
-        "stores": list(Stores.__args__),
+        "stores": list(get_args(Stores)),
     }

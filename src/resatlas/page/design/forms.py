@@ -1,6 +1,6 @@
 """The controls of the page, read off the dataclasses of families and of a blueprint's file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_args, get_origin
 
@@ -162,8 +162,8 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value)) if value else "[]"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_text, value)) or "[]"
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)

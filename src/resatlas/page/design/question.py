@@ -19,7 +19,7 @@ from resatlas.page.design.forms import completed, cross_table, cross_texts
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import Recipe
 from resatlas.training.footprint import Footprint, Load, footprint
-from resatlas.values.codec import decode_text
+from resatlas.values.codec import decode, decode_text
 from resatlas.values.fields import needed_knobs
 
 Mode = Literal["name", "family", "cross"]
@@ -40,7 +40,7 @@ class Question:
 
     mode: Mode = "name"
     text: str = "resnet-20"
-    knobs: Mapping[str, str] = field(default_factory=dict)
+    knobs: dict[str, str] = field(default_factory=dict)
     changed: str = ""
     image: str = ""
     classes: str = ""
@@ -76,19 +76,15 @@ class Subject:
 
 
 def question_of(data: Mapping[str, Any]) -> Question:
-    """The question in JSON values; anything but texts is refused.
+    """The question in JSON values.
 
-    Raises: UsageError
+    Raises: BlueprintError for an unknown key or a value of another kind; UsageError for a long text.
     """
-    known = {key: value for key, value in data.items() if key in Question.__dataclass_fields__}
-    knobs = known.pop("knobs", {})
-    if not isinstance(knobs, Mapping) or not all(isinstance(text, str) for text in (*known.values(), *knobs.values())):
-        raise UsageError("a question of the design page has texts, and an object of texts as knobs")
-    if known.get("mode", "name") not in get_args(Mode):
-        raise UsageError(f"a question has the mode {', '.join(get_args(Mode))}; got {quoted(known['mode'])}")
-    if any(len(text) > _LONGEST for text in (*known.values(), *knobs.values())):
+    question = decode(Question, data, where="question")
+    texts = (question.text, question.changed, question.image, question.classes, *question.knobs.values())
+    if any(len(text) > _LONGEST for text in texts):
         raise UsageError(f"a control of the design page holds up to {_LONGEST} letters")
-    return Question(**{**known, "knobs": dict(knobs)})
+    return question
 
 
 def subject_of(question: Question) -> Subject:
