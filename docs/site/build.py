@@ -76,7 +76,7 @@ def _design_page(file: Path) -> str:
         print(f"the site has no design page: {error}", file=sys.stderr)
         return f"{about}This site was built without the page itself, since Pyodide was not at hand.\n"
     size = file.stat().st_size / 1e6
-    return f"{about}[Open the design page](design.html): one file of {size:.0f} MB, which works offline.\n"
+    return f'{about}<a href="design.html">Open the design page</a>: one file of {size:.0f} MB, which works offline.\n'
 
 
 def _as_page(link: str, folder: Path) -> str:
@@ -126,7 +126,11 @@ def build(folder: Path) -> int:
     shutil.rmtree(folder / "site", ignore_errors=True)
     lay_out(folder / "pages")
     options = ["-W", "--keep-going", "-q", "-E", "-c", str(HERE), "-d", str(folder / "read")]
-    return build_main([*options, str(folder / "pages"), str(folder / "site")])
+    code = build_main([*options, str(folder / "pages"), str(folder / "site")])
+    design = folder / "pages" / "generated" / "design.html"
+    if design.exists() and code == 0:
+        shutil.copy2(design, folder / "site" / "generated" / design.name)
+    return code
 
 
 if __name__ == "__main__":

