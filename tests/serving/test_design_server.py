@@ -59,7 +59,10 @@ def test_page_and_answers_have_the_secret(server: DesignServer) -> None:
     status, text = reply(server, "POST", f"/{server.secret}/ask/turn", body='{"text": "resnet-20"}', headers=JSON)
     assert (status, json.loads(text)["numbers"]["parameters"]) == (200, 269_722)
     status, text = reply(server, "POST", f"/{server.secret}/ask/turn", body='{"text": "resnet-21"}', headers=JSON)
-    assert (status, json.loads(text)) == (200, {"error": "a ResNet has depth 6n + 2; 21 is not (nearest: 20, 26)"})
+    assert (status, json.loads(text)) == (
+        200,
+        {"error": "a ResNet for CIFAR has depth 6n + 2; 21 is not (nearest: 20, 26)"},
+    )
     assert server.address == f"http://127.0.0.1:{server.server_port}/{server.secret}/"
     assert len(server.secret) == 32
 
