@@ -16,7 +16,7 @@ EVIDENCE := claims today factorial factorial-fashion today-fashion
 # the interpreters on which `make release` installs the wheel; of those after the first, the ones that are here
 PYTHONS ?= $(PYTHON) python3.12 python3.13
 
-.PHONY: help demo test lint install docs release benchmarks evidence zoo simulate clean
+.PHONY: help demo test lint install docs design release benchmarks evidence zoo simulate clean
 
 help:
 	@echo "make demo       train and compare small networks on the embedded data, and write a report"
@@ -24,6 +24,7 @@ help:
 	@echo "make lint       style, format, types and layers"
 	@echo "make docs       the pages as a site in build/site, with every verb, every name and the papers' figures"
 	@echo "make release    wheel, source distribution and site in build/release, with sha256 sums; installs the wheel afresh"
+	@echo "make design     the design page as one file, build/design.html, which opens from disk; fetches Pyodide by npm"
 	@echo "make benchmarks measure every table of benchmarks/, minutes each; leave the machine alone meanwhile"
 	@echo "make evidence   carry out the studies of docs/evidence and write their pages: hours; a rerun goes on"
 	@echo "make zoo        train the networks that the package contains, and write them; hours"
@@ -52,6 +53,9 @@ docs: $(DEV)
 
 release: $(DEV)
 	@PYTHONPATH=. $(BIN)/python -m docs.release.build $(PYTHONS)
+
+design: $(DEV)
+	@PYTHONPATH=. $(BIN)/python -m docs.site.design build/design.html
 
 benchmarks: $(DEV)
 	@for name in $(BENCHMARKS); do \

@@ -1,7 +1,8 @@
 """Build the site: python -m docs.site.build [FOLDER], by default build.
 
 FOLDER/pages has the pages as Sphinx reads them, in the layout of the repository, so that one link works in both places:
-those of the repository, and below generated/ those that the package writes about itself. FOLDER/site is the site.
+those of the repository, and below generated/ those that the package writes about itself. FOLDER/site is the site. The
+design page is in it if Pyodide is at hand or npm can fetch it; if not, its place says why.
 """
 
 import os
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from docs.site import papers, reference
+from docs.site.design import CACHE, write_design
+from docs.site.pyodide import NoRuntimeError, runtime
 
 from resatlas.designs.catalog import resolve
 from resatlas.page.drawing import drawing
@@ -57,6 +60,23 @@ def lay_out(pages: Path) -> None:
         _write(pages / _as_page(str(page), Path()), text)
     for name, written in GENERATED.items():
         _write(pages / "generated" / f"{name}.md", written())
+    _write(pages / "generated" / "design-page.md", _design_page(pages / "generated" / "design.html"))
+
+
+def _design_page(file: Path) -> str:
+    """The page that leads to the design page, and the file itself, if Pyodide is at hand."""
+    about = (
+        "# Design a network\n\nTurn the knobs of any family, or of a cross of the papers, and see the network unit by "
+        "unit, with every number, the printed sizes beside ours, and the command, the TOML, the PyTorch file and the "
+        "BibTeX to copy. On a machine with the package, `resatlas design` opens the same page.\n\n"
+    )
+    try:
+        write_design(file, runtime(CACHE))
+    except NoRuntimeError as error:
+        print(f"the site has no design page: {error}", file=sys.stderr)
+        return f"{about}This site was built without the page itself, since Pyodide was not at hand.\n"
+    size = file.stat().st_size / 1e6
+    return f'{about}<a href="design.html">Open the design page</a>: one file of {size:.0f} MB, which works offline.\n'
 
 
 def _as_page(link: str, folder: Path) -> str:
@@ -106,7 +126,11 @@ def build(folder: Path) -> int:
     shutil.rmtree(folder / "site", ignore_errors=True)
     lay_out(folder / "pages")
     options = ["-W", "--keep-going", "-q", "-E", "-c", str(HERE), "-d", str(folder / "read")]
-    return build_main([*options, str(folder / "pages"), str(folder / "site")])
+    code = build_main([*options, str(folder / "pages"), str(folder / "site")])
+    design = folder / "pages" / "generated" / "design.html"
+    if design.exists() and code == 0:
+        shutil.copy2(design, folder / "site" / "generated" / design.name)
+    return code
 
 
 if __name__ == "__main__":

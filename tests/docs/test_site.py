@@ -38,8 +38,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[Path, str]:
-    """The pages of the site."""
-    return {file: file.read_text(encoding="utf-8") for file in site.rglob("*.html")}
+    """The pages of the site that Sphinx writes."""
+    return {file: file.read_text(encoding="utf-8") for file in site.rglob("*.html") if file.name != "design.html"}
 
 
 def anchors(page: str) -> set[str]:
@@ -102,6 +102,16 @@ def test_commands_that_draw_have_their_pictures(site: Path, pages: dict[Path, st
     drawn = re.findall(r"describe (\S+) --draw", (ROOT / "docs" / "learn.md").read_text(encoding="utf-8"))
     assert re.findall(r'alt="(\S+), unit by unit"', pages[page]) == drawn
     assert len(drawn) > 6
+
+
+@pytest.mark.slow
+def test_the_design_page_is_in_the_site(site: Path, pages: dict[Path, str]) -> None:
+    """A page leads to it, or says that Pyodide was not at hand; where CI is, it is."""
+    text = pages[site / "generated" / "design-page.html"]
+    there = (site / "generated" / "design.html").exists()
+    assert there or os.environ.get("CI") != "true"
+    assert ('href="design.html"' in text) is there
+    assert ("Pyodide was not at hand" in text) is not there
 
 
 def test_what_beginners_are_told_is_so() -> None:

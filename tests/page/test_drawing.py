@@ -152,6 +152,34 @@ def test_other_skips_are_other_lines() -> None:
     assert crossings["projector"][1] == {" a random projector of the streams' shortcuts"}
 
 
+def test_shortcuts_are_arcs_over_their_units() -> None:
+    """Up, along and down, higher than the block, in its colour; a plain network has none, two bodies leave a line."""
+    spec = drawn("resnet-20")
+    arcs = [spec["datasets"]["arcs"][k : k + 3] for k in range(0, 27, 3)]
+    for (up, along, down), block in zip(arcs, blocks(spec), strict=True):
+        assert up["y"] == down["y2"] == 0 < block["y2"] < along["y"] == along["y2"]
+        assert up["x"] < block["x"] == along["x"] < along["x2"] == block["x2"] < down["x2"]
+        assert {part["shortcut"] for part in (up, along, down)} == {block["shortcut"]}
+    assert [len(drawn(design)["datasets"]["arcs"]) for design in ("plain-20", "dilnet-26", "dmrnet-20")] == [0, 0, 0]
+    assert len(drawn("dmrnet-56-identity")["datasets"]["arcs"]) == 2 * 3 * 27
+    tops = drawn("resnet-1202")["datasets"]["arcs"]  # 200 identities in the first stage, 199 in the others
+    assert [(top["shortcut"], round(top["x2"] - top["x"])) for top in tops] == [
+        ("identity", 400),
+        ("zero-padded", 2),
+        ("identity", 398),
+        ("zero-padded", 2),
+        ("identity", 398),
+    ]
+
+
+def test_arcs_stay_in_the_drawing() -> None:
+    """Also over blocks whose inner convolutions are wider than the unit, in streams that share nothing."""
+    for design in (*DRAWN, "dmrnet-56-identity"):
+        spec = drawn(design)
+        low, high = spec["layer"][2]["encoding"]["y"]["scale"]["domain"]
+        assert all(low < arc[end] < high for arc in spec["datasets"]["arcs"] for end in ("y", "y2"))
+
+
 @pytest.mark.parametrize("skip", ["mean", "swap", "projector"])
 def test_one_stream_has_no_crossing_lines(skip: str) -> None:
     """A single stream adds its own shortcut under every rule, without crossing lines and without a legend for them."""

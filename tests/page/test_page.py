@@ -15,7 +15,8 @@ from resatlas.designs.catalog import plan
 from resatlas.errors import FolderError
 from resatlas.page.comparison_text import document
 from resatlas.page.leaders import leaders
-from resatlas.page.page import _bundle, page, page_figures, write_page
+from resatlas.page.page import page, page_figures, write_page
+from resatlas.page.vega import chart_script
 from resatlas.page.verdict import verdict
 from resatlas.runs.collection import Question
 from resatlas.values.table import Table
@@ -187,7 +188,7 @@ def test_the_page_loads_nothing(html: str) -> None:
 def test_no_private_folder_is_shown(study: tuple[RunSet, ...], html: str) -> None:
     """The page has neither the folders of the runs nor those in their commands."""
     folder = study[0].runs[0].folder
-    own = html.replace(_bundle(), "")
+    own = html.replace(chart_script(), "")
     for place in (*list(folder.parents)[:-1], "/home", "private", "/srv", "secret"):
         assert str(place) not in own
 

@@ -1,10 +1,10 @@
 """A blueprint: independent parts that together describe a network without a single computed number."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from resatlas.arch.ops import Dropout, MaxPool, Norm, Relu, check_kernel
-from resatlas.arch.residual import Residual, Rule
+from resatlas.arch.residual import Projection, Residual, Rule, rules_with_eps, with_eps
 from resatlas.arch.streams import Single, Streams
 from resatlas.arch.widths import Widths, check_width
 from resatlas.errors import DepthError, DesignError
@@ -81,3 +81,15 @@ class Blueprint:
             raise DepthError(f"every stage has at least 1 unit; got {list(self.units)}")
         if sum(self.units) > MOST_UNITS:
             raise DepthError(f"a network has at most {MOST_UNITS:,} units; got {sum(self.units):,}")
+
+
+def with_norm_eps(blueprint: Blueprint, eps: float) -> Blueprint:
+    """The blueprint with another eps in every normalisation."""
+    residual = replace(blueprint.residual, order=with_eps(blueprint.residual.order, eps))
+    if isinstance(residual.shortcut, Projection):
+        residual = replace(
+            residual, shortcut=replace(residual.shortcut, after=rules_with_eps(residual.shortcut.after, eps))
+        )
+    stem = replace(blueprint.stem, after=rules_with_eps(blueprint.stem.after, eps))
+    head = replace(blueprint.head, before=rules_with_eps(blueprint.head.before, eps))
+    return replace(blueprint, stem=stem, residual=residual, head=head)

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from resatlas.arch.blueprint import Blueprint, Head, Stem
+from resatlas.arch.blueprint import Blueprint, Head, Initial, Stem, with_norm_eps
 from resatlas.arch.ops import Conv, Dropout, MaxPool, Norm, Relu, Shape
 from resatlas.arch.residual import (
     BEFORE_POOL,
@@ -106,7 +106,7 @@ class _Head:
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """The tables of the file; `widths` and `streams` are decoded by their rule."""
+    """The keys and tables of the file; `widths` and `streams` are decoded by their rule."""
 
     schema: int
     name: str
@@ -114,7 +114,9 @@ class _File:
     stem: _Stem
     residual: _Residual = _Residual()
     head: _Head = _Head()
+    initial: Initial = Initial()  # noqa: RUF009 - a frozen value
     first_stride: int = 1
+    eps: float = Norm().eps
     image: Shape = Shape(3, 32, 32)  # noqa: RUF009 - a frozen value
     classes: int = 10
 
@@ -124,8 +126,14 @@ _RULES: Mapping[str, type[Widths]] = {
     "multiplicative": MultiplicativePyramid,
     "per-stage": PerStage,
 }
-_WIDTHS = {**_RULES, "doubling": _Doubling}
-_STREAMS = {"single": Single, "merge-and-run": MergeAndRun}
+_WIDTHS: Mapping[str, type[Any]] = {"doubling": _Doubling, **_RULES}
+_STREAMS: Mapping[str, type[Any]] = {"single": Single, "merge-and-run": MergeAndRun}
+
+FILE: type[Any] = _File
+"""The keys of a file outside its tables, and the classes of its tables of fixed keys."""
+
+RULES: Mapping[str, Mapping[str, type[Any]]] = {"widths": _WIDTHS, "streams": _STREAMS}
+"""The tables whose keys depend on their rule, and the class of each rule."""
 
 
 def read_blueprint(path: Path) -> NamedBlueprint:
@@ -135,7 +143,7 @@ def read_blueprint(path: Path) -> NamedBlueprint:
     pre-activated ones have projections without a norm, which read the pre-activated tensor.
     Raises: BlueprintError with the key and the nearest valid one; DesignError if the network is impossible.
     """
-    return _parse_blueprint(read_toml(path), where=str(path))
+    return blueprint_of(read_toml(path), where=str(path))
 
 
 def text_with_widths(path: Path, blueprint: Blueprint) -> str:
@@ -153,8 +161,8 @@ def rule_of(widths: Widths) -> str:
     return next(name for name, rule in _RULES.items() if isinstance(widths, rule))
 
 
-def _parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
-    """The blueprint of a table, as `read_blueprint`."""
+def blueprint_of(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
+    """The blueprint of the table of a file, as `read_blueprint`; errors contain `where`."""
     if table.get("schema") != SCHEMA:
         raise BlueprintError(
             f"{where}: expected schema = {SCHEMA}, got {' '.join(value_text(table.get('schema', 'none')).split())[:40]}"
@@ -176,15 +184,17 @@ def _parse_blueprint(table: Mapping[str, Any], *, where: str) -> NamedBlueprint:
             pool=MaxPool() if file.stem.pool == "max" else None,
         ),
         units=file.units,
-        widths=_widths(_by_rule(_WIDTHS, table["widths"], f"{where}: widths"), len(file.units)),
+        widths=_widths(_by_rule(RULES["widths"], table["widths"], f"{where}: widths"), len(file.units)),
         residual=_residual(file.residual),
-        streams=_by_rule(_STREAMS, table.get("streams", {"rule": "single"}), f"{where}: streams"),
+        streams=_by_rule(RULES["streams"], table.get("streams", {"rule": "single"}), f"{where}: streams"),
         head=Head(
             before=BEFORE_POOL[file.residual.order] if file.head.before is None else _rules(file.head.before),
             dropout=Dropout(file.head.dropout) if file.head.dropout else None,
         ),
+        initial=file.initial,
         first_stride=file.first_stride,
     )
+    blueprint = with_norm_eps(blueprint, file.eps)
     return NamedBlueprint(name=file.name, image=file.image, classes=file.classes, blueprint=blueprint)
 
 
@@ -243,8 +253,13 @@ def _order(residual: _Residual) -> Ordering:
 
 
 def _shortcut(residual: _Residual) -> Shortcut:
-    after = () if residual.order == "pre-activation" else (Norm(),)
-    shortcuts: dict[ShortcutName, Shortcut] = {
+    return shortcuts_of(residual.order)[residual.shortcut]
+
+
+def shortcuts_of(order: OrderName) -> Mapping[ShortcutName, Shortcut]:
+    """The shortcuts by name; projections of pre-activated units have no norm."""
+    after = () if order == "pre-activation" else (Norm(),)
+    return {
         "projection": Projection(after=after),
         "projection-strided": Projection(after=after, where="strided"),
         "projection-everywhere": Projection(after=after, where="everywhere"),
@@ -255,10 +270,12 @@ def _shortcut(residual: _Residual) -> Shortcut:
         "omit": Omit(),
         "absent": Absent(),
     }
-    return shortcuts[residual.shortcut]
 
 
 def _shares(residual: _Residual) -> tuple[Position, ...]:
-    if residual.shares is not None:
-        return residual.shares
-    return ("network-start", "projected") if residual.order == "pre-activation" else ()
+    return usual_shares(residual.order) if residual.shares is None else residual.shares
+
+
+def usual_shares(order: OrderName) -> tuple[Position, ...]:
+    """The positions at which shortcuts read the pre-activated tensor unless the file says others."""
+    return ("network-start", "projected") if order == "pre-activation" else ()

@@ -4,8 +4,7 @@ A residual network is a sum over paths: at every unit a path takes a body or a s
 number of convolutions and classifiers on it; projections on shortcuts are not counted.
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -56,10 +55,12 @@ class MeanLengths:
 
 def path_lengths(plan: Plan) -> PathLengths:
     """All path lengths of the plan, by dynamic programming over its units; exact."""
-    whole, shares, denominator = _ends(plan, _Lengths({0: 1}))
+    all_whole, all_shares, _ = _ends(plan, _Moments(paths=1))
+    width = max(all_whole.paths, all_shares.paths).bit_length() // 8 + 1
+    whole, shares, denominator = _ends(plan, _Lengths(counts=1, width=width))
     return PathLengths(
-        paths=dict(sorted(whole.counts.items())),
-        weights={length: Fraction(share, denominator) for length, share in sorted(shares.counts.items())},
+        paths=dict(whole.by_length()),
+        weights={length: Fraction(share, denominator) for length, share in shares.by_length()},
     )
 
 
@@ -83,20 +84,30 @@ class _Bundle(Protocol):
 
 @dataclass(frozen=True)
 class _Lengths:
-    """The number of paths of each length."""
+    """The number of paths of each length, as the digits of one integer.
 
-    counts: dict[int, int]
+    Digit l has `width` bytes, which suffice for the number of all paths, so that no digit carries into the next one.
+    """
+
+    counts: int
+    width: int
 
     def longer(self, by: int) -> "_Lengths":
-        return _Lengths({length + by: count for length, count in self.counts.items()})
+        return _Lengths(self.counts << 8 * self.width * by, self.width)
 
     def times(self, factor: int) -> "_Lengths":
-        return _Lengths({length: count * factor for length, count in self.counts.items() if factor})
+        return _Lengths(self.counts * factor, self.width)
 
     def __add__(self, other: "_Lengths") -> "_Lengths":
-        total = Counter(self.counts)
-        total.update(other.counts)
-        return _Lengths(total)
+        return _Lengths(self.counts + other.counts, self.width)
+
+    def by_length(self) -> Iterator[tuple[int, int]]:
+        """Each length that a path has, and the number of its paths."""
+        digits = self.counts.to_bytes(self.counts.bit_length() // 8 + self.width, "little")
+        for length in range(len(digits) // self.width):
+            count = int.from_bytes(digits[length * self.width : (length + 1) * self.width], "little")
+            if count:
+                yield length, count
 
 
 @dataclass(frozen=True)

@@ -300,18 +300,19 @@ def modified(residual: Residual, word: str) -> Residual:
     return replace(residual, order=order, gate=gate)
 
 
+def rules_with_eps(rules: tuple[R, ...], eps: float) -> tuple[R | Norm, ...]:
+    """The operations with another eps in every normalisation."""
+    return tuple(Norm(eps) if isinstance(rule, Norm) else rule for rule in rules)
+
+
 def with_eps(order: Ordering, eps: float) -> Ordering:
     """The order with another eps in every normalisation."""
-
-    def renewed(rules: tuple[R, ...]) -> tuple[R | Norm, ...]:
-        return tuple(Norm(eps) if isinstance(rule, Norm) else rule for rule in rules)
-
     return replace(
         order,
-        first=renewed(order.first),
-        between=renewed(order.between),
-        last=renewed(order.last),
-        merged=renewed(order.merged),
-        shortcut=renewed(order.shortcut),
-        after_sum=renewed(order.after_sum),
+        first=rules_with_eps(order.first, eps),
+        between=rules_with_eps(order.between, eps),
+        last=rules_with_eps(order.last, eps),
+        merged=rules_with_eps(order.merged, eps),
+        shortcut=rules_with_eps(order.shortcut, eps),
+        after_sum=rules_with_eps(order.after_sum, eps),
     )

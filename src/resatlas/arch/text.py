@@ -11,11 +11,16 @@ from resatlas.values.terminal import aligned
 
 
 def render(plan: Plan) -> str:
-    """The plan as a table: path, operations, output shape, parameters, multiply-adds."""
+    """The plan as the text of its table."""
+    return aligned(plan_table(plan))
+
+
+def plan_table(plan: Plan) -> Table:
+    """A row per unit: path, operations, output shape, parameters, multiply-adds; the last one is the total."""
     columns = (*words("path", "operations", "output"), *numbers("parameters", "multiply-adds"))
     parts = (*_parts(plan), ("total", "", "", cost(plan)))
     rows = tuple((*names, price.parameters, price.multiply_adds) for *names, price in parts)
-    return aligned(Table(columns=columns, rows=rows))
+    return Table(columns=columns, rows=rows)
 
 
 def _parts(plan: Plan) -> Iterator[tuple[str, str, str, Cost]]:

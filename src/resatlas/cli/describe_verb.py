@@ -13,10 +13,11 @@ from resatlas.arch.plan import Plan
 from resatlas.arch.text import render
 from resatlas.cli.conventions import conventions_data, conventions_text, with_twin
 from resatlas.cli.designs import CLASSES_HELP, DESIGN_HELP, IMAGE_HELP, design_named
-from resatlas.cli.family_text import describe_family, needed_knobs
+from resatlas.cli.family_text import describe_family
 from resatlas.cli.figures import backbone_table, printed_line, published_data, published_table
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import A_DESIGN, ALWAYS, Requirements
+from resatlas.designs import tasks
 from resatlas.designs.catalog import Entry, family_named
 from resatlas.designs.counting import classifiers
 from resatlas.designs.family import Family
@@ -26,6 +27,7 @@ from resatlas.errors import FolderError, UsageError
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.text import render as render_recipe
 from resatlas.values.codec import encode
+from resatlas.values.fields import needed_knobs
 
 OPTIONS: Requirements = {
     "--classes": A_DESIGN,
@@ -60,11 +62,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def image_shape(text: str) -> Shape:
-    """The shape written C,H,W."""
-    numbers = text.split(",")
-    if len(numbers) != 3 or not all(number.strip().isdecimal() and len(number) < 8 for number in numbers):
-        raise argparse.ArgumentTypeError(f'expected channels, height and width, as in 3,32,32; got "{text[:40]}"')
-    return Shape(*map(int, numbers))
+    """The shape written C,H,W, as an option of argparse."""
+    try:
+        return tasks.image_shape(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -103,7 +105,7 @@ def _network(options: argparse.Namespace) -> Outcome:
 def _family_alone(text: str) -> Family | None:
     """The family that a DESIGN is the name of, unless its knobs all have defaults."""
     family = None if ":" in text else family_named(text)
-    return family if family and needed_knobs(family) else None
+    return family if family and needed_knobs(family.design) else None
 
 
 def _family(family: Family, options: argparse.Namespace) -> Outcome:

@@ -26,6 +26,7 @@ from resatlas.values.unforeseen import foreseen, show_traceback
 VERBS: Mapping[str, str] = {
     "list": "list the designs with parameters and multiply-adds, or the recipes",
     "describe": "print a network unit by unit, with the figures of its paper",
+    "design": "turn the knobs of a network in a browser, and see and copy what they make",
     "solve": "find designs with a given number of parameters or multiply-adds",
     "audit": "check whether a PyTorch module is a paper's network; executes its file",
     "eject": "print a network as one readable Python file that needs only torch",
@@ -67,6 +68,7 @@ _SAVING: Mapping[str, str] = {
     "effects": "fewer studies in one command",
     "hypotheses": "fewer studies in one command",
     "describe": "a smaller --image",
+    "design": "smaller networks and images",
 }
 """How a verb needs less memory, for the message of an out-of-memory error."""
 

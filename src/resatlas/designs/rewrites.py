@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
-from resatlas.arch.blueprint import Blueprint
+from resatlas.arch.blueprint import Blueprint, with_norm_eps
 from resatlas.arch.ops import Dropout, Norm, Scale
 from resatlas.arch.residual import (
     Excitation,
@@ -15,7 +15,6 @@ from resatlas.arch.residual import (
     Rule,
     Shortcut,
     ZeroPad,
-    with_eps,
 )
 from resatlas.arch.streams import Join, MergeAndRun, Skip
 from resatlas.arch.widths import AdditivePyramid, MultiplicativePyramid, PerStage
@@ -289,20 +288,7 @@ def skipped(skip: Skip) -> Rewrite:
 
 def norms_with(eps: float) -> Rewrite:
     """The given eps in every norm."""
-
-    def renewed(blueprint: Blueprint) -> Blueprint:
-        def rules(ops: tuple[Rule, ...]) -> tuple[Rule, ...]:
-            return tuple(Norm(eps) if isinstance(rule, Norm) else rule for rule in ops)
-
-        residual = replace(blueprint.residual, order=with_eps(blueprint.residual.order, eps))
-        if isinstance(residual.shortcut, Projection):
-            shortcut = replace(residual.shortcut, after=rules(residual.shortcut.after))
-            residual = replace(residual, shortcut=shortcut)
-        stem = replace(blueprint.stem, after=rules(blueprint.stem.after))
-        head = replace(blueprint.head, before=rules(blueprint.head.before))
-        return replace(blueprint, stem=stem, residual=residual, head=head)
-
-    return renewed
+    return lambda blueprint: with_norm_eps(blueprint, eps)
 
 
 def unpooled(residual: Residual) -> Shortcut:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 from resatlas.arch.blueprint import MOST_UNITS, Blueprint, Stem
 from resatlas.arch.ops import MaxPool, Norm, Relu, Shape
 from resatlas.arch.residual import Rule
-from resatlas.errors import DepthError
+from resatlas.errors import DepthError, UsageError
 
 Setting = Literal["cifar", "imagenet"]
 
@@ -66,6 +66,18 @@ TASKS: Mapping[Setting, Task] = {
     "cifar": Task(Shape(3, 32, 32), 10),
     "imagenet": Task(Shape(3, 224, 224), 1000),
 }
+
+
+def image_shape(text: str) -> Shape:
+    """The shape written C,H,W.
+
+    Raises: UsageError
+    """
+    numbers = text.split(",")
+    if len(numbers) != 3 or not all(number.strip().isdecimal() and len(number) < 8 for number in numbers):
+        raise UsageError(f'expected channels, height and width, as in 3,32,32; got "{text[:40]}"')
+    return Shape(*map(int, numbers))
+
 
 STAGES: Mapping[Setting, int] = {"cifar": 3, "imagenet": 4}
 

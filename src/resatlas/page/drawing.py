@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Literal
 
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
@@ -62,9 +62,9 @@ _THIN = 400  # convolutions; deeper networks have no space between units
 def drawing(plan: Plan, *, title: str) -> Spec:
     """The network as a chart: a block per unit in the colour of its shortcut, between stem and head.
 
-    The height of a block is its number of channels, its length the number of convolutions. Streams are lanes, with
-    lines where their shortcuts are mixed. A tooltip has path, channels, map, stride, shortcut, operations, parameters
-    and multiply-adds.
+    The height of a block is its number of channels, its length the number of convolutions. A shortcut is an arc over
+    its unit, or a line between two bodies. Streams are lanes, with lines where their shortcuts are mixed. A tooltip has
+    path, channels, map, stride, shortcut, operations, parameters and multiply-adds.
     """
     sheet = _Sheet.of(plan)
     sheet.draw(plan)
@@ -72,7 +72,7 @@ def drawing(plan: Plan, *, title: str) -> Spec:
     colours = {kind: colour for kind, colour in KINDS.items() if kind in kinds}
     marks = layers(sheet.maps, across=sheet.across, upward=sheet.lanes * sheet.pitch / 2, colours=colours)
     chart = {"layer": marks, "resolve": {"axis": {"x": "independent"}}}
-    data = {"blocks": sheet.blocks, "wires": sheet.wires, "hubs": sheet.hubs, "maps": sheet.maps}
+    data = {"blocks": sheet.blocks, "wires": sheet.wires, "arcs": sheet.arcs, "hubs": sheet.hubs, "maps": sheet.maps}
     how = "; ".join([_size(plan), *sheet.legend(plan)])
     return complete_chart(chart, data, title=presentable(title), how=how, height=sheet.height)
 
@@ -110,10 +110,12 @@ class _Sheet:
     end: float
     blocks: list[dict[str, Any]] = field(default_factory=list)
     wires: list[dict[str, Any]] = field(default_factory=list)
+    arcs: list[dict[str, Any]] = field(default_factory=list)
     hubs: list[dict[str, Any]] = field(default_factory=list)
     maps: list[dict[str, Any]] = field(default_factory=list)
     extents: list[tuple[str, int, float, float]] = field(default_factory=list)
     levels: dict[tuple[float, Way], dict[str, Any]] = field(default_factory=dict)
+    known: dict[int, tuple[dict[str, Any], Cost]] = field(default_factory=dict)
     x: float = 0.0
 
     @classmethod
@@ -168,6 +170,8 @@ class _Sheet:
         units = [unit for _, unit in plan.units]
         bodies = max(len(unit.streams[0].bodies) for unit in units)
         yield "block: unit; height: channels; length: convolutions"
+        if self.arcs:
+            yield "arc: shortcut"
         if any("inner" in block for block in self.blocks):
             yield "dark: width of inner convolutions"
         yield "top: size of the feature map; bottom: channels"
@@ -192,12 +196,10 @@ class _Sheet:
         """Draw one unit; returns the middles of its output lanes."""
         steps, stacked, channels = _steps(unit), _stacked(unit), unit.output.channels
         ends = [0.0] if unit.joined else ys
-        words = ", ".join(_kinds(unit.streams[0]))
-        about = {"shortcut": _kind_of(unit), "channels": _change(unit.input.channels, channels)}
-        about |= {"map": _change(_map(unit.input), _map(unit.output)), "stride": unit.stride}
-        about |= {"adds": words if unit.skip == "own" else f"{words}: {unit.skip}", "operations": operations(unit)}
+        if id(unit) not in self.known:  # equal units of a stage are one object
+            self.known[id(unit)] = _about(unit), unit_cost(unit)
+        about, price = self.known[id(unit)]
         inner = _inner(unit)
-        price = unit_cost(unit)
         for k, y in enumerate(ys):
             name = path if len(ys) == 1 else f"{path}, stream {k + 1} of {len(ys)}"
             middles = [y + ((stacked - 1) / 2 - body) * (channels + self.gap) for body in range(stacked)]
@@ -221,7 +223,9 @@ class _Sheet:
         rows = unit.mixing.rows
         for k, (row, out) in enumerate(zip(rows, outs, strict=True)):
             sources = [j for j, share in enumerate(row) if share]
-            if len(sources) == 1:
+            if sources == [k] and _stacked(unit) % 2:
+                self._arc(unit, ys[k], out, steps)
+            elif len(sources) == 1:
                 self._wire((left, ys[sources[0]]), (right, out), "along" if sources == [k] else "across")
         if shared := [out for row, out in zip(rows, outs, strict=True) if sum(map(bool, row)) > 1]:
             for y in ys:
@@ -229,6 +233,21 @@ class _Sheet:
             for out in dict.fromkeys(shared):
                 self._wire(hub, (right, out), "across")
             self.hubs.append({"x": round(hub[0], 3), "y": 0.0, "what": _crossing_words(unit)})
+
+    def _arc(self, unit: Unit, y: float, out: float, steps: int) -> None:
+        """Draw a shortcut over the bodies that hide the straight line; without space between units, only its top."""
+        stacked, channels = _stacked(unit), unit.output.channels
+        top = y + ((stacked - 1) * (channels + self.gap) + max(channels, _inner(unit)) + self.gap) / 2
+        left, right, kind = self.x, self.x + steps, _kind_of(unit)
+        last = self.arcs[-1] if self.arcs else None
+        start = {"x": round(left + self.margin, 3), "y": round(top, 3)}
+        if last and not self.margin and (last["y"], last["x2"], last["shortcut"]) == (start["y"], start["x"], kind):
+            last["x2"] = right
+            return
+        corners = [(left, y), (left + self.margin, top), (right - self.margin, top), (right, out)]
+        for (x1, y1), (x2, y2) in pairwise(corners if self.margin else corners[1:3]):
+            coordinates = dict(zip(("x", "y", "x2", "y2"), (x1, y1, x2, y2), strict=True))
+            self.arcs.append({**{name: round(value, 3) for name, value in coordinates.items()}, "shortcut": kind})
 
     def _connect(self, outputs: Sequence[float], inputs: list[float]) -> list[float]:
         """Draw lines from the output lanes of a part to the input lanes of the next one, if their numbers differ."""
@@ -268,6 +287,19 @@ class _Sheet:
             label = str(widths[0]) if min(widths) == max(widths) else f"{widths[0]}–{widths[-1]}"
             middle = round((starts[0] + stops[-1]) / 2, 3)
             self.maps.append({"x": round(starts[0], 3), "middle": middle, "map": size, "channels": label})
+
+
+def _about(unit: Unit) -> dict[str, Any]:
+    """What the tooltip of a unit has besides its path and cost."""
+    words = ", ".join(_kinds(unit.streams[0]))
+    return {
+        "shortcut": _kind_of(unit),
+        "channels": _change(unit.input.channels, unit.output.channels),
+        "map": _change(_map(unit.input), _map(unit.output)),
+        "stride": unit.stride,
+        "adds": words if unit.skip == "own" else f"{words}: {unit.skip}",
+        "operations": operations(unit),
+    }
 
 
 def _crossing_words(unit: Unit) -> str:

@@ -17,11 +17,13 @@ _WORDS = (
 _COUNTS = (("parameters", "parameters"), ("multiply_adds", "multiply-adds"))
 """Fields of a block in its tooltip, and their titles; counts have thousands separators."""
 
+_MANY = 60  # convolutions; the lines of longer drawings are thin
+
 
 def layers(
     maps: Sequence[Mapping[str, Any]], *, across: float, upward: float, colours: Mapping[str, str]
 ) -> list[Spec]:
-    """Rules between feature map sizes, lines, blocks, their inner widths, and points where shortcuts are mixed.
+    """Rules between feature map sizes, lines, blocks, inner widths, shortcuts, and points where those are mixed.
 
     x is from 0 to `across`, y from -`upward` to `upward`; `colours` are those of the shortcuts in the drawing.
     """
@@ -79,6 +81,17 @@ def layers(
             "transform": [{"filter": "isValid(datum.inner)"}],
             "mark": {"type": "rect", "color": "#000000", "opacity": 0.28},
             "encoding": {**box, "y": {"field": "inner", **vertical}, "y2": {"field": "inner2"}, "tooltip": tooltip},
+        },
+        {
+            "data": {"name": "arcs"},
+            "mark": {"type": "rule", "strokeCap": "round", "strokeWidth": 2 if across < _MANY else 1.2, "aria": False},
+            "encoding": {
+                **box,
+                "y": {"field": "y", **vertical},
+                "y2": {"field": "y2"},
+                "color": colour,
+                "opacity": filtered["opacity"],
+            },
         },
         {
             "data": {"name": "hubs"},

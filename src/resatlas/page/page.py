@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from resatlas.page.confusion import Pictures, no_pictures
 from resatlas.page.contents import contents, figures
 from resatlas.page.figure import Figure
 from resatlas.page.looks import Looks, no_looks
+from resatlas.page.vega import chart_script
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import with_epochs
 from resatlas.runs.experiment import Experiment
@@ -114,7 +114,7 @@ def rendered(template: str, **values: object) -> str:
     )
     return templates.get_template(template).render(
         **values,
-        bundle=_bundle(),
+        bundle=chart_script(),
         kind=_kind,
         knobs=_knobs,
         script_json=_script_json,
@@ -153,14 +153,6 @@ def _single_command(experiment: Experiment) -> str:
     words = ["resatlas", "train", design, "--data", data, "--recipe", recipe.name]
     length = [] if recipe == known else ["--epochs", str(recipe.epochs)]
     return shlex.join([*words, *length, "--seed", str(experiment.seed)])
-
-
-@cache
-def _bundle() -> str:
-    """The JavaScript that draws the charts, about 0.9 MB; creating it takes a second."""
-    import vl_convert
-
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")
 
 
 def _kind(block: Block) -> str:
