@@ -22,10 +22,10 @@ def shaken_bodies(bodies: Sequence[Tensor], shake: ShakeShake) -> list[Tensor]:
     """(2·a·h_1, 2·(1 - a)·h_2), with gradients weighted by b in the place of a: see `ShakeShake`."""
     one, other = bodies
     half = torch.full((1, 1, 1, 1), 0.5, device=one.device)
-    forward = _drawn(one, shake.level, (0, 1)) if shake.forward == "shake" else half
+    forward = _drawn(one, shake.level) if shake.forward == "shake" else half
     match shake.backward:
         case "shake":
-            backward = _drawn(one, shake.level, (0, 1))
+            backward = _drawn(one, shake.level)
         case "keep":
             backward = forward
         case "even":
@@ -43,7 +43,7 @@ def shaken_residual(residual: Tensor, shake: ShakeDrop, kept: float) -> Tensor:
 
     g is 1 with the probability `kept`.
     """
-    gate = (_drawn(residual, shake.gates, (0, 1)) < kept).to(torch.float32)
+    gate = (_drawn(residual, shake.gates) < kept).to(torch.float32)
     forward, backward = (_drawn(residual, shake.level, bounds) for bounds in (shake.alpha, shake.beta))
     expected = shake.expected(kept)
     return weighted(
@@ -53,7 +53,7 @@ def shaken_residual(residual: Tensor, shake: ShakeDrop, kept: float) -> Tensor:
     )
 
 
-def _drawn(maps: Tensor, level: Level, bounds: Sequence[float]) -> Tensor:
+def _drawn(maps: Tensor, level: Level, bounds: Sequence[float] = (0.0, 1.0)) -> Tensor:
     """Numbers from U(bounds), one for each part of the maps that the level names, at least in float32."""
     low, high = bounds
     dtype = torch.promote_types(maps.dtype, torch.float32)
