@@ -117,7 +117,7 @@ SHAKE_SHAKE = Family(
     grammar=Grammar(pattern=NAME, read=named, head="shake-shake-{depth}-{bodies}x{width}d"),
     named=NAMED,
     paper=SHAKE_SHAKE_PAPER,
-    sizes={"depth": range(1, 201), "width": range(2, 257)},
+    sizes={"depth": range(1, 201), "width": range(2, 257, 2)},
     colour="#DDCC77",
     shape="M-0.5,-1L0.5,-1L0.5,-0.5L1,-0.5L1,0.5L0.5,0.5L0.5,1L-0.5,1L-0.5,0.5L-1,0.5L-1,-0.5L-0.5,-0.5Z",
     label="ShakeShake",
