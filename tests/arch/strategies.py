@@ -54,7 +54,7 @@ def shortcuts() -> st.SearchStrategy[Shortcut]:
             Projection,
             after=rules(),
             where=st.sampled_from(("resized", "strided", "everywhere")),
-            subsample=st.sampled_from(("stride", "average")),
+            subsample=st.sampled_from(("stride", "average", "shifted")),
         ),
         st.just(Omit()),
         st.just(Absent()),

@@ -137,6 +137,7 @@ def test_a_file_can_name_every_order(tmp_path: Path, order: OrderName) -> None:
         ("zero-pad", ZeroPad()),
         ("zero-pad-sides", ZeroPad(place="sides")),
         ("zero-pad-average", ZeroPad(subsample="average")),
+        ("projection-shifted", Projection(subsample="shifted")),
         ("omit", Omit()),
         ("absent", Absent()),
     ],

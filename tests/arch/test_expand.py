@@ -92,7 +92,7 @@ def end(chain: Chain, shape: Shape) -> Shape:
         assert layer.input == shape
         assert layer.output[1:] == put_out(layer)
         assert layer.output.channels == layer.input.channels or isinstance(
-            layer.op, Convolution | Linear | ZeroChannels
+            layer.op, Convolution | Linear | ZeroChannels | Subsample
         )
         shape = layer.output
     return shape

@@ -57,6 +57,7 @@ def cited(text: str) -> str:
         ("resnext-29-8x64d:form=b", "resnet resnext"),
         ("resnext-50-1x64d", "resnet resnext"),
         ("res2net-50-26w-4s", "resnet res2net"),
+        ("shake-shake-26-2x32d", "resnet preact_resnet shake_shake"),
         ("pyramidnet-110-a48", "resnet preact_resnet pyramidnet"),
         ("pyramidnet-110-m8", "resnet preact_resnet pyramidnet"),
         ("dmrnet-56", "resnet dmrnet"),
@@ -118,4 +119,4 @@ def test_references_are_bibtex(paper: object) -> None:
 
 def test_keys_are_unique() -> None:
     """References of several networks can stand in one file."""
-    assert len({paper.key for paper in papers()}) == len({paper.arxiv for paper in papers()}) == 11
+    assert len({paper.key for paper in papers()}) == len({paper.arxiv for paper in papers()}) == 12

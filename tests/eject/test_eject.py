@@ -46,6 +46,7 @@ PRINTED = (
     "dmrnet-50-ijcai",
     "dilnet-14",
     "res2net-50-26w-4s",
+    "shake-shake-26-2x32d",
 )
 
 RESNETS = (
@@ -56,6 +57,7 @@ RESNETS = (
     "se-resnet:depth=8,base=4,reduction=2",
     *(f"regnet:depth=6,variant={variant},w0=8,wa=4,wm=2,group=16,base=8" for variant in ("x", "y")),
     "eca-resnet:depth=8,base=4,setting=cifar",
+    *("shake-shake:depth=8,width=16,base=4", "shake-shake:depth=8,width=16,base=16,bodies=3"),
     *("res2net:depth=20,width=3,scale=2,setting=cifar,base=8", "res2net:depth=11,width=2,scale=4,setting=cifar,base=4"),
     *(f"tweaked-resnet:depth=18,base=4,tweak={tweak}" for tweak in ("c", "d")),
     *(f"resnet:depth=8,base=4,modified={word}" for word in ("scale-0.5-0.5", "exclusive-gate-b-3", "shortcut-gate-b0")),

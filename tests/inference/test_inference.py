@@ -56,6 +56,7 @@ DESIGNS = (
     "regnet:depth=3,variant=y,w0=8,wa=8,wm=2,group=8,setting=cifar",
     "eca-resnet:depth=8,base=4,setting=cifar",
     "res2net:depth=20,width=4,scale=4,setting=cifar,base=8",
+    "shake-shake:depth=8,width=16,base=4",
     "resnet-18-B",
     "resnet-18-d:base=8",
 )

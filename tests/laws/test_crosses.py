@@ -63,6 +63,16 @@ CROSSES = {
         [streams]
         rule = "merge-and-run"
         """,
+    "pre-activated Shake-Shake": """
+        [widths]
+        rule = "doubling"
+        start = 32
+        [residual]
+        bodies = 2
+        order = "pre-activation"
+        shortcut = "projection-shifted"
+        modified = "scale-1-0.5"
+        """,
     "pre-activated ResNet-D": """
         [widths]
         rule = "doubling"

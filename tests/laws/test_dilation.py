@@ -42,6 +42,7 @@ FAMILIES = (
     "dmrnet-8-k3-swap-sum",
     "dmrnet-8-projector-concat",
     "dmrnet-8-identity-separate",
+    "shake-shake:depth=8,width=16,base=4",
 )
 
 EVEN, ODD = Shape(3, 16, 16), Shape(3, 17, 13)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resatlas.nets.layers import ChannelConvolution1d, GlobalPool2d, SubsampleModule, ZeroChannelsModule
+from resatlas.nets.layers import ChannelConvolution1d, GlobalPool2d, ShiftedModule, SubsampleModule, ZeroChannelsModule
 from resatlas.nets.network import Network
 from resatlas.nets.unit import StreamsUnit, Unit
 
@@ -75,6 +75,19 @@ def slices_backwards(network: Network) -> None:
     for unit in every(network, Unit):
         forward, count = unit._bodies, len(unit.bodies)
         unit._bodies = lambda x, forward=forward, count=count: torch.cat(forward(x).chunk(count, 1)[::-1], 1)  # type: ignore[method-assign]
+
+
+def halves_exchanged(network: Network) -> None:
+    """The first half of a shifted projection reads what the second should."""
+    for module in every(network, ShiftedModule):
+        turned(module, lambda x: torch.cat(x.chunk(2, dim=1)[::-1], dim=1))
+
+
+def pixels_around(network: Network) -> None:
+    """A shifted projection reads pixels of the opposite edge in place of zeros."""
+    for module in every(network, ShiftedModule):
+        step = module.stride
+        runs(module, lambda x, step=step: torch.cat([x, x.roll((1, 1), (2, 3))], dim=1)[:, :, ::step, ::step])
 
 
 def channels_around(network: Network) -> None:
@@ -255,6 +268,7 @@ GATED = "resnet:depth=14,base=4,shortcut=B,modified=exclusive-gate-b-1"
 STREAMS = "dmrnet:depth=14,base=4,streams=2,join=merge,skip=mean"
 CHANNELS = "eca-resnet:depth=14,base=4,setting=cifar"
 SLICES = "res2net:depth=20,width=4,scale=4,setting=cifar,base=8"
+SHAKEN = "shake-shake:depth=14,width=16,base=4"
 IMAGENET = "resnet:depth=18,setting=imagenet,shortcut=C,base=16"
 
 SLIPS: tuple[tuple[str, Slip], ...] = (
@@ -277,6 +291,7 @@ SLIPS: tuple[tuple[str, Slip], ...] = (
     *((GATED, slip) for slip in (gate_turned,)),
     *((CHANNELS, slip) for slip in (channels_around, channels_backwards, attention_twice)),
     *((SLICES, slip) for slip in (zeros_not_averaged, slices_backwards)),
+    *((SHAKEN, slip) for slip in (halves_exchanged, pixels_around)),
     *((STREAMS, slip) for slip in (streams_read_the_first, one_projection_for_all, activated_before_the_mean)),
 )
 """Each base with what goes wrong in it: what its networks compute or learn."""

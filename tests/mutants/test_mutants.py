@@ -29,6 +29,7 @@ from tests.mutants.slips import (
     IMAGENET,
     RESNET,
     RESNEXT,
+    SHAKEN,
     SLICES,
     SLIPS,
     STARTS,
@@ -62,6 +63,7 @@ BASES = (
     "regnet:depth=6,variant=y,w0=8,wa=4,wm=2,group=8,base=8",
     SLICES,
     CHANNELS,
+    SHAKEN,
 )
 
 FUNCTIONAL = {"weights", "outputs", "evaluation", "gradients"}

@@ -45,6 +45,7 @@ EXAMPLES: tuple[tuple[Op, int], ...] = (
     (AvgPool(2), 6),
     (SlidingMean(2, 2), 6),
     (Subsample(2), 6),
+    *((Subsample(stride, shift=shift), 12) for stride, shift in ((1, 1), (2, 1), (2, -1), (2, 3))),
     (ZeroChannels("sides"), 9),
     (GlobalPool(), 6),
     (Linear(), 5),

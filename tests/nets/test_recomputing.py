@@ -8,8 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from resatlas.arch.ops import Shape
-from resatlas.nets.network import Network, build, set_stochastic_depth
+from resatlas.nets.network import Network, build, set_shake, set_stochastic_depth
 from resatlas.nets.recomputing import Kept
+from resatlas.recipes.regularisers import Shake, ShakeDrop, ShakeShake
 
 DESIGNS = (
     "wide-resnet:depth=22,base=4,widen=1,dropout=0.3",
@@ -22,10 +23,18 @@ DESIGNS = (
 )
 
 
+SHAKES: dict[str, Shake] = {
+    "shake-shake:depth=14,width=16,base=4": ShakeShake(),
+    "pyramidnet:depth=20,base=4,alpha=12": ShakeDrop(),
+    "dmrnet:depth=20,base=4": ShakeDrop(level="value", gates="channel"),
+}
+
+
 def built(design: str, kept: Kept) -> Network:
-    """A network with stochastic depth."""
+    """A network with a shake or stochastic depth."""
     network = build(design, image=Shape(1, 8, 8), classes=4, seed=0)
-    set_stochastic_depth(network, Fraction(1, 5))
+    set_stochastic_depth(network, Fraction(0) if design in SHAKES else Fraction(1, 5))
+    set_shake(network, SHAKES.get(design))
     network.kept = kept
     return network
 
@@ -41,9 +50,9 @@ def after_two_passes(network: Network) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("kept", get_args(Kept)[1:])
-@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("design", [*DESIGNS, *SHAKES])
 def test_recomputation_changes_no_bit(design: str, kept: Kept) -> None:
-    """Gradients with dropout and stochastic depth, and statistics, are bit-equal, and every batch counts once."""
+    """Gradients with dropout, stochastic depth or a shake are bit-equal, statistics too; every batch counts once."""
     usual, again = after_two_passes(built(design, "all")), after_two_passes(built(design, kept))
     assert usual.keys() == again.keys()
     assert [path for path in usual if not usual[path].equal(again[path])] == []

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from resatlas.arch.ops import Shape
 from resatlas.designs.catalog import plan
-from resatlas.nets.network import build, set_stochastic_depth
+from resatlas.nets.network import build, set_shake, set_stochastic_depth
 from resatlas.nets.peak import Stores, peak, peak_without_gradients
 from resatlas.nets.tape import NARROW, WIDE, tape
+from resatlas.recipes.regularisers import Level, Shake, ShakeDrop, ShakeShake
 
 IMAGE = Shape(3, 32, 32)
 
@@ -36,6 +37,15 @@ DESIGNS = (
     "regnet:depth=3,variant=y,w0=8,wa=8,wm=2,group=8",
     "eca-resnet:depth=8,base=8,setting=cifar",
     "res2net:depth=20,width=8,scale=4,setting=cifar,base=8",
+    "shake-shake:depth=8,width=16,base=8",
+)
+
+SHAKES = (
+    *(("shake-shake:depth=8,width=16,base=8", ShakeShake(level=level)) for level in get_args(Level)),
+    ("shake-shake:depth=8,width=16,base=8", ShakeShake(backward="keep")),
+    ("shake-shake:depth=8,width=16,base=8", ShakeShake(backward="even")),
+    *(("pyramidnet:depth=8,base=8,alpha=12", ShakeDrop(level=level)) for level in get_args(Level)),
+    ("resnext:depth=11,cardinality=4,width=4,form=b", ShakeDrop(level="channel")),
 )
 
 
@@ -68,6 +78,17 @@ def test_it_stores_what_autograd_stores(design: str, narrow: bool) -> None:
     expected = stored_bytes(network, images, narrow=narrow)
     recorded = tape(network.plan, images=3, width=NARROW if narrow else WIDE, drops=True)
     assert recorded.stored == expected
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize(("design", "shake"), SHAKES, ids=str)
+def test_it_stores_the_factors_of_a_shake(design: str, shake: Shake, narrow: bool) -> None:
+    """Byte for byte, at every level."""
+    network = build(design, image=IMAGE, classes=7, seed=0).to(memory_format=torch.channels_last).train()
+    set_shake(network, shake)
+    images = torch.rand(3, *IMAGE).contiguous(memory_format=torch.channels_last)
+    expected = stored_bytes(network, images, narrow=narrow)
+    assert tape(network.plan, images=3, width=NARROW if narrow else WIDE, shake=shake).stored == expected
 
 
 def allocated(network: nn.Module, images: Tensor) -> int:

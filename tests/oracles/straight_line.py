@@ -10,7 +10,8 @@ Notation: c3(s) is a 3x3 convolution with the unit's stride, c1 a 1x1 one; all a
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import repeat
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,10 @@ Wiring = Literal["paper", "fb", "projected"]
 Change = Literal["project", "cut"]
 Skip = Literal["mean", "identity", "swap", "projector"]
 Join = Literal["merge", "sum", "concat", "logits"]
+
+Factor = Tensor | float
+EVEN, ONES = repeat((0.5, 0.5)), repeat((1.0, 1.0))
+"""What bodies are multiplied by where nothing is drawn: forward, and their gradients."""
 
 KERNELS: Mapping[UnitKind, tuple[int, ...]] = {"basic": (3, 3), "bottleneck": (1, 3, 1), "single": (3,)}
 
@@ -406,6 +411,65 @@ def res2net(
     return net.classify(x)
 
 
+def shifted_shortcut(layers: Layers, active: Tensor, *, stride: int) -> Tensor:
+    """BN of [c1 of every stride-th pixel, c1 of every stride-th pixel of the map moved down and right by one pixel]."""
+    one, other = layers.weights[f"{layers.path}shortcut.conv.weight"].chunk(2)
+    moved = torch.zeros_like(active)
+    moved[:, :, 1:, 1:] = active[:, :, :-1, :-1]
+    flows = [F.conv2d(maps[:, :, ::stride, ::stride], c1) for maps, c1 in ((active, one), (moved, other))]
+    return layers.norm("shortcut.norm", torch.cat(flows, dim=1))
+
+
+def shaken(value: Tensor, forward: Factor, backward: Factor) -> Tensor:
+    """forward·value, which a gradient g passes as backward·g."""
+    return Shaken.apply(value, forward, backward)
+
+
+class Shaken(torch.autograd.Function):
+    """A product whose gradient has a factor of its own."""
+
+    @staticmethod
+    def forward(*args: Any, **_: Any) -> Any:  # noqa: ANN401 - torch's own signature
+        """The product."""
+        ctx, value, forward, ctx.factor = args
+        return value * forward
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # noqa: ANN401 - torch's own signature
+        """The product with the other factor."""
+        return grad_outputs[0] * ctx.factor, None, None
+
+
+def shake_shake(
+    weights: Mapping[str, Tensor],
+    images: Tensor,
+    *,
+    depth: int,
+    mode: Mode,
+    draws: Iterator[tuple[Factor, Factor]] = EVEN,
+) -> Tensor:
+    """Units shortcut + a·body_1(x) + (1 - a)·body_2(x), in gradients b and 1 - b; a body is ReLU-c3(s)-BN-ReLU-c3-BN.
+
+    `draws` are a and b of each unit. A shortcut is x, or where the width changes the BN of two c1 of ReLU(x). The stem
+    has a BN alone; a ReLU follows the last unit.
+
+    Source: Shake-Shake paper (arXiv:1705.07485), section 2; author's shakeshake.lua and shakeshakeblock.lua.
+    """
+    net = Layers(weights=weights, mode=mode)
+    x = net.norm("stem.norm", net.conv("stem.conv", images, kernel=3))
+    for layers, stride in net.units(stages_of(depth, "basic")):
+        a, b = next(draws)
+        active = F.relu(x)
+        one, other = (
+            post_body(layers.at(f"bodies.{k}"), active, kernels=(3, 3), stride=stride, stride_place="first")
+            for k in range(2)
+        )
+        resized = one.shape[1] != x.shape[1]
+        shortcut = shifted_shortcut(layers, active, stride=stride) if resized else x
+        x = shortcut + shaken(one, a, b) + shaken(other, 1 - a, 1 - b)
+    return net.classify(F.relu(x))
+
+
 def pre_activated(layers: Layers, x: Tensor, order: PreOrder) -> Tensor:
     """BN-ReLU (units a, c) or BN alone (b, d)."""
     return layers.norm_relu("first.norm", x) if order in ("a", "c") else layers.norm("first.norm", x)
@@ -575,8 +639,11 @@ def pyramidnet(
     mode: Mode,
     order: PreOrder = "d",
     shortcut: Literal["zeros", "projection", "projection-strided"] = "zeros",
+    factors: Iterator[tuple[Factor, Factor]] = ONES,
 ) -> Tensor:
     """[pool(x), 0] + body(BN(x)): no ReLU before the first convolution, BN after the last (unit d), bare sum.
+
+    `factors` are those of the body in each unit and of its gradient: ShakeDrop's b + a - b·a (arXiv:1802.02375).
 
     projection: c1(s)-BN of x wherever the shape changes; projection-strided: where the map halves, zeros elsewhere.
     The CIFAR stem is c3-BN without ReLU; dropout before the fc is left out.
@@ -591,6 +658,7 @@ def pyramidnet(
     for layers, stride in net.units(blocks):
         active = pre_activated(layers, x, order)
         body = pre_body(layers.at("body"), active, unit=unit, stride=stride, order=order, stride_place="3x3")
+        body = shaken(body, *next(factors))
         changed = {
             "zeros": False,
             "projection": x.shape != body.shape,

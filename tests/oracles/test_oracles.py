@@ -386,7 +386,13 @@ ATTENDED: list[Case] = [
     ),
 ]
 
+SHAKEN: list[Case] = [
+    ("shake-shake:depth=14,width=16,base=4", straight_line.shake_shake, CIFAR, {"depth": 14}),
+    ("shake-shake:depth=8,width=16,base=16", straight_line.shake_shake, CIFAR, {"depth": 8}),
+]
+
 CASES = [
+    *SHAKEN,
     *ATTENDED,
     *SLICED,
     *REGNETS,

@@ -32,6 +32,8 @@ DESIGNS: Mapping[str, str] = {
     "bag": "resnet:depth=8,base=2,shortcut=B",
     "senet": "se-resnet:depth=8,reduction=2,base=2",
     "res2net": "res2net:depth=11,width=2,scale=2,setting=cifar,base=2",
+    "shake": "shake-shake:depth=8,width=16,base=2",
+    "stochastic": "resnet:depth=8,base=2",
     "regnet": "regnet:depth=6,variant=y,w0=8,wa=4,wm=2,group=8,base=8",
 }
 """A design of the recipe's family, by the first word of its name; a similar one where 16 pixels are too few for it."""

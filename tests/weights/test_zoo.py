@@ -29,7 +29,7 @@ needs_images = pytest.mark.skipif(
 )
 
 
-UNTRAINED = {"plain", "dilnet", "tweaked-resnet", "se-resnext", "regnet", "res2net", "eca-resnet"}
+UNTRAINED = {"plain", "dilnet", "tweaked-resnet", "se-resnext", "regnet", "res2net", "eca-resnet", "shake-shake"}
 """Families without weights in the package."""
 
 

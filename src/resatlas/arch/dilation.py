@@ -110,8 +110,8 @@ def _op(op: Op, rate: int) -> Op | None:
             return SlidingMean(stride, rate)
         case SlidingMean(dilation=dilation):
             return replace(op, dilation=dilation * rate)
-        case Subsample():
-            return None
+        case Subsample(shift=shift):
+            return None if shift is None else Subsample(1, shift=shift * rate)
         case MaxPool():
             raise DesignError("dilation cannot replace the stride of a max pool inside a stage")
         case _:  # values of single pixels

@@ -266,10 +266,7 @@ def _shortcut(residual: Residual, place: _Place) -> Chain | None:
             _pad(shortcut, residual.shortcut, place)
         case Projection(after=after, where=where, subsample=subsample):
             if where == "everywhere" or (resized and (where == "resized" or place.stride > 1)):
-                pooled = place.stride > 1 and subsample == "average"
-                if pooled:
-                    shortcut.add(AvgPool(place.stride))
-                shortcut.add(Convolution(1, 1 if pooled else place.stride), place.width)
+                _project(shortcut, subsample, place)
                 shortcut.extend(after)
             else:
                 _pad(shortcut, ZeroPad(), place)
@@ -277,6 +274,22 @@ def _shortcut(residual: Residual, place: _Place) -> Chain | None:
             assert_never(residual.shortcut)
     shortcut.extend(residual.order.shortcut)
     return tuple(shortcut.layers)
+
+
+def _project(shortcut: "_Tracer", subsample: Literal["stride", "average", "shifted"], place: _Place) -> None:
+    """A 1x1 convolution, with the unit's stride or behind what subsamples."""
+    match subsample:
+        case "stride":
+            shortcut.add(Convolution(1, place.stride), place.width)
+        case "average":
+            if place.stride > 1:
+                shortcut.add(AvgPool(place.stride))
+            shortcut.add(Convolution(1), place.width)
+        case "shifted":
+            shortcut.add(Subsample(place.stride, shift=1), 2 * place.input.channels)
+            shortcut.add(Convolution(1, groups=2), place.width)
+        case _:
+            assert_never(subsample)
 
 
 def _pad(shortcut: "_Tracer", rule: ZeroPad, place: _Place) -> None:

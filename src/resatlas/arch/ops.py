@@ -165,10 +165,15 @@ class SlidingMean:
 
 @dataclass(frozen=True, slots=True)
 class Subsample:
-    """x[:, :, ::stride, ::stride]."""
+    """x[:, :, ::stride, ::stride].
+
+    With a `shift`, the same channels follow once more, of x moved by so many pixels down and to the right, so that they
+    are those of pixels further up and to the left; zeros beyond the edge.
+    """
 
     role: ClassVar[Role] = "subsample"
     stride: int
+    shift: int | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +243,8 @@ def words(op: Op, channels: int) -> str:
             return f"avgpool{kernel or stride}/{stride}"
         case SlidingMean(size=size, dilation=dilation):
             return f"avgpool{size}" + (f"d{dilation}" if dilation > 1 else "")
-        case Subsample(stride=stride):
-            return f"subsample/{stride}"
+        case Subsample(stride=stride, shift=shift):
+            return f"subsample/{stride}" + ("" if shift is None else f"+shifted({shift}):{channels}")
         case ZeroChannels(place=place):
             return f"zeros:{channels}{' on both sides' if place == 'sides' else ''}"
         case GlobalPool():

@@ -101,14 +101,17 @@ class ZeroPad:
 class Projection:
     """A 1x1 convolution, then `after`, in the units that `where` names; the identity in the others.
 
-    The convolution has the unit's stride, or follows an average pool of that stride. With `where` "strided", only
-    units with a stride project; a unit that widens without a stride appends zeros.
-    Source: "average" is ResNet-D of the bag of tricks (arXiv:1812.01187), Fig. 2c.
+    The convolution has the unit's stride, or follows an average pool of that stride. "shifted" is two convolutions of
+    half the width, side by side, in every unit that projects: of every stride-th pixel, and of every stride-th pixel of
+    the input moved by one pixel. With `where` "strided", only units with a stride project; a unit that widens without a
+    stride appends zeros.
+    Source: "average" is ResNet-D of the bag of tricks (arXiv:1812.01187), Fig. 2c; "shifted" is shake-shake
+    (arXiv:1705.07485), section 2.1, and the author's shakeshakeblock.lua.
     """
 
     after: tuple[Rule, ...] = (Norm(),)
     where: Literal["resized", "strided", "everywhere"] = "resized"
-    subsample: Literal["stride", "average"] = field(default="stride", metadata=LATER)
+    subsample: Literal["stride", "average", "shifted"] = field(default="stride", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

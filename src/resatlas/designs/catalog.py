@@ -24,6 +24,7 @@ from resatlas.designs import (
     resnet_d,
     resnext,
     senet,
+    shake_shake,
     wide_resnet,
 )
 from resatlas.designs.family import Family
@@ -50,6 +51,7 @@ FAMILIES: Mapping[str, Family] = {
         regnet.REGNET,
         res2net.RES2NET,
         ecanet.ECA_RESNET,
+        shake_shake.SHAKE_SHAKE,
     )
 }
 

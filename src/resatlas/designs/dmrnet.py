@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, assert_never
 
 from resatlas.arch.blueprint import Blueprint, Initial
-from resatlas.arch.ops import Norm, Relu
+from resatlas.arch.ops import Norm, Relu, Scale
 from resatlas.arch.residual import (
     POST_ACTIVATION,
     Omit,
@@ -263,9 +263,9 @@ NAMED: Mapping[str, DmrNet | DilNet | FusedNet | IjcaiResNet] = {
 
 
 def _used_in(blueprint: Blueprint) -> bool:
-    """Several streams, or parallel bodies that are each normalised under one shortcut."""
+    """Several streams, or parallel bodies that are each normalised and summed under one shortcut."""
     unit = blueprint.residual
-    parallel = unit.bodies > 1 and Norm not in kinds(unit.order.merged)
+    parallel = unit.bodies > 1 and not {Norm, Scale} & kinds(unit.order.merged)
     return parallel or not isinstance(blueprint.streams, Single)
 
 

@@ -138,6 +138,16 @@ STRUCTURAL: tuple[Mistake, ...] = (
         seen="ResNet-C taken for ResNet-D",
         rewrite=rewrites.in_shortcut(rewrites.unpooled),
     ),
+    Mistake(
+        what="projections with a stride where two halves read two grids of pixels",
+        seen="a plausible slip",
+        rewrite=rewrites.in_shortcut(rewrites.unshifted),
+    ),
+    Mistake(
+        what="the sum of the bodies, not their mean",
+        seen="a plausible slip",
+        rewrite=rewrites.in_residual(rewrites.bodies_summed),
+    ),
     Mistake(what="no shortcuts", seen="a plausible slip", rewrite=rewrites.in_shortcut(lambda _: _NO_SHORTCUT)),
     # the order of ops in the unit, the stem and the head
     Mistake(

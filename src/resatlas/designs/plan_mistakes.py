@@ -103,6 +103,21 @@ def _last_slice(change: Callable[[Layer], Chain]) -> Callable[[Stream], Stream]:
     )
 
 
+def _moved(shift: int) -> Callable[[Stream], Stream]:
+    """The second half of a shifted projection moved by another number of pixels."""
+
+    def changed(stream: Stream) -> Stream:
+        layers = tuple(
+            replace(layer, op=replace(layer.op, shift=shift))
+            if isinstance(layer.op, Subsample) and layer.op.shift is not None
+            else layer
+            for layer in stream.shortcut or ()
+        )
+        return replace(stream, shortcut=layers) if stream.shortcut is not None else stream
+
+    return changed
+
+
 def _every_slice(stream: Stream) -> Stream:
     return replace(stream, bodies=(stream.bodies[0],) * len(stream.bodies)) if sliced(stream) else stream
 
@@ -155,6 +170,8 @@ PLAN_MISTAKES: tuple[PlanMistake, ...] = (
                 _streams(_last_slice(lambda pool: (replace(pool, op=MaxPool(3, stride_of(pool.op))),))),
             ),
             ("a convolution of the last slice, too", _streams(_every_slice)),
+            ("both halves of a shifted projection read the same pixels", _streams(_moved(0))),
+            ("a shifted projection reads pixels below and to the right", _streams(_moved(-1))),
             ("attention without a sigmoid", _streams(_ungated)),
             ("attention along two channels more", _streams(_other_kernel)),
         )

@@ -173,6 +173,8 @@ PYRAMIDNET = Family(
     recipes=(
         "pyramidnet-cifar-10",
         "pyramidnet-cifar-100",
+        "pyramidnet-shakedrop-cifar-100",
+        "pyramidnet-shakedrop-cifar",
         "pyramidnet-imagenet",
         "pyramidnet-imagenet-port",
     ),

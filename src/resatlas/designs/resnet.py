@@ -295,6 +295,7 @@ def _plain_sources(design: Plain) -> tuple[str, ...]:
 HOME_RECIPES = (
     "resnet-cifar",
     "resnet-cifar-warm-up",
+    "stochastic-depth-cifar",
     "resnet-imagenet",
     "fb-cifar",
     "fb-imagenet",

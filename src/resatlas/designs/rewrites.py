@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from typing import Literal
 
 from resatlas.arch.blueprint import Blueprint, with_norm_eps
 from resatlas.arch.ops import Dropout, Norm, Scale
@@ -293,5 +294,21 @@ def norms_with(eps: float) -> Rewrite:
 
 def unpooled(residual: Residual) -> Shortcut:
     """Projections with a stride in place of an average pool."""
-    shortcut = residual.shortcut
-    return replace(shortcut, subsample="stride") if isinstance(shortcut, Projection) else shortcut
+    return _strided(residual.shortcut, "average")
+
+
+def unshifted(residual: Residual) -> Shortcut:
+    """One projection with a stride in place of two, of which one is shifted."""
+    return _strided(residual.shortcut, "shifted")
+
+
+def _strided(shortcut: Shortcut, subsample: Literal["average", "shifted"]) -> Shortcut:
+    if isinstance(shortcut, Projection) and shortcut.subsample == subsample:
+        return replace(shortcut, subsample="stride")
+    return shortcut
+
+
+def bodies_summed(residual: Residual) -> Residual:
+    """The sum of several bodies in place of their mean."""
+    rest = tuple(rule for rule in residual.order.merged if not isinstance(rule, Scale))
+    return replace(residual, order=replace(residual.order, merged=rest)) if residual.bodies > 1 else residual

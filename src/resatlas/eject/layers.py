@@ -72,15 +72,13 @@ def _items(
 ) -> Iterator[tuple[str, Call]]:
     """The name and the module of each layer; subsampling and padding with zeros are one module."""
     padded = False
-    projected = any(isinstance(layer.op, Convolution) for layer in chain)
-    pooled = "pool", Call("nn.AvgPool2d", ("row.stride", "ceil_mode=True"))
-    pad = pooled if projected else ("pad", Call("ZeroPadding", ("row",)))
     for layer in chain:
         match layer.op:
             case AvgPool() | Subsample() | ZeroChannels():
                 if not padded:
-                    yield pad
-                padded, inputs = True, inputs if projected else "row.width"
+                    name, module, inputs = _resizing(chain, layer.op, inputs)
+                    yield name, module
+                padded = True
             case Convolution():
                 outputs = width(layer.output.channels)
                 yield layer.role, _convolution(layer.op, inputs, outputs, stride(layer), groups(layer, outputs))
@@ -108,6 +106,15 @@ def _items(
                 assert_never(layer.op)
 
 
+def _resizing(chain: Chain, first: Op, inputs: str) -> tuple[str, Call, str]:
+    """The name and the module of what changes the shape in a chain besides convolutions, and its output channels."""
+    if isinstance(first, Subsample) and first.shift is not None:
+        return "subsample", Call("Shifted", ("row.stride", str(first.shift))), f"2 * {inputs}"
+    if any(isinstance(layer.op, Convolution) for layer in chain):
+        return "pool", Call("nn.AvgPool2d", ("row.stride", "ceil_mode=True")), inputs
+    return "pad", Call("ZeroPadding", ("row",)), "row.width"
+
+
 def _norm(op: Norm, inputs: str) -> Call:
     return Call("nn.BatchNorm2d", (inputs, *((f"eps={op.eps!r}",) if op.eps != Norm().eps else ())))
 
@@ -130,6 +137,8 @@ def definitions(plan: Plan) -> list[str]:
         texts.append(_SCALE)
     if any(isinstance(op, ChannelConvolution) for op in ops):
         texts.append(_CHANNEL_CONVOLUTION)
+    if any(isinstance(op, Subsample) and op.shift is not None for op in ops):
+        texts.append(_SHIFTED)
     padding = set(_padding(plan))
     if padding:
         texts.append(_zero_padding(padding))
@@ -207,6 +216,22 @@ _SCALE = '''class Scale(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.factor'''
+
+_SHIFTED = '''class Shifted(nn.Module):
+    """Every stride-th pixel of x, and of x moved down and to the right by `shift`.
+
+    Shape: (n, c, h, w) -> (n, 2 * c, h/stride, w/stride).
+    """
+
+    def __init__(self, stride: int, shift: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.shift = shift
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        moved = nn.functional.pad(x, (self.shift, -self.shift) * 2)
+        maps = torch.cat([x, moved], dim=1)
+        return maps[:, :, :: self.stride, :: self.stride]'''
 
 _CHANNEL_CONVOLUTION = '''class ChannelConvolution(nn.Conv1d):
     """A convolution along the channels of one pixel, of (log2(c) + 1) / 2 weights, rounded down and made odd.

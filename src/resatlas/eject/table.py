@@ -244,6 +244,8 @@ def _shortcut_word(stream: Stream) -> str:
             return "projection"
         case (Layer(op=AvgPool()), Layer(op=Convolution()), *_):
             return "pooled"
+        case (Layer(op=Subsample(shift=int())), Layer(op=Convolution()), *_):
+            return "shifted"
         case (Layer(op=AvgPool() | Subsample() | ZeroChannels()), *_):
             return "zeros"
         case _:
@@ -258,7 +260,7 @@ def _shortcuts(streams: Sequence[Stream]) -> list[Call]:
 
 def _shortcut(stream: Stream, stride: str) -> Call:
     word = _shortcut_word(stream)
-    inputs = "row.inputs" if word in ("projection", "pooled") else "row.width"
+    inputs = "row.inputs" if word in ("projection", "pooled", "shifted") else "row.width"
     step = "1" if word == "pooled" else stride
     return chain_call(stream.shortcut or (), inputs, lambda _: "row.width", lambda _: step)
 

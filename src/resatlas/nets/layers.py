@@ -59,8 +59,8 @@ def module(layer: plan.Layer) -> nn.Module:
             return nn.AvgPool2d(size, stride=stride, padding=zeros, ceil_mode=kernel is None)
         case SlidingMean(size=size, dilation=dilation):
             return SlidingMeanModule(size, dilation)
-        case Subsample(stride=stride):
-            return SubsampleModule(stride)
+        case Subsample(stride=stride, shift=shift):
+            return SubsampleModule(stride) if shift is None else ShiftedModule(stride, shift)
         case ZeroChannels(place=place):
             before = (outputs - inputs) // 2 if place == "sides" else 0
             return ZeroChannelsModule(before, outputs - inputs - before)
@@ -124,6 +124,23 @@ class SubsampleModule(nn.Module):
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
         """The pixels at multiples of the stride."""
         return F.avg_pool2d(x, 1, stride=self.stride)  # unlike a slice, its gradient keeps the memory layout of x
+
+
+class ShiftedModule(nn.Module):
+    """x -> [x[:, :, ::stride, ::stride], x'[:, :, ::stride, ::stride]], x'[i, j] = x[i - shift, j - shift] or 0.
+
+    Shape: (n, c, h, w) -> (n, 2·c, ceil(h/stride), ceil(w/stride)).
+    """
+
+    def __init__(self, stride: int, shift: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.shift = shift
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
+        """The pixels at multiples of the stride, of x and of x moved."""
+        moved = F.pad(x, (self.shift, -self.shift) * 2)
+        return torch.cat([F.avg_pool2d(maps, 1, stride=self.stride) for maps in (x, moved)], dim=1)
 
 
 class SlidingMeanModule(nn.Module):

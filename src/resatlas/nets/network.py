@@ -23,6 +23,8 @@ from resatlas.nets.recomputing import Kept
 from resatlas.nets.row import Heads, Row, Stems, before_pool
 from resatlas.nets.streams import Streams, is_observed, run_unit, side_by_side, split
 from resatlas.nets.unit import Unit, unit_module
+from resatlas.recipes.recipe import check_shake
+from resatlas.recipes.regularisers import Shake, ShakeDrop
 
 
 class Network(nn.Module):
@@ -271,6 +273,23 @@ def set_stochastic_depth(network: Network, rate: Fraction) -> None:
         for stream in unit.modules():
             if isinstance(stream, Unit):
                 stream.drop_rate = float(rate * (k + 1) / len(units))
+
+
+def set_shake(network: Network, shake: Shake | None) -> None:
+    """Shake-shake or shake-drop in training; None for neither.
+
+    In a shake-drop, unit l of L leaves its residual as it is with probability 1 - (1 - last)·l/L. The streams of a unit
+    are independent. A unit without a shortcut keeps its residual in a shake-drop, as in stochastic depth. The random
+    numbers are from torch's generator.
+    Raises: RecipeError if the units do not have what is to be shaken.
+    """
+    check_shake(shake, network.plan)
+    units = [unit for stage in network.stages for unit in stage.children()]
+    for k, unit in enumerate(units, 1):
+        for stream in unit.modules():
+            if isinstance(stream, Unit):
+                stream.shake = shake
+                stream.survival = float(shake.kept(k, len(units))) if isinstance(shake, ShakeDrop) else 1.0
 
 
 def _default_device() -> torch.device:

@@ -7,7 +7,7 @@ saves, on a CPU and in the precision of a training. `tests/nets/test_tape.py` co
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import assert_never
+from typing import assert_never, get_args
 
 from resatlas.arch.ops import (
     AvgPool,
@@ -29,6 +29,7 @@ from resatlas.arch.ops import (
     weights,
 )
 from resatlas.arch.plan import Chain, Layer, Plan, Stream, Unit, joins_body_before, sliced
+from resatlas.recipes.regularisers import Level, Shake, ShakeDrop, ShakeShake
 
 WIDE, NARROW = 4, 2
 """Bytes of a value in float32, and in bf16 or fp16."""
@@ -86,14 +87,23 @@ class Tape:
         return sum(tensor.bytes for tensor in {t for part in parts for op in part for t in op.stored})
 
 
-def tape(plan: Plan, *, images: int, width: int = WIDE, drops: bool = False, columns: bool = False) -> Tape:
+def tape(
+    plan: Plan,
+    *,
+    images: int,
+    width: int = WIDE,
+    drops: bool = False,
+    shake: Shake | None = None,
+    columns: bool = False,
+) -> Tape:
     """The tape of a pass of some images; a value of a map has `width` bytes.
 
-    With `drops`, units drop residuals: stochastic depth. With `columns`, convolutions write out their input once for
-    each position of the kernel, as torch does on a processor that does not multiply in the precision.
+    With `drops`, units drop residuals: stochastic depth; `shake` is how they are weighted at random. With `columns`,
+    convolutions write out their input once for each position of the kernel, as torch does on a processor that does not
+    multiply in the precision.
     Differs: a strided 1x1 convolution of fewer than eight channels is one operation here.
     """
-    recorder = _Recorder(images=images, width=width, drops=drops, columns=columns)
+    recorder = _Recorder(images=images, width=width, drops=drops, shake=shake, columns=columns)
     batch = Tensor(images * prod(plan.image) * WIDE, leaf=True)
     stems = [recorder.chain(plan.stem, batch) for _ in range(plan.stems)]
     streams = stems if plan.stems > 1 else stems * len(plan.stages[0][0].streams)
@@ -117,6 +127,7 @@ class _Recorder:
     images: int
     width: int
     drops: bool
+    shake: Shake | None
     columns: bool
     operations: list[Operation] = field(default_factory=list)
     group: int = 0
@@ -146,6 +157,9 @@ class _Recorder:
         else:
             activated = self.chain(stream.first, x)
             bodies = self.bodies(stream, activated)
+        if isinstance(self.shake, ShakeShake):
+            level = self.shake.drawn_backward
+            bodies = [self.weighted(body, stream.bodies[0][-1].output.channels, level) for body in bodies]
         residual = self.sum(bodies) if stream.merge == "sum" else self.joined(bodies)
         if stream.attention:
             mean = self.record(residual, size=self._bytes(stream.attention[0].input))
@@ -156,6 +170,10 @@ class _Recorder:
             return residual, None
         if self.drops:
             residual = self.record(residual, stored=(Tensor(self.images * self.width),))
+        if isinstance(self.shake, ShakeDrop):
+            channels = (stream.merged or stream.bodies[0])[-1].output.channels
+            finest = max(self.shake.gates, self.shake.level, key=get_args(Level).index)
+            residual = self.weighted(residual, channels, finest)
         shortcut = self.chain(stream.shortcut, activated if stream.reads == "pre-activated" else x)
         if not stream.gate:
             return residual, shortcut
@@ -179,6 +197,15 @@ class _Recorder:
                 part = self.record(part, outputs[-1], passes_on=True)
             outputs.append(self.chain(body, part))
         return outputs
+
+    def weighted(self, maps: Tensor, channels: int, level: Level) -> Tensor:
+        """Maps weighted at random; the weights of their gradients are stored."""
+        counts = {"batch": 1, "image": self.images, "channel": self.images * channels}
+        size = maps.bytes if level == "value" else counts[level] * self.width
+        free = self.record(maps, stored=(Tensor(size),))
+        fixed = self.record(maps)
+        fixed.leaf = True
+        return self.record(free, fixed, passes_on=True)
 
     def mixed(self, unit: Unit, shortcuts: list[Tensor]) -> list[Tensor]:
         """What is added to the residuals: one tensor for each row of the matrix; equal rows share one."""
@@ -248,6 +275,9 @@ class _Recorder:
             case MaxPool():
                 indices = Tensor(size // self.width * _INDEX)
                 return self.record(x, size=size, stored=(x, indices))
+            case Subsample(shift=int()):
+                parts = [x, self.record(x)]
+                return self.joined([self.record(part, size=size // 2, stored=(part,)) for part in parts])
             case AvgPool() | SlidingMean() | Subsample():
                 return self.record(x, size=size, stored=(x,))
             case Scale() | ZeroChannels() | GlobalPool():

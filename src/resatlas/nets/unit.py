@@ -11,6 +11,7 @@ from torch import Tensor, cat, nn
 from resatlas.arch import plan
 from resatlas.nets.layers import chain
 from resatlas.nets.recomputing import Kept, run_layers
+from resatlas.nets.shaking import shaken_bodies, shaken_residual
 from resatlas.nets.streams import (
     InputForm,
     Interface,
@@ -20,6 +21,7 @@ from resatlas.nets.streams import (
     added,
     mixed,
 )
+from resatlas.recipes.regularisers import Shake, ShakeDrop, ShakeShake
 
 
 class Unit(nn.Module):
@@ -27,7 +29,9 @@ class Unit(nn.Module):
 
     Without attention its factor is 1. It is also used as one of several streams, whose terms are added by
     `StreamsUnit`: see `divide`. `kept` says which maps a training stores: see `nets.recomputing`. `drop_rate` is the
-    probability that it drops its residual for an image in training: see `nets.network.set_stochastic_depth`.
+    probability that it drops its residual for an image in training: see `nets.network.set_stochastic_depth`; `shake` is
+    how its residual is weighted at random there, and `survival` the probability that a shake-drop leaves it as it is:
+    see `nets.network.set_shake`.
 
     Shape: (n, c, h, w) -> (n, width, h/stride, w/stride).
     """
@@ -49,6 +53,8 @@ class Unit(nn.Module):
         self.after_sum = chain(after_sum)
         self.drop_rate = 0.0
         self.kept: Kept = "all"
+        self.shake: Shake | None = None
+        self.survival = 1.0
 
     def forward(self, x: Maps) -> OutputMaps:
         """The maps after the unit."""
@@ -65,6 +71,8 @@ class Unit(nn.Module):
             return residual, None
         if self.drop_rate and self.training:
             residual = residual * _kept_images(residual, self.drop_rate)
+        if isinstance(self.shake, ShakeDrop) and self.training:
+            residual = shaken_residual(residual, self.shake, self.survival)
         shortcut = self.shortcut(activated if self.reads == "pre-activated" else x)
         if self.gate is None:
             return residual, shortcut
@@ -83,7 +91,10 @@ class Unit(nn.Module):
             return run_layers(list(self.body), x) if self.kept == "convolutions" else self.body(x)
         match self.merge:
             case "sum":
-                return added([body(x) for body in self.bodies])
+                outputs = [body(x) for body in self.bodies]
+                if isinstance(self.shake, ShakeShake) and self.training:
+                    outputs = shaken_bodies(outputs, self.shake)
+                return added(outputs)
             case "concat":
                 return cat([body(x) for body in self.bodies], dim=1)
             case "slices" | "cascade":

@@ -16,6 +16,8 @@ from resatlas.recipes import (
     resnet,
     resnext,
     senet,
+    shake_shake,
+    stochastic_depth,
     wide_resnet,
 )
 from resatlas.recipes.recipe import Recipe
@@ -34,6 +36,8 @@ NAMED: Mapping[str, Recipe] = {
         senet,
         regnet,
         res2net,
+        shake_shake,
+        stochastic_depth,
         detectors,
     )
     for name, recipe in module.NAMED.items()

@@ -11,9 +11,10 @@ from fractions import Fraction
 
 from resatlas.recipes.constants import FB_IMAGENET
 from resatlas.recipes.images import AreaCrop, Centre, Flip
-from resatlas.recipes.recipe import Recipe
+from resatlas.recipes.recipe import Recipe, everywhere
+from resatlas.recipes.regularisers import ShakeDrop
 from resatlas.recipes.resnet import FB_CIFAR_RECIPE, FB_IMAGENET_RECIPE
-from resatlas.recipes.schedule import Steps, shares
+from resatlas.recipes.schedule import Cosine, Steps, shares
 
 _DROPS = shares(149, 224, of=300)  # from the 1-based epochs 150 and 225 on
 
@@ -39,6 +40,36 @@ _PYRAMIDNET_CIFAR_100 = replace(
     data="cifar-100",
     schedule=Steps(peak=Fraction(1, 2), drops=_DROPS),
     unsettled=("the last or the best epoch: the last", *FB_CIFAR_RECIPE.unsettled),
+)
+
+_SHAKEDROP_CIFAR_100 = replace(
+    _PYRAMIDNET_CIFAR_100,
+    name="pyramidnet-shakedrop-cifar-100",
+    source="ShakeDrop paper (arXiv:1802.02375); 300 epochs at 0.5 as in owruby/shake-drop_pytorch (third party)",
+    shake=ShakeDrop(),
+    unsettled=(
+        "gates, one for each batch of a GPU, and factors, one for each image: as in that port",
+        *_PYRAMIDNET_CIFAR_100.unsettled,
+    ),
+)
+
+_SHAKEDROP_CIFAR = replace(
+    _PYRAMIDNET_CIFAR_10,
+    name="pyramidnet-shakedrop-cifar",
+    source="tensorflow/models, research/autoaugment (third party): train_cifar.py, shake_drop.py, pyramid_net",
+    data="cifar-10, cifar-100",
+    epochs=1800,
+    batch=64,
+    leftover="dropped",
+    norm_group=None,
+    clip=5.0,
+    schedule=Cosine(peak=Fraction(1, 20)),
+    decay=everywhere(5e-5),
+    shake=ShakeDrop(gates="image"),
+    unsettled=(
+        "AutoAugment's policies and cutout, with which its figures were reached: none here",
+        "the order of flips and crops: that of fb.resnet.torch",
+    ),
 )
 
 _PYRAMIDNET_IMAGENET = replace(
@@ -78,5 +109,12 @@ _PYRAMIDNET_IMAGENET_PORT = replace(
 
 NAMED: Mapping[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (_PYRAMIDNET_CIFAR_10, _PYRAMIDNET_CIFAR_100, _PYRAMIDNET_IMAGENET, _PYRAMIDNET_IMAGENET_PORT)
+    for recipe in (
+        _PYRAMIDNET_CIFAR_10,
+        _PYRAMIDNET_CIFAR_100,
+        _SHAKEDROP_CIFAR_100,
+        _SHAKEDROP_CIFAR,
+        _PYRAMIDNET_IMAGENET,
+        _PYRAMIDNET_IMAGENET_PORT,
+    )
 }

@@ -10,7 +10,7 @@ from resatlas.arch.plan import Plan
 from resatlas.errors import RecipeError
 from resatlas.recipes.detection import Classify, Task
 from resatlas.recipes.images import Centre, Standardise, Step, View, pipeline_fault
-from resatlas.recipes.regularisers import CrossEntropy, Ema, Loss, Mixing
+from resatlas.recipes.regularisers import CrossEntropy, Ema, Loss, Mixing, Shake, ShakeDrop, ShakeShake
 from resatlas.recipes.schedule import Schedule, momentum_after_drop
 from resatlas.values.codec import LATER
 
@@ -102,7 +102,8 @@ class Recipe:
     image comes `repeats` times in an epoch, drawn anew each time, so that as many batches show 1/repeats of the images.
     `clip` is the norm to which a longer gradient of all parameters is cut. `mixing` is how images are mixed: each batch
     by one of these, with equal probability, in a share `mixed` of the batches. `stochastic_depth` is the probability
-    that the last unit drops its residual for an image; unit l of L drops it at l/L of that rate. `average` is a moving
+    that the last unit drops its residual for an image; unit l of L drops it at l/L of that rate. `shake` is how
+    residuals are weighted at random, forward and backward alike or apart. `average` is a moving
     average of the weights, which then is validated, tested and exported. `precision` is that of products and sums over
     channels; auto leaves it to the machine on which a run begins. `initial` is where the weights start, where the
     source says it; else the design's own rule holds. `dropouts` are the rates in the units with which the source
@@ -128,6 +129,7 @@ class Recipe:
     mixing: tuple[Mixing, ...] = ()
     mixed: Fraction = Fraction(1)
     stochastic_depth: Fraction = Fraction(0)
+    shake: Shake | None = field(default=None, metadata=LATER)
     average: Ema | None = None
     precision: PrecisionWanted = "fp32"
     initial: Initial | None = None
@@ -170,7 +172,11 @@ class Recipe:
             raise RecipeError(fault)
 
     def trained(self, plan: Plan) -> Plan:
-        """The plan of a network as this recipe trains it: with the recipe's initial weights, where it has them."""
+        """The plan of a network as this recipe trains it: with the recipe's initial weights, where it has them.
+
+        Raises: RecipeError if its units do not have what the recipe shakes.
+        """
+        check_shake(self.shake, plan)
         return replace(plan, initial=self.initial) if self.initial else plan
 
     @property
@@ -192,9 +198,27 @@ def _regularising_fault(recipe: Recipe) -> str | None:
         return f"mixing takes each way once; {', '.join(kinds)} repeats one"
     if not 0 <= recipe.stochastic_depth < 1:
         return f"stochastic_depth is a rate from 0 to below 1; got {recipe.stochastic_depth}"
+    if isinstance(recipe.shake, ShakeDrop) and recipe.stochastic_depth:
+        return "a shake-drop contains stochastic depth; set stochastic_depth=0, or shake=none"
     if isinstance(recipe.optimizer, Lamb) and momentum_after_drop(recipe.schedule) == "reset":
         return "a drop resets the momentum of SGD and Muon alone; set schedule.momentum to kept for Lamb"
     return None
+
+
+def check_shake(shake: Shake | None, plan: Plan) -> None:
+    """Check that the units of a network have the two bodies that a shake-shake weights.
+
+    Raises: RecipeError
+    """
+    if not isinstance(shake, ShakeShake):
+        return
+    for path, unit in plan.units:
+        bodies = len(unit.streams[0].bodies) if unit.streams[0].merge == "sum" else 1
+        if bodies != 2:
+            raise RecipeError(
+                f"shake-shake weights the two bodies of each unit; {path} has {bodies} (nearest: a design of two such "
+                "as shake-shake-26-2x32d, or shake=shake-drop, which weights one)"
+            )
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:

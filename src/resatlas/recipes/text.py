@@ -33,7 +33,18 @@ from resatlas.recipes.images import (
     pixels,
 )
 from resatlas.recipes.recipe import Lamb, Muon, Optimizer, Recipe, Sgd, steps_in_all, steps_per_epoch
-from resatlas.recipes.regularisers import BinaryCrossEntropy, CrossEntropy, Cutmix, Ema, Loss, Mixing, Mixup
+from resatlas.recipes.regularisers import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Cutmix,
+    Ema,
+    Loss,
+    Mixing,
+    Mixup,
+    Shake,
+    ShakeDrop,
+    ShakeShake,
+)
 from resatlas.recipes.schedule import Cosine, OneCycle, Plateau, Schedule, Steps, momentum_after_drop, rate, turns
 from resatlas.recipes.task_text import task_facts
 from resatlas.values.text import counted
@@ -91,6 +102,8 @@ def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
             "depth",
             f"residuals lost at random, at rates in a line to {float(recipe.stochastic_depth):g} (last unit)",
         )
+    if recipe.shake:
+        yield from (("shaken" if k == 0 else "", line) for k, line in enumerate(_shake(recipe.shake)))
     if recipe.average:
         yield "average", _average(recipe.average)
     yield from (("images" if k == 0 else "", f"{k + 1}. {_step_text(step)}") for k, step in enumerate(recipe.steps))
@@ -134,6 +147,22 @@ def _optimizer(optimizer: Optimizer) -> str:
             return f"Muon, momentum {momentum:g}, kernels at {ratio:g} of the rate; SGD, nesterov, for the rest"
         case _:
             assert_never(optimizer)
+
+
+_SHARES = {"shake": "drawn from U(0, 1)", "even": "one half", "keep": "the same"}
+
+
+def _shake(shake: Shake) -> Iterator[str]:
+    match shake:
+        case ShakeShake(forward=forward, backward=backward, level=level):
+            anew = " anew" if (forward, backward) == ("shake", "shake") else ""
+            yield f"shares of two bodies, for each {level}: {_SHARES[forward]}; in gradients {_SHARES[backward]}{anew}"
+        case ShakeDrop(alpha=alpha, beta=beta, gates=gates, level=level):
+            yield f"residuals kept with probabilities in a line to {float(shake.last):g} (last unit), for each {gates}"
+            a, b = (f"U({', '.join(f'{bound:g}' for bound in bounds)})" for bounds in (alpha, beta))
+            yield f"else times {a}, in gradients times {b}, for each {level}; all over the mean of the factors"
+        case _:
+            assert_never(shake)
 
 
 def _loss(loss: Loss) -> str:

@@ -43,7 +43,7 @@ def compiling(network: Network, compiled: Compiled, *, backend: str = "inductor"
     """Run each unit as compiled code within the context; keys of the state dict stay the same.
 
     Units of one kind share compiled code, so a deep network compiles as fast as a shallow one with the same stages. In
-    a pyramid all units differ, and so do units with stochastic depth.
+    a pyramid all units differ, and so do units with stochastic depth or a shake-drop.
     """
     if compiled == "nothing":
         yield

@@ -142,6 +142,7 @@ def _most(plan: Plan, recipe: Recipe, load: Load, group: int) -> Peak:
         images=group,
         width=width,
         drops=recipe.stochastic_depth > 0,
+        shake=recipe.shake,
         columns=load.where == "cpu" and not multiplies(load.precision),
     )
     most = peak(trained, kept=load.kept, accumulates=group < load.share)

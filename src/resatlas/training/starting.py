@@ -7,7 +7,7 @@ import torch
 from resatlas.arch.expand import with_classes
 from resatlas.arch.plan import Plan
 from resatlas.errors import CheckpointError, UsageError
-from resatlas.nets.network import Network, build, set_stochastic_depth
+from resatlas.nets.network import Network, build, set_shake, set_stochastic_depth
 from resatlas.recipes.detection import Classify
 from resatlas.runs.experiment import Experiment, TrainedWeights, weights_in
 from resatlas.runs.files import sha256_of
@@ -40,6 +40,7 @@ def first_state(
     recipe = experiment.recipe
     network = build(plan, seed=experiment.seed)
     set_stochastic_depth(network, recipe.stochastic_depth)
+    set_shake(network, recipe.shake)
     if not isinstance(recipe.task, Classify):
         state = first_state_of(network, recipe.task, recipe, classes=classes or 0, seed=experiment.seed)
         state.module.to(device).to(memory_format=memory_format(experiment))

@@ -207,7 +207,7 @@ def _word(op: Op | Conv) -> str:
             return f"maxpool{kernel}x{kernel}/{stride}"
         case AvgPool(stride=stride, kernel=None):
             return f"avgpool{stride}x{stride}"
-        case Subsample(stride=stride):
+        case Subsample(stride=stride, shift=None):
             return f"stride {stride}"
         case ZeroChannels(place="end"):
             return "zeros"

@@ -155,8 +155,10 @@ def _weightless(op: Op) -> dict[str, Any]:
             return {"do": "centredmean", "stride": stride, "kernel": kernel}
         case SlidingMean(size=size, dilation=dilation):
             return {"do": "slidingmean", "size": size, "dilation": dilation}
-        case Subsample(stride=stride):
+        case Subsample(stride=stride, shift=None):
             return {"do": "subsample", "stride": stride}
+        case Subsample(stride=stride, shift=shift):
+            return {"do": "shifted", "stride": stride, "shift": shift}
         case GlobalPool():
             return {"do": "globalpool"}
         case Relu():

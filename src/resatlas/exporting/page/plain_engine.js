@@ -216,6 +216,18 @@ const engine = (() => {
       pooled(operation, result, window, (start, top, bottom, left, right, width) => x[start + top * width + left]);
     },
 
+    shifted: ({ operation: { stride, shift, from, shape }, maps: [x], result }) => {
+      const [, height, width] = from, inside = (row, column) => row >= 0 && row < height && column >= 0 && column < width;
+      for (let channel = 0, at = 0; channel < shape[0]; channel++) {
+        const by = channel < from[0] ? 0 : shift, start = (channel % from[0]) * height * width;
+        for (let row = -by; row < shape[1] * stride - by; row += stride) {
+          for (let column = -by; column < shape[2] * stride - by; column += stride) {
+            result[at++] = inside(row, column) ? x[start + row * width + column] : 0;
+          }
+        }
+      }
+    },
+
     zeros: ({ operation: { before, shape }, maps: [x], result }) => {
       result.fill(0);
       result.set(x, before * shape[1] * shape[2]);

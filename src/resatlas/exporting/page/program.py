@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from resatlas.arch import plan
-from resatlas.arch.ops import Convolution, GlobalPool, Relu, Shape, ZeroChannels, resized
+from resatlas.arch.ops import Convolution, GlobalPool, Relu, Shape, Subsample, ZeroChannels, resized
 from resatlas.inference.folding import (
     Affine,
     Classify,
@@ -286,6 +286,8 @@ def _shape_after(step: Step, shape: Shape) -> Shape:
             return Shape(len(weight), 1, 1)
         case Plain(op=ZeroChannels(), module=ZeroChannelsModule(before=before, after=after)):
             return shape._replace(channels=before + shape.channels + after)
+        case Plain(op=Subsample(shift=int()) as op):
+            return resized(op, shape)._replace(channels=2 * shape.channels)
         case Plain(op=op):
             return resized(op, shape)
         case _:
