@@ -42,6 +42,7 @@ ALLOWED = {
     "exporting/quantising.py": "in a temporary folder, since its library reads and writes files by name",
     "exporting/standalone.py": "the program beside an exported network, which stands without the package",
     "exporting/standalone_found.py": "the program beside an exported network, which stands without the package",
+    "bench/foreign.py": "/proc, files of the system",
     "bench/gpu_sections.py": "runs that the benchmark trains, in a temporary folder",
     "serving/service.py": PACKAGE,
     "exporting/page/engine.py": PACKAGE,
