@@ -122,12 +122,17 @@ def status(run: Run) -> str:
     return record.status if record else ""
 
 
+def in_training(place: Place, node: str) -> list[Run]:
+    """The runs with a checkpoint that a node trains; one beside it may be finished already, where the other is slow."""
+    return [run for run in place.runs if saved(run) and status(run) == "running" and node_of(run) == node]
+
+
 def test_a_lost_node_costs_no_bit_and_no_step_that_was_saved(place: Place, tmp_path: Path) -> None:
     """Kill -9 of a node with its job: queued again, resumed from its checkpoint, 8 of 8 runs equal to those here."""
     write_study(place, seeds=4)
     place.submit()
-    wait_for(lambda: sum(saved(run) > 0 for run in place.runs) == len(NODES))
-    [lost] = [run for run in place.runs if saved(run) and node_of(run) == "n1"]
+    wait_for(lambda: all(in_training(place, node) for node in NODES))
+    [lost] = in_training(place, "n1")
     place.nodes.power_cut("n1")
     step = saved(lost)
     wait_for(lambda: place.nodes.elements("PENDING"))

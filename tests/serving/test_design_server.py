@@ -17,7 +17,8 @@ from resatlas.serving.design_server import DesignServer
 HEAVY = "torch,torchvision,numpy,scipy,sklearn"
 
 SERVED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a program in the background may inherit that it is ignored
 from resatlas.cli.main import main
 code = main(["design", "resnet-20"])
 print(code, *sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[1].split(","))))
@@ -111,23 +112,26 @@ def test_no_question_is_a_defect(server: DesignServer, body: str) -> None:
 
 def test_the_verb_prints_its_address_and_ends_by_a_signal() -> None:
     """It needs no torch and no numpy, and Ctrl-C is no error."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", SERVED, HEAVY],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    match = re.search(r"http://127\.0\.0\.1:(\d+)(/\S+/)", line)
-    assert match, line
-    connection = http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=60)
-    connection.request("GET", match[2])
-    text = connection.getresponse().read().decode()
-    connection.close()
-    assert '"text": "resnet-20"' in text
-    process.send_signal(signal.SIGINT)
-    out, rest = process.communicate(timeout=120)
+    ) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            match = re.search(r"http://127\.0\.0\.1:(\d+)(/\S+/)", line)
+            assert match, line
+            connection = http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=60)
+            connection.request("GET", match[2])
+            text = connection.getresponse().read().decode()
+            connection.close()
+            assert '"text": "resnet-20"' in text
+            process.send_signal(signal.SIGINT)
+            out, rest = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert (process.returncode, rest) == (0, "")
     assert out.splitlines() == ["stopped after 0 answered questions", "0"]
