@@ -74,6 +74,8 @@ def page(browser: "Browser", file: Path) -> Iterator["Page"]:
     context.on("request", lambda request: requests.append(request.url))
     opened.goto(file.as_uri())
     opened.wait_for_function(READY)
+    assert opened.locator("#message").inner_text() == ""
+    assert opened.locator("#title").inner_text() == "resnet-20"
     yield opened
     assert logged == []
     assert [url for url in requests if not url.startswith("blob:")] == [file.as_uri()]
@@ -85,8 +87,6 @@ def page(browser: "Browser", file: Path) -> Iterator["Page"]:
 @pytest.mark.timeout(1800)
 def test_the_browser_gives_the_answers_of_cpython(page: "Page") -> None:
     """Every text, number and drawing of every network of the catalogue."""
-    assert page.locator("#message").inner_text() == ""
-    assert page.locator("#title").inner_text() == "resnet-20"
     names = list(named())
     for start in range(0, len(names), SOME):
         some = names[start : start + SOME]
