@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
+from resatlas.errors import ProcessLost, ResatlasError
 from resatlas.runs.environment import under_torchrun
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -56,8 +57,9 @@ def stop_on_signal() -> Iterator[StopRequest]:
     """Note the first signal; a second SIGINT aborts at once. Outside the main thread no signal is noted.
 
     Of several contexts the newest notes. They may end in any order, as one inside a generator does that is collected
-    late: the handlers of the others stay. After an error a process of torchrun ignores SIGTERM: torchrun, which sends
-    it as soon as another process is lost, waits before it kills, and the line about the error must be written.
+    late: the handlers of the others stay. After an error that is not known to be one of all processes alike, a process
+    of torchrun ignores SIGTERM: torchrun, which sends it as soon as another process is lost, waits before it kills, and
+    the line about the loss must be written.
     """
     if threading.current_thread() is not threading.main_thread():
         yield StopRequest()
@@ -80,8 +82,8 @@ def stop_on_signal() -> Iterator[StopRequest]:
         signal.signal(number, note)
     try:
         yield request
-    except Exception:
-        if under_torchrun():
+    except Exception as error:
+        if under_torchrun() and (isinstance(error, ProcessLost) or not isinstance(error, ResatlasError)):
             own.before[signal.SIGTERM] = signal.SIG_IGN
         raise
     finally:
