@@ -15,7 +15,7 @@ from pathlib import Path
 from docs.site.pyodide import VERSION, NoRuntimeError, Runtime, runtime
 
 import resatlas
-from resatlas.page.design.document import Carrier, design_page
+from resatlas.page.design.document import Transport, design_page
 from resatlas.page.design.question import Question
 from resatlas.page.page import write_text_page
 
@@ -55,10 +55,10 @@ def package() -> bytes:
     return buffer.getvalue()
 
 
-def carrier(python: Runtime) -> Carrier:
+def transport(python: Runtime) -> Transport:
     """Python in the page, with the package."""
     lock = json.loads(python.files["pyodide-lock.json"])
-    return Carrier(
+    return Transport(
         script=(HERE / "runtime.js").read_text(encoding="utf-8"),
         connects="'none'",
         where=f"in this page, which works offline (Pyodide {VERSION})",
@@ -76,7 +76,7 @@ def carrier(python: Runtime) -> Carrier:
 
 def write_design(out: Path, python: Runtime) -> None:
     """Write the page in one atomic step; equal packages give equal bytes."""
-    write_text_page(out, design_page(carrier(python), first=Question()))
+    write_text_page(out, design_page(transport(python), first=Question()))
 
 
 def _packed(content: bytes) -> str:

@@ -2,7 +2,7 @@
 
 // Python in this page: Pyodide and the package are in the page as texts, so that nothing is asked of any server.
 
-window.resatlasCarrier = (() => {
+window.resatlasTransport = (() => {
   const bytesOf = (id) => {
     const text = document.getElementById(id).textContent;
     if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);

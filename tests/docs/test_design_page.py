@@ -34,7 +34,7 @@ MOST_BYTES = 10_000_000
 SOME = 40
 """Networks of one call into the page."""
 
-ASKED = """(names) => Promise.all(names.map((text) => window.resatlasCarrier.ask("turn", { text })))"""
+ASKED = """(names) => Promise.all(names.map((text) => window.resatlasTransport.ask("turn", { text })))"""
 
 
 @pytest.fixture(scope="module")

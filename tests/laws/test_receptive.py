@@ -15,6 +15,7 @@ from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.arch.receptive import Field, fields
 from resatlas.arch.streams import MergeAndRun
+from resatlas.designs.catalog import resolve
 from resatlas.errors import DesignError
 from resatlas.nets.network import Network, build
 from tests.arch.strategies import blueprints
@@ -70,6 +71,17 @@ FAMILIES = (
 def test_the_field_has_the_pixels_with_a_gradient(design: str) -> None:
     """From the first to the last, after every stage of each family."""
     check(resatlas.plan(design, image=Shape(3, 128, 16)))
+
+
+def test_a_shift_widens_the_field() -> None:
+    """Bodies of 1x1 convolutions read fewer pixels than the shifted shortcut, which the field of the unit must have."""
+    blueprint = resolve("shake-shake:depth=8,width=8,base=8").blueprint
+    assert blueprint is not None
+    points = tuple(replace(conv, kernel=1) for conv in blueprint.residual.convs)
+    narrow = replace(blueprint, residual=replace(blueprint.residual, convs=points))
+    plan = expand(narrow, image=Shape(3, 64, 16), classes=0)
+    assert [field.side for field in fields(plan)] == [4, 5, 7]
+    check(plan)
 
 
 @pytest.mark.parametrize(("design", "stage"), [("resnet:depth=8,base=4", 1), ("pyramidnet:depth=8,alpha=7,base=3", 2)])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import resatlas
-from resatlas.nets.recomputing import Kept
+from resatlas.nets.peak import Kept
 from tests.nets.small import ONE_STREAM, STREAMS, at, images, recorded, small, streams_after
 
 

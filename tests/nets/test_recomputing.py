@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from resatlas.arch.ops import Shape
 from resatlas.nets.network import Network, build, set_shake, set_stochastic_depth
-from resatlas.nets.recomputing import Kept
+from resatlas.nets.peak import Kept
 from resatlas.recipes.regularisers import Shake, ShakeDrop, ShakeShake
 
 DESIGNS = (

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from resatlas.arch.ops import Shape
 from resatlas.designs.catalog import plan
 from resatlas.nets.network import build, set_shake, set_stochastic_depth
-from resatlas.nets.peak import Stores, peak, peak_without_gradients
+from resatlas.nets.peak import Kept, peak, peak_without_gradients
 from resatlas.nets.tape import NARROW, WIDE, tape
 from resatlas.recipes.regularisers import Level, Shake, ShakeDrop, ShakeShake
 
@@ -114,12 +114,12 @@ def allocated(network: nn.Module, images: Tensor) -> int:
     return most
 
 
-@pytest.mark.parametrize("kept", get_args(Stores))
+@pytest.mark.parametrize("kept", get_args(Kept))
 @pytest.mark.parametrize(
     "design",
     ["resnet:depth=26", "preact-resnet:depth=14", "wide-resnet:depth=10,widen=4", "dmrnet:depth=14"],
 )
-def test_the_peak_is_that_of_the_allocator(design: str, kept: Stores) -> None:
+def test_the_peak_is_that_of_the_allocator(design: str, kept: Kept) -> None:
     """Within two percent if all maps are stored; where some are computed again, at most a layout of weights is off."""
     network = build(design, image=IMAGE, classes=10, seed=0).to(memory_format=torch.channels_last).train()
     network.kept = kept
@@ -132,7 +132,7 @@ def test_recomputation_and_norm_groups_need_less() -> None:
     """The fewer maps are stored, the less is needed, in a deep network; a pass of fewer images needs less too."""
     deep = plan("resnet-110")
     whole = tape(deep, images=32)
-    needed = {kept: peak(whole, kept=kept).maps for kept in get_args(Stores)}
+    needed = {kept: peak(whole, kept=kept).maps for kept in get_args(Kept)}
     assert needed["all"] > 1.2 * needed["convolutions"]
     assert needed["all"] > 3 * needed["units"]
     assert needed["units"] > needed["segments"]

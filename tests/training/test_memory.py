@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from resatlas.nets.recomputing import Kept
+from resatlas.nets.peak import Kept
 from resatlas.studies.single import carry_out, prepare
 from resatlas.training import memory, session
 from resatlas.training.execution import Execution

@@ -83,7 +83,7 @@ def _bodies(stream: Stream, first: Field) -> Field:
 
 
 def _shared(row: tuple[int, ...], skips: list[Field | None]) -> list[Field]:
-    """The shortcuts in a row of shares, as one field; none if there is no shortcut."""
+    """One field for all shortcuts that have a share in a row; an empty list without shortcuts."""
     shared = [skip for share, skip in zip(row, skips, strict=True) if share and skip is not None]
     return [_union(shared)] if shared else []
 
@@ -116,6 +116,8 @@ def _window(op: Op) -> tuple[int, int]:
             return 0, stride - 1
         case SlidingMean(size=size, dilation=dilation):
             return 0, dilation * (size - 1)
+        case Subsample(shift=int(shift)):
+            return max(shift, 0), max(-shift, 0)
         case ChannelConvolution() | Norm() | Relu() | Sigmoid() | Scale() | Dropout() | Subsample() | ZeroChannels():
             return 0, 0
         case GlobalPool() | Linear():

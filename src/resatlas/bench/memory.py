@@ -16,7 +16,7 @@ from resatlas.bench.growth import time_in_own_process
 from resatlas.bench.rows import Measured, View
 from resatlas.bench.tasks import IMAGE, Ours, recipe_of
 from resatlas.errors import UsageError
-from resatlas.nets.recomputing import Kept
+from resatlas.nets.peak import Kept
 from resatlas.recipes.recipe import Precision
 from resatlas.training.footprint import LIBRARIES, Footprint, Load, footprint, multiplies
 from resatlas.values.room import SETTLING

@@ -13,7 +13,7 @@ from resatlas.arch.ops import Shape
 from resatlas.bench.peers import PeerNet
 from resatlas.data import catalog as datasets
 from resatlas.designs import catalog as designs
-from resatlas.nets.recomputing import Kept
+from resatlas.nets.peak import Kept
 from resatlas.recipes.recipe import Decay, Precision, Recipe, Sgd
 from resatlas.recipes.schedule import OneCycle
 from resatlas.runs.experiment import Experiment
@@ -42,7 +42,7 @@ fused SGD; or the same with the whole network compiled."""
 class Ours:
     """A training step of `resatlas train` on one batch; with several designs, one step of each in turn.
 
-    `kept` says which maps it stores: see `nets.recomputing`.
+    `kept` says which maps it stores: see `nets.peak.Kept`.
     """
 
     designs: tuple[str, ...]

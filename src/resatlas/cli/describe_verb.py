@@ -5,23 +5,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from resatlas.arch.cost import cost, unit_cost
+from resatlas.arch.cost import unit_cost
 from resatlas.arch.levels import plan_levels
 from resatlas.arch.ops import Shape
-from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Plan
 from resatlas.arch.text import render
 from resatlas.cli.conventions import conventions_data, conventions_text, with_twin
 from resatlas.cli.designs import CLASSES_HELP, DESIGN_HELP, IMAGE_HELP, design_named
+from resatlas.cli.display import fitted
 from resatlas.cli.family_text import describe_family
-from resatlas.cli.figures import backbone_table, printed_line, published_data, published_table
+from resatlas.cli.figures import backbone_table, printed_line, published_data
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import A_DESIGN, ALWAYS, Requirements
 from resatlas.designs import tasks
 from resatlas.designs.catalog import Entry, family_named
-from resatlas.designs.counting import classifiers
+from resatlas.designs.counting import numbers_of
 from resatlas.designs.family import Family
-from resatlas.designs.published import published_as_backbone, published_of
+from resatlas.designs.published import published_as_backbone, published_of, published_table
 from resatlas.designs.verdicts import verdicts
 from resatlas.errors import FolderError, UsageError
 from resatlas.recipes import catalog as recipes
@@ -128,19 +128,12 @@ def _draw(file: Path, plan: Plan, title: str) -> None:
 
 
 def _data(entry: Entry, plan: Plan) -> dict[str, Any]:
-    total, lengths = cost(plan), mean_lengths(plan)
     return {
         "name": entry.name,
         "family": entry.family,
-        "depth": lengths.longest if entry.depth is None else entry.depth,
-        "convs_on_longest_path": lengths.longest - classifiers(plan),
-        "parameters": total.parameters,
-        "multiply_adds": total.multiply_adds,
-        "activations": total.activations,
+        **numbers_of(entry, plan),
         "image": list(plan.image),
         "classes": plan.classes,
-        "mean_path_length": float(lengths.mean),
-        "weighted_mean_path_length": float(lengths.weighted_mean),
         "units": [
             {
                 "path": path,
@@ -179,6 +172,6 @@ def _figures(entry: Entry) -> Iterator[str]:
     lines = [printed_line(verdict) for verdict in verdicts(entry) if verdict.printed]
     figures = published_of(entry)
     yield "\n".join(lines) or "no printed size is known for this network"
-    yield published_table(figures) if figures else "no published result is known for this network"
+    yield fitted(published_table(figures)) if figures else "no published result is known for this network"
     if on_it := published_as_backbone(entry):
         yield backbone_table(on_it)

@@ -6,7 +6,7 @@ from resatlas.cli.designs import DESIGN_HELP, design_named
 from resatlas.cli.display import say
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import Requirements
-from resatlas.page.design.document import design_page, local_carrier
+from resatlas.page.design.document import design_page, local_transport
 from resatlas.page.design.question import Question, as_cross, subject_of
 from resatlas.values.text import counted
 
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> Outcome:
     from resatlas.serving.design_server import DesignServer
 
     first = _first(options.design)
-    server = DesignServer(design_page(local_carrier(), first=first))
+    server = DesignServer(design_page(local_transport(), first=first))
 
     def on_ready() -> None:
         if not options.quiet:

@@ -84,7 +84,7 @@ def on_terminal() -> bool:
 
 
 def line_width() -> int | None:
-    """The letters per line of the terminal at standard output; None if that is no terminal, for lines of any length."""
+    """The width of the terminal at standard output; None, which folds no line, if there is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 

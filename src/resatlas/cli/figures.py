@@ -16,12 +16,6 @@ def printed_line(verdict: Verdict) -> str:
     )
 
 
-def published_table(figures: tuple[Published, ...]) -> str:
-    """The published figures, one per line."""
-    rows = tuple((figure.dataset, figure.metric, str(figure), figure.protocol, figure.source) for figure in figures)
-    return fitted(Table(columns=words("data set", "metric", "published %", "protocol", "source"), rows=rows))
-
-
 def backbone_table(figures: tuple[Published, ...]) -> str:
     """The figures published for detectors, localisers and segmenters on a network, one per line."""
     rows = tuple(

@@ -16,7 +16,7 @@ from resatlas.cli.requirements import ALWAYS, Requirements
 from resatlas.data.boxes import DetectionData
 from resatlas.designs.catalog import own_design
 from resatlas.errors import UsageError
-from resatlas.nets.peak import RECOMPUTING, Stores
+from resatlas.nets.peak import RECOMPUTING, Kept
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.record import Keep
 from resatlas.studies.own_images import any_data
@@ -34,7 +34,7 @@ OPTIONS: Requirements = {
     "--measure": ALWAYS,
 }
 
-_STORED: Mapping[Stores, str] = {
+_STORED: Mapping[Kept, str] = {
     "all": "all",
     "convolutions": "after convolutions and sums",
     "units": "between units",

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_UP
 from typing import assert_never
 
-from resatlas.arch.cost import Cost, total_cost
+from resatlas.arch.cost import Cost, cost, total_cost
 from resatlas.arch.ops import Convolution, Linear
 from resatlas.arch.paths import mean_lengths
 from resatlas.arch.plan import Chain, Layer, Plan, Unit, layers, unit_layers
-from resatlas.designs.catalog import named
+from resatlas.designs.catalog import Entry, named
 from resatlas.designs.printed import Printed
 from resatlas.designs.pyramidnet import PyramidNet
 from resatlas.designs.wide_resnet import WideResNet
@@ -135,6 +135,20 @@ def _groups(layer: Layer) -> int:
 def longest(plan: Plan) -> int:
     """Convolutions on the longest path without projections."""
     return mean_lengths(plan).longest - classifiers(plan)
+
+
+def numbers_of(entry: Entry, plan: Plan) -> dict[str, int | float]:
+    """The numbers that describe a network, a plan of the entry, by their names in JSON."""
+    total, lengths = cost(plan), mean_lengths(plan)
+    return {
+        "depth": lengths.longest if entry.depth is None else entry.depth,
+        "convs_on_longest_path": lengths.longest - classifiers(plan),
+        "parameters": total.parameters,
+        "multiply_adds": total.multiply_adds,
+        "activations": total.activations,
+        "mean_path_length": float(lengths.mean),
+        "weighted_mean_path_length": float(lengths.weighted_mean),
+    }
 
 
 def classifiers(plan: Plan) -> int:

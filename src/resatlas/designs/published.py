@@ -6,7 +6,7 @@ detector, a localiser or a segmenter on it. The two are never listed together.
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -16,6 +16,7 @@ from resatlas.arch.blueprint import Blueprint
 from resatlas.arch.ops import Shape
 from resatlas.designs.catalog import Entry, resolve, same_network
 from resatlas.values.codec import decode
+from resatlas.values.table import Table, words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,12 @@ class Published:
 
     def __str__(self) -> str:
         return f"{self.value}" if self.spread is None else f"{self.value} ± {self.spread}"
+
+
+def published_table(figures: Iterable[Published]) -> Table:
+    """A row for each figure of one network."""
+    rows = tuple((figure.dataset, figure.metric, str(figure), figure.protocol, figure.source) for figure in figures)
+    return Table(columns=words("data set", "metric", "published %", "protocol", "source"), rows=rows)
 
 
 @cache

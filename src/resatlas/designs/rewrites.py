@@ -293,12 +293,12 @@ def norms_with(eps: float) -> Rewrite:
 
 
 def unpooled(residual: Residual) -> Shortcut:
-    """Projections with a stride in place of an average pool."""
+    """A projection with a stride replaces the average pool and its projection."""
     return _strided(residual.shortcut, "average")
 
 
 def unshifted(residual: Residual) -> Shortcut:
-    """One projection with a stride in place of two, of which one is shifted."""
+    """One projection with a stride replaces the two, one of which reads shifted pixels."""
     return _strided(residual.shortcut, "shifted")
 
 

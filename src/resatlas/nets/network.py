@@ -17,9 +17,9 @@ from resatlas.designs import catalog
 from resatlas.designs.tasks import Design
 from resatlas.nets.initial import initialise
 from resatlas.nets.layers import chain, module
+from resatlas.nets.peak import Kept
 from resatlas.nets.plan_check import check_plan
 from resatlas.nets.preparation import Preparation, feature_info, pretrained_cfg
-from resatlas.nets.recomputing import Kept
 from resatlas.nets.row import Heads, Row, Stems, before_pool
 from resatlas.nets.streams import Streams, is_observed, run_unit, side_by_side, split
 from resatlas.nets.unit import Unit, unit_module
@@ -32,7 +32,7 @@ class Network(nn.Module):
 
     Each child maps one tensor to one tensor, so that `nn.Sequential(*network.children())` is the same function; several
     streams are concatenated along the channels. `kept` says which maps a training stores for its backward pass: see
-    `nets.recomputing`. `preparation` is how images are prepared, or the reason why it cannot be described: see
+    `nets.peak.Kept`. `preparation` is how images are prepared, or the reason why it cannot be described: see
     `pretrained_cfg`.
 
     Shape: (n, channels, height, width) -> (n, classes); without a classifier (n, features).

@@ -14,10 +14,14 @@ from typing import Literal, NamedTuple, assert_never, get_args
 
 from resatlas.nets.tape import Operation, Tape, Tensor
 
-Stores = Literal["all", "convolutions", "units", "segments"]
-"""As `nets.recomputing.Kept`."""
+Kept = Literal["all", "convolutions", "units", "segments"]
+"""Which maps a forward pass stores.
 
-RECOMPUTING: tuple[Stores, ...] = get_args(Stores)[1:]
+all; those after convolutions and sums, not those that a norm or a relu makes for a convolution; those between units; or
+those between segments of about sqrt(n) units.
+"""
+
+RECOMPUTING: tuple[Kept, ...] = get_args(Kept)[1:]
 """All but the first, which recomputes nothing."""
 
 
@@ -28,7 +32,7 @@ class Part(NamedTuple):
     again: bool = False
 
 
-def parts(tape: Tape, *, kept: Stores) -> Iterator[Part]:
+def parts(tape: Tape, *, kept: Kept) -> Iterator[Part]:
     """The parts of a pass, as `nets.recomputing` divides the units of each stage."""
     yield Part(tape.stem)
     for stage in tape.stages:
@@ -69,7 +73,7 @@ class Peak(NamedTuple):
         return self.maps + self.gradients
 
 
-def peak(tape: Tape, *, kept: Stores = "all", accumulates: bool = False) -> Peak:
+def peak(tape: Tape, *, kept: Kept = "all", accumulates: bool = False) -> Peak:
     """The memory of both passes at its largest, without the images.
 
     With `accumulates` the weights have gradients from the start, those of an earlier pass of the same step.

@@ -4,20 +4,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from math import isqrt
-from typing import Literal, assert_never
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from resatlas.nets.peak import Kept
 from resatlas.nets.streams import Streams, run_unit
-
-Kept = Literal["all", "convolutions", "units", "segments"]
-"""Which maps a forward pass stores.
-
-all; those after convolutions and sums, not those that a norm or a relu makes for a convolution; those between units; or
-those between segments of about sqrt(n) units.
-"""
 
 
 def run_units(units: Sequence[nn.Module], streams: Streams, *, kept: Kept) -> Streams:

@@ -8,14 +8,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from resatlas.nets.layers import GlobalPool2d
-from resatlas.nets.recomputing import Kept, run_units
+from resatlas.nets.peak import Kept
+from resatlas.nets.recomputing import run_units
 from resatlas.nets.streams import Interface, Maps, Streams, StreamsModule, added, side_by_side, split
 
 
 class Row(StreamsModule, nn.Sequential):  # type: ignore[misc] - other tools expect a Sequential; its units take tuples
     """maps -> last(…(first(maps))): the units of a stage, or the stages of a network.
 
-    `kept` says which maps a training stores for its backward pass: see `nets.recomputing`.
+    `kept` says which maps a training stores for its backward pass: see `nets.peak.Kept`.
 
     Shape: (n, c, h, w) -> (n, d, h2, w2), several streams concatenated; or a tuple of streams -> a tuple of streams.
     """

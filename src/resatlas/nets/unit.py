@@ -10,7 +10,8 @@ from torch import Tensor, cat, nn
 
 from resatlas.arch import plan
 from resatlas.nets.layers import chain
-from resatlas.nets.recomputing import Kept, run_layers
+from resatlas.nets.peak import Kept
+from resatlas.nets.recomputing import run_layers
 from resatlas.nets.shaking import shaken_bodies, shaken_residual
 from resatlas.nets.streams import (
     InputForm,
@@ -28,7 +29,7 @@ class Unit(nn.Module):
     """x -> after_sum(shortcut(x or first(x)) + merged(h·attention(mean of h))), h = merge(body(first(x)), …).
 
     Without attention its factor is 1. It is also used as one of several streams, whose terms are added by
-    `StreamsUnit`: see `divide`. `kept` says which maps a training stores: see `nets.recomputing`. `drop_rate` is the
+    `StreamsUnit`: see `divide`. `kept` says which maps a training stores: see `nets.peak.Kept`. `drop_rate` is the
     probability that it drops its residual for an image in training: see `nets.network.set_stochastic_depth`; `shake` is
     how its residual is weighted at random there, and `survival` the probability that a shake-drop leaves it as it is:
     see `nets.network.set_shake`.

@@ -136,7 +136,7 @@ def locked(folder: Path, *, before: int = 0, on_wait: Callable[[], None] = lambd
                 yield
         finally:
             _HELD.pop(place, None)
-            if own == _signature(folder)[0]:
+            if own == heartbeat(folder)[0]:
                 with suppress(OSError, FolderError):
                     remove(folder / OWNER, within=folder)
     finally:
@@ -145,12 +145,7 @@ def locked(folder: Path, *, before: int = 0, on_wait: Callable[[], None] = lambd
 
 def holder(folder: Path) -> Holder | None:
     """The process that has signed a folder last and has not released it; it may be gone."""
-    return _signature(folder)[0]
-
-
-def heartbeat(folder: Path) -> tuple[Holder | None, float]:
-    """The same process, and the time of its last heartbeat by the clock of the file system."""
-    return _signature(folder)
+    return heartbeat(folder)[0]
 
 
 def attempt(folder: Path) -> int:
@@ -174,7 +169,7 @@ def check_held(folder: Path) -> None:
         return
     own, _ = _HELD[folder.absolute()]
     for _ in range(3):
-        now = _signature(folder)[0]
+        now = heartbeat(folder)[0]
         if now == own or not folder.is_dir():  # that the folder was removed is reported by the next write
             return
         if now:
@@ -195,7 +190,7 @@ def _take(handle: int, folder: Path, on_wait: Callable[[], None]) -> Holder | No
     begun, blocked, first = time.monotonic(), False, None
     while True:
         free = _flocked(handle)
-        holder, beat = _signature(folder)
+        holder, beat = heartbeat(folder)
         if holder and not holder.here and holder.process:
             if free and blocked:  # the system's lock reaches across these machines, so the holder has ended
                 return holder
@@ -262,7 +257,7 @@ def _sign(folder: Path, *, attempt: int) -> Holder | None:
     return own
 
 
-def _signature(folder: Path) -> tuple[Holder | None, float]:
+def heartbeat(folder: Path) -> tuple[Holder | None, float]:
     """The holder that has signed, and the time of its last heartbeat by the clock of the file system."""
     try:
         with opened(folder / OWNER) as file:

@@ -11,7 +11,7 @@ from resatlas.arch.plan import Plan
 from resatlas.data.dataset import ImageFiles, ImageSet, Parts
 from resatlas.errors import UsageError
 from resatlas.evaluation.portions import images_at_once
-from resatlas.nets.peak import Stores
+from resatlas.nets.peak import Kept
 from resatlas.recipes.images import Whiten
 from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.runs.record import Keep
@@ -41,7 +41,7 @@ class Setting:
     where: Where = "cpu"
     processes: int = 1
     machines: int = 1
-    kept: Stores = "all"
+    kept: Kept = "all"
     readers: int = 0
     data_bytes: int = 0
     photographs: bool = False
@@ -100,7 +100,7 @@ def setting_of(
     where: Where,
     processes: int,
     machines: int = 1,
-    kept: Stores,
+    kept: Kept,
     workers: int,
     keep: Keep,
 ) -> Setting:
@@ -178,7 +178,7 @@ def room_of(where: Where) -> Room | None:
 
 def remedies(setting: Setting, most: int) -> Iterator[Remedy]:
     """Changes with each of which the training fits: those that keep its results, then smaller groups and batches."""
-    kept: tuple[Stores, ...] = ("convolutions", "segments", "units")
+    kept: tuple[Kept, ...] = ("convolutions", "segments", "units")
     if setting.kept == "all":
         yield from _first(
             [(f"--checkpoint-activations {stores}", replace(setting, kept=stores)) for stores in kept], most

@@ -10,7 +10,7 @@ from typing import Any
 from resatlas.data import catalog as datasets
 from resatlas.data.dataset import ImageFiles, Parts, hold_back
 from resatlas.errors import UsageError
-from resatlas.nets.peak import Stores
+from resatlas.nets.peak import Kept
 from resatlas.recipes.recipe import Precision, epochs_begun, steps_in_all, steps_per_epoch
 from resatlas.recipes.text import changes
 from resatlas.runs.environment import bf16_instructions
@@ -124,7 +124,7 @@ def preflight(
     out: str | Path | None = None,
     processes: int = 1,
     device: Device | None = None,
-    kept: Stores = "all",
+    kept: Kept = "all",
     workers: int | None = None,
     keep: Keep = "last",
     measure: bool = False,

@@ -93,18 +93,7 @@ def carry_out_study(
     """
     check_writable(folder)
     _check_blocks(study, blocks or ())
-    read = cache(read_parts)  # each data set is read once for all runs
-    prepared = [
-        prepare(experiment, out=folder / name, execution=_RESUMING, read=read)
-        for name, experiment in study.distinct_experiments().items()
-    ]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        freeze(study, folder)
-        write_collection(folder, study.collection())
-    except OSError as error:
-        raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    begun = _in_order(study, prepared)
+    begun = _in_order(study, _prepared(study, folder))
     own = share.dealt([run for run in begun if blocks is None or run.experiment.seed in blocks])
     todo = [run for run in own if not Run(run.folder).concluded]
     before = len(own) - len(todo)
@@ -217,6 +206,25 @@ class _Pool:
             self.queue.clear()
             for slot in self.slots:
                 slot.worker.send("stop")
+
+
+def _prepared(study: Study, folder: Path) -> list[Prepared]:
+    """All runs, checked; then the folder with the plan and the questions of the study.
+
+    Raises: as `prepare`; FolderError if the plan is another one, or nothing can be written.
+    """
+    read = cache(read_parts)  # each data set is read once for all runs
+    prepared = [
+        prepare(experiment, out=folder / name, execution=_RESUMING, read=read)
+        for name, experiment in study.distinct_experiments().items()
+    ]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        freeze(study, folder)
+        write_collection(folder, study.collection())
+    except OSError as error:
+        raise FolderError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from None
+    return prepared
 
 
 def _check_blocks(study: Study, blocks: Sequence[int]) -> None:

@@ -13,7 +13,7 @@ from resatlas.training.watch import RANK_TIMEOUT
 if TYPE_CHECKING:  # the command line describes it without torch
     import torch
 
-    from resatlas.nets.recomputing import Kept
+    from resatlas.nets.peak import Kept
 
 Device = Literal["cpu", "cuda"]
 Log = Literal["tensorboard", "wandb"]
@@ -34,7 +34,7 @@ class Execution:
     """Options of the execution, which do not change results, up to rounding.
 
     `device` is by default the GPU if there is one. `kept` selects the activations that a forward pass keeps for the
-    backward pass: see `nets.recomputing`. `deterministic` raises an error at operations whose results may differ
+    backward pass: see `nets.peak.Kept`. `deterministic` raises an error at operations whose results may differ
     between runs. `logs` are written beside metrics.jsonl; the default is TensorBoard if it is installed.
     `rank_timeout` is the number of seconds after which all processes end if one does not answer. `resume` is "auto" or
     a checkpoint; `save_every` is the number of seconds between checkpoints, also inside epochs; 0 saves at the end of

@@ -11,7 +11,7 @@ from typing import Literal, assert_never
 from resatlas.arch.cost import cost
 from resatlas.arch.ops import Convolution, Norm, weights
 from resatlas.arch.plan import Plan, layers
-from resatlas.nets.peak import Peak, Stores, peak, peak_without_gradients
+from resatlas.nets.peak import Kept, Peak, peak, peak_without_gradients
 from resatlas.nets.tape import NARROW, WIDE, tape
 from resatlas.recipes.recipe import Lamb, Muon, Precision, Recipe, Sgd
 from resatlas.runs.environment import bf16_instructions
@@ -61,7 +61,7 @@ class Load:
     batch: int
     processes: int = 1
     precision: Precision = "fp32"
-    kept: Stores = "all"
+    kept: Kept = "all"
     where: Where = "cpu"
     tested: int = 0
     data_bytes: int = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resatlas.page.design.document import design_page, local_carrier
+from resatlas.page.design.document import design_page, local_transport
 from resatlas.page.design.question import Question
 from resatlas.serving.design_server import DesignServer
 from tests.page.test_browser import DESKTOP, MISSING, SMALL, WIDE, chromium
@@ -44,7 +44,7 @@ def browser() -> Iterator["Browser"]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[DesignServer]:
     """The server of `resatlas design wrn-16-2`, in a thread."""
-    started = DesignServer(design_page(local_carrier(), first=Question(text="wrn-16-2")))
+    started = DesignServer(design_page(local_transport(), first=Question(text="wrn-16-2")))
     thread = threading.Thread(target=started.serve_forever)
     thread.start()
     yield started

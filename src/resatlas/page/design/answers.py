@@ -9,7 +9,7 @@ from resatlas import __version__
 from resatlas.designs.catalog import alias_note, families, named
 from resatlas.eject.source import source
 from resatlas.errors import UsageError
-from resatlas.nets.peak import Stores
+from resatlas.nets.peak import Kept
 from resatlas.page.design.copies import copies
 from resatlas.page.design.forms import cross_form, family_form
 from resatlas.page.design.network import as_json, charts, facts, image_text, numbers_of, tables, units, warnings
@@ -117,5 +117,5 @@ def _settings(subject: Subject) -> Answer:
         "recipe": subject.recipe.name,
         "recipes": list(subject.recipes),
         "kept": subject.kept,
-        "stores": list(get_args(Stores)),
+        "stores": list(get_args(Kept)),
     }

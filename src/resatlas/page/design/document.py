@@ -1,4 +1,4 @@
-"""The design page as one HTML text; what answers its questions, its carrier, is the caller's."""
+"""The design page as one HTML text; what answers its questions, its transport, is the caller's."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ from resatlas.page.vega import chart_script
 
 
 @dataclass(frozen=True, kw_only=True)
-class Carrier:
+class Transport:
     """What brings the questions of the page to the package.
 
-    `script` sets `window.resatlasCarrier`, with `ready` and `ask`; `texts` are what it reads, by their ids in the page.
+    `script` sets `window.resatlasTransport`, with `ready` and `ask`; `texts` are what it reads, by id.
     `connects` and `runs` are what the page's policy allows besides: where it may ask, and what scripts may do. `where`
     ends the sentence on who computes.
     """
@@ -27,12 +27,12 @@ class Carrier:
     texts: tuple[tuple[str, str], ...] = ()
 
 
-def local_carrier() -> Carrier:
+def local_transport() -> Transport:
     """The local server that sends the page."""
-    return Carrier(script=_source("local.js"), connects="'self'", where="on this machine")
+    return Transport(script=_source("local.js"), connects="'self'", where="on this machine")
 
 
-def design_page(carrier: Carrier, *, first: Question) -> str:
+def design_page(transport: Transport, *, first: Question) -> str:
     """The page, whose first question is `first`; it loads nothing, and runs no script but its own."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -44,17 +44,17 @@ def design_page(carrier: Carrier, *, first: Question) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scripts = (chart_script(), carrier.script, _source("page.js"))
-    allowed = [*(f"'{_digest(script)}'" for script in scripts), "'unsafe-eval'", *carrier.runs]
+    scripts = (chart_script(), transport.script, _source("page.js"))
+    allowed = [*(f"'{_digest(script)}'" for script in scripts), "'unsafe-eval'", *transport.runs]
     return templates.get_template("page.html.jinja").render(
         version=__version__,
-        where=carrier.where,
+        where=transport.where,
         script_policy=Markup(" ".join(allowed)),  # noqa: S704 - digests
-        connect_policy=Markup(carrier.connects),  # noqa: S704 - words of this package
+        connect_policy=Markup(transport.connects),  # noqa: S704 - words of this package
         style=Markup(_source("page.css")),  # noqa: S704 - a file of this package
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - files of this package, and the charts' script
         first=Markup(json.dumps(asdict(first), ensure_ascii=False).replace("<", "\\u003c")),  # noqa: S704
-        texts=carrier.texts,
+        texts=transport.texts,
     )
 
 

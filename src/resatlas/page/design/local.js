@@ -2,7 +2,7 @@
 
 // Asks the server that sent this page: `resatlas design` on this machine.
 
-window.resatlasCarrier = {
+window.resatlasTransport = {
   ready: Promise.resolve(),
   ask: async (name, question) => {
     const response = await fetch(`ask/${name}`, {

@@ -1,19 +1,18 @@
 """What the page says about a network: its numbers, tables, charts and warnings."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import prod
 from typing import Any
 
-from resatlas.arch.cost import cost
 from resatlas.arch.levels import Level, plan_levels
 from resatlas.arch.ops import Shape
 from resatlas.arch.paths import MeanLengths, mean_lengths, path_lengths
 from resatlas.arch.plan import Plan
 from resatlas.arch.text import plan_table
+from resatlas.designs import counting
 from resatlas.designs.catalog import names_of
-from resatlas.designs.counting import classifiers
-from resatlas.designs.published import published_of
+from resatlas.designs.published import published_of, published_table
 from resatlas.designs.verdicts import Verdict, verdicts
 from resatlas.page.design.question import Subject
 from resatlas.page.drawing import drawing
@@ -30,16 +29,9 @@ _AGREES: Mapping[str, str] = {"yes": "equal", "partly": "equal by another rule",
 
 def numbers_of(subject: Subject) -> dict[str, Any]:
     """The numbers that describe the network, as JSON values with all digits."""
-    total, lengths = cost(subject.plan), mean_lengths(subject.plan)
     return {
-        "parameters": total.parameters,
-        "multiply_adds": total.multiply_adds,
-        "activations": total.activations,
-        "depth": subject.entry.depth or lengths.longest,
-        "convs_on_longest_path": lengths.longest - classifiers(subject.plan),
+        **counting.numbers_of(subject.entry, subject.plan),
         "units": sum(map(len, subject.plan.stages)),
-        "mean_path_length": float(lengths.mean),
-        "weighted_mean_path_length": float(lengths.weighted_mean),
         "training_bytes": subject.memory.total,
     }
 
@@ -68,11 +60,7 @@ def tables(subject: Subject) -> Iterator[Table]:
         )
     published = published_of(subject.entry)
     if published:
-        yield Table(
-            title="Published errors",
-            columns=words("data set", "metric", "%", "protocol", "source"),
-            rows=tuple((one.dataset, one.metric, str(one), one.protocol, one.source) for one in published),
-        )
+        yield replace(published_table(published), title="Published errors")
     sizes = {field.name: getattr(subject.memory, field.name) for field in fields(subject.memory)}
     yield Table(
         title="Training memory",

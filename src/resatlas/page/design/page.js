@@ -16,7 +16,7 @@
   let latest = 0;
   let timer = 0;
 
-  const ask = async (name, question) => JSON.parse(await window.resatlasCarrier.ask(name, question));
+  const ask = async (name, question) => JSON.parse(await window.resatlasTransport.ask(name, question));
 
   // questions, of which only the last is shown
 
@@ -203,7 +203,7 @@
 
   const begin = async () => {
     try {
-      await window.resatlasCarrier.ready;
+      await window.resatlasTransport.ready;
       const { names, families } = await ask("start", {});
       byId("names").replaceChildren(...names.map((value) => put("option", { value })));
       byId("family").replaceChildren(put("option", { value: "", textContent: "a cross" }), ...choices(families));

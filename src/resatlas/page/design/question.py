@@ -14,7 +14,7 @@ from resatlas.designs.family import Family
 from resatlas.designs.solver.spelling import spelled
 from resatlas.designs.tasks import Design, image_shape
 from resatlas.errors import UsageError, quoted
-from resatlas.nets.peak import Stores
+from resatlas.nets.peak import Kept
 from resatlas.page.design.forms import completed, cross_table, cross_texts
 from resatlas.recipes import catalog as recipes
 from resatlas.recipes.recipe import Recipe
@@ -62,7 +62,7 @@ class Subject:
     recipe: Recipe
     recipes: tuple[str, ...]
     batch: int
-    kept: Stores
+    kept: Kept
 
     @cached_property
     def memory(self) -> Footprint:
@@ -197,9 +197,9 @@ def _batch(text: str, recipe: Recipe) -> int:
     return batch
 
 
-def _kept(text: str) -> Stores:
-    if text in get_args(Stores):
-        return cast("Stores", text)
+def _kept(text: str) -> Kept:
+    if text in get_args(Kept):
+        return cast("Kept", text)
     if text.strip():
-        raise UsageError(f"maps are stored by one of {', '.join(get_args(Stores))}; got {quoted(text)}")
+        raise UsageError(f"maps are stored by one of {', '.join(get_args(Kept))}; got {quoted(text)}")
     return "all"
