@@ -49,6 +49,11 @@ def test_a_network_against_its_peer(capsys: pytest.CaptureFixture[str], tmp_path
     rates = [row[name] for name in CONTRACT[1:]]
     assert all(math.isfinite(rate) and rate > 0 for rate in rates)
     assert row["images_per_second"] == max(row["one_process_images_per_second"], row["together_images_per_second"])
+    fastest = max(("default", "tuned", "tuned_together"), key=lambda name: row[f"peer_{name}_images_per_second"])
+    if fastest != "tuned_together":
+        assert row["over_best"] == row[f"over_{fastest}"]
+    elif row["processes"] > 1:
+        assert row["over_best"] == row["together_over_tuned_together"]
     assert row["parameters"] == row["peer_parameters"]
     assert (row["batch"], row["rounds"], row["peer_bn_group"]) == (8, 2, 8)
     assert row["bn_group"] * row["processes"] == 8
@@ -94,6 +99,15 @@ def test_refusals_come_before_anything_is_measured(
     monkeypatch.delattr(crew, "FORKED")
     assert main(("bench", *words)) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_fastest_contender_is_among_those_that_took_part() -> None:
+    """By its median, not by its best round; without one there is no ratio."""
+    rates = {"ours": (10.0, 10.0, 12.0), "tuned": (5.0, 5.0, 9.0), "tuned together": (6.0, 6.0, 6.0)}
+    result = contest.Contest(rates=rates, best="ours", shares={})
+    assert result.fastest(("default", "tuned", "tuned together")) == "tuned together"
+    assert result.fastest(("default",)) is None
+    assert result.ratio("ours", None) is None
 
 
 def test_means_are_over_those_that_have_a_peer() -> None:

@@ -1,6 +1,6 @@
 """A contest over one network: contenders with the same batch and precision take turns within one run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import floor
 
@@ -56,7 +56,12 @@ class Contest:
         """The median rate of a contender, if it took part."""
         return spread(self.rates[name]).median if name in self.rates else None
 
-    def ratio(self, over: str, under: str) -> Spread | None:
+    def fastest(self, names: Iterable[str]) -> str | None:
+        """The contender with the highest median rate among those of these names that took part."""
+        present = [name for name in names if name in self.rates]
+        return max(present, key=lambda name: spread(self.rates[name]).median, default=None)
+
+    def ratio(self, over: str | None, under: str | None) -> Spread | None:
         """The ratio of two rates within a round, if both contenders took part."""
         if over not in self.rates or under not in self.rates:
             return None

@@ -25,7 +25,7 @@ from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.crew import FORKED, PRELOADED
 from resatlas.bench.rows import Measured
 from resatlas.bench.stopwatch import spread
-from resatlas.bench.tasks import Ours, context_of, step_of
+from resatlas.bench.tasks import Ours, Peer, context_of, step_of
 from resatlas.errors import ProcessLost, UsageError
 from resatlas.recipes.recipe import Precision
 from resatlas.training.distributed import ALONE
@@ -218,11 +218,11 @@ def fitted(x: Sequence[float], y: Sequence[float]) -> tuple[float, float | None]
 
 
 def time_in_own_process(
-    task: Ours,
+    task: Ours | Peer,
     rounds: int | None,
     *,
     context: SpawnContext | ForkServerContext = FORKED,
-    target: Callable[[Connection, Ours, int, int | None], None] | None = None,
+    target: Callable[[Connection, Ours | Peer, int, int | None], None] | None = None,
 ) -> Timed:
     """The times and memory of a task's steps in its own process, which calls `target`, by default `train`.
 
@@ -233,7 +233,7 @@ def time_in_own_process(
         [(_, answer)] = messages([worker])
         if isinstance(answer, Lost):
             raise ProcessLost(
-                f"the process that trained {task.designs[0]} was ended by {exit_cause([worker])}; "
+                f"the process that trained {task} was ended by {exit_cause([worker])}; "
                 "a smaller --batch needs less memory"
             )
         return answer
@@ -241,7 +241,7 @@ def time_in_own_process(
         end([worker])
 
 
-def train(pipe: Connection, task: Ours, threads: int, rounds: int | None) -> None:
+def train(pipe: Connection, task: Ours | Peer, threads: int, rounds: int | None) -> None:
     """Take the steps of a task, and send their times and the memory that they needed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the process that waits for the answer
     import torch

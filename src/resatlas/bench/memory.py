@@ -1,7 +1,8 @@
 """The memory of a training as `resatlas preflight` predicts it, against the largest resident size of its process.
 
 It tells a user how far the prediction can be trusted: in both precisions, for networks from the smallest to the deepest
-and the widest of the papers, and where maps are computed again instead of stored.
+and the widest of the papers, and where maps are computed again instead of stored. A second table compares the memory
+that a training adds with that of another library.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,8 @@ from resatlas.bench import contest, growth
 from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.growth import time_in_own_process
 from resatlas.bench.rows import Measured, View
-from resatlas.bench.tasks import IMAGE, Ours, recipe_of
+from resatlas.bench.step_memory import against_peer
+from resatlas.bench.tasks import IMAGE, Ours, Peer, recipe_of
 from resatlas.errors import UsageError
 from resatlas.nets.peak import Kept
 from resatlas.recipes.recipe import Precision
@@ -83,6 +85,7 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         on_advance("networks", k, len(tasks))
         rows.append(row(task, options.rounds or _STEPS))
     on_advance("networks", len(tasks), len(tasks))
+    contested, means = against_peer(options, on_advance) or (None, ())
     whole = ("design", "precision", "kept", "batch", "predicted_bytes", "peak_bytes", "error_percent")
     own = ("design", "precision", "kept", "batch", "predicted_own_bytes", "own_bytes", "own_error_percent")
     return Measured(
@@ -93,7 +96,8 @@ def measure(options: Options, on_advance: Advance) -> Measured:
             View("The whole process", whole),
             View("Without Python and its libraries", own),
         ),
-        facts=tuple(_facts(rows)),
+        further=() if contested is None else (contested,),
+        facts=(*_facts(rows), *means),
         notes=(
             "Each row is a training step in a process of its own: a new Python that imports what a training imports, "
             "trains a tiny network, and then takes the steps. Measured is the largest resident size of that process "
@@ -163,7 +167,7 @@ def data_bytes(batch: int) -> int:
     return batch * 5 // 4 * IMAGE.channels * IMAGE.height * IMAGE.width
 
 
-def train(pipe: Connection, task: Ours, threads: int, rounds: int | None) -> None:
+def train(pipe: Connection, task: Ours | Peer, threads: int, rounds: int | None) -> None:
     """As `growth.train`, in a process that has imported what a training imports."""
     import sklearn.model_selection  # noqa: F401 - it splits the images of a training
 

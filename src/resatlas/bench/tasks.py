@@ -51,6 +51,9 @@ class Ours:
     precision: Precision
     kept: Kept = "all"
 
+    def __str__(self) -> str:
+        return " and ".join(self.designs)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
@@ -61,6 +64,9 @@ class Peer:
     batch: int
     norm_group: int | None
     precision: Precision
+
+    def __str__(self) -> str:
+        return str(self.net)
 
 
 @dataclass(frozen=True, kw_only=True)

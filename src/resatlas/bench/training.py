@@ -43,7 +43,10 @@ _RATES: Mapping[str, str] = {
 }
 """Rates of a row, and their contenders."""
 
+_PEERS = ("default", "tuned", "tuned together", "compiled")
+
 RATIOS: Mapping[str, tuple[str, str]] = {
+    "over_best": ("best", "best peer"),
     "over_default": ("best", "default"),
     "over_tuned": ("best", "tuned"),
     "over_compiled": ("best", "compiled"),
@@ -51,7 +54,7 @@ RATIOS: Mapping[str, tuple[str, str]] = {
     "together_over_tuned_together": ("ours together", "tuned together"),
     "one_process_over_twins": ("ours", "twins"),
 }
-"""Ratios of a row, and their contenders; `best` is our faster contender."""
+"""Ratios of a row, and their contenders; `best` is our fastest contender, `best peer` the fastest of the peer."""
 
 
 def _with_quartiles(*names: str) -> tuple[str, ...]:
@@ -86,9 +89,13 @@ A value is None if there is no such contender. `images_per_second` is the rate o
 """
 
 _VIEWS = (
+    View(
+        "Ours at its best against the peer at its best, how many times as fast",
+        ("design", *_with_quartiles("over_best")),
+    ),
     View("Images a second", ("design", "peer", *(f"{name}_images_per_second" for name in _RATES))),
     View(
-        "Ours at its best, how many times as fast in the same rounds",
+        "Ours at its best against each peer, how many times as fast in the same rounds",
         ("design", *_with_quartiles("over_default", "over_tuned", "over_compiled")),
     ),
     View(
@@ -197,8 +204,9 @@ def _peer(net: PeerNet, tuning: Tuning, setting: Setting) -> Peer:
 def _row(design: str, plan: Plan, rival: Rival, result: Contest, setting: Setting, peak: float) -> Mapping[str, Cell]:
     price, processes = cost(plan), setting.cores if result.best == "ours together" else 1
     best = spread(result.rates[result.best])
+    fastest = {"best": result.best, "best peer": result.fastest(_PEERS)}
     ratios = {
-        name: result.ratio(result.best if over == "best" else over, under) for name, (over, under) in RATIOS.items()
+        name: result.ratio(fastest.get(over, over), fastest.get(under, under)) for name, (over, under) in RATIOS.items()
     }
     share = share_percent(multiply_adds=price.multiply_adds, images_per_second=best.median, peak=peak)
     return {
