@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import resatlas
+from resatlas.arch.ops import Shape
 from resatlas.errors import CheckpointError
 from resatlas.nets.network import Network, build
 from resatlas.weights.conversion import save_weights
@@ -45,6 +46,29 @@ def test_every_source_is_recognised_by_its_names(source: str, classes: int, tmp_
     assert different(body(network), body(source_network)) == []
     expected = before if classes == 3 else source_network.state_dict()["head.linear.weight"]
     assert network.state_dict()["head.linear.weight"].equal(expected)
+
+
+@pytest.mark.parametrize("design", [DESIGN, "dmrnet-14", "resnet-50-D:base=8", "resnet-20"])
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (1, 4)])
+def test_grey_images_and_coloured_ones(design: str, before: int, after: int, tmp_path: Path) -> None:
+    """A network for images of other channels gives the same answers for images whose channels are equal."""
+    theirs = build(design, image=Shape(before, 32, 32), classes=3, seed=5).double().eval()
+    ours = build(design, image=Shape(after, 32, 32), classes=3, seed=1).double().eval()
+    save_weights(theirs, tmp_path / "weights.safetensors")
+    loaded = start_from(ours, tmp_path / "weights.safetensors")
+    assert loaded.channels == before
+    [words] = loaded.changes(ours.plan)
+    assert words.startswith(f"its first convolution for images of {before} channel")
+    grey = torch.randn((2, 1, 32, 32), dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(grey.expand(-1, after, -1, -1)), theirs(grey.expand(-1, before, -1, -1)))
+
+
+def test_other_channels_are_refused(tmp_path: Path) -> None:
+    """Neither number is 1: no rule says which channel is which."""
+    save_weights(build("resnet-20", image=Shape(3, 32, 32), seed=5), tmp_path / "weights.safetensors")
+    with pytest.raises(CheckpointError, match=r'"stem\.conv\.weight" is 16x3x3x3, here 16x4x3x3'):
+        start_from(build("resnet-20", image=Shape(4, 32, 32), seed=1), tmp_path / "weights.safetensors")
 
 
 def test_a_file_of_a_torchvision_module_loads(tmp_path: Path) -> None:

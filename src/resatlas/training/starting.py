@@ -73,13 +73,9 @@ def take_weights(network: Network, weights: TrainedWeights, plan: Plan | None = 
     if whole is not network:
         whole.reset_classifier(0)
         network.load_state_dict(whole.state_dict())
-        return "; ".join([*words, "without a classifier", *(note for note in taken.notes if "classifier" not in note)])
-    words += taken.notes
-    if taken.classes:
-        words.append(
-            f"its classifier of {taken.classes:,} classes is replaced by a new one of {network.plan.classes:,}"
-        )
-    return "; ".join(words)
+        changes = [*taken.notes, *taken.changes(network.plan)]
+        return "; ".join([*words, "without a classifier", *(note for note in changes if "classifier" not in note)])
+    return "; ".join([*words, *taken.notes, *taken.changes(network.plan)])
 
 
 def memory_format(experiment: Experiment) -> torch.memory_format:

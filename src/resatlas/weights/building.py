@@ -35,7 +35,8 @@ def build(
     weights: a WORD (resatlas weights list), whose file is downloaded unless `access` is "offline", or a file.
     which: the raw weights or their average, if a file contains both.
     image, classes: by default those of the word, else those of the design. For another number of classes than that of
-        the weights, the classifier is initialised anew, which is logged.
+        the weights, the classifier is initialised anew; for grey instead of coloured images or the reverse, the first
+        convolution is changed as in `weights.initial_weights`. Both are logged.
     seed, device: as in `nets.network.build`.
     Raises: as `nets.network.build`; UnknownName and CheckpointError as `weights.obtaining.obtain` and
         `weights.initial_weights.start_from`, also if the word's network computes another function.
@@ -51,12 +52,8 @@ def build(
         check_writer(network.plan, word.plan())
     file = file_of(weights, access=access)
     loaded = start_from(network, file, source=word.source if word else None, which=which)
-    if loaded.classes:
-        once(
-            f"classifier of {weights}",
-            f"{weights}: its classifier of {loaded.classes:,} classes is replaced by a new one of "
-            f"{network.plan.classes:,}",
-        )
+    if changes := "; ".join(loaded.changes(network.plan)):
+        once(f"changes of {weights}", f"{weights}: {changes}")
     if word is not None:
         network.preparation = preparation_of(word)
     return network

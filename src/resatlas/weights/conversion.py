@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from resatlas.arch.plan import Plan, from_json, to_json
 from resatlas.errors import BlueprintError, CheckpointError, quoted
 from resatlas.nets.network import Network
+from resatlas.values.text import counted
 from resatlas.values.weights import Storage, Which, check_address
 from resatlas.weights.holders import StateDict, find_state_dict, listed, option_for
 from resatlas.weights.identify import name_of_network, name_of_same_function
@@ -67,7 +68,7 @@ def export_weights(network: Network, *, target: str) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedWeights:
-    """What was loaded: the source of the names, and the number of classes of the file if the network has another.
+    """What was loaded: the source of the names, and classes and image channels of the file if the network has others.
 
     `notes` say in words which of several weights were loaded, which prefix was removed from the names, which tensors
     were ignored, and whether a new classifier was initialised.
@@ -75,7 +76,18 @@ class LoadedWeights:
 
     source: str
     classes: int | None = None
+    channels: int | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def changes(self, plan: Plan) -> Iterator[str]:
+        """What differs from the file because the network of this plan has other classes or image channels, in words."""
+        if self.classes:
+            yield f"its classifier of {self.classes:,} classes is replaced by a new one of {plan.classes:,}"
+        if self.channels:
+            yield (
+                f"its first convolution for images of {counted(self.channels, 'channel')} is changed to "
+                f"{plan.image.channels}, so that it gives the same maps for grey images"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,12 +1,12 @@
-"""Initialisation of a network with the trained weights of a file, of any source and number of classes."""
+"""Initialisation of a network with the trained weights of a file, of any source, for other classes or grey images."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
-from resatlas.arch.ops import Linear
-from resatlas.arch.plan import layers
+from resatlas.arch.ops import Convolution, Linear
+from resatlas.arch.plan import end_paths, layers
 from resatlas.errors import CheckpointError
 from resatlas.nets.network import Network
 from resatlas.values.weights import Which
@@ -17,8 +17,10 @@ from resatlas.weights.sources import SOURCES, Dialect, dialect_for, key_of, path
 def start_from(network: Network, file: Path, *, source: str | None = None, which: Which = "raw") -> LoadedWeights:
     """Set every weight from a file of any source; a classifier for other classes, or a missing one, is not changed.
 
-    The default source is the one whose names the file has; if several share the names, the first whose code computes
-    the same function.
+    A first convolution W for images of C channels fits grey images as the sum of W over C; one for grey images fits
+    C channels as W/C for each. Both give the same maps as before for images whose channels are equal. The default
+    source is the one whose names the file has; if several share the names, the first whose code computes the same
+    function.
     Raises: CheckpointError as `load_weights`, for the source that fits best.
     """
     content = read_named_weights(network, file, sources=[source] if source else SOURCES, which=which)
@@ -28,6 +30,7 @@ def start_from(network: Network, file: Path, *, source: str | None = None, which
         dialect = dialect_for(network.plan, name, content.tensors)
         loaded = LoadedWeights(source=name, notes=content.notes)
         tensors, loaded = _with_own_classifier(network, dialect, content.tensors, loaded)
+        tensors, loaded = _with_own_channels(network, dialect, tensors, loaded)
         try:
             set_weights(network, tensors, source=name)
         except CheckpointError as error:
@@ -72,3 +75,22 @@ def _with_own_classifier(
                 classes = len(weights[key])
                 tensors[key] = own[path].view(shape)
     return tensors, replace(loaded, classes=classes, notes=tuple(dict.fromkeys(notes)))
+
+
+def _with_own_channels(
+    network: Network, dialect: Dialect, weights: dict[str, Tensor], loaded: LoadedWeights
+) -> tuple[dict[str, Tensor], LoadedWeights]:
+    """The weights, with first convolutions for the network's image channels if one of the two numbers is 1."""
+    plan, own = network.plan, network.state_dict()
+    tensors, channels = dict(weights), None
+    [first, *_] = (layer.role for layer in plan.stem if isinstance(layer.op, Convolution))
+    for path in (f"{stem}.{first}.weight" for stem in end_paths("stem", plan.stems)):
+        key, ours = key_of(path, dialect, plan) or path, plan.image.channels
+        theirs = weights.get(key)
+        if theirs is None or theirs.ndim != own[path].ndim or not theirs.is_floating_point():
+            continue
+        if theirs.shape[1] != ours and 1 in (theirs.shape[1], ours):
+            channels = theirs.shape[1]
+            whole = theirs.to(own[path].dtype).sum(dim=1, keepdim=True)
+            tensors[key] = (whole / ours).expand(-1, ours, -1, -1)
+    return tensors, replace(loaded, channels=channels)
