@@ -7,8 +7,10 @@ import pytest
 
 from resatlas.arch import plan as plans
 from resatlas.comparing.comparison import compare
+from resatlas.comparing.questions import differing
+from resatlas.designs.catalog import resolve
 from resatlas.errors import FolderError
-from resatlas.runs.experiment import Experiment, default_folder
+from resatlas.runs.experiment import Experiment, default_folder, to_json
 from resatlas.runs.store import Run, begin
 from resatlas.studies.checks import check_folder
 from tests.comparing.folders import EQUAL, IMAGES, edited, plan_of, write_run
@@ -74,6 +76,23 @@ convs = "basic"
 order = "post-activation"
 shortcut = "projection"
 """
+
+
+def test_designs_of_ones_own_differ_in_their_design_alone(tmp_path: Path) -> None:
+    """A run keeps such a design whole; that is no other condition, so equal budgets are judged."""
+    for design, wrong in (("resnet:depth=8,base=4", 10), ("resnet:depth=8,base=8", 90)):
+        own = to_json(Experiment.of(resolve(design).blueprint, data="digits"))["own"]
+        for seed in range(3):
+            misclassified = [k < wrong + seed for k in range(IMAGES)]
+            run = write_run(tmp_path / f"{design}-{seed}", EQUAL[3][0], seed=seed, wrong=misclassified, design=design)
+            edited(run.folder / "experiment.json", own=own)
+    [comparison] = compare([tmp_path])
+    first, second = comparison.question.groups
+    assert first.experiment.own != second.experiment.own
+    assert differing(first, second) == ("design",)
+    assert comparison.warnings == ()
+    [pair] = comparison.pairs
+    assert {verdict.verdict for verdict in pair.verdicts.values()} == {"supported"}
 
 
 def test_crosses_of_one_name_have_their_own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """How much of a budget a network uses, and which designs can be compared at an equal budget."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from fractions import Fraction
 from typing import Literal, assert_never, get_args
 
@@ -47,7 +47,7 @@ def comparable_at(
     if not (a > 0 and b > 0):
         return f"{budget} are not known"
     kinds = [
-        (group.kind, replace(group.experiment, design="")) if amount > 0 else None
+        (group.kind, group.experiment.conditions) if amount > 0 else None
         for group, amount in zip(groups, amounts, strict=True)
     ]
     comparable = comparable_amounts(groups.index(first), groups.index(second), amounts, kinds)

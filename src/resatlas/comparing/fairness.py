@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from statistics import stdev
 
 from resatlas.comparing import seconds
@@ -108,7 +107,7 @@ def _seed_sets(groups: Sequence[Group]) -> Iterator[str]:
 
 def _data_order(groups: Sequence[Group]) -> Iterator[str]:
     """Equal seeds that do not give an equal order of the data, because something else differs."""
-    conditions = {(group.value_seeds, replace(group.experiment, design="")) for group in groups}
+    conditions = {(group.value_seeds, group.experiment.conditions) for group in groups}
     if len({seeds for seeds, _ in conditions}) == len(conditions):
         return
     names = dict.fromkeys(name for group in groups for name in differing(groups[0], group) if name != "design")

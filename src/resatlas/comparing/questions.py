@@ -312,6 +312,7 @@ def sizes_of(like: Group, groups: Sequence[Group]) -> tuple[Group, ...]:
 
 def differing(first: Group, second: Group) -> tuple[str, ...]:
     """The fields of the experiments, except the seed, in which two groups differ."""
-    names = (field.name for field in fields(Experiment) if field.name != "design")
-    others = (name for name in names if getattr(first.experiment, name) != getattr(second.experiment, name))
+    names = (field.name for field in fields(Experiment))
+    own, other = first.experiment.conditions, second.experiment.conditions
+    others = (name for name in names if getattr(own, name) != getattr(other, name))
     return (*(() if first.row.network == second.row.network else ("design",)), *others)

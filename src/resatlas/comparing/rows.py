@@ -73,7 +73,7 @@ def differ_only_in_seed(one: Beginning, other: Beginning) -> bool:
 
 
 def _without_seed(run: Beginning) -> Hashable:
-    return replace(run.experiment, design="", data="", seed=0), run.network, data_identity(run), run.images
+    return replace(run.experiment.conditions, data="", seed=0), run.network, data_identity(run), run.images
 
 
 def data_identity(run: Beginning) -> Hashable:

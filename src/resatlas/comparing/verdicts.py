@@ -56,7 +56,7 @@ def observations_of(groups: Sequence[Group], images: GroupDraw | None = None) ->
     several = tuple(group for group in groups if len(group.values) > 1)
     return several, Observations(
         values=tuple(np.asarray(group.values, dtype=np.float64) for group in several),
-        seeds=tuple((group.value_seeds, replace(group.experiment, design="")) for group in several),
+        seeds=tuple((group.value_seeds, group.experiment.conditions) for group in several),
         images=_draw_of(several, images) if images else None,
     )
 

@@ -92,6 +92,11 @@ class Experiment:
         return designs.entry_of_own(self.design, self.own) if self.own else designs.resolve(self.design)
 
     @property
+    def conditions(self) -> "Experiment":
+        """The experiment without its design: what designs share when they are compared."""
+        return replace(self, design="", own=None)
+
+    @property
     def run_name(self) -> str:
         """The name of its folder in a study: <data>-<design>-<recipe>-s<seed>, each as `distinct_name` spells it."""
         return f"{distinct_name(self.data)}-{distinct_name(self.design)}-{folder_name(self.recipe.name)}-s{self.seed}"
