@@ -36,7 +36,7 @@ TASKS = {
 DESIGNS = ("resnet:depth=14,base=16", "preact-resnet:depth=14,base=16", "dmrnet:depth=8,base=16", "resnet-18:base=16")
 CLASSES, OBJECTS, IMAGES = 5, 6, 2
 SIDES = (96, 64)
-SCENES = SceneSizes(classes=CLASSES, height=SIDES[0], width=SIDES[1], objects=OBJECTS)
+SCENES = SceneSizes(batch=SIDES, alone=SIDES, classes=CLASSES, objects=OBJECTS)
 
 
 def whole(design: str, task: Detect | Segment) -> Detector | Segmenter:

@@ -5,6 +5,7 @@ with a mask as may be objects, and images of the largest sides. `tests/nets/test
 torch's allocator.
 """
 
+from math import ceil
 from typing import assert_never
 
 from resatlas.arch.dilation import with_stride
@@ -33,7 +34,10 @@ def task_tape(
     `columns` are those of `nets.tape`.
     Raises: DesignError, ImageError if the head does not fit the network or the images.
     """
-    plan = sized(plan, height=scenes.height, width=scenes.width)
+    height, width_of_image = scenes.sides(images, tested=tested)
+    if isinstance(task, Detect):
+        height, width_of_image = (_padded(side, plan) for side in (height, width_of_image))
+    plan = sized(plan, height=height, width=width_of_image)
     recorder = Recorder(images=images, width=width, drops=False, shake=None, columns=columns)
     match task:
         case Detect():
@@ -42,6 +46,12 @@ def task_tape(
             return segmenter_tape(with_stride(plan, task.stride), task, scenes, recorder, tested=tested)
         case _:
             assert_never(task)
+
+
+def _padded(side: int, plan: Plan) -> int:
+    """A side of a batch of a detector: a multiple of the coarsest stride."""
+    stride = plan_levels(plan)[-1].stride
+    return ceil(side / stride) * stride
 
 
 def head_norms(plan: Plan, task: Detect | Segment) -> tuple[int, ...]:
