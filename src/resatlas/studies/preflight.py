@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resatlas.data.annotated import resolve_any
-from resatlas.data.boxes import AnnotatedParts, held_back
+from resatlas.data.boxes import AnnotatedParts, DetectionData, held_back
 from resatlas.data.dataset import DataSet, ImageFiles, Parts, hold_back
 from resatlas.errors import UsageError
 from resatlas.nets.peak import Kept
@@ -141,13 +141,7 @@ def preflight(
     if not 1 <= processes <= min(_MOST_PROCESSES, experiment.recipe.batch):
         most = min(_MOST_PROCESSES, experiment.recipe.batch)
         raise UsageError(f"processes must be between 1 and {most:,}, the images of a batch; got {processes}")
-    data = resolve_any(experiment.data, masks=masks_for(experiment.recipe.task))
-    check_task(experiment, data)
-    if isinstance(data, DataSet):
-        data.check_learnable()
-    elif isinstance(experiment.recipe.task, Segment):
-        check_pixel_classes(experiment.recipe.task, len(data.pixel_classes))
-    where = where_of(device)
+    data, where = _checked_data(experiment), where_of(device)
     parts = data.read()
     plan = plan_for(experiment, data, parts)
     workers = max(cores() - 1, 1) if workers is None else workers
@@ -187,6 +181,21 @@ def preflight(
         measured_memory=measured.memory if measured else None,
         notes=tuple(_notes(setting, pace, measure=measure)),
     )
+
+
+def _checked_data(experiment: Experiment) -> DataSet | DetectionData:
+    """The data of an experiment, from which its recipe can learn.
+
+    Raises: UsageError, DataError, RecipeError
+    """
+    task = experiment.recipe.task
+    data = resolve_any(experiment.data, masks=masks_for(task))
+    check_task(experiment, data)
+    if isinstance(data, DataSet):
+        data.check_learnable()
+    elif isinstance(task, Segment):
+        check_pixel_classes(task, len(data.pixel_classes))
+    return data
 
 
 def precision_here(experiment: Experiment, where: str) -> Precision:
