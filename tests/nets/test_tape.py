@@ -15,6 +15,7 @@ from resatlas.nets.network import build, set_shake, set_stochastic_depth
 from resatlas.nets.peak import Kept, peak, peak_without_gradients
 from resatlas.nets.tape import NARROW, WIDE, tape
 from resatlas.recipes.regularisers import Level, Shake, ShakeDrop, ShakeShake
+from tests.nets.allocator import allocated
 
 IMAGE = Shape(3, 32, 32)
 
@@ -91,29 +92,6 @@ def test_it_stores_the_factors_of_a_shake(design: str, shake: Shake, narrow: boo
     assert tape(network.plan, images=3, width=NARROW if narrow else WIDE, shake=shake).stored == expected
 
 
-def allocated(network: nn.Module, images: Tensor) -> int:
-    """The most bytes that torch's allocator had given out at once, beside those before both passes."""
-
-    def passes() -> None:
-        for weight in network.parameters():
-            weight.grad = None
-        F.cross_entropy(network(images), torch.zeros(len(images), dtype=torch.long)).backward()
-
-    passes()
-    for weight in network.parameters():
-        weight.grad = None
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        passes()
-    assert profile.profiler is not None
-    assert profile.profiler.kineto_results is not None
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    live = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        live += event.nbytes()  # type: ignore[missing-attribute] - the stubs of torch lack it
-        most = max(most, live)
-    return most
-
-
 @pytest.mark.parametrize("kept", get_args(Kept))
 @pytest.mark.parametrize(
     "design",
@@ -124,8 +102,12 @@ def test_the_peak_is_that_of_the_allocator(design: str, kept: Kept) -> None:
     network = build(design, image=IMAGE, classes=10, seed=0).to(memory_format=torch.channels_last).train()
     network.kept = kept
     images = torch.rand(8, *IMAGE).contiguous(memory_format=torch.channels_last)
+
+    def passes() -> None:
+        F.cross_entropy(network(images), torch.zeros(len(images), dtype=torch.long)).backward()
+
     most = peak(tape(network.plan, images=8), kept=kept)
-    assert most.total == pytest.approx(allocated(network, images), rel=0.02 if kept == "all" else 0.12)
+    assert most.total == pytest.approx(allocated(network, passes), rel=0.02 if kept == "all" else 0.12)
 
 
 def test_recomputation_and_norm_groups_need_less() -> None:

@@ -1,12 +1,13 @@
 """The cost of a plan: parameters, multiply-adds and activations, in closed form."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Protocol
 
-from resatlas.arch.ops import ChannelConvolution, Product, Shape, weights
+from resatlas.arch.ops import ChannelConvolution, Product, weights
 from resatlas.arch.plan import Layer, Plan, Unit, layers, unit_layers
+from resatlas.arch.sizing import sized_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,8 @@ def unit_cost(unit: Unit) -> Cost:
 def stage_cost(units: Iterable[Unit], side: int) -> Cost:
     """The cost of consecutive units on square maps of another side."""
     total = Cost()
-    for unit in units:
-        after = -(-side // unit.stride)
-        for path, layer in unit_layers(unit):
-            own = side if layer.output.height == unit.input.height else after
-            if "attention" in path.split("."):  # of one pixel, the mean
-                own = 1
-            total += layer_cost(replace(layer, output=Shape(layer.output.channels, own, own)))
-        total += _projector_cost(replace(unit, output=Shape(unit.output.channels, after, after)))
-        side = after
+    for unit in sized_units(units, height=side, width=side):
+        total += unit_cost(unit)
     return total
 
 

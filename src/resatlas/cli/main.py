@@ -18,7 +18,7 @@ from resatlas import __version__
 from resatlas.cli.notices import notices
 from resatlas.cli.outcome import Verb
 from resatlas.cli.requirements import check_requirements
-from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError, quoted, unknown
+from resatlas.errors import ProcessLost, ResatlasError, Stopped, UsageError, nearest, quoted, unknown
 from resatlas.runs.environment import launched, leading, local_rank
 from resatlas.values.text import plain
 from resatlas.values.unforeseen import foreseen, show_traceback
@@ -241,6 +241,18 @@ class _Parser(argparse.ArgumentParser):
     def _no_option(self, word: str) -> str:
         known = [option for option in self._option_string_actions if option.startswith("--")]
         return unknown(f"option of {self.prog}", word, known)
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Refuse a value that is not among the choices of an option or a position.
+
+        Raises: UsageError with the nearest value and with all.
+        """
+        choices = [str(choice) for choice in action.choices or ()]
+        if action.choices is None or value in action.choices:
+            return
+        name = f"value of {action.option_strings[-1]}" if action.option_strings else action.metavar or action.dest
+        every = f"all: {' | '.join(choices)}; " if nearest(str(value), choices) else ""
+        raise UsageError(unknown(str(name), str(value), choices, where=f"{every}{self.prog} --help"))
 
     def error(self, message: str) -> NoReturn:
         if message.startswith("the following arguments are required"):  # perhaps one is there, misspelt

@@ -13,9 +13,7 @@ from resatlas.cli.outcome import Outcome
 from resatlas.cli.recipe_options import RECIPE_OPTIONS, recipe_of, recipe_options
 from resatlas.cli.recipe_options import hint as hint
 from resatlas.cli.requirements import ALWAYS, Requirements
-from resatlas.data.boxes import DetectionData
 from resatlas.designs.catalog import own_design
-from resatlas.errors import UsageError
 from resatlas.nets.peak import RECOMPUTING, Kept
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.record import Keep
@@ -78,8 +76,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """The needs of the training; exit code 1 if memory or disk do not suffice."""
     entry, data = design_named(options.design), any_data(options.data)
-    if isinstance(data, DetectionData):
-        raise UsageError(f"{data.name} has objects, and preflight knows trainings on labels alone")
     experiment = Experiment(
         design=options.design,
         own=own_design(entry) if ".py:" in options.design else None,
@@ -125,7 +121,8 @@ def _facts(result: Preflight) -> Iterator[tuple[str, str]]:
     yield "memory", _memory(result)
     yield "of one process", _parts(result)
     free = f", {size_text(result.disk_free)} free" if result.disk_free is not None else ""
-    yield "disk", f"{size_text(setting.disk)} for checkpoints of {size_text(setting.checkpoint)}{free}"
+    kept = f"checkpoints of {size_text(setting.checkpoint)} and {size_text(setting.results)} of results"
+    yield "disk", f"{size_text(setting.disk)} for {kept}{free}"
     yield "time", _time(result)
     yield "loader", _loader(result)
     for shortage in result.shortages:

@@ -7,6 +7,7 @@ those of the weights. Needs no torch.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import isqrt
@@ -36,6 +37,8 @@ def parts(tape: Tape, *, kept: Kept) -> Iterator[Part]:
     """The parts of a pass, as `nets.recomputing` divides the units of each stage."""
     yield Part(tape.stem)
     for stage in tape.stages:
+        if stage is tape.stages[-1]:
+            yield Part(tape.before_last)
         match kept:
             case "convolutions":
                 together = [operation for unit in stage for operation in unit]
@@ -113,13 +116,25 @@ def peak(tape: Tape, *, kept: Kept = "all", accumulates: bool = False) -> Peak:
 
 
 def peak_without_gradients(tape: Tape) -> int:
-    """The most bytes of maps in a forward pass that stores nothing, such as that of a test; without the images."""
-    memory, divided = _Memory(accumulates=False), list(parts(tape, kept="all"))
-    memory.uses.update(tensor for part in divided for operation in part.operations for tensor in operation.inputs)
+    """The most bytes of maps in a forward pass that stores nothing, such as that of a test; without the images.
+
+    The calls that run a stage and a unit hold what they were called with: the first and each later one until it ends.
+    """
+    memory, whole = _Memory(accumulates=False), Part(list(tape.all))
+    memory.uses.update(tensor for operation in whole.operations for tensor in operation.inputs)
     for _ in range(2):
         memory.hold(tape.images)
-    for part in divided:
-        memory.forward(part.operations, stores=False)
+    memory.forward(tape.stem, stores=False)
+    stages = [Part([operation for unit in stage for operation in unit]) for stage in tape.stages]
+    with memory.holding(_entering(stages[0])):
+        for stage, part in zip(tape.stages, stages, strict=True):
+            if stage is tape.stages[-1]:
+                memory.forward(tape.before_last, stores=False)
+            with memory.holding(_entering(part)):
+                for unit in stage:
+                    with memory.holding(_entering(Part(unit))):
+                        memory.forward(unit, stores=False)
+    memory.forward(tape.head, stores=False)
     return memory.most.maps - tape.images.bytes
 
 
@@ -164,6 +179,15 @@ class _Memory:
         if not self.holds[tensor]:
             self.live -= tensor.bytes
             del self.holds[tensor]
+
+    @contextmanager
+    def holding(self, tensors: Sequence[Tensor]) -> Iterator[None]:
+        """Hold tensors within the context."""
+        for tensor in tensors:
+            self.hold(tensor)
+        yield
+        for tensor in tensors:
+            self.release(tensor)
 
     def note(self, extra: int = 0) -> None:
         """Note the memory of this moment, with the bytes of an operation that runs."""

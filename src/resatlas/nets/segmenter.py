@@ -16,12 +16,13 @@ from resatlas.arch.levels import plan_levels
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.designs.tasks import Design
-from resatlas.errors import DesignError, UsageError
+from resatlas.errors import DesignError
 from resatlas.nets import network as networks
 from resatlas.nets.backbone import check_frozen, check_no_classifier, drawn_from, frozen_modules
 from resatlas.nets.network import Network
 from resatlas.nets.unit import Unit
 from resatlas.recipes.detection import DeepLab, Fcn, Segment
+from resatlas.recipes.task_check import check_pixel_classes
 
 
 class Segmenter(nn.Module):
@@ -40,16 +41,7 @@ class Segmenter(nn.Module):
     def __init__(self, network: Network, task: Segment, *, classes: int) -> None:
         super().__init__()
         check_no_classifier(network, "a segmenter")
-        if classes < 2 or len(task.weights) not in (0, classes):
-            raise UsageError(
-                f"a segmenter has at least 2 classes, and no weights or one for each; got {classes} classes and "
-                f"{len(task.weights)} weights (--set task.weights=none)"
-            )
-        if 0 <= task.unlabelled < classes:
-            raise UsageError(
-                f"task.unlabelled is {task.unlabelled}, one of the {classes} classes, whose pixels would not count; "
-                "--set task.unlabelled=-1"
-            )
+        check_pixel_classes(task, classes)
         self.task = task
         self.classes = classes
         self.network = _with_plan(network, with_stride(network.plan, task.stride))

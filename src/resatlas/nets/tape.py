@@ -4,10 +4,10 @@ It is `nets.unit` and `nets.layers` with sizes in the place of values, so it nee
 saves, on a CPU and in the precision of a training. `tests/nets/test_tape.py` compares it with built networks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import assert_never, get_args
+from typing import Literal, assert_never, get_args
 
 from resatlas.arch.ops import (
     AvgPool,
@@ -79,12 +79,28 @@ class Tape:
     stem: Sequence[Operation]
     stages: Sequence[Sequence[Sequence[Operation]]]
     head: Sequence[Operation]
+    before_last: Sequence[Operation] = ()
+    """Those between the last stage and the one before it: what selects the regions that the last stage reads."""
+
+    @property
+    def all(self) -> Iterator[Operation]:
+        """All operations in order."""
+        yield from self.stem
+        for stage in self.stages:
+            if stage is self.stages[-1]:
+                yield from self.before_last
+            yield from (operation for unit in stage for operation in unit)
+        yield from self.head
+
+    @property
+    def weights(self) -> int:
+        """Bytes of the gradients of all weights."""
+        return sum(operation.weights for operation in self.all)
 
     @property
     def stored(self) -> int:
         """Bytes of all stored tensors, each counted once."""
-        parts = [self.stem, *(unit for stage in self.stages for unit in stage), self.head]
-        return sum(tensor.bytes for tensor in {t for part in parts for op in part for t in op.stored})
+        return sum(tensor.bytes for tensor in {tensor for operation in self.all for tensor in operation.stored})
 
 
 def tape(
@@ -103,32 +119,31 @@ def tape(
     multiply in the precision.
     Differs: a strided 1x1 convolution of fewer than eight channels is one operation here.
     """
-    recorder = _Recorder(images=images, width=width, drops=drops, shake=shake, columns=columns)
+    recorder = Recorder(images=images, width=width, drops=drops, shake=shake, columns=columns)
     batch = Tensor(images * prod(plan.image) * WIDE, leaf=True)
-    stems = [recorder.chain(plan.stem, batch) for _ in range(plan.stems)]
-    streams = stems if plan.stems > 1 else stems * len(plan.stages[0][0].streams)
+    streams = recorder.begin(plan, batch)
     stem = recorder.taken()
     stages: list[list[tuple[Operation, ...]]] = []
     for stage in plan.stages:
-        units: list[tuple[Operation, ...]] = []
-        for unit in stage:
-            streams = recorder.unit(unit, streams)
-            units.append(recorder.taken())
+        streams, units = recorder.stage(stage, streams)
         stages.append(units)
-    heads = streams if plan.heads > 1 else [recorder.joined(streams)]
-    recorder.sum([recorder.chain(plan.head, maps) for maps in heads])
+    recorder.end(plan, streams)
     return Tape(images=batch, stem=stem, stages=stages, head=recorder.taken())
 
 
 @dataclass(eq=False, kw_only=True)
-class _Recorder:
-    """Records operations; the methods are named after those of `nets.unit` that they stand for."""
+class Recorder:
+    """Records operations; the methods are named after those of `nets.unit` that they stand for.
+
+    Of what is `frozen` no weight has a gradient.
+    """
 
     images: int
     width: int
     drops: bool
     shake: Shake | None
     columns: bool
+    frozen: Literal["nothing", "norms", "everything"] = "nothing"
     operations: list[Operation] = field(default_factory=list)
     group: int = 0
     groups: int = 0
@@ -138,6 +153,24 @@ class _Recorder:
         operations = tuple(self.operations)
         self.operations.clear()
         return operations
+
+    def begin(self, plan: Plan, batch: Tensor) -> list[Tensor]:
+        """The input of the first unit: one tensor per stream."""
+        stems = [self.chain(plan.stem, batch) for _ in range(plan.stems)]
+        return stems if plan.stems > 1 else stems * len(plan.stages[0][0].streams)
+
+    def stage(self, units: Iterable[Unit], streams: list[Tensor]) -> tuple[list[Tensor], list[tuple[Operation, ...]]]:
+        """The streams after consecutive units, and the operations of each."""
+        operations: list[tuple[Operation, ...]] = []
+        for unit in units:
+            streams = self.unit(unit, streams)
+            operations.append(self.taken())
+        return streams, operations
+
+    def end(self, plan: Plan, streams: Sequence[Tensor]) -> Tensor:
+        """The logits for the output of the last unit, or its features."""
+        heads = streams if plan.heads > 1 else [self.joined(streams)]
+        return self.sum([self.chain(plan.head, maps) for maps in heads])
 
     def unit(self, unit: Unit, streams: Sequence[Tensor]) -> list[Tensor]:
         """The streams after a unit."""
@@ -266,7 +299,8 @@ class _Recorder:
             case Norm():
                 channels = layer.output.channels
                 statistics = Tensor(2 * channels * WIDE)
-                return self.record(x, size=size, stored=(x, statistics), weights=2 * channels * WIDE)
+                scales = 2 * channels * WIDE if self.frozen == "nothing" else 0
+                return self.record(x, size=size, stored=(x, statistics), weights=scales)
             case Relu() | Sigmoid():
                 output = Tensor(size, self.width)
                 return self.record(x, output=output, stored=(output,))
@@ -320,6 +354,8 @@ class _Recorder:
     ) -> Tensor:
         """The output of an operation; by default it is as large as the last input."""
         output = output or Tensor(inputs[-1].bytes if size is None else size, self.width)
+        if self.frozen == "everything":
+            stored, weights = (), 0
         output.leaf = not weights and all(x.leaf for x in inputs)
         self.operations.append(
             Operation(

@@ -2,8 +2,8 @@
 
 from typing import get_args
 
-from resatlas.errors import RecipeError
-from resatlas.recipes.detection import Detect, Given, Resized
+from resatlas.errors import RecipeError, UsageError
+from resatlas.recipes.detection import Detect, Given, Resized, Segment
 from resatlas.recipes.images import BoxStep, Centre, Rescale, ShorterSide, Standardise
 from resatlas.recipes.recipe import Recipe
 from resatlas.recipes.regularisers import CrossEntropy
@@ -47,6 +47,23 @@ def check_recipe(recipe: Recipe) -> None:
         raise RecipeError(
             f"recipe {recipe.name} warms up until the training error falls, and objects have no training error; set "
             "schedule.warm_up=none, or another schedule"
+        )
+
+
+def check_pixel_classes(task: Segment, classes: int) -> None:
+    """Refuse weights for another number of classes, and a class that is the mark of pixels without one.
+
+    Raises: UsageError
+    """
+    if classes < 2 or len(task.weights) not in (0, classes):
+        raise UsageError(
+            f"a segmenter has at least 2 classes, and no weights or one for each; got {classes} classes and "
+            f"{len(task.weights)} weights (--set task.weights=none)"
+        )
+    if 0 <= task.unlabelled < classes:
+        raise UsageError(
+            f"task.unlabelled is {task.unlabelled}, one of the {classes} classes, whose pixels would not count; "
+            "--set task.unlabelled=-1"
         )
 
 

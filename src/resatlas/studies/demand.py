@@ -8,13 +8,17 @@ from functools import cached_property
 from pathlib import Path
 
 from resatlas.arch.plan import Plan
-from resatlas.data.dataset import ImageFiles, ImageSet, Parts
+from resatlas.data.boxes import AnnotatedParts, DetectionData
+from resatlas.data.dataset import DataSet, ImageFiles, ImageSet, Parts
 from resatlas.errors import UsageError
 from resatlas.evaluation.portions import images_at_once
 from resatlas.nets.peak import Kept
+from resatlas.nets.scene_sizes import SceneSizes
+from resatlas.recipes.detection import Detect
 from resatlas.recipes.images import Whiten
 from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.runs.record import Keep
+from resatlas.studies.scene_sizing import annotated_bytes, found_bytes, scene_sizes
 from resatlas.training.execution import Device
 from resatlas.training.footprint import Footprint, Load, Where, checkpoint_bytes, footprint, machine_bytes
 from resatlas.values.cores import cores
@@ -24,8 +28,14 @@ from resatlas.values.text import size_text
 _CHECKPOINTS = 3
 """Checkpoints at once: the newest two, and the next one while it is written."""
 
+_PREDICTION = 40
+"""Bytes of an image in predictions.csv."""
+
 _NAME = 150
 """Bytes of the path of an image file in memory."""
+
+_FEWEST_REGIONS = 8
+"""Regions of an image that a suggestion leaves at least."""
 
 _WITHIN = ("norm_group", "repeats")
 """Fields of a recipe that are at most its batch."""
@@ -46,6 +56,10 @@ class Setting:
     data_bytes: int = 0
     photographs: bool = False
     keep: Keep = "last"
+    scenes: SceneSizes | None = None
+    """Sizes of images with objects."""
+    results: int = 0
+    """Bytes of what a test writes."""
 
     @property
     def load(self) -> Load:
@@ -59,6 +73,7 @@ class Setting:
             tested=images_at_once(self.plan, self.recipe, photographs=self.photographs, processes=self.processes),
             data_bytes=self.data_bytes,
             readers=self.readers,
+            scenes=self.scenes,
         )
 
     @cached_property
@@ -75,12 +90,12 @@ class Setting:
     @property
     def checkpoint(self) -> int:
         """Bytes of one checkpoint."""
-        return checkpoint_bytes(self.plan, self.recipe)
+        return checkpoint_bytes(self.plan, self.recipe, self.scenes)
 
     @property
     def disk(self) -> int:
-        """Bytes of all checkpoints at once."""
-        return (_CHECKPOINTS + (self.keep == "best,last")) * self.checkpoint
+        """Bytes of all checkpoints at once, and of the results."""
+        return (_CHECKPOINTS + (self.keep == "best,last")) * self.checkpoint + self.results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +109,8 @@ class Remedy:
 def setting_of(
     plan: Plan,
     recipe: Recipe,
-    parts: Parts,
+    data: DataSet | DetectionData,
+    parts: Parts | AnnotatedParts,
     *,
     precision: Precision,
     where: Where,
@@ -104,8 +120,20 @@ def setting_of(
     workers: int,
     keep: Keep,
 ) -> Setting:
-    """The setting of a training on the images of a data set, read by at most so many workers."""
+    """The setting of a training on the images of a data set, read by at most so many workers.
+
+    Images with objects are read by threads of the training itself.
+    Raises: TypeError if these are not the images of the data set.
+    """
     photographs = isinstance(parts.train, ImageFiles)
+    match data, parts:
+        case DataSet(), Parts():
+            size, scenes, results = data_bytes(parts, recipe), None, _PREDICTION * len(parts.test)
+        case DetectionData(), AnnotatedParts():
+            size, scenes = annotated_bytes(data, parts), scene_sizes(data, parts, recipe)
+            results = found_bytes(parts, recipe.task)
+        case _:
+            raise TypeError(f"{data.name} does not have the images {type(parts).__name__}")
     return Setting(
         plan=plan,
         recipe=recipe,
@@ -115,9 +143,11 @@ def setting_of(
         machines=machines,
         kept=kept,
         readers=min(workers, cores()) if photographs else 0,
-        data_bytes=data_bytes(parts, recipe),
+        data_bytes=size,
         photographs=photographs,
         keep=keep,
+        scenes=scenes,
+        results=results,
     )
 
 
@@ -187,8 +217,11 @@ def remedies(setting: Setting, most: int) -> Iterator[Remedy]:
     fewer = [(f"--processes {n}", replace(setting, processes=n)) for n in counts if n <= setting.recipe.batch]
     yield from _first([(option, other) for option, other in fewer if other.processes != setting.processes], most)
     whole = min(setting.recipe.norm_group or setting.load.share, setting.load.share)
-    groups = [whole >> k for k in range(1, whole.bit_length()) if whole >> k > 1]
-    yield from _first([(f"--set norm_group={n}", _with_group(setting, n)) for n in groups], most)
+    if setting.scenes is None:
+        groups = [whole >> k for k in range(1, whole.bit_length()) if whole >> k > 1]
+        yield from _first([(f"--set norm_group={n}", _with_group(setting, n)) for n in groups], most)
+    else:
+        yield from _first(_with_fewer_regions(setting), most)
     for other, more in ((setting, ""), (replace(setting, kept="segments"), " --checkpoint-activations segments")):
         if batch := _largest_batch(other, most):
             smaller = _with_batch(other, batch)
@@ -214,6 +247,26 @@ def _first(settings: list[tuple[str, Setting]], most: int) -> Iterator[Remedy]:
 
 def _with_group(setting: Setting, group: int) -> Setting:
     return replace(setting, recipe=replace(setting.recipe, norm_group=group))
+
+
+def _with_fewer_regions(setting: Setting) -> list[tuple[str, Setting]]:
+    """Settings of a detector that trains on a half, a quarter … of the regions of each image."""
+    task = setting.recipe.task
+    if not isinstance(task, Detect):
+        return []
+    counts = [
+        task.regions.sampled >> k for k in range(1, task.regions.sampled.bit_length()) if task.regions.sampled >> k
+    ]
+    tasks = [
+        replace(task, regions=replace(task.regions, sampled=count)) for count in counts if count >= _FEWEST_REGIONS
+    ]
+    return [
+        (
+            f"--set task.regions.sampled={own.regions.sampled}",
+            replace(setting, recipe=replace(setting.recipe, task=own)),
+        )
+        for own in tasks
+    ]
 
 
 def _with_batch(setting: Setting, batch: int) -> Setting:
@@ -268,7 +321,7 @@ def shortages(setting: Setting, out: Path, *, taken: int = 0) -> Iterator[Shorta
     free = disk_free(out)
     if free is not None and setting.disk > free:
         yield Shortage(
-            words=f"the checkpoints need {size_text(setting.disk)} of disk, {size_text(free)} is free in {out}; free "
-            "some, or give another folder with --out",
+            words=f"checkpoints and results need {size_text(setting.disk)} of disk, {size_text(free)} is free in "
+            f"{out}; free some, or give another folder with --out",
             fits=False,
         )

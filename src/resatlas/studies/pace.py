@@ -106,10 +106,12 @@ def threads_each(setting: Setting) -> int:
 def estimated(setting: Setting) -> Pace | None:
     """The pace of a training on the processor; None where the machine gives no ground for an estimate.
 
-    This is so on a GPU, and in a precision that the processor does not multiply in.
+    This is so on a GPU, in a precision that the processor does not multiply in, and for detectors and segmenters,
+    whose heads do more than multiply.
     """
     narrow = setting.precision != "fp32"
-    if setting.where != "cpu" or (narrow and not (setting.precision == "bf16" and bf16_instructions())):
+    emulated = narrow and not (setting.precision == "bf16" and bf16_instructions())
+    if setting.scenes is not None or setting.where != "cpu" or emulated:
         return None
     peak = peak_of_core()
     threads = threads_each(setting)

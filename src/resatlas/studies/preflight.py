@@ -7,11 +7,14 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from resatlas.data import catalog as datasets
-from resatlas.data.dataset import ImageFiles, Parts, hold_back
+from resatlas.data.annotated import resolve_any
+from resatlas.data.boxes import AnnotatedParts, DetectionData, held_back
+from resatlas.data.dataset import DataSet, ImageFiles, Parts, hold_back
 from resatlas.errors import UsageError
 from resatlas.nets.peak import Kept
+from resatlas.recipes.detection import Detect, Segment
 from resatlas.recipes.recipe import Precision, epochs_begun, steps_in_all, steps_per_epoch
+from resatlas.recipes.task_check import check_pixel_classes
 from resatlas.recipes.text import changes
 from resatlas.runs.environment import bf16_instructions
 from resatlas.runs.experiment import Experiment, default_folder
@@ -19,6 +22,7 @@ from resatlas.runs.record import Keep
 from resatlas.studies.demand import Setting, Shortage, room_of, setting_of, shortages, where_of
 from resatlas.studies.pace import Pace, decoding_seconds, estimated, threads_each
 from resatlas.studies.rehearsal import Rehearsal, rehearse
+from resatlas.studies.tasks import check_task, masks_for, plan_for
 from resatlas.training.execution import Device, Execution
 from resatlas.values.codec import encode
 from resatlas.values.cores import cores
@@ -137,15 +141,14 @@ def preflight(
     if not 1 <= processes <= min(_MOST_PROCESSES, experiment.recipe.batch):
         most = min(_MOST_PROCESSES, experiment.recipe.batch)
         raise UsageError(f"processes must be between 1 and {most:,}, the images of a batch; got {processes}")
-    data = datasets.resolve(experiment.data)
-    data.check_learnable()
-    where = where_of(device)
-    plan = experiment.recipe.trained(experiment.entry.plan(image=data.image, classes=len(data.classes)))
+    data, where = _checked_data(experiment), where_of(device)
     parts = data.read()
+    plan = plan_for(experiment, data, parts)
     workers = max(cores() - 1, 1) if workers is None else workers
     setting = setting_of(
         plan,
         experiment.recipe,
+        data,
         parts,
         precision=precision_here(experiment, where),
         where=where,
@@ -180,23 +183,41 @@ def preflight(
     )
 
 
+def _checked_data(experiment: Experiment) -> DataSet | DetectionData:
+    """The data of an experiment, from which its recipe can learn.
+
+    Raises: UsageError, DataError, RecipeError
+    """
+    task = experiment.recipe.task
+    data = resolve_any(experiment.data, masks=masks_for(task))
+    check_task(experiment, data)
+    if isinstance(data, DataSet):
+        data.check_learnable()
+    elif isinstance(task, Segment):
+        check_pixel_classes(task, len(data.pixel_classes))
+    return data
+
+
 def precision_here(experiment: Experiment, where: str) -> Precision:
     """The precision of an experiment; `auto` is bf16 on a GPU and on a processor that multiplies in it."""
     return experiment.precision or ("bf16" if where == "cuda" or bf16_instructions() else "fp32")
 
 
-def course_of(experiment: Experiment, parts: Parts, processes: int) -> Course:
+def course_of(experiment: Experiment, parts: Parts | AnnotatedParts, processes: int) -> Course:
     """The steps and learning rates of an experiment on its images."""
-    recipe, train = experiment.recipe, parts.train
-    held_back = 0
+    recipe = experiment.recipe
+    images, held = len(parts.train), 0
     if parts.validation is None and recipe.validation:
-        train, validation = hold_back(train, recipe.validation)
-        held_back = len(validation) if validation else 0
-    images, share = len(train), ceil(recipe.batch / processes)
+        if isinstance(parts, Parts):
+            _, validation = hold_back(parts.train, recipe.validation)
+        else:
+            _, validation = held_back(parts.train, recipe.validation)
+        held = len(validation) if validation else 0
+    images, share = images - held, ceil(recipe.batch / processes)
     each, steps = steps_per_epoch(recipe, images), steps_in_all(recipe, images)
     return Course(
         images=images,
-        held_back=held_back,
+        held_back=held,
         batch=recipe.batch,
         norm_group=min(recipe.norm_group or share, share),
         steps_per_epoch=each,
@@ -213,12 +234,14 @@ def measured_pace(measured: Rehearsal) -> Pace:
     return Pace(low=low, median=median, high=high, basis=f"{counted(len(measured.steps), 'measured step')}")
 
 
-def _loader(setting: Setting, parts: Parts, workers: int, pace: Pace | None, measured: Rehearsal | None) -> Loader:
+def _loader(
+    setting: Setting, parts: Parts | AnnotatedParts, workers: int, pace: Pace | None, measured: Rehearsal | None
+) -> Loader:
     share, step = setting.load.share, pace.median if pace else None
     if not isinstance(parts.train, ImageFiles):
         seconds = measured.batch_seconds if measured else None
         basis = "measured" if measured else "not measured"
-        source = "in memory, prepared by the training itself"
+        source = f"{_place(parts, workers)}, prepared by the training itself"
         return Loader(source=source, seconds=seconds, workers=0, needed=None, waits=False, basis=basis)
     workers = min(workers, cores())
     if measured:
@@ -239,11 +262,22 @@ def _loader(setting: Setting, parts: Parts, workers: int, pace: Pace | None, mea
     )
 
 
+def _place(parts: Parts | AnnotatedParts, workers: int) -> str:
+    """Where images are that no further process reads."""
+    if isinstance(parts, AnnotatedParts) and parts.train.root is not None:
+        return f"files, read in {counted(workers, 'thread')}"
+    return "in memory"
+
+
 def _notes(setting: Setting, pace: Pace | None, *, measure: bool) -> Iterator[str]:
+    if setting.scenes is not None:
+        most = "regions and masks" if isinstance(setting.recipe.task, Detect) else "pixels"
+        yield f"memory is estimated for the largest images and as many {most} as a step can have; steps may need less"
     if setting.where == "cuda":
         yield "the memory of a GPU was never compared with a prediction: no GPU was at hand"
     if pace is None:
-        yield "no estimate of time: on a GPU, and in a precision that is emulated here, only --measure tells"
+        where = "for objects" if setting.scenes else "on a GPU, and in a precision that is emulated here"
+        yield f"no estimate of time: {where}, only --measure tells"
     elif measure and setting.processes > 1:
         yield f"measured in one process; the exchange between {setting.processes} is not in it"
 
@@ -275,6 +309,7 @@ def to_json(result: Preflight) -> dict[str, Any]:
         "disk": {
             "needed_bytes": setting.disk,
             "checkpoint_bytes": setting.checkpoint,
+            "results_bytes": setting.results,
             "free_bytes": result.disk_free,
         },
         "time": {

@@ -3,8 +3,9 @@
 import signal
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -80,12 +81,15 @@ def _rehearse(pipe: Connection, experiment: Experiment, execution: Execution, pr
 def _measured(experiment: Experiment, execution: Execution, processes: int, threads: int) -> Rehearsal:
     import torch
 
-    from resatlas.data import catalog as datasets
+    from resatlas.data.annotated import resolve_any
+    from resatlas.data.boxes import AnnotatedParts, DetectionData
+    from resatlas.data.dataset import DataSet, Parts
+    from resatlas.studies.tasks import classes_of, masks_for, plan_for
     from resatlas.training.distributed import ALONE
     from resatlas.training.execution import device_of
     from resatlas.training.memory import memory_kept
     from resatlas.training.planning import plan_training
-    from resatlas.training.splits import split_images
+    from resatlas.training.splits import split_annotated, split_images
     from resatlas.training.starting import first_state
 
     torch.set_num_threads(threads)
@@ -100,13 +104,21 @@ def _measured(experiment: Experiment, execution: Execution, processes: int, thre
             repeats=min(recipe.repeats, share),
         ),
     )
-    data = datasets.resolve(own.data)
-    images = split_images(data.read(), own, data, workers=execution.workers)
-    plan = recipe.trained(own.entry.plan(image=data.image, classes=len(data.classes)))
-    state = first_state(plan, own, device_of(execution.device))
+    data = resolve_any(own.data, masks=masks_for(recipe.task))
+    parts = data.read()
+    plan = plan_for(own, data, parts)
+    match data, parts:
+        case DataSet(), Parts():
+            images = split_images(parts, own, data, workers=execution.workers)
+        case DetectionData(), AnnotatedParts():
+            images = split_annotated(parts, own, data, workers=execution.workers)
+        case _:
+            raise TypeError(f"{data.name} does not have the images {type(parts).__name__}")
+    classes = len(classes_of(recipe.task, data))
+    state = first_state(plan, own, device_of(execution.device), classes=classes)
     state.network.kept = execution.kept
     training = plan_training(own, images, ALONE, state)
-    state.network.train()
+    state.module.train()
     if execution.kept == "all":
         with memory_kept():
             return _timed(state, training)
@@ -126,17 +138,37 @@ def _loaded(state: "TrainState", training: "TrainingPlan") -> "tuple[list[float]
             return seconds, batch
 
 
-def _timed(state: "TrainState", training: "TrainingPlan") -> Rehearsal:
-    from resatlas.training.loop import step
+def _in_turn(state: "TrainState", training: "TrainingPlan", seconds: list[float]) -> Iterator[Any]:
+    """Batches one after another, whose seconds are noted; those of later epochs are those of the first."""
+    while True:
+        batches = training.learner.batches(state, training)
+        while True:
+            started = time.perf_counter()
+            batch = next(batches, None)
+            if batch is None:
+                break
+            seconds.append(time.perf_counter() - started)
+            yield batch
 
-    batches, batch = _loaded(state, training)
+
+def _timed(state: "TrainState", training: "TrainingPlan") -> Rehearsal:
+    """Steps of one batch of labels, whose images have one size; or of one batch with objects after another."""
+    from resatlas.training.loop import Classifying, step
+
+    loading: list[float] = []
+    if isinstance(training.learner, Classifying):
+        loading, batch = _loaded(state, training)
+        batches: Iterator[Any] = repeat(batch)
+    else:
+        batches = _in_turn(state, training, loading)
     steps: list[float] = []
     while not _enough(steps[1:]):
+        batch = next(batches)
         state.step = state.batch = 0  # each as the first one, whatever the length of the training
         started = time.perf_counter()
         step(state, batch, training)
         steps.append(time.perf_counter() - started)
-    return Rehearsal(steps=tuple(steps[1:]), batches=_settled(batches), memory=_memory())
+    return Rehearsal(steps=tuple(steps[1:]), batches=_settled(loading), memory=_memory())
 
 
 def _enough(seconds: Sequence[float]) -> bool:

@@ -12,7 +12,6 @@ from resatlas.data.boxes import AnnotatedParts, DetectionData
 from resatlas.data.dataset import DataSet, Parts
 from resatlas.data.identity import parts_in_files
 from resatlas.designs.catalog import Entry
-from resatlas.recipes.detection import Segment
 from resatlas.runs.amendments import as_carried_out
 from resatlas.runs.environment import leading, local_processes, restarts
 from resatlas.runs.experiment import Experiment, default_folder
@@ -25,7 +24,7 @@ from resatlas.studies.demand import setting_of, shortages
 from resatlas.studies.departures import departures
 from resatlas.studies.entering import open_run
 from resatlas.studies.own_images import recorded_failures
-from resatlas.studies.tasks import check_task, image_for, masks_for
+from resatlas.studies.tasks import check_task, check_trained, classes_of, masks_for, plan_for
 from resatlas.training.execution import Execution, determinism, device_of
 from resatlas.training.skipping import CAP
 from resatlas.training.threads import computing, threads_of
@@ -55,9 +54,7 @@ class Prepared:
     @property
     def classes(self) -> tuple[str, ...]:
         """What a run calls its classes, in the order of the outputs: with the ground, if every pixel has one."""
-        if isinstance(self.data, DetectionData) and isinstance(self.experiment.recipe.task, Segment):
-            return self.data.pixel_classes
-        return self.data.classes
+        return classes_of(self.experiment.recipe.task, self.data)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -95,14 +92,11 @@ def prepare(
     entry = experiment.entry
     data = resolve_any(experiment.data, masks=masks_for(experiment.recipe.task))
     check_task(experiment, data)
-    parts: Parts | AnnotatedParts | None = None
+    check_trained(experiment)
     if isinstance(data, DataSet):
         data.check_learnable()
-        image, classes = data.image, len(data.classes)
-    else:
-        parts = read(data)
-        image, classes = image_for(experiment, data, parts), 0
-    plan = experiment.recipe.trained(entry.plan(image=image, classes=classes))
+    parts = None if isinstance(data, DataSet) else read(data)
+    plan = plan_for(experiment, data, parts)
     if restarts():
         execution = replace(execution, resume="auto")
     if leading():
@@ -225,11 +219,10 @@ def _course(run: Run, prepared: Prepared, world: "World", portion: "Portion", wa
 def _shortages(prepared: Prepared, experiment: Experiment, world: "World") -> Iterator[str]:
     """A sentence for what a training lacks on this machine, of memory or disk, as `preflight` says it."""
     execution = prepared.execution
-    if not isinstance(prepared.parts, Parts):  # heads for objects have maps that no plan counts
-        return
     setting = setting_of(
         prepared.plan,
         experiment.recipe,
+        prepared.data,
         prepared.parts,
         precision=experiment.precision or "fp32",
         where="cpu" if device_of(execution.device).type == "cpu" else "cuda",

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import assert_never
 
 from resatlas.arch.ops import Shape
+from resatlas.arch.plan import Plan
 from resatlas.data.boxes import AnnotatedParts, DetectionData, Masks, held_back, usual_sides
 from resatlas.data.dataset import DataSet, Parts
 from resatlas.errors import DataError, UsageError
@@ -28,6 +29,13 @@ def usual_recipe(data: DataSet | DetectionData) -> str:
 def masks_for(task: Task) -> Masks:
     """Whether the masks of objects are read."""
     return "with masks" if needs_masks(task) else "boxes alone"
+
+
+def classes_of(task: Task, data: DataSet | DetectionData) -> tuple[str, ...]:
+    """What a task calls its classes, in the order of the outputs: with the ground, if every pixel has one."""
+    if isinstance(data, DetectionData) and isinstance(task, Segment):
+        return data.pixel_classes
+    return data.classes
 
 
 def check_task(experiment: Experiment, data: DataSet | DetectionData) -> None:
@@ -61,7 +69,11 @@ def _has(data: DataSet | DetectionData) -> str:
     return "objects" if data.annotated == "objects" else "the class of every pixel"
 
 
-def _check_experiment(experiment: Experiment) -> None:
+def check_trained(experiment: Experiment) -> None:
+    """Check that norms which are frozen have been trained.
+
+    Raises: UsageError
+    """
     task = experiment.recipe.task
     frozen = None if isinstance(task, Classify) else task.frozen
     if frozen and experiment.weights is None:
@@ -69,19 +81,36 @@ def _check_experiment(experiment: Experiment) -> None:
             f"recipe {experiment.recipe.name} freezes norms, which needs trained weights: add --init-from WORD|FILE "
             "(resatlas weights list), or --set task.frozen=none"
         )
+
+
+def _check_experiment(experiment: Experiment) -> None:
+    task = experiment.recipe.task
     if experiment.unreadable == "skip":
         raise UsageError("--unreadable skip is for images with labels; images with objects must all be readable")
     if isinstance(task, Detect) and find_spec("faster_coco_eval") is None:
         raise UsageError("average precision needs faster-coco-eval: pip install 'resatlas[detect]'")
 
 
-def image_for(experiment: Experiment, data: DetectionData, parts: Parts | AnnotatedParts) -> Shape:
+def plan_for(experiment: Experiment, data: DataSet | DetectionData, parts: Parts | AnnotatedParts | None) -> Plan:
+    """The plan that is trained: for the image of the data, and for its classes if labels are learnt.
+
+    The images of labels need not be read for it.
+    Raises: as `image_for` and `Entry.plan`; RecipeError if the recipe has parts that the network lacks.
+    """
+    if isinstance(data, DataSet):
+        image, classes = data.image, len(data.classes)
+    else:
+        image, classes = image_for(experiment, data, parts), 0
+    return experiment.recipe.trained(experiment.entry.plan(image=image, classes=classes))
+
+
+def image_for(experiment: Experiment, data: DetectionData, parts: Parts | AnnotatedParts | None) -> Shape:
     """The image of the plan, which anchors and costs refer to: of the usual sides of training images, or resized.
 
     Raises: DataError if a part has no object to learn from, or to be measured on; UsageError if the schedule needs
         validation images, and there are none.
     """
-    if isinstance(parts, Parts):
+    if not isinstance(parts, AnnotatedParts):
         raise TypeError(f"{data.name} has images with objects")
     recipe, task = experiment.recipe, experiment.recipe.task
     if not len(parts.train):

@@ -1,12 +1,13 @@
 """Further tests of finished runs that find objects: on their own images, or on others with the same classes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from resatlas.data.annotated import resolve_annotated
-from resatlas.data.boxes import AnnotatedParts, DetectionData, names_of
+from resatlas.data.boxes import AnnotatedImages, AnnotatedParts, DetectionData, names_of
 from resatlas.data.catalog import OBJECTS, separated
 from resatlas.data.identity import annotated_digests, changed_annotations
 from resatlas.errors import DataError, UsageError
@@ -23,6 +24,10 @@ from resatlas.studies.subject import DEFAULT_OPTIONS, EvaluationOptions
 from resatlas.studies.tasks import masks_for
 from resatlas.training.threads import PASS, computing, threads_for, threads_of
 from resatlas.values.progress import Progress, silent
+
+if TYPE_CHECKING:  # wrong arguments are reported before torch is imported
+    from resatlas.evaluation.finding import Found, ObjectView
+    from resatlas.evaluation.logits import OnImages
 
 _AT_ONCE = 4
 """Images of one pass of a saved network, which does not say for how many the training had memory."""
@@ -83,44 +88,21 @@ def evaluate_found(
     parts = data.read()
     check_fits(subject, data, parts)
     standing, note = _standing(run, options, data.name, parts) if run else ("unrecorded", "")
-    from resatlas.data.pipeline import Pipeline
     from resatlas.evaluation.detections import write_detections
-    from resatlas.evaluation.finding import detections_of, find
-    from resatlas.evaluation.portions import images_at_once
+    from resatlas.evaluation.finding import detections_of
     from resatlas.studies.finding import measured
     from resatlas.training.distributed import current
-    from resatlas.training.execution import device_of
 
-    truth = parts.test
-    usual = images_at_once(run.plan, run.experiment.recipe, photographs=truth.root is not None) if run else _AT_ONCE
-    world = current()
-    threads = threads_of(run.folder, run.plan, images=PASS) if run else threads_for(subject.plan, images=PASS)
-    with computing(threads):
-        found = find(
-            subject.module.to(device_of(options.device)),
-            truth,
-            Pipeline(steps=(), normaliser=subject.normaliser, workers=options.workers),
-            subject.task,
-            batch=options.test_batch or usual,
-            processes=world,
-            view=view,
-            on_images=lambda done, total: progress(str(where), done, total),
-        )
-    values = measured(truth, found, subject.task)
+    found = _found(subject, run, parts.test, options, view, on_images=partial(progress, str(where)))
+    values = measured(parts.test, found, subject.task)
     own = standing == "own" and options.of == "last" and view == Centre()
     same = values == run.written["test"] if own and run else None
     file = run.folder / DETECTIONS if own and run and (run.folder / DETECTIONS).exists() else None
     if options.out:
         file = options.out / DETECTIONS
-        if world.leads:
+        if current().leads:
             options.out.mkdir(parents=True, exist_ok=True)
             write_detections(file, detections_of(found))
-    notes = [note] if note else []
-    if same is not None and run:
-        before = run.outcome.test.error_percent
-        notes.append("same as results.json" if same else f"differs from results.json, there an error of {before:.6g} %")
-    if subject.published:
-        notes.append(f"published: {subject.published}")
     return FoundEvaluation(
         run=str(where),
         data=data.name,
@@ -129,8 +111,50 @@ def evaluate_found(
         file=file,
         standing=standing,
         same=same,
-        note="; ".join(notes),
+        note="; ".join(_remarks(note, subject, run, same=same)),
     )
+
+
+def _found(
+    subject: Finder,
+    run: RunRecord | None,
+    part: AnnotatedImages,
+    options: EvaluationOptions,
+    view: "ObjectView",
+    *,
+    on_images: "OnImages",
+) -> "Found":
+    """What a network finds in the images of a part, computed by all processes, with the threads of its training."""
+    from resatlas.data.pipeline import Pipeline
+    from resatlas.evaluation.finding import find
+    from resatlas.evaluation.portions import images_at_once
+    from resatlas.training.distributed import current
+    from resatlas.training.execution import device_of
+
+    usual = images_at_once(run.plan, run.experiment.recipe, photographs=part.root is not None) if run else _AT_ONCE
+    threads = threads_of(run.folder, run.plan, images=PASS) if run else threads_for(subject.plan, images=PASS)
+    with computing(threads):
+        return find(
+            subject.module.to(device_of(options.device)),
+            part,
+            Pipeline(steps=(), normaliser=subject.normaliser, workers=options.workers),
+            subject.task,
+            batch=options.test_batch or usual,
+            processes=current(),
+            view=view,
+            on_images=on_images,
+        )
+
+
+def _remarks(standing: str, subject: Finder, run: RunRecord | None, *, same: bool | None) -> Iterator[str]:
+    """What is to be said of the measures: of the images, of those in results.json, and of published ones."""
+    if standing:
+        yield standing
+    if same is not None and run:
+        before = run.outcome.test.error_percent
+        yield "same as results.json" if same else f"differs from results.json, there an error of {before:.6g} %"
+    if subject.published:
+        yield f"published: {subject.published}"
 
 
 def _own_data(subject: Finder) -> str:

@@ -4,7 +4,7 @@ Sizes of tensors are exact: `nets.tape`, `nets.peak`. What the libraries take, a
 measured; benchmarks/memory.md compares the sums with trainings.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import ceil, prod
 from typing import Literal, assert_never
 
@@ -12,7 +12,10 @@ from resatlas.arch.cost import cost
 from resatlas.arch.ops import Convolution, Norm, weights
 from resatlas.arch.plan import Plan, layers
 from resatlas.nets.peak import Kept, Peak, peak, peak_without_gradients
-from resatlas.nets.tape import NARROW, WIDE, tape
+from resatlas.nets.scene_sizes import SceneSizes
+from resatlas.nets.tape import NARROW, WIDE, Tape, tape
+from resatlas.nets.task_tape import head_norms, task_tape
+from resatlas.recipes.detection import Classify, Task
 from resatlas.recipes.recipe import Lamb, Muon, Precision, Recipe, Sgd
 from resatlas.runs.environment import bf16_instructions
 
@@ -44,6 +47,9 @@ _READER = 60 << 20
 _BATCHES_AHEAD = 2
 """Batches that each of them prepares ahead: `data.readers`."""
 
+_COUNT = 8
+"""Bytes of the number of batches that a norm has seen."""
+
 _MUON = 4
 """Temporary copies of the kernels of one shape that Muon orthogonalises together."""
 
@@ -55,7 +61,7 @@ class Load:
     """How much one process of a training has at once: its images of a step, and how it computes.
 
     `tested` are the images of a pass of a test. `data_bytes` are those of images that lie in memory; `readers`
-    processes read them from files.
+    processes read them from files. `scenes` are the sizes of images with objects, if objects or pixels are learnt.
     """
 
     batch: int
@@ -66,6 +72,7 @@ class Load:
     tested: int = 0
     data_bytes: int = 0
     readers: int = 0
+    scenes: SceneSizes | None = None
 
     @property
     def share(self) -> int:
@@ -110,15 +117,15 @@ def footprint(plan: Plan, recipe: Recipe, load: Load) -> Footprint:
     A step needs most near the end of its forward pass. The norm groups of a batch are passed one after another.
     """
     group = min(recipe.norm_group or load.share, load.share)
-    most, parameters = _most(plan, recipe, load, group), cost(plan).parameters * WIDE
-    network, image = parameters + _buffers(plan), prod(plan.image) * WIDE
+    most, image = _most(plan, recipe, load, group), _image_bytes(plan, load)
+    network, learnt = _network_bytes(plan, recipe.task, load.scenes)
     batch, local = load.share * image, load.where == "cpu"
     return Footprint(
         libraries=LIBRARIES if local else GPU_CONTEXT,
         weights=network,
-        optimizer=_optimizer_tensors(recipe) * parameters + _workspace(plan, recipe),
+        optimizer=_optimizer_tensors(recipe) * learnt + _workspace(plan, recipe),
         average=network if recipe.average else 0,
-        exchange=parameters if load.processes > 1 else 0,
+        exchange=learnt if load.processes > 1 else 0,
         maps=most.maps,
         gradients=most.gradients,
         batches=batch + group * image,  # in the layout of the network, too
@@ -136,22 +143,43 @@ def machine_bytes(one: Footprint, processes: int) -> int:
 
 def _most(plan: Plan, recipe: Recipe, load: Load, group: int) -> Peak:
     """The largest memory of maps and gradients: of a training pass, or of a test, during which gradients stay."""
-    width = WIDE if load.precision == "fp32" else NARROW
-    trained = tape(
-        plan,
-        images=group,
-        width=width,
-        drops=recipe.stochastic_depth > 0,
-        shake=recipe.shake,
-        columns=load.where == "cpu" and not multiplies(load.precision),
-    )
+    trained, tested = _passes(plan, recipe, load, group)
     most = peak(trained, kept=load.kept, accumulates=group < load.share)
-    if not load.tested:
+    if tested is None:
         return most
-    image = prod(plan.image) * WIDE
-    maps = peak_without_gradients(tape(plan, images=load.tested)) + (load.tested - load.share) * image
-    tested = most._replace(maps=maps, gradients=cost(plan).parameters * WIDE)
-    return max(most, tested, key=lambda moment: moment.total)
+    maps = peak_without_gradients(tested) + (load.tested - load.share) * _image_bytes(plan, load)
+    in_test = most._replace(maps=maps, gradients=trained.weights)
+    return max(most, in_test, key=lambda moment: moment.total)
+
+
+def _passes(plan: Plan, recipe: Recipe, load: Load, group: int) -> tuple[Tape, Tape | None]:
+    """The tape of a training pass of a norm group, and that of a test."""
+    width = WIDE if load.precision == "fp32" else NARROW
+    columns = load.where == "cpu" and not multiplies(load.precision)
+    task = recipe.task
+    if isinstance(task, Classify) or load.scenes is None:
+        drops = recipe.stochastic_depth > 0
+        trained = tape(plan, images=group, width=width, drops=drops, shake=recipe.shake, columns=columns)
+        return trained, tape(plan, images=load.tested) if load.tested else None
+    trained = task_tape(plan, task, load.scenes, images=group, width=width, columns=columns)
+    return trained, task_tape(plan, task, load.scenes, images=load.tested, tested=True) if load.tested else None
+
+
+def _image_bytes(plan: Plan, load: Load) -> int:
+    """Bytes of an image of a batch, with the masks of its objects."""
+    if load.scenes is None:
+        return prod(plan.image) * WIDE
+    return prod(load.scenes.sides(load.share)) * (plan.image.channels * WIDE + load.scenes.answer_bytes)
+
+
+def _network_bytes(plan: Plan, task: Task, scenes: SceneSizes | None) -> tuple[int, int]:
+    """The bytes of all weights and buffers, and those of the weights that are trained."""
+    if isinstance(task, Classify) or scenes is None:
+        parameters = cost(plan).parameters * WIDE
+        return parameters + _buffers(plan), parameters
+    every = task_tape(plan, replace(task, frozen=None), scenes, images=1).weights
+    heads = sum(2 * channels * WIDE + _COUNT for channels in head_norms(plan, task))
+    return every + _buffers(plan) + heads, task_tape(plan, task, scenes, images=1).weights
 
 
 def _idle(most: Peak) -> int:
@@ -164,17 +192,16 @@ def multiplies(precision: Precision) -> bool:
     return precision == "fp32" or (precision == "bf16" and bool(bf16_instructions()))
 
 
-def checkpoint_bytes(plan: Plan, recipe: Recipe) -> int:
+def checkpoint_bytes(plan: Plan, recipe: Recipe, scenes: SceneSizes | None = None) -> int:
     """Bytes of one checkpoint: weights and buffers, the state of the optimizer, the average."""
-    parameters = cost(plan).parameters * WIDE
-    network = parameters + _buffers(plan)
-    return network + _optimizer_tensors(recipe) * parameters + (network if recipe.average else 0)
+    network, learnt = _network_bytes(plan, recipe.task, scenes)
+    return network + _optimizer_tensors(recipe) * learnt + (network if recipe.average else 0)
 
 
 def _buffers(plan: Plan) -> int:
     """Bytes of the running statistics, and of the counts of batches."""
     norms = [layer.output.channels for _, layer in layers(plan) if isinstance(layer.op, Norm)]
-    return sum(2 * channels * WIDE + 8 for channels in norms)
+    return sum(2 * channels * WIDE + _COUNT for channels in norms)
 
 
 def _optimizer_tensors(recipe: Recipe) -> int:
