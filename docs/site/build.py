@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from docs.site import papers, reference
+from docs.site import formats, papers, reference
 from docs.site.design import CACHE, write_design
 from docs.site.languages import CHINESE, ENGLISH, LANGUAGES, Language
 from docs.site.pyodide import NoRuntimeError, runtime
@@ -34,6 +34,7 @@ GENERATED = {
     "verbs": reference.verbs_page,
     "names": reference.names_page,
     "exit-codes": reference.exit_codes_page,
+    "json-keys": formats.keys_page,
 }
 """The pages that the package writes about itself."""
 
@@ -44,7 +45,7 @@ _DRAWN = re.compile(r"^resatlas describe (?P<design>\S+) --draw (?P<file>\S+\.sv
 
 def pages_of_repository() -> Iterator[Path]:
     """The pages, relative to the root of the repository."""
-    for pattern in ("*.md", "docs/*.md", "docs/*/*.md", "benchmarks/*.md"):
+    for pattern in ("*.md", "docs/*.md", "docs/*/*.md", "benchmarks/*.md", "tests/faults/*.md"):
         yield from (file.relative_to(ROOT) for file in sorted(ROOT.glob(pattern)) if file.parent != HERE)
 
 

@@ -5,6 +5,7 @@ It is built once for all workers, in both languages; the notebook is executed in
 
 import fcntl
 import html
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from docs.site.catalogues import catalogues, extract, ids, translations, unfinished
+from docs.site.formats import keys_page
 from docs.site.languages import CHINESE, CHINESE_BY_THEMSELVES, LANGUAGES, TRANSLATED
 from docs.site.reference import verbs_page
 
@@ -23,6 +25,7 @@ from resatlas.cli.main import VERBS
 from resatlas.designs.citations import papers
 from resatlas.designs.printed import FOREIGN, printed
 from resatlas.designs.published import published
+from tests.comparing.folders import Subject, write_errors
 from tests.page.test_browser import MISSING, chromium
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +70,17 @@ def test_lists_of_a_help_stay_lists() -> None:
     page = verbs_page()
     assert "\nto use it:\n  bash  in ~/.bashrc: eval" in page
     assert "\nquestions:\n  training   images a second" in page
+
+
+def test_the_page_of_keys_has_those_of_a_run(tmp_path: Path) -> None:
+    """Every key of the results and of the rows of a run is on it."""
+    write_errors(tmp_path, Subject(family="resnet", depth=20, knobs="base=16"), (40,))
+    [results] = tmp_path.rglob("results.json")
+    listed = set(re.findall(r"^\| (\S+) \|", keys_page().replace("\\_", "_"), re.MULTILINE))
+    [row, *_] = (results.parent / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    told = json.loads(results.read_text(encoding="utf-8"))
+    assert {"parameters", "test.error_percent", "units\\[\\].stride"} <= listed
+    assert set(told) | {f"test.{key}" for key in told["test"]} | set(json.loads(row)) <= listed
 
 
 @pytest.mark.slow
@@ -196,7 +210,7 @@ def messages() -> Iterator[tuple[str, str]]:
 def test_code_and_links_are_not_translated() -> None:
     """A translation has the code and the links of its text; only the design page lies elsewhere."""
     for text, translated in messages():
-        for kept in (r"`[^`]+`", r"\]\(([^)]+)\)", r"https?://[\w./]+"):
+        for kept in (r"`[^`]+`", r"\]\(([^)]+)\)", r"https?://[a-z./]+[a-z]"):
             assert sorted(re.findall(kept, text)) == sorted(re.findall(kept, translated)), text
         assert ("<a href=" in text) is ("<a href=" in translated)
 
