@@ -30,6 +30,8 @@ from tests.page.test_browser import MISSING, chromium
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.timeout(900)  # the first of the tests builds the site, and the others wait for it
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -191,7 +193,7 @@ def test_what_is_to_be_done_is_translated() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # Sphinx warns of its own extensions
+@pytest.mark.filterwarnings("ignore")  # Sphinx warns of its own extensions
 def test_the_catalogues_are_those_of_the_pages(site: Path, tmp_path: Path) -> None:
     """`python -m docs.site.catalogues` would add nothing and remove nothing."""
     needed = catalogues(extract(site.parent / f"pages-{CHINESE}", tmp_path), ".pot")
