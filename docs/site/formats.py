@@ -45,7 +45,7 @@ def keys_page() -> str:
         "Every verb takes `--json` and then prints one JSON value on standard output, and nothing else there. Keys "
         "without a value are absent or null.",
         "## What verbs print",
-        "These are the verbs that need neither torch nor a run, with the kinds of the values of the example.",
+        "Verbs that need neither torch nor a run, by example, with the kinds of the values of that example.",
     ]
     for command in EXAMPLES:
         value = _printed(command)
