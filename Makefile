@@ -22,7 +22,7 @@ help:
 	@echo "make demo       train and compare small networks on the embedded data, and write a report"
 	@echo "make test       every check that CI makes: lint, then the tests"
 	@echo "make lint       style, format, types and layers"
-	@echo "make docs       the pages as a site in build/site, with every verb, every name and the papers' figures"
+	@echo "make docs       the pages as a site in build/site, in English and Chinese, with every verb, every name and the papers' figures"
 	@echo "make release    wheel, source distribution and site in build/release, with sha256 sums; installs the wheel afresh"
 	@echo "make design     the design page as one file, build/design.html, which opens from disk; fetches Pyodide by npm"
 	@echo "make benchmarks measure every table of benchmarks/, minutes each; leave the machine alone meanwhile"

@@ -1,14 +1,23 @@
-"""The site is built without a warning, has every verb and every public name, and leads nowhere else."""
+"""The site is built without a warning, has every verb and every public name, and leads nowhere else.
 
+It is built once for all workers, in both languages; the notebook is executed in it.
+"""
+
+import fcntl
 import html
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from docs.site.catalogues import catalogues, extract, ids, translations, unfinished
+from docs.site.formats import keys_page
+from docs.site.languages import CHINESE, CHINESE_BY_THEMSELVES, LANGUAGES, TRANSLATED
 from docs.site.reference import verbs_page
 
 import resatlas
@@ -16,23 +25,34 @@ from resatlas.cli.main import VERBS
 from resatlas.designs.citations import papers
 from resatlas.designs.printed import FOREIGN, printed
 from resatlas.designs.published import published
+from tests.comparing.folders import Subject, write_errors
+from tests.page.test_browser import MISSING, chromium
 
 ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.timeout(900)  # the first of the tests builds the site, and the others wait for it
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the site, which is built once."""
-    folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "docs.site.build", str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    """The folder of the site; the first worker that needs it builds it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "built"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "log").exists():
+            done = subprocess.run(
+                [sys.executable, "-m", "docs.site.build", str(folder)],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            (folder / "log").write_text(f"{done.stderr}\nexit code {done.returncode}\n", encoding="utf-8")
+    log = (folder / "log").read_text(encoding="utf-8")
+    assert log.endswith("exit code 0\n"), log
     return folder / "site"
 
 
@@ -52,6 +72,17 @@ def test_lists_of_a_help_stay_lists() -> None:
     page = verbs_page()
     assert "\nto use it:\n  bash  in ~/.bashrc: eval" in page
     assert "\nquestions:\n  training   images a second" in page
+
+
+def test_the_page_of_keys_has_those_of_a_run(tmp_path: Path) -> None:
+    """Every key of the results and of the rows of a run is on it."""
+    write_errors(tmp_path, Subject(family="resnet", depth=20, knobs="base=16"), (40,))
+    [results] = tmp_path.rglob("results.json")
+    listed = set(re.findall(r"^\| (\S+) \|", keys_page().replace("\\_", "_"), re.MULTILINE))
+    [row, *_] = (results.parent / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    told = json.loads(results.read_text(encoding="utf-8"))
+    assert {"parameters", "test.error_percent", "units\\[\\].stride"} <= listed
+    assert set(told) | {f"test.{key}" for key in told["test"]} | set(json.loads(row)) <= listed
 
 
 @pytest.mark.slow
@@ -112,6 +143,78 @@ def test_the_design_page_is_in_the_site(site: Path, pages: dict[Path, str]) -> N
     assert there or os.environ.get("CI") != "true"
     assert ('href="design.html"' in text) is there
     assert ("Pyodide was not at hand" in text) is not there
+
+
+@pytest.mark.slow
+def test_the_notebook_has_its_results(site: Path, pages: dict[Path, str]) -> None:
+    """It is executed once: pages of both languages show the same text and the same three figures."""
+    shown = [pages[site / language.place / "docs" / "first-experiment.html"] for language in LANGUAGES.values()]
+    for page in shown:
+        assert re.search(r"test error: \d+\.\d % of 360 images", page)
+    figures = [re.findall(r'src="\.\./_images/(\w+\.svg)"', page) for page in shown]
+    assert len(set(figures[0])) == 3
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.slow
+def test_every_page_leads_to_its_translation(site: Path, pages: dict[Path, str]) -> None:
+    """And the pages of the Chinese site that are in English say so."""
+    chinese = site / LANGUAGES[CHINESE].place
+    assert all('class="languages"' in text for text in pages.values())
+    translated = {chinese / f"{page}.html" for page in (*TRANSLATED, *CHINESE_BY_THEMSELVES)}
+    assert translated <= set(pages)
+    documents = {page for page in pages if page.is_relative_to(chinese) and page.stem not in ("genindex", "search")}
+    assert {page for page in documents if 'class="untranslated"' not in pages[page]} == translated
+    assert not any('class="untranslated"' in text for page, text in pages.items() if page not in documents)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING) and os.environ.get("CI") != "true", reason=f"not installed: {', '.join(MISSING)}")
+def test_search_finds_chinese_words(site: Path) -> None:
+    """A search from disk finds the pages with the word 参数, in Chinese."""
+    address = (site / LANGUAGES[CHINESE].place / "search.html").as_uri()
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"{address}?q=参数")
+        page.wait_for_selector("#search-results li a")
+        found = page.locator("#search-results li a").all_inner_texts()
+    assert "怎么做" in found
+    assert len(found) > 3
+
+
+def test_what_is_to_be_done_is_translated() -> None:
+    """The catalogues are those of the pages of the contents under Do, and of three more."""
+    contents = (ROOT / "docs" / "site" / "contents.md").read_text(encoding="utf-8")
+    [listed] = re.findall(r":caption: Do\n\n(.*?)\n```", contents, re.DOTALL)
+    assert {*TRANSLATED} == {*listed.split(), "docs/learn", "docs/first-experiment", "docs/inside"}
+    known = catalogues(translations(CHINESE), ".po")
+    assert set(known) == {*TRANSLATED}
+    assert list(unfinished(known)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Sphinx warns of its own extensions
+def test_the_catalogues_are_those_of_the_pages(site: Path, tmp_path: Path) -> None:
+    """`python -m docs.site.catalogues` would add nothing and remove nothing."""
+    needed = catalogues(extract(site.parent / f"pages-{CHINESE}", tmp_path), ".pot")
+    known = catalogues(translations(CHINESE), ".po")
+    assert {page: ids(catalogue) for page, catalogue in known.items()} == {
+        page: ids(catalogue) for page, catalogue in needed.items()
+    }
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Each text of a page with its translation."""
+    for catalogue in catalogues(translations(CHINESE), ".po").values():
+        yield from ((str(message.id), str(message.string)) for message in catalogue if message.id)
+
+
+def test_code_and_links_are_not_translated() -> None:
+    """A translation has the code and the links of its text; only the design page lies elsewhere."""
+    for text, translated in messages():
+        for kept in (r"`[^`]+`", r"\]\(([^)]+)\)", r"https?://[a-z./]+[a-z]"):
+            assert sorted(re.findall(kept, text)) == sorted(re.findall(kept, translated)), text
+        assert ("<a href=" in text) is ("<a href=" in translated)
 
 
 def test_what_beginners_are_told_is_so() -> None:
