@@ -20,7 +20,7 @@ MOST_CLASSES = 30
 MOST_ROWS = 20
 """Classes in the table; those of the highest error are shown."""
 
-MOST_IMAGES = 18
+MOST_IMAGES = 9
 """Misclassified images in the gallery."""
 
 Pictures = Callable[[RunRecord, Sequence[str]], Mapping[str, bytes] | str]

@@ -10,7 +10,15 @@ from resatlas.comparing.questions import Group
 from resatlas.comparing.statistics import mean_interval
 from resatlas.comparing.words import with_and
 from resatlas.page.figure import Figure
-from resatlas.page.verdict import depth_obstacle, detectable_difference, lower_first, significant_pairs, trends, verdict
+from resatlas.page.verdict import (
+    Trend,
+    depth_obstacle,
+    detectable_difference,
+    lower_first,
+    significant_pairs,
+    trends,
+    verdict,
+)
 from resatlas.runs.collection import View
 from resatlas.values.text import counted
 
@@ -48,8 +56,8 @@ def _findings(
         low, high = (choose(groups, key=lambda group: group.mean) for choose in (min, max))
         words = f"{_error(low)} has the lowest mean test error, {_error(high)} the highest."
         yield Headline(words, verdict("runs", comparison)[0], errors)
-    if view == "depth":
-        yield _trained(groups, figures["loss-over-depth"])
+    if view == "depth" and not depth_obstacle(groups):
+        yield _trained(trends(groups), figures["loss-over-depth"])
 
 
 def _contrast(view: View, pair: ComparedPair, pairs: int, figure: Figure | None) -> Headline:
@@ -67,11 +75,8 @@ def _contrast(view: View, pair: ComparedPair, pairs: int, figure: Figure | None)
     return Headline(words, _certainty(pair, pairs), figure)
 
 
-def _trained(groups: Sequence[Group], figure: Figure) -> Headline:
+def _trained(of_families: Sequence[Trend], figure: Figure) -> Headline:
     """What the training loss of each family does with depth."""
-    if obstacle := depth_obstacle(groups):
-        return Headline(obstacle, "", figure)
-    of_families = trends(groups)
     ways = with_and(f"that of {trend.family} {trend.way}" for trend in of_families)
     words = f"With depth, the training loss{ways.removeprefix('that')}."
     return Headline(words, " ".join(trend.sentence for trend in of_families), figure)

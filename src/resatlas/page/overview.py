@@ -75,7 +75,7 @@ def _depth_panel(name: str, points: Sequence[Spec], title: str, how: str, scale:
             },
         ],
     }
-    return Figure(name, title, complete_chart(chart, {"values": values}, title=title, how=how, height=300))
+    return Figure(name, title, complete_chart(chart, {"values": values}, title=title, how=how, height=250))
 
 
 def _per_design(comparison: Comparison) -> Figure:

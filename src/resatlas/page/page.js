@@ -58,7 +58,8 @@
 
   const number = (text) => parseFloat(text.replaceAll(",", "")); // 1,234 and 2.04 ± 1.37
   const isNumber = (text) => /^-?\d[\d,]*(\.\d+)?$/.test(text);
-  const field = (text) => {
+  const field = (shown) => {
+    const text = shown.replaceAll("\u00a0", " ");
     const cell = isNumber(text) ? text.replaceAll(",", "") : /^[=+\-@\t\r]/.test(text) ? "'" + text : text;
     return /[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
   };
@@ -85,7 +86,7 @@
     const table = sheet.querySelector("table"), rows = [...table.tBodies[0].rows], name = sheet.dataset.name;
     const tools = made("div", { className: "tools" });
     sheet.append(tools);
-    const csv = [...table.rows].map((row) => [...row.cells].map((cell) => field(cell.textContent)).join(",") + "\r\n").join("");
+    const csv = [...table.rows].map((row) => [...row.cells].map((cell) => field(cell.textContent)).join(",") + "\r\n");
     if (rows.length > 1) {
       [...table.tHead.rows[0].cells].forEach((head, column) => {
         const label = head.textContent;
@@ -103,6 +104,6 @@
       tools.append(made("label", {}, "Filter rows: ", search), left);
     }
     const file = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 80) + ".csv";
-    tools.append(button("CSV", `Save the table “${name}” as CSV`, () => save(file, "text/csv", csv)));
+    tools.append(button("CSV", `Save the table “${name}” as CSV`, () => save(file, "text/csv", csv.join(""))));
   }
 }
