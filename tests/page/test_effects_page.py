@@ -82,7 +82,7 @@ def test_a_missing_analysis_has_its_reason(study: RunSet) -> None:
     text = Reader(page(title="planted", run_sets=[RunSet(study.question, kept, unfinished)])).text
     assert "No effects: question f: no block is complete; block of seed 0 left out: 1 of 8 runs not finished;" in text
     assert "resnet:depth=20,base=8" in text
-    assert "1 run is not finished, so not shown +++-0: stopped" in text
+    assert "not finished, so not shown +++-0: stopped" in text
     assert "the effects of 3 factors" not in text
 
 

@@ -173,7 +173,7 @@ def _section(
         return Section(title, about, reply.sentences, run_set.unfinished)
     groups = comparison.question.groups
     drawn = {figure.name: figure._replace(name=names.new(name, figure.name)) for figure in charts(view, comparison)}
-    found = headlines(view, comparison, drawn) if reply.analysis is None else ()
+    found = () if run_set.question.factors else headlines(view, comparison, drawn)
     rest = {key: figure for key, figure in drawn.items() if figure not in [headline.figure for headline in found]}
     confusions = [(group, matrix) for group in groups if (matrix := confusion(group))]
     every = leaders(comparison)

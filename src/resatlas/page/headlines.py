@@ -64,10 +64,10 @@ def _contrast(view: View, pair: ComparedPair, pairs: int, figure: Figure | None)
     """The two errors of a pair that differs significantly."""
     low, high = lower_first(pair)
     match view:
-        case "depth" if low.row.depth == high.row.depth and low.row.family != high.row.family:
+        case "depth" if low.row.depth == high.row.depth and _named_by_family(low) and _named_by_family(high):
             where, (one, other) = f"At depth {low.row.depth}, ", (low.row.family, high.row.family)
         case "budget":
-            equal = pair.verdict in ("supported", "contradicted")
+            equal = pair.verdict in ("supported", "contradicted") and not any(tested.kinds for tested in pair.tested)
             where, (one, other) = "At an equal budget, " if equal else "Regardless of cost, ", (low.label, high.label)
         case _:
             where, (one, other) = "", (low.label, high.label)
@@ -118,6 +118,11 @@ def _alone(group: Group, figure: Figure | None) -> Headline:
         else "One seed only, so the spread over seeds is unknown."
     )
     return Headline(f"{group.label} has a test error of {group.mean:.2f} %.", certainty, figure)
+
+
+def _named_by_family(group: Group) -> bool:
+    """Whether no other design has its family and depth."""
+    return group.label in (group.row.family, f"{group.row.family}-{group.row.depth}")
 
 
 def _points(pair: ComparedPair) -> float:
