@@ -43,9 +43,9 @@ def html(study: RunSet) -> str:
 
 
 def test_the_answer_is_that_of_the_effects(study: RunSet, html: str) -> None:
-    """The introduction comes first, then the claims; pairs of cells have no verdict."""
+    """The claims come first, then the introduction; pairs of cells have no verdict."""
     text, analysis = Reader(html).text, factorial(study)
-    places = [text.index(words) for words in (ABOUT, *claims(analysis))]
+    places = [text.index(words) for words in (*claims(analysis), ABOUT)]
     assert places == sorted(places)
     assert len(list(claims(analysis))) == 2
     assert compare_run_set(study).pairs == ()

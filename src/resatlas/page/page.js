@@ -57,11 +57,11 @@
   // Tables: a click on a head sorts the rows; a search hides those without the words.
 
   const number = (text) => parseFloat(text.replaceAll(",", "")); // 1,234 and 2.04 ± 1.37
-  const isNumber = (text) => /^-?\d[\d,]*(\.\d+)?$/.test(text);
+  const isNumber = (text) => /^[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?$/.test(text);
   const field = (shown) => {
     const text = shown.replaceAll("\u00a0", " ");
     const cell = isNumber(text) ? text.replaceAll(",", "") : /^[=+\-@\t\r]/.test(text) ? "'" + text : text;
-    return /[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+    return /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
   };
 
   function order(column, words) {
