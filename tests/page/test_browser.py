@@ -1,5 +1,6 @@
 """The pages in a real browser, at the widths of a desktop and of a phone."""
 
+import csv
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,12 @@ MISSING = [
     for name, installed in (("chromium", CHROMIUM.exists()), ("playwright", find_spec("playwright")))
     if not installed
 ]
-DESKTOP, PHONE = 1280, 375
+DESKTOP, PHONE = 1280, 390
+LONGEST = 8_000  # pixels of the demo's page at DESKTOP before anything is unfolded
+
+AXE_VERSION = "4.14.1"
+AXE = os.environ.get("RESATLAS_AXE", "")
+"""The folder of axe-core from npm, whose rules find what people with a screen reader or a keyboard cannot use."""
 
 pytestmark = pytest.mark.skipif(
     bool(MISSING) and os.environ.get("CI") != "true", reason=f"not installed: {', '.join(MISSING)}"
@@ -274,20 +280,120 @@ def test_markup_in_names_of_objects_is_text(browser: "Browser", addresses: dict[
         window.check_harmless()
 
 
-def test_a_dark_screen_shows_the_same_page(browser: "Browser", addresses: dict[str, str]) -> None:
-    """The page is light for every preferred colour scheme, so that its charts are legible."""
+def test_a_dark_screen_has_light_letters(browser: "Browser", addresses: dict[str, str]) -> None:
+    """Page, charts and tooltips are dark where the reader prefers that; the saved figures are as on paper."""
     with opened(browser, addresses["trained"], color_scheme="dark") as window:
-        colours = (
-            "(() => { const style = getComputedStyle(document.body); return [style.color, style.backgroundColor]; })()"
-        )
-        assert window.page.evaluate(colours) == ["rgb(28, 28, 28)", "rgb(255, 255, 255)"]
+        window.charts()
+        style = "(element) => { const style = getComputedStyle(element); return [style.color, style.backgroundColor]; }"
+        letters, ground = window.page.locator("body").evaluate(style)
+        assert (letters, ground) == ("rgb(232, 232, 230)", "rgb(25, 25, 24)")
+        drawn = window.page.locator(".chart svg").first
+        assert drawn.evaluate("(chart) => getComputedStyle(chart).filter") == "invert(1) hue-rotate(180deg)"
+        window.page.emulate_media(media="print")
+        assert window.page.locator("body").evaluate(style)[0] == "rgb(28, 28, 28)"
+        assert window.page.locator("nav:visible").count() == 0
         window.check_harmless()
 
 
 def test_the_page_is_readable_without_scripts(browser: "Browser", addresses: dict[str, str]) -> None:
-    """Tables and verdicts need no JavaScript."""
+    """Tables and findings need no JavaScript."""
     with opened(browser, addresses["study"], java_script_enabled=False) as window:
         assert window.page.locator("table:visible").count() >= 2
-        assert window.page.locator(".verdict:visible").count() == 2
+        assert window.page.locator(".headline strong:visible").count() == 3
         assert window.page.locator("noscript").inner_text().startswith("The charts need JavaScript")
         window.check_harmless()
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_the_first_screen_has_the_first_finding(browser: "Browser", addresses: dict[str, str], width: int) -> None:
+    """The sentence and how sure it is stand on the first screen; no table of designs leaves its frame."""
+    with opened(browser, addresses["study"], width) as window:
+        first = window.page.locator(".headline p").first
+        assert first.inner_text().startswith("At depth 56, resnet has a test error of ")
+        assert "with a 95 % interval of" in first.inner_text()
+        place = first.bounding_box()
+        assert place is not None
+        assert place["y"] + place["height"] < 844
+        tables = window.page.locator(".leading .scroll")
+        assert tables.count() == 2
+        assert tables.evaluate_all("(all) => all.every((one) => one.scrollWidth <= one.clientWidth)")
+        assert window.page.evaluate("document.documentElement.scrollWidth") <= width
+        if width == DESKTOP:
+            assert window.page.evaluate("document.documentElement.scrollHeight") <= LONGEST
+
+
+def test_tables_are_sorted_by_the_keyboard(browser: "Browser", addresses: dict[str, str]) -> None:
+    """Enter on a head sorts by its values, and again the other way round; missing values stay last."""
+    with opened(browser, addresses["study"]) as window:
+        table = window.page.locator(".leading table").first
+        values = "(table, column) => [...table.tBodies[0].rows].map((row) => row.cells[column].textContent)"
+        table.locator("th button").nth(4).focus()
+        for way, sign in (("ascending", 1), ("descending", -1)):
+            window.page.keyboard.press("Enter")
+            parameters = [sign * int(text.replace(",", "")) for text in table.evaluate(values, 4)]
+            assert parameters == sorted(parameters)
+            assert table.locator("th[aria-sort]").get_attribute("aria-sort") == way
+        table.locator("th button").nth(3).click()
+        assert table.evaluate(values, 3)[-6:] == ["–"] * 6
+        table.locator("th button").first.click()
+        plain = [name for name in table.evaluate(values, 0) if name.startswith("plain")]
+        assert plain == ["plain-8", "plain-20", "plain-56"]
+        window.check_harmless()
+
+
+def test_tables_are_filtered(browser: "Browser", addresses: dict[str, str]) -> None:
+    """Rows without all words are hidden, and their number is said."""
+    with opened(browser, addresses["study"]) as window:
+        sheet = window.page.locator(".leading").first
+        sheet.get_by_role("searchbox", name="Filter rows").fill("PLAIN 56")
+        assert sheet.locator("tbody tr:visible").all_inner_texts()[0].startswith("plain-56")
+        assert sheet.locator("tbody tr:visible").count() == 1
+        assert sheet.locator("output").inner_text() == "1 of 12 rows"
+        sheet.get_by_role("searchbox", name="Filter rows").fill("")
+        assert sheet.locator("tbody tr:visible").count() == 12
+        window.check_harmless()
+
+
+def test_tables_and_figures_are_saved(browser: "Browser", addresses: dict[str, str]) -> None:
+    """A table as CSV with plain numbers, a figure as SVG with its title, also from a dark screen; without a request."""
+    with opened(browser, addresses["study"], color_scheme="dark") as window:
+        table = saved(window.page, "Save the table “Designs: Which designs train when they are deep?” as CSV")
+        head, first, *rest = csv.reader(table.splitlines())
+        assert head == ["design", "seeds", "test error (%)", "95 % interval of the mean", "parameters"]
+        assert (first[0], first[4], len(rest)) == ("dmrnet", "430000", 11)
+        figure = saved(window.page, "Save the figure “Test error over depth” as SVG")
+        assert figure.startswith("<svg")
+        assert "Test error over depth" in figure
+        assert 'fill="white"' in figure
+        assert [address for address in window.requests if not address.startswith("blob:")] == [window.address]
+        assert window.logged == []
+    with opened(browser, addresses["evil"]) as window:
+        window.charts()
+        [attack] = ATTACKS[4:]
+        classes = window.page.get_by_role("button", name="Save the table “Errors of each class").get_attribute(
+            "aria-label"
+        )
+        assert classes is not None
+        assert f"\n'{attack}," in saved(window.page, classes)
+
+
+def saved(page: "Page", name: str) -> str:
+    """The text of the file that a button saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name).first.click()
+    return Path(download.value.path()).read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not AXE, reason=f"RESATLAS_AXE does not name the folder of axe-core {AXE_VERSION}")
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_breaks_a_rule_of_access(browser: "Browser", addresses: dict[str, str], name: str, width: int) -> None:
+    """No violation of level A or AA of WCAG 2.2, all unfolded; the phone is dark."""
+    scheme = {DESKTOP: "light", PHONE: "dark"}[width]
+    with opened(browser, addresses[name], width, color_scheme=scheme) as window:
+        window.charts()
+        window.page.evaluate(f"{Path(AXE, 'axe.min.js').read_text(encoding='utf-8')}; 0")
+        report = window.page.evaluate("axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] })")
+        assert report["testEngine"]["version"] == AXE_VERSION
+        assert len(report["passes"]) > 15
+        assert [(rule["id"], rule["nodes"][0]["html"]) for rule in report["violations"]] == []

@@ -43,9 +43,9 @@ def html(study: RunSet) -> str:
 
 
 def test_the_answer_is_that_of_the_effects(study: RunSet, html: str) -> None:
-    """The introduction comes first, then the claims; pairs of cells have no verdict."""
+    """The claims come first, then the introduction; pairs of cells have no verdict."""
     text, analysis = Reader(html).text, factorial(study)
-    places = [text.index(words) for words in (ABOUT, *claims(analysis))]
+    places = [text.index(words) for words in (*claims(analysis), ABOUT)]
     assert places == sorted(places)
     assert len(list(claims(analysis))) == 2
     assert compare_run_set(study).pairs == ()
@@ -82,7 +82,7 @@ def test_a_missing_analysis_has_its_reason(study: RunSet) -> None:
     text = Reader(page(title="planted", run_sets=[RunSet(study.question, kept, unfinished)])).text
     assert "No effects: question f: no block is complete; block of seed 0 left out: 1 of 8 runs not finished;" in text
     assert "resnet:depth=20,base=8" in text
-    assert "Not finished, so not shown: +++-0: stopped" in text
+    assert "not finished, so not shown +++-0: stopped" in text
     assert "the effects of 3 factors" not in text
 
 

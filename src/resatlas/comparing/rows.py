@@ -149,9 +149,13 @@ def row_of(runs: Sequence[RunRecord]) -> Row:
 
 
 def labels(rows: Sequence[Row]) -> tuple[str, ...]:
-    """A label for each row: its family if no other row has it, else its design, else design, data and recipe."""
+    """A label for each row: the shortest of family, family-depth, design, and design with data and recipe.
+
+    No two rows have one label.
+    """
     namings: tuple[Callable[[Row], str], ...] = (
         lambda row: row.family,
+        lambda row: f"{row.family}-{row.depth}",
         lambda row: row.design,
         lambda row: f"{row.design} on {row.data} by {row.recipe}, {counted(row.epochs, 'epoch')}",
     )

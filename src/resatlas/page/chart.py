@@ -62,7 +62,7 @@ _WIDE_LABEL = 18
 _FAINT = 0.07
 """Opacity of lines and points that the legend filters out, relative to the usual one."""
 
-Kind = Literal["linear", "log", "symlog"]
+Kind = Literal["linear", "log"]
 """The type of a scale."""
 
 
@@ -81,7 +81,7 @@ def complete_chart(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: st
             "subtitle": wrap(how, 54),
         },
         "description": f"{title}: {how}",
-        "usermeta": {"title": title},
+        "usermeta": {"title": title, "how": how},
         "width": "container",
         "height": height,
         **chart,

@@ -20,7 +20,7 @@ MOST_CLASSES = 30
 MOST_ROWS = 20
 """Classes in the table; those of the highest error are shown."""
 
-MOST_IMAGES = 18
+MOST_IMAGES = 9
 """Misclassified images in the gallery."""
 
 Pictures = Callable[[RunRecord, Sequence[str]], Mapping[str, bytes] | str]
@@ -81,7 +81,7 @@ def confusion(group: Group) -> Confusion | None:
     if len(classes) <= MOST_CLASSES:
         how = f"number of predictions of {networks}; shade: share of the true class; last column: error of each class"
         figure = matrix(counts, classes, title=f"Confusion matrix of {group.label}", how=how)
-    return Confusion(presentable(group.row.design), words, figure, _table(counts, classes))
+    return Confusion(group.label, words, figure, _table(counts, classes))
 
 
 def gallery(groups: Sequence[Group], pictures: Pictures) -> Gallery | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple
 
 from resatlas.comparing.comparison import Comparison, compare_run_set
@@ -19,9 +20,11 @@ from resatlas.page.dissection import Finding, findings
 from resatlas.page.drawing import drawing
 from resatlas.page.figure import Figure
 from resatlas.page.found import FoundPart, found_part
-from resatlas.page.leaders import leaders
+from resatlas.page.headlines import Headline, headlines
+from resatlas.page.leaders import leaders, leading
 from resatlas.page.looks import LookedAt, Looks, no_looks
 from resatlas.page.overview import charts
+from resatlas.page.settings import context, settings
 from resatlas.page.table import grid
 from resatlas.page.verdict import notes
 from resatlas.runs.record import RunRecord
@@ -31,28 +34,50 @@ from resatlas.values.text import counted
 
 _LONGEST_NAME = 80  # letters
 
+_MOST_AT_A_GLANCE = 6  # networks of which all are drawn side by side
+
+_SHOWN = ("error-over-depth", "loss-over-depth", "test-error")
+"""The charts of a comparison that are not folded."""
+
 
 class Section(NamedTuple):
-    """A question with its answer, effects, designs, charts, full comparison, runs, and errors.
+    """A question with its findings, effects, designs, charts, statistics, runs, and errors.
 
-    `effects` is None except for a factorial question.
+    `shown` and `folded` are the charts beside those of the headlines, `context` is what their captions have in common.
+    `designs` are the full names of the labels. `effects` is None except for a factorial question, `found` except where
+    objects are learnt.
     """
 
     title: str
     about: str
     verdict: tuple[str, ...]
-    effects: EffectsPart | None
     unfinished: tuple[str, ...]
-    warnings: tuple[str, ...]
-    leaders: Table | None
-    figures: tuple[Figure, ...]
-    notes: tuple[str, ...]
-    comparison: tuple[Block, ...]
-    runs: Table | None
-    confusions: tuple[Confusion, ...]
-    gallery: Gallery | None
+    headlines: tuple[Headline, ...] = ()
+    context: str = ""
+    designs: Mapping[str, str] = MappingProxyType({})
+    effects: EffectsPart | None = None
+    warnings: tuple[str, ...] = ()
+    leaders: Table | None = None
+    costs: Table | None = None
+    shown: tuple[Figure, ...] = ()
+    folded: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+    comparison: tuple[Block, ...] = ()
+    settings: Table | None = None
+    runs: Table | None = None
+    confusions: tuple[Confusion, ...] = ()
+    gallery: Gallery | None = None
     found: FoundPart | None = None
-    """What is found, where objects are learnt."""
+
+    @property
+    def figures(self) -> Iterator[Figure]:
+        """All charts, in the order of the page."""
+        yield from self.effects.figures if self.effects else ()
+        yield from (headline.figure for headline in self.headlines if headline.figure)
+        yield from self.shown
+        yield from self.folded
+        yield from self.found.figures if self.found else ()
+        yield from (matrix.figure for matrix in self.confusions if matrix.figure)
 
 
 class Inside(NamedTuple):
@@ -65,10 +90,12 @@ class Inside(NamedTuple):
 class Contents(NamedTuple):
     """A page: its questions, what can be concluded, the networks, results of probes, and papers to cite.
 
-    `uncited` is a sentence on the designs without a known paper.
+    `glance` are the networks that are drawn side by side, `networks` the others. `uncited` is a sentence on the designs
+    without a known paper.
     """
 
     sections: tuple[Section, ...]
+    glance: tuple[Figure, ...]
     networks: tuple[Figure, ...]
     inside: tuple[Inside, ...]
     can_show: tuple[str, ...]
@@ -94,12 +121,13 @@ def contents(run_sets: Sequence[RunSet], pictures: Pictures, looks: Looks = no_l
     finished = [comparison for comparison in comparisons if comparison]
     groups = [group for comparison in finished for group in comparison.question.groups]
     runs = {run.folder.resolve(): run for run_set in parts for run in run_set.runs}
-    networks = _networks(groups, names)
+    glance, networks = _networks(groups, names)
     inside = tuple(_inside(finding, run, names) for run in runs.values() for finding in findings(run))
     dissected = list(dict.fromkeys(name for result in inside for name in result.finding.runs))
     citations, uncited = _citations(groups)
     return Contents(
         sections=sections,
+        glance=glance,
         networks=networks,
         inside=inside,
         can_show=limits.can_show(finished, analyses, dissected),
@@ -113,10 +141,8 @@ def contents(run_sets: Sequence[RunSet], pictures: Pictures, looks: Looks = no_l
 def figures(content: Contents) -> Iterator[Figure]:
     """All charts, in the order of the page."""
     for section in content.sections:
-        yield from section.effects.figures if section.effects else ()
         yield from section.figures
-        yield from section.found.figures if section.found else ()
-        yield from (matrix.figure for matrix in section.confusions if matrix.figure)
+    yield from content.glance
     yield from content.networks
     yield from chain.from_iterable(result.figures for result in content.inside)
 
@@ -142,24 +168,32 @@ def _section(
     run_set: RunSet, comparison: Comparison | None, reply: Answer, pictures: Pictures, looks: Looks, names: ChartNames
 ) -> Section:
     view, name = run_set.question.view, run_set.question.name
+    title, about = presentable(run_set.question.title), run_set.question.about
     if comparison is None:
-        return Section(
-            *(presentable(run_set.question.title), run_set.question.about, reply.sentences, None, run_set.unfinished),
-            *((), None, (), (), (), None, (), None),
-        )
+        return Section(title, about, reply.sentences, run_set.unfinished)
     groups = comparison.question.groups
+    drawn = {figure.name: figure._replace(name=names.new(name, figure.name)) for figure in charts(view, comparison)}
+    found = () if run_set.question.factors else headlines(view, comparison, drawn)
+    rest = {key: figure for key, figure in drawn.items() if figure not in [headline.figure for headline in found]}
     confusions = [(group, matrix) for group in groups if (matrix := confusion(group))]
+    every = leaders(comparison)
     return Section(
-        title=presentable(run_set.question.title),
-        about=introduction(run_set.question.about, groups),
+        title=title,
+        about=introduction(about, groups),
         verdict=reply.sentences,
-        effects=_effects(reply, name, names),
         unfinished=run_set.unfinished,
+        headlines=found,
+        context=context(groups),
+        designs={group.label: group.row.design for group in groups},
+        effects=_effects(reply, name, names),
         warnings=tuple(line for line in comparison.warnings if not line.startswith("left out, not finished")),
-        leaders=leaders(comparison),
-        figures=tuple(figure._replace(name=names.new(name, figure.name)) for figure in charts(view, comparison)),
+        leaders=leading(every),
+        costs=every,
+        shown=tuple(figure for key, figure in rest.items() if key in _SHOWN),
+        folded=tuple(figure for key, figure in rest.items() if key not in _SHOWN),
         notes=notes(view, comparison),
         comparison=document([comparison])[1:] if comparison.pairs else (),
+        settings=settings(groups),
         runs=grid("runs", run_set.runs),
         confusions=tuple(
             matrix._replace(
@@ -206,14 +240,18 @@ def _inside(finding: Finding, run: RunRecord, names: ChartNames) -> Inside:
     return Inside(finding, tuple(named))
 
 
-def _networks(groups: Sequence[Group], names: ChartNames) -> tuple[Figure, ...]:
-    """The drawing of each network, once per design."""
-    drawings: dict[str, Figure] = {}
-    for group in groups:
+def _networks(groups: Sequence[Group], names: ChartNames) -> tuple[tuple[Figure, ...], tuple[Figure, ...]]:
+    """The drawings of all networks if they are few, else of the smallest of each family; and those of the others."""
+    groups = list({presentable(group.row.design): group for group in reversed(groups)}.values())[::-1]
+    first = {group.row.family: group for group in sorted(groups, key=lambda group: -group.row.depth)}
+    seen = groups if len(groups) <= _MOST_AT_A_GLANCE else list(first.values())
+
+    def drawn(group: Group) -> Figure:
         title = presentable(group.row.design)
-        if title not in drawings:
-            drawings[title] = Figure(names.new("network", title), title, drawing(group.runs[0].plan, title=title))
-    return tuple(drawings.values())
+        return Figure(names.new("network", title), title, drawing(group.runs[0].plan, title=title))
+
+    glance = tuple(drawn(group) for group in groups if group in seen)
+    return glance, tuple(drawn(group) for group in groups if group not in seen)
 
 
 def _citations(groups: Sequence[Group]) -> tuple[tuple[str, ...], str]:

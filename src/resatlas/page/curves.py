@@ -19,8 +19,8 @@ _MOST_TURNS = 4
 
 
 def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
-    """Training loss and validation error, epoch by epoch; a chart without values is left out."""
-    how = f"bold: mean, thin: seeds; click the legend to filter; {_rates_in_words(groups)}"
+    """Training loss, validation error and learning rate, epoch by epoch; a chart without values is left out."""
+    how = f"bold: mean, thin: seeds; {_rates_in_words(groups)}"
     panels: tuple[tuple[str, str, str, str, Kind], ...] = (
         ("training-loss", "train_loss", "Training loss, epoch by epoch", f"{loss_words(groups)}, log scale", "log"),
         (
@@ -30,6 +30,7 @@ def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
             error_words(groups, "validation"),
             "linear",
         ),
+        ("learning-rate", "learning_rate", "Learning rate, epoch by epoch", "rate at the end of the epoch", "linear"),
     )
     return tuple(
         Figure(name, title, _curve_panel(values, groups, title, f"{unit}; {how}", scale))
@@ -64,7 +65,12 @@ def _epochs(groups: Sequence[Group], key: str, scale: Kind) -> list[Spec]:
 
 def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, how: str, scale: Kind) -> Spec:
     labels = [group.label for group in groups]
-    upward = {"field": "value", "type": "quantitative", "title": None, "scale": {"type": scale}}
+    upward = {
+        "field": "value",
+        "type": "quantitative",
+        "title": None,
+        "scale": {"type": scale, "nice": scale == "linear"},
+    }
     means = {"data": {"name": "values"}, "encoding": {"y": {**upward, "aggregate": "mean"}}}
     filtered = legend_filter("group")
     legend = {

@@ -4,7 +4,7 @@ from resatlas.comparing.comparison import Comparison
 from resatlas.comparing.questions import Group
 from resatlas.comparing.statistics import mean_interval
 from resatlas.page.table import with_deviation
-from resatlas.values.table import Cell, Column, Table, numbers, words
+from resatlas.values.table import Cell, Column, Table, numbers, select, words
 from resatlas.values.text import counted
 
 _FIGURES = (
@@ -15,13 +15,26 @@ _FIGURES = (
 )
 
 
+_LEADING = ("seeds", "test error", "95 % interval of the mean", "parameters")
+
+
 def leaders(comparison: Comparison) -> Table:
     """A row per design, and per recipe if there are several."""
     groups = sorted(comparison.question.groups, key=lambda group: (group.row.test_error_percent.mean, group.label))
     several = len({group.experiment.recipe for group in groups}) > 1
     names = words("design", "recipe") if several else words("design")
-    rows = tuple((group.row.design, *((_recipe(group),) if several else ()), *_figures(group)) for group in groups)
+    rows = tuple(
+        (group.row.design if several else group.label, *((_recipe(group),) if several else ()), *_figures(group))
+        for group in groups
+    )
     return Table(columns=(*names, *_FIGURES), rows=rows)
+
+
+def leading(table: Table) -> Table:
+    """The columns of the designs that fit on a phone."""
+    names = [column.name for column in table.columns]
+    short = [name for name in names if name in ("design", "recipe", *_LEADING)]
+    return select(table, short, title="")
 
 
 def _recipe(group: Group) -> str:

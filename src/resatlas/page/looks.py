@@ -150,7 +150,7 @@ def _class_curves(design: str, look: Look) -> list[Figure]:
     labels = [presentable(curve.label) for curve in curves]
     values = [{"series": name, "group": name, **_points(curve)} for name, curve in zip(labels, curves, strict=True)]
     title = f"Precision over recall of each class, {design}"
-    how = f"boxes are right from an IoU of {curves[0].overlap:g} on; click the legend to filter"
+    how = f"boxes are right from an IoU of {curves[0].overlap:g} on"
     dashes = [_DASHES[k // len(COLOURS) % len(_DASHES)] for k in range(len(labels))]
     dash = {"field": "group", "type": "nominal", "scale": {"domain": labels, "range": dashes}}
     chart = _curve_chart(colour=_scale("group", labels), dash=dash, tooltip="series")

@@ -14,9 +14,6 @@ from resatlas.page.curves import curves, error_words, loss_words
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.collection import View
 
-_LARGEST_RATIO = 8.0
-"""Ratio of the largest mean error to the smallest, or to 1 %, above which a logarithmic scale is used."""
-
 
 def charts(view: View, comparison: Comparison) -> tuple[Figure, ...]:
     """The charts of a view, then test errors per design and over budgets, then training curves."""
@@ -34,20 +31,19 @@ def charts(view: View, comparison: Comparison) -> tuple[Figure, ...]:
 
 def _over_depth(groups: Sequence[Group]) -> Iterator[Figure]:
     """Training loss and test error over depth: a point per seed, and a line through the means of each family."""
-    how = "point: seed, line: mean; click the legend to filter"
-    scale, axis, scale_words = _errors_scale(groups)
+    how = "point: seed, line: mean"
     losses = [point for group in groups for point in _points(group, group.row.train_loss)]
     errors = [point for group in groups for point in _points(group, group.row.test_error_percent)]
+    title, words = "Test error over depth", f"{error_words(groups, 'test')}; {how}"
+    yield _depth_panel("error-over-depth", errors, title, words, {"type": "linear"})
     title, words = "Training loss over depth", f"{loss_words(groups)}, log scale; {how}"
-    yield _depth_panel("loss-over-depth", losses, title, words, {"scale": {"type": "log"}})
-    title, words = "Test error over depth", f"{error_words(groups, 'test')}; {how}{scale_words}"
-    yield _depth_panel("error-over-depth", errors, title, words, {"scale": scale, "axis": axis})
+    yield _depth_panel("loss-over-depth", losses, title, words, {"type": "log", "nice": False, "padding": 8})
 
 
-def _depth_panel(name: str, points: Sequence[Spec], title: str, how: str, how_up: Spec) -> Figure:
-    values = [point for point in points if drawable(point["value"], how_up["scale"].get("type", "linear"))]
+def _depth_panel(name: str, points: Sequence[Spec], title: str, how: str, scale: Spec) -> Figure:
+    values = [point for point in points if drawable(point["value"], scale["type"])]
     families = _families(points)
-    upward = {"field": "value", "type": "quantitative", "title": None, **how_up}
+    upward = {"field": "value", "type": "quantitative", "title": None, "scale": scale}
     filtered = legend_filter("family")
     chart = {
         "encoding": {
@@ -79,7 +75,7 @@ def _depth_panel(name: str, points: Sequence[Spec], title: str, how: str, how_up
             },
         ],
     }
-    return Figure(name, title, complete_chart(chart, {"values": values}, title=title, how=how, height=300))
+    return Figure(name, title, complete_chart(chart, {"values": values}, title=title, how=how, height=250))
 
 
 def _per_design(comparison: Comparison) -> Figure:
@@ -87,8 +83,7 @@ def _per_design(comparison: Comparison) -> Figure:
     groups = sorted(comparison.question.groups, key=_mean)
     order = [group.label for group in groups]
     values = [point for group in groups for point in _points(group, group.row.test_error_percent)]
-    scale, axis, scale_words = _errors_scale(groups)
-    across = {"field": "value", "type": "quantitative", "title": "test error, %", "scale": scale, "axis": axis}
+    across = {"field": "value", "type": "quantitative", "title": "test error, %", "scale": {"zero": False}}
     down = {
         "field": "group",
         "type": "nominal",
@@ -125,24 +120,15 @@ def _per_design(comparison: Comparison) -> Figure:
     }
     title = "Test error after the last epoch"
     data = {"values": values, "intervals": [_interval(group) for group in groups]}
-    how = f"point: seed, tick: mean, line: 95 % interval of the mean over seeds{scale_words}"
+    how = "point: seed, tick: mean, line: 95 % interval of the mean over seeds"
     return Figure(
         "test-error", title, complete_chart(chart, data, title=title, how=how, height=max(100, 30 * len(order)))
     )
 
 
-def _errors_scale(groups: Iterable[Group]) -> tuple[Spec, Spec, str]:
-    """Scale and axis of test errors, and their description; log(1 + x) if one error is far above the others."""
-    means = sorted(map(_mean, groups))
-    if means[-1] > _LARGEST_RATIO * max(means[0], 1.0):
-        return {"type": "symlog", "constant": 1}, {"values": [0, 1, 2, 5, 10, 20, 50, 100]}, "; scale: log(1 + error)"
-    return {"zero": False}, {}, ""
-
-
 def _over_budgets(groups: Sequence[Group]) -> Iterator[Figure]:
     """Test error over each budget: the mean of each design and its interval."""
     families = _families(_about(group) for group in groups)
-    scale, axis, scale_words = _errors_scale(groups)
     filtered = legend_filter("family")
     for budget in BUDGETS:
         values = [
@@ -152,7 +138,7 @@ def _over_budgets(groups: Sequence[Group]) -> Iterator[Figure]:
         ]
         unit = "seconds per training" if budget == "seconds" else budget
         number_format = ",.1f" if budget == "seconds" else ",.0f"
-        upward = {"field": "mean", "type": "quantitative", "title": None, "scale": scale, "axis": axis}
+        upward = {"field": "mean", "type": "quantitative", "title": None, "scale": {"zero": False}}
         tooltip = [
             {"field": "design"},
             {"field": "amount", "title": unit, "format": number_format},
@@ -189,8 +175,8 @@ def _over_budgets(groups: Sequence[Group]) -> Iterator[Figure]:
             ],
         }
         title = f"Test error over {budget}"
-        marks = "point: mean, line: its 95 % interval; click the legend to filter"
-        how = f"{error_words(groups, 'test')}; {marks}{scale_words}"
+        marks = "point: mean, line: its 95 % interval"
+        how = f"{error_words(groups, 'test')}; {marks}"
         spec = complete_chart(chart, {"values": values}, title=title, how=how, height=260)
         yield Figure(f"error-over-{budget}", title, spec)
 

@@ -67,10 +67,7 @@ def interaction(analysis: Factorial, pair: tuple[str, str]) -> Figure:
         ],
     }
     title = f"Interaction of {presentable(one.name)} and {presentable(other.name)}"
-    how = (
-        f"point: mean {response_in_words(analysis)} at two levels; parallel lines: no interaction; click the legend to "
-        "filter"
-    )
+    how = f"point: mean {response_in_words(analysis)} at two levels; parallel lines: no interaction"
     name = f"interaction-{one.name}-{other.name}"
     return Figure(name, title, complete_chart(chart, {"means": values}, title=title, how=how, height=260))
 

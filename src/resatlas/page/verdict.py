@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from resatlas.comparing.compared_pair import BudgetVerdict, ComparedPair, single_nets
 from resatlas.comparing.comparison import Comparison
@@ -26,6 +26,34 @@ BUDGETS = (
 KIND = (
     "A design's kind is the design at other sizes; its error at a budget lies between those of the two nearest sizes."
 )
+
+
+class Trend(NamedTuple):
+    """The training loss of a family, from its lowest depth to its highest, with the p of the trend over all depths."""
+
+    family: str
+    sizes: tuple[Group, ...]
+    p: float
+
+    @property
+    def way(self) -> str:
+        """What the loss does with depth."""
+        before, after = self.ends
+        return "does not change significantly" if self.p > CLAIM_LEVEL else "rises" if after > before else "falls"
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The mean losses at the lowest and the highest depth."""
+        return self.sizes[0].row.train_loss.mean, self.sizes[-1].row.train_loss.mean
+
+    @property
+    def sentence(self) -> str:
+        """The trend with its ends and its p."""
+        (first, *_, last), (before, after) = [group.row.depth for group in self.sizes], self.ends
+        colon = ":" if self.p > CLAIM_LEVEL else ""
+        how = f"trend over {len({group.row.depth for group in self.sizes})} depths, p = {self.p:.2g}"
+        ends = f"from {before:.3g} at depth {first} to {after:.3g} at depth {last}"
+        return f"The training loss of {self.family} {self.way}{colon} {ends} ({how})."
 
 
 def verdict(view: View, comparison: Comparison | None) -> tuple[str, ...]:
@@ -148,18 +176,18 @@ def _points(pair: ComparedPair) -> float:
 
 
 def _ends(pair: ComparedPair) -> str:
-    return " and ".join(map(_error, _ordered(pair)))
+    return " and ".join(map(_error, lower_first(pair)))
 
 
-def _ordered(pair: ComparedPair) -> tuple[Group, Group]:
-    """The pair with its lower error first."""
+def lower_first(pair: ComparedPair) -> tuple[Group, Group]:
+    """The groups of a pair, that of the lower error first."""
     first, second = pair.first, pair.second
     return (first, second) if _mean(first) <= _mean(second) else (second, first)
 
 
 def _higher_errors(significant: Sequence[ComparedPair]) -> Iterator[str]:
     """A sentence for each design with a significantly higher error than others."""
-    ordered = sorted(map(_ordered, significant), key=lambda ends: (_mean(ends[1]), ends[1].label, _mean(ends[0])))
+    ordered = sorted(map(lower_first, significant), key=lambda ends: (_mean(ends[1]), ends[1].label, _mean(ends[0])))
     for high, ends in groupby(ordered, key=lambda ends: ends[1]):
         lower = with_and(_error(low) for low, _ in ends)
         yield f"Regardless of cost, {_error(high)} has a higher test error than {lower}."
@@ -212,35 +240,37 @@ def _pairs(count: int) -> str:
     return f"{count} pairs" if count > 1 else "one pair"
 
 
-def _over_depth(groups: Sequence[Group]) -> list[str]:
-    several = sorted((group for group in groups if len(group.seeds) > 1), key=lambda group: group.row.depth)
-    others = dict.fromkeys(name for group in several for name in differing(several[0], group) if name != "design")
-    if others:
-        return [f"No verdict on depth: the runs also differ in {with_and(others)}."]
+def trends(groups: Sequence[Group]) -> tuple[Trend, ...]:
+    """The training loss over depth of each family that has two depths with several seeds."""
     families: dict[str, list[Group]] = {}
-    for group in several:
+    for group in _several(groups):
         families.setdefault(group.row.family, []).append(group)
-    trained = {name: sizes for name, sizes in families.items() if sizes[0].row.depth < sizes[-1].row.depth}
-    chances = holm([_trend(sizes) for sizes in trained.values()])
-    sentences = [_trend_sentence(name, sizes, p) for (name, sizes), p in zip(trained.items(), chances, strict=True)]
-    return sentences or ["No verdict on depth: this needs a family at two depths, with two seeds each."]
+    deep = {name: sizes for name, sizes in families.items() if sizes[0].row.depth < sizes[-1].row.depth}
+    chances = holm([_trend(sizes) for sizes in deep.values()])
+    return tuple(Trend(name, tuple(sizes), p) for (name, sizes), p in zip(deep.items(), chances, strict=True))
+
+
+def depth_obstacle(groups: Sequence[Group]) -> str:
+    """Why nothing is said of the training loss over depth; empty if something is."""
+    several = _several(groups)
+    if others := dict.fromkeys(name for group in several for name in differing(several[0], group) if name != "design"):
+        return f"No verdict on depth: the runs also differ in {with_and(others)}."
+    return "" if trends(groups) else "No verdict on depth: this needs a family at two depths, with two seeds each."
+
+
+def _several(groups: Sequence[Group]) -> list[Group]:
+    return sorted((group for group in groups if len(group.seeds) > 1), key=lambda group: group.row.depth)
+
+
+def _over_depth(groups: Sequence[Group]) -> tuple[str, ...]:
+    obstacle = depth_obstacle(groups)
+    return (obstacle,) if obstacle else tuple(trend.sentence for trend in trends(groups))
 
 
 def _trend(sizes: Sequence[Group]) -> float:
     """The p of a family's training loss over the logarithm of its depth; 1 if the seeds do not differ."""
     slope = trend([Size(group.row.depth, moments(group.row.train_loss.values)) for group in sizes])
     return float(p_value(slope)) if slope.error > 0 else 1.0
-
-
-def _trend_sentence(family: str, sizes: Sequence[Group], p: float) -> str:
-    """The training loss of a family from its lowest depth to its highest, with the p of the trend over all depths."""
-    before, after = sizes[0].row.train_loss.mean, sizes[-1].row.train_loss.mean
-    ends = f"from {before:.3g} at depth {sizes[0].row.depth} to {after:.3g} at depth {sizes[-1].row.depth}"
-    depths = len({group.row.depth for group in sizes})
-    how = f"trend over {depths} depths, p = {p:.2g}"
-    if p > CLAIM_LEVEL:
-        return f"The training loss of {family} does not change significantly: {ends} ({how})."
-    return f"The training loss of {family} {'rises' if after > before else 'falls'} {ends} ({how})."
 
 
 def _error(group: Group) -> str:
