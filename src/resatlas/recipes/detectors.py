@@ -1,8 +1,8 @@
 """How detectors and segmenters are trained: ours for results in minutes, and those of papers and of torchvision.
 
-`detect-quick` and `segment-quick` are for `scenes`, from random weights; docs/log.md has what they reach. Those of the
-papers start from weights of ImageNet, as with --init-from torchvision/resnet50@V1, since their norms are frozen. What
-the papers train in turns, proposals and regions of two networks, is trained at once here.
+`detect-quick`, `detect-quick-fpn` and `segment-quick` are for `scenes`, from random weights; docs/log.md has what they
+reach. Those of the papers start from weights of ImageNet, as with --init-from torchvision/resnet50@V1, since their
+norms are frozen. What the papers train in turns, proposals and regions of two networks, is trained at once here.
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,12 @@ from resatlas.recipes.schedule import OneCycle, Steps, WarmUp
 
 _OURS = "ours; no paper uses it"
 
+_DETECT_QUICK_TASK = Detect(
+    head=C4(pooled=6, anchors=(Fraction(1, 8), Fraction(1, 4), Fraction(3, 8))),
+    proposals=Proposals(sampled=128, before=(400, 200), after=(200, 60)),
+    regions=Regions(sampled=32),
+)
+
 _DETECT_QUICK = Recipe(
     name="detect-quick",
     source=_OURS,
@@ -40,11 +46,14 @@ _DETECT_QUICK = Recipe(
     schedule=OneCycle(peak=0.02, rise=Fraction(1, 4)),
     decay=Decay(conv=1e-4, linear=1e-4),
     steps=(Standardise(),),
-    task=Detect(
-        head=C4(pooled=6, anchors=(Fraction(1, 8), Fraction(1, 4), Fraction(3, 8))),
-        proposals=Proposals(sampled=128, before=(400, 200), after=(200, 60)),
-        regions=Regions(sampled=32),
-    ),
+    task=_DETECT_QUICK_TASK,
+)
+
+_DETECT_QUICK_FPN = replace(
+    _DETECT_QUICK,
+    name="detect-quick-fpn",
+    epochs=6,
+    task=replace(_DETECT_QUICK_TASK, head=Fpn(channels=64, hidden=128, finest=4, pooled=6)),
 )
 
 _SEGMENT_QUICK = Recipe(
@@ -158,5 +167,13 @@ _TORCHVISION_FPN = Recipe(
 
 NAMED: Mapping[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (_DETECT_QUICK, _SEGMENT_QUICK, _RESNET_COCO, _RESNET_VOC, _RESNEXT_COCO, _TORCHVISION_FPN)
+    for recipe in (
+        _DETECT_QUICK,
+        _DETECT_QUICK_FPN,
+        _SEGMENT_QUICK,
+        _RESNET_COCO,
+        _RESNET_VOC,
+        _RESNEXT_COCO,
+        _TORCHVISION_FPN,
+    )
 }
