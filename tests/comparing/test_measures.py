@@ -41,7 +41,7 @@ def test_degradation_is_measured_by_the_training_loss(tmp_path: Path) -> None:
     assert pair.first.mean == pytest.approx(fmean(losses))
     shown = text(comparison)
     assert shown.startswith("Runs: training loss on digits:size=16\n")
-    assert "plain-20 has a lower training loss than plain-56, by 1.1" in shown
+    assert "plain 20 has a lower training loss than plain 56, by 1.1" in shown
     assert as_json(comparison)["metric"] == "train_loss"
 
 

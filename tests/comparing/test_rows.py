@@ -56,7 +56,7 @@ def test_labels_are_as_short_as_they_can_be(tmp_path: Path) -> None:
     """A design is labelled by its family if that occurs once, else by family and depth, else by itself."""
     wide = replace(DEEP[1][0], knobs="base=16")
     shown = rows(write_runs(tmp_path, [(subject, 1) for subject in (DEEP[0][0], DEEP[1][0], wide, DEEP[3][0])]))
-    assert labels(shown) == ("plain-8", "plain:depth=20,base=8", "plain:depth=20,base=16", "resnet")
+    assert labels(shown) == ("plain 8", "plain:depth=20,base=8", "plain:depth=20,base=16", "resnet")
 
 
 def test_one_seed_has_no_deviation() -> None:

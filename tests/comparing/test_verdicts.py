@@ -157,8 +157,8 @@ def test_lower_than_the_larger_size_is_lower_between(tmp_path: Path) -> None:
     """A design with a lower error than both sizes around it needs no curve; the claim is about the kind."""
     pairs = judged(tmp_path, (SMALL, HIGH), (LARGE, HIGH), (PLAIN, LOW))
     assert [pair.claim for pair in pairs] == [
-        "plain has a lower error than resnet-8's kind",
-        "plain has a lower error than resnet-56's kind",
+        "plain has a lower error than resnet 8's kind",
+        "plain has a lower error than resnet 56's kind",
     ]
     assert {pair.verdict for pair in pairs} == {"supported"}
 
@@ -199,7 +199,7 @@ def test_two_sizes_of_one_kind_are_judged_as_they_are(tmp_path: Path) -> None:
     """Degradation is testable: whether the deeper one has the higher error, whatever the budgets."""
     [pair] = judged(tmp_path, (SMALL, LOW), (LARGE, HIGH), against=SMALL.design)
     assert (pair.first.row.depth, list(pair.verdicts), pair.verdict) == (56, ["sizes"], "contradicted")
-    assert pair.claim == "resnet-56 has a lower error than resnet-8"
+    assert pair.claim == "resnet 56 has a lower error than resnet 8"
 
 
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:
@@ -418,12 +418,12 @@ def test_published_errors_are_shown_beside_ours(tmp_path: Path) -> None:
     for subject, wrong in ((replace(MIDDLE, knobs="base=16"), LOW), (replace(LARGE, depth=110, knobs="base=16"), HIGH)):
         write_errors(tmp_path, subject, wrong, data="cifar-10")
     [comparison] = compare([tmp_path])
-    published = comparison.published["resnet-20"]
+    published = comparison.published["resnet 20"]
     assert [(str(error.value), error.spread, error.protocol) for error in published] == [
         ("8.75", None, "mean subtracted; repeats not stated")
     ]
     assert ("6.61 ± 0.16", "mean of 5") in [
-        (str(error), error.protocol) for error in comparison.published["resnet-110"]
+        (str(error), error.protocol) for error in comparison.published["resnet 110"]
     ]
 
 

@@ -106,8 +106,8 @@ def test_designs_of_a_family_have_different_dashes(tmp_path: Path) -> None:
     spec = charts_of("runs", runs)["training-loss"].spec
     [dashes] = [layer["encoding"]["strokeDash"] for layer in spec["layer"] if "strokeDash" in layer["encoding"]]
     dash_of = dict(zip(dashes["scale"]["domain"], map(tuple, dashes["scale"]["range"]), strict=True))
-    assert dash_of["plain-56"] == dash_of["resnet"] == (1, 0)
-    assert len({dash_of[f"plain-{depth}"] for depth in (8, 20, 56)}) == 3
+    assert dash_of["plain 56"] == dash_of["resnet"] == (1, 0)
+    assert len({dash_of[f"plain {depth}"] for depth in (8, 20, 56)}) == 3
 
 
 def test_legends_filter_and_points_have_tooltips(equal: list[Run]) -> None:

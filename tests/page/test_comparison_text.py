@@ -76,11 +76,11 @@ def test_json_has_the_same_results(answers: tuple[Comparison, ...]) -> None:
     assert comparison["asked_points"] == 1.0
     [curve] = comparison["curves"]
     assert (curve["labels"], curve["seconds"]) == (
-        ["resnet-20", "resnet-56"],
+        ["resnet 20", "resnet 56"],
         [36.0, 108.0],
     )
     published = {design["label"]: design["published"] for design in comparison["designs"]}
-    assert published["resnet-20"][0]["percent"] == 8.75
+    assert published["resnet 20"][0]["percent"] == 8.75
 
 
 def test_a_csv_is_read_back(answers: tuple[Comparison, ...]) -> None:

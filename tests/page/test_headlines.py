@@ -9,7 +9,7 @@ from resatlas.page.headlines import Headline, headlines
 from resatlas.page.overview import charts
 from resatlas.runs.collection import View
 from resatlas.runs.store import Run
-from tests.comparing.folders import DEEP, EQUAL, comparison_of, write_run, write_runs
+from tests.comparing.folders import DEEP, EQUAL, IMAGES, RECIPE, comparison_of, write_run, write_runs
 
 
 def headlines_of(view: View, runs: list[Run]) -> tuple[Headline, ...]:
@@ -30,7 +30,7 @@ def test_depth_leads_with_the_largest_difference(tmp_path: Path) -> None:
     errors, losses = found
     assert errors.words.startswith("At depth 56, resnet has a test error of ")
     assert errors.certainty.startswith("The difference is ")
-    assert errors.certainty.endswith(" by Holm over 3 pairs; 3 seeds per design).")
+    assert errors.certainty.endswith(" by Holm over 3 pairs; 3 seeds per design.")
     assert losses.words == "With depth, the training loss of plain rises and that of resnet falls."
     assert "from 0.0681 at depth 8 to 1.41 at depth 56 (trend over 3 depths, p = " in losses.certainty
 
@@ -38,14 +38,17 @@ def test_depth_leads_with_the_largest_difference(tmp_path: Path) -> None:
 def test_chance_is_named(tmp_path: Path) -> None:
     """Without a significant pair, the sentence says so, and what could have been seen."""
     [headline] = headlines_of("budget", write_runs(tmp_path, EQUAL, random_seed=1))
-    assert headline.words == "The test errors of 6 designs do not differ significantly."
+    assert headline.words == "None of 15 compared pairs differs significantly in test error."
     assert headline.certainty == (
         "The largest difference, 1.76 points between resnet (1.11 %) and dilnet (2.87 %), may be due to chance. "
-        "The smallest detectable difference is 4.26 to 9.92 points (80 % power)."
+        "The smallest detectable difference is 4.26 to 9.92 points (80 % power). "
+        "No significant difference in test error between the 6 designs (global F test, p = 0.083)."
     )
 
 
-@pytest.mark.parametrize(("parameters", "start"), [(84_000, "At an equal budget, "), (900_000, "Regardless of cost, ")])
+@pytest.mark.parametrize(
+    ("parameters", "start"), [(84_000, "At equal multiply-adds, "), (900_000, "Regardless of cost, ")]
+)
 def test_an_equal_budget_is_a_condition(tmp_path: Path, parameters: int, start: str) -> None:
     """A claim at an equal budget needs designs of equal cost."""
     worse = replace(EQUAL[1][0], ease=-4.0, parameters=parameters, multiply_adds=30 * parameters)
@@ -77,3 +80,23 @@ def test_other_images_have_no_chart(tmp_path: Path) -> None:
     [headline] = headlines_of("runs", runs)
     assert headline.words.startswith("No verdict: the runs are of several data sets")
     assert headline.figure is None
+
+
+def test_sizes_of_one_kind_are_at_no_equal_budget(tmp_path: Path) -> None:
+    """Two sizes differ in their budgets, however significantly their errors differ."""
+    small, large = (
+        replace(DEEP[k][0], parameters=size, multiply_adds=30 * size) for k, size in ((3, 9000), (5, 90_000))
+    )
+    [headline] = headlines_of("budget", write_runs(tmp_path, [(replace(small, ease=-4.0), 3), (large, 3)]))
+    assert headline.words.startswith("Regardless of cost, ")
+
+
+def test_another_recipe_may_be_the_cause(tmp_path: Path) -> None:
+    """A difference between designs that also differ in their recipe is not said to be that of the designs."""
+    runs = []
+    for subject, count, recipe in ((EQUAL[0][0], 10, RECIPE), (EQUAL[1][0], 90, replace(RECIPE, batch=32))):
+        for seed in range(3):
+            wrong = [k < count + seed for k in range(IMAGES)]
+            runs.append(write_run(tmp_path / f"{count}-{seed}", subject, seed=seed, wrong=wrong, recipe=recipe))
+    [headline] = headlines_of("runs", runs)
+    assert headline.certainty.endswith(" They also differ in recipe, so the design need not be the cause.")

@@ -87,7 +87,7 @@ def test_kinds_are_explained(tmp_path: Path) -> None:
     between = replace(DEEP[1][0], parameters=120_000, ease=-4.0)
     runs = write_runs(tmp_path, [(between, 3), *DEEP[3:6]], random_seed=1)
     lines = verdict("budget", comparison_of(runs))
-    assert any(line.startswith("resnet-56's kind has a lower test error than plain at") for line in lines)
+    assert any(line.startswith("resnet 56's kind has a lower test error than plain at") for line in lines)
     assert f"{BUDGETS} {KIND}" in lines
 
 

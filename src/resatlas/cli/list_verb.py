@@ -49,7 +49,8 @@ def _recipes(pattern: str) -> Outcome:
         (recipe.name, str(recipe.epochs), str(recipe.batch), recipe.data or "any", recipe.source) for recipe in matches
     )
     table = fitted(Table(columns=words("name", "epochs", "batch", "data", "source"), rows=rows))
-    return Outcome(data, f"{table}\n{len(data)} recipes; all fields of one: resatlas describe --recipe NAME")
+    more = "resatlas describe --recipe NAME explains one; resatlas train … --recipe NAME --print-config has its fields"
+    return Outcome(data, f"{table}\n{len(data)} recipes; {more}")
 
 
 def _designs(pattern: str) -> Outcome:

@@ -149,13 +149,13 @@ def row_of(runs: Sequence[RunRecord]) -> Row:
 
 
 def labels(rows: Sequence[Row]) -> tuple[str, ...]:
-    """A label for each row: the shortest of family, family-depth, design, and design with data and recipe.
+    """A label for each row: the shortest of family, family and depth, design, and design with data and recipe.
 
-    No two rows have one label.
+    No two rows have one label, and no label is the name of another network.
     """
     namings: tuple[Callable[[Row], str], ...] = (
         lambda row: row.family,
-        lambda row: f"{row.family}-{row.depth}",
+        family_and_depth,
         lambda row: row.design,
         lambda row: f"{row.design} on {row.data} by {row.recipe}, {counted(row.epochs, 'epoch')}",
     )
@@ -165,6 +165,11 @@ def labels(rows: Sequence[Row]) -> tuple[str, ...]:
         free = (naming(row) for naming, uses in zip(namings, counts, strict=True) if uses[naming(row)] == 1)
         unique.append(next(free, f"{row.design} ({place + 1})"))
     return tuple(unique)
+
+
+def family_and_depth(row: Row) -> str:
+    """As in "plain 56"; "plain-56" is the name of one network, and stands for no other."""
+    return f"{row.family} {row.depth}"
 
 
 def data_notes(runs: Iterable[RunRecord]) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def _sentence(
     if verdict.verdict == "not testable here":
         return f"{pair.first.label} against {pair.second.label}: not testable{where}; {'; '.join(verdict.reasons)}."
     smallest = min((tested.difference for tested in verdict.tested), key=lambda difference: abs(difference.points))
-    by = _by(smallest, measure, sign={"supported": -1, "contradicted": 1}.get(verdict.verdict, 0))
+    by = difference_in_words(smallest, measure, sign={"supported": -1, "contradicted": 1}.get(verdict.verdict, 0))
     p, limit = f"p = {verdict.p:.2g}", f"{margin:g}{measure.unit}" if margin is not None else ""
     match verdict.verdict:
         case "supported":
@@ -102,7 +102,7 @@ def _without_direct_comparison(pair: ComparedPair, verdict: BudgetVerdict, where
     )
 
 
-def _by(difference: Difference, measure: Measure, *, sign: int) -> str:
+def difference_in_words(difference: Difference, measure: Measure, *, sign: int) -> str:
     """The difference with both intervals, multiplied by the sign; with a + or - of its own where the sign is 0."""
     factor, plus = (sign, "") if sign else (1, "+")
     intervals = []

@@ -83,7 +83,7 @@ def find(
 
     Images of one size alone go together, so that the batch does not change what is seen of an image. The boxes of
     several copies of an image are suppressed together, and the softmax of their pixels is averaged.
-    Differs: the ResNet paper (arXiv:1512.03385), appendix B, pools each region from the better of two scales (maxout);
+    Differs: the ResNet paper (arXiv:1512.03385), appendix B, merges the features of two scales by maxout;
         here every scale finds boxes of its own.
     """
     begin, end = (k * len(part) // processes.size for k in (processes.rank, processes.rank + 1))

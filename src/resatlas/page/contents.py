@@ -243,7 +243,8 @@ def _inside(finding: Finding, run: RunRecord, names: ChartNames) -> Inside:
 def _networks(groups: Sequence[Group], names: ChartNames) -> tuple[tuple[Figure, ...], tuple[Figure, ...]]:
     """The drawings of all networks if they are few, else of the smallest of each family; and those of the others."""
     groups = list({presentable(group.row.design): group for group in reversed(groups)}.values())[::-1]
-    first = {group.row.family: group for group in sorted(groups, key=lambda group: -group.row.depth)}
+    sizes = sorted(groups, key=lambda group: (group.row.depth, group.row.parameters), reverse=True)
+    first = {group.row.family: group for group in sizes}
     seen = groups if len(groups) <= _MOST_AT_A_GLANCE else list(first.values())
 
     def drawn(group: Group) -> Figure:

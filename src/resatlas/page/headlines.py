@@ -5,10 +5,14 @@ from typing import NamedTuple
 
 from resatlas.comparing.compared_pair import ComparedPair
 from resatlas.comparing.comparison import Comparison
+from resatlas.comparing.measures import Measure
 from resatlas.comparing.power import POWER
-from resatlas.comparing.questions import Group
+from resatlas.comparing.questions import Group, differing
+from resatlas.comparing.rows import family_and_depth
+from resatlas.comparing.sentences import difference_in_words
 from resatlas.comparing.statistics import mean_interval
 from resatlas.comparing.words import with_and
+from resatlas.page.comparison_text import global_test_sentence
 from resatlas.page.figure import Figure
 from resatlas.page.verdict import (
     Trend,
@@ -49,7 +53,7 @@ def _findings(
     if len(groups) == 1:
         yield _alone(groups[0], errors)
     elif significant := significant_pairs(comparison):
-        yield _contrast(view, max(significant, key=_points), len(judged), errors)
+        yield _contrast(view, comparison, max(significant, key=_points), len(judged), errors)
     elif judged:
         yield _no_difference(comparison, max(judged, key=_points), errors)
     else:
@@ -60,19 +64,23 @@ def _findings(
         yield _trained(trends(groups), figures["loss-over-depth"])
 
 
-def _contrast(view: View, pair: ComparedPair, pairs: int, figure: Figure | None) -> Headline:
+def _contrast(view: View, comparison: Comparison, pair: ComparedPair, pairs: int, figure: Figure | None) -> Headline:
     """The two errors of a pair that differs significantly."""
     low, high = lower_first(pair)
     match view:
         case "depth" if low.row.depth == high.row.depth and _named_by_family(low) and _named_by_family(high):
             where, (one, other) = f"At depth {low.row.depth}, ", (low.row.family, high.row.family)
         case "budget":
-            equal = pair.verdict in ("supported", "contradicted") and not any(tested.kinds for tested in pair.tested)
-            where, (one, other) = "At an equal budget, " if equal else "Regardless of cost, ", (low.label, high.label)
+            decided = pair.leading if pair.verdict in ("supported", "contradicted") else None
+            equal = decided and decided.basis != "sizes" and not any(tested.kinds for tested in pair.tested)
+            where, (one, other) = (
+                f"At equal {decided.basis}, " if decided and equal else "Regardless of cost, ",
+                (low.label, high.label),
+            )
         case _:
             where, (one, other) = "", (low.label, high.label)
     words = f"{where}{one} has a test error of {low.mean:.2f} %, {other} of {high.mean:.2f} %."
-    return Headline(words, _certainty(pair, pairs), figure)
+    return Headline(words, _certainty(pair, comparison.question.measure, pairs), figure)
 
 
 def _trained(of_families: Sequence[Trend], figure: Figure) -> Headline:
@@ -82,22 +90,22 @@ def _trained(of_families: Sequence[Trend], figure: Figure) -> Headline:
     return Headline(words, " ".join(trend.sentence for trend in of_families), figure)
 
 
-def _certainty(pair: ComparedPair, pairs: int) -> str:
-    """The difference of a pair with its interval, p and number of seeds."""
+def _certainty(pair: ComparedPair, measure: Measure, pairs: int) -> str:
+    """The difference of a pair with its intervals, p and number of seeds, and what else differs."""
     if pair.trained is None:
         return ""
-    ends = sorted(map(abs, (pair.trained.low, pair.trained.high)))
+    by = difference_in_words(pair.trained, measure, sign=1 if pair.trained.points > 0 else -1)
     seeds = dict.fromkeys(counted(len(group.values), "seed") for group in (pair.first, pair.second))
     of = f" by Holm over {pairs} pairs" if pairs > 1 else ""
-    return (
-        f"The difference is {_points(pair):.2f} points, with a 95 % interval of {ends[0]:.2f} to {ends[1]:.2f} over "
-        f"seeds (p = {pair.trained.p_holm:.2g}{of}; {with_and(seeds)} per design)."
-    )
+    others = [name for name in differing(pair.first, pair.second) if name != "design"]
+    confounded = f" They also differ in {with_and(others)}, so the design need not be the cause." if others else ""
+    return f"The difference is {by}; p = {pair.trained.p_holm:.2g}{of}; {with_and(seeds)} per design.{confounded}"
 
 
 def _no_difference(comparison: Comparison, largest: ComparedPair, figure: Figure | None) -> Headline:
     """No pair differs significantly."""
-    tested = {group.label for pair in comparison.pairs if pair.trained for group in (pair.first, pair.second)}
+    tested = sum(pair.trained is not None for pair in comparison.pairs)
+    words = f"None of {tested} compared pairs differs" if tested > 1 else "The two designs do not differ"
     smallest = detectable_difference(comparison)
     certainty = (
         f"The largest difference, {_points(largest):.2f} points between "
@@ -105,14 +113,16 @@ def _no_difference(comparison: Comparison, largest: ComparedPair, figure: Figure
     )
     if smallest:
         certainty += f" The smallest detectable difference is {smallest} points ({100 * POWER:.0f} % power)."
-    return Headline(f"The test errors of {len(tested)} designs do not differ significantly.", certainty, figure)
+    if overall := global_test_sentence(comparison):
+        certainty += f" {overall[0].upper()}{overall[1:]}"
+    return Headline(f"{words} significantly in test error.", certainty, figure)
 
 
 def _alone(group: Group, figure: Figure | None) -> Headline:
     """The error of a single design."""
-    interval = mean_interval(group.errors)
+    interval = mean_interval(group.values)
     certainty = (
-        f"95 % interval of the mean over {counted(len(group.errors), 'seed')}: {max(0.0, interval[0]):.2f} to "
+        f"95 % interval of the mean over {counted(len(group.values), 'seed')}: {max(0.0, interval[0]):.2f} to "
         f"{interval[1]:.2f} %."
         if interval
         else "One seed only, so the spread over seeds is unknown."
@@ -122,7 +132,7 @@ def _alone(group: Group, figure: Figure | None) -> Headline:
 
 def _named_by_family(group: Group) -> bool:
     """Whether no other design has its family and depth."""
-    return group.label in (group.row.family, f"{group.row.family}-{group.row.depth}")
+    return group.label in (group.row.family, family_and_depth(group.row))
 
 
 def _points(pair: ComparedPair) -> float:

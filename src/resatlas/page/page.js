@@ -67,7 +67,8 @@
   function order(column, words) {
     const collator = new Intl.Collator("en", { numeric: true });
     const text = (row) => row.cells[column].textContent;
-    if (words) return (one, other) => collator.compare(text(one), text(other));
+    if (words) return (one, other) => isNumber(text(one)) && isNumber(text(other))
+      ? number(text(one)) - number(text(other)) : collator.compare(text(one), text(other));
     return (one, other) => number(text(one)) - number(text(other));
   }
 

@@ -29,17 +29,17 @@ KIND = (
 
 
 class Trend(NamedTuple):
-    """The training loss of a family, from its lowest depth to its highest, with the p of the trend over all depths."""
+    """The training loss of a family, with its slope over the logarithm of all depths, and the p of that."""
 
     family: str
     sizes: tuple[Group, ...]
+    slope: float
     p: float
 
     @property
     def way(self) -> str:
         """What the loss does with depth."""
-        before, after = self.ends
-        return "does not change significantly" if self.p > CLAIM_LEVEL else "rises" if after > before else "falls"
+        return "does not change significantly" if self.p > CLAIM_LEVEL else "rises" if self.slope > 0 else "falls"
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -241,13 +241,15 @@ def _pairs(count: int) -> str:
 
 
 def trends(groups: Sequence[Group]) -> tuple[Trend, ...]:
-    """The training loss over depth of each family that has two depths with several seeds."""
+    """The training loss over depth of each family that has two depths with several seeds; p is 1 if seeds agree."""
     families: dict[str, list[Group]] = {}
     for group in _several(groups):
         families.setdefault(group.row.family, []).append(group)
     deep = {name: sizes for name, sizes in families.items() if sizes[0].row.depth < sizes[-1].row.depth}
-    chances = holm([_trend(sizes) for sizes in deep.values()])
-    return tuple(Trend(name, tuple(sizes), p) for (name, sizes), p in zip(deep.items(), chances, strict=True))
+    slopes = [trend([Size(size.row.depth, moments(size.row.train_loss.values)) for size in of]) for of in deep.values()]
+    chances = holm([float(p_value(slope)) if slope.error > 0 else 1.0 for slope in slopes])
+    found = zip(deep.items(), slopes, chances, strict=True)
+    return tuple(Trend(name, tuple(sizes), float(slope.difference), p) for (name, sizes), slope, p in found)
 
 
 def depth_obstacle(groups: Sequence[Group]) -> str:
@@ -267,15 +269,9 @@ def _over_depth(groups: Sequence[Group]) -> tuple[str, ...]:
     return (obstacle,) if obstacle else tuple(trend.sentence for trend in trends(groups))
 
 
-def _trend(sizes: Sequence[Group]) -> float:
-    """The p of a family's training loss over the logarithm of its depth; 1 if the seeds do not differ."""
-    slope = trend([Size(group.row.depth, moments(group.row.train_loss.values)) for group in sizes])
-    return float(p_value(slope)) if slope.error > 0 else 1.0
-
-
 def _error(group: Group) -> str:
     return f"{group.label} ({_mean(group):.2f} %)"
 
 
 def _mean(group: Group) -> float:
-    return group.row.test_error_percent.mean
+    return group.mean

@@ -112,7 +112,7 @@ def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if recipe.mixing:
         share = "every batch" if recipe.mixed == 1 else f"{recipe.mixed} of the batches"
         yield "mixed", f"{share} by {' or '.join(map(_mixing, recipe.mixing))}"
-    held = f"{recipe.validation} of the training images" if recipe.validation else "none; trains on all"
+    held = f"{recipe.validation} of the training images" if recipe.validation else "none of the training images"
     yield "held back", held
     if isinstance(recipe.task, Classify):
         yield from (("tested" if k == 0 else "and there", view_text(view)) for k, view in enumerate(recipe.testing))

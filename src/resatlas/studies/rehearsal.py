@@ -141,6 +141,7 @@ def _loaded(state: "TrainState", training: "TrainingPlan") -> "tuple[list[float]
 def _in_turn(state: "TrainState", training: "TrainingPlan", seconds: list[float]) -> Iterator[Any]:
     """Batches one after another, whose seconds are noted; those of later epochs are those of the first."""
     while True:
+        state.batch = 0
         batches = training.learner.batches(state, training)
         while True:
             started = time.perf_counter()

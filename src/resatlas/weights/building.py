@@ -55,7 +55,10 @@ def build(
     if changes := "; ".join(loaded.changes(network.plan)):
         once(f"changes of {weights}", f"{weights}: {changes}")
     if word is not None:
-        network.preparation = preparation_of(word)
+        other = (
+            f"{weights} prepares images of {loaded.channels} channels, this network takes {network.plan.image.channels}"
+        )
+        network.preparation = other if loaded.channels else preparation_of(word)
     return network
 
 

@@ -86,7 +86,7 @@ class LoadedWeights:
         if self.channels:
             yield (
                 f"its first convolution for images of {counted(self.channels, 'channel')} is changed to "
-                f"{plan.image.channels}, so that it gives the same maps for grey images"
+                f"{plan.image.channels}, so that it gives the same maps where all channels are equal"
             )
 
 
