@@ -1,6 +1,7 @@
 """Build a release and check it: python -m docs.release.build [PYTHON …], by default with this Python alone.
 
-build/release has the source distribution, the wheel that is built from it, the site as a zip archive, and SHA256SUMS.
+build/release has the source distribution, the wheel that is built from it, the site as a zip archive, the design page
+as one file, and SHA256SUMS.
 The wheel is installed in a fresh environment of each PYTHON, with the dependencies that it names, pinned by
 constraints.txt; that downloads some gigabytes. With --dependencies installed, which is for tests, they are those of
 this environment. A PYTHON that cannot be started is left out, except the first.
@@ -56,6 +57,10 @@ def build(out: Path) -> Path:
     _run(sys.executable, "-m", "pip", "wheel", *offline, "-w", out, source, cwd=out)
     if site.build(out.parent):
         raise SystemExit("the site was not built")
+    design = out.parent / "site" / "generated" / "design.html"
+    if not design.exists():
+        raise SystemExit("the site has no design page, and the release needs it; the line above says how to get it")
+    shutil.copy2(design, out / f"resatlas-{__version__}-design.html")
     shutil.make_archive(str(out / f"resatlas-{__version__}-site"), "zip", out.parent / "site")
     [wheel] = out.glob("*.whl")
     return wheel

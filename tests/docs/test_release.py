@@ -14,8 +14,9 @@ import resatlas
 
 
 def small_site(folder: Path) -> int:
-    """A site of one page; `test_site.py` builds the whole one."""
-    (folder / "site").mkdir()
+    """A site of two pages; `test_site.py` builds the whole one."""
+    (folder / "site" / "generated").mkdir(parents=True)
+    (folder / "site" / "generated" / "design.html").write_text("<title>design</title>")
     (folder / "site" / "index.html").write_text("<title>resatlas</title>")
     return 0
 
@@ -29,9 +30,13 @@ def test_a_release_is_built_and_checked(
     out = tmp_path / "release"
     release.main(["--dependencies", "installed", "--out", str(out), sys.executable, "python2.9"])
     version = resatlas.__version__
-    names = {f"resatlas-{version}{end}" for end in ("-py3-none-any.whl", ".tar.gz", "-site.zip")}
+    names = {f"resatlas-{version}{end}" for end in ("-py3-none-any.whl", ".tar.gz", "-site.zip", "-design.html")}
     assert {file.name for file in out.iterdir()} == {*names, "SHA256SUMS"}
-    assert zipfile.ZipFile(out / f"resatlas-{version}-site.zip").namelist() == ["index.html"]
+    assert zipfile.ZipFile(out / f"resatlas-{version}-site.zip").namelist() == [
+        "generated/",
+        "index.html",
+        "generated/design.html",
+    ]
     lines = (out / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     assert {tuple(line.split("  ")) for line in lines} == {
         (hashlib.sha256((out / name).read_bytes()).hexdigest(), name) for name in names
