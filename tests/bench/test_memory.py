@@ -12,12 +12,12 @@ from tests.oracles.peers import library
 
 @pytest.mark.slow
 def test_predictions_and_the_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row for each network and precision; stored convolutions take less memory than all maps."""
+    """A row for each network; stored convolutions take less memory than all maps."""
     library("pytorchcv")
     monkeypatch.setattr(crew, "CALL_SECONDS", 1e-9)
     monkeypatch.setattr(contest, "threads", lambda: 1)
-    monkeypatch.setattr(memory, "_BATCHES", {"resnet-8": (16, 16)})
-    monkeypatch.setattr(memory, "_AGAIN", ())
+    monkeypatch.setattr(memory, "_BATCHES", {})
+    monkeypatch.setattr(memory, "_AGAIN", (("resnet-8", "convolutions"),))
     monkeypatch.setattr(step_memory, "_NETWORKS", ("preact-resnet-20-B",))
     out = tmp_path / "memory"
     assert main(("bench", "--question", "memory", "--batch", "64", "--rounds", "2", "--out", str(out))) == 0

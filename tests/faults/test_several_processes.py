@@ -87,14 +87,14 @@ def test_a_mistake_in_one_process_ends_all_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_who_is_left_alone_says_so(tmp_path: Path, rank: int) -> None:
-    """Without a launcher, the other process detects the loss at once and ends with one line."""
+    """Without a launcher, the other process detects the loss at once and ends with one line, beside those of torch."""
     ends = world(tmp_path, *SHORT, "--out", str(tmp_path / "run"), first=partial(fault, "killed", rank, STEP))
     assert ends[rank].code == -signal.SIGKILL
     assert ends[1 - rank].code == 1
-    assert ends[1 - rank].line == (
+    assert [line for line in ends[1 - rank].err.splitlines() if "[c10d] " not in line] == [
         "ProcessLost: another of these processes has ended; saved checkpoints are intact; continue a training with "
         "--resume auto"
-    )
+    ]
     if rank == 1:
         status = json.loads((tmp_path / "run" / "status.json").read_text())
         assert (status["status"], f"ProcessLost: {status['reason']}") == ("failed", ends[0].line)
