@@ -49,8 +49,8 @@ def _recipes(pattern: str) -> Outcome:
         (recipe.name, str(recipe.epochs), str(recipe.batch), recipe.data or "any", recipe.source) for recipe in matches
     )
     table = fitted(Table(columns=words("name", "epochs", "batch", "data", "source"), rows=rows))
-    more = "resatlas describe --recipe NAME explains one; resatlas train … --recipe NAME --print-config has its fields"
-    return Outcome(data, f"{table}\n{len(data)} recipes; {more}")
+    more = "all fields of one: resatlas train DESIGN --recipe NAME --print-config"
+    return Outcome(data, f"{table}\n{len(data)} recipes; one in words: resatlas describe --recipe NAME\n{more}")
 
 
 def _designs(pattern: str) -> Outcome:
