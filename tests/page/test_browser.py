@@ -299,7 +299,7 @@ def test_the_page_is_readable_without_scripts(browser: "Browser", addresses: dic
     """Tables and findings need no JavaScript."""
     with opened(browser, addresses["study"], java_script_enabled=False) as window:
         assert window.page.locator("table:visible").count() >= 2
-        assert window.page.locator(".headline strong:visible").count() == 3
+        assert window.page.locator(".headline p strong:visible").count() == 3
         assert window.page.locator("noscript").inner_text().startswith("The charts need JavaScript")
         window.check_harmless()
 

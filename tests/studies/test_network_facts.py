@@ -95,7 +95,7 @@ def test_markup_in_names_is_text(tmp_path: Path) -> None:
     text = written(tmp_path, without_weights(tmp_path / "<b>net<", replace(TRAINED, training=evil, class_names=MARKUP)))
     main_ = text[text.index("<main>") : text.index("</main>")]
     assert escape(MARKUP[0]) in main_
-    assert not re.search(r"<script>alert|<img|<b>net|/home/me", main_)
+    assert not re.search(r"<script>alert|<img|<b>|/home/me", main_)
     assert "<title>resatlas: &lt;b&gt;net&lt;</title>" in text
 
 
