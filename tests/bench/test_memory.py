@@ -32,3 +32,13 @@ def test_predictions_and_the_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert row["all_over_peer"] == row["all_bytes"] / row["peer_bytes"]
     assert row["convolutions_over_all_seconds"] > 0
     assert "peer_bytes" in further["units"]
+
+
+def test_a_batch_that_is_too_small_is_refused_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before minutes of measuring."""
+    monkeypatch.delattr(memory, "row")
+    monkeypatch.setattr(contest, "cores", lambda: 2)
+    assert main(("bench", "--question", "memory", "--batch", "3")) == 2
+    assert "--batch must be at least 4" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from resatlas.analysis.probes import Fact
 from resatlas.bench import contest, growth
 from resatlas.bench.benchmarks import Advance, Options
+from resatlas.bench.contest import setting_of
 from resatlas.bench.growth import time_in_own_process
 from resatlas.bench.rows import Measured, View
 from resatlas.bench.step_memory import against_peer
@@ -79,13 +80,13 @@ def measure(options: Options, on_advance: Advance) -> Measured:
     """
     if not SETTLING.exists():
         raise UsageError(f"memory needs Linux: it reads memory from {SETTLING.parent}")
-    tasks = list(_tasks(options))
+    setting, tasks, steps = setting_of(options), list(_tasks(options)), options.rounds or _STEPS
     rows = []
     for k, task in enumerate(tasks):
         on_advance("networks", k, len(tasks))
-        rows.append(row(task, options.rounds or _STEPS))
+        rows.append(row(task, steps))
     on_advance("networks", len(tasks), len(tasks))
-    contested, means = against_peer(options, on_advance) or (None, ())
+    contested, means = against_peer(setting, steps=steps, rounds=options.rounds, on_advance=on_advance) or (None, ())
     whole = ("design", "precision", "kept", "batch", "predicted_bytes", "peak_bytes", "error_percent")
     own = ("design", "precision", "kept", "batch", "predicted_own_bytes", "own_bytes", "own_error_percent")
     return Measured(

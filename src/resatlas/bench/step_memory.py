@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 
 from resatlas.analysis.probes import Fact
 from resatlas.bench import growth
-from resatlas.bench.benchmarks import Advance, Options
-from resatlas.bench.contest import Setting, in_one_process, run_contest, setting_of
+from resatlas.bench.benchmarks import Advance
+from resatlas.bench.contest import Setting, in_one_process, run_contest
 from resatlas.bench.peers import check_installed, library, peer_of
 from resatlas.bench.rivals import PEER
 from resatlas.bench.stopwatch import geometric_mean, ratio
@@ -20,10 +20,9 @@ from resatlas.errors import UsageError
 from resatlas.values.table import Table, of_unit, table
 
 _NETWORKS = ("resnet-20-B", "wrn-16-4", "resnext-29-32x4d", "pyramidnet-110-a48")
+"""One of each family that pytorchcv has for 32x32 images, with post-activation or a width of its own."""
 
 _FEWER = "convolutions"
-
-_STEPS = 3
 
 _ROUNDS = 3
 
@@ -45,8 +44,12 @@ class Row:
     convolutions_over_all_seconds: float = of_unit("1")
 
 
-def against_peer(options: Options, on_advance: Advance) -> tuple[Table, tuple[Fact, ...]] | None:
+def against_peer(
+    setting: Setting, *, steps: int, rounds: int | None, on_advance: Advance
+) -> tuple[Table, tuple[Fact, ...]] | None:
     """A row for each network that both have, and the geometric means; None if the library is not installed.
+
+    Memory is that of one step and so many more, times are over so many rounds.
 
     Raises: ProcessLost.
     """
@@ -54,31 +57,30 @@ def against_peer(options: Options, on_advance: Advance) -> tuple[Table, tuple[Fa
         check_installed(PEER)
     except UsageError:
         return None
-    setting = setting_of(options)
     rows = []
     for k, design in enumerate(_NETWORKS):
         on_advance(f"against {PEER}", k, len(_NETWORKS))
-        rows.append(_row(design, setting, options))
+        rows.append(_row(design, setting, steps, rounds or _ROUNDS))
     note = (
-        f"The largest resident memory of a process after {_STEPS} steps, minus that before the network was built, so "
-        f"weights, gradients and momentum are part of it. Ours trains as `train` does, in memory that is kept; "
+        f"The largest resident memory of a process after {steps + 1} steps, minus that before the network was built: "
+        f"weights, gradients and momentum count. Ours trains as `train` does, in memory that is kept; "
         f"{_FEWER} is --checkpoint-activations {_FEWER}. The peer is {PEER}'s network in a plain loop: channels-last, "
         "the same precision, fused SGD, eager. Times are by turns, medians of ratios."
     )
     return table(f"What a training adds to its process, against {PEER}", Row, rows, note=note), tuple(_means(rows))
 
 
-def _row(design: str, setting: Setting, options: Options) -> Row:
+def _row(design: str, setting: Setting, steps: int, rounds: int) -> Row:
     common = {"batch": setting.batch, "norm_group": setting.norm_group, "precision": setting.precision}
     full = Ours(designs=(design,), **common)
     fewer = Ours(designs=(design,), kept=_FEWER, **common)
     peer = Peer(net=peer_of(PEER, design), tuning="tuned", **common)
-    of_all, of_fewer, of_peer = (_bytes(task) for task in (full, fewer, peer))
+    of_all, of_fewer, of_peer = (_bytes(task, steps) for task in (full, fewer, peer))
     contest = run_contest(
         design,
         {"ours": in_one_process(full, setting), "ours with fewer": in_one_process(fewer, setting)},
         setting,
-        rounds=options.rounds or _ROUNDS,
+        rounds=rounds,
         on_advance=lambda *_: None,
     )
     return Row(
@@ -94,8 +96,8 @@ def _row(design: str, setting: Setting, options: Options) -> Row:
     )
 
 
-def _bytes(task: Ours | Peer) -> int:
-    return growth.time_in_own_process(task, _STEPS, context=get_context("spawn"), target=train).memory
+def _bytes(task: Ours | Peer, steps: int) -> int:
+    return growth.time_in_own_process(task, steps, context=get_context("spawn"), target=train).memory
 
 
 def train(pipe: Connection, task: Ours | Peer, threads: int, rounds: int | None) -> None:

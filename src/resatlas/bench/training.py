@@ -43,7 +43,7 @@ _RATES: Mapping[str, str] = {
 }
 """Rates of a row, and their contenders."""
 
-_PEERS = ("default", "tuned", "tuned together", "compiled")
+_PEERS = tuple(contender for name, contender in _RATES.items() if name.startswith("peer_"))
 
 RATIOS: Mapping[str, tuple[str, str]] = {
     "over_best": ("best", "best peer"),

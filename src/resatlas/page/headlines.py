@@ -16,12 +16,13 @@ from resatlas.page.comparison_text import global_test_sentence
 from resatlas.page.figure import Figure
 from resatlas.page.verdict import (
     Trend,
-    depth_obstacle,
     detectable_difference,
     lower_first,
+    points_apart,
     significant_pairs,
     trends,
     verdict,
+    with_error,
 )
 from resatlas.runs.collection import View
 from resatlas.values.text import counted
@@ -53,15 +54,15 @@ def _findings(
     if len(groups) == 1:
         yield _alone(groups[0], errors)
     elif significant := significant_pairs(comparison):
-        yield _contrast(view, comparison, max(significant, key=_points), len(judged), errors)
+        yield _contrast(view, comparison, max(significant, key=points_apart), len(judged), errors)
     elif judged:
-        yield _no_difference(comparison, max(judged, key=_points), errors)
+        yield _no_difference(comparison, max(judged, key=points_apart), errors)
     else:
         low, high = (choose(groups, key=lambda group: group.mean) for choose in (min, max))
-        words = f"{_error(low)} has the lowest mean test error, {_error(high)} the highest."
+        words = f"{with_error(low)} has the lowest mean test error, {with_error(high)} the highest."
         yield Headline(words, verdict("runs", comparison)[0], errors)
-    if view == "depth" and not depth_obstacle(groups):
-        yield _trained(trends(groups), figures["loss-over-depth"])
+    if view == "depth" and not isinstance(found := trends(groups), str):
+        yield _trained(found, figures["loss-over-depth"])
 
 
 def _contrast(view: View, comparison: Comparison, pair: ComparedPair, pairs: int, figure: Figure | None) -> Headline:
@@ -108,8 +109,8 @@ def _no_difference(comparison: Comparison, largest: ComparedPair, figure: Figure
     words = f"None of {tested} compared pairs differs" if tested > 1 else "The two designs do not differ"
     smallest = detectable_difference(comparison)
     certainty = (
-        f"The largest difference, {_points(largest):.2f} points between "
-        f"{with_and(map(_error, lower_first(largest)))}, may be due to chance."
+        f"The largest difference, {points_apart(largest):.2f} points between "
+        f"{with_and(map(with_error, lower_first(largest)))}, may be due to chance."
     )
     if smallest:
         certainty += f" The smallest detectable difference is {smallest} points ({100 * POWER:.0f} % power)."
@@ -133,11 +134,3 @@ def _alone(group: Group, figure: Figure | None) -> Headline:
 def _named_by_family(group: Group) -> bool:
     """Whether no other design has its family and depth."""
     return group.label in (group.row.family, family_and_depth(group.row))
-
-
-def _points(pair: ComparedPair) -> float:
-    return abs(pair.trained.points) if pair.trained else 0.0
-
-
-def _error(group: Group) -> str:
-    return f"{group.label} ({group.mean:.2f} %)"

@@ -152,9 +152,9 @@ def _regardless_of_cost(comparison: Comparison, judged: Sequence[ComparedPair]) 
         yield from _higher_errors(significant)
         yield _lowest_error(judged, significant)
     else:
-        largest = max(judged, key=_points)
+        largest = max(judged, key=points_apart)
         yield (
-            f"No significant difference in test error; the largest, {_points(largest):.2f} points between "
+            f"No significant difference in test error; the largest, {points_apart(largest):.2f} points between "
             f"{_ends(largest)}, may be due to chance."
         )
 
@@ -171,31 +171,32 @@ def _power_sentence(comparison: Comparison, judged: Sequence[ComparedPair]) -> s
     )
 
 
-def _points(pair: ComparedPair) -> float:
+def points_apart(pair: ComparedPair) -> float:
+    """The difference of a pair without its sign; 0 if it cannot be tested."""
     return abs(pair.trained.points) if pair.trained else 0.0
 
 
 def _ends(pair: ComparedPair) -> str:
-    return " and ".join(map(_error, lower_first(pair)))
+    return " and ".join(map(with_error, lower_first(pair)))
 
 
 def lower_first(pair: ComparedPair) -> tuple[Group, Group]:
     """The groups of a pair, that of the lower error first."""
     first, second = pair.first, pair.second
-    return (first, second) if _mean(first) <= _mean(second) else (second, first)
+    return (first, second) if first.mean <= second.mean else (second, first)
 
 
 def _higher_errors(significant: Sequence[ComparedPair]) -> Iterator[str]:
     """A sentence for each design with a significantly higher error than others."""
-    ordered = sorted(map(lower_first, significant), key=lambda ends: (_mean(ends[1]), ends[1].label, _mean(ends[0])))
+    ordered = sorted(map(lower_first, significant), key=lambda ends: (ends[1].mean, ends[1].label, ends[0].mean))
     for high, ends in groupby(ordered, key=lambda ends: ends[1]):
-        lower = with_and(_error(low) for low, _ in ends)
-        yield f"Regardless of cost, {_error(high)} has a higher test error than {lower}."
+        lower = with_and(with_error(low) for low, _ in ends)
+        yield f"Regardless of cost, {with_error(high)} has a higher test error than {lower}."
 
 
 def _lowest_error(judged: Sequence[ComparedPair], significant: Sequence[ComparedPair]) -> str:
     """The design of the lowest error, and the designs that it was compared with; others may be nearer."""
-    lowest = min((group for pair in judged for group in (pair.first, pair.second)), key=_mean)
+    lowest = min((group for pair in judged for group in (pair.first, pair.second)), key=lambda group: group.mean)
     rivals = [pair for pair in judged if lowest in (pair.first, pair.second)]
     equal = [_other(pair, lowest).label for pair in rivals if pair not in significant]
     others = with_and(_other(pair, lowest).label for pair in rivals)
@@ -204,7 +205,7 @@ def _lowest_error(judged: Sequence[ComparedPair], significant: Sequence[Compared
         if equal
         else f"it differs significantly from {others}; no other pair compared"
     )
-    return f"With this recipe and these data, {_error(lowest)} has the lowest mean; {how}."
+    return f"With this recipe and these data, {with_error(lowest)} has the lowest mean; {how}."
 
 
 def _other(pair: ComparedPair, group: Group) -> Group:
@@ -240,38 +241,31 @@ def _pairs(count: int) -> str:
     return f"{count} pairs" if count > 1 else "one pair"
 
 
-def trends(groups: Sequence[Group]) -> tuple[Trend, ...]:
-    """The training loss over depth of each family that has two depths with several seeds; p is 1 if seeds agree."""
+def trends(groups: Sequence[Group]) -> tuple[Trend, ...] | str:
+    """The training loss over depth of each family that has two depths with several seeds; p is 1 if seeds agree.
+
+    A sentence says why nothing can be said of it.
+    """
+    several = sorted((group for group in groups if len(group.seeds) > 1), key=lambda group: group.row.depth)
+    if others := dict.fromkeys(name for group in several for name in differing(several[0], group) if name != "design"):
+        return f"No verdict on depth: the runs also differ in {with_and(others)}."
     families: dict[str, list[Group]] = {}
-    for group in _several(groups):
+    for group in several:
         families.setdefault(group.row.family, []).append(group)
     deep = {name: sizes for name, sizes in families.items() if sizes[0].row.depth < sizes[-1].row.depth}
+    if not deep:
+        return "No verdict on depth: this needs a family at two depths, with two seeds each."
     slopes = [trend([Size(size.row.depth, moments(size.row.train_loss.values)) for size in of]) for of in deep.values()]
     chances = holm([float(p_value(slope)) if slope.error > 0 else 1.0 for slope in slopes])
     found = zip(deep.items(), slopes, chances, strict=True)
     return tuple(Trend(name, tuple(sizes), float(slope.difference), p) for (name, sizes), slope, p in found)
 
 
-def depth_obstacle(groups: Sequence[Group]) -> str:
-    """Why nothing is said of the training loss over depth; empty if something is."""
-    several = _several(groups)
-    if others := dict.fromkeys(name for group in several for name in differing(several[0], group) if name != "design"):
-        return f"No verdict on depth: the runs also differ in {with_and(others)}."
-    return "" if trends(groups) else "No verdict on depth: this needs a family at two depths, with two seeds each."
-
-
-def _several(groups: Sequence[Group]) -> list[Group]:
-    return sorted((group for group in groups if len(group.seeds) > 1), key=lambda group: group.row.depth)
-
-
 def _over_depth(groups: Sequence[Group]) -> tuple[str, ...]:
-    obstacle = depth_obstacle(groups)
-    return (obstacle,) if obstacle else tuple(trend.sentence for trend in trends(groups))
+    found = trends(groups)
+    return (found,) if isinstance(found, str) else tuple(trend.sentence for trend in found)
 
 
-def _error(group: Group) -> str:
-    return f"{group.label} ({_mean(group):.2f} %)"
-
-
-def _mean(group: Group) -> float:
-    return group.mean
+def with_error(group: Group) -> str:
+    """A design with its mean error, of which runs that diverged are a part."""
+    return f"{group.label} ({group.mean:.2f} %)"

@@ -18,7 +18,7 @@ from resatlas.recipes.detection import Detect
 from resatlas.recipes.images import Whiten
 from resatlas.recipes.recipe import Precision, Recipe
 from resatlas.runs.record import Keep
-from resatlas.studies.scene_sizing import annotated_bytes, found_bytes, scene_sizes
+from resatlas.studies.scene_sizing import NAME, annotated_bytes, found_bytes, scene_sizes
 from resatlas.training.execution import Device
 from resatlas.training.footprint import Footprint, Load, Where, checkpoint_bytes, footprint, machine_bytes
 from resatlas.values.cores import cores
@@ -29,10 +29,7 @@ _CHECKPOINTS = 3
 """Checkpoints at once: the newest two, and the next one while it is written."""
 
 _PREDICTION = 40
-"""Bytes of an image in predictions.csv."""
-
-_NAME = 150
-"""Bytes of the path of an image file in memory."""
+"""Bytes of a line of predictions.csv, about."""
 
 _FEWEST_REGIONS = 8
 """Regions of an image that a suggestion leaves at least."""
@@ -162,7 +159,7 @@ def data_bytes(parts: Parts, recipe: Recipe) -> int:
             case ImageSet():
                 total += part.images.nbytes
             case ImageFiles():
-                total += _NAME * len(part)
+                total += NAME * len(part)
             case None:
                 pass
     train = parts.train
@@ -254,19 +251,13 @@ def _with_fewer_regions(setting: Setting) -> list[tuple[str, Setting]]:
     task = setting.recipe.task
     if not isinstance(task, Detect):
         return []
-    counts = [
-        task.regions.sampled >> k for k in range(1, task.regions.sampled.bit_length()) if task.regions.sampled >> k
-    ]
-    tasks = [
-        replace(task, regions=replace(task.regions, sampled=count)) for count in counts if count >= _FEWEST_REGIONS
-    ]
-    return [
-        (
-            f"--set task.regions.sampled={own.regions.sampled}",
-            replace(setting, recipe=replace(setting.recipe, task=own)),
-        )
-        for own in tasks
-    ]
+    fewer: list[tuple[str, Setting]] = []
+    count = task.regions.sampled // 2
+    while count >= _FEWEST_REGIONS:
+        own = replace(setting.recipe, task=replace(task, regions=replace(task.regions, sampled=count)))
+        fewer.append((f"--set task.regions.sampled={count}", replace(setting, recipe=own)))
+        count //= 2
+    return fewer
 
 
 def _with_batch(setting: Setting, batch: int) -> Setting:

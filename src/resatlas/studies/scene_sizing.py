@@ -18,10 +18,13 @@ _CLASS = 8
 """Bytes of the class of a pixel."""
 
 _FOUND = 150
-"""Bytes of a box with its class and score in detections.json."""
+"""Bytes of a box with its class and score in detections.json, about."""
 
-_NAME, _OBJECT = 150, 500
-"""Bytes of the path of an image file in memory, and of an object with its mask."""
+NAME = 150
+"""Bytes of the path of an image file in memory, about."""
+
+_OBJECT = 500
+"""Bytes of an object with its mask in memory, about."""
 
 
 def scene_sizes(data: DetectionData, parts: AnnotatedParts, recipe: Recipe) -> SceneSizes:
@@ -67,7 +70,7 @@ def annotated_bytes(data: DetectionData, parts: AnnotatedParts) -> int:
     total = 0
     for part in _parts(parts):
         pixels = int(part.sizes.prod(axis=1).sum()) * data.channels
-        total += (pixels if part.root is None else _NAME * len(part)) + _OBJECT * len(part.objects.ids)
+        total += (pixels if part.root is None else NAME * len(part)) + _OBJECT * len(part.objects.ids)
     return total
 
 
