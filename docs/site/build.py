@@ -45,7 +45,7 @@ _DRAWN = re.compile(r"^resatlas describe (?P<design>\S+) --draw (?P<file>\S+\.sv
 
 def pages_of_repository() -> Iterator[Path]:
     """The pages, relative to the root of the repository."""
-    for pattern in ("*.md", "docs/*.md", "docs/*/*.md", "benchmarks/*.md", "tests/faults/*.md"):
+    for pattern in ("*.md", "docs/*.md", "docs/*/*.md", "benchmarks/*.md", "benchmarks/*/*.md", "tests/faults/*.md"):
         yield from (file.relative_to(ROOT) for file in sorted(ROOT.glob(pattern)) if file.parent != HERE)
 
 

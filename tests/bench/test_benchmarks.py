@@ -51,6 +51,17 @@ def test_every_table_is_of_the_command_that_the_page_names() -> None:
     )
 
 
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_first_page_quotes_the_table(page: str) -> None:
+    """Best against best, and the peer as people run it: geometric means of the table."""
+    table = json.loads((ROOT / "benchmarks" / "training.json").read_text())
+    means = {
+        fact["name"].partition(",")[0]: fact["value"] for fact in table["facts"] if "geometric mean" in fact["name"]
+    }
+    [row] = [line for line in (ROOT / page).read_text().splitlines() if "(benchmarks/README.md)" in line]
+    assert re.findall(r"\d+\.\d+", row) == [f"{means['over_best']:.2f}", f"{means['over_default']:.1f}"]
+
+
 def test_the_verb_starts_without_torch() -> None:
     """Help and refusals import neither torch nor numpy."""
     script = "import sys, resatlas.cli.bench_verb; print(sorted({'torch', 'numpy', 'rich'} & set(sys.modules)))"

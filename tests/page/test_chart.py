@@ -1,6 +1,7 @@
 """The specifications of the charts."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +11,7 @@ import pytest
 from resatlas.designs.catalog import FAMILIES
 from resatlas.page.figure import Figure
 from resatlas.page.overview import charts
+from resatlas.recipes import schedule
 from resatlas.runs.collection import View
 from resatlas.runs.store import Run
 from tests.comparing.folders import DEEP, EQUAL, comparison_of, edited, seal, write_runs
@@ -165,6 +167,28 @@ def test_what_was_not_measured_has_no_chart(tmp_path: Path) -> None:
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     seal(run.folder)
     assert list(charts_of("runs", [run])) == ["training-loss", "learning-rate"]
+
+
+def test_the_learning_rate_is_drawn_step_by_step(tmp_path: Path) -> None:
+    """From the schedule: 200 steps or a few more; a plateau's rate is known for the ends of epochs only."""
+    (run,) = write_runs(tmp_path, [(EQUAL[0][0], 1)])
+    values = charts_of("runs", [run])["learning-rate"].spec["datasets"]["values"]
+    recipe, steps = run.record().experiment.recipe, run.metrics[-1]["step"]
+    assert len(values) > len(run.metrics)
+    assert (values[0]["epoch"], values[0]["value"]) == (0, schedule.rate(recipe.schedule, Fraction(0)))
+    late = values[-1]
+    share = Fraction(round(late["epoch"] * steps / recipe.epochs), steps)
+    assert late["value"] == schedule.rate(recipe.schedule, share)
+
+
+def test_the_norm_of_the_gradient_is_drawn(tmp_path: Path) -> None:
+    """Where the rows of the epochs have it."""
+    (run,) = write_runs(tmp_path, [(EQUAL[0][0], 1)])
+    rows = [{**row, "gradient_norm": 1 / row["epoch"], "largest_gradient_norm": 2.0} for row in run.metrics]
+    (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seal(run.folder)
+    values = charts_of("runs", [run])["gradient-norm"].spec["datasets"]["values"]
+    assert [row["value"] for row in values] == [1 / row["epoch"] for row in rows]
 
 
 def test_equal_runs_give_equal_charts(equal: list[Run]) -> None:

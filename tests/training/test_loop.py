@@ -90,6 +90,18 @@ def test_an_epoch_shows_each_image_at_most_once_and_counts_it() -> None:
     assert (state.epoch, state.batch, state.step, state.tally) == (2, 0, 4, Tally())
 
 
+def test_the_tally_has_the_norms_of_updates_alone() -> None:
+    """The mean and the largest of an epoch; a step without an update has none, wherever it is."""
+    tally = Tally()
+    for norm in (None, 3.0, 1.0):
+        tally.add(images=2, loss=1.0, errors=0, norm=norm)
+    assert tally.norms == {"gradient_norm": 2.0, "largest_gradient_norm": 3.0}
+    assert Tally(**tally.as_table()) == tally
+    begun_before = Tally(images=4, loss=8.0)
+    assert begun_before.norms == {}
+    assert "norm" not in begun_before.as_table()
+
+
 def test_the_same_seed_gives_the_same_run(unbroken: Run, tmp_path: Path) -> None:
     """Weights, momentum, metrics, predictions and results are equal to the bit."""
     assert_same(carried_out(tmp_path / "again"), unbroken)
@@ -114,6 +126,8 @@ def test_metrics_and_timing_have_a_row_an_epoch(unbroken: Run) -> None:
             "learning_rate",
             "train_loss",
             "train_error_percent",
+            "gradient_norm",
+            "largest_gradient_norm",
             "validation_loss",
             "validation_error_percent",
         )

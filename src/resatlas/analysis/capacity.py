@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resatlas.analysis.probes import Fact, ProbeResult
-from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
+from resatlas.arch.cost import Cost, cost, total_cost, unit_costs
 from resatlas.arch.paths import body_lengths, passed
 from resatlas.arch.plan import Plan, Unit
 from resatlas.values.table import of_unit, table
@@ -67,8 +67,8 @@ def probe(name: str, plan: Plan) -> ProbeResult:
 def _parts(plan: Plan) -> Iterator[tuple[str, str, int, Cost]]:
     """Path, output shape, length and cost of the stem, each unit, and the head."""
     yield "stem", str(plan.stem[-1].output), passed(plan.stem), total_cost(plan.stem * plan.stems)
-    for path, unit in plan.units:
-        yield path, str(unit.output), _length(unit), unit_cost(unit)
+    for path, unit, price in unit_costs(plan):
+        yield path, str(unit.output), _length(unit), price
     yield "head", str(plan.head[-1].output.channels), passed(plan.head), total_cost(plan.head * plan.heads)
 
 

@@ -1,6 +1,6 @@
 """The cost of a plan: parameters, multiply-adds and activations, in closed form."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Protocol
@@ -49,13 +49,17 @@ def cost(what: Plan | Described) -> Cost:
     Raises: DesignError if the network has changed since it was built.
     """
     plan = what if isinstance(what, Plan) else what.checked_plan()
-    total = total_cost((*plan.stem * plan.stems, *plan.head * plan.heads))
+    ends = total_cost((*plan.stem * plan.stems, *plan.head * plan.heads))
+    return _sum([ends, *(price for _, _, price in unit_costs(plan))])
+
+
+def unit_costs(plan: Plan) -> Iterator[tuple[str, Unit, Cost]]:
+    """All units in order, with their paths and costs."""
     known: dict[int, Cost] = {}  # equal units of a stage are one object
-    for _, unit in plan.units:
+    for path, unit in plan.units:
         if id(unit) not in known:
             known[id(unit)] = unit_cost(unit)
-        total += known[id(unit)]
-    return total
+        yield path, unit, known[id(unit)]
 
 
 def unit_cost(unit: Unit) -> Cost:
@@ -89,7 +93,12 @@ def cost_by_path(plan: Plan) -> dict[str, Cost]:
 
 def total_cost(parts: Iterable[Layer]) -> Cost:
     """The total cost of some layers."""
-    costs = [layer_cost(layer) for layer in parts]
+    listed = list(parts)
+    known = {id(layer): layer_cost(layer) for layer in {id(layer): layer for layer in listed}.values()}
+    return _sum([known[id(layer)] for layer in listed])
+
+
+def _sum(costs: Sequence[Cost]) -> Cost:
     return Cost(
         sum(price.parameters for price in costs),
         sum(price.multiply_adds for price in costs),

@@ -1,12 +1,12 @@
 """`resatlas describe`: print a network unit by unit, or a recipe."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from resatlas.arch.cost import unit_cost
-from resatlas.arch.levels import plan_levels
+from resatlas.arch.cost import unit_costs
+from resatlas.arch.levels import Level, plan_levels
 from resatlas.arch.ops import Shape
 from resatlas.arch.plan import Plan
 from resatlas.arch.text import render
@@ -24,8 +24,6 @@ from resatlas.designs.family import Family
 from resatlas.designs.published import published_as_backbone, published_of, published_table
 from resatlas.designs.verdicts import verdicts
 from resatlas.errors import FolderError, UsageError
-from resatlas.recipes import catalog as recipes
-from resatlas.recipes.text import render as render_recipe
 from resatlas.values.codec import encode
 from resatlas.values.fields import needed_knobs
 
@@ -75,8 +73,11 @@ def run(options: argparse.Namespace) -> Outcome:
         if options.design is None:
             raise UsageError("describe needs a DESIGN, as in resnet-20, or --recipe NAME (resatlas describe --help)")
         return _network(options)
-    recipe = recipes.resolve(options.recipe)
-    data, text = encode(recipe), render_recipe(recipe)
+    from resatlas.recipes import catalog  # a network alone is described without them
+    from resatlas.recipes import text as recipe_text
+
+    recipe = catalog.resolve(options.recipe)
+    data, text = encode(recipe), recipe_text.render(recipe)
     if options.design is None:
         return Outcome(data, text)
     network = _network(options)
@@ -89,7 +90,8 @@ def _network(options: argparse.Namespace) -> Outcome:
         return _family(family, options)
     entry = design_named(options.design)
     plan = entry.plan(image=options.image, classes=options.classes)
-    data = _data(entry, plan)
+    levels = plan_levels(plan)
+    data = _data(entry, plan, levels)
     head = _head(data)
     if options.draw is not None:
         _draw(options.draw, plan, entry.name)
@@ -99,7 +101,7 @@ def _network(options: argparse.Namespace) -> Outcome:
         networks = with_twin(entry, image=options.image, classes=options.classes)
         data["conventions"] = conventions_data(networks)
         return Outcome(data, f"{head}\n\n{conventions_text(networks)}")
-    return Outcome(data, "\n\n".join([f"{head}\n{_fields(plan)}", render(plan), *_figures(entry)]))
+    return Outcome(data, "\n\n".join([f"{head}\n{_fields(plan, levels)}", render(plan), *_figures(entry)]))
 
 
 def _family_alone(text: str) -> Family | None:
@@ -127,7 +129,7 @@ def _draw(file: Path, plan: Plan, title: str) -> None:
     write_picture(file, drawing(plan, title=title))
 
 
-def _data(entry: Entry, plan: Plan) -> dict[str, Any]:
+def _data(entry: Entry, plan: Plan, levels: Iterable[Level]) -> dict[str, Any]:
     return {
         "name": entry.name,
         "family": entry.family,
@@ -139,12 +141,12 @@ def _data(entry: Entry, plan: Plan) -> dict[str, Any]:
                 "path": path,
                 "width": unit.output.channels,
                 "stride": unit.stride,
-                "parameters": unit_cost(unit).parameters,
-                "multiply_adds": unit_cost(unit).multiply_adds,
+                "parameters": price.parameters,
+                "multiply_adds": price.multiply_adds,
             }
-            for path, unit in plan.units
+            for path, unit, price in unit_costs(plan)
         ],
-        "levels": [encode(level) for level in plan_levels(plan)],
+        "levels": [encode(level) for level in levels],
         "published": published_data(published_of(entry)),
         "published_as_backbone": published_data(published_as_backbone(entry)),
     }
@@ -160,9 +162,9 @@ def _head(data: dict[str, Any]) -> str:
     )
 
 
-def _fields(plan: Plan) -> str:
+def _fields(plan: Plan, levels: Iterable[Level]) -> str:
     """The receptive field after each stage, in a sentence."""
-    sides = ", ".join(str(level.receptive_field) for level in plan_levels(plan))
+    sides = ", ".join(str(level.receptive_field) for level in levels)
     means = any(stream.attention for _, unit in plan.units for stream in unit.streams)
     return f"receptive field after each stage: {sides} pixels" + (" and, by attention, means of all" if means else "")
 

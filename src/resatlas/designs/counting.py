@@ -77,8 +77,9 @@ def _depths(plan: Plan, figure: Printed) -> Iterator[Count]:
     match figure.part:
         case "":
             design = named()[figure.name].design
-            usual = Count(convention="conv+fc without projections", number=longest(plan) + classifiers(plan))
-            theirs = Count(convention="convs with projections without fc", number=longest(plan) + _projections(plan))
+            convs = longest(plan)
+            usual = Count(convention="conv+fc without projections", number=convs + classifiers(plan))
+            theirs = Count(convention="convs with projections without fc", number=convs + _projections(plan))
             label = Count(convention="N from 6N+4", number=6 * len(plan.stages[0]) + 4)
             if isinstance(design, WideResNet) and design.setting == "cifar":
                 yield from (theirs, label, usual)

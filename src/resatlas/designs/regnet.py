@@ -79,10 +79,10 @@ class RegNet:
 
     def _widths(self) -> list[int]:
         """The widths of all units on the quantised line."""
-        steps = [
-            round(math.log((self.w0 + self.wa * unit) / self.w0) / math.log(self.wm)) for unit in range(self.depth)
-        ]
-        return [check_width(round(self.w0 * self.wm**step / _QUANTUM) * _QUANTUM) for step in steps]
+        slope, base = float(self.wa / self.w0), math.log(self.wm)
+        steps = [round(math.log(1 + slope * unit) / base) for unit in range(self.depth)]
+        rounded = {step: check_width(round(self.w0 * self.wm**step / _QUANTUM) * _QUANTUM) for step in {*steps}}
+        return [rounded[step] for step in steps]
 
     def _fitted(self, width: int) -> int:
         """The width as a multiple of the group, if it is wider."""

@@ -1,25 +1,30 @@
-"""Training curves: loss and validation error epoch by epoch, with the drops of the learning rate."""
+"""Training curves: loss, validation error and gradient by epochs, the learning rate by steps, with its drops."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from resatlas.comparing.questions import Group
 from resatlas.comparing.words import with_and
 from resatlas.page.chart import RULE, Kind, complete_chart, drawable, legend_filter, legend_of, look_of, opacity
 from resatlas.page.figure import Figure, Spec
+from resatlas.recipes import schedule
 from resatlas.recipes.detection import Classify, Segment
-from resatlas.runs.record import RunRecord
+from resatlas.recipes.recipe import Recipe
+from resatlas.runs.record import EpochRow, RunRecord
 
 _DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
 """Dashes of the designs of one family, from the largest to the smallest; all further ones have the last."""
+
+_MOST_STEPS = 200
+"""Steps whose learning rate is drawn."""
 
 _MOST_TURNS = 4
 """Turning points of a learning rate up to which it is described piece by piece."""
 
 
 def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
-    """Training loss, validation error and learning rate, epoch by epoch; a chart without values is left out."""
+    """Training loss, validation error, gradient and learning rate; a chart without values is left out."""
     how = f"bold: mean, thin: seeds; {_rates_in_words(groups)}"
     panels: tuple[tuple[str, str, str, str, Kind], ...] = (
         ("training-loss", "train_loss", "Training loss, epoch by epoch", f"{loss_words(groups)}, log scale", "log"),
@@ -30,13 +35,23 @@ def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
             error_words(groups, "validation"),
             "linear",
         ),
-        ("learning-rate", "learning_rate", "Learning rate, epoch by epoch", "rate at the end of the epoch", "linear"),
+        (
+            "gradient-norm",
+            "gradient_norm",
+            "Norm of the gradient, epoch by epoch",
+            "mean over the steps of an epoch, before clipping, log scale",
+            "log",
+        ),
     )
-    return tuple(
+    drawn = [
         Figure(name, title, _curve_panel(values, groups, title, f"{unit}; {how}", scale))
         for name, key, title, unit, scale in panels
         if (values := _epochs(groups, key, scale))
-    )
+    ]
+    if rates := _steps(groups):
+        title = "Learning rate, step by step"
+        drawn.append(Figure("learning-rate", title, _curve_panel(rates, groups, title, how, "linear")))
+    return tuple(drawn)
 
 
 def error_words(groups: Sequence[Group], part: str) -> str:
@@ -61,6 +76,29 @@ def _epochs(groups: Sequence[Group], key: str, scale: Kind) -> list[Spec]:
         for epoch in run.metrics
         if drawable(getattr(epoch, key), scale)
     ]
+
+
+def _steps(groups: Sequence[Group]) -> list[Spec]:
+    """The learning rate of the steps of a group's first run, of 200 at most; of its epochs if it depends on errors."""
+    values: list[Spec] = []
+    for group in groups:
+        run = group.runs[0]
+        recipe, last = run.experiment.recipe, run.metrics[-1] if run.metrics else None
+        if last is None:
+            continue
+        ends = [(row.epoch, row.learning_rate) for row in run.metrics if row.learning_rate is not None]
+        if not schedule.waits_for_errors(recipe.schedule):
+            ends = [*_rates_of_steps(recipe, last)]
+        values += [{"group": group.label, "run": run.name, "epoch": at, "value": height} for at, height in ends]
+    return values
+
+
+def _rates_of_steps(recipe: Recipe, last: EpochRow) -> Iterator[tuple[float, float]]:
+    """The position of steps in epochs, and their learning rates."""
+    epoch = last.step // last.epoch
+    for step in range(0, last.step, max(1, last.step // _MOST_STEPS)):
+        progress = schedule.progress(recipe.schedule, step=step, steps=epoch * recipe.epochs, epoch=epoch)
+        yield step / epoch, schedule.rate(recipe.schedule, progress)
 
 
 def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, how: str, scale: Kind) -> Spec:

@@ -153,6 +153,19 @@ def fallen(schedule: Schedule, progress: Fraction, pace: Pace = START) -> int:
             assert_never(schedule)
 
 
+def waits_for_errors(schedule: Schedule) -> bool:
+    """Whether the rate depends on errors so far, not on the progress alone."""
+    match schedule:
+        case OneCycle() | Cosine():
+            return False
+        case Steps(warm_up=warm_up):
+            return warm_up is not None and warm_up.below_percent is not None
+        case Plateau():
+            return True
+        case _:
+            assert_never(schedule)
+
+
 def momentum_after_drop(schedule: Schedule) -> Literal["kept", "reset"]:
     """The effect of a drop on the momentum."""
     return schedule.momentum if isinstance(schedule, Steps) else "kept"

@@ -143,6 +143,8 @@ class EpochRow:
     step: int
     train_loss: float
     train_error_percent: float | None = None
+    gradient_norm: float | None = None
+    largest_gradient_norm: float | None = None
     learning_rate: float | None = None
     validation_loss: float | None = None
     validation_error_percent: float | None = None

@@ -262,7 +262,7 @@ def step(state: TrainState, batch: Any, training: TrainingPlan) -> None:  # noqa
     if recipe.average and state.average:
         follow(state.average, state.module, recipe.average, step=state.step, progress=progress)
     by_name = dict(zip(own.parts, parts, strict=True))
-    state.tally.add(images=count, loss=loss, errors=int(errors), parts=by_name)
+    state.tally.add(images=count, loss=loss, errors=int(errors), parts=by_name, norm=None if overflow else norm)
     state.batch += 1
     state.step += 1
     state.pace = schedule.after_step(

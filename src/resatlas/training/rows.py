@@ -45,6 +45,7 @@ def metrics_of(state: TrainState, tally: Tally, images: Splits | AnnotatedSplits
         "train_loss": tally.mean_loss,
         **{f"train_loss_{name}": part for name, part in tally.mean_parts.items()},
         **({"train_error_percent": tally.error_percent} if isinstance(images, Splits) else {}),
+        **tally.norms,
     }
     if images.validation:
         figures = evaluate(state)

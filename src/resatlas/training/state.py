@@ -18,7 +18,8 @@ class Tally:
     """Sums over the images seen so far in an epoch; `substituted` are those shown in place of unreadable ones.
 
     `parts` are the sums of the losses that `loss` consists of, by name, where there are several and all images of the
-    epoch have them: an epoch that an earlier version began has none.
+    epoch have them: an epoch that an earlier version began has none. `norm` and `largest_norm` are the sum and the
+    maximum of the norms of the gradient, before clipping, over `updates`: those since this version continues it.
     """
 
     images: int = 0
@@ -26,11 +27,28 @@ class Tally:
     errors: int = 0
     substituted: int = 0
     parts: dict[str, float] = field(default_factory=dict[str, float])
+    updates: int = 0
+    norm: float = 0.0
+    largest_norm: float = 0.0
 
-    def add(self, *, images: int, loss: float, errors: int, parts: Mapping[str, float] = MappingProxyType({})) -> None:
-        """Count a batch with its mean loss, and the means of its parts."""
+    def add(
+        self,
+        *,
+        images: int,
+        loss: float,
+        errors: int,
+        parts: Mapping[str, float] = MappingProxyType({}),
+        norm: float | None = None,
+    ) -> None:
+        """Count a batch with its mean loss, the means of its parts, and the norm of its gradient if that updated."""
         if self.parts or not self.images:
             self.parts = {name: self.parts.get(name, 0.0) + part * images for name, part in parts.items()}
+        if norm is not None:
+            self.updates, self.norm, self.largest_norm = (
+                self.updates + 1,
+                self.norm + norm,
+                max(self.largest_norm, norm),
+            )
         self.images += images
         self.loss += loss * images
         self.errors += errors
@@ -46,14 +64,21 @@ class Tally:
         return {name: part / max(self.images, 1) for name, part in self.parts.items()}
 
     @property
+    def norms(self) -> dict[str, float]:
+        """The mean and the largest norm of the gradient, as names and numbers of a row; empty without updates."""
+        if not self.updates:
+            return {}
+        return {"gradient_norm": self.norm / self.updates, "largest_gradient_norm": self.largest_norm}
+
+    @property
     def error_percent(self) -> float:
         """Percentage of misclassified images."""
         return 100 * self.errors / max(self.images, 1)
 
     def as_table(self) -> dict[str, Any]:
-        """The sums as a checkpoint has them; without parts they are those of earlier versions."""
-        table = asdict(self)
-        return table if self.parts else {name: value for name, value in table.items() if name != "parts"}
+        """The sums as a checkpoint has them; without parts and updates they are those of earlier versions."""
+        missing = {*(() if self.parts else ("parts",)), *(() if self.updates else ("updates", "norm", "largest_norm"))}
+        return {name: value for name, value in asdict(self).items() if name not in missing}
 
 
 @dataclass
