@@ -1,11 +1,40 @@
-"""Golden texts: plain files, compared to the letter and rewritten where UPDATE_GOLDEN=1."""
+"""What all tests share: shapes that are checked, files that reach no disk, and golden texts.
+
+A golden text is a plain file, compared to the letter and rewritten where UPDATE_GOLDEN=1.
+"""
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+SOURCE = Path(__file__).parents[1] / "src"
+CHECKED = ("nets", "weights", "inference", "audit", "data", "evaluation")
+"""Rooms whose modules that annotate shapes are checked at every call; `training` is not, since it is compiled."""
+
+install_import_hook(
+    [
+        ".".join(file.relative_to(SOURCE).with_suffix("").parts)
+        for room in CHECKED
+        for file in sorted((SOURCE / "resatlas" / room).rglob("*.py"))
+        if "from jaxtyping import" in file.read_text(encoding="utf-8")
+    ],
+    "beartype.beartype",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unsynchronised() -> Iterator[None]:
+    """Nobody waits until the files of this process are on the disk: killed processes keep what they wrote without it.
+
+    The tests of the order of writing put another `fsync` in its place.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _handle: None)
+        yield
 
 
 @pytest.fixture

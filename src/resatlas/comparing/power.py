@@ -208,7 +208,7 @@ def _spreads(scheme: Scheme) -> tuple["Array", "Array", "Array"]:
 
     if not (isinstance(scheme, WelchScheme) and len(scheme.counts) == 2 and min(scheme.deviations) > 0):
         degrees, (nodes, weights) = degrees_of(scheme), _quadrature(_NODES)
-        return error_of(scheme) ** 2 * observed(degrees, nodes), np.full(_NODES, degrees), weights
+        return error_of(scheme) ** 2 * observed(degrees, nodes), np.asarray(degrees), weights
     nodes, weights = _quadrature(_NODES_OF_TWO)
     n, m = scheme.counts
     one = scheme.deviations[0] ** 2 * observed(n - 1, nodes)[:, None]
