@@ -85,6 +85,8 @@ REFUSED: tuple[tuple[str, ...], ...] = (
     ("preflight", "resnet-20", "--checkpoint-activations", "unit"),
     ("preflight", "resnet-20", "--keep", "everything"),
     ("completion", "bsh"),
+    ("demo", "--lang", "zn"),
+    ("report", "run", "--out", "page.html", "--lang", "chinese"),
     ("bench", "wrn2810"),
     ("bench", "--question", "trainin"),
     ("bench", "resnet-20-B", "--against", "pytorchvc"),
