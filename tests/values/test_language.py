@@ -28,6 +28,7 @@ from resatlas.page.dissection import _READINGS
 from resatlas.page.drawing import KINDS
 from resatlas.page.drawing_layers import _COUNTS, _WORDS
 from resatlas.page.effects_charts import _ORDERS
+from resatlas.page.settings import DIFFERS
 from resatlas.runs.experiment import Experiment
 from resatlas.studies.study import demo_study
 from resatlas.values.language import (
@@ -98,13 +99,13 @@ EXAMPLES = (
 def python_templates(module: str) -> Iterator[str]:
     """The templates of a module; those of `numbered` and `counted` for several."""
     for call in calls(module, "said", "numbered", "counted"):
-        place = {"said": 0, "numbered": 2, "counted": 1}[call.func.id]
+        place = {"said": 0, "numbered": 2, "counted": 1}[called(call)]
         literal = call.args[place]
         if module == "values/language.py" and not isinstance(literal, ast.Constant):
             continue  # its own functions
         assert isinstance(literal, ast.Constant), f"{module}, line {call.lineno}: a template is one literal text"
         text = str(literal.value)
-        if call.func.id == "counted":
+        if called(call) == "counted":
             text = f"{{count:,}} {text}{'es' if text.endswith('s') else 's'}"
         yield in_one_line(text)
 
@@ -184,7 +185,16 @@ def closed_lists() -> Iterator[str]:
     yield from (words for _, words in (*_WORDS, *_COUNTS))
     yield from (rule.words for rule in RULES.values())
     yield from (field.name for field in fields(Experiment))
-    yield from (verdict.BUDGETS, verdict.KIND, "validation", "test", "the share of images with another label", "Runs")
+    yield from (
+        verdict.BUDGETS,
+        verdict.KIND,
+        DIFFERS,
+        "same",
+        "validation",
+        "test",
+        "the share of images with another label",
+        "Runs",
+    )
     yield from (text for question in demo_study().questions for text in (question.title, question.about))
     yield from (*_NOTES.values(), *(resolve(name).note for name in NAMED))
 

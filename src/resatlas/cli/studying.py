@@ -125,7 +125,7 @@ def _write_page(
     write_page(page, title=title, run_sets=answers, pictures=pictures(), looks=looks(), links=links, language=language)
 
 
-def _links(answers: Sequence[RunSet], folder: Path, data: str, *, language: Language) -> tuple[Link, ...]:
+def _links(answers: Sequence[RunSet], folder: Path, data: str, *, language: Language = "en") -> tuple[Link, ...]:
     """The page that classifies drawings; a failure is printed, and the report is written without it."""
     from resatlas.studies.classifying_page import best_run, write_classifying_page
 

@@ -185,7 +185,7 @@ def matrix(
         "title": said("predicted class"),
         "axis": {"orient": "top", "labelAngle": -90 if max(map(len, labels)) > 2 else 0, "labelLimit": 90},
     }
-    down = {"field": "true", "type": "nominal", "sort": labels, "title": said("true class")}
+    down: Spec = {"field": "true", "type": "nominal", "sort": labels, "title": said("true class")}
     down["scale"] = {"domain": labels}
     tooltip = [
         {"field": "true", "title": said("true class")},

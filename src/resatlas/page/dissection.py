@@ -270,7 +270,7 @@ def _heat_map(points: Sequence[Spec], title: str, how: str, scale: Literal["line
 
 def _spec(chart: Spec, values: Sequence[Spec], *, title: str, how: str) -> Spec:
     drawn = {"data": {"name": "values"}, **chart}
-    return complete_chart(drawn, {"values": values}, title=presentable(title), how=presentable(how), height=220)
+    return complete_chart(drawn, {"values": values}, title=presentable(title), how=presentable(how), height=180)
 
 
 def _points(table: Table) -> list[Spec]:

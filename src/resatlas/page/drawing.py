@@ -66,6 +66,8 @@ def drawing(plan: Plan, *, title: str) -> Spec:
     The height of a block is its number of channels, its length the number of convolutions. A shortcut is an arc over
     its unit, or a line between two bodies. Streams are lanes, with lines where their shortcuts are mixed. A tooltip has
     path, channels, map, stride, shortcut, operations, parameters and multiply-adds.
+
+    The caption `usermeta.beside` is for one of several drawings, under a sentence on what all have in common.
     """
     sheet = _Sheet.of(plan)
     sheet.draw(plan)
@@ -74,8 +76,10 @@ def drawing(plan: Plan, *, title: str) -> Spec:
     marks = layers(sheet.maps, across=sheet.across, upward=sheet.lanes * sheet.pitch / 2, colours=colours)
     chart = {"layer": marks, "resolve": {"axis": {"x": "independent"}}}
     data = {"blocks": sheet.blocks, "wires": sheet.wires, "arcs": sheet.arcs, "hubs": sheet.hubs, "maps": sheet.maps}
-    how = said("; ").join([_size(plan), *sheet.legend(plan)])
-    return complete_chart(chart, data, title=presentable(title), how=how, height=sheet.height)
+    how = said("; ").join([_size(plan), *sheet.legend(), *sheet.own_legend(plan)])
+    spec = complete_chart(chart, data, title=presentable(title), how=how, height=sheet.height)
+    spec["usermeta"]["beside"] = said("; ").join([_size(plan), *sheet.inner_legend(), *sheet.own_legend(plan)])
+    return spec
 
 
 def _kind_of(unit: Unit) -> str:
@@ -166,16 +170,23 @@ class _Sheet:
             self.hubs.append({"x": round(self.x, 3), "y": 0.0, "what": said("mean of the logits")})
         self._name_maps()
 
-    def legend(self, plan: Plan) -> Iterator[str]:
-        """The meaning of the parts of this drawing."""
-        units = [unit for _, unit in plan.units]
-        bodies = max(len(unit.streams[0].bodies) for unit in units)
+    def legend(self) -> Iterator[str]:
+        """The meaning of the parts that most drawings have."""
         yield said("block: unit; height: channels; length: convolutions")
         if self.arcs:
             yield said("arc: shortcut")
+        yield from self.inner_legend()
+        yield said("top: size of the feature map; bottom: channels")
+
+    def inner_legend(self) -> Iterator[str]:
+        """The meaning of the dark parts, if there are any."""
         if any("inner" in block for block in self.blocks):
             yield said("dark: width of inner convolutions")
-        yield said("top: size of the feature map; bottom: channels")
+
+    def own_legend(self, plan: Plan) -> Iterator[str]:
+        """The meaning of the parts that few drawings have."""
+        units = [unit for _, unit in plan.units]
+        bodies = max(len(unit.streams[0].bodies) for unit in units)
         if bodies > 1:
             yield (
                 said("{bodies} bodies per unit", bodies=bodies)

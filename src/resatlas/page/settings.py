@@ -6,8 +6,11 @@ from typing import Any
 from resatlas.comparing.questions import Group
 from resatlas.comparing.words import presentable
 from resatlas.values.codec import encode
-from resatlas.values.language import said
+from resatlas.values.language import known, said
 from resatlas.values.table import Table, words
+
+DIFFERS = "differs"
+"""The mark of a setting in which designs differ."""
 
 
 def settings(groups: Sequence[Group]) -> Table | None:
@@ -19,7 +22,7 @@ def settings(groups: Sequence[Group]) -> Table | None:
     rows = [(name, [column.get(name, "–") for column in columns]) for name in names]
     return Table(
         columns=words("setting", "same in all?", *(presentable(group.label) for group in groups)),
-        rows=tuple((name, said("differs") if len(set(values)) > 1 else said("same"), *values) for name, values in rows),
+        rows=tuple((name, known(DIFFERS) if len(set(values)) > 1 else known("same"), *values) for name, values in rows),
     )
 
 
