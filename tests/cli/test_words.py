@@ -87,6 +87,7 @@ REFUSED: tuple[tuple[str, ...], ...] = (
     ("completion", "bsh"),
     ("demo", "--lang", "zn"),
     ("report", "run", "--out", "page.html", "--lang", "chinese"),
+    ("report", "pytorchcv/resnet20_cifar10", "--out", "page.html", "--lang", "zh"),
     ("bench", "wrn2810"),
     ("bench", "--question", "trainin"),
     ("bench", "resnet-20-B", "--against", "pytorchvc"),
