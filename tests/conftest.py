@@ -33,7 +33,7 @@ def _unsynchronised() -> Iterator[None]:
     The tests of the order of writing put another `fsync` in its place.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _handle: None)
+        patch.setattr(os, "fsync", lambda fd: None)
         yield
 
 

@@ -90,6 +90,10 @@ REFUSED = (
         "study x.toml --status --on slurm",
         "study with --status does not take --on; it requires a study that is carried out",
     ),
+    (
+        "study x.toml --status --lang zh",
+        "study with --status does not take --lang; it requires a study that is carried out",
+    ),
     *(
         (
             f"study x.toml --status {option} {value}",

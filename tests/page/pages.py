@@ -1,7 +1,7 @@
 """Pages for the browser tests: trained networks with every section, a study, and names that contain markup."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
@@ -16,16 +16,23 @@ from resatlas.comparing.run_sets import read_run_sets
 from resatlas.designs.catalog import plan
 from resatlas.errors import ResatlasError
 from resatlas.evaluation.predictions import Prediction, write_predictions
-from resatlas.page.page import write_page
+from resatlas.page.page import Link, write_page
 from resatlas.runs.files import read_json
 from resatlas.values.table import table
 from tests.comparing.folders import EQUAL, edited, write_run, write_study
 from tests.comparing.planted import DISTINCT, write_factorial
 from tests.data.annotated import annotation, image, write_coco
 from tests.exporting import saved
+from tests.page import probed
 
 DATA = "synthetic:size=8,channels=1,classes=4,images=96"
 TRAINED = ("resnet:depth=8,base=2", "pyramidnet:depth=8,base=2,alpha=6", "dmrnet:depth=8,base=2")
+
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c636800000082008177cd72b60000000049454e44ae426082"
+)
+"""A picture of one pixel as a PNG file."""
 
 EVIL = "<script>alert(1)</script>"
 ATTACKS = (
@@ -54,15 +61,39 @@ def trained_page(folder: Path) -> Path:
 
 
 def study_page(folder: Path) -> Path:
-    """A study like that of the demo, with the plans of all designs that exist."""
+    """A study like that of the demo: the plans of all designs that exist, dissections, pictures and a link."""
     study = write_study(folder / "demo")
+    for result in dissections(sorted(run.name for run in study.iterdir() if run.is_dir())):
+        (study / result.runs[0] / FOLDER).mkdir(exist_ok=True)
+        file = study / result.runs[0] / FOLDER / f"{result.question}.json"
+        file.write_text(json.dumps(result_to_json(result)), encoding="utf-8")
     for file in study.glob("*/experiment.json"):
         experiment = read_json(file)
         with suppress(ResatlasError):
             network_plan = plan(experiment["design"], image=Shape(1, 16, 16), classes=10)
             edited(file, plan=to_json(network_plan))
-    write_page(folder / "report.html", title="resatlas demo", run_sets=read_run_sets([study]))
+    write_page(
+        folder / "report.html",
+        title="resatlas demo",
+        run_sets=read_run_sets([study]),
+        pictures=lambda _run, ids: dict.fromkeys(ids, PIXEL),
+        links=[Link("classify.html", "Draw a digit", "A network classifies it. " * 3)],
+    )
     return folder / "report.html"
+
+
+def dissections(runs: Sequence[str]) -> Iterator[ProbeResult]:
+    """Results of the probes that the demo asks for, of the runs of `write_study`."""
+
+    def of(design: str) -> list[str]:
+        return [run for run in runs if f"-{design}-quick-s" in run]
+
+    plain, resnet, dmrnet = (of(f"{family}_depth_56_base_8") for family in ("plain", "resnet", "dmrnet"))
+    yield from (probed.paths(own[0]) for own in (plain, resnet, dmrnet))
+    yield probed.flow([resnet[0], plain[0]])
+    yield probed.lesion(of("resnet_depth_20_base_8"), "resnet:depth=20,base=8")
+    yield probed.lesion(of("dmrnet_depth_20_base_6"), "dmrnet:depth=20,base=6")
+    yield probed.streams(dmrnet[0])
 
 
 def evil_page(folder: Path) -> Path:

@@ -1,8 +1,10 @@
 """Results of probes on the page."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,12 @@ from resatlas.designs.catalog import plan
 from resatlas.errors import FolderError
 from resatlas.page.dissection import _short_names, finding, findings
 from resatlas.page.page import page
+from resatlas.page.table import head_of
 from resatlas.runs.store import Run
+from resatlas.values.language import in_language
 from resatlas.values.table import Column, Table, table
 from tests.comparing.folders import EQUAL, write_runs
+from tests.page import probed
 
 EVIL = "</script><script>alert(1)</script>"
 
@@ -197,3 +202,26 @@ def test_lines_have_short_names(tmp_path: Path) -> None:
 def test_short_names_differ(names: tuple[str, ...], short: list[str]) -> None:
     """Names lose the parts that all share, and no name becomes empty."""
     assert list(_short_names(names).values()) == short
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        probed.paths("q-s0"),
+        probed.flow(["q-s0", "q-s1"]),
+        probed.lesion(["q-s0"], "plain"),
+        probed.lesion(["q-s0", "q-s1"], "plain"),
+        probed.streams("q-s0"),
+    ],
+    ids=lambda result: result.question,
+)
+def test_results_of_the_demo_are_in_chinese(result: ProbeResult, tmp_path: Path) -> None:
+    """Facts, charts, tables and notes have no English words but names."""
+    with in_language("zh"):
+        own = finding(result, tmp_path)
+        heads = [head_of(column) for table in own.tables for column in table.columns]
+    charts = [[spec["usermeta"]["title"], spec["usermeta"]["how"]] for spec in own.specs]
+    words = [own.title, own.images, own.reading, *own.facts, *own.notes, *heads, *chain.from_iterable(charts)]
+    words += [text for table in own.tables for text in (table.title, table.note)]
+    known_names = re.compile(r"stages|plain|q-s[01]|--beside|ReLU|BN|nat")
+    assert [text for text in words if re.search(r"[A-Za-z]{3,}", known_names.sub("", text))] == []

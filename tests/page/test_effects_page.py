@@ -14,8 +14,10 @@ from resatlas.comparing.run_sets import RunSet, read_run_sets
 from resatlas.page.effects_text import claims, details, remarks, tables
 from resatlas.page.page import page, page_figures
 from resatlas.runs.collection import Collection, write_collection
+from resatlas.values.text import capitalised
+from tests.comparing.folders import NOTE
 from tests.comparing.planted import CELLS, DISTINCT, write_factorial
-from tests.page.test_page import EVIL, Reader
+from tests.page.test_page import EVIL, Reader, check_translated
 
 ABOUT = "Three parts of a network at two levels each."
 
@@ -65,6 +67,13 @@ def test_the_page_has_charts_tables_and_notes_of_the_effects(study: RunSet, html
         assert table.note in text
         assert all("".join(row) in text for row in table.cells)
     assert all(note in text for note in remarks(analysis))
+
+
+def test_the_effects_are_in_chinese(study: RunSet, html: str) -> None:
+    """The page has no English sentence but those of the study."""
+    chinese = page(title="planted", run_sets=[study], language="zh")
+    own = (ABOUT, study.question.title, capitalised(NOTE), NOTE)
+    check_translated(chinese, html, own=own)
 
 
 def test_what_the_page_shows_is_about_effects(html: str) -> None:

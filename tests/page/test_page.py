@@ -1,7 +1,11 @@
 """The page is complete, self-contained and safe."""
 
+import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +24,8 @@ from resatlas.page.vega import chart_script
 from resatlas.page.verdict import verdict
 from resatlas.runs.collection import Question
 from resatlas.values.table import Table
-from tests.comparing.folders import EQUAL, RECIPE, edited, seal, write_run, write_runs, write_stopped, write_study
+from resatlas.values.text import capitalised
+from tests.comparing.folders import EQUAL, NOTE, RECIPE, edited, seal, write_run, write_runs, write_stopped, write_study
 
 EVIL = "</script><script>alert(1)</script>"
 
@@ -46,6 +51,57 @@ class Reader(HTMLParser):
     def text(self) -> str:
         """All words, with single spaces."""
         return " ".join("".join(self.words).split())
+
+
+class Prose(Reader):
+    """The sentences of a page: without scripts, commands, BibTeX, recipes and the entries of environments."""
+
+    def __init__(self, text: str) -> None:
+        self.silent = 0
+        super().__init__(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Count the elements that have no sentences."""
+        super().handle_starttag(tag, attrs)
+        self.silent += tag in SILENT
+
+    def handle_endtag(self, tag: str) -> None:
+        """Count the elements that have no sentences."""
+        self.silent -= tag in SILENT
+
+    def handle_data(self, data: str) -> None:
+        """Store the words of sentences."""
+        if not self.silent:
+            super().handle_data(f"{data} | ")
+
+
+SILENT = ("style", "script", "pre", "code", "dl")
+
+ENGLISH = re.compile(r"[A-Za-z][a-z’']+(?:[ ,;:]+[A-Za-z][a-z’']+){3,}")
+"""Four English words in a row."""
+
+RECIPE_WORDS = ("ours; no paper uses it", "fill zeros, kind flip")
+
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+
+
+def check_translated(chinese: str, english: str, *, own: Sequence[str]) -> None:
+    """Check that a page has no English sentence but a user's `own` ones, and the numbers of the English page.
+
+    Sources and steps of recipes stand in the table of settings as they are in the recipe.
+    """
+    texts = [
+        reduce(lambda rest, words: rest.replace(words, ""), (*own, *RECIPE_WORDS), Prose(html).text)
+        for html in (chinese, english)
+    ]
+    assert ENGLISH.findall(texts[0]) == []
+    numbers = [Counter(NUMBER.findall(text.replace("one pair", "1 pair"))) for text in texts]
+    assert numbers[0] == numbers[1]
+    charts = re.findall(r'data-chart="([^"]*)">(.*?)</script>', chinese)
+    assert charts
+    for name, chart in charts:
+        spec = {key: value for key, value in json.loads(chart).items() if key not in ("datasets", "config")}
+        assert ENGLISH.findall(json.dumps(spec, ensure_ascii=False)) == [], name
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +299,14 @@ def test_similar_names_are_different_charts(tmp_path: Path) -> None:
 def test_equal_runs_give_equal_pages(study: tuple[RunSet, ...], html: str) -> None:
     """The pages are equal byte by byte."""
     assert page(title="resatlas demo", run_sets=study) == html
+
+
+def test_a_chinese_page_has_no_english_sentence(study: tuple[RunSet, ...], html: str) -> None:
+    """Folded parts and charts too; the numbers are those of the English page."""
+    chinese = page(title="resatlas demo", run_sets=study, language="zh")
+    assert '<html lang="zh-CN">' in chinese
+    assert "深度为 56 时，resnet 的测试误差为 " in Prose(chinese).text
+    check_translated(chinese, html, own=(capitalised(NOTE), NOTE))
 
 
 def test_a_changed_recipe_has_no_short_command(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from resatlas.errors import FolderError
 from resatlas.values import terminal
+from resatlas.values.language import known, said
 from resatlas.values.table import Cell, Table, cell, cell_text
 from resatlas.values.table import from_json as table_from_json
 from resatlas.values.table import to_json as table_to_json
@@ -128,7 +129,8 @@ def result_text(result: ProbeResult) -> str:
 
 def fact_text(fact: Fact) -> str:
     """The fact as text: name, value, unit."""
-    return f"{fact.name.replace('_', ' ')}: {cell_text(fact.value)} {'' if fact.unit == '1' else fact.unit}".rstrip()
+    name, unit = known(fact.name.replace("_", " ")), "" if fact.unit == "1" else known(fact.unit)
+    return said("{name}: {value} {unit}", name=name, value=known(cell_text(fact.value)), unit=unit).rstrip()
 
 
 def labelled(table: Table) -> Table:

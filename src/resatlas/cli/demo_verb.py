@@ -11,6 +11,7 @@ from resatlas.studies.study import demo_study
 OPTIONS: Requirements = {
     "--out": ALWAYS,
     "--workers": ALWAYS,
+    "--lang": ALWAYS,
 }
 
 

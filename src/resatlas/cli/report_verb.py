@@ -7,6 +7,7 @@ from typing import Any
 
 from resatlas.cli.outcome import Outcome
 from resatlas.cli.requirements import ALWAYS, Requirements
+from resatlas.cli.study_options import language_option
 from resatlas.comparing.run_sets import read_run_sets
 from resatlas.comparing.words import presentable
 from resatlas.errors import UsageError
@@ -20,6 +21,7 @@ from resatlas.studies.looks import looks
 from resatlas.studies.network_facts import described
 from resatlas.studies.pictures import pictures
 from resatlas.studies.predictors import has_no_run
+from resatlas.values.language import in_language, said
 
 _MOST_NAMED = 3
 """Folders named in the title."""
@@ -27,6 +29,7 @@ _MOST_NAMED = 3
 OPTIONS: Requirements = {
     "--out": ALWAYS,
     "--figures": ALWAYS,
+    "--lang": ALWAYS,
 }
 
 
@@ -44,6 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--figures", type=Path, metavar="DIR", help="also write all charts of the page as SVG and PNG into this folder"
     )
+    language_option(parser)
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -60,6 +64,8 @@ def run(options: argparse.Namespace) -> Outcome:
             f"a page is about runs or about networks without a run, and {networks[0]} is a saved network or a word: "
             "write two pages"
         )
+    if options.lang != "en":
+        raise UsageError(f"a page about networks without a run is in English; leave out --lang {options.lang}")
     return _about_networks(options)
 
 
@@ -81,8 +87,15 @@ def _about_runs(options: argparse.Namespace) -> Outcome:
             replies[run] = look(run)
         return replies[run]
 
+    with in_language(options.lang):
+        title = f"resatlas: {_names(options.runs)}"
     write_page(
-        options.out, title=f"resatlas: {_names(options.runs)}", run_sets=run_sets, pictures=pictures(), looks=again
+        options.out,
+        title=title,
+        run_sets=run_sets,
+        pictures=pictures(),
+        looks=again,
+        language=options.lang,
     )
     missing = [presentable(reply) for reply in replies.values() if isinstance(reply, str)]
     finders = list(dict.fromkeys(run for run_set in run_sets for run in run_set.runs if run.outcome.test.measure))
@@ -91,7 +104,8 @@ def _about_runs(options: argparse.Namespace) -> Outcome:
         "questions": [run_set.question.name for run_set in run_sets],
         **({"found": [_measures(run) for run in finders], "missing": missing} if finders else {}),
     }
-    return _written(options, data, () if options.figures is None else page_figures(run_sets, again), missing)
+    figures = () if options.figures is None else page_figures(run_sets, again, language=options.lang)
+    return _written(options, data, figures, missing)
 
 
 def _measures(run: RunRecord) -> dict[str, Any]:
@@ -118,5 +132,5 @@ def _names(folders: Sequence[Path]) -> str:
 def _shortened(folders: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
     names = [presentable(name) for name in folders]
-    more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
-    return ", ".join([*names[:_MOST_NAMED], *more])
+    more = [said("{count} more", count=len(names) - _MOST_NAMED)] if len(names) > _MOST_NAMED else []
+    return said(", ").join([*names[:_MOST_NAMED], *more])

@@ -1,4 +1,4 @@
-"""Options that `study` and `demo` have in common."""
+"""Options that verbs which write a page have in common."""
 
 import argparse
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from resatlas.errors import quoted
 from resatlas.studies.study import Study
+from resatlas.values.language import LANGUAGES
 
 _MOST_WORKERS = 1_024
 
@@ -17,6 +18,14 @@ def add_options(parser: argparse.ArgumentParser, *, name: str) -> None:
     )
     parser.add_argument(
         "--workers", type=_workers, metavar="N", help="runs that are trained at the same time (default: one per core)"
+    )
+    language_option(parser)
+
+
+def language_option(parser: argparse.ArgumentParser) -> None:
+    """Declare the language of a page."""
+    parser.add_argument(
+        "--lang", choices=LANGUAGES, default="en", help="language of the page: English or Chinese (default: en)"
     )
 
 

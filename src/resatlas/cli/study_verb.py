@@ -39,6 +39,7 @@ OPTIONS: Requirements = {
     "--share": _HERE,
     "--blocks": _HERE,
     "--workers": _HERE,
+    "--lang": _CARRYING_OUT,
     "--on": _CARRYING_OUT,
     "--jobs": _ON_CLUSTER,
     "--sbatch": _ON_SLURM,

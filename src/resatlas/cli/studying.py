@@ -32,6 +32,7 @@ from resatlas.studies.study import Study
 from resatlas.studies.study_dissections import dissect_study
 from resatlas.studies.submitting import ClusterProgress
 from resatlas.studies.submitting import OnProgress as OnClusterProgress
+from resatlas.values.language import Language, in_language, said
 from resatlas.values.text import counted
 
 _ALL_EFFECTS = "all effects with their intervals: `resatlas effects` with the folder of the study"
@@ -106,23 +107,25 @@ def carry_out_and_show(study: Study, options: argparse.Namespace, *, drawing: st
     _dissect(study, folder, quiet=options.quiet)
     if failure:
         with suppress(FolderError):  # raised if no run is finished
-            _write_page(page, study, read_run_sets([folder]))
+            _write_page(page, study, read_run_sets([folder]), language=options.lang)
         raise failure
     answers = read_run_sets([folder])
-    links = _links(answers, folder, drawing) if drawing else ()
-    _write_page(page, study, answers, links)
+    links = _links(answers, folder, drawing, language=options.lang) if drawing else ()
+    _write_page(page, study, answers, links, language=options.lang)
     results = {answer.question.name: [dict(run.written) for run in answer.runs] for answer in answers}
-    files = [f"page: {page}", *(f"{link.words.lower()}: {folder / link.file}" for link in links)]
+    files = [f"page: {page}", *(f"draw a digit: {folder / link.file}" for link in links)]
     data = {"page": str(page), "pages_beside": [str(folder / link.file) for link in links], "questions": results}
     return Outcome(data, "\n\n".join([*map(_text, answers), "\n".join(files)]))
 
 
-def _write_page(page: Path, study: Study, answers: Sequence[RunSet], links: Sequence[Link] = ()) -> None:
+def _write_page(
+    page: Path, study: Study, answers: Sequence[RunSet], links: Sequence[Link] = (), *, language: Language
+) -> None:
     title = f"resatlas {study.name}"
-    write_page(page, title=title, run_sets=answers, pictures=pictures(), looks=looks(), links=links)
+    write_page(page, title=title, run_sets=answers, pictures=pictures(), looks=looks(), links=links, language=language)
 
 
-def _links(answers: Sequence[RunSet], folder: Path, data: str) -> tuple[Link, ...]:
+def _links(answers: Sequence[RunSet], folder: Path, data: str, *, language: Language = "en") -> tuple[Link, ...]:
     """The page that classifies drawings; a failure is printed, and the report is written without it."""
     from resatlas.studies.classifying_page import best_run, write_classifying_page
 
@@ -135,8 +138,14 @@ def _links(answers: Sequence[RunSet], folder: Path, data: str) -> tuple[Link, ..
     except ResatlasError as failure:
         say(f"no {CLASSIFYING}: {failure}")
         return ()
-    about = f"{design} classifies it; of the networks trained on {data} it has the lowest test error, {error:.2f} %."
-    return (Link(file=CLASSIFYING, words="Draw a digit", about=about),)
+    with in_language(language):
+        about = said(
+            "{design} classifies it; of the networks trained on {data} it has the lowest test error, {error:.2f} %.",
+            design=design,
+            data=data,
+            error=error,
+        )
+        return (Link(file=CLASSIFYING, words=said("Draw a digit"), about=about),)
 
 
 def _dissect(study: Study, folder: Path, *, quiet: bool) -> None:

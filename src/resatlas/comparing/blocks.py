@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from resatlas.comparing.rows import data_identity
 from resatlas.comparing.run_sets import RunSet
-from resatlas.comparing.words import presentable, with_and
+from resatlas.comparing.words import presentable
 from resatlas.errors import UsageError
 from resatlas.runs.collection import Cell, Question
 from resatlas.runs.record import Beginning, RunRecord
+from resatlas.values.language import said, with_and
 
 _ANOTHER_PLAN = "the folder has runs of another plan"
 
@@ -51,7 +52,12 @@ def complete_blocks(question: Question, known: Container[str]) -> tuple[tuple[in
         seed: sum(cell.by_seed[seed] not in known for cell in question.cells) for seed in question.cells[0].seeds
     }
     left_out = tuple(
-        f"block of seed {seed} left out: {count} of {len(question.cells)} runs not finished"
+        said(
+            "block of seed {seed} left out: {count} of {cells} runs not finished",
+            seed=seed,
+            count=count,
+            cells=len(question.cells),
+        )
         for seed, count in missing.items()
         if count
     )

@@ -8,6 +8,7 @@ from typing import Literal, assert_never, get_args
 from resatlas.comparing.bounds import comparable_amounts
 from resatlas.comparing.claims import Ways
 from resatlas.comparing.questions import SIZES, Group
+from resatlas.values.language import known, said
 
 Budget = Literal["parameters", "multiply-adds", "seconds"]
 
@@ -35,7 +36,9 @@ def amount_of(group: Group, budget: Budget) -> float:
 
 def amount_in_words(budget: Budget, amount: float) -> str:
     """The amount with its unit."""
-    return f"{amount:,.1f} s" if budget == "seconds" else f"{amount:,.0f} {budget}"
+    return (
+        f"{amount:,.1f} s" if budget == "seconds" else said("{amount:,.0f} {unit}", amount=amount, unit=known(budget))
+    )
 
 
 def comparable_at(
@@ -45,7 +48,7 @@ def comparable_at(
     amounts = [amount_of(group, budget) for group in groups]
     a, b = amount_of(first, budget), amount_of(second, budget)
     if not (a > 0 and b > 0):
-        return f"{budget} are not known"
+        return said("{budget} are not known", budget=known(budget))
     kinds = [
         (group.kind, group.experiment.conditions) if amount > 0 else None
         for group, amount in zip(groups, amounts, strict=True)
@@ -54,10 +57,15 @@ def comparable_at(
     if comparable:
         return comparable
     if first.kind == second.kind:
-        return f"{amount_in_words(budget, a)} against {amount_in_words(budget, b)}: two sizes of one kind"
-    return (
-        f"no runs at comparable {budget}: {a:,.0f} against {b:,.0f}; "
-        f"train a design that `{solve_command(budget, *((second, a) if a <= b else (first, b)))}` finds"
+        one, other = amount_in_words(budget, a), amount_in_words(budget, b)
+        return said("{one} against {other}: two sizes of one kind", one=one, other=other)
+    command = solve_command(budget, *((second, a) if a <= b else (first, b)))
+    return said(
+        "no runs at comparable {budget}: {first:,.0f} against {second:,.0f}; train a design that `{command}` finds",
+        budget=known(budget),
+        first=a,
+        second=b,
+        command=command,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from resatlas.comparing.differences import Difference
 from resatlas.comparing.questions import Group
+from resatlas.values.language import said
 
 Verdict = Literal[
     "supported",
@@ -128,7 +129,8 @@ class ComparedPair:
         """The two sides by name: designs, or their kinds where other sizes bound the error."""
         kinds = {group for tested in self.tested for group in tested.kinds}
         first, second = (
-            f"{group.label}'s kind" if group in kinds else group.label for group in (self.first, self.second)
+            said("{design}'s kind", design=group.label) if group in kinds else group.label
+            for group in (self.first, self.second)
         )
         return first, second
 

@@ -13,6 +13,7 @@ from resatlas.comparing.run_sets import RunSet
 from resatlas.errors import UsageError
 from resatlas.runs.collection import Cell, Factor, Question
 from resatlas.runs.record import Beginning, RunRecord
+from resatlas.values.language import said
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,7 +125,7 @@ def factorial_of_values(
 
     levels = _levels(question.factors, question.cells)
     _check_budgets(question.name, question.cells, multiply_adds)
-    counted = [f"diverged, counted at chance level: {', '.join(diverged)}"] if diverged else []
+    at_chance = [said("diverged, counted at chance level: {runs}", runs=said(", ").join(diverged))] if diverged else []
     matrix = ranks(np.array(values)) if scale == "ranks" else np.array(values)
     return Factorial(
         title=question.title,
@@ -140,7 +141,7 @@ def factorial_of_values(
         covariate=_at_equal_parameters(levels, matrix, parameters),
         multiply_adds=tuple(multiply_adds),
         parameters=tuple(parameters),
-        left_out=(*left_out, *counted),
+        left_out=(*left_out, *at_chance),
     )
 
 

@@ -11,11 +11,12 @@ from resatlas.comparing.compared_pair import ComparedPair
 from resatlas.comparing.questions import Group, GroupedQuestion, differing
 from resatlas.comparing.rows import data_notes
 from resatlas.comparing.statistics import POOLING_RATIO
-from resatlas.comparing.words import presentable, with_and
+from resatlas.comparing.words import presentable
 from resatlas.designs.catalog import families
 from resatlas.recipes.recipe import Recipe
 from resatlas.runs.record import LABELS
 from resatlas.values.codec import encode
+from resatlas.values.language import known, numbered, said, with_and
 
 _OPPOSED = -0.5
 """Correlation over shared seeds at or below which a note warns the reader."""
@@ -33,8 +34,13 @@ def warnings(question: GroupedQuestion) -> tuple[str, ...]:
         *question.label_notes,
         *(_unequal(compared) if compared else ()),
         *(_diverged(group) for group in question.groups if group.diverged),
-        *(f"left out, not finished: {run}" for run in question.unfinished),
+        *map(left_out, question.unfinished),
     )
+
+
+def left_out(run: str) -> str:
+    """The warning about a run that is not finished, given with its status."""
+    return said("left out, not finished: {run}", run=known(run))
 
 
 def remarks(question: GroupedQuestion, pairs: Sequence[ComparedPair] = ()) -> tuple[str, ...]:
@@ -46,14 +52,18 @@ def remarks(question: GroupedQuestion, pairs: Sequence[ComparedPair] = ()) -> tu
         *_wider_interval(question, pairs),
         *_opposed(pairs),
         *_sequential(pairs),
-        seconds.REMARK,
-        *(f"About the data: {note}." for note in data_notes(run for group in question.groups for run in group.runs)),
+        seconds.remark(),
+        *(
+            said("About the data: {note}.", note=known(note))
+            for note in data_notes(run for group in question.groups for run in group.runs)
+        ),
     )
 
 
 def _measure(question: GroupedQuestion) -> Iterator[str]:
     """What the errors are, unless they are shares of images."""
-    yield from (f"The test error is {measure}, in percent." for measure in _measures(question))
+    for measure in _measures(question):
+        yield said("The test error is {measure}, in percent.", measure=known(measure))
 
 
 def _measures(question: GroupedQuestion) -> list[str]:
@@ -62,8 +72,13 @@ def _measures(question: GroupedQuestion) -> list[str]:
 
 
 def _diverged(group: Group) -> str:
-    runs = f"seed{'s' if len(group.diverged) > 1 else ''} {_seeds(group.diverged)}"
-    return f"diverged: {group.label} with {runs}; counted at chance level in every mean, interval and verdict"
+    return numbered(
+        len(group.diverged),
+        "diverged: {design} with seed {seeds}; counted at chance level in every mean, interval and verdict",
+        "diverged: {design} with seeds {seeds}; counted at chance level in every mean, interval and verdict",
+        design=group.label,
+        seeds=_seeds(group.diverged),
+    )
 
 
 def _unequal(groups: Sequence[Group]) -> Iterator[str]:
@@ -77,9 +92,15 @@ def _budgets(groups: Sequence[Group]) -> Iterator[str]:
         amounts = [amount_of(group, budget) for group in (low, high)]
         if not within_tolerance(*amounts):
             few, much = (amount_in_words(budget, amount) for amount in amounts)
-            yield f"unequal budgets: from {few} ({low.label}) to {much} ({high.label})"
+            yield said(
+                "unequal budgets: from {few} ({low}) to {much} ({high})",
+                few=few,
+                low=low.label,
+                much=much,
+                high=high.label,
+            )
     if reason := seconds.incomparable(groups):
-        yield f"seconds are not comparable: {reason}"
+        yield said("seconds are not comparable: {reason}", reason=reason)
 
 
 def _conditions(groups: Sequence[Group]) -> Iterator[str]:
@@ -92,7 +113,13 @@ def _conditions(groups: Sequence[Group]) -> Iterator[str]:
         for value, group in reversed(others.items()):
             own = getattr(first.experiment, name)
             change = _recipe_changes(own, value) if name == "recipe" else f"{_short(own)} / {_short(value)}"
-            yield f"unequal {name} of {first.label} and {group.label}: {change}"
+            yield said(
+                "unequal {setting} of {first} and {second}: {change}",
+                setting=known(name),
+                first=first.label,
+                second=group.label,
+                change=change,
+            )
 
 
 def _seed_sets(groups: Sequence[Group]) -> Iterator[str]:
@@ -101,8 +128,13 @@ def _seed_sets(groups: Sequence[Group]) -> Iterator[str]:
     for group in groups:
         labels[group.seeds].append(group.label)
     if len(labels) > 1:
-        sets = "; ".join(f"{_seeds(seeds)} of {with_and(of)}" for seeds, of in labels.items())
-        yield f"unequal seeds, so unequal order of the data: {sets}; designs with different seeds are not paired"
+        sets = said("; ").join(
+            said("{seeds} of {designs}", seeds=_seeds(seeds), designs=with_and(of)) for seeds, of in labels.items()
+        )
+        yield said(
+            "unequal seeds, so unequal order of the data: {sets}; designs with different seeds are not paired",
+            sets=sets,
+        )
 
 
 def _data_order(groups: Sequence[Group]) -> Iterator[str]:
@@ -113,16 +145,22 @@ def _data_order(groups: Sequence[Group]) -> Iterator[str]:
     names = dict.fromkeys(name for group in groups for name in differing(groups[0], group) if name != "design")
     batches = sorted({group.experiment.recipe.batch for group in groups})
     causes = [
-        f"batch ({with_and(map(str, batches))})" if name == "recipe" and len(batches) > 1 else name for name in names
+        said("batch ({sizes})", sizes=with_and(map(str, batches)))
+        if name == "recipe" and len(batches) > 1
+        else known(name)
+        for name in names
     ]
-    yield f"equal seeds, but unequal order of the data because of unequal {with_and(causes)}; these are not paired"
+    yield said(
+        "equal seeds, but unequal order of the data because of unequal {causes}; these are not paired",
+        causes=with_and(causes),
+    )
 
 
 def _departures(groups: Sequence[Group]) -> Iterator[str]:
     shared = set.intersection(*(set(group.departures) for group in groups))
     alone = [f"{group.label}: {note}" for group in groups for note in group.departures if note not in shared]
     if alone:
-        yield f"unequal departures from the recipe: {_first_few(alone, '; ')}"
+        yield said("unequal departures from the recipe: {departures}", departures=_first_few(alone, said("; ")))
 
 
 def _tuning(groups: Sequence[Group]) -> Iterator[str]:
@@ -132,15 +170,23 @@ def _tuning(groups: Sequence[Group]) -> Iterator[str]:
         tried[group.row.design].add(group.experiment.recipe)
     counts = {design: len(recipes) for design, recipes in tried.items()}
     if len(set(counts.values())) > 1:
-        numbers = with_and(f"{count} for {design}" for design, count in counts.items())
-        yield f"unequal tuning: recipes tried: {numbers}; the best of several has a lower error by selection alone"
+        numbers = with_and(said("{count} for {design}", count=count, design=design) for design, count in counts.items())
+        yield said(
+            "unequal tuning: recipes tried: {numbers}; the best of several has a lower error by selection alone",
+            numbers=numbers,
+        )
     for name in sorted({group.experiment.recipe.name for group in groups}):
         homes = [family.name for family in families().values() if name in family.recipes]
         followers = [group for group in groups if group.experiment.recipe.name == name]
         strangers = sorted({group.row.family for group in followers} - set(homes))
         at_home = sorted({group.row.family for group in followers} & set(homes))
         if strangers and at_home:
-            yield f"unequal tuning: the recipe {name} was made for {with_and(at_home)}, not for {with_and(strangers)}"
+            yield said(
+                "unequal tuning: the recipe {recipe} was made for {home}, not for {strangers}",
+                recipe=name,
+                home=with_and(at_home),
+                strangers=with_and(strangers),
+            )
 
 
 def _recipe_changes(one: Recipe, other: Recipe) -> str:
@@ -148,7 +194,7 @@ def _recipe_changes(one: Recipe, other: Recipe) -> str:
     keys = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
     shown = [key for key in keys if key not in ("source", "reported", "data", "images", "unsettled")]
     changes = [f"{key} {_short(ours.get(key))} / {_short(theirs.get(key))}" for key in shown]
-    return _first_few(changes, ", ") if changes else "only in their sources"
+    return _first_few(changes, said(", ")) if changes else said("only in their sources")
 
 
 def _flat(values: Mapping[str, object], path: str = "") -> dict[str, object]:
@@ -165,15 +211,15 @@ def _short(value: object) -> str:
 
 
 def _first_few(lines: list[str], between: str) -> str:
-    more = f"{between}and {len(lines) - _MOST_NAMED} more" if len(lines) > _MOST_NAMED else ""
-    return between.join(lines[:_MOST_NAMED]) + more
+    more = [said("and {count} more", count=len(lines) - _MOST_NAMED)] if len(lines) > _MOST_NAMED else []
+    return between.join([*lines[:_MOST_NAMED], *more])
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:
     """Seeds in short form: 0 to 4, or 1, 5, 7."""
     if len(seeds) > 2 and seeds == tuple(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]} to {seeds[-1]}"
-    return _first_few(list(map(str, seeds)), ", ")
+        return said("{first} to {last}", first=seeds[0], last=seeds[-1])
+    return _first_few(list(map(str, seeds)), said(", "))
 
 
 def _wider_interval(question: GroupedQuestion, pairs: Sequence[ComparedPair]) -> Iterator[str]:
@@ -185,35 +231,41 @@ def _wider_interval(question: GroupedQuestion, pairs: Sequence[ComparedPair]) ->
     if question.measure.metric != "test_error" or not trained:
         return
     if len(both) < len(trained):
-        yield (
+        yield said(
             "Where predictions.csv is missing, intervals and p are over seeds only and hold for these test images; "
             "they say nothing about other test images."
         )
     if both:
         wider = sum(seeds is None or images[1] - images[0] > seeds[1] - seeds[0] for seeds, images in both if images)
-        yield (
+        yield said(
             "There are two intervals: over seeds, for these test images; and over seeds and test images, for other "
-            f"images of the same kind. A claim needs both. The second is wider in {wider} of {len(both)} pairs."
+            "images of the same kind. A claim needs both. The second is wider in {wider} of {pairs} pairs.",
+            wider=wider,
+            pairs=len(both),
         )
 
 
 def _opposed(pairs: Sequence[ComparedPair]) -> Iterator[str]:
     """Pairs whose errors move in opposite directions over shared seeds, which makes the intervals too narrow."""
     named = [
-        f"{pair.first.label} and {pair.second.label} ({pair.correlation:+.2f})"
+        said(
+            "{designs} ({correlation:+.2f})",
+            designs=with_and([pair.first.label, pair.second.label]),
+            correlation=pair.correlation,
+        )
         for pair in pairs
         if pair.correlation is not None and pair.correlation <= _OPPOSED
     ]
     if named:
-        yield (
-            f"Negative correlation over shared seeds: {_first_few(named, '; ')}. If it is real, 95 % intervals cover "
-            "only 88 to 92 %."
+        yield said(
+            "Negative correlation over shared seeds: {pairs}. If it is real, 95 % intervals cover only 88 to 92 %.",
+            pairs=_first_few(named, said("; ")),
         )
 
 
 def _sequential(pairs: Sequence[ComparedPair]) -> Iterator[str]:
     if any(verdict.verdict == "undecided" for pair in pairs for verdict in pair.verdicts.values()):
-        yield (
+        yield said(
             "The level of 5 % holds for a number of seeds chosen beforehand. Adding seeds until a difference is "
             "significant makes false claims more frequent; train a new set of seeds, as many as needed, or use a lower "
             "level."
@@ -222,15 +274,21 @@ def _sequential(pairs: Sequence[ComparedPair]) -> Iterator[str]:
 
 def _near_zero(question: GroupedQuestion) -> Iterator[str]:
     few = [
-        f"{group.label} ({group.row.test_error_percent.mean / 100 * question.images:.1f})"
+        said(
+            "{design} ({wrong:.1f})",
+            design=group.label,
+            wrong=group.row.test_error_percent.mean / 100 * question.images,
+        )
         for group in question.groups
         if group.row.test_error_percent.mean / 100 * question.images < _FEW_WRONG
     ]
     if few and not _measures(question):
-        step = 100 / question.images
-        yield (
-            f"Errors near zero: on average few of the {question.images:,} images are misclassified: {with_and(few)}. "
-            f"One image is {step:.2g} points, the errors are far from normal, and the intervals are only approximate."
+        yield said(
+            "Errors near zero: on average few of the {images:,} images are misclassified: {designs}. One image is "
+            "{step:.2g} points, the errors are far from normal, and the intervals are only approximate.",
+            images=question.images,
+            designs=with_and(few),
+            step=100 / question.images,
         )
 
 
@@ -238,11 +296,21 @@ def _spreads(question: GroupedQuestion) -> Iterator[str]:
     known = sorted((stdev(group.values), group.label) for group in question.groups if len(group.values) > 1)
     if len(known) > 1:
         (low, narrow), (high, wide) = known[0], known[-1]
-        ends = f"{low:.2f} ({narrow}) to {high:.2f} ({wide})"
+        ends = said(
+            "{low:.2f} ({narrow}) to {high:.2f} ({wide})",
+            low=low,
+            narrow=narrow,
+            high=high,
+            wide=wide,
+        )
         if high < POOLING_RATIO * low:
-            yield (
-                f"Standard deviations from {ends} are pooled: the largest is less than {POOLING_RATIO:g} times the "
-                "smallest."
+            yield said(
+                "Standard deviations from {ends} are pooled: the largest is less than {ratio:g} times the smallest.",
+                ends=ends,
+                ratio=POOLING_RATIO,
             )
         else:
-            yield f"Standard deviations from {ends} differ too much to pool: pairs are tested with Welch's t test."
+            yield said(
+                "Standard deviations from {ends} differ too much to pool: pairs are tested with Welch's t test.",
+                ends=ends,
+            )

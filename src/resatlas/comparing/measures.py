@@ -7,6 +7,7 @@ from typing import Literal, assert_never
 from resatlas.errors import FolderError, UsageError, unknown
 from resatlas.recipes.detection import Classify
 from resatlas.runs.record import Beginning, RunRecord
+from resatlas.values.language import said
 
 Metric = Literal["test_error", "train_loss", "time_to_error"]
 
@@ -37,11 +38,11 @@ class Measure:
         """The quantity in words."""
         match self.metric:
             case "test_error":
-                return "test error"
+                return said("test error")
             case "train_loss":
-                return "training loss"
+                return said("training loss")
             case "time_to_error":
-                return f"time to a validation error of {self.target_percent:g} %"
+                return said("time to a validation error of {target:g} %", target=self.target_percent)
             case _:
                 assert_never(self.metric)
 
@@ -53,7 +54,7 @@ class Measure:
     @property
     def unit(self) -> str:
         """The unit of a difference, with a space before it; empty if there is none."""
-        return {"test_error": " points", "train_loss": "", "time_to_error": " s"}[self.metric]
+        return {"test_error": said(" points"), "train_loss": "", "time_to_error": " s"}[self.metric]
 
     @property
     def usual_difference(self) -> float:

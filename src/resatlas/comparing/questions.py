@@ -21,12 +21,13 @@ from resatlas.comparing.rows import (
     rows_of,
 )
 from resatlas.comparing.run_sets import RunSet, read_run_sets
-from resatlas.comparing.words import presentable, with_and
+from resatlas.comparing.words import presentable
 from resatlas.designs.catalog import Entry, resolve
 from resatlas.errors import FolderError, ResatlasError, UnknownName, unknown
 from resatlas.runs.departures import sentences
 from resatlas.runs.experiment import Experiment
 from resatlas.runs.record import Beginning, RunRecord, identity
+from resatlas.values.language import known, said, with_and
 
 SIZES = ("depth", "base", "widen", "alpha", "width")
 """Knobs that make a network of one kind larger or smaller; designs that agree in all others are of one kind."""
@@ -183,24 +184,38 @@ def _obstacles(runs: Sequence[RunRecord], groups: Sequence[Group]) -> Iterator[s
     """The reasons why errors cannot be compared at all: other measures or images, or two copies of one network."""
     measures = sorted({run.outcome.test.measure or "the share of images with another label" for run in runs})
     if len(measures) > 1:
-        yield f"the errors are of {len(measures)} measures ({', '.join(measures)}), which cannot be compared"
+        yield said(
+            "the errors are of {count} measures ({measures}), which cannot be compared",
+            count=len(measures),
+            measures=said(", ").join(map(known, measures)),
+        )
         return
     if len({data_identity(run.beginning) for run in runs}) > 1:
         data = sorted({presentable(run.experiment.data) for run in runs})
-        of = f"several data sets ({', '.join(data)})" if len(data) > 1 else f"different images of {data[0]}"
-        yield f"the runs are of {of}; errors can be compared only on the same images"
+        if len(data) > 1:
+            of = said("several data sets ({names})", names=said(", ").join(data))
+        else:
+            of = said("different images of {name}", name=data[0])
+        yield said("the runs are of {several}; errors can be compared only on the same images", several=of)
     for group in groups:
         for seed, times in Counter(group.seeds).items():
             if times > 1:
                 same = [run.name for run in group.runs if run.experiment.seed == seed]
                 names = with_and(map(presentable, same))
-                yield f"{names} are one training with seed {seed}; a copy does not count as another network"
+                yield said(
+                    "{names} are one training with seed {seed}; a copy does not count as another network",
+                    names=names,
+                    seed=seed,
+                )
     tested = {group.test_images for group in groups}
     if len(tested) > 1:
-        yield f"the runs were tested on different numbers of images: {with_and(f'{n:,}' for n in sorted(tested))}"
+        yield said(
+            "the runs were tested on different numbers of images: {numbers}",
+            numbers=with_and(f"{count:,}" for count in sorted(tested)),
+        )
         return
     if len({frozenset(misclassified_images(run)) for run in runs if run.predictions}) > 1:
-        yield "the runs were tested on different images: the ids of their predictions differ"
+        yield said("the runs were tested on different images: the ids of their predictions differ")
 
 
 def _group(label: str, row: Row, runs: Sequence[RunRecord], *, data: str) -> Group:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 
-from resatlas.comparing.words import presentable, with_and
+from resatlas.comparing.words import presentable
 from resatlas.recipes.detection import Classify, Detect
 from resatlas.runs.record import Beginning, RunRecord
+from resatlas.values.language import said, with_and
 from resatlas.values.text import counted
 
 
@@ -106,17 +107,28 @@ def label_notes(runs: Sequence[RunRecord], rows: Sequence[Row]) -> Iterator[str]
     sizes: dict[str, dict[str, str]] = {}
     for row in rows:
         label = re.sub(r" \(\d+\)$", "", row.design)
-        sizes.setdefault(label, {})[row.network] = f"{row.design} has {row.parameters:,} parameters"
+        sizes.setdefault(label, {})[row.network] = said(
+            "{design} has {parameters:,} parameters", design=row.design, parameters=row.parameters
+        )
     for label, designs in sizes.items():
         if len(designs) > 1:
-            yield f"{label} is the label of {len(designs)} designs with different plans: {'; '.join(designs.values())}"
+            yield said(
+                "{label} is the label of {count} designs with different plans: {designs}",
+                label=label,
+                count=len(designs),
+                designs=said("; ").join(designs.values()),
+            )
     labels: dict[str, dict[str, None]] = {}
     for run in runs:
         labels.setdefault(run.network, {}).setdefault(presentable(run.experiment.design))
     for network, own in labels.items():
         first = next(row.design for row in rows if row.network == network)
         if len(own) > 1:
-            yield f"{with_and(own)} are the same design, because their plans are equal; shown as {first}"
+            yield said(
+                "{designs} are the same design, because their plans are equal; shown as {first}",
+                designs=with_and(own),
+                first=first,
+            )
 
 
 def row_of(runs: Sequence[RunRecord]) -> Row:
@@ -157,7 +169,13 @@ def labels(rows: Sequence[Row]) -> tuple[str, ...]:
         lambda row: row.family,
         family_and_depth,
         lambda row: row.design,
-        lambda row: f"{row.design} on {row.data} by {row.recipe}, {counted(row.epochs, 'epoch')}",
+        lambda row: said(
+            "{design} on {data} by {recipe}, {epochs}",
+            design=row.design,
+            data=row.data,
+            recipe=row.recipe,
+            epochs=counted(row.epochs, "epoch"),
+        ),
     )
     counts = [Counter(map(naming, rows)) for naming in namings]
     unique = []

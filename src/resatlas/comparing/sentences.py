@@ -6,7 +6,7 @@ from resatlas.comparing.compared_pair import Basis, BudgetVerdict, ComparedPair,
 from resatlas.comparing.differences import Difference
 from resatlas.comparing.measures import Measure
 from resatlas.comparing.power import MOST_NETS
-from resatlas.comparing.words import with_and
+from resatlas.values.language import clauses, known, numbered, said, with_and
 
 
 def verdict_sentences(
@@ -14,7 +14,8 @@ def verdict_sentences(
 ) -> tuple[str, ...]:
     """One sentence per verdict; budgets with the same verdict share it. The last one leaves out diverged runs."""
     if not pair.verdicts:
-        return (f"{pair.first.label} against {pair.second.label}: no verdict; {'; '.join(pair.obstacles)}.",)
+        reasons = said("; ").join(pair.obstacles)
+        return (said("{first} against {second}: no verdict; {reasons}.", **_labels(pair), reasons=reasons),)
     sentences = [
         _sentence(pair, verdict, bases, measure, points=points, margin=margin)
         for verdict, bases in _merged(pair.verdicts.values())
@@ -24,12 +25,16 @@ def verdict_sentences(
     return tuple(sentences)
 
 
+def _labels(pair: ComparedPair) -> dict[str, str]:
+    return {"first": pair.first.label, "second": pair.second.label}
+
+
 def _merged(verdicts: Iterable[BudgetVerdict]) -> list[tuple[BudgetVerdict, list[Basis]]]:
     """Each different verdict with the budgets that give it, of the same differences."""
     merged: list[tuple[BudgetVerdict, list[Basis]]] = []
     for verdict in verdicts:
-        for known, bases in merged:
-            if known.tested and known.verdict == verdict.verdict and _same(known.tested, verdict.tested):
+        for earlier, bases in merged:
+            if earlier.tested and earlier.verdict == verdict.verdict and _same(earlier.tested, verdict.tested):
                 bases.append(verdict.basis)
                 break
         else:
@@ -54,36 +59,76 @@ def _sentence(
     points: float,
     margin: float | None,
 ) -> str:
-    where = "" if bases == ["sizes"] else f" at equal {with_and(bases)}"
+    where = "" if bases == ["sizes"] else said(" at equal {budgets}", budgets=with_and(map(known, bases)))
     first, second = pair.sides
     noun = measure.noun
     if verdict.verdict == "not testable here":
-        return f"{pair.first.label} against {pair.second.label}: not testable{where}; {'; '.join(verdict.reasons)}."
+        reasons = said("; ").join(verdict.reasons)
+        return said(
+            "{first} against {second}: not testable{where}; {reasons}.", **_labels(pair), where=where, reasons=reasons
+        )
     smallest = min((tested.difference for tested in verdict.tested), key=lambda difference: abs(difference.points))
     by = difference_in_words(smallest, measure, sign={"supported": -1, "contradicted": 1}.get(verdict.verdict, 0))
     p, limit = f"p = {verdict.p:.2g}", f"{margin:g}{measure.unit}" if margin is not None else ""
     match verdict.verdict:
-        case "supported":
-            return f"{first} has a lower {noun} than {second}{where}, by {by}: supported ({p})."
-        case "contradicted":
-            return f"{second} has a lower {noun} than {first}{where}, by {by}: supported ({p})."
+        case "supported" | "contradicted":
+            lower, higher = (first, second) if verdict.verdict == "supported" else (second, first)
+            return said(
+                "{lower} has a lower {noun} than {higher}{where}, by {by}: supported ({p}).",
+                lower=lower,
+                higher=higher,
+                noun=noun,
+                where=where,
+                by=by,
+                p=p,
+            )
         case "depends on the budget":
-            lower = [f"{first if tested.side < 0 else second} at {tested.amount:,.0f}" for tested in verdict.tested]
-            return (
-                f"which of {first} and {second} has the lower {noun}{where} depends on the budget: {with_and(lower)} "
-                f"({p})."
+            amounts = with_and(
+                said("{lower} at {amount:,.0f}", lower=first if tested.side < 0 else second, amount=tested.amount)
+                for tested in verdict.tested
+            )
+            return said(
+                "which of {first} and {second} has the lower {noun}{where} depends on the budget: {amounts} ({p}).",
+                first=first,
+                second=second,
+                noun=noun,
+                where=where,
+                amounts=amounts,
+                p=p,
             )
         case "equivalent":
-            return f"{first} and {second} are equivalent{where}: {noun} differs by less than {limit}; difference {by}."
-        case "first not inferior":
-            return f"{first} is not worse than {second}{where} by {limit} or more; the difference is {by}."
-        case "second not inferior":
-            return f"{second} is not worse than {first}{where} by {limit} or more; the difference is {by}."
+            return said(
+                "{first} and {second} are equivalent{where}: {noun} differs by less than {limit}; difference {by}.",
+                first=first,
+                second=second,
+                where=where,
+                noun=noun,
+                limit=limit,
+                by=by,
+            )
+        case "first not inferior" | "second not inferior":
+            one, other = (first, second) if verdict.verdict == "first not inferior" else (second, first)
+            return said(
+                "{one} is not worse than {other}{where} by {limit} or more; the difference is {by}.",
+                one=one,
+                other=other,
+                where=where,
+                limit=limit,
+                by=by,
+            )
         case _:
             if verdict.remedy:
                 return _without_direct_comparison(pair, verdict, where, measure)
             needed = _seeds_needed(verdict.tested, points, measure)
-            return f"{first} against {second}{where}: undecided; the difference is {by}, {p}; {needed}."
+            return said(
+                "{first} against {second}{where}: undecided; the difference is {by}, {p}; {needed}.",
+                first=first,
+                second=second,
+                where=where,
+                by=by,
+                p=p,
+                needed=needed,
+            )
 
 
 def _without_direct_comparison(pair: ComparedPair, verdict: BudgetVerdict, where: str, measure: Measure) -> str:
@@ -93,25 +138,41 @@ def _without_direct_comparison(pair: ComparedPair, verdict: BudgetVerdict, where
     means = [
         f"{group.label} {measure.written(low)}"
         if low == high
-        else f"smaller and larger sizes of {group.row.family} {measure.written(low)} to {measure.written(high)}"
+        else said(
+            "smaller and larger sizes of {family} {low} to {high}",
+            family=group.row.family,
+            low=measure.written(low),
+            high=measure.written(high),
+        )
         for group, (low, high) in sorted(sides, key=lambda side: side[1][0] < side[1][1])
     ]
-    return (
-        f"{pair.first.label} against {pair.second.label}{where}: undecided; {' and '.join(means)}; for a direct "
-        f"comparison train a design that `{verdict.remedy}` finds."
+    return said(
+        "{first} against {second}{where}: undecided; {means}; for a direct comparison train a design that `{command}` "
+        "finds.",
+        **_labels(pair),
+        where=where,
+        means=with_and(means),
+        command=verdict.remedy,
     )
 
 
 def difference_in_words(difference: Difference, measure: Measure, *, sign: int) -> str:
     """The difference with both intervals, multiplied by the sign; with a + or - of its own where the sign is 0."""
     factor, plus = (sign, "") if sign else (1, "+")
+    by = f"{measure.written(factor * difference.points, plus)}{measure.unit}"
     intervals = []
-    for over, ends in (("seeds", difference.interval_seeds), ("seeds and test images", difference.interval_images)):
-        if ends is not None:
-            low, high = sorted(factor * end for end in ends)
-            intervals.append(f"{measure.written(low, plus)} to {measure.written(high, plus)} over {over}")
-    shown = f"{measure.written(factor * difference.points, plus)}{measure.unit}"
-    return f"{shown} (95 %: {', '.join(intervals)})" if intervals else f"{shown} (all seeds of a design agree)"
+    if ends := difference.interval_seeds:
+        intervals.append(said("{interval} over seeds", interval=_interval(ends, measure, factor, plus)))
+    if ends := difference.interval_images:
+        intervals.append(said("{interval} over seeds and test images", interval=_interval(ends, measure, factor, plus)))
+    if not intervals:
+        return said("{difference} (all seeds of a design agree)", difference=by)
+    return said("{difference} (95 %: {intervals})", difference=by, intervals=clauses(intervals))
+
+
+def _interval(ends: tuple[float, float], measure: Measure, factor: int, plus: str) -> str:
+    low, high = sorted(factor * end for end in ends)
+    return said("{low} to {high}", low=measure.written(low, plus), high=measure.written(high, plus))
 
 
 def _seeds_needed(tested: Sequence[TestedDifference], points: float, measure: Measure) -> str:
@@ -119,20 +180,32 @@ def _seeds_needed(tested: Sequence[TestedDifference], points: float, measure: Me
     counts = [at_amount.difference.nets.nets for at_amount in tested]
     target = f"{points:g}{measure.unit}"
     if any(count is None for count in counts):
-        return f"no number of seeds up to {MOST_NETS:,} detects {target} here, because there are too few test images"
-    return f"{max(count or 0 for count in counts):,} seeds each would detect {target}"
+        return said(
+            "no number of seeds up to {most:,} detects {target} here, because there are too few test images",
+            most=MOST_NETS,
+            target=target,
+        )
+    most = max(count or 0 for count in counts)
+    return said("{seeds:,} seeds each would detect {target}", seeds=most, target=target)
 
 
 def _survivors(pair: ComparedPair, survivors: ComparedPair, measure: Measure) -> str:
     """The names of the diverged runs, and the verdict without them."""
     diverged = [
-        f"{group.label} with seed{'s' if len(group.diverged) > 1 else ''} {with_and(map(str, group.diverged))}"
+        numbered(
+            len(group.diverged),
+            "{design} with seed {seeds}",
+            "{design} with seeds {seeds}",
+            design=group.label,
+            seeds=with_and(map(str, group.diverged)),
+        )
         for group in (pair.first, pair.second)
         if group.diverged
     ]
-    means = " and ".join(
-        f"{group.label} {measure.written(group.mean)}" for group in (survivors.first, survivors.second)
-    )
-    return (
-        f"{with_and(diverged)} diverged (counted at chance level); without diverged runs: {means}, {survivors.verdict}."
+    means = with_and(f"{group.label} {measure.written(group.mean)}" for group in (survivors.first, survivors.second))
+    return said(
+        "{diverged} diverged (counted at chance level); without diverged runs: {means}, {verdict}.",
+        diverged=with_and(diverged),
+        means=means,
+        verdict=known(survivors.verdict),
     )

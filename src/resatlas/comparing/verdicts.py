@@ -23,7 +23,7 @@ from resatlas.comparing.questions import Group, differing
 from resatlas.comparing.robust_tests import LEAST_NETWORKS, bootstrap_p, least_bootstrap_p, least_rank_p, rank_p
 from resatlas.comparing.seconds import incomparable
 from resatlas.comparing.statistics import CLAIM_LEVEL, correlation, holm, holm_by_study
-from resatlas.comparing.words import with_and
+from resatlas.values.language import known, numbered, said, with_and
 
 if TYPE_CHECKING:
     from resatlas.comparing.statistics import Array
@@ -247,24 +247,40 @@ def _obstacles(pair: Pair, several: Sequence[Group]) -> tuple[str, ...]:
     """The reasons why the difference of two groups has no interval."""
     single = [group.label for group in pair if group not in several]
     if single:
-        return (f"{with_and(single)} {'have' if len(single) > 1 else 'has'} one seed only, so no verdict",)
+        return (
+            numbered(
+                len(single),
+                "{designs} has one seed only, so no verdict",
+                "{designs} have one seed only, so no verdict",
+                designs=with_and(single),
+            ),
+        )
     if len({value for group in pair for value in group.values}) == 1:
-        value = pair[0].values[0]
-        return (f"all runs of both designs have the same value, {value:g}, so there is neither difference nor spread",)
+        return (
+            said(
+                "all runs of both designs have the same value, {value:g}, so there is neither difference nor spread",
+                value=pair[0].values[0],
+            ),
+        )
     return ()
 
 
 def _different_times(pair: Pair, measure: Measure) -> tuple[str, ...]:
     """The reason why two times are not comparable, if they are not."""
     reason = incomparable(pair) if measure.metric == "time_to_error" else ""
-    return (f"the times are not comparable: {reason}",) if reason else ()
+    return (said("the times are not comparable: {reason}", reason=reason),) if reason else ()
 
 
 def _confounded(first: Group, second: Group) -> tuple[str, ...]:
     """The reason why a difference cannot be attributed to the design, if it cannot."""
     factors = differing(first, second)
     if len(factors) > 1:
-        return (f"they differ in {with_and(factors)}, and no run shows which of these causes the difference",)
+        return (
+            said(
+                "they differ in {factors}, and no run shows which of these causes the difference",
+                factors=with_and(map(known, factors)),
+            ),
+        )
     return ()
 
 
@@ -287,4 +303,7 @@ def _robust_tests(first: Sequence[float], second: Sequence[float]) -> tuple[Robu
 def _reasons(p: float, tested: Sequence[TestedDifference]) -> tuple[str, ...]:
     if len(tested) < 2:
         return (f"p = {p:.2g}",)
-    return (f"p = {p:.2g}", *(f"{at.difference.points:+.2f} at {at.amount:,.0f}" for at in tested))
+    points = (
+        said("{difference:+.2f} at {amount:,.0f}", difference=at.difference.points, amount=at.amount) for at in tested
+    )
+    return (f"p = {p:.2g}", *points)

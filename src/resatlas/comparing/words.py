@@ -1,7 +1,6 @@
-"""Words of a user in a form that is safe on a page or a terminal, and lists of words."""
+"""Words of a user in a form that is safe on a page or a terminal."""
 
 import re
-from collections.abc import Iterable
 
 from resatlas.values.table import Table
 from resatlas.values.text import plain
@@ -22,9 +21,3 @@ def presentable_table(table: Table) -> Table:
         columns=tuple(column._replace(name=presentable(column.name)) for column in table.columns),
         rows=tuple(tuple(presentable(cell) if isinstance(cell, str) else cell for cell in row) for row in table.rows),
     )
-
-
-def with_and(words: Iterable[str]) -> str:
-    """Return one or more words as "a, b and c"."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last

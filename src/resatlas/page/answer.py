@@ -12,6 +12,7 @@ from resatlas.page.effects_charts import charts
 from resatlas.page.figure import Figure
 from resatlas.page.verdict import verdict
 from resatlas.values.blocks import Block, Paragraph
+from resatlas.values.language import said
 from resatlas.values.table import Table
 
 
@@ -42,7 +43,7 @@ def answer(run_set: RunSet, comparison: Comparison | None) -> Answer:
     try:
         analysis = factorial(run_set)
     except UsageError as error:
-        return Answer((f"No effects: {presentable(str(error))}.",))
+        return Answer((said("No effects: {reason}.", reason=presentable(str(error))),))
     return Answer(tuple(map(presentable, effects_text.claims(analysis))), analysis)
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from resatlas.designs.catalog import FAMILIES, installed
 from resatlas.page.figure import Spec
+from resatlas.values.language import known, said
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
@@ -77,10 +78,10 @@ def complete_chart(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: st
     return {
         "$schema": SCHEMA,
         "title": {
-            "text": title if len(title) <= _LONGEST_LINE else wrap(title, _LONGEST_LINE),
-            "subtitle": wrap(how, 54),
+            "text": title if len(title) <= _LONGEST_LINE else _lines(title, _LONGEST_LINE),
+            "subtitle": _lines(how, 54),
         },
-        "description": f"{title}: {how}",
+        "description": said("{title}: {how}", title=title, how=how),
         "usermeta": {"title": title, "how": how},
         "width": "container",
         "height": height,
@@ -88,6 +89,23 @@ def complete_chart(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: st
         "datasets": {name: list(values) for name, values in data.items()},
         "config": _THEME,
     }
+
+
+def _lines(text: str, letters: int) -> list[str]:
+    """The text in lines of at most so many letters, of which a Chinese one counts twice."""
+    wide = any("\u4e00" <= letter <= "\u9fff" for letter in text)
+    return wrap(text, letters // 2 if wide else letters)
+
+
+def titled(field: str) -> Spec:
+    """A field with its name as the title, in the language of the page."""
+    title = known(field)
+    return {"field": field} if title == field else {"field": field, "title": title}
+
+
+def log_scale(quantity: str) -> str:
+    """The quantity of an axis with a logarithmic scale."""
+    return said("{quantity}, log scale", quantity=quantity)
 
 
 def title_of(spec: Spec) -> str:

@@ -15,8 +15,8 @@ from resatlas.comparing.robust_tests import LEAST_NETWORKS
 from resatlas.comparing.seconds import seconds_in_words
 from resatlas.comparing.sentences import verdict_sentences
 from resatlas.comparing.statistics import CLAIM_LEVEL, LEAST_PAIRS, PAIRING_LEVEL, mean_interval
-from resatlas.comparing.words import with_and
 from resatlas.values.blocks import Block, Bullets, Heading, Paragraph
+from resatlas.values.language import known, said, with_and
 from resatlas.values.table import Cell, Column, Table, numbers, words
 
 _MOST_PAIRS_SHOWN = 20
@@ -33,10 +33,17 @@ def document(comparisons: Sequence[Comparison]) -> tuple[Block, ...]:
 
 def _blocks(comparison: Comparison) -> Iterator[Block]:
     measure = comparison.question.measure
-    yield Heading(f"{comparison.question.title}: {measure.noun} on {comparison.question.data}")
+    yield Heading(
+        said(
+            "{title}: {noun} on {data}",
+            title=known(comparison.question.title),
+            noun=measure.noun,
+            data=comparison.question.data,
+        )
+    )
     yield _verdicts(comparison)
     if comparison.warnings:
-        yield Bullets("Warnings", comparison.warnings)
+        yield Bullets(said("Warnings"), comparison.warnings)
     yield _results(comparison)
     if any(pair.trained for pair in comparison.pairs):
         yield _differences(comparison)
@@ -45,7 +52,7 @@ def _blocks(comparison: Comparison) -> Iterator[Block]:
         yield _budget_differences(comparison)
     yield from _network_pairs(comparison)
     yield from _published(comparison)
-    yield Bullets("Notes", comparison.notes)
+    yield Bullets(said("Notes"), comparison.notes)
 
 
 def _verdicts(comparison: Comparison) -> Bullets:
@@ -58,8 +65,8 @@ def _verdicts(comparison: Comparison) -> Bullets:
             )
     single = dict.fromkeys(group.label for pair in comparison.pairs for group in single_nets(pair))
     if single:
-        lines.append(f"one seed only, so no verdict: {with_and(single)}.")
-    return Bullets("Verdicts", tuple(lines))
+        lines.append(said("one seed only, so no verdict: {designs}.", designs=with_and(single)))
+    return Bullets(said("Verdicts"), tuple(lines))
 
 
 def global_test_sentence(comparison: Comparison) -> str:
@@ -67,10 +74,12 @@ def global_test_sentence(comparison: Comparison) -> str:
     tested = [group for group in comparison.question.groups if len(group.values) > 1]
     if comparison.global_p is None or len(tested) < 3:
         return ""
-    noun, how = comparison.question.measure.noun, f"global F test, p = {comparison.global_p:.2g}"
+    values = {"count": len(tested), "noun": comparison.question.measure.noun, "p": comparison.global_p}
     if comparison.global_p <= CLAIM_LEVEL:
-        return f"the {len(tested)} designs differ in {noun} ({how})."
-    return f"no significant difference in {noun} between the {len(tested)} designs ({how})."
+        return said("the {count} designs differ in {noun} (global F test, p = {p:.2g}).", **values)
+    return said(
+        "no significant difference in {noun} between the {count} designs (global F test, p = {p:.2g}).", **values
+    )
 
 
 def _results(comparison: Comparison) -> Table:
@@ -82,7 +91,11 @@ def _results(comparison: Comparison) -> Table:
     named = any(group.label != group.row.design for group in groups)
     names = [(group.label, group.row.design) if named else (group.row.design,) for group in groups]
     return Table(
-        title=f"{measure.noun.capitalize()}, one observation per seed; {comparison.question.images:,} test images",
+        title=said(
+            "{noun}, one observation per seed; {images:,} test images",
+            noun=measure.noun.capitalize(),
+            images=comparison.question.images,
+        ),
         columns=(*words(*(("name", "design") if named else ("design",))), *numbers("seeds"), mean, *rest),
         rows=tuple((*name, *_result(group, measure)) for name, group in zip(names, groups, strict=True)),
     )
@@ -103,17 +116,20 @@ def _result(group: Group, measure: Measure) -> tuple[Cell, ...]:
 
 def _differences(comparison: Comparison) -> Table:
     """The differences of all pairs, whatever the designs cost."""
-    caption = (
-        "Differences regardless of cost, first minus second. p: corrected by Holm over all rows, the larger of p "
-        "over seeds and p over seeds and test images. r: correlation over shared seeds; seeds are paired from "
-        f"{LEAST_PAIRS} shared seeds on if r is above 0 (one-sided p < {PAIRING_LEVEL:g}). {_power_caption(comparison)}"
+    caption = said(
+        "Differences regardless of cost, first minus second. p: corrected by Holm over all rows, the larger of p over "
+        "seeds and p over seeds and test images. r: correlation over shared seeds; seeds are paired from {pairs} "
+        "shared seeds on if r is above 0 (one-sided p < {level:g}). {power}",
+        pairs=LEAST_PAIRS,
+        level=PAIRING_LEVEL,
+        power=_power_caption(comparison),
     )
     figures = numbers(*_difference_head(), "p, Holm", "test", "r", *_power_head(comparison))
     measure = comparison.question.measure
     rows = [
         (
             *(pair.first.label, pair.second.label, *_difference(pair.trained, measure)),
-            *(_p_value(pair.trained.p_holm), pair.trained.method),
+            *(_p_value(pair.trained.p_holm), known(pair.trained.method)),
             None if pair.correlation is None else f"{pair.correlation:+.2f}",
             *_power(pair.trained, measure),
         )
@@ -134,53 +150,62 @@ def _difference(difference: Difference, measure: Measure) -> tuple[Cell, ...]:
 
 def _power_caption(comparison: Comparison) -> str:
     measure = comparison.question.measure
-    return (
+    return said(
         "Smallest detectable: the smallest difference detected with 80 % power by both intervals at the level of "
-        f"Holm's first step. Seeds needed: seeds per design to detect {comparison.points:g}{measure.unit} in the same "
-        "way. In brackets: both values at the ends of the 95 % interval of the standard deviation."
+        "Holm's first step. Seeds needed: seeds per design to detect {points:g}{unit} in the same way. In brackets: "
+        "both values at the ends of the 95 % interval of the standard deviation.",
+        points=comparison.points,
+        unit=measure.unit,
     )
 
 
 def _power_head(comparison: Comparison) -> tuple[str, str]:
-    return "smallest detectable", f"seeds needed for {comparison.points:g}"
+    return "smallest detectable", said("seeds needed for {points:g}", points=comparison.points)
 
 
 def _power(difference: Difference, measure: Measure) -> tuple[str, str]:
     least, seeds = difference.detectable, difference.nets
     points = f"{measure.written(least.points)} ({_interval((least.low, least.high), measure)})" if least else "–"
-    return points, f"{_count(seeds.nets)} ({_count(seeds.low)} to {_count(seeds.high)})"
+    ends = said("{low} to {high}", low=_count(seeds.low), high=_count(seeds.high))
+    return points, f"{_count(seeds.nets)} ({ends})"
 
 
 def _robust_tests(comparison: Comparison) -> Block:
     """Tests that need no normal distribution: a table, or a sentence if all have too few seeds."""
-    caption = (
-        "Tests that need no normal distribution; p is not corrected. They need "
-        f"{LEAST_NETWORKS} seeds per design; with fewer, only the smallest possible p is shown"
+    caption = said(
+        "Tests that need no normal distribution; p is not corrected. They need {least} seeds per design; with fewer, "
+        "only the smallest possible p is shown",
+        least=LEAST_NETWORKS,
     )
     pairs = [pair for pair in comparison.pairs if pair.trained]
     if not any(opinion.p is not None for pair in pairs for opinion in pair.robust_tests):
         least = {(len(pair.first.values), len(pair.second.values)): pair.robust_tests for pair in pairs}
         values = (
-            f"{n} and {m} seeds {' and '.join(f'{test.least:.2g} ({NAMES[test.name]})' for test in tests)}"
+            said(
+                "{first} and {second} seeds {least}",
+                first=n,
+                second=m,
+                least=with_and(f"{test.least:.2g} ({known(NAMES[test.name])})" for test in tests),
+            )
             for (n, m), tests in least.items()
         )
-        return Paragraph(f"{caption}: {'; '.join(values)}.")
+        return Paragraph(said("{caption}: {values}.", caption=caption, values=said("; ").join(values)))
     rows = [(pair.first.label, pair.second.label, *map(_robust_p, pair.robust_tests)) for pair in pairs]
     columns = (*words("first", "second"), *numbers(*NAMES.values()))
-    return Table(title=f"{caption}.", columns=columns, rows=tuple(rows))
+    return Table(title=said("{caption}.", caption=caption), columns=columns, rows=tuple(rows))
 
 
 def _robust_p(test: RobustTest) -> str:
-    return f"– (smallest possible {test.least:.2g})" if test.p is None else _p_value(test.p)
+    return said("– (smallest possible {least:.2g})", least=test.least) if test.p is None else _p_value(test.p)
 
 
 def _budget_differences(comparison: Comparison) -> Table:
     """The differences of all pairs at equal budgets."""
-    caption = (
+    caption = said(
         "Differences at equal budgets, first minus second. Budgets within 10 % are compared directly; the intervals "
         "include the effect of their difference. Otherwise a design is compared with a smaller and a larger size of "
-        "the other design, whose errors bound its error at this budget; no curve is fitted. "
-        f"{_power_caption(comparison)}"
+        "the other design, whose errors bound its error at this budget; no curve is fitted. {power}",
+        power=_power_caption(comparison),
     )
     figures = numbers("first", "second", *_difference_head(), "p", *_power_head(comparison))
     measure = comparison.question.measure
@@ -193,12 +218,12 @@ def _budget_rows(pair: ComparedPair, measure: Measure) -> Iterator[tuple[Cell, .
     rows: dict[tuple[object, ...], tuple[list[str], TestedDifference]] = {}
     for settled in pair.verdicts.values():
         for tested in settled.tested:
-            amount = "any budget" if settled.basis == "sizes" else amount_in_words(settled.basis, tested.amount)
+            amount = said("any budget") if settled.basis == "sizes" else amount_in_words(settled.basis, tested.amount)
             key = (tested.difference.points, tested.first, tested.second)
             rows.setdefault(key, ([], tested))[0].append(amount)
     for amounts, tested in rows.values():
         yield (
-            *(pair.first.label, pair.second.label, ", ".join(amounts)),
+            *(pair.first.label, pair.second.label, said(", ").join(amounts)),
             *(_bounds(ends, measure) for ends in (tested.first, tested.second)),
             *_difference(tested.difference, measure),
             *(_p_value(tested.difference.p), *_power(tested.difference, measure)),
@@ -207,13 +232,13 @@ def _budget_rows(pair: ComparedPair, measure: Measure) -> Iterator[tuple[Cell, .
 
 def _bounds(ends: tuple[float, float], measure: Measure) -> str:
     low, high = (measure.written(end) for end in ends)
-    return low if low == high else f"{low} to {high}"
+    return low if low == high else said("{low} to {high}", low=low, high=high)
 
 
 def _network_pairs(comparison: Comparison) -> Iterator[Block]:
     """McNemar's test of pairs of networks."""
     if comparison.nets:
-        caption = (
+        caption = said(
             "Pairs of networks (exact McNemar test, p not corrected): whether two networks misclassify different "
             "numbers of these images. This says nothing about their designs, since other seeds give other networks. "
             "It is not pooled over seeds."
@@ -230,7 +255,7 @@ def _network_pairs(comparison: Comparison) -> Iterator[Block]:
         yield Table(title=caption, columns=columns, rows=tuple(rows))
         more = len(comparison.nets) - _MOST_PAIRS_SHOWN
         if more > 0:
-            yield Paragraph(f"{more:,} more pairs of networks: resatlas compare --json")
+            yield Paragraph(said("{count:,} more pairs of networks: resatlas compare --json", count=more))
 
 
 def _published(comparison: Comparison) -> Iterator[Block]:
@@ -242,12 +267,14 @@ def _published(comparison: Comparison) -> Iterator[Block]:
         for figure in figures
     ]
     if rows:
-        caption = "Published test errors in percent, from other trainings; only some papers print a spread"
+        caption = said("Published test errors in percent, from other trainings; only some papers print a spread")
         yield Table(title=caption, columns=words("design", "ours", "published", "protocol", "source"), rows=tuple(rows))
 
 
 def _interval(ends: tuple[float, float] | None, measure: Measure, *, sign: str = "") -> str | None:
-    return None if ends is None else f"{measure.written(ends[0], sign)} to {measure.written(ends[1], sign)}"
+    if ends is None:
+        return None
+    return said("{low} to {high}", low=measure.written(ends[0], sign), high=measure.written(ends[1], sign))
 
 
 def _p_value(p: float) -> str:

@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 
 from resatlas.comparing.questions import Group
 from resatlas.comparing.words import presentable
-from resatlas.page.chart import complete_chart
+from resatlas.page.chart import complete_chart, titled
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.record import Guess, RunRecord
+from resatlas.values.language import known, said
 from resatlas.values.table import Cell, Column, Table, numbers, words
 from resatlas.values.text import counted
 
@@ -63,7 +64,7 @@ class Gallery(NamedTuple):
 
 def no_pictures(_run: RunRecord, _images: Sequence[str]) -> str:
     """The reason on a page that is made without a data set."""
-    return "No pictures: this page was made from the run folders only, without the data set."
+    return said("No pictures: this page was made from the run folders only, without the data set.")
 
 
 def confusion(group: Group) -> Confusion | None:
@@ -76,11 +77,20 @@ def confusion(group: Group) -> Confusion | None:
     classes = _classes(runs[0], guesses)
     networks = counted(len(runs), "network")
     errors = sum(true != predicted for true, predicted in counts.elements())
-    words = f"{networks}, {len(guesses):,} predictions, {errors:,} {'error' if errors == 1 else 'errors'}"
+    words = said(
+        "{networks}, {predictions:,} predictions, {errors}",
+        networks=networks,
+        predictions=len(guesses),
+        errors=counted(errors, "error"),
+    )
     figure = None
     if len(classes) <= MOST_CLASSES:
-        how = f"number of predictions of {networks}; shade: share of the true class; last column: error of each class"
-        figure = matrix(counts, classes, title=f"Confusion matrix of {group.label}", how=how)
+        how = said(
+            "number of predictions of {networks}; shade: share of the true class; last column: error of each class",
+            networks=networks,
+        )
+        title = said("Confusion matrix of {design}", design=group.label)
+        figure = matrix(counts, classes, title=title, how=how)
     return Confusion(group.label, words, figure, _table(counts, classes))
 
 
@@ -118,8 +128,8 @@ def _wrong_image(guesses: Sequence[Guess]) -> WrongImage:
     first = guesses[0]
     return WrongImage(
         presentable(first.image),
-        presentable(first.true),
-        presentable(predicted),
+        presentable(known(first.true)),
+        presentable(known(predicted)),
         confidence,
         len(guesses),
         picture="",
@@ -147,15 +157,15 @@ def matrix(
     *,
     title: str,
     how: str,
-    last: str = "error, %",
     cells: Literal["count", "share"] = "count",
     without: Sequence[str] = (),
 ) -> Figure:
     """A confusion matrix as a chart, its cells in numbers or in percent of the true class.
 
-    The column `last` has the percentage of each true class that has another one; classes `without` it have none.
+    The last column has the percentage of each true class that has another one; classes `without` it have none.
     """
-    labels = [presentable(name) for name in classes]
+    labels = [presentable(known(name)) for name in classes]
+    last = said("error, %")
     drawn: list[Spec] = []
     rates: list[Spec] = []
     for true, name in zip(classes, labels, strict=True):
@@ -172,15 +182,16 @@ def matrix(
         "type": "nominal",
         "sort": [*labels, last],
         "scale": {"domain": [*labels, last]},
-        "title": "predicted class",
+        "title": said("predicted class"),
         "axis": {"orient": "top", "labelAngle": -90 if max(map(len, labels)) > 2 else 0, "labelLimit": 90},
     }
-    down = {"field": "true", "type": "nominal", "sort": labels, "title": "true class", "scale": {"domain": labels}}
+    down: Spec = {"field": "true", "type": "nominal", "sort": labels, "title": said("true class")}
+    down["scale"] = {"domain": labels}
     tooltip = [
-        {"field": "true", "title": "true class"},
-        {"field": "predicted", "title": "predicted class"},
-        {"field": "count"},
-        {"field": "share", "format": ".1%"},
+        {"field": "true", "title": said("true class")},
+        {"field": "predicted", "title": said("predicted class")},
+        titled("count"),
+        {**titled("share"), "format": ".1%"},
     ]
     shade = {
         "condition": {"test": "datum.kind == 'right'", "value": "#eeeeee"},
@@ -238,6 +249,6 @@ def _errors(counts: Mapping[tuple[str, str], int], classes: Sequence[str]) -> It
         total = wrong + counts.get((true, true), 0)
         if total:
             most = max(others, key=lambda name: others[name]) if wrong else ""
-            confused = f"{presentable(most)} ({others[most]:,})" if wrong else "–"
-            row = (presentable(true), confused, total, wrong, 100 * wrong / total)
+            confused = f"{presentable(known(most))} ({others[most]:,})" if wrong else "–"
+            row = (presentable(known(true)), confused, total, wrong, 100 * wrong / total)
             yield row, wrong / total

@@ -7,9 +7,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from resatlas.comparing.comparison import Comparison, compare_run_set
+from resatlas.comparing.fairness import left_out
 from resatlas.comparing.questions import Group
 from resatlas.comparing.run_sets import RunSet, split_by_images
-from resatlas.comparing.words import presentable, with_and
+from resatlas.comparing.words import presentable
 from resatlas.designs.citations import bibtex, papers, papers_of
 from resatlas.page import limits
 from resatlas.page.answer import Answer, EffectsPart, answer, effects_part
@@ -29,6 +30,7 @@ from resatlas.page.table import grid
 from resatlas.page.verdict import notes
 from resatlas.runs.record import RunRecord
 from resatlas.values.blocks import Block
+from resatlas.values.language import in_sequence, known, said, with_and
 from resatlas.values.table import Table
 from resatlas.values.text import counted
 
@@ -168,9 +170,10 @@ def _section(
     run_set: RunSet, comparison: Comparison | None, reply: Answer, pictures: Pictures, looks: Looks, names: ChartNames
 ) -> Section:
     view, name = run_set.question.view, run_set.question.name
-    title, about = presentable(run_set.question.title), run_set.question.about
+    title, about = presentable(known(run_set.question.title)), known(run_set.question.about)
+    unfinished = tuple(map(known, run_set.unfinished))
     if comparison is None:
-        return Section(title, about, reply.sentences, run_set.unfinished)
+        return Section(title, about, reply.sentences, unfinished)
     groups = comparison.question.groups
     drawn = {figure.name: figure._replace(name=names.new(name, figure.name)) for figure in charts(view, comparison)}
     found = () if run_set.question.factors else headlines(view, comparison, drawn)
@@ -181,12 +184,12 @@ def _section(
         title=title,
         about=introduction(about, groups),
         verdict=reply.sentences,
-        unfinished=run_set.unfinished,
+        unfinished=unfinished,
         headlines=found,
         context=context(groups),
         designs={group.label: group.row.design for group in groups},
         effects=_effects(reply, name, names),
-        warnings=tuple(line for line in comparison.warnings if not line.startswith("left out, not finished")),
+        warnings=tuple(line for line in comparison.warnings if line not in map(left_out, run_set.unfinished)),
         leaders=leading(every),
         costs=every,
         shown=tuple(figure for key, figure in rest.items() if key in _SHOWN),
@@ -231,8 +234,12 @@ def _effects(reply: Answer, name: str, names: ChartNames) -> EffectsPart | None:
 def introduction(about: str, groups: Sequence[Group]) -> str:
     """What a question is about, and after how many epochs its designs are compared."""
     epochs = sorted({group.row.epochs for group in groups})
-    span = counted(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]:,} epochs"
-    return " ".join(filter(None, [about, f"All results are those after {span} of training."]))
+    span = (
+        counted(epochs[0], "epoch")
+        if len(epochs) == 1
+        else said("{first} to {last:,} epochs", first=epochs[0], last=epochs[-1])
+    )
+    return in_sequence(filter(None, [about, said("All results are those after {epochs} of training.", epochs=span)]))
 
 
 def _inside(finding: Finding, run: RunRecord, names: ChartNames) -> Inside:
@@ -261,5 +268,5 @@ def _citations(groups: Sequence[Group]) -> tuple[tuple[str, ...], str]:
         paper.key: bibtex(paper) for group in groups if group.entry for paper in papers_of(group.entry)
     }
     unknown = list(dict.fromkeys(group.row.design for group in groups if group.entry is None))
-    words = f"No paper is known for {with_and(unknown)}." if unknown else ""
+    words = said("No paper is known for {designs}.", designs=with_and(unknown)) if unknown else ""
     return tuple(used[paper.key] for paper in papers() if paper.key in used), words

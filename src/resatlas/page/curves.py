@@ -3,15 +3,27 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Literal
 
 from resatlas.comparing.questions import Group
-from resatlas.comparing.words import with_and
-from resatlas.page.chart import RULE, Kind, complete_chart, drawable, legend_filter, legend_of, look_of, opacity
+from resatlas.page.chart import (
+    RULE,
+    Kind,
+    complete_chart,
+    drawable,
+    legend_filter,
+    legend_of,
+    log_scale,
+    look_of,
+    opacity,
+    titled,
+)
 from resatlas.page.figure import Figure, Spec
 from resatlas.recipes import schedule
 from resatlas.recipes.detection import Classify, Segment
 from resatlas.recipes.recipe import Recipe
 from resatlas.runs.record import EpochRow, RunRecord
+from resatlas.values.language import known, said, with_and
 
 _DASHES = ([1, 0], [7, 3], [3, 3], [1, 3], [9, 3, 2, 3])
 """Dashes of the designs of one family, from the largest to the smallest; all further ones have the last."""
@@ -25,47 +37,59 @@ _MOST_TURNS = 4
 
 def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
     """Training loss, validation error, gradient and learning rate; a chart without values is left out."""
-    how = f"bold: mean, thin: seeds; {_rates_in_words(groups)}"
+    how = said("; ").join([said("bold: mean, thin: seeds"), _rates_in_words(groups)])
     panels: tuple[tuple[str, str, str, str, Kind], ...] = (
-        ("training-loss", "train_loss", "Training loss, epoch by epoch", f"{loss_words(groups)}, log scale", "log"),
+        ("training-loss", "train_loss", said("Training loss"), log_scale(loss_words(groups)), "log"),
         (
             "validation-error",
             "validation_error_percent",
-            "Validation error, epoch by epoch",
+            said("Validation error"),
             error_words(groups, "validation"),
             "linear",
         ),
         (
             "gradient-norm",
             "gradient_norm",
-            "Norm of the gradient, epoch by epoch",
-            "mean over the steps of an epoch, before clipping, log scale",
+            said("Norm of the gradient"),
+            log_scale(said("mean over the steps of an epoch, before clipping")),
             "log",
         ),
     )
     drawn = [
-        Figure(name, title, _curve_panel(values, groups, title, f"{unit}; {how}", scale))
-        for name, key, title, unit, scale in panels
+        _curve_panel(
+            name,
+            values,
+            groups,
+            title=said("{quantity}, epoch by epoch", quantity=quantity),
+            quantity=quantity,
+            how=said("; ").join([unit, how]),
+            scale=scale,
+        )
+        for name, key, quantity, unit, scale in panels
         if (values := _epochs(groups, key, scale))
     ]
     if rates := _steps(groups):
-        title = "Learning rate, step by step"
-        drawn.append(Figure("learning-rate", title, _curve_panel(rates, groups, title, how, "linear")))
+        quantity = said("Learning rate")
+        title = said("{quantity}, step by step", quantity=quantity)
+        drawn.append(
+            _curve_panel("learning-rate", rates, groups, title=title, quantity=quantity, how=how, scale="linear")
+        )
     return tuple(drawn)
 
 
-def error_words(groups: Sequence[Group], part: str) -> str:
+def error_words(groups: Sequence[Group], part: Literal["test", "validation"]) -> str:
     """What an error is, and of which images: the share of misclassified ones, or what results.json calls it."""
     measures = list(dict.fromkeys(group.runs[0].outcome.test.measure for group in groups))
+    share = {"test": said("% of the test images"), "validation": said("% of the validation images")}[part]
     return with_and(
-        f"{measure}, % of the {part} images" if measure else f"% of the {part} images" for measure in measures
+        said("{measure}, {share}", measure=known(measure), share=share) if measure else share for measure in measures
     )
 
 
 def loss_words(groups: Sequence[Group]) -> str:
     """What the training loss is."""
     sums = {not isinstance(group.experiment.recipe.task, Classify | Segment) for group in groups}
-    return with_and("sum of the losses" if summed else "cross-entropy" for summed in sorted(sums))
+    return with_and(said("sum of the losses") if summed else said("cross-entropy") for summed in sorted(sums))
 
 
 def _epochs(groups: Sequence[Group], key: str, scale: Kind) -> list[Spec]:
@@ -101,7 +125,9 @@ def _rates_of_steps(recipe: Recipe, last: EpochRow) -> Iterator[tuple[float, flo
         yield step / epoch, schedule.rate(recipe.schedule, progress)
 
 
-def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, how: str, scale: Kind) -> Spec:
+def _curve_panel(
+    name: str, values: Sequence[Spec], groups: Sequence[Group], *, title: str, quantity: str, how: str, scale: Kind
+) -> Figure:
     labels = [group.label for group in groups]
     upward = {
         "field": "value",
@@ -141,9 +167,9 @@ def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, ho
             "encoding": {
                 **means["encoding"],
                 "tooltip": [
-                    {"field": "group", "title": "design"},
-                    {"field": "epoch"},
-                    {"field": "value", "aggregate": "mean", "format": ".4g", "title": title.partition(",")[0]},
+                    {"field": "group", "title": said("design")},
+                    titled("epoch"),
+                    {"field": "value", "aggregate": "mean", "format": ".4g", "title": quantity},
                 ],
             },
         },
@@ -155,19 +181,20 @@ def _curve_panel(values: Sequence[Spec], groups: Sequence[Group], title: str, ho
             {
                 "data": {"name": "drops"},
                 "mark": {"type": "rule", "strokeDash": [2, 2], "color": RULE},
-                "encoding": {"color": {"value": RULE}, "tooltip": [{"field": "epoch"}, {"field": "rate"}]},
+                "encoding": {"color": {"value": RULE}, "tooltip": [titled("epoch"), titled("rate")]},
             },
         )
     chart = {
         "encoding": {
-            "x": {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": {"tickMinStep": 1}},
+            "x": {"field": "epoch", "type": "quantitative", "title": said("epoch"), "axis": {"tickMinStep": 1}},
             "color": {"field": "group", "type": "nominal", "scale": colour, "legend": legend},
         },
         "layer": layers,
     }
-    return complete_chart(
-        chart, {"values": values, **({"drops": drops} if drops else {})}, title=title, how=how, height=300
-    )
+    data = {"values": values}
+    if drops:
+        data["drops"] = drops
+    return Figure(name, title, complete_chart(chart, data, title=title, how=how, height=300))
 
 
 def _drops(groups: Iterable[Group]) -> list[Spec]:
@@ -177,7 +204,7 @@ def _drops(groups: Iterable[Group]) -> list[Spec]:
         rates = _rates_of(group.runs[0])
         for (_, before), (_, last), (epoch, rate) in zip(rates, rates[1:], rates[2:], strict=False):
             if math.isclose(before, last) and rate < last and not math.isclose(rate, last):
-                drops.setdefault(epoch, f"{last:.3g} to {rate:.3g}")
+                drops.setdefault(epoch, said("{before:.3g} to {after:.3g}", before=last, after=rate))
     return [{"epoch": epoch, "rate": drops[epoch]} for epoch in sorted(drops)]
 
 
@@ -185,18 +212,20 @@ def _rates_in_words(groups: Sequence[Group]) -> str:
     """The learning rates in words."""
     drops = _drops(groups)
     if drops:
-        return f"dotted: the learning rate drops ({', '.join(str(drop['epoch']) for drop in drops)})"
+        epochs = said(", ").join(str(drop["epoch"]) for drop in drops)
+        return said("dotted: the learning rate drops ({epochs})", epochs=epochs)
     rates = [tuple(rate for _, rate in _rates_of(group.runs[0])) for group in groups]
     schedules = list(dict.fromkeys(_rate_in_words(run_rates) for run_rates in rates if run_rates))
     match schedules:
         case []:
-            return "the learning rate is not recorded"
+            return said("the learning rate is not recorded")
         case [schedule]:
-            return f"the learning rate {schedule}"
+            return said("the learning rate {schedule}", schedule=schedule)
         case [one, other]:
-            return f"the learning rate {one}; in other runs it {other}"
+            return said("the learning rate {schedule}; in other runs it {other}", schedule=one, other=other)
         case _:
-            return f"the learning rates differ, up to {max(map(max, filter(None, rates))):.3g}"
+            most = max(map(max, filter(None, rates)))
+            return said("the learning rates differ, up to {most:.3g}", most=most)
 
 
 def _rate_in_words(rates: Sequence[float]) -> str:
@@ -210,13 +239,21 @@ def _rate_in_words(rates: Sequence[float]) -> str:
         else:
             ends.append(rate)
     if len(ends) == 1:
-        return f"is {rates[0]:.3g} throughout"
+        return said("is {rate:.3g} throughout", rate=rates[0])
     if len(ends) > _MOST_TURNS:
-        return f"varies between {min(rates):.3g} and {max(rates):.3g}"
-    ways = ("rises" if rate > before else "falls" for before, rate in pairwise(ends))
-    pieces = [f"{way} to {rate:.3g}" for way, rate in zip(ways, ends[1:], strict=True)]
-    first = pieces[0].replace(" to ", f" from {ends[0]:.3g} to ", 1)
-    return ", then ".join([first, *pieces[1:]])
+        return said("varies between {least:.3g} and {most:.3g}", least=min(rates), most=max(rates))
+    words = (
+        said("rises from {start:.3g} to {rate:.3g}", start=ends[0], rate=ends[1])
+        if ends[1] > ends[0]
+        else said("falls from {start:.3g} to {rate:.3g}", start=ends[0], rate=ends[1])
+    )
+    for before, rate in pairwise(ends[1:]):
+        words = (
+            said("{before}, then rises to {rate:.3g}", before=words, rate=rate)
+            if rate > before
+            else said("{before}, then falls to {rate:.3g}", before=words, rate=rate)
+        )
+    return words
 
 
 def _rates_of(run: RunRecord) -> list[tuple[int, float]]:

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from resatlas.analysis.probes import FOLDER, PROBES, ProbeResult, fact_text, label_of, labelled, result_from_json
-from resatlas.comparing.words import presentable, presentable_table, with_and
+from resatlas.comparing.words import presentable, presentable_table
 from resatlas.errors import FolderError
-from resatlas.page.chart import COLOURS, LETTERS, complete_chart, drawable, legend_filter, legend_of
+from resatlas.page.chart import COLOURS, LETTERS, complete_chart, drawable, legend_filter, legend_of, log_scale, titled
 from resatlas.page.figure import Spec
+from resatlas.page.table import head_of
 from resatlas.runs.decoding import read_beginning
 from resatlas.runs.files import read_json
 from resatlas.runs.names import FIRST
 from resatlas.runs.record import RunRecord
+from resatlas.values.language import known, said, with_and
 from resatlas.values.reading import content
 from resatlas.values.table import Table, objects
 
@@ -123,15 +125,27 @@ def finding(result: ProbeResult, folder: Path) -> Finding:
     result = _with_short_names(result)
     return Finding(
         name=result.question,
-        title=presentable(f"{result.title}: {_designs(result.runs, folder.parent)}"),
+        title=presentable(
+            said("{title}: {designs}", title=known(result.title), designs=_designs(result.runs, folder.parent))
+        ),
         runs=tuple(map(presentable, result.runs)),
-        images=presentable(result.images),
-        reading=_READINGS.get(result.question, ""),
+        images=presentable(known(result.images)),
+        reading=known(_READINGS.get(result.question, "")),
         facts=tuple(presentable(fact_text(fact)) for fact in result.facts),
         specs=tuple(_specs(result)),
         pictures=tuple(_pictures(result, folder)) if result.question == "explain" else (),
-        tables=tuple(presentable_table(labelled(table)) for table in result.tables),
-        notes=tuple(presentable(line) for note in result.notes for line in note.splitlines()),
+        tables=tuple(presentable_table(_in_words(table)) for table in result.tables),
+        notes=tuple(presentable(known(line)) for note in result.notes for line in note.splitlines()),
+    )
+
+
+def _in_words(table: Table) -> Table:
+    """The table with the names and the words that a reader sees."""
+    return replace(
+        labelled(table),
+        title=known(table.title),
+        note=known(table.note),
+        rows=tuple(tuple(known(cell) if isinstance(cell, str) else cell for cell in row) for row in table.rows),
     )
 
 
@@ -142,12 +156,15 @@ def _designs(names: Sequence[str], first: Path) -> str:
         read_beginning(folder).experiment.design if (folder / FIRST).is_file() else name
         for name, folder in zip(names, folders, strict=False)
     )
-    return with_and(f"{design} ({count} networks)" if count > 1 else design for design, count in counts.items())
+    return with_and(
+        said("{design} ({count} networks)", design=design, count=count) if count > 1 else design
+        for design, count in counts.items()
+    )
 
 
 def _with_short_names(result: ProbeResult) -> ProbeResult:
     """The result with shortened names of runs in facts and titles; a single run is called "the network"."""
-    short_names = _short_names(result.runs) if len(result.runs) > 1 else dict.fromkeys(result.runs, "the network")
+    short_names = _short_names(result.runs) if len(result.runs) > 1 else dict.fromkeys(result.runs, said("the network"))
     longest_first = sorted(short_names, key=len, reverse=True)  # a name can be the beginning of another
 
     def short(words: str) -> str:
@@ -165,10 +182,11 @@ def _specs(result: ProbeResult) -> Iterator[Spec]:
         if drawing.table < len(result.tables) and (spec := _lines(result.tables[drawing.table], drawing)):
             yield spec
     if result.question == "similarity":
-        yield from (_heat_map(_points(table), table.title, "linear CKA", "linear") for table in result.tables)
+        yield from (_heat_map(_points(table), known(table.title), "linear CKA", "linear") for table in result.tables)
     if result.question == "surface" and result.tables:
         points = [{"x": row["second"], "y": row["first"], "value": row["loss"]} for row in objects(result.tables[0])]
-        yield _heat_map(points, "Loss around the trained network", "cross-entropy, log scale; in filter norms", "log")
+        how = said("cross-entropy, log scale; in filter norms")
+        yield _heat_map(points, said("Loss around the trained network"), how, "log")
 
 
 def _lines(table: Table, drawing: Drawing) -> Spec | None:
@@ -193,14 +211,15 @@ def _lines(table: Table, drawing: Drawing) -> Spec | None:
     kind = "nominal" if table.columns[names.index(drawing.x)].unit == "" else "ordinal"
     filtered, lines = legend_filter("line"), list(dict.fromkeys(value["line"] for value in values))
     scale = {"domain": lines, "range": [COLOURS[k % len(COLOURS)] for k in range(len(lines))]}
-    heads = [labelled(table).columns[names.index(y)].head for y in drawing.ys]
+    heads = [head_of(labelled(table).columns[names.index(y)]) for y in drawing.ys]
+    how = said("; ").join(heads)
     longest = max(len(str(label)) for label in order)
     slanted = {
         **_SLANTED,
         **_labels(order),
         "minExtent": LETTERS + int(0.4 * LETTERS * longest),
     }  # left-out labels need room too
-    across = table.columns[names.index(drawing.x)].head
+    across = head_of(table.columns[names.index(drawing.x)])
     return _spec(
         {
             **filtered["params"],
@@ -216,12 +235,12 @@ def _lines(table: Table, drawing: Drawing) -> Spec | None:
                     "scale": scale,
                     "legend": legend_of(lines),
                 },
-                "tooltip": [{"field": "line"}, {"field": "x"}, {"field": "value", "format": ".4g"}],
+                "tooltip": [titled("line"), {"field": "x"}, {**titled("value"), "format": ".4g"}],
             },
         },
         values,
-        title=table.title,
-        how=f"{'; '.join(heads)}{', log scale' if drawing.scale == 'log' else ''}",
+        title=known(table.title),
+        how=log_scale(how) if drawing.scale == "log" else how,
     )
 
 
@@ -240,7 +259,7 @@ def _heat_map(points: Sequence[Spec], title: str, how: str, scale: Literal["line
                     "scale": {"type": scale, "scheme": "viridis"},
                     "legend": {"orient": "right"},
                 },
-                "tooltip": [{"field": "y"}, {"field": "x"}, {"field": "value", "format": ".4g"}],
+                "tooltip": [{"field": "y"}, {"field": "x"}, {**titled("value"), "format": ".4g"}],
             },
         },
         [point for point in points if drawable(point["value"], scale)],
@@ -251,7 +270,7 @@ def _heat_map(points: Sequence[Spec], title: str, how: str, scale: Literal["line
 
 def _spec(chart: Spec, values: Sequence[Spec], *, title: str, how: str) -> Spec:
     drawn = {"data": {"name": "values"}, **chart}
-    return complete_chart(drawn, {"values": values}, title=presentable(title), how=presentable(how), height=220)
+    return complete_chart(drawn, {"values": values}, title=presentable(title), how=presentable(how), height=180)
 
 
 def _points(table: Table) -> list[Spec]:
@@ -300,8 +319,10 @@ def _shared(parts: Sequence[Sequence[str]], most: int) -> int:
 
 def _line(row: Mapping[str, Any], y: str, groups: Sequence[str], ys: Sequence[str]) -> str:
     """The name of a line: the values of its groups, and its column if there are several."""
-    words = [str(row[group]) for group in groups]
-    return presentable(", ".join(words) if len(ys) == 1 and words else " ".join([*words, label_of(y)]))
+    words = [known(str(row[group])) for group in groups]
+    if len(ys) == 1 and words:
+        return presentable(said(", ").join(words))
+    return presentable(" ".join([*words, known(label_of(y))]))
 
 
 def _pictures(result: ProbeResult, folder: Path) -> Iterator[tuple[str, str]]:
@@ -311,5 +332,10 @@ def _pictures(result: ProbeResult, folder: Path) -> Iterator[tuple[str, str]]:
         if file.suffix == ".png":
             with suppress(OSError):
                 data = base64.b64encode(content(file, most=_LARGEST_PICTURE)).decode("ascii")
-                caption = f"image {row.get('image')}: {row.get('true')} → {row.get('predicted')}"
+                caption = said(
+                    "image {image}: {true} → {predicted}",
+                    image=row.get("image"),
+                    true=row.get("true"),
+                    predicted=row.get("predicted"),
+                )
                 yield f"data:image/png;base64,{data}", presentable(caption)

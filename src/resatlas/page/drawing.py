@@ -15,6 +15,7 @@ from resatlas.comparing.words import presentable
 from resatlas.page.chart import complete_chart
 from resatlas.page.drawing_layers import layers
 from resatlas.page.figure import Spec
+from resatlas.values.language import known, numbered, said
 
 KINDS = {
     "identity": "#56b4e9",
@@ -65,16 +66,20 @@ def drawing(plan: Plan, *, title: str) -> Spec:
     The height of a block is its number of channels, its length the number of convolutions. A shortcut is an arc over
     its unit, or a line between two bodies. Streams are lanes, with lines where their shortcuts are mixed. A tooltip has
     path, channels, map, stride, shortcut, operations, parameters and multiply-adds.
+
+    The caption `usermeta.beside` is for one of several drawings, under a sentence on what all have in common.
     """
     sheet = _Sheet.of(plan)
     sheet.draw(plan)
     kinds = {block["shortcut"] for block in sheet.blocks}
-    colours = {kind: colour for kind, colour in KINDS.items() if kind in kinds}
+    colours = {known(kind): colour for kind, colour in KINDS.items() if known(kind) in kinds}
     marks = layers(sheet.maps, across=sheet.across, upward=sheet.lanes * sheet.pitch / 2, colours=colours)
     chart = {"layer": marks, "resolve": {"axis": {"x": "independent"}}}
     data = {"blocks": sheet.blocks, "wires": sheet.wires, "arcs": sheet.arcs, "hubs": sheet.hubs, "maps": sheet.maps}
-    how = "; ".join([_size(plan), *sheet.legend(plan)])
-    return complete_chart(chart, data, title=presentable(title), how=how, height=sheet.height)
+    how = said("; ").join([_size(plan), *sheet.legend(), *sheet.own_legend(plan)])
+    spec = complete_chart(chart, data, title=presentable(title), how=how, height=sheet.height)
+    spec["usermeta"]["beside"] = said("; ").join([_size(plan), *sheet.inner_legend(), *sheet.own_legend(plan)])
+    return spec
 
 
 def _kind_of(unit: Unit) -> str:
@@ -162,28 +167,42 @@ class _Sheet:
         self._end(plan.head, end_paths("head", plan.heads), lanes, plan.head[0].input, copies(plan.head, plan.heads))
         if plan.heads > 1:
             self._connect(lanes, [0.0])
-            self.hubs.append({"x": round(self.x, 3), "y": 0.0, "what": "mean of the logits"})
+            self.hubs.append({"x": round(self.x, 3), "y": 0.0, "what": said("mean of the logits")})
         self._name_maps()
 
-    def legend(self, plan: Plan) -> Iterator[str]:
-        """The meaning of the parts of this drawing."""
+    def legend(self) -> Iterator[str]:
+        """The meaning of the parts that most drawings have."""
+        yield said("block: unit; height: channels; length: convolutions")
+        if self.arcs:
+            yield said("arc: shortcut")
+        yield from self.inner_legend()
+        yield said("top: size of the feature map; bottom: channels")
+
+    def inner_legend(self) -> Iterator[str]:
+        """The meaning of the dark parts, if there are any."""
+        if any("inner" in block for block in self.blocks):
+            yield said("dark: width of inner convolutions")
+
+    def own_legend(self, plan: Plan) -> Iterator[str]:
+        """The meaning of the parts that few drawings have."""
         units = [unit for _, unit in plan.units]
         bodies = max(len(unit.streams[0].bodies) for unit in units)
-        yield "block: unit; height: channels; length: convolutions"
-        if self.arcs:
-            yield "arc: shortcut"
-        if any("inner" in block for block in self.blocks):
-            yield "dark: width of inner convolutions"
-        yield "top: size of the feature map; bottom: channels"
         if bodies > 1:
-            yield f"{bodies} bodies per unit" + ("" if max(map(_stacked, units)) > 1 else ", drawn as one")
+            yield (
+                said("{bodies} bodies per unit", bodies=bodies)
+                if max(map(_stacked, units)) > 1
+                else said("{bodies} bodies per unit, drawn as one", bodies=bodies)
+            )
         if self.lanes > 1:
-            yield f"{self.lanes} streams"
+            yield said("{streams} streams", streams=self.lanes)
         yield from filter(None, dict.fromkeys(map(_crossing_words, units)))
 
     def _end(self, chain: Chain, paths: Sequence[str], ys: Sequence[float], shape: Shape, words: str) -> None:
         """Draw stem or head, once or for each stream."""
-        about = {"shortcut": "stem or head", "channels": _change(chain[0].input.channels, chain[-1].output.channels)}
+        about = {
+            "shortcut": known("stem or head"),
+            "channels": _change(chain[0].input.channels, chain[-1].output.channels),
+        }
         about |= {"map": _change(_map(chain[0].input), _map(chain[-1].output)), "stride": "–", "adds": "–"}
         about |= {"operations": words}
         price = total_cost(chain)
@@ -201,7 +220,11 @@ class _Sheet:
         about, price = self.known[id(unit)]
         inner = _inner(unit)
         for k, y in enumerate(ys):
-            name = path if len(ys) == 1 else f"{path}, stream {k + 1} of {len(ys)}"
+            name = (
+                path
+                if len(ys) == 1
+                else said("{path}, stream {number} of {streams}", path=path, number=k + 1, streams=len(ys))
+            )
             middles = [y + ((stacked - 1) / 2 - body) * (channels + self.gap) for body in range(stacked)]
             for middle in middles:
                 self._block(name, middle, steps, channels, about, price, inner)
@@ -238,7 +261,7 @@ class _Sheet:
         """Draw a shortcut over the bodies that hide the straight line; without space between units, only its top."""
         stacked, channels = _stacked(unit), unit.output.channels
         top = y + ((stacked - 1) * (channels + self.gap) + max(channels, _inner(unit)) + self.gap) / 2
-        left, right, kind = self.x, self.x + steps, _kind_of(unit)
+        left, right, kind = self.x, self.x + steps, known(_kind_of(unit))
         last = self.arcs[-1] if self.arcs else None
         start = {"x": round(left + self.margin, 3), "y": round(top, 3)}
         if last and not self.margin and (last["y"], last["x2"], last["shortcut"]) == (start["y"], start["x"], kind):
@@ -291,13 +314,15 @@ class _Sheet:
 
 def _about(unit: Unit) -> dict[str, Any]:
     """What the tooltip of a unit has besides its path and cost."""
-    words = ", ".join(_kinds(unit.streams[0]))
+    words = said(", ").join(map(known, _kinds(unit.streams[0])))
+    if unit.skip != "own":
+        words = said("{shortcut}: {skip}", shortcut=words, skip=known(unit.skip))
     return {
-        "shortcut": _kind_of(unit),
+        "shortcut": known(_kind_of(unit)),
         "channels": _change(unit.input.channels, unit.output.channels),
         "map": _change(_map(unit.input), _map(unit.output)),
         "stride": unit.stride,
-        "adds": words if unit.skip == "own" else f"{words}: {unit.skip}",
+        "adds": words,
         "operations": operations(unit),
     }
 
@@ -305,14 +330,19 @@ def _about(unit: Unit) -> dict[str, Any]:
 def _crossing_words(unit: Unit) -> str:
     """The meaning of the lines between lanes; empty if there are none."""
     words = RULES[unit.skip].words
-    return f"crossing lines: {words}" if words and len(unit.streams) > 1 else ""
+    return said("crossing lines: {rule}", rule=known(words)) if words and len(unit.streams) > 1 else ""
 
 
 def _size(plan: Plan) -> str:
     """The numbers of units, parameters and multiply-adds."""
     price, units = cost(plan), sum(map(len, plan.stages))
-    counts = f"{_rounded(price.parameters)} parameters, {_rounded(price.multiply_adds)} multiply-adds"
-    return f"{units:,} {'unit' if units == 1 else 'units'}, {counts}"
+    return numbered(
+        units,
+        "{count} unit, {parameters} parameters, {multiply_adds} multiply-adds",
+        "{count:,} units, {parameters} parameters, {multiply_adds} multiply-adds",
+        parameters=_rounded(price.parameters),
+        multiply_adds=_rounded(price.multiply_adds),
+    )
 
 
 def _rounded(count: int) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from resatlas.page.chart import legend_filter
 from resatlas.page.figure import Spec
+from resatlas.values.language import known, said
 
 _WORDS = (
     ("path", "path"),
@@ -33,8 +34,8 @@ def layers(
     vertical = {"type": "quantitative", "axis": None, "scale": {"domain": [-upward, upward], "nice": False}}
     colour = {"field": "shortcut", "type": "nominal"}
     colour |= {"scale": {"domain": list(colours), "range": list(colours.values())}}
-    tooltip = [{"field": name, "title": words} for name, words in _WORDS]
-    tooltip += [{"field": name, "title": words, "format": ","} for name, words in _COUNTS]
+    tooltip = [{"field": name, "title": known(words)} for name, words in _WORDS]
+    tooltip += [{"field": name, "title": known(words), "format": ","} for name, words in _COUNTS]
     filtered = legend_filter("shortcut", 1)
     box = {"x": {"field": "x", **bare}, "x2": {"field": "x2"}}
 
@@ -99,7 +100,7 @@ def layers(
             "encoding": {
                 "x": {"field": "x", **bare},
                 "y": {"field": "y", **vertical},
-                "tooltip": [{"field": "what", "title": "mixing"}],
+                "tooltip": [{"field": "what", "title": said("mixing")}],
             },
         },
     ]

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from resatlas.comparing.effects import Effect, Effects, half_normal
 from resatlas.comparing.factorial import Factorial, supported
 from resatlas.comparing.words import presentable
-from resatlas.page.chart import COLOURS, LETTERS, RULE, complete_chart, legend_of
+from resatlas.page.chart import COLOURS, LETTERS, RULE, complete_chart, legend_of, titled
 from resatlas.page.effects_text import response_in_words
 from resatlas.page.figure import Figure, Spec
 from resatlas.page.response_charts import interaction, residuals
+from resatlas.values.language import known, said
 
 _UNSUPPORTED_PAIRS = 2
 """Interactions that are drawn if none is significant."""
@@ -16,13 +17,6 @@ _UNSUPPORTED_PAIRS = 2
 _ROW = 26  # pixels of an effect in its chart
 
 _ORDERS = {"main": "main effect", "interaction": "interaction"}
-
-_BY_ORDER: Spec = {
-    "field": "order",
-    "type": "nominal",
-    "scale": {"domain": list(_ORDERS.values()), "range": list(COLOURS[:2])},
-}
-"""The colour of an effect."""
 
 _LOOKS: Mapping[str, Spec] = {
     "datum.significant": {"filled": True},
@@ -53,17 +47,17 @@ def _effects(analysis: Factorial) -> Figure:
     significant = {effect.factors for effect in supported(analysis.effects.effects)}
     values = [_value(effect, effect.factors in significant) for effect in analysis.effects.effects]
     names = [value["effect"] for value in values]
-    across = {"type": "quantitative", "title": f"effect on the {response_in_words(analysis)}"}
+    across = {"type": "quantitative", "title": said("effect on the {response}", response=response_in_words(analysis))}
     encoding = {
         "y": {"field": "effect", "type": "nominal", "sort": names, "title": None, "axis": {"labelLimit": 170}},
-        "color": {**_BY_ORDER, "legend": None},
+        "color": {**_by_order(), "legend": None},
         "tooltip": [
-            {"field": "effect"},
-            {"field": "order"},
-            {"field": "estimate", "format": "+.3g"},
-            {"field": "from", "format": "+.3g"},
-            {"field": "to", "format": "+.3g"},
-            {"field": "p", "title": "p by Holm", "format": ".2g"},
+            titled("effect"),
+            titled("order"),
+            {**titled("estimate"), "format": "+.3g"},
+            {**titled("from"), "format": "+.3g"},
+            {**titled("to"), "format": "+.3g"},
+            {"field": "p", "title": said("p by Holm"), "format": ".2g"},
         ],
     }
     chart = {
@@ -89,20 +83,27 @@ def _effects(analysis: Factorial) -> Figure:
             ),
         ],
     }
-    title = f"Effects on {analysis.measure.noun}"
-    how = (
-        f"{response_in_words(analysis)} at + less that at -; line: 95 % interval; main effects above interactions; "
-        "filled: significant (Holm)"
+    title = said("Effects on {noun}", noun=analysis.measure.noun)
+    how = said(
+        "{response} at + less that at -; line: 95 % interval; main effects above interactions; filled: significant "
+        "(Holm)",
+        response=response_in_words(analysis),
     )
     data = {"effects": values, "zero": [{"at": 0}]}
     height = max(100, _ROW * len(values))
     return Figure("effects", title, complete_chart(chart, data, title=title, how=how, height=height))
 
 
+def _by_order() -> Spec:
+    """The colour of an effect."""
+    scale = {"domain": list(map(known, _ORDERS.values())), "range": list(COLOURS[:2])}
+    return {"field": "order", "type": "nominal", "scale": scale}
+
+
 def _value(effect: Effect, significant: bool) -> Spec:
     return {
         "effect": presentable(effect.name),
-        "order": _ORDERS[effect.order],
+        "order": known(_ORDERS[effect.order]),
         "estimate": effect.estimate,
         "from": effect.low,
         "to": effect.high,
@@ -115,8 +116,8 @@ def _half_normal(analysis: Factorial) -> Figure:
     """The sizes of the effects over half-normal quantiles, with the line of noise and Lenth's margins."""
     chart = {"layer": _half_normal_layers(response_in_words(analysis))}
     data = _half_normal_data(analysis.effects)
-    title = "Half-normal plot of the effects"
-    how = (
+    title = said("Half-normal plot of the effects")
+    how = said(
         "effects of noise alone lie near the line; dashed: Lenth's margins at 95 %, which need no repetition; effects "
         "above the margin of one effect are named"
     )
@@ -130,7 +131,7 @@ def _half_normal_data(effects: Effects) -> dict[str, list[Spec]]:
     points = [
         {
             "effect": presentable(effect.name),
-            "order": _ORDERS[effect.order],
+            "order": known(_ORDERS[effect.order]),
             "quantile": quantile,
             "size": abs(effect.estimate),
             "label": presentable(effect.name) if abs(effect.estimate) > lenth.margin else "",
@@ -142,8 +143,8 @@ def _half_normal_data(effects: Effects) -> dict[str, list[Spec]]:
         "effects": points,
         "noise": [{"quantile": 0.0, "size": 0.0}, {"quantile": last, "size": lenth.error * last}],
         "margins": [
-            {"margin": "margin of one effect", "size": lenth.margin},
-            {"margin": "margin of all effects", "size": lenth.simultaneous},
+            {"margin": said("margin of one effect"), "size": lenth.margin},
+            {"margin": said("margin of all effects"), "size": lenth.simultaneous},
         ],
     }
 
@@ -152,10 +153,14 @@ def _half_normal_layers(response: str) -> list[Spec]:
     across = {
         "field": "quantile",
         "type": "quantitative",
-        "title": "half-normal quantile",
+        "title": said("half-normal quantile"),
         "axis": {"tickCount": 5},
     }
-    upward = {"field": "size", "type": "quantitative", "title": f"size of the effect, {response}"}
+    upward = {
+        "field": "size",
+        "type": "quantitative",
+        "title": said("size of the effect, {response}", response=response),
+    }
     words = {"type": "text", "fontSize": LETTERS, "baseline": "middle", "limit": 170}
     return [
         {
@@ -166,7 +171,7 @@ def _half_normal_layers(response: str) -> list[Spec]:
         {
             "data": {"name": "margins"},
             "mark": {"type": "rule", "color": RULE, "strokeDash": [4, 3]},
-            "encoding": {"y": upward, "tooltip": [{"field": "margin"}, {"field": "size", "format": ".3g"}]},
+            "encoding": {"y": upward, "tooltip": [titled("margin"), {**titled("size"), "format": ".3g"}]},
         },
         {
             "data": {"name": "margins"},
@@ -179,11 +184,11 @@ def _half_normal_layers(response: str) -> list[Spec]:
             "encoding": {
                 "x": across,
                 "y": upward,
-                "color": {**_BY_ORDER, "legend": legend_of(list(_ORDERS.values()))},
+                "color": {**_by_order(), "legend": legend_of(list(map(known, _ORDERS.values())))},
                 "tooltip": [
-                    {"field": "effect"},
-                    {"field": "size", "format": ".3g"},
-                    {"field": "quantile", "format": ".2f"},
+                    titled("effect"),
+                    {**titled("size"), "format": ".3g"},
+                    {**titled("quantile"), "format": ".2f"},
                 ],
             },
         },

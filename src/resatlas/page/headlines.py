@@ -11,7 +11,6 @@ from resatlas.comparing.questions import Group, differing
 from resatlas.comparing.rows import family_and_depth
 from resatlas.comparing.sentences import difference_in_words
 from resatlas.comparing.statistics import mean_interval
-from resatlas.comparing.words import with_and
 from resatlas.page.comparison_text import global_test_sentence
 from resatlas.page.figure import Figure
 from resatlas.page.verdict import (
@@ -25,7 +24,8 @@ from resatlas.page.verdict import (
     with_error,
 )
 from resatlas.runs.collection import View
-from resatlas.values.text import counted
+from resatlas.values.language import clauses_with_and, in_sequence, known, numbered, said, with_and
+from resatlas.values.text import capitalised, counted
 
 
 class Headline(NamedTuple):
@@ -59,7 +59,9 @@ def _findings(
         yield _no_difference(comparison, max(judged, key=points_apart), errors)
     else:
         low, high = (choose(groups, key=lambda group: group.mean) for choose in (min, max))
-        words = f"{with_error(low)} has the lowest mean test error, {with_error(high)} the highest."
+        words = said(
+            "{low} has the lowest mean test error, {high} the highest.", low=with_error(low), high=with_error(high)
+        )
         yield Headline(words, verdict("runs", comparison)[0], errors)
     if view == "depth" and not isinstance(found := trends(groups), str):
         yield _trained(found, figures["loss-over-depth"])
@@ -70,25 +72,41 @@ def _contrast(view: View, comparison: Comparison, pair: ComparedPair, pairs: int
     low, high = lower_first(pair)
     match view:
         case "depth" if low.row.depth == high.row.depth and _named_by_family(low) and _named_by_family(high):
-            where, (one, other) = f"At depth {low.row.depth}, ", (low.row.family, high.row.family)
+            where = said("At depth {depth}, ", depth=low.row.depth)
+            one, other = low.row.family, high.row.family
         case "budget":
             decided = pair.leading if pair.verdict in ("supported", "contradicted") else None
             equal = decided and decided.basis != "sizes" and not any(tested.kinds for tested in pair.tested)
-            where, (one, other) = (
-                f"At equal {decided.basis}, " if decided and equal else "Regardless of cost, ",
-                (low.label, high.label),
+            where = (
+                said("At equal {budget}, ", budget=known(decided.basis))
+                if decided and equal
+                else said("Regardless of cost, ")
             )
+            one, other = low.label, high.label
         case _:
-            where, (one, other) = "", (low.label, high.label)
-    words = f"{where}{one} has a test error of {low.mean:.2f} %, {other} of {high.mean:.2f} %."
+            where, one, other = "", low.label, high.label
+    words = said(
+        "{where}{one} has a test error of {low:.2f} %, {other} of {high:.2f} %.",
+        where=where,
+        one=one,
+        low=low.mean,
+        other=other,
+        high=high.mean,
+    )
     return Headline(words, _certainty(pair, comparison.question.measure, pairs), figure)
 
 
 def _trained(of_families: Sequence[Trend], figure: Figure) -> Headline:
     """What the training loss of each family does with depth."""
-    ways = with_and(f"that of {trend.family} {trend.way}" for trend in of_families)
-    words = f"With depth, the training loss{ways.removeprefix('that')}."
-    return Headline(words, " ".join(trend.sentence for trend in of_families), figure)
+    first, *others = of_families
+    ways = clauses_with_and(
+        [
+            said("the training loss of {family} {way}", family=first.family, way=first.way),
+            *(said("that of {family} {way}", family=trend.family, way=trend.way) for trend in others),
+        ]
+    )
+    words = said("With depth, {ways}.", ways=ways)
+    return Headline(words, in_sequence(trend.sentence for trend in of_families), figure)
 
 
 def _certainty(pair: ComparedPair, measure: Measure, pairs: int) -> str:
@@ -97,38 +115,64 @@ def _certainty(pair: ComparedPair, measure: Measure, pairs: int) -> str:
         return ""
     by = difference_in_words(pair.trained, measure, sign=1 if pair.trained.points > 0 else -1)
     seeds = dict.fromkeys(counted(len(group.values), "seed") for group in (pair.first, pair.second))
-    of = f" by Holm over {pairs} pairs" if pairs > 1 else ""
-    others = [name for name in differing(pair.first, pair.second) if name != "design"]
-    confounded = f" They also differ in {with_and(others)}, so the design need not be the cause." if others else ""
-    return f"The difference is {by}; p = {pair.trained.p_holm:.2g}{of}; {with_and(seeds)} per design.{confounded}"
+    of = said(" by Holm over {pairs} pairs", pairs=pairs) if pairs > 1 else ""
+    sentence = said(
+        "The difference is {by}; p = {p:.2g}{of}; {seeds} per design.",
+        by=by,
+        p=pair.trained.p_holm,
+        of=of,
+        seeds=with_and(seeds),
+    )
+    others = [known(name) for name in differing(pair.first, pair.second) if name != "design"]
+    if not others:
+        return sentence
+    confounded = said("They also differ in {others}, so the design need not be the cause.", others=with_and(others))
+    return in_sequence([sentence, confounded])
 
 
 def _no_difference(comparison: Comparison, largest: ComparedPair, figure: Figure | None) -> Headline:
     """No pair differs significantly."""
     tested = sum(pair.trained is not None for pair in comparison.pairs)
-    words = f"None of {tested} compared pairs differs" if tested > 1 else "The two designs do not differ"
-    smallest = detectable_difference(comparison)
-    certainty = (
-        f"The largest difference, {points_apart(largest):.2f} points between "
-        f"{with_and(map(with_error, lower_first(largest)))}, may be due to chance."
+    words = numbered(
+        tested,
+        "The two designs do not differ significantly in test error.",
+        "None of {count} compared pairs differs significantly in test error.",
     )
-    if smallest:
-        certainty += f" The smallest detectable difference is {smallest} points ({100 * POWER:.0f} % power)."
+    certainty = [
+        said(
+            "The largest difference, {points:.2f} points between {designs}, may be due to chance.",
+            points=points_apart(largest),
+            designs=with_and(map(with_error, lower_first(largest))),
+        )
+    ]
+    if smallest := detectable_difference(comparison):
+        certainty.append(
+            said(
+                "The smallest detectable difference is {points} points ({power:.0f} % power).",
+                points=smallest,
+                power=100 * POWER,
+            )
+        )
     if overall := global_test_sentence(comparison):
-        certainty += f" {overall[0].upper()}{overall[1:]}"
-    return Headline(f"{words} significantly in test error.", certainty, figure)
+        certainty.append(capitalised(overall))
+    return Headline(words, in_sequence(certainty), figure)
 
 
 def _alone(group: Group, figure: Figure | None) -> Headline:
     """The error of a single design."""
     interval = mean_interval(group.values)
     certainty = (
-        f"95 % interval of the mean over {counted(len(group.values), 'seed')}: {max(0.0, interval[0]):.2f} to "
-        f"{interval[1]:.2f} %."
+        said(
+            "95 % interval of the mean over {seeds}: {low:.2f} to {high:.2f} %.",
+            seeds=counted(len(group.values), "seed"),
+            low=max(0.0, interval[0]),
+            high=interval[1],
+        )
         if interval
-        else "One seed only, so the spread over seeds is unknown."
+        else said("One seed only, so the spread over seeds is unknown.")
     )
-    return Headline(f"{group.label} has a test error of {group.mean:.2f} %.", certainty, figure)
+    words = said("{design} has a test error of {error:.2f} %.", design=group.label, error=group.mean)
+    return Headline(words, certainty, figure)
 
 
 def _named_by_family(group: Group) -> bool:

@@ -4,6 +4,7 @@ from resatlas.comparing.comparison import Comparison
 from resatlas.comparing.questions import Group
 from resatlas.comparing.statistics import mean_interval
 from resatlas.page.table import with_deviation
+from resatlas.values.language import said
 from resatlas.values.table import Cell, Column, Table, numbers, select, words
 from resatlas.values.text import counted
 
@@ -38,7 +39,7 @@ def leading(table: Table) -> Table:
 
 
 def _recipe(group: Group) -> str:
-    return f"{group.row.recipe}, {counted(group.row.epochs, 'epoch')}"
+    return said("{recipe}, {epochs}", recipe=group.row.recipe, epochs=counted(group.row.epochs, "epoch"))
 
 
 def _figures(group: Group) -> tuple[Cell, ...]:
@@ -46,7 +47,7 @@ def _figures(group: Group) -> tuple[Cell, ...]:
     return (
         len(group.seeds),
         with_deviation(row.test_error_percent, ".2f"),
-        f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else None,
+        said("{low:.2f} to {high:.2f}", low=interval[0], high=interval[1]) if interval else None,
         row.parameters,
         row.multiply_adds,
         group.seconds,

@@ -9,10 +9,11 @@ from resatlas.comparing.questions import Group
 from resatlas.comparing.rows import Sample
 from resatlas.comparing.statistics import mean_interval
 from resatlas.designs.catalog import FAMILIES
-from resatlas.page.chart import complete_chart, drawable, legend_filter, look_of
+from resatlas.page.chart import complete_chart, drawable, legend_filter, log_scale, look_of, titled
 from resatlas.page.curves import curves, error_words, loss_words
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.collection import View
+from resatlas.values.language import known, said
 
 
 def charts(view: View, comparison: Comparison) -> tuple[Figure, ...]:
@@ -31,12 +32,12 @@ def charts(view: View, comparison: Comparison) -> tuple[Figure, ...]:
 
 def _over_depth(groups: Sequence[Group]) -> Iterator[Figure]:
     """Training loss and test error over depth: a point per seed, and a line through the means of each family."""
-    how = "point: seed, line: mean"
+    how = said("point: seed, line: mean")
     losses = [point for group in groups for point in _points(group, group.row.train_loss)]
     errors = [point for group in groups for point in _points(group, group.row.test_error_percent)]
-    title, words = "Test error over depth", f"{error_words(groups, 'test')}; {how}"
+    title, words = said("Test error over depth"), said("; ").join([error_words(groups, "test"), how])
     yield _depth_panel("error-over-depth", errors, title, words, {"type": "linear"})
-    title, words = "Training loss over depth", f"{loss_words(groups)}, log scale; {how}"
+    title, words = said("Training loss over depth"), said("; ").join([log_scale(loss_words(groups)), how])
     yield _depth_panel("loss-over-depth", losses, title, words, {"type": "log", "nice": False, "padding": 8})
 
 
@@ -50,7 +51,7 @@ def _depth_panel(name: str, points: Sequence[Spec], title: str, how: str, scale:
             "x": {
                 "field": "depth",
                 "type": "quantitative",
-                "title": "depth",
+                "title": said("depth"),
                 "scale": {"zero": False, "padding": 12},
                 "axis": {"tickMinStep": 1},
             },
@@ -83,7 +84,7 @@ def _per_design(comparison: Comparison) -> Figure:
     groups = sorted(comparison.question.groups, key=_mean)
     order = [group.label for group in groups]
     values = [point for group in groups for point in _points(group, group.row.test_error_percent)]
-    across = {"field": "value", "type": "quantitative", "title": "test error, %", "scale": {"zero": False}}
+    across = {"field": "value", "type": "quantitative", "title": said("test error, %"), "scale": {"zero": False}}
     down = {
         "field": "group",
         "type": "nominal",
@@ -93,10 +94,10 @@ def _per_design(comparison: Comparison) -> Figure:
     }
     colour = {"field": "family", "type": "nominal", "scale": _colours(_families(values)), "legend": None}
     tooltip = [
-        {"field": "design"},
-        {"field": "mean", "title": "mean, %", "format": ".2f"},
-        {"field": "from", "format": ".2f"},
-        {"field": "to", "format": ".2f"},
+        titled("design"),
+        {"field": "mean", "title": said("mean, %"), "format": ".2f"},
+        {**titled("from"), "format": ".2f"},
+        {**titled("to"), "format": ".2f"},
     ]
     chart = {
         "encoding": {"y": down, "color": colour},
@@ -114,13 +115,13 @@ def _per_design(comparison: Comparison) -> Figure:
             {
                 "data": {"name": "values"},
                 "mark": {"type": "point", "size": 55, "filled": True, "opacity": 0.75},
-                "encoding": {"x": across, "tooltip": _tooltip("design", "seed", value="test error, %")},
+                "encoding": {"x": across, "tooltip": _tooltip("design", "seed", value=said("test error, %"))},
             },
         ],
     }
-    title = "Test error after the last epoch"
+    title = said("Test error after the last epoch")
     data = {"values": values, "intervals": [_interval(group) for group in groups]}
-    how = "point: seed, tick: mean, line: 95 % interval of the mean over seeds"
+    how = said("point: seed, tick: mean, line: 95 % interval of the mean over seeds")
     return Figure(
         "test-error", title, complete_chart(chart, data, title=title, how=how, height=max(100, 30 * len(order)))
     )
@@ -136,14 +137,14 @@ def _over_budgets(groups: Sequence[Group]) -> Iterator[Figure]:
             for group in groups
             if drawable(amount_of(group, budget), "log")
         ]
-        unit = "seconds per training" if budget == "seconds" else budget
+        unit = said("seconds per training") if budget == "seconds" else known(budget)
         number_format = ",.1f" if budget == "seconds" else ",.0f"
         upward = {"field": "mean", "type": "quantitative", "title": None, "scale": {"zero": False}}
         tooltip = [
-            {"field": "design"},
+            titled("design"),
             {"field": "amount", "title": unit, "format": number_format},
-            {"field": "mean", "title": "test error, %", "format": ".2f"},
-            {"field": "seeds"},
+            {"field": "mean", "title": said("test error, %"), "format": ".2f"},
+            titled("seeds"),
         ]
         chart = {
             "data": {"name": "values"},
@@ -151,7 +152,7 @@ def _over_budgets(groups: Sequence[Group]) -> Iterator[Figure]:
                 "x": {
                     "field": "amount",
                     "type": "quantitative",
-                    "title": f"{unit}, log scale",
+                    "title": log_scale(unit),
                     "scale": {"type": "log", "nice": False, "padding": 14},
                     "axis": {"format": "~s", "tickCount": 5},
                 },
@@ -174,9 +175,8 @@ def _over_budgets(groups: Sequence[Group]) -> Iterator[Figure]:
                 },
             ],
         }
-        title = f"Test error over {budget}"
-        marks = "point: mean, line: its 95 % interval"
-        how = f"{error_words(groups, 'test')}; {marks}"
+        title = said("Test error over {budget}", budget=known(budget))
+        how = said("; ").join([error_words(groups, "test"), said("point: mean, line: its 95 % interval")])
         spec = complete_chart(chart, {"values": values}, title=title, how=how, height=260)
         yield Figure(f"error-over-{budget}", title, spec)
 
@@ -207,7 +207,7 @@ def _mean(group: Group) -> float:
 
 
 def _tooltip(*fields: str, value: str) -> list[Spec]:
-    return [*({"field": field} for field in fields), {"field": "value", "format": ".4g", "title": value}]
+    return [*map(titled, fields), {"field": "value", "format": ".4g", "title": value}]
 
 
 def _families(values: Iterable[Spec]) -> list[str]:

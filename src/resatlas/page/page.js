@@ -31,7 +31,7 @@
     vegaEmbed(place, { ...JSON.parse(block.textContent), title: undefined }, options)
       .then((drawn) => drawn.view.resize().runAsync())
       .then(() => place.querySelectorAll("[role=graphics-symbol]:not([aria-label])").forEach((empty) => empty.ariaHidden = "true"))
-      .catch((error) => { place.textContent = "This chart could not be drawn: " + error.message; });
+      .catch((error) => { place.textContent = "{{ said('This chart could not be drawn: ') }}" + error.message; });
   }
 
   function saveSvg(block) {
@@ -49,7 +49,7 @@
   for (const block of blocks) {
     const title = JSON.parse(block.textContent).usermeta.title;
     block.parentElement.querySelector("figcaption").append(
-      button("SVG", `Save the figure “${title}” as SVG`, () => saveSvg(block)));
+      button("SVG", `{{ said("Save the figure “{title}” as SVG", title="${title}") }}`, () => saveSvg(block)));
   }
   document.addEventListener("toggle", drawVisible, true);
   drawVisible();
@@ -100,11 +100,12 @@
       search.addEventListener("input", () => {
         const words = search.value.toLowerCase().split(/\s+/);
         for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
-        left.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
+        const shown = rows.filter((row) => !row.hidden).length;
+        left.textContent = `{{ said("{shown} of {all} rows", shown="${shown}", all="${rows.length}") }}`;
       });
-      tools.append(made("label", {}, "Filter rows: ", search), left);
+      tools.append(made("label", {}, "{{ said('Filter rows: ') }}", search), left);
     }
     const file = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 80) + ".csv";
-    tools.append(button("CSV", `Save the table “${name}” as CSV`, () => save(file, "text/csv", csv.join(""))));
+    tools.append(button("CSV", `{{ said("Save the table “{name}” as CSV", name="${name}") }}`, () => save(file, "text/csv", csv.join(""))));
   }
 }

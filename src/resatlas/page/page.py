@@ -15,6 +15,7 @@ from resatlas.page.confusion import Pictures, no_pictures
 from resatlas.page.contents import contents, figures
 from resatlas.page.figure import Figure
 from resatlas.page.looks import Looks, no_looks
+from resatlas.page.table import head_of
 from resatlas.page.vega import chart_script
 from resatlas.recipes import catalog
 from resatlas.recipes.recipe import with_epochs
@@ -23,6 +24,7 @@ from resatlas.runs.files import write_text
 from resatlas.runs.record import RunRecord
 from resatlas.values.blocks import Block
 from resatlas.values.codec import encode
+from resatlas.values.language import Language, in_language, known, language_tag, numbered, said
 
 
 class Card(NamedTuple):
@@ -53,15 +55,18 @@ def write_page(
     pictures: Pictures = no_pictures,
     looks: Looks = no_looks,
     links: Sequence[Link] = (),
+    language: Language = "en",
 ) -> None:
     """Write the page of some questions in one atomic step; `links` are other pages.
 
-    `pictures` returns test images, `looks` what runs find in them.
+    `pictures` returns test images, `looks` what runs find in them. Names, commands and settings are the same in every
+    `language`.
 
     Raises: FolderError if the page cannot be written, or if a run's files are missing or damaged.
     """
     _check_file(out)
-    write_text_page(out, page(title=title, run_sets=run_sets, pictures=pictures, looks=looks, links=links))
+    text = page(title=title, run_sets=run_sets, pictures=pictures, looks=looks, links=links, language=language)
+    write_text_page(out, text)
 
 
 def write_text_page(out: Path, text: str) -> None:
@@ -89,16 +94,18 @@ def page(
     pictures: Pictures = no_pictures,
     looks: Looks = no_looks,
     links: Sequence[Link] = (),
+    language: Language = "en",
 ) -> str:
     """The page of some questions as HTML; equal runs give equal pages."""
-    content = contents(run_sets, pictures, looks)
-    return rendered(
-        "page.html.jinja",
-        title=title,
-        content=content,
-        links=[link._replace(about=presentable(link.about)) for link in links],
-        cards=[_card(group) for group in group_runs(content.runs)],
-    )
+    with in_language(language):
+        content = contents(run_sets, pictures, looks)
+        return rendered(
+            "page.html.jinja",
+            title=title,
+            content=content,
+            links=[link._replace(about=presentable(link.about)) for link in links],
+            cards=[_card(group) for group in group_runs(content.runs)],
+        )
 
 
 def rendered(template: str, **values: object) -> str:
@@ -115,18 +122,26 @@ def rendered(template: str, **values: object) -> str:
     return templates.get_template(template).render(
         **values,
         bundle=chart_script(),
+        head_of=head_of,
         kind=_kind,
+        known=known,
         knobs=_knobs,
+        language_tag=language_tag,
+        numbered=numbered,
+        said=said,
         script_json=_script_json,
     )
 
 
-def page_figures(run_sets: Sequence[RunSet], looks: Looks = no_looks) -> tuple[Figure, ...]:
+def page_figures(
+    run_sets: Sequence[RunSet], looks: Looks = no_looks, *, language: Language = "en"
+) -> tuple[Figure, ...]:
     """All charts of a page, in the order of the page.
 
     Raises: FolderError if a run's files are missing or damaged.
     """
-    return tuple(figures(contents(run_sets, no_pictures, looks)))
+    with in_language(language):
+        return tuple(figures(contents(run_sets, no_pictures, looks)))
 
 
 def _card(runs: Sequence[RunRecord]) -> Card:
@@ -136,7 +151,12 @@ def _card(runs: Sequence[RunRecord]) -> Card:
     originals = (shlex.join(map(presentable, entry.command if entry else ())) for entry in environments)
     single = (_single_command(run.experiment) for run in runs)
     return Card(
-        title=f"{presentable(experiment.design)} on {presentable(experiment.data)}, recipe {experiment.recipe.name}",
+        title=said(
+            "{design} on {data}, recipe {recipe}",
+            design=presentable(experiment.design),
+            data=presentable(experiment.data),
+            recipe=experiment.recipe.name,
+        ),
         commands=tuple(zip((run.name for run in runs), originals, single, strict=True)),
         environments=tuple(dict.fromkeys(entry.entries if entry else () for entry in environments)),
         recipe=json.dumps(encode(experiment.recipe), indent=2, ensure_ascii=False),

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from resatlas.comparing.effects import fitted, means_of
 from resatlas.comparing.factorial import Factorial, measured
 from resatlas.comparing.words import presentable
-from resatlas.page.chart import COLOURS, RULE, complete_chart, legend_filter, legend_of
+from resatlas.page.chart import COLOURS, RULE, complete_chart, legend_filter, legend_of, titled
 from resatlas.page.effects_text import response_in_words
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.collection import Factor
+from resatlas.values.language import said
 
 
 def interaction(analysis: Factorial, pair: tuple[str, str]) -> Figure:
@@ -31,7 +32,7 @@ def interaction(analysis: Factorial, pair: tuple[str, str]) -> Figure:
     upward = {
         "field": "mean",
         "type": "quantitative",
-        "title": f"mean {response_in_words(analysis)}",
+        "title": said("mean {response}", response=response_in_words(analysis)),
         "scale": {"zero": False, "padding": 8},
     }
     legend = {**legend_of(lines), "symbolType": "stroke", "symbolSize": 300, "symbolStrokeWidth": 2}
@@ -49,8 +50,8 @@ def interaction(analysis: Factorial, pair: tuple[str, str]) -> Figure:
     }
     tooltip: list[Spec] = [
         {"field": "level", "title": presentable(one.name)},
-        {"field": "line", "title": "line"},
-        {"field": "mean", "title": "mean response", "format": ".3g"},
+        {"field": "line", "title": said("line")},
+        {"field": "mean", "title": said("mean response"), "format": ".3g"},
         *([{"field": "natural", "title": _unit(analysis), "format": ".3g"}] if "natural" in values[0] else []),
     ]
     dashes = {"domain": lines, "range": [[1, 0], [6, 3]]}
@@ -66,8 +67,10 @@ def interaction(analysis: Factorial, pair: tuple[str, str]) -> Figure:
             {"mark": {"type": "point", "size": 65, "filled": True}, "encoding": {"tooltip": tooltip}},
         ],
     }
-    title = f"Interaction of {presentable(one.name)} and {presentable(other.name)}"
-    how = f"point: mean {response_in_words(analysis)} at two levels; parallel lines: no interaction"
+    title = said("Interaction of {one} and {other}", one=presentable(one.name), other=presentable(other.name))
+    how = said(
+        "point: mean {response} at two levels; parallel lines: no interaction", response=response_in_words(analysis)
+    )
     name = f"interaction-{one.name}-{other.name}"
     return Figure(name, title, complete_chart(chart, {"means": values}, title=title, how=how, height=260))
 
@@ -84,7 +87,7 @@ def _levels(factor: Factor) -> Sequence[str]:
 
 def _unit(analysis: Factorial) -> str:
     noun = analysis.measure.noun
-    return f"{noun}, %" if analysis.measure.metric == "test_error" else noun
+    return said("{noun}, %", noun=noun) if analysis.measure.metric == "test_error" else noun
 
 
 def residuals(analysis: Factorial) -> Iterator[Figure]:
@@ -104,7 +107,7 @@ def residuals(analysis: Factorial) -> Iterator[Figure]:
         for row, (cell, design) in enumerate(zip(analysis.cells, analysis.designs, strict=True))
         for column, seed in enumerate(analysis.seeds)
     ]
-    upward = {"type": "quantitative", "title": "residual, standard deviations"}
+    upward = {"type": "quantitative", "title": said("residual, standard deviations")}
     chart = {
         "layer": [
             {
@@ -119,23 +122,21 @@ def residuals(analysis: Factorial) -> Iterator[Figure]:
                     "x": {
                         "field": "fitted",
                         "type": "quantitative",
-                        "title": f"fitted {response_in_words(analysis)}",
+                        "title": said("fitted {response}", response=response_in_words(analysis)),
                         "scale": {"zero": False, "padding": 12},
                         "axis": {"tickCount": 5},
                     },
                     "y": {**upward, "field": "residual"},
                     "tooltip": [
-                        {"field": "cell"},
-                        {"field": "design"},
-                        {"field": "seed"},
-                        {"field": "residual", "format": "+.2f"},
+                        *map(titled, ("cell", "design", "seed")),
+                        {**titled("residual"), "format": "+.2f"},
                     ],
                 },
             },
         ],
     }
-    title = "Residuals over fitted values"
-    how = (
+    title = said("Residuals over fitted values")
+    how = said(
         "point: one run; without a pattern, and as wide on the left as on the right, they agree with the model; beyond "
         "3 a run is unusual"
     )

@@ -6,6 +6,7 @@ from typing import Any
 from resatlas.comparing.questions import Group
 from resatlas.comparing.words import presentable
 from resatlas.values.codec import encode
+from resatlas.values.language import known, said
 from resatlas.values.table import Table, words
 
 DIFFERS = "differs"
@@ -21,7 +22,7 @@ def settings(groups: Sequence[Group]) -> Table | None:
     rows = [(name, [column.get(name, "–") for column in columns]) for name in names]
     return Table(
         columns=words("setting", "same in all?", *(presentable(group.label) for group in groups)),
-        rows=tuple((name, DIFFERS if len(set(values)) > 1 else "same", *values) for name, values in rows),
+        rows=tuple((name, known(DIFFERS) if len(set(values)) > 1 else known("same"), *values) for name, values in rows),
     )
 
 
@@ -30,12 +31,18 @@ def context(groups: Sequence[Group]) -> str:
     data = dict.fromkeys(presentable(group.experiment.data) for group in groups)
     recipes = dict.fromkeys(presentable(group.experiment.recipe.name) for group in groups)
     epochs, seeds = (_span(values) for values in ([g.row.epochs for g in groups], [len(g.seeds) for g in groups]))
-    return f"Data {', '.join(data)}; recipe {', '.join(recipes)}; epochs: {epochs}; seeds per design: {seeds}."
+    return said(
+        "Data {data}; recipe {recipes}; epochs: {epochs}; seeds per design: {seeds}.",
+        data=said(", ").join(data),
+        recipes=said(", ").join(recipes),
+        epochs=epochs,
+        seeds=seeds,
+    )
 
 
 def _span(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{low:,}" if low == high else said("{low:,} to {high:,}", low=low, high=high)
 
 
 def _experiment(group: Group) -> Mapping[str, Any]:
@@ -50,7 +57,7 @@ def _leaves(value: object, *path: str) -> Iterator[tuple[str, str]]:
         for name, inner in value.items():
             yield from _leaves(inner, *path, str(name))
     elif isinstance(value, list):
-        yield ".".join(path), ", ".join(map(_text, value)) or "none"
+        yield ".".join(path), ", ".join(map(_text, value)) or said("none")
     else:
         yield ".".join(path), _text(value)
 
@@ -58,7 +65,7 @@ def _leaves(value: object, *path: str) -> Iterator[tuple[str, str]]:
 def _text(value: object) -> str:
     match value:
         case None:
-            return "none"
+            return said("none")
         case float():
             return f"{value:.6g}"
         case Mapping():

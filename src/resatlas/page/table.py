@@ -7,6 +7,7 @@ from resatlas.comparing.rows import Row, Sample, group_runs, rows_of
 from resatlas.runs.collection import View
 from resatlas.runs.record import RunRecord
 from resatlas.values import terminal
+from resatlas.values.language import known
 from resatlas.values.table import Cell, Column, Table, numbers, words
 
 _OUTCOME = (*numbers("training loss"), Column("test error", "%"))
@@ -52,6 +53,11 @@ def grid_text(view: View, runs: Sequence[RunRecord], *, width: int | None = None
     Raises: FolderError if a run has no results.
     """
     return terminal.aligned(grid(view, runs), width=width)
+
+
+def head_of(column: Column) -> str:
+    """The head of a column, in the language of the page."""
+    return column._replace(name=known(column.name), unit=known(column.unit)).head
 
 
 def with_deviation(sample: Sample | None, digits: str) -> str | None:

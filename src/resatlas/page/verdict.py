@@ -13,10 +13,11 @@ from resatlas.comparing.questions import Group, differing
 from resatlas.comparing.sentences import verdict_sentences
 from resatlas.comparing.statistics import CLAIM_LEVEL, holm, moments, p_value
 from resatlas.comparing.trend import Size, trend
-from resatlas.comparing.words import with_and
 from resatlas.page.comparison_text import global_test_sentence
 from resatlas.recipes.regularisers import CrossEntropy
 from resatlas.runs.collection import View
+from resatlas.values.language import clauses_with_and, in_sequence, known, numbered, said, with_and
+from resatlas.values.text import capitalised
 
 BUDGETS = (
     "Each budget has its own verdict, first multiply-adds, then parameters. Seconds depend on the machine and have no "
@@ -39,7 +40,9 @@ class Trend(NamedTuple):
     @property
     def way(self) -> str:
         """What the loss does with depth."""
-        return "does not change significantly" if self.p > CLAIM_LEVEL else "rises" if self.slope > 0 else "falls"
+        if self.p > CLAIM_LEVEL:
+            return said("does not change significantly")
+        return said("rises") if self.slope > 0 else said("falls")
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -50,18 +53,26 @@ class Trend(NamedTuple):
     def sentence(self) -> str:
         """The trend with its ends and its p."""
         (first, *_, last), (before, after) = [group.row.depth for group in self.sizes], self.ends
-        colon = ":" if self.p > CLAIM_LEVEL else ""
-        how = f"trend over {len({group.row.depth for group in self.sizes})} depths, p = {self.p:.2g}"
-        ends = f"from {before:.3g} at depth {first} to {after:.3g} at depth {last}"
-        return f"The training loss of {self.family} {self.way}{colon} {ends} ({how})."
+        return said(
+            "The training loss of {family} {way} from {before:.3g} at depth {first} to {after:.3g} at depth {last} "
+            "(trend over {depths} depths, p = {p:.2g}).",
+            family=self.family,
+            way=said("does not change significantly:") if self.p > CLAIM_LEVEL else self.way,
+            before=before,
+            first=first,
+            after=after,
+            last=last,
+            depths=len({group.row.depth for group in self.sizes}),
+            p=self.p,
+        )
 
 
 def verdict(view: View, comparison: Comparison | None) -> tuple[str, ...]:
     """The verdict, one sentence per line; the comparison is None if no run is finished."""
     if comparison is None:
-        return ("No verdict: no run is finished.",)
+        return (said("No verdict: no run is finished."),)
     if comparison.question.obstacles:
-        return (f"No verdict: {'; and '.join(comparison.question.obstacles)}.",)
+        return (said("No verdict: {reasons}.", reasons=said("; and ").join(comparison.question.obstacles)),)
     match view:
         case "depth":
             return (*_over_depth(comparison.question.groups), *_test_errors(comparison))
@@ -74,16 +85,19 @@ def verdict(view: View, comparison: Comparison | None) -> tuple[str, ...]:
 def notes(view: View, comparison: Comparison) -> tuple[str, ...]:
     """Notes on how to read the verdict and the results."""
     shared = (
-        "Training loss is the mean over the augmented batches of the last epoch, computed while the weights changed.",
+        said(
+            "Training loss is the mean over the augmented batches of the last epoch, computed while the weights "
+            "changed."
+        ),
         *_least_losses(comparison.question.groups),
-        "Test errors are measured after the last epoch, even if an earlier epoch was better.",
+        said("Test errors are measured after the last epoch, even if an earlier epoch was better."),
     )
     match view:
         case "depth":
-            own = ("Deeper networks of a family also have more parameters and multiply-adds.",)
+            own = (said("Deeper networks of a family also have more parameters and multiply-adds."),)
         case "budget":
             recipes = {group.experiment.recipe for group in comparison.question.groups}
-            own = ("All designs use the same recipe.",) if len(recipes) == 1 else ()
+            own = (said("All designs use the same recipe."),) if len(recipes) == 1 else ()
         case "runs":
             own = ()
         case _:
@@ -96,8 +110,13 @@ def _least_losses(groups: Sequence[Group]) -> Iterator[str]:
     smoothed = dict.fromkeys((group.experiment.recipe.loss, len(group.runs[0].classes)) for group in groups)
     for loss, classes in smoothed:
         if isinstance(loss, CrossEntropy) and loss.smoothing and classes:
-            least = f"with {classes} classes, no training loss can be below {loss.least(classes):.2f}"
-            yield f"Labels are smoothed by {loss.smoothing:g}: {least}."
+            yield said(
+                "Labels are smoothed by {smoothing:g}: with {classes} classes, no training loss can be below "
+                "{least:.2f}.",
+                smoothing=loss.smoothing,
+                classes=classes,
+                least=loss.least(classes),
+            )
 
 
 def detectable_difference(comparison: Comparison) -> str:
@@ -107,8 +126,10 @@ def detectable_difference(comparison: Comparison) -> str:
     """
     leading = (_leading(pair) for pair in comparison.pairs)
     points = sorted(difference.detectable.points for difference in leading if difference and difference.detectable)
-    ends = dict.fromkeys(f"{end:.2f}" for end in (points[0], points[-1])) if points else ()
-    return " to ".join(ends)
+    if not points:
+        return ""
+    low, high = (f"{end:.2f}" for end in (points[0], points[-1]))
+    return low if low == high else said("{low} to {high}", low=low, high=high)
 
 
 def _leading(pair: ComparedPair) -> Difference | None:
@@ -126,23 +147,23 @@ def _test_errors(comparison: Comparison) -> Iterator[str]:
     judged = [pair for pair in comparison.pairs if pair.trained]
     if judged:
         if overall := global_test_sentence(comparison):
-            yield _capitalised(overall)
+            yield capitalised(overall)
         yield from _regardless_of_cost(comparison, judged)
         yield from _at_equal_budgets(comparison, [pair for pair in comparison.pairs if not single_nets(pair)])
         if detectable_difference(comparison):
             yield _power_sentence(comparison, judged)
         single = [group.label for group in comparison.question.groups if len(group.values) == 1]
         if single:
-            yield f"One seed only, so no verdict: {with_and(single)}."
+            yield said("One seed only, so no verdict: {designs}.", designs=with_and(single))
     else:
-        yield f"No verdict on test errors: {_obstacle(comparison)}."
+        yield said("No verdict on test errors: {reason}.", reason=_obstacle(comparison))
 
 
 def _obstacle(comparison: Comparison) -> str:
     """The reason why no pair can be tested."""
     if sum(len(group.values) > 1 for group in comparison.question.groups) < 2:
-        return "this needs two designs with two seeds each, since one seed has no standard deviation"
-    return "; ".join(dict.fromkeys(reason for pair in comparison.pairs for reason in pair.obstacles))
+        return said("this needs two designs with two seeds each, since one seed has no standard deviation")
+    return said("; ").join(dict.fromkeys(reason for pair in comparison.pairs for reason in pair.obstacles))
 
 
 def _regardless_of_cost(comparison: Comparison, judged: Sequence[ComparedPair]) -> Iterator[str]:
@@ -153,31 +174,32 @@ def _regardless_of_cost(comparison: Comparison, judged: Sequence[ComparedPair]) 
         yield _lowest_error(judged, significant)
     else:
         largest = max(judged, key=points_apart)
-        yield (
-            f"No significant difference in test error; the largest, {points_apart(largest):.2f} points between "
-            f"{_ends(largest)}, may be due to chance."
+        yield said(
+            "No significant difference in test error; the largest, {points:.2f} points between {designs}, may be due "
+            "to chance.",
+            points=points_apart(largest),
+            designs=with_and(map(with_error, lower_first(largest))),
         )
 
 
 def _power_sentence(comparison: Comparison, judged: Sequence[ComparedPair]) -> str:
     """The smallest detectable difference; a reader must not take undetected differences for zero."""
     counts = sorted({len(group.values) for pair in judged for group in (pair.first, pair.second)})
-    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return (
-        f"Smallest detectable difference with {seeds} seeds per design: {detectable_difference(comparison)} points "
-        f"({100 * POWER:.0f} % power, Holm over {_pairs(len(judged))}). Smaller differences may exist. Choose the "
-        "number of seeds beforehand: adding seeds after a look at the results makes false claims more frequent than "
-        "5 %."
+    seeds = f"{counts[0]}" if len(counts) == 1 else said("{low} to {high}", low=counts[0], high=counts[-1])
+    return said(
+        "Smallest detectable difference with {seeds} seeds per design: {points} points ({power:.0f} % power, Holm over "
+        "{pairs}). Smaller differences may exist. Choose the number of seeds beforehand: adding seeds after a look at "
+        "the results makes false claims more frequent than 5 %.",
+        seeds=seeds,
+        points=detectable_difference(comparison),
+        power=100 * POWER,
+        pairs=numbered(len(judged), "one pair", "{count} pairs"),
     )
 
 
 def points_apart(pair: ComparedPair) -> float:
     """The difference of a pair without its sign; 0 if it cannot be tested."""
     return abs(pair.trained.points) if pair.trained else 0.0
-
-
-def _ends(pair: ComparedPair) -> str:
-    return " and ".join(map(with_error, lower_first(pair)))
 
 
 def lower_first(pair: ComparedPair) -> tuple[Group, Group]:
@@ -191,7 +213,9 @@ def _higher_errors(significant: Sequence[ComparedPair]) -> Iterator[str]:
     ordered = sorted(map(lower_first, significant), key=lambda ends: (ends[1].mean, ends[1].label, ends[0].mean))
     for high, ends in groupby(ordered, key=lambda ends: ends[1]):
         lower = with_and(with_error(low) for low, _ in ends)
-        yield f"Regardless of cost, {with_error(high)} has a higher test error than {lower}."
+        yield said(
+            "Regardless of cost, {high} has a higher test error than {lower}.", high=with_error(high), lower=lower
+        )
 
 
 def _lowest_error(judged: Sequence[ComparedPair], significant: Sequence[ComparedPair]) -> str:
@@ -201,11 +225,13 @@ def _lowest_error(judged: Sequence[ComparedPair], significant: Sequence[Compared
     equal = [_other(pair, lowest).label for pair in rivals if pair not in significant]
     others = with_and(_other(pair, lowest).label for pair in rivals)
     how = (
-        f"it does not differ significantly from {with_and(equal)}"
+        said("it does not differ significantly from {designs}", designs=with_and(equal))
         if equal
-        else f"it differs significantly from {others}; no other pair compared"
+        else said("it differs significantly from {designs}; no other pair compared", designs=others)
     )
-    return f"With this recipe and these data, {with_error(lowest)} has the lowest mean; {how}."
+    return said(
+        "With this recipe and these data, {design} has the lowest mean; {how}.", design=with_error(lowest), how=how
+    )
 
 
 def _other(pair: ComparedPair, group: Group) -> Group:
@@ -221,24 +247,20 @@ def _at_equal_budgets(comparison: Comparison, pairs: Sequence[ComparedPair]) -> 
         ):
             # the name of a design keeps its case
             named = sentence.startswith((pair.first.label, pair.second.label))
-            yield sentence if named else _capitalised(sentence)
+            yield sentence if named else capitalised(sentence)
     counts = Counter(pair.verdict for pair in pairs if pair not in decided)
-    others = [f"{_pairs(count)} {'are' if count > 1 else 'is'} {kind}" for kind, count in sorted(counts.items())]
+    others = [
+        numbered(count, "one pair is {verdict}", "{count} pairs are {verdict}", verdict=known(verdict))
+        for verdict, count in sorted(counts.items())
+    ]
     if others:
-        yield f"At equal budgets, {with_and(others)}; resatlas compare gives the reasons."
-    yield f"{BUDGETS} {KIND}" if any(tested.kinds for pair in pairs for tested in pair.tested) else BUDGETS
+        yield said("At equal budgets, {pairs}; resatlas compare gives the reasons.", pairs=clauses_with_and(others))
+    kinds = any(tested.kinds for pair in pairs for tested in pair.tested)
+    yield in_sequence([known(BUDGETS), known(KIND)] if kinds else [known(BUDGETS)])
 
 
 def _decided(settled: BudgetVerdict) -> bool:
     return settled.verdict not in ("undecided", "not testable here")
-
-
-def _capitalised(sentence: str) -> str:
-    return f"{sentence[0].upper()}{sentence[1:]}"
-
-
-def _pairs(count: int) -> str:
-    return f"{count} pairs" if count > 1 else "one pair"
 
 
 def trends(groups: Sequence[Group]) -> tuple[Trend, ...] | str:
@@ -248,13 +270,13 @@ def trends(groups: Sequence[Group]) -> tuple[Trend, ...] | str:
     """
     several = sorted((group for group in groups if len(group.seeds) > 1), key=lambda group: group.row.depth)
     if others := dict.fromkeys(name for group in several for name in differing(several[0], group) if name != "design"):
-        return f"No verdict on depth: the runs also differ in {with_and(others)}."
+        return said("No verdict on depth: the runs also differ in {others}.", others=with_and(map(known, others)))
     families: dict[str, list[Group]] = {}
     for group in several:
         families.setdefault(group.row.family, []).append(group)
     deep = {name: sizes for name, sizes in families.items() if sizes[0].row.depth < sizes[-1].row.depth}
     if not deep:
-        return "No verdict on depth: this needs a family at two depths, with two seeds each."
+        return said("No verdict on depth: this needs a family at two depths, with two seeds each.")
     slopes = [trend([Size(size.row.depth, moments(size.row.train_loss.values)) for size in of]) for of in deep.values()]
     chances = holm([float(p_value(slope)) if slope.error > 0 else 1.0 for slope in slopes])
     found = zip(deep.items(), slopes, chances, strict=True)
@@ -268,4 +290,4 @@ def _over_depth(groups: Sequence[Group]) -> tuple[str, ...]:
 
 def with_error(group: Group) -> str:
     """A design with its mean error, of which runs that diverged are a part."""
-    return f"{group.label} ({group.mean:.2f} %)"
+    return said("{design} ({error:.2f} %)", design=group.label, error=group.mean)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from resatlas.values.language import known, numbered, said
 from resatlas.values.text import counted
 
 AMENDED = "amended.json"
@@ -53,30 +54,56 @@ class Departures:
 def sentences(departures: Departures) -> Iterator[str]:
     """A sentence for every count above 0."""
     if departures.unreadable_images.train:
-        times = f"{departures.substituted_images:,} times" if departures.substituted_images != 1 else "once"
-        images = counted(departures.unreadable_images.train, "training image")
-        yield f"{images} cannot be read; other images of the class replaced them {times} ({UNREADABLE})"
+        yield said(
+            "{images} cannot be read; other images of the class replaced them {times} ({file})",
+            images=counted(departures.unreadable_images.train, "training image"),
+            times=numbered(departures.substituted_images, "once", "{count:,} times"),
+            file=UNREADABLE,
+        )
     elif departures.substituted_images:
-        yield f"images that cannot be read were substituted {counted(departures.substituted_images, 'time')}"
-    for kind, count in (
-        ("validation", departures.unreadable_images.validation),
-        ("test", departures.unreadable_images.test),
-    ):
-        if count:
-            images = counted(count, f"{kind} image")
-            yield f"{images} cannot be read and {'is' if count == 1 else 'are'} left out of the test ({UNREADABLE})"
+        yield said(
+            "images that cannot be read were substituted {times}", times=counted(departures.substituted_images, "time")
+        )
+    if count := departures.unreadable_images.validation:
+        yield _not_tested(count, counted(count, "validation image"))
+    if count := departures.unreadable_images.test:
+        yield _not_tested(count, counted(count, "test image"))
     if departures.mended_images:
-        yield f"{counted(departures.mended_images, 'image')} became readable during the training ({AMENDED})"
+        yield said(
+            "{images} became readable during the training ({file})",
+            images=counted(departures.mended_images, "image"),
+            file=AMENDED,
+        )
     if departures.left_over_images:
-        yield (
-            f"each epoch leaves out {counted(departures.left_over_images, 'image')}, different ones each time: they do "
-            "not fill a batch"
+        yield said(
+            "each epoch leaves out {images}, different ones each time: they do not fill a batch",
+            images=counted(departures.left_over_images, "image"),
         )
     for kind, classes in vars(departures.classes_without_images).items():
         if classes:
-            more = f" and {len(classes) - _MOST_NAMED:,} more" if len(classes) > _MOST_NAMED else ""
-            yield f"{kind} has no images of {counted(len(classes), 'class')}: {', '.join(classes[:_MOST_NAMED])}{more}"
+            names = said(", ").join(classes[:_MOST_NAMED])
+            if more := len(classes) - _MOST_NAMED if len(classes) > _MOST_NAMED else 0:
+                names = said("{names} and {count:,} more", names=names, count=more)
+            yield said(
+                "{part} has no images of {classes}: {names}",
+                part=known(kind),
+                classes=counted(len(classes), "class"),
+                names=names,
+            )
     if departures.skipped_steps:
-        yield f"{counted(departures.skipped_steps, 'step')} skipped: the loss or a gradient was not finite"
+        steps = counted(departures.skipped_steps, "step")
+        yield said("{steps} skipped: the loss or a gradient was not finite", steps=steps)
     if departures.overflows:
-        yield f"{counted(departures.overflows, 'update')} skipped: gradients overflowed in fp16"
+        updates = counted(departures.overflows, "update")
+        yield said("{updates} skipped: gradients overflowed in fp16", updates=updates)
+
+
+def _not_tested(count: int, images: str) -> str:
+    """The sentence on images that are left out of a test."""
+    return numbered(
+        count,
+        "{images} cannot be read and is left out of the test ({file})",
+        "{images} cannot be read and are left out of the test ({file})",
+        images=images,
+        file=UNREADABLE,
+    )

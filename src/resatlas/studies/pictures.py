@@ -12,6 +12,7 @@ from resatlas.page.confusion import Pictures
 from resatlas.runs.record import RunRecord
 from resatlas.studies.checks import check_classes
 from resatlas.studies.own_images import check_own
+from resatlas.values.language import said
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,16 +36,16 @@ def _pictures(run: RunRecord, images: Sequence[str], read: Callable[[DataSet], P
     """The images by their ids, or the reason why there are none, which names no folder."""
     name, _, _ = datasets.separated(run.experiment.data)
     if name not in datasets.NAMED or name in _IN_FILES:
-        return "No pictures: a page does not read image files."
+        return said("No pictures: a page does not read image files.")
     try:
         data = datasets.resolve(run.experiment.data)
         check_classes(run, data)
         parts = read(data)
         check_own(run.beginning, data, parts, roles=("test",), purpose="none is shown")
     except (ResatlasError, ImportError):
-        return f"No pictures: {name} is not on this machine, or has changed since the runs were tested."
+        return said("No pictures: {data} is not on this machine, or has changed since the runs were tested.", data=name)
     if not isinstance(parts.test, ImageSet) or parts.test.shape.channels not in (1, 3):
-        return f"No pictures: the images of {name} are neither greyscale nor RGB images in memory."
+        return said("No pictures: the images of {data} are neither greyscale nor RGB images in memory.", data=name)
     positions = {str(id_): k for k, id_ in enumerate(parts.test.ids.tolist())}
     return {image: png(parts.test.images[positions[image]]) for image in images if image in positions}
 

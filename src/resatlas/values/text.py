@@ -1,14 +1,21 @@
 """Words for people: text that is safe on a terminal, and numbers of things."""
 
+from resatlas.values.language import numbered
+
 
 def plain(line: str) -> str:
     """The line with "?" for unprintable characters, such as control sequences in the name of a file."""
     return "".join(c if c.isprintable() else "?" for c in line)
 
 
+def capitalised(sentence: str) -> str:
+    """The sentence with a capital letter at its beginning; its other letters are unchanged."""
+    return f"{sentence[0].upper()}{sentence[1:]}"
+
+
 def counted(number: int, noun: str) -> str:
     """1 image, 2,000 images, 2 classes, 3 passes."""
-    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+    return numbered(number, f"{{count:,}} {noun}", f"{{count:,}} {noun}{'es' if noun.endswith('s') else 's'}")
 
 
 def size_text(size: float) -> str:
