@@ -28,12 +28,16 @@ install_import_hook(
 
 @pytest.fixture(scope="session", autouse=True)
 def _unsynchronised() -> Iterator[None]:
-    """Nobody waits until the files of this process are on the disk: killed processes keep what they wrote without it.
+    """No test waits until the files of this process are on the disk: killed processes keep what they wrote without it.
 
     The tests of the order of writing put another `fsync` in its place.
     """
+
+    def nothing(fd: object) -> None:
+        pass
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda fd: None)
+        patch.setattr(os, "fsync", nothing)
         yield
 
 

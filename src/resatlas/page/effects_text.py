@@ -197,6 +197,16 @@ def remarks(analysis: Factorial) -> Iterator[str]:
         low=low,
         high=high,
     )
+    yield from _fit(analysis)
+    if analysis.covariate is None:
+        yield said("the parameters of the cells follow from the factors: no analysis at equal parameters")
+
+
+def _fit(analysis: Factorial) -> Iterator[str]:
+    """What the residuals say of the model."""
+    if len(analysis.seeds) == 1:
+        yield said("one block: the deviation of a run is Lenth's pseudo standard error, since no residuals are left")
+        return
     checks = analysis.effects.checks
     cell, seed = analysis.cells[checks.largest_cell].levels, analysis.seeds[checks.largest_block]
     yield said(
@@ -215,5 +225,3 @@ def remarks(analysis: Factorial) -> Iterator[str]:
             "the spread differs between cells (Brown-Forsythe, p = {p:.2g}): intervals may be inexact",
             p=checks.variance_p,
         )
-    if analysis.covariate is None:
-        yield said("the parameters of the cells follow from the factors: no analysis at equal parameters")
