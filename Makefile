@@ -8,7 +8,7 @@ PINS := pyproject.toml constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # the benchmarks of resatlas bench, each of which makes a table
-BENCHMARKS := training inference detection input serving export growth memory
+BENCHMARKS := training inference detection input photographs serving export growth memory
 
 # the studies of docs/evidence, in the order in which they run
 EVIDENCE := claims today factorial factorial-fashion today-fashion

@@ -148,6 +148,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "input": Benchmark(
         words="images a second of augmented input in memory, against a DataLoader with torchvision's v2"
     ),
+    "photographs": Benchmark(
+        words="images a second of decoded, cropped photographs in files, against torchvision's ImageFolder"
+    ),
     "serving": Benchmark(
         words="images a second over HTTP by resatlas serve, and the time of an answer", designs=("resnet-20",)
     ),

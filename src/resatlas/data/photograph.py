@@ -220,7 +220,8 @@ def in_colour(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     rows = max(STRIP // image.width, 1)
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)
-        whole[top:bottom] = np.asarray(_in_colour(image.crop((0, top, image.width, bottom))))
+        strip = image if rows >= image.height else image.crop((0, top, image.width, bottom))
+        whole[top:bottom] = np.asarray(_in_colour(strip))
     return whole
 
 
