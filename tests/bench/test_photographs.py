@@ -41,4 +41,5 @@ def test_both_sides_give_the_same_values(tmp_path: Path) -> None:
     ours = torch.cat([batch.images for batch in photographs.Ours(tmp_path, batch=2, workers=1).epoch()])
     peer = torch.cat([images for images, _ in photographs.loader(tmp_path, batch=2, workers=1)])
     assert ours.shape == peer.shape == (4, 3, 224, 224)
-    assert torch.allclose(*(images[images[:, 0, 0, 0].argsort()] for images in (ours, peer)), atol=1e-5)
+    ours, peer = (images[images[:, 0, 0, 0].argsort()] for images in (ours, peer))
+    assert torch.allclose(ours, peer, atol=1e-5)
