@@ -44,6 +44,7 @@ ALLOWED = {
     "exporting/standalone_found.py": "the program beside an exported network, which stands without the package",
     "bench/foreign.py": "/proc, files of the system",
     "bench/gpu_sections.py": "runs that the benchmark trains, in a temporary folder",
+    "values/language.py": PACKAGE,
     "serving/service.py": PACKAGE,
     "exporting/page/engine.py": PACKAGE,
     "page/design/document.py": PACKAGE,
