@@ -67,7 +67,9 @@ def test_a_run_of_an_earlier_schema_is_resumed(run: Run) -> None:
     for mine, theirs in zip(run.metrics, expected, strict=True):
         since = () if theirs["epoch"] == 1 else ("gradient_norm", "largest_gradient_norm")
         assert list(mine) == [*list(theirs)[:5], *since, *list(theirs)[5:]]
-        assert [value for name, value in mine.items() if name not in since] == pytest.approx(list(theirs.values()), rel=1e-4)
+        assert [value for name, value in mine.items() if name not in since] == pytest.approx(
+            list(theirs.values()), rel=1e-4
+        )
     assert (run.folder / "experiment.json").read_bytes() == before
     assert position(last_checkpoint(run))["schema"] == 2
     assert position(last_checkpoint(run))["experiment"] == run.beginning().digest

@@ -103,25 +103,23 @@ def _epochs(groups: Sequence[Group], key: str, scale: Kind) -> list[Spec]:
 
 
 def _steps(groups: Sequence[Group]) -> list[Spec]:
-    """The learning rate of the steps of a group's first run, of 200 at most; of its epochs if it depends on errors."""
+    """The learning rate of each group's first run: of some 200 steps, or of its epochs if it depends on errors."""
     values: list[Spec] = []
     for group in groups:
-        run = group.runs[0]
-        recipe, last = run.experiment.recipe, run.metrics[-1] if run.metrics else None
-        if last is None:
-            continue
-        ends = [(row.epoch, row.learning_rate) for row in run.metrics if row.learning_rate is not None]
-        if not schedule.waits_for_errors(recipe.schedule):
-            ends = [*_rates_of_steps(recipe, last)]
-        values += [{"group": group.label, "run": run.name, "epoch": at, "value": height} for at, height in ends]
+        run, recipe = group.runs[0], group.experiment.recipe
+        rates: Iterable[tuple[float, float]] = _rates_of(run)
+        if run.metrics and not schedule.waits_for_errors(recipe.schedule):
+            rates = _rates_of_steps(recipe, run.metrics)
+        values += [{"group": group.label, "run": run.name, "epoch": at, "value": rate} for at, rate in rates]
     return values
 
 
-def _rates_of_steps(recipe: Recipe, last: EpochRow) -> Iterator[tuple[float, float]]:
+def _rates_of_steps(recipe: Recipe, epochs: Sequence[EpochRow]) -> Iterator[tuple[float, float]]:
     """The position of steps in epochs, and their learning rates."""
-    epoch = last.step // last.epoch
-    for step in range(0, last.step, max(1, last.step // _MOST_STEPS)):
-        progress = schedule.progress(recipe.schedule, step=step, steps=epoch * recipe.epochs, epoch=epoch)
+    last, epoch = epochs[-1].step, epochs[0].step // epochs[0].epoch  # the last epoch may be cut short
+    steps = recipe.iterations or recipe.epochs * epoch
+    for step in range(0, last, max(1, last // _MOST_STEPS)):
+        progress = schedule.progress(recipe.schedule, step=step, steps=steps, epoch=epoch)
         yield step / epoch, schedule.rate(recipe.schedule, progress)
 
 
