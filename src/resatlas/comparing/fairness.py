@@ -158,7 +158,12 @@ def _data_order(groups: Sequence[Group]) -> Iterator[str]:
 
 def _departures(groups: Sequence[Group]) -> Iterator[str]:
     shared = set.intersection(*(set(group.departures) for group in groups))
-    alone = [f"{group.label}: {note}" for group in groups for note in group.departures if note not in shared]
+    alone = [
+        said("{design}: {note}", design=group.label, note=known(note))
+        for group in groups
+        for note in group.departures
+        if note not in shared
+    ]
     if alone:
         yield said("unequal departures from the recipe: {departures}", departures=_first_few(alone, said("; ")))
 

@@ -11,7 +11,7 @@ from resatlas.comparing.words import presentable
 from resatlas.page.chart import complete_chart, titled
 from resatlas.page.figure import Figure, Spec
 from resatlas.runs.record import Guess, RunRecord
-from resatlas.values.language import known, said
+from resatlas.values.language import said
 from resatlas.values.table import Cell, Column, Table, numbers, words
 from resatlas.values.text import counted
 
@@ -128,8 +128,8 @@ def _wrong_image(guesses: Sequence[Guess]) -> WrongImage:
     first = guesses[0]
     return WrongImage(
         presentable(first.image),
-        presentable(known(first.true)),
-        presentable(known(predicted)),
+        presentable(first.true),
+        presentable(predicted),
         confidence,
         len(guesses),
         picture="",
@@ -164,7 +164,7 @@ def matrix(
 
     The last column has the percentage of each true class that has another one; classes `without` it have none.
     """
-    labels = [presentable(known(name)) for name in classes]
+    labels = [presentable(name) for name in classes]
     last = said("error, %")
     drawn: list[Spec] = []
     rates: list[Spec] = []
@@ -249,6 +249,6 @@ def _errors(counts: Mapping[tuple[str, str], int], classes: Sequence[str]) -> It
         total = wrong + counts.get((true, true), 0)
         if total:
             most = max(others, key=lambda name: others[name]) if wrong else ""
-            confused = f"{presentable(known(most))} ({others[most]:,})" if wrong else "–"
-            row = (presentable(known(true)), confused, total, wrong, 100 * wrong / total)
+            confused = f"{presentable(most)} ({others[most]:,})" if wrong else "–"
+            row = (presentable(true), confused, total, wrong, 100 * wrong / total)
             yield row, wrong / total

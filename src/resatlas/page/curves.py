@@ -37,7 +37,7 @@ _MOST_TURNS = 4
 
 def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
     """Training loss, validation error, gradient and learning rate; a chart without values is left out."""
-    how = said("; ").join([said("bold: mean, thin: seeds"), _rates_in_words(groups)])
+    how, drops = said("; ").join([said("bold: mean, thin: seeds"), _rates_in_words(groups)]), _drops(groups)
     panels: tuple[tuple[str, str, str, str, Kind], ...] = (
         ("training-loss", "train_loss", said("Training loss"), log_scale(loss_words(groups)), "log"),
         (
@@ -64,17 +64,35 @@ def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
             quantity=quantity,
             how=said("; ").join([unit, how]),
             scale=scale,
+            drops=drops,
         )
         for name, key, quantity, unit, scale in panels
         if (values := _epochs(groups, key, scale))
     ]
-    if rates := _steps(groups):
-        quantity = said("Learning rate")
-        title = said("{quantity}, step by step", quantity=quantity)
-        drawn.append(
-            _curve_panel("learning-rate", rates, groups, title=title, quantity=quantity, how=how, scale="linear")
-        )
+    if rates := _rate_panel(groups, quantity=said("Learning rate")):
+        drawn.append(rates)
     return tuple(drawn)
+
+
+def _rate_panel(groups: Sequence[Group], *, quantity: str) -> Figure | None:
+    """The learning rate step by step, or at the ends of epochs if one of them depends on errors."""
+    stepwise = not any(schedule.waits_for_errors(group.experiment.recipe.schedule) for group in groups)
+    values: list[Spec] = []
+    for group in groups:
+        run = group.runs[0]
+        rates = _rates_of_steps(group.experiment.recipe, run.metrics) if stepwise else _rates_of(run)
+        values += [{"group": group.label, "run": run.name, "epoch": at, "value": rate} for at, rate in rates]
+    title = (
+        said("{quantity}, step by step", quantity=quantity)
+        if stepwise
+        else said("{quantity}, epoch by epoch", quantity=quantity)
+    )
+    how = said("of the first seed, by the recipe") if stepwise else said("rate at the end of the epoch")
+    if not values:
+        return None
+    return _curve_panel(
+        "learning-rate", values, groups, title=title, quantity=quantity, how=how, scale="linear", drops=[]
+    )
 
 
 def error_words(groups: Sequence[Group], part: Literal["test", "validation"]) -> str:
@@ -102,29 +120,27 @@ def _epochs(groups: Sequence[Group], key: str, scale: Kind) -> list[Spec]:
     ]
 
 
-def _steps(groups: Sequence[Group]) -> list[Spec]:
-    """The learning rate of each group's first run: of some 200 steps, or of its epochs if it depends on errors."""
-    values: list[Spec] = []
-    for group in groups:
-        run, recipe = group.runs[0], group.experiment.recipe
-        rates: Iterable[tuple[float, float]] = _rates_of(run)
-        if run.metrics and not schedule.waits_for_errors(recipe.schedule):
-            rates = _rates_of_steps(recipe, run.metrics)
-        values += [{"group": group.label, "run": run.name, "epoch": at, "value": rate} for at, rate in rates]
-    return values
-
-
 def _rates_of_steps(recipe: Recipe, epochs: Sequence[EpochRow]) -> Iterator[tuple[float, float]]:
-    """The position of steps in epochs, and their learning rates."""
-    last, epoch = epochs[-1].step, epochs[0].step // epochs[0].epoch  # the last epoch may be cut short
+    """The position of some steps in epochs, the last among them, and their learning rates."""
+    if not epochs:
+        return
+    last, epoch = epochs[-1].step - 1, epochs[0].step // epochs[0].epoch  # the last epoch may be cut short
     steps = recipe.iterations or recipe.epochs * epoch
-    for step in range(0, last, max(1, last // _MOST_STEPS)):
+    for step in (*range(0, last, max(1, last // _MOST_STEPS)), last):
         progress = schedule.progress(recipe.schedule, step=step, steps=steps, epoch=epoch)
         yield step / epoch, schedule.rate(recipe.schedule, progress)
 
 
 def _curve_panel(
-    name: str, values: Sequence[Spec], groups: Sequence[Group], *, title: str, quantity: str, how: str, scale: Kind
+    name: str,
+    values: Sequence[Spec],
+    groups: Sequence[Group],
+    *,
+    title: str,
+    quantity: str,
+    how: str,
+    scale: Kind,
+    drops: Sequence[Spec],
 ) -> Figure:
     labels = [group.label for group in groups]
     upward = {
@@ -172,7 +188,6 @@ def _curve_panel(
             },
         },
     ]
-    drops = _drops(groups)
     if drops:
         layers.insert(
             0,
@@ -189,9 +204,7 @@ def _curve_panel(
         },
         "layer": layers,
     }
-    data = {"values": values}
-    if drops:
-        data["drops"] = drops
+    data = {"values": values, **({"drops": drops} if drops else {})}
     return Figure(name, title, complete_chart(chart, data, title=title, how=how, height=300))
 
 

@@ -204,10 +204,12 @@ def remarks(analysis: Factorial) -> Iterator[str]:
 
 def _fit(analysis: Factorial) -> Iterator[str]:
     """What the residuals say of the model."""
-    if len(analysis.seeds) == 1:
-        yield said("one block: the deviation of a run is Lenth's pseudo standard error, since no residuals are left")
-        return
     checks = analysis.effects.checks
+    if len(analysis.seeds) == 1:
+        yield said("one block: the standard error of an effect is Lenth's pseudo standard error")
+    if not checks.largest:
+        yield said("no residuals are left, since the model has as many terms as there are cells")
+        return
     cell, seed = analysis.cells[checks.largest_cell].levels, analysis.seeds[checks.largest_block]
     yield said(
         "largest residual: {size:.2g} standard deviations, cell {cell}, seed {seed}",

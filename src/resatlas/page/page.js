@@ -105,7 +105,7 @@
       });
       tools.append(made("label", {}, "{{ said('Filter rows: ') }}", search), left);
     }
-    const file = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 80) + ".csv";
+    const file = name.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 80) + ".csv";
     tools.append(button("CSV", `{{ said("Save the table “{name}” as CSV", name="${name}") }}`, () => save(file, "text/csv", csv.join(""))));
   }
 }

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resatlas.values.language import known, numbered, said
+from resatlas.values.language import numbered, said
 from resatlas.values.text import counted
 
 AMENDED = "amended.json"
@@ -84,12 +84,11 @@ def sentences(departures: Departures) -> Iterator[str]:
             names = said(", ").join(classes[:_MOST_NAMED])
             if more := len(classes) - _MOST_NAMED if len(classes) > _MOST_NAMED else 0:
                 names = said("{names} and {count:,} more", names=names, count=more)
-            yield said(
-                "{part} has no images of {classes}: {names}",
-                part=known(kind),
-                classes=counted(len(classes), "class"),
-                names=names,
-            )
+            lacking = {"classes": counted(len(classes), "class"), "names": names}
+            yield {
+                "validation": said("validation has no images of {classes}: {names}", **lacking),
+                "test": said("test has no images of {classes}: {names}", **lacking),
+            }[kind]
     if departures.skipped_steps:
         steps = counted(departures.skipped_steps, "step")
         yield said("{steps} skipped: the loss or a gradient was not finite", steps=steps)
