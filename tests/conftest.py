@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.disk import unsynchronised
+
 SOURCE = Path(__file__).parents[1] / "src"
 CHECKED = ("nets", "weights", "inference", "audit", "data", "evaluation")
 """Rooms whose modules that annotate shapes are checked at every call; `training` is not, since it is compiled."""
@@ -28,17 +30,15 @@ install_import_hook(
 
 @pytest.fixture(scope="session", autouse=True)
 def _unsynchronised() -> Iterator[None]:
-    """No test waits until the files of this process are on the disk: killed processes keep what they wrote without it.
-
-    The tests of the order of writing put another `fsync` in its place.
-    """
-
-    def nothing(fd: object) -> None:
-        pass
-
+    """No test waits for the disk; the tests of the order of writing put an `fsync` of their own in its place."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", nothing)
+        patch.setattr(os, "fsync", unsynchronised)
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of clusters begin first: they wait for most of their time, and one worker has to run them in turn."""
+    items.sort(key=lambda item: "cluster" not in item.path.parts)
 
 
 @pytest.fixture

@@ -62,6 +62,33 @@ def test_the_first_page_quotes_the_table(page: str) -> None:
     assert re.findall(r"\d+\.\d+", row) == [f"{means['over_best']:.2f}", f"{means['over_default']:.1f}"]
 
 
+def test_the_pages_quote_the_tables() -> None:
+    """Memory of a training against its prediction, and engines against torch: the figures in their sentences."""
+    training = (ROOT / "docs" / "training.md").read_text()
+    for file, form in (("memory", "all {1} trainings of twelve networks"), ("elsewhere/memory", "{0} of {1} are")):
+        facts = json.loads((ROOT / "benchmarks" / f"{file}.json").read_text())["facts"]
+        [value] = [fact["value"] for fact in facts if fact["name"].startswith("whole process")]
+        within, count, least, most = re.findall(r"[+-]?\d+", value.replace("within 15 %", ""))
+        assert form.format(within, count) in training
+        assert file != "memory" or f"({least} to {most} %)" in training
+    rows = json.loads((ROOT / "benchmarks" / "inference-engines.json").read_text())["further"][0]["rows"]
+    [sentence] = re.findall(
+        r"whose figures in float32 are these: (.*?), so calls", (ROOT / "docs" / "export.md").read_text()
+    )
+    quoted = [
+        next(
+            row["over_folded"]
+            for row in rows
+            if (row["design"], row["batch"], row["engine"]) == (design, batch, engine)
+            and (row["precision"], row["network"]) == ("fp32", "ours")
+        )
+        for design, batch in (("resnet-20", 1), ("resnet-50-v1.5", 1), ("resnet-50-v1.5", 64))
+        for engine in ("onnxruntime", "openvino")
+    ]
+    written = [float(number) for number in re.findall(r"\d+\.\d+", sentence)]
+    assert written == [round(ratio, 2 if 1 < ratio < 1.2 else 1) for ratio in quoted]
+
+
 def test_the_verb_starts_without_torch() -> None:
     """Help and refusals import neither torch nor numpy."""
     script = "import sys, resatlas.cli.bench_verb; print(sorted({'torch', 'numpy', 'rich'} & set(sys.modules)))"

@@ -38,7 +38,7 @@ def test_both_sides_give_the_same_values(tmp_path: Path) -> None:
             file = tmp_path / part / "ab"[k % 2] / f"{k}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (64, 48), (60 * k, 10, 250 - 60 * k)).save(file)
-    ours = torch.cat([batch.images for batch in photographs.Ours(tmp_path, batch=2, workers=1).epoch()])
+    ours = torch.cat([batch.images for batch in photographs.Reading(tmp_path, batch=2, workers=1).epoch()])
     peer = torch.cat([images for images, _ in photographs.loader(tmp_path, batch=2, workers=1)])
     assert ours.shape == peer.shape == (4, 3, 224, 224)
     ours, peer = (images[images[:, 0, 0, 0].argsort()] for images in (ours, peer))

@@ -106,10 +106,14 @@ class Cluster:
         self._start(name, *words, "-f", str(self.folder / "slurm.conf"))
 
     def power_cut(self, node: str) -> None:
-        """Kill a node's daemon and all that it started, by SIGKILL."""
+        """Kill a node's daemon and all that it started, by SIGKILL.
+
+        The daemons of steps go before their jobs: one that outlives its job would report a failed job, not a lost node.
+        """
         self.daemons[node].kill()
         doomed = [pid for pid, variables in self._processes() if f"SLURMD_NODENAME={node}" in variables]
-        for pid in {*doomed, *(above for above in map(parent, doomed) if name_of(above) == "slurmstepd")}:
+        steps = [above for above in map(parent, doomed) if name_of(above) == "slurmstepd"]
+        for pid in dict.fromkeys([*steps, *doomed]):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.daemons.pop(node).wait()

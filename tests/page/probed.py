@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from resatlas.analysis.flow import Flow, LayerRow, UnitRow, _facts
-from resatlas.analysis.lesion import ContrastRow, DrawnRow, LesionRow, _contrast_facts
+from resatlas.analysis.lesion import ContrastRow, DrawnRow, LesionRow, _contrast_facts, _tables
 from resatlas.analysis.paths import LengthRow
 from resatlas.analysis.probes import Fact, ProbeResult
 from resatlas.analysis.streams import BlockRow, MatrixRow
@@ -99,16 +99,7 @@ def lesion(runs: Sequence[str], design: str) -> ProbeResult:
         runs=tuple(runs),
         images="180 of 180 validation images",
         facts=tuple(_contrast_facts(contrasts)),
-        tables=(
-            table(
-                "extra error without a down-sampling unit",
-                ContrastRow,
-                contrasts,
-                note="n is the number of networks, not of units",
-            ),
-            table("each unit replaced by its shortcut", LesionRow, rows),
-            table("several random units deleted", DrawnRow, drawn),
-        ),
+        tables=tuple(_tables(contrasts, rows, drawn)),
         notes=(f"no two units of {runs[0]} have the same shape, so no units can be swapped",),
     )
 

@@ -1,6 +1,7 @@
 """The specifications of the charts."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
@@ -9,6 +10,7 @@ import altair as alt
 import pytest
 
 from resatlas.designs.catalog import FAMILIES
+from resatlas.page.curves import curves
 from resatlas.page.figure import Figure
 from resatlas.page.overview import charts
 from resatlas.recipes import schedule
@@ -179,6 +181,16 @@ def test_the_learning_rate_is_drawn_step_by_step(tmp_path: Path) -> None:
     late = values[-1]
     share = Fraction(round(late["epoch"] * steps / recipe.epochs), steps)
     assert late["value"] == schedule.rate(recipe.schedule, share)
+
+
+def test_a_rate_that_depends_on_errors_is_drawn_as_it_was(tmp_path: Path) -> None:
+    """At the ends of epochs, from the rows of the run, under a title that says so."""
+    (run,) = write_runs(tmp_path, [(EQUAL[0][0], 1)])
+    group = comparison_of([run], view="runs").question.groups[0]
+    plateau = replace(group.experiment.recipe, schedule=schedule.Plateau(peak=Fraction(1, 10), patience=3))
+    figure = curves([replace(group, experiment=replace(group.experiment, recipe=plateau))])[-1]
+    assert figure.title == "Learning rate, epoch by epoch"
+    assert [row["epoch"] for row in figure.spec["datasets"]["values"]] == [row["epoch"] for row in run.metrics]
 
 
 def test_the_norm_of_the_gradient_is_drawn(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from resatlas.comparing.effects import effects_of
 from resatlas.comparing.factorial import Factorial, factorial
 from resatlas.page.effects_charts import charts, drawn_pairs
+from resatlas.page.effects_text import remarks
 from resatlas.page.figure import Figure
 from tests.comparing.planted import CELLS, DISTINCT, SEEDS, write_factorial
 
@@ -117,6 +118,10 @@ def test_a_model_that_fits_every_value_has_no_residuals(analysis: Factorial) -> 
         effects=effects_of(levels, values),
     )
     assert saturated.effects.checks.normal_p == 1
+    assert list(remarks(saturated))[-2:] == [
+        "one block: the standard error of an effect is Lenth's pseudo standard error",
+        "no residuals are left, since the model has as many terms as there are cells",
+    ]
     assert [figure.name for figure in charts(saturated)] == ["effects", "half-normal", "interaction-streams-unit"]
 
 

@@ -14,6 +14,8 @@ from multiprocessing import forkserver, get_context, resource_tracker, set_start
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from tests.disk import unsynchronised
+
 # torch._dynamo: torch imports it at the first step of an optimizer
 FORKED = get_context("forkserver")
 # torchvision: each process that reads photographs imports it
@@ -91,16 +93,12 @@ def program(folder: Path, words: tuple[str, ...], first: Callable[[], None] | No
     for name, number in (("out", 1), ("err", 2)):
         os.dup2(os.open(folder / f".{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.argv = ["resatlas", *words]
-    os.fsync = _unsynchronised
+    os.fsync = unsynchronised
     from resatlas.cli.main import main
 
     if first:
         first()
     sys.exit(main())
-
-
-def _unsynchronised(fd: object) -> None:
-    """Nobody waits for the disk, as in the process of the tests: see tests/conftest.py."""
 
 
 def signal_at(step: int, *numbers: signal.Signals) -> None:

@@ -20,7 +20,7 @@ from resatlas.analysis.probed_run import Probed
 from resatlas.analysis.probes import Fact, ProbeResult
 from resatlas.data.loading import Batch
 from resatlas.nets.network import Network
-from resatlas.values.table import of_unit, table
+from resatlas.values.table import Table, of_unit, table
 
 _STATISTICS_IMAGES = 512
 """Default number of training images on which BN statistics are re-estimated."""
@@ -88,20 +88,7 @@ def probe(runs: Sequence[Probed], *, images: int | None, swaps: Sequence[tuple[s
         run_rows, score = _rows(run, images)
         contrasts.append(_contrast(run, run_rows, score))
         rows = rows or run_rows
-    tables = [
-        table(
-            "extra error without a down-sampling unit",
-            ContrastRow,
-            contrasts,
-            note="n is the number of networks, not of units",
-        ),
-        table("each unit replaced by its shortcut", LesionRow, rows),
-        table(
-            "several random units deleted",
-            DrawnRow,
-            _random_deletions(first.network, selection.batches, statistics_batches),
-        ),
-    ]
+    tables = _tables(contrasts, rows, _random_deletions(first.network, selection.batches, statistics_batches))
     notes = []
     if exchangeable_pairs(first.plan):
         orders = _random_orders(first.network, selection.batches, statistics_batches)
@@ -180,6 +167,19 @@ def _contrast_facts(rows: Sequence[ContrastRow]) -> Iterator[Fact]:
             )
             if len(values) > 1:
                 yield Fact(name=f"{name}, standard deviation", unit="percentage points", value=stdev(values))
+
+
+def _tables(contrasts: Sequence[ContrastRow], rows: Sequence[LesionRow], drawn: Sequence[DrawnRow]) -> list[Table]:
+    return [
+        table(
+            "extra error without a down-sampling unit",
+            ContrastRow,
+            contrasts,
+            note="n is the number of networks, not of units",
+        ),
+        table("each unit replaced by its shortcut", LesionRow, rows),
+        table("several random units deleted", DrawnRow, drawn),
+    ]
 
 
 def _random_deletions(

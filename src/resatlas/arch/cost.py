@@ -6,7 +6,7 @@ from math import prod
 from typing import Protocol
 
 from resatlas.arch.ops import ChannelConvolution, Product, weights
-from resatlas.arch.plan import Layer, Plan, Unit, layers, unit_layers
+from resatlas.arch.plan import Layer, Plan, Unit, layers, of_units, unit_layers
 from resatlas.arch.sizing import sized_units
 
 
@@ -55,11 +55,7 @@ def cost(what: Plan | Described) -> Cost:
 
 def unit_costs(plan: Plan) -> Iterator[tuple[str, Unit, Cost]]:
     """All units in order, with their paths and costs."""
-    known: dict[int, Cost] = {}  # equal units of a stage are one object
-    for path, unit in plan.units:
-        if id(unit) not in known:
-            known[id(unit)] = unit_cost(unit)
-        yield path, unit, known[id(unit)]
+    return of_units(plan, unit_cost)
 
 
 def unit_cost(unit: Unit) -> Cost:
@@ -94,8 +90,9 @@ def cost_by_path(plan: Plan) -> dict[str, Cost]:
 def total_cost(parts: Iterable[Layer]) -> Cost:
     """The total cost of some layers."""
     listed = list(parts)
-    known = {id(layer): layer_cost(layer) for layer in {id(layer): layer for layer in listed}.values()}
-    return _sum([known[id(layer)] for layer in listed])
+    distinct = {id(layer): layer for layer in listed}  # those of equal units are one object
+    prices = {key: layer_cost(layer) for key, layer in distinct.items()}
+    return _sum([prices[id(layer)] for layer in listed])
 
 
 def _sum(costs: Sequence[Cost]) -> Cost:

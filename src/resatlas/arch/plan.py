@@ -4,10 +4,10 @@ Plans are printed, counted, stored, compared, rewritten and built. The paths of 
 network and the prefixes of its weights.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from resatlas.arch.blueprint import MOST_UNITS, Initial
 from resatlas.arch.ops import Op, Shape
@@ -16,6 +16,8 @@ from resatlas.errors import BlueprintError
 from resatlas.values.codec import LATER, decode, encode
 
 SCHEMA = 1
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,15 @@ class Plan:
         for s, stage in enumerate(self.stages):
             for u, unit in enumerate(stage):
                 yield f"stages.{s}.{u}", unit
+
+
+def of_units(plan: Plan, make: Callable[[Unit], T]) -> Iterator[tuple[str, Unit, T]]:
+    """All units in order, with their paths and what is made of each, once for equal units: they are one object."""
+    made: dict[int, T] = {}
+    for path, unit in plan.units:
+        if id(unit) not in made:
+            made[id(unit)] = make(unit)
+        yield path, unit, made[id(unit)]
 
 
 def layers(plan: Plan) -> Iterator[tuple[str, Layer]]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from resatlas.arch import ops
-from resatlas.arch.cost import Cost, cost, total_cost, unit_costs
-from resatlas.arch.plan import Chain, Plan, Stream, Unit, sliced
+from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
+from resatlas.arch.plan import Chain, Plan, Stream, Unit, of_units, sliced
 from resatlas.arch.streams import RULES
 from resatlas.values.table import Table, numbers, words
 from resatlas.values.terminal import aligned
@@ -25,12 +25,9 @@ def plan_table(plan: Plan) -> Table:
 
 def _parts(plan: Plan) -> Iterator[tuple[str, str, str, Cost]]:
     yield "stem", copies(plan.stem, plan.stems), str(plan.stem[-1].output), total_cost(plan.stem * plan.stems)
-    known: dict[int, str] = {}  # equal units of a stage are one object
-    for path, unit, price in unit_costs(plan):
-        if id(unit) not in known:
-            known[id(unit)] = operations(unit)
+    for path, unit, (what, price) in of_units(plan, lambda unit: (operations(unit), unit_cost(unit))):
         times = f"{unit.outcomes} x " if unit.outcomes > 1 else ""
-        yield path, known[id(unit)], f"{times}{unit.output}", price
+        yield path, what, f"{times}{unit.output}", price
     mean = "mean of " if plan.heads > 1 else ""
     head = f"{mean}{copies(plan.head, plan.heads)}"
     yield "head", head, str(plan.head[-1].output.channels), total_cost(plan.head * plan.heads)

@@ -20,7 +20,7 @@ from resatlas.analysis.probes import Fact
 from resatlas.bench import contest
 from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.rows import Measured, View
-from resatlas.bench.stopwatch import Spread, alternate, ratio, spread
+from resatlas.bench.stopwatch import AGAINST_PEER, against_peer, alternate, spread
 from resatlas.data import catalog as datasets
 from resatlas.data.batches import batches, pipeline_for
 from resatlas.data.dataset import ImageSet
@@ -58,9 +58,7 @@ _MOST_SECONDS = 40.0
 
 COLUMNS = (
     Column("batch", "images"),
-    *(Column(f"images_per_second{end}", "images/s") for end in ("", "_low", "_high")),
-    *(Column(f"peer_images_per_second{end}", "images/s") for end in ("", "_low", "_high")),
-    *(Column(f"over_peer{end}", "1") for end in ("", "_low", "_high")),
+    *AGAINST_PEER,
     Column("rounds", "rounds"),
     Column("wait_seconds", "s"),
     Column("step_seconds", "s"),
@@ -98,13 +96,10 @@ def measure(options: Options, on_advance: Advance) -> Measured:
         on_advance=lambda done, total: on_advance("epochs", done, total),
     )
     count = len(images) // batch * batch
-    rates = {name: tuple(count / epoch_seconds for epoch_seconds in times) for name, times in seconds.items()}
     times = timed_steps(state, plan, on_advance)
     row = (
         batch,
-        *_ordered(spread(rates["ours"])),
-        *_ordered(spread(rates["peer"])),
-        *_ordered(ratio(rates["ours"], rates["peer"])),
+        *against_peer(count, seconds),
         rounds,
         spread(times.waits).median,
         spread(times.steps).median,
@@ -216,7 +211,3 @@ def timed_steps(state: TrainState, plan: TrainingPlan, on_advance: Advance) -> T
             break
         before = time.perf_counter()
     return Times(waits=tuple(waited), steps=tuple(stepped))
-
-
-def _ordered(values: Spread) -> tuple[float, float, float]:
-    return values.median, values.low, values.high

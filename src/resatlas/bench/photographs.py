@@ -20,7 +20,7 @@ from resatlas.analysis.probes import Fact
 from resatlas.bench import contest
 from resatlas.bench.benchmarks import Advance, Options
 from resatlas.bench.rows import Measured, View
-from resatlas.bench.stopwatch import alternate, ratio, spread
+from resatlas.bench.stopwatch import AGAINST_PEER, against_peer, alternate
 from resatlas.data import catalog as datasets
 from resatlas.data.batch import Batch
 from resatlas.data.batches import batches, pipeline_for
@@ -31,6 +31,8 @@ from resatlas.runs.environment import installed_version
 from resatlas.values.table import Column, Table
 
 PHOTOGRAPHS = 768
+"""Photographs of an epoch: 24 batches, some seconds."""
+
 _SIZES = ((640, 427), (427, 640), (1600, 1200))
 """Width and height of the photographs: as COCO's and Flickr's, upright too, and as from a phone."""
 
@@ -45,9 +47,7 @@ COLUMNS = (
     Column("height", "pixels"),
     Column("batch", "images"),
     Column("workers", "processes"),
-    *(Column(f"images_per_second{end}", "images/s") for end in ("", "_low", "_high")),
-    *(Column(f"peer_images_per_second{end}", "images/s") for end in ("", "_low", "_high")),
-    *(Column(f"over_peer{end}", "1") for end in ("", "_low", "_high")),
+    *AGAINST_PEER,
     Column("rounds", "rounds"),
 )
 
@@ -78,23 +78,13 @@ def measure(options: Options, on_advance: Advance) -> Measured:
 
 def _row(width: int, height: int, *, batch: int, rounds: int, workers: int, on_advance: Advance) -> tuple[float, ...]:
     with written(width, height, PHOTOGRAPHS) as folder:
-        ours, peer = Ours(folder, batch, workers), loader(folder, batch, workers)
+        ours, peer = Reading(folder, batch, workers), loader(folder, batch, workers)
         seconds = alternate(
             {"ours": ours.epoch, "peer": lambda: list(peer)},
             rounds=rounds,
             on_advance=lambda done, total: on_advance(f"{width}x{height}", done, total),
         )
-    count = PHOTOGRAPHS // batch * batch
-    rates = {name: tuple(count / second for second in times) for name, times in seconds.items()}
-    spreads = (spread(rates["ours"]), spread(rates["peer"]), ratio(rates["ours"], rates["peer"]))
-    return (
-        width,
-        height,
-        batch,
-        workers,
-        *(value for one in spreads for value in (one.median, one.low, one.high)),
-        rounds,
-    )
+    return (width, height, batch, workers, *against_peer(PHOTOGRAPHS // batch * batch, seconds), rounds)
 
 
 @contextmanager
@@ -112,8 +102,8 @@ def written(width: int, height: int, count: int) -> Iterator[Path]:
         yield root
 
 
-class Ours:
-    """The batches of a training on a folder, epoch by epoch."""
+class Reading:
+    """Ours: the batches of a training on a folder, epoch by epoch."""
 
     def __init__(self, folder: Path, batch: int, workers: int) -> None:
         data = datasets.resolve(f"{folder}:size={_SIDE}")
@@ -130,10 +120,10 @@ class Ours:
 def loader(folder: Path, batch: int, workers: int) -> "DataLoader[tuple[Tensor, int]]":
     """The same steps by torchvision."""
     [area] = [step for step in recipes.resolve(_RECIPE).steps if isinstance(step, AreaCrop)]
-    ratio = float(area.ratio)
+    aspect = float(area.ratio)
     steps = v2.Compose(
         [
-            v2.RandomResizedCrop(_SIDE, scale=(float(area.least), 1.0), ratio=(1 / ratio, ratio)),
+            v2.RandomResizedCrop(_SIDE, scale=(float(area.least), 1.0), ratio=(1 / aspect, aspect)),
             v2.RandomHorizontalFlip(),
             v2.ToImage(),
             v2.ToDtype(torch.float32, scale=True),

@@ -8,6 +8,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from resatlas.values.table import Column
+
+AGAINST_PEER = (
+    *(Column(f"images_per_second{end}", "images/s") for end in ("", "_low", "_high")),
+    *(Column(f"peer_images_per_second{end}", "images/s") for end in ("", "_low", "_high")),
+    *(Column(f"over_peer{end}", "1") for end in ("", "_low", "_high")),
+)
+"""Medians and quartiles of the rates of ours and of a peer, and of their ratio within a round."""
+
 
 class Spread(NamedTuple):
     """The median and the quartiles of measurements."""
@@ -49,6 +58,13 @@ def spread(values: Sequence[float]) -> Spread:
         return Spread(values[0], values[0], values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return Spread(low, median, high)
+
+
+def against_peer(count: int, seconds: Mapping[str, Sequence[float]]) -> tuple[float, ...]:
+    """The values of `AGAINST_PEER`, from the seconds in which "ours" and "peer" made `count` images, round by round."""
+    ours, peer = (tuple(count / second for second in seconds[name]) for name in ("ours", "peer"))
+    spreads = (spread(ours), spread(peer), ratio(ours, peer))
+    return tuple(value for one in spreads for value in (one.median, one.low, one.high))
 
 
 def median(values: Sequence[float]) -> float:

@@ -60,16 +60,22 @@ def _sentence(
     margin: float | None,
 ) -> str:
     where = "" if bases == ["sizes"] else said(" at equal {budgets}", budgets=with_and(map(known, bases)))
-    first, second = pair.sides
-    noun = measure.noun
     if verdict.verdict == "not testable here":
         reasons = said("; ").join(verdict.reasons)
         return said(
             "{first} against {second}: not testable{where}; {reasons}.", **_labels(pair), where=where, reasons=reasons
         )
+    first, second = pair.sides
     smallest = min((tested.difference for tested in verdict.tested), key=lambda difference: abs(difference.points))
-    by = difference_in_words(smallest, measure, sign={"supported": -1, "contradicted": 1}.get(verdict.verdict, 0))
-    p, limit = f"p = {verdict.p:.2g}", f"{margin:g}{measure.unit}" if margin is not None else ""
+    values = {
+        "first": first,
+        "second": second,
+        "noun": measure.noun,
+        "where": where,
+        "by": difference_in_words(smallest, measure, sign={"supported": -1, "contradicted": 1}.get(verdict.verdict, 0)),
+        "p": f"p = {verdict.p:.2g}",
+        "limit": f"{margin:g}{measure.unit}" if margin is not None else "",
+    }
     match verdict.verdict:
         case "supported" | "contradicted":
             lower, higher = (first, second) if verdict.verdict == "supported" else (second, first)
@@ -77,10 +83,7 @@ def _sentence(
                 "{lower} has a lower {noun} than {higher}{where}, by {by}: supported ({p}).",
                 lower=lower,
                 higher=higher,
-                noun=noun,
-                where=where,
-                by=by,
-                p=p,
+                **values,
             )
         case "depends on the budget":
             amounts = with_and(
@@ -89,22 +92,13 @@ def _sentence(
             )
             return said(
                 "which of {first} and {second} has the lower {noun}{where} depends on the budget: {amounts} ({p}).",
-                first=first,
-                second=second,
-                noun=noun,
-                where=where,
                 amounts=amounts,
-                p=p,
+                **values,
             )
         case "equivalent":
             return said(
                 "{first} and {second} are equivalent{where}: {noun} differs by less than {limit}; difference {by}.",
-                first=first,
-                second=second,
-                where=where,
-                noun=noun,
-                limit=limit,
-                by=by,
+                **values,
             )
         case "first not inferior" | "second not inferior":
             one, other = (first, second) if verdict.verdict == "first not inferior" else (second, first)
@@ -112,22 +106,15 @@ def _sentence(
                 "{one} is not worse than {other}{where} by {limit} or more; the difference is {by}.",
                 one=one,
                 other=other,
-                where=where,
-                limit=limit,
-                by=by,
+                **values,
             )
         case _:
             if verdict.remedy:
                 return _without_direct_comparison(pair, verdict, where, measure)
-            needed = _seeds_needed(verdict.tested, points, measure)
             return said(
                 "{first} against {second}{where}: undecided; the difference is {by}, {p}; {needed}.",
-                first=first,
-                second=second,
-                where=where,
-                by=by,
-                p=p,
-                needed=needed,
+                needed=_seeds_needed(verdict.tested, points, measure),
+                **values,
             )
 
 

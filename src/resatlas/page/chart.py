@@ -1,13 +1,14 @@
 """Colours, legends, theme and title of all charts."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Literal
 
 from resatlas.designs.catalog import FAMILIES, installed
 from resatlas.page.figure import Spec
-from resatlas.values.language import known, said
+from resatlas.values.language import CHINESE, known, said
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
@@ -93,8 +94,7 @@ def complete_chart(chart: Spec, data: Mapping[str, Sequence[Spec]], *, title: st
 
 def _lines(text: str, letters: int) -> list[str]:
     """The text in lines of at most so many letters, of which a Chinese one counts twice."""
-    wide = any("\u4e00" <= letter <= "\u9fff" for letter in text)
-    return wrap(text, letters // 2 if wide else letters)
+    return wrap(text, letters // 2 if re.search(f"[{CHINESE}]", text) else letters)
 
 
 def titled(field: str) -> Spec:

@@ -69,13 +69,12 @@ def curves(groups: Sequence[Group]) -> tuple[Figure, ...]:
         for name, key, quantity, unit, scale in panels
         if (values := _epochs(groups, key, scale))
     ]
-    if rates := _rate_panel(groups, quantity=said("Learning rate")):
-        drawn.append(rates)
-    return tuple(drawn)
+    return (*drawn, *_rate_panel(groups))
 
 
-def _rate_panel(groups: Sequence[Group], *, quantity: str) -> Figure | None:
-    """The learning rate step by step, or at the ends of epochs if one of them depends on errors."""
+def _rate_panel(groups: Sequence[Group]) -> Iterator[Figure]:
+    """The learning rate step by step, or at the ends of epochs if one of them depends on errors, if it is known."""
+    quantity = said("Learning rate")
     stepwise = not any(schedule.waits_for_errors(group.experiment.recipe.schedule) for group in groups)
     values: list[Spec] = []
     for group in groups:
@@ -88,11 +87,10 @@ def _rate_panel(groups: Sequence[Group], *, quantity: str) -> Figure | None:
         else said("{quantity}, epoch by epoch", quantity=quantity)
     )
     how = said("of the first seed, by the recipe") if stepwise else said("rate at the end of the epoch")
-    if not values:
-        return None
-    return _curve_panel(
-        "learning-rate", values, groups, title=title, quantity=quantity, how=how, scale="linear", drops=[]
-    )
+    if values:
+        yield _curve_panel(
+            "learning-rate", values, groups, title=title, quantity=quantity, how=how, scale="linear", drops=[]
+        )
 
 
 def error_words(groups: Sequence[Group], part: Literal["test", "validation"]) -> str:
@@ -143,6 +141,35 @@ def _curve_panel(
     drops: Sequence[Spec],
 ) -> Figure:
     labels = [group.label for group in groups]
+    colour = {"domain": labels, "range": [look_of(group.row.family)[0] for group in groups]}
+    layers = _lines(groups, quantity, scale)
+    if drops:
+        layers.insert(
+            0,
+            {
+                "data": {"name": "drops"},
+                "mark": {"type": "rule", "strokeDash": [2, 2], "color": RULE},
+                "encoding": {"color": {"value": RULE}, "tooltip": [titled("epoch"), titled("rate")]},
+            },
+        )
+    chart = {
+        "encoding": {
+            "x": {"field": "epoch", "type": "quantitative", "title": said("epoch"), "axis": {"tickMinStep": 1}},
+            "color": {"field": "group", "type": "nominal", "scale": colour, "legend": _legend(labels)},
+        },
+        "layer": layers,
+    }
+    data = {"values": values, **({"drops": drops} if drops else {})}
+    return Figure(name, title, complete_chart(chart, data, title=title, how=how, height=300))
+
+
+def _legend(labels: Sequence[str]) -> Spec:
+    return {**legend_of(labels), "symbolType": "stroke", "symbolSize": 300, "symbolStrokeWidth": 2}
+
+
+def _lines(groups: Sequence[Group], quantity: str, scale: Kind) -> list[Spec]:
+    """Thin lines of runs, bold ones of their means, and points of these, which say their values."""
+    labels = [group.label for group in groups]
     upward = {
         "field": "value",
         "type": "quantitative",
@@ -151,15 +178,8 @@ def _curve_panel(
     }
     means = {"data": {"name": "values"}, "encoding": {"y": {**upward, "aggregate": "mean"}}}
     filtered = legend_filter("group")
-    legend = {
-        **legend_of(labels),
-        "symbolType": "stroke",
-        "symbolSize": 300,
-        "symbolStrokeWidth": 2,
-    }
-    colour = {"domain": labels, "range": [look_of(group.row.family)[0] for group in groups]}
     dashes = {"domain": labels, "range": _dashes(groups)}
-    layers = [
+    return [
         {
             "data": {"name": "values"},
             "mark": {"type": "line", "strokeWidth": 1},
@@ -171,7 +191,7 @@ def _curve_panel(
             "mark": {"type": "line", "strokeWidth": 2.5},
             "encoding": {
                 **means["encoding"],
-                "strokeDash": {"field": "group", "type": "nominal", "scale": dashes, "legend": legend},
+                "strokeDash": {"field": "group", "type": "nominal", "scale": dashes, "legend": _legend(labels)},
                 "opacity": filtered["opacity"],
             },
         },
@@ -188,24 +208,6 @@ def _curve_panel(
             },
         },
     ]
-    if drops:
-        layers.insert(
-            0,
-            {
-                "data": {"name": "drops"},
-                "mark": {"type": "rule", "strokeDash": [2, 2], "color": RULE},
-                "encoding": {"color": {"value": RULE}, "tooltip": [titled("epoch"), titled("rate")]},
-            },
-        )
-    chart = {
-        "encoding": {
-            "x": {"field": "epoch", "type": "quantitative", "title": said("epoch"), "axis": {"tickMinStep": 1}},
-            "color": {"field": "group", "type": "nominal", "scale": colour, "legend": legend},
-        },
-        "layer": layers,
-    }
-    data = {"values": values, **({"drops": drops} if drops else {})}
-    return Figure(name, title, complete_chart(chart, data, title=title, how=how, height=300))
 
 
 def _drops(groups: Iterable[Group]) -> list[Spec]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from resatlas.arch.cost import Cost, cost, total_cost, unit_cost
 from resatlas.arch.ops import Convolution, Role, Shape
 from resatlas.arch.paths import passed
-from resatlas.arch.plan import Chain, Plan, Stream, Unit, end_paths, sliced
+from resatlas.arch.plan import Chain, Plan, Stream, Unit, end_paths, of_units, sliced
 from resatlas.arch.streams import RULES
 from resatlas.arch.text import copies, operations
 from resatlas.comparing.words import presentable
@@ -120,7 +120,6 @@ class _Sheet:
     maps: list[dict[str, Any]] = field(default_factory=list)
     extents: list[tuple[str, int, float, float]] = field(default_factory=list)
     levels: dict[tuple[float, Way], dict[str, Any]] = field(default_factory=dict)
-    known: dict[int, tuple[dict[str, Any], Cost]] = field(default_factory=dict)
     x: float = 0.0
 
     @classmethod
@@ -160,9 +159,9 @@ class _Sheet:
         """Draw stem, units and head, from left to right."""
         lanes = self.centres(plan.stems)
         self._end(plan.stem, end_paths("stem", plan.stems), lanes, plan.stem[-1].output, copies(plan.stem, plan.stems))
-        for path, unit in plan.units:
+        for path, unit, (about, price) in of_units(plan, lambda unit: (_about(unit), unit_cost(unit))):
             lanes = self._connect(lanes, self.centres(len(unit.streams)))
-            lanes = self._unit(path, unit, lanes)
+            lanes = self._unit(path, unit, lanes, about, price)
         lanes = self._connect(lanes, self.centres(plan.heads))
         self._end(plan.head, end_paths("head", plan.heads), lanes, plan.head[0].input, copies(plan.head, plan.heads))
         if plan.heads > 1:
@@ -211,13 +210,10 @@ class _Sheet:
             self._wire((self.x, y), (self.x + self.end, y))
         self.x += self.end
 
-    def _unit(self, path: str, unit: Unit, ys: list[float]) -> list[float]:
+    def _unit(self, path: str, unit: Unit, ys: list[float], about: dict[str, Any], price: Cost) -> list[float]:
         """Draw one unit; returns the middles of its output lanes."""
         steps, stacked, channels = _steps(unit), _stacked(unit), unit.output.channels
         ends = [0.0] if unit.joined else ys
-        if id(unit) not in self.known:  # equal units of a stage are one object
-            self.known[id(unit)] = _about(unit), unit_cost(unit)
-        about, price = self.known[id(unit)]
         inner = _inner(unit)
         for k, y in enumerate(ys):
             name = (

@@ -82,7 +82,7 @@ def sentences(departures: Departures) -> Iterator[str]:
     for kind, classes in vars(departures.classes_without_images).items():
         if classes:
             names = said(", ").join(classes[:_MOST_NAMED])
-            if more := len(classes) - _MOST_NAMED if len(classes) > _MOST_NAMED else 0:
+            if (more := len(classes) - _MOST_NAMED) > 0:
                 names = said("{names} and {count:,} more", names=names, count=more)
             lacking = {"classes": counted(len(classes), "class"), "names": names}
             yield {

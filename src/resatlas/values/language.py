@@ -25,7 +25,7 @@ _LANGUAGE: ContextVar[Language] = ContextVar("language", default="en")
 _MARKS = "\u3000-\u303f\uff00-\uffef"
 """Marks of Chinese, which have no space beside them."""
 
-_LETTERS = "\u4e00-\u9fff"
+CHINESE = "\u4e00-\u9fff"
 """Letters of Chinese, which have no space between them."""
 
 
@@ -134,4 +134,4 @@ def _part(parsed: tuple[str, str | None, str | None, str | None]) -> str:
 
 def _joined(text: str) -> str:
     """The text without spaces between Chinese letters and beside Chinese marks."""
-    return re.sub(f"(?<=[{_LETTERS}]) +(?=[{_LETTERS}])|(?<=[{_MARKS}]) +| +(?=[{_MARKS}])", "", text)
+    return re.sub(f"(?<=[{CHINESE}]) +(?=[{CHINESE}])|(?<=[{_MARKS}]) +| +(?=[{_MARKS}])", "", text)
